@@ -1,0 +1,3 @@
+from threadline.classify.rules import RULES, Source, classify
+
+__all__ = ["RULES", "Source", "classify"]

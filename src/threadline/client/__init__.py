@@ -1,0 +1,3 @@
+from threadline.client.client import Client
+
+__all__ = ["Client"]

@@ -1,0 +1,206 @@
+"""What callers send: one Struct a route, and the decoding that names every bad field.
+
+The happy path is a single msgspec decode. Only when that fails is the body looked at a second
+time, field by field, so that the caller learns all that is wrong with it at once.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from threadline.contract.errors import InvalidPayload
+from threadline.contract.times import DAY_MS, parse_ms
+
+MAX_BATCH_EVENTS = 1000
+MAX_PROPERTIES_BYTES = 8192
+MAX_PROPERTIES_DEPTH = 32
+MAX_FUTURE_MS = DAY_MS
+
+# Server-made event ids are always new; client-made ones have to be looked up.
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+AnonymousId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Address = Annotated[str, msgspec.Meta(max_length=2048)]
+Timestamp = Annotated[
+    str, msgspec.Meta(description="ISO 8601; without an offset: UTC. Default: now.")
+]
+# Kept as the caller wrote it: decoding would lose big numbers, duplicate keys and key order.
+Properties = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={"type": "object"},
+        description=f"At most {MAX_PROPERTIES_BYTES} bytes of JSON and {MAX_PROPERTIES_DEPTH}"
+        " levels; stored as sent.",
+    ),
+]
+
+
+def _no_properties() -> msgspec.Raw:
+    return msgspec.Raw(b"{}")
+
+
+class Event(msgspec.Struct, kw_only=True, gc=False):
+    """One event. Unknown fields are ignored, and so are the fields the server makes."""
+
+    event: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=128,
+            description="A leading $ is for system events: $pageview, $identify.",
+        ),
+    ]
+    event_id: EventId | None = None
+    timestamp: Timestamp | None = None
+    anonymous_id: AnonymousId | None = None
+    user_id: UserId | None = None
+    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    url: Address | None = None
+    path: Address | None = None
+    referrer: Address | None = None
+    properties: Properties = msgspec.field(default_factory=_no_properties)
+
+
+class Batch(msgspec.Struct, gc=False):
+    """Body of `POST /v1/batch`: stored as a whole or not at all."""
+
+    events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+
+class Identify(msgspec.Struct, kw_only=True):
+    """Body of `POST /v1/identify`: stored as a `$identify` event with the traits as properties."""
+
+    anonymous_id: AnonymousId
+    user_id: UserId
+    traits: Properties = msgspec.field(default_factory=_no_properties)
+    event_id: EventId | None = None
+    timestamp: Timestamp | None = None
+
+
+class Forget(msgspec.Struct, kw_only=True):
+    """Body of `POST /v1/forget`: exactly one of the two ids."""
+
+    user_id: UserId | None = None
+    anonymous_id: AnonymousId | None = None
+
+
+Body = TypeVar("Body", Event, Batch, Identify, Forget)
+FieldErrors = dict[str, list[str]]
+
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {
+    body: msgspec.json.Decoder(body) for body in (Event, Batch, Identify, Forget)
+}
+
+
+def decode(raw: bytes, body: type[Body]) -> Body:
+    """The body as its Struct.
+
+    Raises `InvalidPayload`: `details.fieldErrors` maps field to messages, and for a batch
+    `details.index` is the place of the first bad event.
+    """
+    try:
+        raw.decode()  # fields kept as raw JSON are not looked into by the decoder
+        return _decoders[body].decode(raw)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        raise _explain(raw, body, str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
+
+
+def moment_ms(timestamp: str | None, now_ms: int) -> int:
+    """The event's time in milliseconds since 1970; `now_ms` if it has none.
+
+    Raises `ValueError` with a message for the caller if it is no time, before 1970, or more than
+    24 hours ahead of the server's clock.
+    """
+    if timestamp is None:
+        return now_ms
+    try:
+        ms = parse_ms(timestamp)
+    except (ValueError, OverflowError):
+        raise ValueError("Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z") from None
+    if ms < 0:
+        raise ValueError("Expected a time after 1970-01-01T00:00:00Z")
+    if ms > now_ms + MAX_FUTURE_MS:
+        raise ValueError("Expected a time at most 24 hours ahead of the server's clock")
+    return ms
+
+
+def properties_text(raw: msgspec.Raw) -> str:
+    """The JSON object as text, exactly as it was sent.
+
+    Raises `ValueError` with a message for the caller if it is not an object, over 8192 bytes, or
+    nested deeper than 32 levels.
+    """
+    body = bytes(raw)
+    if body == b"{}" or body == b"null":
+        return "{}"
+    if not body.startswith(b"{"):
+        raise ValueError("Expected an object")
+    if len(body) > MAX_PROPERTIES_BYTES:
+        raise ValueError(f"Expected at most {MAX_PROPERTIES_BYTES} bytes of JSON, got {len(body)}")
+    # Brackets inside strings count here too, so this only proves the harmless case.
+    if body.count(b"{") + body.count(b"[") > MAX_PROPERTIES_DEPTH and _depth(body) > 32:
+        raise ValueError(f"Expected at most {MAX_PROPERTIES_DEPTH} levels of nesting")
+    return body.decode()
+
+
+def _depth(body: bytes) -> int:
+    try:
+        level = [msgspec.json.decode(body)]
+    except RecursionError:
+        return MAX_PROPERTIES_DEPTH + 1
+    depth = 0
+    while level := [
+        child
+        for value in level
+        if isinstance(value, dict | list)
+        for child in (value.values() if isinstance(value, dict) else value)
+    ]:
+        depth += 1
+    return depth
+
+
+def _explain(raw: bytes, body: type, first_message: str) -> InvalidPayload:
+    """The error for a body that is JSON but not this Struct, naming every field that is wrong."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (ValueError, RecursionError) as error:
+        return InvalidPayload(f"The body is not JSON: {_reason(error)}.")
+    if not isinstance(value, dict):
+        return InvalidPayload("The body has to be a JSON object.", fieldErrors={})
+    if body is Batch and isinstance(events := value.get("events"), list):
+        for index, event in enumerate(events[:MAX_BATCH_EVENTS]):
+            if errors := field_errors(event, Event):
+                return InvalidPayload(
+                    f"Event {index} of the batch is invalid; nothing was stored.",
+                    index=index,
+                    fieldErrors=errors,
+                )
+    errors = field_errors(value, body) or {"": [first_message]}
+    return InvalidPayload("The body has invalid fields; nothing was stored.", fieldErrors=errors)
+
+
+def field_errors(value: object, struct: type) -> FieldErrors:
+    """Every field of `struct` that `value` gets wrong, each with its message; {} if none."""
+    if not isinstance(value, dict):
+        return {"": ["Expected an object"]}
+    errors: FieldErrors = {}
+    for field in msgspec.structs.fields(struct):
+        if field.encode_name not in value:
+            if field.required:
+                errors[field.encode_name] = ["Required"]
+        elif field.type is not Properties:
+            try:
+                msgspec.convert(value[field.encode_name], field.type)
+            except msgspec.ValidationError as error:
+                errors[field.encode_name] = [str(error).replace("`", "")]
+    return errors
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error).removeprefix("JSON is malformed: ")

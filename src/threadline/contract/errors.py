@@ -1,0 +1,132 @@
+"""Every error that may reach a caller: one class, one code, one status.
+
+The code is the contract; `details.message` is for the person who reads it. Nothing outside this
+hierarchy is raised to HTTP on purpose: anything else is a bug and answers 500 `internal_error`.
+"""
+
+from typing import ClassVar
+
+
+class ThreadlineError(Exception):
+    """Base of all errors with a code. `details` goes to the caller as it is."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details: dict[str, object] = {"message": message, **details}
+
+
+class InvalidPayload(ThreadlineError):
+    """The body is not what the route takes; `details.fieldErrors` names each field."""
+
+    status, code = 400, "invalid_payload"
+
+
+class InvalidParams(ThreadlineError):
+    """A query parameter is unknown, missing or out of range; `details.fieldErrors` names it."""
+
+    status, code = 400, "invalid_params"
+
+
+class InvalidGroupBy(ThreadlineError):
+    """`group_by` names a column that cannot be grouped by; `details.allowed` lists those."""
+
+    status, code = 400, "invalid_group_by"
+
+
+class PlaceholderId(ThreadlineError):
+    """The id is a placeholder such as `undefined`; it would merge strangers into one person."""
+
+    status, code = 400, "placeholder_id"
+
+
+class MissingBearerToken(ThreadlineError):
+    """No `Authorization: Bearer …` header."""
+
+    status, code = 401, "missing_bearer_token"
+
+
+class MalformedApiKey(ThreadlineError):
+    """The bearer token does not have the shape `kind_env_prefix_secret`."""
+
+    status, code = 401, "malformed_api_key"
+
+
+class InvalidApiKey(ThreadlineError):
+    """No such key, a wrong secret, or a revoked key."""
+
+    status, code = 401, "invalid_api_key"
+
+
+class KeyKindMismatch(ThreadlineError):
+    """The key exists under another kind than the one written in it."""
+
+    status, code = 401, "key_kind_mismatch"
+
+
+class OriginNotAllowed(ThreadlineError):
+    """A browser key was used without an `Origin`, or from one the project does not list."""
+
+    status, code = 403, "origin_not_allowed"
+
+
+class InsufficientScope(ThreadlineError):
+    """The key is valid, but its kind may not use this route."""
+
+    status, code = 403, "insufficient_scope"
+
+
+class ForgetRequiresSecretKey(ThreadlineError):
+    """Forgetting people takes a secret (`sk`) key."""
+
+    status, code = 403, "forget_requires_secret_key"
+
+
+class KeyKindNotAllowed(ThreadlineError):
+    """An account key on a project's route."""
+
+    status, code = 403, "key_kind_not_allowed"
+
+
+class NotFound(ThreadlineError):
+    """No such route, or no such user."""
+
+    status, code = 404, "not_found"
+
+
+class MethodNotAllowed(ThreadlineError):
+    """The route exists, but not for this method."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class PayloadTooLarge(ThreadlineError):
+    """The body, or what it unpacks to, is over the route's limit (`details.limit_bytes`)."""
+
+    status, code = 413, "payload_too_large"
+
+
+class UnsupportedMediaType(ThreadlineError):
+    """The body is neither JSON nor JSON packed with gzip or zstd."""
+
+    status, code = 415, "unsupported_media_type"
+
+
+class RateLimited(ThreadlineError):
+    """Too many requests from this address; wait `details.retry_after_s` seconds."""
+
+    status, code = 429, "rate_limited"
+
+
+class InternalError(ThreadlineError):
+    """A bug in Threadline. The log has the line with this request id."""
+
+    status, code = 500, "internal_error"
+
+
+class Unavailable(ThreadlineError):
+    """The event could not be put on disk, or the store cannot answer; try again."""
+
+    status, code = 503, "unavailable"

@@ -1,0 +1,51 @@
+"""What the ingest routes answer, and the shape of every error."""
+
+from typing import Any
+
+import msgspec
+
+
+class Notice(msgspec.Struct):
+    """Something was changed on the way in; the event itself was kept."""
+
+    index: int
+    field: str
+    code: str
+    message: str
+
+
+class Tracked(msgspec.Struct):
+    """The event is safe on disk. `warnings` is there only if something was changed."""
+
+    event_id: str
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
+    ok: bool = True
+
+
+class Batched(msgspec.Struct):
+    """All events of the batch are safe on disk; `count` of them were sent."""
+
+    count: int
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
+    ok: bool = True
+
+
+class Ok(msgspec.Struct):
+    """Done."""
+
+    ok: bool = True
+
+
+class Forgotten(msgspec.Struct):
+    """The request to forget is safe on disk and will be carried out next."""
+
+    receipt_id: str
+    ok: bool = True
+    queued: bool = True
+
+
+class Error(msgspec.Struct):
+    """Every error: the code is stable, `details.message` is for people."""
+
+    error: str
+    details: dict[str, Any]

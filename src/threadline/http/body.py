@@ -1,0 +1,76 @@
+"""Reading a request body from the open internet: bounded, and unpacked within the same bound."""
+
+import io
+import zlib
+
+import zstandard
+from litestar import Request
+
+from threadline.contract.errors import InvalidPayload, PayloadTooLarge, UnsupportedMediaType
+
+MIB = 1024 * 1024
+
+# Beacons send text/plain to spare the preflight; scripts often send nothing at all.
+JSON_TYPES = frozenset({"", "application/json", "text/plain", "application/octet-stream"})
+MAX_ZSTD_WINDOW = 8 * MIB
+
+
+async def read_body(request: Request, limit: int) -> bytes:  # type: ignore[type-arg]
+    """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked.
+
+    Raises `PayloadTooLarge`, `UnsupportedMediaType`, or `InvalidPayload` for a broken packing.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"Content-Type {media_type} is not supported; send application/json."
+        )
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return unpack(bytes(body), request.headers.get("content-encoding", ""), limit)
+
+
+def unpack(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo the content encoding without ever holding more than `limit` + 1 unpacked bytes."""
+    unpackers = {"": _as_it_is, "identity": _as_it_is, "gzip": _gunzip, "zstd": _unzstd}
+    name = encoding.strip().lower()
+    if name not in unpackers:
+        raise UnsupportedMediaType(f"Content-Encoding {name} is not supported; use gzip or zstd.")
+    try:
+        unpacked = unpackers[name](body, limit)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise InvalidPayload(f"The body is not valid {name}: {error}.") from None
+    if len(unpacked) > limit:
+        raise _too_large(limit)
+    return unpacked
+
+
+def _as_it_is(body: bytes, limit: int) -> bytes:
+    return body
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    unpacked = stream.decompress(body, limit + 1)
+    if not stream.eof and len(unpacked) <= limit:
+        raise EOFError("it ends too early")
+    return unpacked
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    packed = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
+    with packed.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
+        unpacked = reader.read(limit + 1)
+    if body and not unpacked:
+        raise EOFError("it ends too early")
+    return bytes(unpacked)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is over {limit // MIB} MiB.", limit_bytes=limit)

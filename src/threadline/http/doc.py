@@ -1,0 +1,69 @@
+"""What a route says of itself. Read by the guard, by the OpenAPI document and by the tests."""
+
+from dataclasses import dataclass, field
+
+from threadline.contract.errors import (
+    InsufficientScope,
+    InternalError,
+    InvalidApiKey,
+    InvalidParams,
+    InvalidPayload,
+    KeyKindMismatch,
+    KeyKindNotAllowed,
+    MalformedApiKey,
+    MissingBearerToken,
+    OriginNotAllowed,
+    PayloadTooLarge,
+    RateLimited,
+    ThreadlineError,
+    Unavailable,
+    UnsupportedMediaType,
+)
+
+Errors = tuple[type[ThreadlineError], ...]
+
+KEY_ERRORS: Errors = (
+    MissingBearerToken,
+    MalformedApiKey,
+    InvalidApiKey,
+    KeyKindMismatch,
+    KeyKindNotAllowed,
+)
+BODY_ERRORS: Errors = (InvalidPayload, PayloadTooLarge, UnsupportedMediaType)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doc:
+    """One route. `keys`: the kinds that may use it; none: everybody may.
+
+    `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
+    draw on.
+    """
+
+    summary: str
+    tag: str
+    answer: object
+    status: int = 200
+    keys: tuple[str, ...] = ()
+    refusal: type[ThreadlineError] = InsufficientScope
+    bucket: str | None = None
+    params: type | None = None
+    body: type | None = None
+    path_params: dict[str, str] = field(default_factory=dict)
+    media_types: tuple[str, ...] = ("application/json",)
+    errors: Errors = ()
+
+    def all_errors(self) -> Errors:
+        """Every error that the route can answer with."""
+        found = [*self.errors]
+        if self.keys:
+            found += [*KEY_ERRORS, self.refusal, Unavailable]
+        if "pk" in self.keys:
+            found += [OriginNotAllowed]
+        if self.bucket:
+            found += [RateLimited]
+        if self.body:
+            found += BODY_ERRORS
+        if self.params:
+            found += [InvalidParams]
+        return tuple(dict.fromkeys([*found, InternalError]))

@@ -1,0 +1,144 @@
+"""`/docs`: the OpenAPI document as one readable page, without scripts and without a CDN."""
+
+from html import escape
+from typing import Any
+
+import msgspec
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #b4561a; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto 6rem;
+  padding: 0 1.25rem; }
+h1 { margin-bottom: 0; } h2 { margin: 3rem 0 .5rem; border-bottom: 1px solid var(--line); }
+nav a { margin-right: 1.25rem; } a { color: var(--accent); }
+section { border: 1px solid var(--line); border-radius: 8px; margin: 1rem 0;
+  padding: .25rem 1.25rem 1rem; }
+h3 { font-size: 1.05rem; margin: .9rem 0 .2rem; }
+.method { display: inline-block; min-width: 3.2rem; font: 700 .8rem ui-monospace, monospace;
+  color: var(--accent); }
+code, pre { font: .88rem/1.5 ui-monospace, monospace; }
+pre { background: var(--soft); padding: .7rem 1rem; border-radius: 6px; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; }
+td { border-top: 1px solid var(--line); padding: .35rem .8rem .35rem 0; vertical-align: top; }
+td:first-child { white-space: nowrap; width: 1%; }
+.kind { opacity: .65; font-size: .88rem; }
+h4 { margin: 1rem 0 .2rem; font-size: .85rem; letter-spacing: .04em; text-transform: uppercase;
+  opacity: .65; }
+"""
+
+Json = dict[str, Any]
+
+
+def page(document: Json) -> bytes:
+    """The whole reference as HTML."""
+    tags: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            section = _section(document, path, method, operation)
+            tags.setdefault(operation["tags"][0], []).append(section)
+    order = sorted(tags, key=lambda tag: (tag == "Server", tag != "Ingest", tag))
+    body = "".join(f'<h2 id="{tag}">{tag}</h2>{"".join(tags[tag])}' for tag in order)
+    links = "".join(f'<a href="#{tag}">{tag}</a>' for tag in order)
+    info = document["info"]
+    html = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Threadline API</title><style>{STYLE}</style>"
+        f"<h1>Threadline API</h1><p>{escape(info['description'])} Version {info['version']};"
+        ' the same as <a href="/openapi.json">OpenAPI 3.1</a>.</p>'
+        f"<nav>{links}</nav>{body}</html>"
+    )
+    return html.encode()
+
+
+def _section(document: Json, path: str, method: str, operation: Json) -> str:
+    return (
+        f'<section id="{operation["operationId"]}">'
+        f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>'
+        f"<div>{escape(operation['summary'])}. {escape(operation.get('description', ''))}</div>"
+        f"{_parameters(operation)}{_body(document, operation)}{_answers(document, operation)}"
+        "</section>"
+    )
+
+
+def _parameters(operation: Json) -> str:
+    rows = [
+        _field(parameter["name"], parameter["schema"], parameter["required"], parameter)
+        for parameter in operation["parameters"]
+    ]
+    return f"<h4>Parameters</h4><table>{''.join(rows)}</table>" if rows else ""
+
+
+def _body(document: Json, operation: Json) -> str:
+    if "requestBody" not in operation:
+        return ""
+    body = operation["requestBody"]
+    schema = _resolve(document, body["content"]["application/json"]["schema"])
+    return f"<h4>Body</h4><p>{escape(body['description'])}</p>{_fields(document, schema)}"
+
+
+def _answers(document: Json, operation: Json) -> str:
+    (status, success), *errors = operation["responses"].items()
+    content = success["content"]
+    schema = _resolve(document, next(iter(content.values()))["schema"])
+    kinds = ", ".join(content)
+    rows = "".join(
+        f"<tr><td>{status}</td><td>{_codes(response['description'])}</td></tr>"
+        for status, response in errors
+    )
+    return (
+        f"<h4>Answer {status} <span class=kind>{escape(kinds)}</span></h4>"
+        f"<p>{escape(success['description'])}</p>{_fields(document, schema)}"
+        f"<h4>Errors</h4><table>{rows}</table>"
+    )
+
+
+def _codes(description: str) -> str:
+    lines = (line.removeprefix("- ") for line in description.splitlines())
+    parts = (line.replace("`", "").partition(":") for line in lines)
+    return "<br>".join(f"<code>{escape(code)}</code>{escape(rest)}" for code, _, rest in parts)
+
+
+def _fields(document: Json, schema: Json) -> str:
+    required = schema.get("required", [])
+    rows = [
+        _field(name, part, name in required, _resolve(document, part))
+        for name, part in schema.get("properties", {}).items()
+    ]
+    return f"<table>{''.join(rows)}</table>" if rows else ""
+
+
+def _field(name: str, schema: Json, required: bool, described: Json) -> str:
+    text = schema.get("description") or described.get("description", "")
+    kind = f"{_kind(schema)}{'' if required else ', optional'}"
+    return (
+        f"<tr><td><code>{escape(name)}</code><br><span class=kind>{escape(kind)}</span></td>"
+        f"<td>{escape(text)}</td></tr>"
+    )
+
+
+def _kind(schema: Json) -> str:
+    """A schema in a few words: `string, 1 to 128`, `list of EventRow`, `any, first or next`."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    words = str(schema.get("format", schema.get("type", "any JSON")))
+    low = schema.get("minLength", schema.get("minimum"))
+    high = schema.get("maxLength", schema.get("maximum"))
+    if high is not None:
+        words += f", {low or 0} to {high}"
+    if schema.get("default") not in (None, "", {}):
+        words += f", default {msgspec.json.encode(schema['default']).decode()}"
+    return words
+
+
+def _resolve(document: Json, schema: Json) -> Json:
+    if "$ref" not in schema:
+        return schema
+    name = str(schema["$ref"]).rpartition("/")[2]
+    return dict(document["components"]["schemas"][name])

@@ -1,0 +1,185 @@
+"""The OpenAPI 3.1 document, made from what each route says of itself."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from litestar.routes import BaseRoute, HTTPRoute
+
+from threadline import __version__
+from threadline.contract.errors import ThreadlineError
+from threadline.contract.replies import Error
+from threadline.contract.times import Moment
+from threadline.control import KINDS
+from threadline.http.doc import Doc
+
+REF = "#/components/schemas/{name}"
+JSON = "application/json"
+Json = dict[str, Any]
+
+
+def document(routes: Iterable[BaseRoute]) -> Json:
+    """Every route that carries a `Doc`: parameters, bodies, answers and all errors."""
+    documented = [
+        (route.path_format, method, handler.opt["doc"])
+        for route in routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if "doc" in handler.opt
+    ]
+    paths: dict[str, Json] = {}
+    components: Json = {}
+    for path, method, doc in sorted(documented, key=lambda entry: entry[0]):
+        paths.setdefault(path, {})[method.lower()] = _operation(path, method, doc, components)
+    components["Error"] = _component(Error)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Threadline",
+            "version": __version__,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "Send events, say who visitors are, ask where people came from.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "; ".join(f"{kind}: {use}" for kind, use in KINDS.items()),
+                }
+            },
+        },
+    }
+
+
+def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
+    operation: Json = {
+        "operationId": f"{method.lower()}_{path.strip('/').replace('/', '_')}".translate(
+            str.maketrans({"{": "", "}": "", "-": "_", ".": "_"})
+        ),
+        "summary": doc.summary,
+        "tags": [doc.tag],
+        "parameters": [*_path_params(doc), *_query_params(doc)],
+        "responses": {
+            str(doc.status): {
+                "description": _first_line(doc.answer),
+                "content": _answer_content(doc, components),
+            },
+            **_error_responses(doc),
+        },
+    }
+    if doc.keys:
+        operation["security"] = [{"key": []}]
+        operation["description"] = f"Key: {' or '.join(doc.keys)}."
+    if doc.body:
+        operation["requestBody"] = {
+            "required": True,
+            "description": f"{_first_line(doc.body)} May be packed with gzip or zstd.",
+            "content": {JSON: {"schema": _schema(doc.body, components)}},
+        }
+    return operation
+
+
+def _answer_content(doc: Doc, components: Json) -> Json:
+    content: Json = {JSON: {"schema": _schema(doc.answer, components)}}
+    for media_type in doc.media_types:
+        content.setdefault(media_type, {"schema": {"type": "string"}})
+    return {name: content[name] for name in doc.media_types}
+
+
+def _path_params(doc: Doc) -> list[Json]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": text,
+            "schema": {"type": "string", "minLength": 1},
+        }
+        for name, text in doc.path_params.items()
+    ]
+
+
+def _query_params(doc: Doc) -> list[Json]:
+    if not doc.params:
+        return []
+    schema = _component(doc.params)
+    required = schema.get("required", [])
+    return [
+        _query_param(name, _without_null(part), name in required)
+        for name, part in schema["properties"].items()
+    ]
+
+
+def _query_param(name: str, schema: Json, required: bool) -> Json:
+    parameter = {"name": name, "in": "query", "required": required}
+    if description := schema.pop("description", None):
+        parameter["description"] = description
+    return {**parameter, "schema": schema}
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter that is not given is absent; it cannot be null."""
+    if "anyOf" in schema:
+        kinds = [kind for kind in schema["anyOf"] if kind != {"type": "null"}]
+        schema = {**{k: v for k, v in schema.items() if k != "anyOf"}, **kinds[0]}
+    if schema.get("default", 0) is None:
+        del schema["default"]
+    return schema
+
+
+def _error_responses(doc: Doc) -> Json:
+    by_status: dict[int, list[type[ThreadlineError]]] = {}
+    for error in doc.all_errors():
+        by_status.setdefault(error.status, []).append(error)
+    return {str(status): _error_response(errors) for status, errors in sorted(by_status.items())}
+
+
+def _error_response(errors: list[type[ThreadlineError]]) -> Json:
+    described = "\n".join(f"- `{error.code}`: {_first_line(error)}" for error in errors)
+    response: Json = {
+        "description": described,
+        "content": {
+            JSON: {
+                "schema": {
+                    "allOf": [{"$ref": REF.format(name="Error")}],
+                    "properties": {"error": {"enum": sorted(error.code for error in errors)}},
+                }
+            }
+        },
+    }
+    if errors[0].status in (429, 503):
+        response["headers"] = {
+            "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
+        }
+    return response
+
+
+def _component(kind: type) -> Json:
+    """The schema of one Struct, in place instead of by reference."""
+    (_,), components = msgspec.json.schema_components(
+        [kind], schema_hook=_schema_of_ours, ref_template=REF
+    )
+    return dict(components[kind.__name__])
+
+
+def _schema(kind: object, components: Json) -> Json:
+    (schema,), found = msgspec.json.schema_components(
+        [kind], schema_hook=_schema_of_ours, ref_template=REF
+    )
+    components |= found
+    return dict(schema)
+
+
+def _schema_of_ours(kind: type) -> Json:
+    if kind is Moment:
+        return {"type": "string", "format": "date-time"}
+    raise NotImplementedError(kind)
+
+
+def _first_line(kind: object) -> str:
+    return " ".join((kind.__doc__ or "").strip().split("\n\n")[0].split())

@@ -1,0 +1,170 @@
+"""The read routes: parameters in, one question asked, its answer out."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Request, Response, get
+
+from threadline.contract.errors import InvalidGroupBy, NotFound
+from threadline.http.doc import Doc
+from threadline.http.formats import user_csv, user_ndjson
+from threadline.http.params import read_params
+from threadline.http.services import Services
+from threadline.identity.stitch import Policy
+from threadline.questions import events, journey, time_to_conversion, users
+from threadline.store import Store
+
+# How long a read waits for what was acknowledged before it. Past that it answers, and says so.
+CATCH_UP_S = 5.0
+
+READ = ("sk", "rk")
+Req = Request[Any, Any, Any]
+Answer = TypeVar("Answer")
+
+
+@get(
+    "/v1/query",
+    opt={
+        "doc": Doc(
+            summary="Stored events, newest first",
+            tag="Events",
+            keys=READ,
+            params=events.Params,
+            answer=events.Events,
+        )
+    },
+)
+async def query(request: Req) -> Response[bytes]:
+    params = read_params(request, events.Params)
+    return await _answer(request, lambda store, project: events.ask(store, project, params))
+
+
+@get(
+    "/v1/users",
+    opt={
+        "doc": Doc(
+            summary="Users, each with the touch that brought them",
+            tag="People",
+            keys=READ,
+            params=users.Params,
+            answer=users.Users,
+            media_types=("application/json", "application/x-ndjson", "text/csv"),
+        )
+    },
+)
+async def user_list(request: Req) -> Response[bytes]:
+    params = read_params(request, users.Params)
+    policy = _policy(request, params.stitch)
+    answer, headers = await _ask(
+        request, lambda store, project: users.ask(store, project, params, policy)
+    )
+    if params.format == "json":
+        return _response(msgspec.json.encode(answer), headers)
+    if answer.next_cursor:
+        headers["Threadline-Next-Cursor"] = answer.next_cursor
+    if params.format == "csv":
+        return _response(user_csv(answer.rows), headers, "text/csv; charset=utf-8")
+    return _response(user_ndjson(answer.rows), headers, "application/x-ndjson")
+
+
+@get(
+    "/v1/users/{user_id:str}",
+    opt={
+        "doc": Doc(
+            summary="One user: traits, devices, first and last touch",
+            tag="People",
+            keys=READ,
+            params=users.ProfileParams,
+            path_params={"user_id": "The id given to identify, percent-encoded."},
+            answer=users.Profile,
+            errors=(NotFound,),
+        )
+    },
+)
+async def profile(request: Req, user_id: str) -> Response[bytes]:
+    policy = _policy(request, read_params(request, users.ProfileParams).stitch)
+    wanted = unquote(user_id)
+    return await _answer(
+        request, lambda store, project: users.profile(store, project, wanted, policy)
+    )
+
+
+@get(
+    "/v1/users/{user_id:str}/events",
+    opt={
+        "doc": Doc(
+            summary="What one user did, the time before signing in included",
+            tag="People",
+            keys=READ,
+            params=journey.Params,
+            path_params={"user_id": "The id given to identify, percent-encoded."},
+            answer=journey.Journey,
+            errors=(NotFound,),
+        )
+    },
+)
+async def user_events(request: Req, user_id: str) -> Response[bytes]:
+    params = read_params(request, journey.Params)
+    policy = _policy(request, params.stitch)
+    wanted = unquote(user_id)
+    return await _answer(
+        request, lambda store, project: journey.ask(store, project, wanted, params, policy)
+    )
+
+
+@get(
+    "/v1/time-to-conversion",
+    opt={
+        "doc": Doc(
+            summary="How long from the first touch to a conversion",
+            tag="People",
+            keys=READ,
+            params=time_to_conversion.Params,
+            answer=time_to_conversion.TimeToConversion,
+            errors=(InvalidGroupBy,),
+        )
+    },
+)
+async def conversion_times(request: Req) -> Response[bytes]:
+    params = read_params(request, time_to_conversion.Params)
+    policy = _policy(request, params.stitch)
+    return await _answer(
+        request, lambda store, project: time_to_conversion.ask(store, project, params, policy)
+    )
+
+
+def _policy(request: Req, asked: str | None) -> Policy:
+    """What the caller asked for, else the project's default, else `any`."""
+    return cast(Policy, asked or request.state.project.stitch or "any")
+
+
+async def _answer(request: Req, question: Callable[[Store, str], object]) -> Response[bytes]:
+    answer, headers = await _ask(request, question)
+    return _response(msgspec.json.encode(answer), headers)
+
+
+async def _ask(
+    request: Req, question: Callable[[Store, str], Answer]
+) -> tuple[Answer, dict[str, str]]:
+    """Ask in a worker thread, after everything acknowledged so far is in the store."""
+    services: Services = request.app.state.services
+    project_id = request.state.project.project_id
+
+    def ask() -> tuple[Answer, dict[str, str]]:
+        fresh = services.writer.catch_up(CATCH_UP_S)
+        headers = {} if fresh else {"Threadline-Stale": "true"}
+        return question(services.store, project_id), headers
+
+    return await asyncio.to_thread(ask)
+
+
+def _response(
+    body: bytes, headers: dict[str, str], media_type: str = "application/json"
+) -> Response[bytes]:
+    return Response(body, headers=headers, media_type=media_type)
+
+
+ROUTES = [query, user_list, profile, user_events, conversion_times]

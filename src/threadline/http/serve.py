@@ -1,0 +1,143 @@
+"""Running the application on Granian, in this very process: one process owns a data folder."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from threadline.http.app import create_app
+from threadline.http.services import Services
+from threadline.settings import Settings
+
+LOCK_FILE = "server.json"
+
+
+class FolderInUse(Exception):
+    """Another process serves this data folder."""
+
+
+class Running(msgspec.Struct):
+    """What the lock file says of the server that holds it."""
+
+    pid: int
+    url: str
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then write everything acknowledged to the store.
+
+    Raises `FolderInUse`, `OSError` for an address that cannot be bound, and what `Services` raises.
+    """
+    asyncio.run(serve_async(settings))
+
+
+async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = None) -> None:
+    """As `serve`; `ready` is given the server's address once it answers."""
+    _log_to_stderr()
+    port = settings.port or _free_port(settings.host)
+    _check_address(settings.host, port)
+    url = f"http://{settings.host}:{port}"
+    with _folder_lock(Path(settings.data), url), Services(settings) as services:
+        server = Server(
+            create_app(services),
+            address=settings.host,
+            port=port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            log_enabled=False,
+            backlog=1024,
+        )
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, server.stop)
+        serving = asyncio.ensure_future(server.serve())
+        await _until_answering(settings.host, port)
+        structlog.get_logger("threadline").info("ready", url=url, data=settings.data)
+        if ready is not None:
+            ready.set_result(url)
+        await serving
+        structlog.get_logger("threadline").info("stopping")
+    structlog.get_logger("threadline").info("stopped")
+
+
+def running_server(folder: Path) -> Running | None:
+    """The server that serves this folder now, if there is one."""
+    try:
+        with (folder / LOCK_FILE).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return msgspec.json.decode(file.read(), type=Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        pass
+    return None
+
+
+@contextmanager
+def _folder_lock(folder: Path, url: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK_FILE
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = running_server(folder)
+            holder = f" (process {held.pid}, {held.url})" if held else ""
+            raise FolderInUse(
+                f"Another Threadline serves {folder}{holder}. Stop it, or give another --data."
+            ) from None
+        file.truncate()
+        file.write(msgspec.json.encode(Running(os.getpid(), url)))
+        file.flush()
+        yield
+
+
+async def _until_answering(host: str, port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+def _check_address(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _log_to_stderr() -> None:
+    """One JSON object a line, or something readable where a person watches."""
+    logging.basicConfig(level=logging.WARNING)
+    person = os.isatty(2)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if person else "iso", utc=not person),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=open(2, "w", closefd=False)),  # noqa: SIM115
+    )

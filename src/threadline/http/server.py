@@ -1,0 +1,63 @@
+"""`/healthz`, `/readyz`, `/openapi.json`, `/docs`: the server about itself. No key needed."""
+
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+
+from threadline.contract.errors import Unavailable
+from threadline.contract.replies import Ok
+from threadline.http.doc import Doc
+from threadline.http.services import Services
+from threadline.store import StoreError
+
+Req = Request[Any, Any, Any]
+
+
+@get(
+    "/healthz",
+    sync_to_thread=False,
+    opt={"doc": Doc(summary="The process is alive", tag="Server", answer=Ok)},
+)
+def healthz() -> Response[bytes]:
+    return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
+
+
+@get(
+    "/readyz",
+    sync_to_thread=True,
+    opt={
+        "doc": Doc(
+            summary="The store answers", tag="Server", answer=Ok, errors=(Unavailable,)
+        )
+    },
+)
+def readyz(request: Req) -> Response[bytes]:
+    services: Services = request.app.state.services
+    try:
+        services.store.query("SELECT 1 AS one", {})
+    except StoreError as error:
+        raise Unavailable(f"The store does not answer: {error}") from error
+    return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
+
+
+@get(
+    "/openapi.json",
+    sync_to_thread=False,
+    opt={"doc": Doc(summary="This document", tag="Server", answer=dict[str, Any])},
+)
+def openapi_json(request: Req) -> Response[bytes]:
+    document = request.app.state.openapi
+    return Response(msgspec.json.encode(document), media_type=MediaType.JSON)
+
+
+@get("/docs", sync_to_thread=False)
+def docs(request: Req) -> Response[bytes]:
+    return Response(
+        request.app.state.docs_page,
+        media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )
+
+
+ROUTES = [healthz, readyz, openapi_json, docs]

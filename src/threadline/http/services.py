@@ -1,0 +1,55 @@
+"""What the routes stand on, opened in order and closed in reverse."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from threadline.control import Control
+from threadline.http.limits import Buckets
+from threadline.ingest.log import Log
+from threadline.ingest.writer import Writer
+from threadline.settings import Settings
+from threadline.store import Store, store_url
+
+LAST_USE_EVERY_S = 60
+
+
+class Services:
+    """Control plane, log, store and writer of one data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open everything, in the order that events pass it.
+
+        Raises `ControlError`, `SchemaTooNew` or `StoreError`; what was open is closed again.
+        """
+        folder = Path(settings.data)
+        with ExitStack() as opened:
+            self.settings = settings
+            self.control = opened.enter_context(Control(folder))
+            self.store = opened.enter_context(
+                Store(store_url(settings.store, folder), settings.query_seconds)
+            )
+            self.log = Log(folder, settings.dedup_days, settings.log_max_bytes)
+            opened.callback(self.log.close)
+            self.writer = Writer(self.log, self.store)
+            opened.callback(self.writer.close)
+            self.buckets = Buckets(settings)
+            self._uses_saved_at = time.monotonic()
+            self._opened = opened.pop_all()
+
+    def close(self) -> None:
+        """Write everything acknowledged to the store, then close."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def save_last_uses_if_due(self) -> None:
+        """Key uses are kept in memory and written down once a minute."""
+        if time.monotonic() - self._uses_saved_at > LAST_USE_EVERY_S:
+            self._uses_saved_at = time.monotonic()
+            self.control.save_last_uses()

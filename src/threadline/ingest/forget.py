@@ -1,0 +1,86 @@
+"""Forgetting a person or a device: rows, links and states, in an order that bears a crash.
+
+A request travels through the log like an event, so it covers exactly what was accepted before it.
+The writer carries it out and, should it be interrupted, from the start again: what has to be deleted
+is found through the links, and those go last.
+"""
+
+from threadline.identity.stitch import PROJECT, TOUCH, USERS
+from threadline.ingest.log import ForgetRequest, Log
+from threadline.store import Store
+
+DEVICES_OF_USER = f"SELECT visitor FROM links WHERE {PROJECT} AND {USERS}"
+
+SOLE_DEVICES = f"""
+    SELECT visitor FROM links
+    WHERE {PROJECT} AND visitor IN {{devices:Array(UInt64)}}
+    GROUP BY visitor HAVING uniqExact(user_id) = 1"""
+
+USERS_OF_DEVICE = f"""
+    SELECT DISTINCT user_id FROM links
+    WHERE {PROJECT} AND visitor = sipHash64({{anonymous_id:String}})"""
+
+OF_USER = f"""{PROJECT} AND (
+    ({USERS} AND (
+        visitor IN {{devices:Array(UInt64)}}
+        OR visitor = sipHash64('user', {{user_ids:Array(String)}}[1])
+    ))
+    OR (user_id IS NULL AND visitor IN {{sole_devices:Array(UInt64)}})
+)"""
+OF_DEVICE = f"{PROJECT} AND visitor = sipHash64({{anonymous_id:String}})"
+OF_SOLE_DEVICES = f"{PROJECT} AND visitor IN {{sole_devices:Array(UInt64)}}"
+OF_USERS = f"{PROJECT} AND {USERS}"
+
+REBUILD_USER_TOUCHES = f"""
+    INSERT INTO user_touches
+    SELECT e.project_id, assumeNotNull(e.user_id), min({TOUCH})
+    FROM events AS e
+    WHERE e.{OF_USERS} AND e.visitor IN (
+        {DEVICES_OF_USER}
+        UNION ALL SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))
+    )
+    GROUP BY e.project_id, e.user_id"""
+
+
+def forget(store: Store, log: Log, request: ForgetRequest) -> None:
+    """Delete all that the store holds of one user, or of one device. Raises `StoreError`."""
+    if request.user_id is not None:
+        _forget_user(store, log, request, request.user_id)
+    elif request.anonymous_id is not None:
+        _forget_device(store, log, request, request.anonymous_id)
+
+
+def _forget_user(store: Store, log: Log, request: ForgetRequest, user_id: str) -> None:
+    bound: dict[str, object] = {"project_id": request.project_id, "user_ids": [user_id]}
+    bound["devices"] = [row["visitor"] for row in store.query(DEVICES_OF_USER, bound)]
+    bound["sole_devices"] = [row["visitor"] for row in store.query(SOLE_DEVICES, bound)]
+    _forget_ids(store, log, request, OF_USER, bound)
+    _delete(store, "events", OF_USER, bound)
+    _delete(store, "visitor_touches", OF_SOLE_DEVICES, bound)
+    _delete(store, "user_touches", OF_USERS, bound)
+    _delete(store, "links", OF_USERS, bound)
+
+
+def _forget_device(store: Store, log: Log, request: ForgetRequest, anonymous_id: str) -> None:
+    bound: dict[str, object] = {"project_id": request.project_id, "anonymous_id": anonymous_id}
+    bound["user_ids"] = [row["user_id"] for row in store.query(USERS_OF_DEVICE, bound)]
+    _forget_ids(store, log, request, OF_DEVICE, bound)
+    _delete(store, "events", OF_DEVICE, bound)
+    _delete(store, "visitor_touches", OF_DEVICE, bound)
+    # Others' first touch may have been on this device; it is now whatever remains of them.
+    _delete(store, "user_touches", OF_USERS, bound)
+    store.execute(REBUILD_USER_TOUCHES, bound)
+    _delete(store, "links", OF_DEVICE, bound)
+
+
+def _forget_ids(
+    store: Store, log: Log, request: ForgetRequest, condition: str, bound: dict[str, object]
+) -> None:
+    rows = store.query(f"SELECT event_id FROM events WHERE {condition}", bound)
+    log.count_forgotten(request.receipt_id, len(rows))
+    log.unsee(request.project_id, (row["event_id"] for row in rows))
+
+
+def _delete(store: Store, table: str, condition: str, bound: dict[str, object]) -> None:
+    """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
+    store.execute(f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", bound)

@@ -1,0 +1,127 @@
+"""Shapes and small parts that several questions share: parameters, cursors, event rows."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from threadline.contract.errors import InvalidParams
+from threadline.contract.times import Moment, format_ms, format_utc
+from threadline.identity.stitch import EVERYONE, Scope, shared_devices
+from threadline.store import Row, Store
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="Rows in one answer.")]
+CursorText = Annotated[
+    str, msgspec.Meta(description="`next_cursor` of the answer before, to go on from there.")
+]
+StitchText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(any|first|next)$",
+        description="Whose are untagged events on a device with users? `any`: every user's ever "
+        "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
+        "project's, else `any`.",
+    ),
+]
+From = Annotated[Moment, msgspec.Meta(description="ISO 8601, inclusive.")]
+To = Annotated[Moment, msgspec.Meta(description="ISO 8601, exclusive.")]
+
+EVENT_COLUMNS = (
+    "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
+    "source_confidence source_rule_id referrer url path country device_type browser os properties"
+).split()
+
+# An answer about everyone would otherwise list every shared device there is.
+MAX_SHARED_DEVICES = 100
+
+
+class EventRow(msgspec.Struct):
+    """One stored event. `user_id` is null where the event came without one, for ever."""
+
+    timestamp: str
+    event_id: str
+    event_name: str
+    anonymous_id: str
+    user_id: str | None
+    session_id: str
+    source: str
+    medium: str
+    campaign: str
+    source_confidence: str
+    source_rule_id: str
+    referrer: str
+    url: str
+    path: str
+    country: str
+    device_type: str
+    browser: str
+    os: str
+    properties: Annotated[str, msgspec.Meta(description="The event's properties, JSON-encoded.")]
+
+
+class Touch(msgspec.Struct):
+    """The event that a user's story begins, or ends, with."""
+
+    timestamp: str
+    event_id: str
+    anonymous_id: str
+    source: str
+    medium: str
+    campaign: str
+    url: str
+    referrer: str
+
+
+def event_row(row: Row) -> EventRow:
+    """A store row with the columns of `EVENT_COLUMNS` as it goes out."""
+    return EventRow(format_utc(row["timestamp"]), *(row[name] for name in EVENT_COLUMNS[1:]))
+
+
+def event_columns(alias: str) -> str:
+    """`e.timestamp AS timestamp, …` for all columns of an event row."""
+    return ", ".join(f"{alias}.{name} AS {name}" for name in EVENT_COLUMNS)
+
+
+def write_cursor(row: Row, column: str, tie_break: str) -> str:
+    """An opaque cursor behind this row: its time in milliseconds and the id that breaks ties."""
+    place = [utc_ms(row[column]), row[tie_break]]
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> dict[str, object]:
+    """The bound values `cursor_at` (ISO 8601) and `cursor_id`. Raises `InvalidParams`."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        ms, identifier = msgspec.json.decode(
+            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str]
+        )
+        return {"cursor_at": bound_ms(ms), "cursor_id": identifier}
+    except (ValueError, OverflowError):
+        message = "This cursor is not one of ours"
+        raise InvalidParams(f"{message}.", fieldErrors={"cursor": [message]}) from None
+
+
+def bound_ms(ms: int) -> str:
+    """Milliseconds as the text that a `DateTime64(3, 'UTC')` parameter takes."""
+    return format_ms(ms).replace("T", " ").removesuffix("Z")
+
+
+def utc_ms(moment: datetime) -> int:
+    """The store's naive UTC datetime as milliseconds since 1970."""
+    return Moment.parse(moment.isoformat()).ms
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()
+
+
+def shared_among(store: Store, scope: Scope, params: dict[str, Any]) -> list[str]:
+    """Devices that more than one user was seen on, at most `MAX_SHARED_DEVICES` of everyone's."""
+    limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
+    return [row["anonymous_id"] for row in store.query(shared_devices(scope) + limit, params)]
+
+
+def conditions(parts: Sequence[str]) -> str:
+    return " AND ".join(parts) or "TRUE"

@@ -1,0 +1,88 @@
+"""`GET /v1/query`: stored events as they are, newest first."""
+
+from typing import Annotated
+
+import msgspec
+
+from threadline.identity.stitch import PROJECT
+from threadline.questions.answers import (
+    CursorText,
+    EventRow,
+    From,
+    Limit,
+    To,
+    bound_ms,
+    conditions,
+    event_columns,
+    event_row,
+    read_cursor,
+    write_cursor,
+)
+from threadline.store import Store
+
+
+class Params(msgspec.Struct, kw_only=True):
+    """Filters; those not given do not filter."""
+
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
+    event: Annotated[str, msgspec.Meta(description="Event name.")] | None = None
+    source: str | None = None
+    medium: str | None = None
+    user_id: (
+        Annotated[str, msgspec.Meta(description="As stored: untagged events have none.")] | None
+    ) = None
+    anonymous_id: str | None = None
+    limit: Limit = 100
+    cursor: CursorText | None = None
+
+
+class Events(msgspec.Struct):
+    """`next_cursor` is null on the last page."""
+
+    rows: list[EventRow]
+    next_cursor: str | None
+
+
+# The ids also name the places where such events lie, so that they are found without a scan.
+FILTERS = {
+    "from_": "timestamp >= {from_:DateTime64(3, 'UTC')}",
+    "to": "timestamp < {to:DateTime64(3, 'UTC')}",
+    "event": "event_name = {event:String}",
+    "source": "source = {source:String}",
+    "medium": "medium = {medium:String}",
+    "user_id": f"""user_id = {{user_id:String}} AND visitor IN (
+        SELECT visitor FROM links WHERE {PROJECT} AND user_id = {{user_id:String}}
+        UNION ALL SELECT sipHash64('user', {{user_id:String}}))""",
+    "anonymous_id": "anonymous_id = {anonymous_id:String}"
+    " AND (visitor = sipHash64({anonymous_id:String}) OR anonymous_id_made)",
+    "cursor_at": "(timestamp, event_id)"
+    " < ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
+}
+
+SQL = """
+    SELECT {columns}
+    FROM events AS e
+    WHERE {where}
+    ORDER BY e.timestamp DESC, e.event_id DESC
+    LIMIT {limit}"""
+
+
+def ask(store: Store, project_id: str, params: Params) -> Events:
+    """Events that pass all filters, newest first, ties by the greater event_id."""
+    given = {
+        name: bound_ms(value.ms) if name in ("from_", "to") else value
+        for name in FILTERS
+        if (value := getattr(params, name, None)) is not None
+    }
+    if params.cursor:
+        given |= read_cursor(params.cursor)
+    where = conditions([f"e.{PROJECT}", *(FILTERS[name] for name in given if name in FILTERS)])
+    sql = SQL.format(columns=event_columns("e"), where=where, limit=params.limit + 1)
+    rows = store.query(sql, {**given, "project_id": project_id})
+    page = rows[: params.limit]
+    more = len(rows) > params.limit
+    return Events(
+        [event_row(row) for row in page],
+        write_cursor(page[-1], "timestamp", "event_id") if more else None,
+    )

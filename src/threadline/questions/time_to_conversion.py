@@ -1,0 +1,140 @@
+"""`GET /v1/time-to-conversion`: how long from the first touch until people do the thing."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from threadline.contract.errors import InvalidGroupBy
+from threadline.identity.stitch import (
+    EVERYONE,
+    THESE_USERS,
+    Policy,
+    conversions,
+    first_touches,
+)
+from threadline.questions.answers import (
+    From,
+    StitchText,
+    To,
+    bound_ms,
+    conditions,
+    shared_among,
+)
+from threadline.store import Row, Store
+
+
+class Params(msgspec.Struct, kw_only=True):
+    """`from` and `to` speak of the moment of conversion."""
+
+    conversion: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=128, description="Name of the event, as signup.")
+    ]
+    user_id: (
+        Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None
+    ) = None
+    group_by: Annotated[
+        str, msgspec.Meta(description="Of the first touch: source, medium, campaign, by commas.")
+    ] = ""
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
+    stitch: StitchText | None = None
+
+
+class Bucket(msgspec.Struct):
+    """People who took at least `from_seconds` and less than `to_seconds` (null: no end)."""
+
+    from_seconds: int
+    to_seconds: int | None
+    persons: int
+
+
+class TimeToConversion(msgspec.Struct, omit_defaults=True):
+    """Rows: the group's columns, persons, mean_seconds, p25 to p99 and a histogram; most persons
+    first. Percentiles interpolate between the two nearest values (R's type 7)."""
+
+    conversion: str
+    stitch: str
+    rows: list[dict[str, Any]]
+    shared_devices: list[str]
+    seconds: float | None | msgspec.UnsetType = msgspec.UNSET
+
+
+GROUPS = ("source", "medium", "campaign")
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+BOUNDS = [
+    *(0, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR),
+    *(DAY, 2 * DAY, 3 * DAY, 5 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY),
+]
+
+SQL = """
+    SELECT {groups}
+        count() AS persons,
+        avg(seconds) AS mean_seconds,
+        quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
+        sumMap(map(roundDown(toUInt64(seconds), {bounds}), 1)) AS histogram
+    FROM (
+        SELECT t.first_touch AS first_touch, c.converted_at AS converted_at,
+            dateDiff('millisecond', t.first_touch.timestamp, c.converted_at) / 1000 AS seconds
+        FROM ({conversions}) AS c
+        INNER JOIN ({touches}) AS t ON t.user_id = c.user_id
+    )
+    WHERE {where}
+    {group_by}
+    ORDER BY persons DESC, {order}"""
+
+
+def ask(store: Store, project_id: str, params: Params, policy: Policy) -> TimeToConversion:
+    """Seconds from each user's first touch to the first owned event named `conversion`.
+
+    Only users who converted count. Raises `InvalidGroupBy`.
+    """
+    groups = _groups(params.group_by)
+    bound: dict[str, object] = {"project_id": project_id, "conversion": params.conversion}
+    scope = EVERYONE
+    if params.user_id is not None:
+        scope, bound["user_ids"] = THESE_USERS, [params.user_id]
+    where = []
+    for name, sign in (("from_", ">="), ("to", "<")):
+        if (moment := getattr(params, name)) is not None:
+            bound[name] = bound_ms(moment.ms)
+            where.append(f"converted_at {sign} {{{name}:DateTime64(3, 'UTC')}}")
+    sql = SQL.format(
+        groups="".join(f"first_touch.{group} AS {group}, " for group in groups),
+        bounds=BOUNDS,
+        conversions=conversions(policy, scope),
+        touches=first_touches(policy, scope),
+        where=conditions(where),
+        group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
+        order=", ".join(groups) or "1",
+    )
+    rows = [_row(row, groups) for row in store.query(sql, bound)]
+    answer = TimeToConversion(params.conversion, policy, rows, shared_among(store, scope, bound))
+    if params.user_id is not None:
+        answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
+    return answer
+
+
+def _groups(text: str) -> list[str]:
+    groups = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown:
+        raise InvalidGroupBy(
+            f"Cannot group by {unknown[0]!r}; allowed: {', '.join(GROUPS)}.", allowed=list(GROUPS)
+        )
+    return list(dict.fromkeys(groups))
+
+
+def _row(row: Row, groups: list[str]) -> dict[str, object]:
+    percentiles = dict(zip(("p25", "p50", "p75", "p90", "p99"), row["quantiles"], strict=True))
+    ends = [*BOUNDS[1:], None]
+    return {
+        **{group: row[group] for group in groups},
+        "persons": row["persons"],
+        "mean_seconds": row["mean_seconds"],
+        **percentiles,
+        "histogram": [
+            Bucket(start, end, int(row["histogram"].get(start, 0)))
+            for start, end in zip(BOUNDS, ends, strict=True)
+        ],
+    }

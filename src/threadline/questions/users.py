@@ -1,0 +1,274 @@
+"""`GET /v1/users`: who they are and where each came from; `GET /v1/users/{user_id}`: one of them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from threadline.contract.errors import NotFound
+from threadline.contract.times import format_utc
+from threadline.identity.stitch import (
+    EVERYONE,
+    PROJECT,
+    THESE_USERS,
+    USERS,
+    Policy,
+    conversions,
+    first_touches,
+    owned_events,
+)
+from threadline.questions.answers import (
+    CursorText,
+    From,
+    Limit,
+    StitchText,
+    To,
+    Touch,
+    bound_ms,
+    conditions,
+    read_cursor,
+    seconds_between,
+    shared_among,
+    write_cursor,
+)
+from threadline.store import Row, Store
+
+
+class Params(msgspec.Struct, kw_only=True):
+    """Filters speak of the first touch."""
+
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    conversion: (
+        Annotated[str, msgspec.Meta(description="Event name; adds converted_at to each user.")]
+        | None
+    ) = None
+    stitch: StitchText | None = None
+    limit: Limit = 100
+    cursor: CursorText | None = None
+    format: Annotated[
+        Literal["json", "ndjson", "csv"],
+        msgspec.Meta(
+            description="For ndjson and csv the cursor is in the header `Threadline-Next-Cursor`."
+        ),
+    ] = "json"
+
+
+class User(msgspec.Struct, omit_defaults=True):
+    """`converted_at` and `seconds_to_conversion` appear when `conversion` is asked for."""
+
+    user_id: str
+    known_since: str
+    first_touch: Touch
+    devices: Annotated[int, msgspec.Meta(description="Devices the user was seen on.")]
+    converted_at: str | None | msgspec.UnsetType = msgspec.UNSET
+    seconds_to_conversion: float | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class Users(msgspec.Struct):
+    """Those known last come first."""
+
+    rows: list[User]
+    next_cursor: str | None
+    shared_devices: list[str]
+    stitch: str
+
+
+FILTERS = {
+    "from_": "first_touch.timestamp >= {from_:DateTime64(3, 'UTC')}",
+    "to": "first_touch.timestamp < {to:DateTime64(3, 'UTC')}",
+    "source": "first_touch.source = {source:String}",
+    "medium": "first_touch.medium = {medium:String}",
+    "campaign": "first_touch.campaign = {campaign:String}",
+}
+BEHIND_CURSOR = (
+    "(known_since < {cursor_at:DateTime64(3, 'UTC')}"
+    " OR (known_since = {cursor_at:DateTime64(3, 'UTC')} AND user_id > {cursor_id:String}))"
+)
+
+SQL = """
+    SELECT user_id, first_touch, known_since
+    FROM ({touches})
+    WHERE {where}
+    ORDER BY known_since DESC, user_id
+    LIMIT {limit}"""
+
+DEVICE_COUNTS = f"""
+    SELECT user_id, uniqExact(visitor) AS devices
+    FROM links
+    WHERE {PROJECT} AND {USERS}
+    GROUP BY user_id"""
+
+# The states hold no addresses; the few that go out are fetched from where the events lie.
+TOUCH_DETAILS = f"""
+    SELECT event_id, anonymous_id, url, referrer
+    FROM events
+    WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
+        AND event_id IN {{event_ids:Array(String)}}"""
+
+# If the event is forgotten between the two queries, the touch goes out without its details.
+FORGOTTEN: Row = {"anonymous_id": "", "url": "", "referrer": ""}
+
+
+def ask(store: Store, project_id: str, params: Params, policy: Policy) -> Users:
+    """Users whose first touch passes the filters, with it, under the policy."""
+    bound: dict[str, object] = {"project_id": project_id}
+    where = []
+    for name, condition in FILTERS.items():
+        if (value := getattr(params, name)) is not None:
+            bound[name] = bound_ms(value.ms) if name in ("from_", "to") else value
+            where.append(condition)
+    if params.cursor:
+        bound |= read_cursor(params.cursor)
+        where.append(BEHIND_CURSOR)
+    rows = store.query(
+        SQL.format(
+            touches=first_touches(policy, EVERYONE),
+            where=conditions(where),
+            limit=params.limit + 1,
+        ),
+        bound,
+    )
+    page = rows[: params.limit]
+    if not page:
+        return Users([], None, [], policy)
+    bound["user_ids"] = [row["user_id"] for row in page]
+    return Users(
+        _users(store, bound, page, params.conversion, policy),
+        write_cursor(page[-1], "known_since", "user_id") if len(rows) > params.limit else None,
+        shared_among(store, THESE_USERS, bound),
+        policy,
+    )
+
+
+def _users(
+    store: Store, bound: dict[str, object], page: list[Row], conversion: str | None, policy: Policy
+) -> list[User]:
+    touches = [row["first_touch"] for row in page]
+    bound["visitors"] = [touch["visitor"] for touch in touches]
+    bound["event_ids"] = [touch["event_id"] for touch in touches]
+    details = {row["event_id"]: row for row in store.query(TOUCH_DETAILS, bound)}
+    devices = {row["user_id"]: row["devices"] for row in store.query(DEVICE_COUNTS, bound)}
+    users = [
+        User(
+            row["user_id"],
+            format_utc(row["known_since"]),
+            _touch({**FORGOTTEN, **row["first_touch"], **details.get(touch["event_id"], {})}),
+            devices.get(row["user_id"], 0),
+        )
+        for row, touch in zip(page, touches, strict=True)
+    ]
+    if conversion is not None:
+        asked = store.query(conversions(policy, THESE_USERS), {**bound, "conversion": conversion})
+        converted = {row["user_id"]: row["converted_at"] for row in asked}
+        for user, row in zip(users, page, strict=True):
+            at = converted.get(user.user_id)
+            user.converted_at = at and format_utc(at)
+            user.seconds_to_conversion = at and seconds_between(row["first_touch"]["timestamp"], at)
+    return users
+
+
+def _touch(row: Row) -> Touch:
+    fields = Touch.__struct_fields__[1:]
+    return Touch(format_utc(row["timestamp"]), *(row[name] for name in fields))
+
+
+class ProfileParams(msgspec.Struct, kw_only=True):
+    """The policy that decides which untagged events count for the user."""
+
+    stitch: StitchText | None = None
+
+
+class Device(msgspec.Struct):
+    """First and last event that the user owns there; `shared`: others were seen on it, too."""
+
+    anonymous_id: str
+    first_seen: str
+    last_seen: str
+    shared: bool
+
+
+class Profile(msgspec.Struct):
+    """One user. `traits`: of each trait the latest value any `$identify` event brought."""
+
+    user_id: str
+    stitch: str
+    known_since: str
+    traits: dict[str, msgspec.Raw]
+    first_touch: Touch
+    last_touch: Touch
+    devices: list[Device]
+    shared_devices: list[str]
+
+
+TOUCH_COLUMNS = "timestamp, event_id, anonymous_id, source, medium, campaign, url, referrer"
+EVENTS_OF_USER = ", ".join(
+    f"e.{name} AS {name}" for name in f"{TOUCH_COLUMNS}, visitor, anonymous_id_made".split(", ")
+)
+
+FIRST_AND_LAST = f"""
+    (SELECT {TOUCH_COLUMNS} FROM ({{owned}}) ORDER BY timestamp, event_id LIMIT 1)
+    UNION ALL
+    (SELECT {TOUCH_COLUMNS} FROM ({{owned}}) ORDER BY timestamp DESC, event_id DESC LIMIT 1)"""
+
+DEVICES = """
+    SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM ({owned})
+    WHERE NOT anonymous_id_made
+    GROUP BY anonymous_id
+    ORDER BY first_seen, anonymous_id"""
+
+KNOWN_SINCE = f"""
+    SELECT min(first_touch.timestamp) AS known_since
+    FROM user_touches
+    WHERE {PROJECT} AND {USERS}
+    HAVING count() > 0"""
+
+# Newest last, so that later traits win when the objects are merged in order.
+TRAITS = f"""
+    SELECT properties
+    FROM events AS e
+    WHERE e.{PROJECT} AND event_name = '$identify' AND properties != '{{}}' AND {THESE_USERS.tagged}
+    ORDER BY timestamp DESC, event_id DESC
+    LIMIT 1000"""
+
+
+def profile(store: Store, project_id: str, user_id: str, policy: Policy) -> Profile:
+    """One user's profile. Raises `NotFound` if no event ever carried this id."""
+    bound: dict[str, object] = {"project_id": project_id, "user_ids": [user_id]}
+    known = store.query(KNOWN_SINCE, bound)
+    owned = owned_events(policy, THESE_USERS, EVENTS_OF_USER)
+    touches = store.query(FIRST_AND_LAST.format(owned=owned), bound)
+    if not known or not touches:
+        raise NotFound(f"There is no user {user_id!r} in this project.")
+    first, last = sorted(touches, key=lambda row: (row["timestamp"], row["event_id"]))
+    shared = shared_among(store, THESE_USERS, bound)
+    devices = [
+        Device(
+            row["anonymous_id"],
+            format_utc(row["first_seen"]),
+            format_utc(row["last_seen"]),
+            row["anonymous_id"] in shared,
+        )
+        for row in store.query(DEVICES.format(owned=owned), bound)
+    ]
+    return Profile(
+        user_id,
+        policy,
+        format_utc(known[0]["known_since"]),
+        _traits(store.query(TRAITS, bound)),
+        _touch(first),
+        _touch(last),
+        devices,
+        shared,
+    )
+
+
+def _traits(identifies: list[Row]) -> dict[str, msgspec.Raw]:
+    # Decoded only one level deep: values go out exactly as they came in.
+    merged: dict[str, msgspec.Raw] = {}
+    for row in reversed(identifies):
+        merged |= msgspec.json.decode(row["properties"], type=dict[str, msgspec.Raw])
+    return merged

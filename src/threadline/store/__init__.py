@@ -1,0 +1,3 @@
+from threadline.store.engine import Params, Row, Store, StoreError, free_bytes, store_url
+
+__all__ = ["Params", "Row", "Store", "StoreError", "free_bytes", "store_url"]
