@@ -55,9 +55,7 @@ Condition = Callable[[Visit], Verdict]
 
 
 def _click_id(names: tuple[str, ...], source: str) -> Condition:
-    return lambda visit: (
-        (source, "paid") if any(visit.params.get(name) for name in names) else None
-    )
+    return lambda visit: (source, "paid") if any(visit.params.get(name) for name in names) else None
 
 
 def _fbclid_from_shim(visit: Visit) -> Verdict:

@@ -24,9 +24,7 @@ def origin_allowed(origin: str, allowed: Iterable[str]) -> bool:
     scheme, separator, rest = origin.lower().partition("://")
     host, colon, port = rest.partition(":")
     labels = host.split(".")
-    wildcards = {
-        f"{scheme}://*.{'.'.join(labels[i:])}{colon}{port}" for i in range(1, len(labels))
-    }
+    wildcards = {f"{scheme}://*.{'.'.join(labels[i:])}{colon}{port}" for i in range(1, len(labels))}
     return bool(separator) and any(entry == origin or entry in wildcards for entry in allowed)
 
 

@@ -194,7 +194,7 @@ class Control:
         self._seen_version = -1
         return token
 
-    def keys(self, project_id: str | None = None) -> list[Key]:
+    def list_keys(self, project_id: str | None = None) -> list[Key]:
         """The keys of one project or of all, oldest first, revoked ones too."""
         self._refresh()
         found = [k for k in self._keys.values() if project_id in (None, k.project_id)]
@@ -216,10 +216,16 @@ class Control:
         self._seen_version = -1
         return key
 
-    def rotate_key(self, prefix: str) -> Token:
-        """A new key like the one given, which is revoked."""
+    def delete_key(self, prefix: str) -> None:
+        """Remove a key without a trace; for keys that live for one command."""
+        with self._lock:
+            self._db.execute("DELETE FROM keys WHERE prefix = ?", (prefix,))
+        self._seen_version = -1
+
+    def rotate_key(self, prefix: str) -> tuple[Token, str]:
+        """A new key like the one given, which is revoked; and the id of their project."""
         old = self.revoke_key(prefix)
-        return self.create_key(old.project_id, old.kind, old.env)
+        return self.create_key(old.project_id, old.kind, old.env), old.project_id
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -233,12 +239,16 @@ class Control:
             for project_id, origin in self._db.execute("SELECT project_id, origin FROM origins"):
                 origins.setdefault(project_id, set()).add(origin)
             self._projects = {
-                row[0]: Project(
-                    *row,
-                    origins=frozenset(origins.get(row[0], ())),
-                    hosts=frozenset(map(origin_host, origins.get(row[0], ()))),
+                project_id: Project(
+                    project_id,
+                    name,
+                    stitch,
+                    frozenset(origins.get(project_id, ())),
+                    frozenset(map(origin_host, origins.get(project_id, ()))),
                 )
-                for row in self._db.execute("SELECT project_id, name, stitch FROM projects")
+                for project_id, name, stitch in self._db.execute(
+                    "SELECT project_id, name, stitch FROM projects"
+                )
             }
             self._keys = {row[0]: Key(*row) for row in self._db.execute("SELECT * FROM keys")}
             self._seen_version = version

@@ -1,5 +1,7 @@
 """The guard in front of every route: is there a key, is it valid, may it do this, from here?"""
 
+from typing import Any
+
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
@@ -8,7 +10,7 @@ from threadline.control import Project, origin_allowed
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 
-Connection = ASGIConnection  # type: ignore[type-arg]
+Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 def require_key(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from typing import Any
 
 import zstandard
 from litestar import Request
@@ -15,7 +16,7 @@ JSON_TYPES = frozenset({"", "application/json", "text/plain", "application/octet
 MAX_ZSTD_WINDOW = 8 * MIB
 
 
-async def read_body(request: Request, limit: int) -> bytes:  # type: ignore[type-arg]
+async def read_body(request: Request[Any, Any, Any], limit: int) -> bytes:
     """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked.
 
     Raises `PayloadTooLarge`, `UnsupportedMediaType`, or `InvalidPayload` for a broken packing.

@@ -5,7 +5,14 @@ after it is then held to its own project's list.
 """
 
 import msgspec
-from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPSendMessage, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import (
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from threadline.contract.errors import OriginNotAllowed
 from threadline.control import Control, origin_allowed
@@ -25,9 +32,7 @@ class Edge:
         self._control = control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        assert scope["type"] == ScopeType.HTTP, "the server is started without web sockets"
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
@@ -38,9 +43,9 @@ class Edge:
             scope["path"] = scope["raw_path"].decode("ascii", "replace")
 
         async def send_with_cors(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if allowed := scope.get("state", {}).get("allowed_origin"):
-                    message["headers"] = [*message["headers"], *_allow(allowed)]
+            allowed = scope.get("state", {}).get("allowed_origin")
+            if allowed and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_allow(allowed)]
             await send(message)
 
         await self._app(scope, receive, send_with_cors if origin else send)

@@ -12,7 +12,6 @@ from threadline.contract.errors import (
     ForgetRequiresSecretKey,
     InvalidPayload,
     PlaceholderId,
-    Unavailable,
 )
 from threadline.contract.replies import Batched, Forgotten, Ok, Tracked
 from threadline.enrich import address_hash, time_ordered_id
@@ -142,9 +141,7 @@ def _sender(request: Req, services: Services) -> Sender:
 
 
 def _json(reply: object, status: int) -> Response[bytes]:
-    return Response(
-        msgspec.json.encode(reply), status_code=status, media_type="application/json"
-    )
+    return Response(msgspec.json.encode(reply), status_code=status, media_type="application/json")
 
 
 ROUTES = [track, batch, identify, forget]

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from what each route says of itself."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,9 +59,7 @@ def document(routes: Iterable[BaseRoute]) -> Json:
 
 def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
     operation: Json = {
-        "operationId": f"{method.lower()}_{path.strip('/').replace('/', '_')}".translate(
-            str.maketrans({"{": "", "}": "", "-": "_", ".": "_"})
-        ),
+        "operationId": "_".join(re.findall(r"\w+", f"{method.lower()} {path}")),
         "summary": doc.summary,
         "tags": [doc.tag],
         "parameters": [*_path_params(doc), *_query_params(doc)],

@@ -13,7 +13,7 @@ from threadline.contract.times import Moment
 Params = TypeVar("Params", bound=msgspec.Struct)
 
 
-def read_params(request: Request, struct: type[Params]) -> Params:  # type: ignore[type-arg]
+def read_params(request: Request[Any, Any, Any], struct: type[Params]) -> Params:
     """The query string as its Struct.
 
     Raises `InvalidParams`: a parameter that does not exist is an error too, because an answer that
@@ -34,9 +34,7 @@ def read_params(request: Request, struct: type[Params]) -> Params:  # type: igno
         except msgspec.ValidationError as error:
             errors[name] = [str(error).replace("`", "")]
     errors |= {
-        name: ["Required"]
-        for name, field in fields.items()
-        if field.required and name not in given
+        name: ["Required"] for name, field in fields.items() if field.required and name not in given
     }
     if errors:
         name, messages = next(iter(errors.items()))

@@ -26,11 +26,7 @@ def healthz() -> Response[bytes]:
 @get(
     "/readyz",
     sync_to_thread=True,
-    opt={
-        "doc": Doc(
-            summary="The store answers", tag="Server", answer=Ok, errors=(Unavailable,)
-        )
-    },
+    opt={"doc": Doc(summary="The store answers", tag="Server", answer=Ok, errors=(Unavailable,))},
 )
 def readyz(request: Req) -> Response[bytes]:
     services: Services = request.app.state.services

@@ -1,8 +1,8 @@
 """Forgetting a person or a device: rows, links and states, in an order that bears a crash.
 
 A request travels through the log like an event, so it covers exactly what was accepted before it.
-The writer carries it out and, should it be interrupted, from the start again: what has to be deleted
-is found through the links, and those go last.
+The writer carries it out and, should it be interrupted, from the start again: what has to be
+deleted is found through the links, and those go last.
 """
 
 from threadline.identity.stitch import PROJECT, TOUCH, USERS
@@ -83,4 +83,6 @@ def _forget_ids(
 
 def _delete(store: Store, table: str, condition: str, bound: dict[str, object]) -> None:
     """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
-    store.execute(f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", bound)
+    store.execute(
+        f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", bound
+    )

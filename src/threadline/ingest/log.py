@@ -92,9 +92,9 @@ class Log:
         migrations.migrate_sqlite("The log (log.db)", self._db, "threadline.ingest")
         self._db.execute("INSERT OR IGNORE INTO writer VALUES (1, ?, 0, 0)", (time_ordered_id(),))
         self._db.execute("INSERT OR IGNORE INTO seen_generation VALUES (1, 0)")
-        self._log_id, self.written_seq, _ = self._db.execute(
-            "SELECT log_id, written_seq, block_end_seq FROM writer"
-        ).fetchone()
+        log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM writer").fetchone()
+        self._log_id = str(log_id)
+        self.written_seq = int(written_seq)
         last, events, size = self._db.execute(
             "SELECT max(seq), total(events), total(length(body)) FROM entries"
         ).fetchone()

@@ -56,8 +56,7 @@ FILTERS = {
         UNION ALL SELECT sipHash64('user', {{user_id:String}}))""",
     "anonymous_id": "anonymous_id = {anonymous_id:String}"
     " AND (visitor = sipHash64({anonymous_id:String}) OR anonymous_id_made)",
-    "cursor_at": "(timestamp, event_id)"
-    " < ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
+    "cursor_at": "(timestamp, event_id) < ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
 }
 
 SQL = """

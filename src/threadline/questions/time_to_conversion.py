@@ -29,9 +29,9 @@ class Params(msgspec.Struct, kw_only=True):
     conversion: Annotated[
         str, msgspec.Meta(min_length=1, max_length=128, description="Name of the event, as signup.")
     ]
-    user_id: (
-        Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None
-    ) = None
+    user_id: Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None = (
+        None
+    )
     group_by: Annotated[
         str, msgspec.Meta(description="Of the first touch: source, medium, campaign, by commas.")
     ] = ""
@@ -56,7 +56,7 @@ class TimeToConversion(msgspec.Struct, omit_defaults=True):
     stitch: str
     rows: list[dict[str, Any]]
     shared_devices: list[str]
-    seconds: float | None | msgspec.UnsetType = msgspec.UNSET
+    seconds: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 GROUPS = ("source", "medium", "campaign")

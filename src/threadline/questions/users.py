@@ -1,4 +1,4 @@
-"""`GET /v1/users`: who they are and where each came from; `GET /v1/users/{user_id}`: one of them."""
+"""`GET /v1/users`: who they are and where they came from; `/v1/users/{user_id}`: one of them."""
 
 from typing import Annotated, Literal
 
@@ -63,8 +63,8 @@ class User(msgspec.Struct, omit_defaults=True):
     known_since: str
     first_touch: Touch
     devices: Annotated[int, msgspec.Meta(description="Devices the user was seen on.")]
-    converted_at: str | None | msgspec.UnsetType = msgspec.UNSET
-    seconds_to_conversion: float | None | msgspec.UnsetType = msgspec.UNSET
+    converted_at: str | msgspec.UnsetType | None = msgspec.UNSET
+    seconds_to_conversion: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Users(msgspec.Struct):

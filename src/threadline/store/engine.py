@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from threadline import migrations
 from threadline.contract.errors import Unavailable
@@ -69,7 +69,7 @@ class Store:
             try:
                 return list(client.query(sql, parameters=dict(params)).named_results())
             except ClickHouseError as error:
-                if error.code == TIMEOUT_EXCEEDED:
+                if isinstance(error, DatabaseError) and error.code == TIMEOUT_EXCEEDED:
                     raise Unavailable(
                         f"The question took longer than {self._query_seconds} s; narrow it with "
                         "from and to, or raise THREADLINE_QUERY_SECONDS."
@@ -147,10 +147,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _connect(url: str, settings: dict[str, object]) -> Client:
+def _connect(url: str, settings: Mapping[str, object]) -> Client:
     path = Path(url.removeprefix("chdb://"))
     path.mkdir(parents=True, exist_ok=True)
-    return cast(
-        Client,
-        clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings),
-    )
+    return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=dict(settings))

@@ -1,0 +1,103 @@
+"""Asking the API's own questions from the command line.
+
+While the server runs it owns the store, so the question goes over HTTP with a key that lives for
+just this command. Otherwise the store is opened here, and the same functions are called.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Protocol, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from threadline.cli.keys import chosen_project
+from threadline.contract.errors import NotFound, ThreadlineError
+from threadline.control import Control
+from threadline.http.serve import running_server
+from threadline.http.services import Services
+from threadline.identity.stitch import Policy
+from threadline.questions import journey, users
+from threadline.settings import Settings
+
+Answer = dict[str, Any]
+
+
+class Questions(Protocol):
+    """What the command line asks."""
+
+    def profile(self, user_id: str, policy: Policy | None) -> Answer: ...
+
+    def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer: ...
+
+
+@contextmanager
+def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
+    """The questions of one project, wherever its store is open."""
+    folder = Path(settings.data)
+    with Control(folder) as control:
+        chosen = chosen_project(control, project)
+        server = running_server(folder)
+        if server:
+            token = control.create_key(chosen.project_id, "rk")
+            try:
+                yield _OverHttp(server.url, str(token))
+            finally:
+                control.delete_key(token.prefix)
+            return
+    with Services(settings) as services:
+        yield _Here(services, chosen.project_id, cast(Policy, chosen.stitch or "any"))
+
+
+class _Here:
+    def __init__(self, services: Services, project_id: str, default: Policy) -> None:
+        self._services = services
+        self._project_id = project_id
+        self._default: Policy = default
+        services.writer.catch_up(timeout_s=60)
+
+    def profile(self, user_id: str, policy: Policy | None) -> Answer:
+        found = users.profile(
+            self._services.store, self._project_id, user_id, policy or self._default
+        )
+        return _plain(found)
+
+    def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer:
+        params = journey.Params(limit=limit)
+        found = journey.ask(
+            self._services.store, self._project_id, user_id, params, policy or self._default
+        )
+        return _plain(found)
+
+
+class _OverHttp:
+    def __init__(self, url: str, key: str) -> None:
+        self._address = urlsplit(url)
+        self._key = key
+
+    def profile(self, user_id: str, policy: Policy | None) -> Answer:
+        return self._get(f"/v1/users/{quote(user_id, safe='')}", stitch=policy)
+
+    def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer:
+        path = f"/v1/users/{quote(user_id, safe='')}/events"
+        return self._get(path, stitch=policy, limit=limit)
+
+    def _get(self, path: str, **params: object) -> Answer:
+        given = {name: value for name, value in params.items() if value is not None}
+        connection = HTTPConnection(self._address.hostname or "", self._address.port, timeout=60)
+        headers = {"Authorization": f"Bearer {self._key}"}
+        connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
+        response = connection.getresponse()
+        body: Answer = json.loads(response.read())
+        connection.close()
+        if response.status == 200:
+            return body
+        kind = NotFound if response.status == 404 else ThreadlineError
+        raise kind(body["details"]["message"])
+
+
+def _plain(answer: object) -> Answer:
+    return cast(Answer, json.loads(msgspec.json.encode(answer)))

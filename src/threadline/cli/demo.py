@@ -1,0 +1,213 @@
+"""`threadline demo`: a server with something to see in it."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from threadline import settings
+from threadline.cli.demo_log import DemoLog, Event
+from threadline.contract.bodies import MAX_BATCH_EVENTS
+from threadline.contract.times import DAY_MS
+from threadline.control import Control, ControlError
+from threadline.http.serve import serve_async
+
+PROJECT = "demo"
+ORIGIN = "http://localhost:3000"
+NOTES = "demo.json"
+
+
+class Notes(msgspec.Struct):
+    """What a second start needs to know. The keys are of a demo, so they may lie here."""
+
+    keys: dict[str, str]
+    events: int
+    visitors: int
+    users: int
+    seed: int
+    until_ms: int
+    loaded: bool = False
+    user_id: str = ""
+
+
+def demo(
+    events: Annotated[int, typer.Option(min=1, help="Events to make.")] = 100_000,
+    visitors: Annotated[
+        int | None, typer.Option(min=1, help="Devices. Default: a twentieth of the events.")
+    ] = None,
+    users: Annotated[
+        int | None, typer.Option(min=0, help="People who sign up. Default: a fifth of the devices.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same numbers and seed: same log.")] = 1,
+    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+) -> None:
+    """Start a server on a folder of its own and load a believable log into it.
+
+    The first start loads the events over HTTP, as your own would come; later starts find them
+    again. Delete the folder to begin anew.
+
+    Example: `threadline demo --events 20000 --seed 7 --data /tmp/demo`
+    """
+    chosen = settings.load(host=host, port=port, data=data)
+    folder = Path(data)
+    visitors = visitors or max(1, events // 20)
+    users = max(1, visitors // 5) if users is None else users
+    midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
+    notes = _notes(folder, Notes({}, events, visitors, users, seed, midnight_ms))
+    Console().print(f"Starting the server on [bold]{folder}[/] …")
+    asyncio.run(_serve_and_load(chosen, folder, notes))
+
+
+def _notes(folder: Path, fresh: Notes) -> Notes:
+    """The notes of an earlier start, or new ones with a project and its keys."""
+    path = folder / NOTES
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Notes)
+    with Control(folder) as control:
+        if any(project.name == PROJECT for project in control.projects()):
+            raise ControlError(f"{folder} is not a demo folder; give another --data.")
+        _, tokens = control.create_project(PROJECT, [ORIGIN])
+    fresh.keys = {kind: str(token) for kind, token in tokens.items()}
+    _save(folder, fresh)
+    return fresh
+
+
+def _save(folder: Path, notes: Notes) -> None:
+    path = folder / NOTES
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(notes))
+
+
+async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes) -> None:
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.ensure_future(serve_async(chosen, ready))
+    either: set[asyncio.Future[Any]] = {serving, ready}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        return await serving
+    stopped = threading.Event()
+    serving.add_done_callback(lambda _: stopped.set())
+    loading = threading.Thread(target=_load_and_tell, args=(ready.result(), folder, notes, stopped))
+    loading.start()
+    try:
+        await serving
+    finally:
+        stopped.set()
+        loading.join()
+    return None
+
+
+def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Event) -> None:
+    console = Console(highlight=False)
+    try:
+        if not notes.loaded and not _load(url, notes, stopped, console):
+            console.print("Stopped while loading; the next start goes on.")
+            return
+    except OSError as error:
+        if not stopped.is_set():
+            console.print(f"[red]Loading failed:[/] {error}")
+            os.kill(os.getpid(), signal.SIGTERM)
+        return
+    if not notes.loaded:
+        notes.loaded = True
+        _save(folder, notes)
+    _tell(url, folder, notes, console)
+
+
+def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) -> bool:
+    """Post the log in batches, one browser's events a batch. False if stopped before the end."""
+    log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    waiting: dict[str, list[Event]] = {}
+    columns = (
+        TextColumn("Loading events"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("load", total=notes.events, rate="")
+        started = time.monotonic()
+        sent = 0
+
+        def post(agent: str, batch: list[Event]) -> None:
+            nonlocal sent
+            _post(connection, notes.keys["sk"], agent, batch)
+            sent += len(batch)
+            rate = f"{sent / (time.monotonic() - started):,.0f} events/s"
+            progress.update(bar, completed=sent, rate=rate)
+
+        for person in log.people():
+            if stopped.is_set():
+                return False
+            if not notes.user_id and _worth_showing(person.sent[0].event, person.devices):
+                notes.user_id = person.user_id or ""
+            for agent, event in person.sent:
+                batch = waiting.setdefault(agent, [])
+                batch.append(event)
+                if len(batch) == MAX_BATCH_EVENTS:
+                    post(agent, waiting.pop(agent))
+        for agent, batch in waiting.items():
+            post(agent, batch)
+    return True
+
+
+def _worth_showing(first: Event, devices: list[str]) -> bool:
+    return len(devices) == 2 and "utm_medium=cpc" in first["url"]
+
+
+def _post(connection: HTTPConnection, key: str, agent: str, batch: list[Event]) -> None:
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "User-Agent": agent,
+    }
+    connection.request("POST", "/v1/batch", msgspec.json.encode({"events": batch}), headers)
+    response = connection.getresponse()
+    text = response.read()
+    if response.status != 202:
+        raise OSError(f"the server answered {response.status}: {text.decode(errors='replace')}")
+
+
+def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
+    rk = notes.keys["rk"]
+    user = notes.user_id or "user_1"
+    console.print(
+        f"""
+[bold green]Threadline is ready[/] at [bold]{url}[/]   reference: {url}/docs
+
+  pk  {notes.keys["pk"]}   browsers, from {ORIGIN}
+  sk  {notes.keys["sk"]}   servers
+  rk  {notes.keys["rk"]}   reading
+
+[bold]Where did each user come from?[/]
+  curl -s -H 'Authorization: Bearer {rk}' \\
+    '{url}/v1/users?source=facebook&medium=paid&limit=3'
+
+[bold]What did {user} do before signing in?[/]
+  curl -s -H 'Authorization: Bearer {rk}' \\
+    '{url}/v1/users/{user}/events?phase=before'
+
+[bold]How long from the first touch to a signup, by source?[/]
+  curl -s -H 'Authorization: Bearer {rk}' \\
+    '{url}/v1/time-to-conversion?conversion=signup&group_by=source,medium'
+
+The same as a timeline:  threadline user {user} --data {folder}
+Ctrl-C stops the server; the next start finds the {notes.events:,} events again.
+""",
+        soft_wrap=True,
+    )

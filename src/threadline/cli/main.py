@@ -1,0 +1,51 @@
+"""`threadline`: every command, its help, and the one place where errors become a line and an exit
+status."""
+
+import sys
+
+import typer
+
+from threadline.cli import demo, doctor, keys, projects, serving, user
+from threadline.contract.errors import ThreadlineError
+from threadline.control import ControlError
+from threadline.http.serve import FolderInUse
+from threadline.migrations import SchemaTooNew
+from threadline.settings import SettingsError
+from threadline.store import StoreError
+
+EXPECTED = (
+    ControlError,
+    FolderInUse,
+    SchemaTooNew,
+    SettingsError,
+    StoreError,
+    ThreadlineError,
+    OSError,
+)
+
+app = typer.Typer(
+    help="Threadline: analytics that ties anonymous visitors to known users.",
+    epilog="Start with `threadline demo`. Every command takes --help.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serving.serve)
+app.command("demo")(demo.demo)
+app.add_typer(projects.app, name="project")
+app.add_typer(keys.app, name="key")
+app.command("user")(user.user)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Exit status 0 only on success; what is expected to go wrong is one line on stderr."""
+    try:
+        app()
+    except EXPECTED as error:
+        sys.exit(f"threadline: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""`threadline project …`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threadline import settings
+from threadline.cli.options import AsJson, Data
+from threadline.control import Control, ControlError
+
+app = typer.Typer(
+    help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
+)
+
+POLICIES = ("any", "first", "next")
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="A name of your choice.")],
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Where browser keys may be used from: https://example.com or "
+            "https://*.example.com. Repeat for more.",
+        ),
+    ] = None,
+    stitch: Annotated[
+        str | None, typer.Option(help="Default policy of this project: any, first or next.")
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a project with one key of each kind. Works while the server runs.
+
+    The keys are shown once; only hashes of them are kept.
+
+    Example: `threadline project create shop --origin https://shop.example.com`
+    """
+    if stitch not in (None, *POLICIES):
+        raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    with open_control(data) as control:
+        project, tokens = control.create_project(name, origin or [], stitch)
+    keys = {kind: str(token) for kind, token in tokens.items()}
+    if as_json:
+        typer.echo(json.dumps({"project_id": project.project_id, "keys": keys}))
+        return
+    typer.echo(f"Project {name}: {project.project_id}")
+    typer.echo(f"  pk  {keys['pk']}   for browsers, from {_origins(project.origins)}")
+    typer.echo(f"  sk  {keys['sk']}   for servers; keep it secret")
+    typer.echo(f"  rk  {keys['rk']}   for dashboards and agents, read only")
+    typer.echo("The keys are not shown again.")
+
+
+@app.command("list")
+def list_projects(data: Data = None, as_json: AsJson = False) -> None:
+    """List all projects.
+
+    Example: `threadline project list`
+    """
+    with open_control(data) as control:
+        projects = control.projects()
+    if as_json:
+        rows = [
+            {
+                "project_id": p.project_id,
+                "name": p.name,
+                "origins": sorted(p.origins),
+                "stitch": p.stitch,
+            }
+            for p in projects
+        ]
+        typer.echo(json.dumps(rows))
+        return
+    if not projects:
+        typer.echo("No projects yet; `threadline project create NAME` makes one.")
+    for project in projects:
+        typer.echo(f"{project.project_id}  {project.name}  {_origins(project.origins)}")
+
+
+def open_control(data: str | None) -> Control:
+    """The control plane of the folder that options, environment and file name."""
+    return Control(Path(settings.load(data=data).data))
+
+
+def _origins(origins: frozenset[str]) -> str:
+    return ", ".join(sorted(origins)) or "no origin yet"

@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from support import Project, Server
+
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that do not stop it; each test takes a project of its own."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+        assert running.stop() == 0
+        failures = [line for line in running.lines if '"error"' in line]
+        assert not failures, failures
+
+
+@pytest.fixture
+def project(server: Server) -> Project:
+    return Project(server)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"

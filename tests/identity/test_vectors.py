@@ -1,0 +1,80 @@
+"""The worked logs of the specification, sent over HTTP in any order: always the same answers."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Json, Project, ids
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "identity.json").read_text())
+
+# Entries with `unlinked` pairs need the unlink route, which comes with the identity engine.
+ENTRIES = [entry for entry in VECTORS if "unlinked" not in entry]
+
+SITE = "https://site.example/"
+ORDERS: dict[str, Callable[[list[Json]], list[Json]]] = {
+    "given": lambda events: events,
+    "reversed": lambda events: events[::-1],
+    "shuffled": lambda events: random.Random(7).sample(events, len(events)),
+}
+
+
+def wire(event: Json) -> Json:
+    """A vector's event as a browser would send it: the source is in the URL."""
+    query = ""
+    if event["source"] != "direct":
+        medium = "cpc" if event["medium"] == "paid" else event["medium"]
+        query = f"?utm_source={event['source']}&utm_medium={medium}"
+    return {
+        "event": event["event"],
+        "event_id": event["id"],
+        "timestamp": event["t"],
+        "anonymous_id": event["a"],
+        "user_id": event["u"],
+        "url": SITE + query,
+    }
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e['name']}-{e['policy']}")
+def test_vector(project: Project, entry: dict[str, Any], order: str) -> None:
+    for event in ORDERS[order](entry["events"]):
+        assert project.post("/v1/track", wire(event)).status == 202
+    policy, expected = entry["policy"], entry["expect"]
+
+    listed = {
+        row["user_id"]: row
+        for row in project.pages("/v1/users", stitch=policy, conversion="signup")
+    }
+    assert sorted(listed) == sorted(expected["users"])
+
+    owned: set[str] = set()
+    for user_id, user in expected["users"].items():
+        journey = ids(project.journey(user_id, stitch=policy))
+        assert journey == user["events"]
+        assert ids(project.journey(user_id, stitch=policy, order="desc")) == journey[::-1]
+        assert ids(project.journey(user_id, stitch=policy, phase="before")) == user["before_login"]
+        owned |= set(journey)
+
+        profile = project.ask(f"/v1/users/{user_id}", stitch=policy)
+        for touch in (profile["first_touch"], listed[user_id]["first_touch"]):
+            found = {key: touch[key] for key in ("source", "medium")}
+            found |= {"id": touch["event_id"], "t": touch["timestamp"]}
+            assert found == user["first_touch"]
+        devices = [device["anonymous_id"] for device in profile["devices"]]
+        assert sorted(devices) == user["devices"]
+        assert listed[user_id]["devices"] == len(user["devices"])
+
+        waited = project.ask(
+            "/v1/time-to-conversion", conversion="signup", user_id=user_id, stitch=policy
+        )
+        assert waited["seconds"] == user["seconds_to_conversion"]
+        assert listed[user_id]["seconds_to_conversion"] == user["seconds_to_conversion"]
+
+    strangers = {row["anonymous_id"] for row in project.stored() if row["event_id"] not in owned}
+    assert sorted(strangers) == expected["anonymous_persons"]
+    if "persons" in expected:
+        assert len(listed) + len(strangers) == expected["persons"]

@@ -1,0 +1,166 @@
+"""A real server in a process of its own, and a small client that speaks plain HTTP to it."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from threadline.control import Control
+
+Json = dict[str, Any]
+ORIGIN = "https://shop.example"
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Json:
+        parsed: Json = json.loads(self.body)
+        return parsed
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error"])
+
+
+class Server:
+    """`threadline serve` on a free port. Ended by its own process id."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        command = [sys.executable, "-m", "threadline.cli.main", "serve", "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environ},
+        )
+        self.url = self._await_ready()
+        self._drain = threading.Thread(target=self._keep_reading, daemon=True)
+        self._drain.start()
+
+    def _await_ready(self) -> str:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if '"ready"' in line:
+                return str(json.loads(line)["url"])
+        raise AssertionError(f"the server did not start: {''.join(self.lines)}")
+
+    def _keep_reading(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        status = self.process.wait(timeout=60)
+        self._drain.join(timeout=10)
+        return status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+
+
+_projects_made = 0
+
+
+class Project:
+    """A fresh project on a server, with its keys."""
+
+    def __init__(self, server: Server, origins: Iterable[str] = (ORIGIN,)) -> None:
+        global _projects_made
+        _projects_made += 1
+        self.url = server.url
+        with Control(server.folder) as control:
+            name = f"project {_projects_made} of {os.getpid()}"
+            project, keys = control.create_project(name, list(origins))
+        self.project_id = project.project_id
+        self.keys = {kind: str(token) for kind, token in keys.items()}
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One request on a kept connection, nothing added to it."""
+        if self._connection is None:
+            address = urlsplit(self.url)
+            self._connection = http.client.HTTPConnection(
+                address.hostname or "", address.port, timeout=60
+            )
+        try:
+            self._connection.request(method, path, body, dict(headers or {}))
+            response = self._connection.getresponse()
+            return Reply(response.status, response.headers, response.read())
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            self._connection = None
+            raise
+
+    def post(self, path: str, body: object, key: str = "sk", **headers: str) -> Reply:
+        given = {"Authorization": f"Bearer {self.keys[key]}", "Content-Type": "application/json"}
+        if key == "pk":
+            given["Origin"] = ORIGIN
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        raw = body if isinstance(body, bytes) else json.dumps(body)
+        return self.send("POST", path, raw, {**given, **named})
+
+    def get(self, path: str, key: str = "rk", **params: object) -> Reply:
+        query = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+        headers = {"Authorization": f"Bearer {self.keys[key]}"}
+        return self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
+
+    def ask(self, path: str, **params: object) -> Json:
+        """The answer to a question that has to succeed."""
+        reply = self.get(path, **params)
+        assert reply.status == 200, reply
+        return reply.json
+
+    def track(self, event: str, **fields: object) -> Json:
+        """Send an event that has to be accepted."""
+        reply = self.post("/v1/track", {"event": event, **fields})
+        assert reply.status == 202, reply
+        return reply.json
+
+    def batch(self, events: list[Json]) -> Json:
+        reply = self.post("/v1/batch", {"events": events})
+        assert reply.status == 202, reply
+        return reply.json
+
+    def stored(self, **filters: object) -> list[Json]:
+        """All stored rows, newest first, page by page."""
+        return self.pages("/v1/query", limit=1000, **filters)
+
+    def journey(self, user_id: str, **params: object) -> list[Json]:
+        return self.pages(f"/v1/users/{quote(user_id, safe='')}/events", limit=1000, **params)
+
+    def pages(self, path: str, **params: object) -> list[Json]:
+        answer = self.ask(path, **params)
+        rows: list[Json] = answer["rows"]
+        while answer["next_cursor"]:
+            answer = self.ask(path, cursor=answer["next_cursor"], **params)
+            rows += answer["rows"]
+        return rows
+
+
+def ids(rows: list[Json]) -> list[str]:
+    return [row["event_id"] for row in rows]
