@@ -6,16 +6,32 @@ SITE = "https://shop.example"
 AD = f"{SITE}/?utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR2x"
 
 STORY: list[Json] = [
-    {"event": "$pageview", "timestamp": "2026-05-01T14:00:00Z", "url": AD,
-     "referrer": "https://l.facebook.com/"},
+    {
+        "event": "$pageview",
+        "timestamp": "2026-05-01T14:00:00Z",
+        "url": AD,
+        "referrer": "https://l.facebook.com/",
+    },
     {"event": "clicked_pricing", "timestamp": "2026-05-01T14:02:00Z", "url": AD},
     {"event": "$pageview", "timestamp": "2026-05-05T09:30:00Z", "url": f"{SITE}/pricing"},
-    {"event": "$identify", "timestamp": "2026-05-07T11:13:00Z", "url": f"{SITE}/signup",
-     "user_id": "user_42"},
-    {"event": "signup", "timestamp": "2026-05-07T11:14:00Z", "url": f"{SITE}/signup",
-     "user_id": "user_42"},
-    {"event": "feature_used", "timestamp": "2026-05-09T16:22:00Z", "url": f"{SITE}/app",
-     "user_id": "user_42"},
+    {
+        "event": "$identify",
+        "timestamp": "2026-05-07T11:13:00Z",
+        "url": f"{SITE}/signup",
+        "user_id": "user_42",
+    },
+    {
+        "event": "signup",
+        "timestamp": "2026-05-07T11:14:00Z",
+        "url": f"{SITE}/signup",
+        "user_id": "user_42",
+    },
+    {
+        "event": "feature_used",
+        "timestamp": "2026-05-09T16:22:00Z",
+        "url": f"{SITE}/app",
+        "user_id": "user_42",
+    },
 ]
 
 

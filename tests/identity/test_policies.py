@@ -7,9 +7,9 @@ import statistics
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Json, Project, Server, ids
 
 from identity import oracle
+from support import Json, Project, Server, ids
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "40"))
@@ -44,9 +44,7 @@ def iso(moment: dt.datetime) -> str:
 
 @settings(max_examples=EXAMPLES)
 @given(log=st.lists(event, min_size=1, max_size=25), cut=st.integers(0, 25))
-def test_every_answer_is_the_oracles(
-    server: Server, log: list[oracle.Event], cut: int
-) -> None:
+def test_every_answer_is_the_oracles(server: Server, log: list[oracle.Event], cut: int) -> None:
     project = Project(server)
     # In two requests, so that links and repeats fall into different blocks, too.
     for part in (log[:cut], log[cut:]):
@@ -61,7 +59,9 @@ def test_every_answer_is_the_oracles(
 def _compare(project: Project, log: list[oracle.Event], policy: str) -> None:
     expected = oracle.users(log, policy)
     listed = project.pages("/v1/users", stitch=policy, conversion="signup")
-    newest_first = sorted(expected, key=lambda user: (-expected[user].known_since.timestamp(), user))
+    newest_first = sorted(
+        expected, key=lambda user: (-expected[user].known_since.timestamp(), user)
+    )
     assert [row["user_id"] for row in listed] == newest_first
 
     seconds = []

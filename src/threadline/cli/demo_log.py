@@ -19,6 +19,8 @@ DEVICES_SHARED = 0.02
 IDENTIFIES_LATE = 0.03
 EVENTS_REPEATED = 0.01
 BOTS = 0.01
+# What a device sends on average where lengths are not scaled.
+EVENTS_PER_DEVICE = 8.0
 
 Event = dict[str, Any]
 
@@ -136,8 +138,8 @@ browsers, plans = Weighted(BROWSERS), Weighted(PLANS)
 
 
 class DemoLog:
-    """`visitors` and `users` are numbers of devices and of people who sign up; both are reached
-    when the log is drawn to its end."""
+    """Exactly `events` events, repeats included, on about `visitors` devices, of which about
+    `users` people sign up; within `DAYS` days before `until_ms`."""
 
     def __init__(self, events: int, visitors: int, users: int, seed: int, until_ms: int) -> None:
         self._events = events
@@ -145,19 +147,19 @@ class DemoLog:
         self._seed = seed
         self._start_ms = until_ms - DAYS * DAY_MS
         self._until_ms = until_ms
+        self._visitors = visitors
         self._users = users
-        self._user_share = users / max(1, visitors - users * 0.35)
-        # Shared logins and signups add to what a device sends by itself.
-        self._per_device = max(1.0, events / max(1, visitors) - 1.2)
         self._made = 0
         self._users_made = 0
         self._devices_made = 0
 
     def people(self) -> Iterator[Person]:
-        """Everybody, until the log has exactly as many events as asked for (repeats included)."""
+        """Everybody, until all events are made."""
         last_device = ""
         while self._made < self._events:
-            known = self._random.random() < self._user_share and self._users_made < self._users
+            users_left = self._users - self._users_made
+            people_left = max(1.0, self._visitors - self._devices_made - users_left * 0.3)
+            known = self._random.random() < users_left / people_left
             person = self._user(last_device) if known else self._stranger()
             sent = person.sent[: self._events - self._made]
             self._made += len(sent)
@@ -301,9 +303,12 @@ class DemoLog:
         self._devices_made += 1
         return f"{self._random.getrandbits(64):016x}"
 
-    def _length(self, mean: float) -> int:
-        scale = self._per_device / 18.8
-        return 1 + int(self._random.expovariate(1 / max(0.05, mean * scale * 3)))
+    def _length(self, pages: float) -> int:
+        """Events of a visit, so many more or fewer that events and devices run out together."""
+        devices_left = max(1, self._visitors - self._devices_made)
+        wanted = (self._events - self._made) / devices_left
+        mean = pages * wanted / EVENTS_PER_DEVICE
+        return 1 + int(self._random.expovariate(1 / max(0.05, min(mean, 200.0))))
 
     def _some_time(self, least_days_left: int) -> int:
         """A moment in the log's days, by daylight more often than by night."""

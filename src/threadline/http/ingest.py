@@ -128,15 +128,17 @@ async def _store(request: Req, events: list[Event], in_batch: bool) -> Accepted:
 def _sender(request: Req, services: Services) -> Sender:
     settings, project = services.settings, request.state.project
     country = request.headers.get(settings.country_header, "") if settings.country_header else ""
+    address, salt = client_address(request), services.control.salt()
     return Sender(
-        project.project_id,
-        project.hosts,
-        request.state.key.kind == "pk",
-        client_address(request),
-        request.headers.get("user-agent", ""),
-        country.upper() if len(country) == 2 and country.isalpha() else "",
-        services.control.salt(),
-        time.time_ns() // 1_000_000,
+        project_id=project.project_id,
+        own_hosts=project.hosts,
+        browser_key=request.state.key.kind == "pk",
+        address=address,
+        address_hash=address_hash(salt, project.project_id, address),
+        user_agent=request.headers.get("user-agent", ""),
+        country=country.upper() if len(country) == 2 and country.isalpha() else "",
+        salt=salt,
+        now_ms=time.time_ns() // 1_000_000,
     )
 
 

@@ -124,7 +124,7 @@ async def user_events(request: Req, user_id: str) -> Response[bytes]:
             keys=READ,
             params=time_to_conversion.Params,
             answer=time_to_conversion.TimeToConversion,
-            errors=(InvalidGroupBy,),
+            errors=(InvalidGroupBy, NotFound),
         )
     },
 )

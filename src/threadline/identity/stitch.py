@@ -142,24 +142,27 @@ TOUCH = """(
 )"""
 
 
-def first_touches(policy: Policy, scope: Scope) -> str:
-    """SQL for (user_id, first_touch, known_since): one row a user in scope.
+def claimed_in_turns(scope: Scope, columns: str) -> str:
+    """SQL for (owner, …columns): untagged events that passing claims give to users in scope."""
+    return f"""
+    SELECT {columns}
+    FROM events AS e
+    INNER JOIN (
+        SELECT * FROM ({TURNS % {"devices": scope.devices}}) WHERE {scope.users}
+    ) AS c ON c.visitor = e.visitor
+    WHERE e.{PROJECT} AND e.user_id IS NULL AND e.visitor IN (
+        SELECT visitor FROM links WHERE {PROJECT} AND {scope.devices}
+        GROUP BY visitor HAVING uniqExact(user_id) > 1
+    ) AND e.timestamp > c.after AND e.timestamp <= c.until"""
 
-    `first_touch` is the tuple of schema 002; the smallest is the earliest, ties by event_id. For
-    everyone it comes from the states, so that its cost grows with devices and users, not events.
+
+def first_touches(policy: Policy) -> str:
+    """SQL for (user_id, first_touch, known_since): one row for every user.
+
+    `first_touch` is the tuple of schema 002; the smallest is the earliest, ties by event_id. It
+    comes from the states, so that the cost grows with devices and users, not with events.
     """
-    if scope is not EVERYONE:
-        return f"""
-    SELECT owner AS user_id, min(touch) AS first_touch, min(known) AS known_since
-    FROM ({
-            owned_events(
-                policy,
-                scope,
-                f"{TOUCH} AS touch, if(e.user_id IS NULL, {END}, e.timestamp) AS known",
-            )
-        })
-    GROUP BY owner"""
-    lasting = LASTING_CLAIMS[policy] % {"devices": scope.devices}
+    lasting = LASTING_CLAIMS[policy] % {"devices": EVERYONE.devices}
     parts = [
         f"""
         SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
@@ -172,15 +175,8 @@ def first_touches(policy: Policy, scope: Scope) -> str:
         WHERE v.{PROJECT}""",
     ]
     if policy in PASSING_CLAIMS:
-        passing = PASSING_CLAIMS[policy] % {"devices": scope.devices}
-        parts.append(f"""
-        SELECT c.user_id AS user_id, {TOUCH} AS touch, {END} AS known
-        FROM events AS e
-        INNER JOIN ({passing}) AS c ON c.visitor = e.visitor
-        WHERE e.{PROJECT} AND e.user_id IS NULL AND e.visitor IN (
-            SELECT visitor FROM links WHERE {PROJECT}
-            GROUP BY visitor HAVING uniqExact(user_id) > 1
-        ) AND e.timestamp > c.after AND e.timestamp <= c.until""")
+        columns = f"c.user_id AS user_id, {TOUCH} AS touch, {END} AS known"
+        parts.append(claimed_in_turns(EVERYONE, columns))
     return f"""
     SELECT user_id, min(touch) AS first_touch, min(known) AS known_since
     FROM ({"        UNION ALL".join(parts)})

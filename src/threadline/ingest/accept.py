@@ -22,7 +22,6 @@ from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Notice
 from threadline.enrich import (
-    address_hash,
     cookieless_id,
     random_id,
     read_agent,
@@ -40,6 +39,7 @@ class Sender:
     own_hosts: frozenset[str]
     browser_key: bool
     address: str
+    address_hash: bytes
     user_agent: str
     country: str
     salt: bytes
@@ -152,7 +152,7 @@ def _row(event: Event, sender: Sender, timestamp: int, properties: str) -> Event
         sender.country,
         *agent,
         properties,
-        address_hash(sender.salt, sender.project_id, sender.address),
+        sender.address_hash,
         sender.now_ms,
     )
 

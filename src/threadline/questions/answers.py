@@ -108,6 +108,11 @@ def bound_ms(ms: int) -> str:
     return format_ms(ms).replace("T", " ").removesuffix("Z")
 
 
+def bound_time(moment: datetime) -> str:
+    """The store's datetime as the text that a `DateTime64(3, 'UTC')` parameter takes."""
+    return moment.isoformat(sep=" ", timespec="milliseconds")
+
+
 def utc_ms(moment: datetime) -> int:
     """The store's naive UTC datetime as milliseconds since 1970."""
     return Moment.parse(moment.isoformat()).ms

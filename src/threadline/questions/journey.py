@@ -4,19 +4,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.stitch import PROJECT, THESE_USERS, USERS, Policy, owned_events
+from threadline.identity.person import events_of, find_person
+from threadline.identity.stitch import Policy
 from threadline.questions.answers import (
     CursorText,
     EventRow,
     Limit,
     StitchText,
+    bound_time,
     conditions,
     event_columns,
     event_row,
     read_cursor,
-    shared_among,
     write_cursor,
 )
 from threadline.store import Store
@@ -45,11 +45,6 @@ class Journey(msgspec.Struct):
     stitch: str
 
 
-KNOWN_SINCE = f"""
-    SELECT count() AS found, min(first_touch.timestamp) AS known_since
-    FROM user_touches
-    WHERE {PROJECT} AND {USERS}"""
-
 SQL = """
     SELECT *
     FROM ({owned})
@@ -66,11 +61,8 @@ PHASES = {
 
 def ask(store: Store, project_id: str, user_id: str, params: Params, policy: Policy) -> Journey:
     """The events this user owns under the policy. Raises `NotFound` for an unknown user."""
-    bound: dict[str, object] = {"project_id": project_id, "user_ids": [user_id]}
-    known = store.query(KNOWN_SINCE, bound)[0]
-    if not known["found"]:
-        raise NotFound(f"There is no user {user_id!r} in this project.")
-    bound["known_since"] = known["known_since"].isoformat(sep=" ", timespec="milliseconds")
+    person = find_person(store, project_id, user_id, policy)
+    bound = {**person.bound, "known_since": bound_time(person.known_since)}
     where = [PHASES[params.phase]]
     if params.cursor:
         bound |= read_cursor(params.cursor)
@@ -80,7 +72,7 @@ def ask(store: Store, project_id: str, user_id: str, params: Params, policy: Pol
             "({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})"
         )
     sql = SQL.format(
-        owned=owned_events(policy, THESE_USERS, event_columns("e")),
+        owned=events_of(person, event_columns("e")),
         where=conditions(where),
         order=params.order.upper(),
         limit=params.limit + 1,
@@ -91,7 +83,7 @@ def ask(store: Store, project_id: str, user_id: str, params: Params, policy: Pol
     return Journey(
         [event_row(row) for row in page],
         write_cursor(page[-1], "timestamp", "event_id") if more else None,
-        format_utc(known["known_since"]),
-        shared_among(store, THESE_USERS, bound),
+        format_utc(person.known_since),
+        person.shared_devices,
         policy,
     )

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy
+from threadline.identity.person import events_of, find_person
 from threadline.identity.stitch import (
     EVERYONE,
-    THESE_USERS,
+    TOUCH,
     Policy,
     conversions,
     first_touches,
@@ -67,6 +68,17 @@ BOUNDS = [
     *(DAY, 2 * DAY, 3 * DAY, 5 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY),
 ]
 
+EVERYBODYS = """
+            SELECT t.first_touch AS first_touch, c.converted_at AS converted_at
+            FROM ({conversions}) AS c
+            INNER JOIN ({touches}) AS t ON t.user_id = c.user_id"""
+
+ONE_USERS = """
+            SELECT min(touch) AS first_touch,
+                minIf(timestamp, event_name = {{conversion:String}}) AS converted_at
+            FROM ({events})
+            HAVING countIf(event_name = {{conversion:String}}) > 0"""
+
 SQL = """
     SELECT {groups}
         count() AS persons,
@@ -74,10 +86,8 @@ SQL = """
         quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
         sumMap(map(roundDown(toUInt64(seconds), {bounds}), 1)) AS histogram
     FROM (
-        SELECT t.first_touch AS first_touch, c.converted_at AS converted_at,
-            dateDiff('millisecond', t.first_touch.timestamp, c.converted_at) / 1000 AS seconds
-        FROM ({conversions}) AS c
-        INNER JOIN ({touches}) AS t ON t.user_id = c.user_id
+        SELECT *, dateDiff('millisecond', first_touch.timestamp, converted_at) / 1000 AS seconds
+        FROM ({pairs})
     )
     WHERE {where}
     {group_by}
@@ -91,9 +101,18 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> TimeTo
     """
     groups = _groups(params.group_by)
     bound: dict[str, object] = {"project_id": project_id, "conversion": params.conversion}
-    scope = EVERYONE
-    if params.user_id is not None:
-        scope, bound["user_ids"] = THESE_USERS, [params.user_id]
+    if params.user_id is None:
+        shared = shared_among(store, EVERYONE, bound)
+        pairs = EVERYBODYS.format(
+            conversions=conversions(policy, EVERYONE), touches=first_touches(policy)
+        )
+    else:
+        person = find_person(store, project_id, params.user_id, policy)
+        bound |= person.bound
+        shared = person.shared_devices
+        pairs = ONE_USERS.format(
+            events=events_of(person, f"e.event_name, e.timestamp, {TOUCH} AS touch")
+        )
     where = []
     for name, sign in (("from_", ">="), ("to", "<")):
         if (moment := getattr(params, name)) is not None:
@@ -102,14 +121,13 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> TimeTo
     sql = SQL.format(
         groups="".join(f"first_touch.{group} AS {group}, " for group in groups),
         bounds=BOUNDS,
-        conversions=conversions(policy, scope),
-        touches=first_touches(policy, scope),
+        pairs=pairs,
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
         order=", ".join(groups) or "1",
     )
     rows = [_row(row, groups) for row in store.query(sql, bound)]
-    answer = TimeToConversion(params.conversion, policy, rows, shared_among(store, scope, bound))
+    answer = TimeToConversion(params.conversion, policy, rows, shared)
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
     return answer

@@ -6,15 +6,14 @@ import msgspec
 
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
+from threadline.identity.person import events_of, find_person
 from threadline.identity.stitch import (
-    EVERYONE,
     PROJECT,
     THESE_USERS,
     USERS,
     Policy,
     conversions,
     first_touches,
-    owned_events,
 )
 from threadline.questions.answers import (
     CursorText,
@@ -125,7 +124,7 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> Users:
         where.append(BEHIND_CURSOR)
     rows = store.query(
         SQL.format(
-            touches=first_touches(policy, EVERYONE),
+            touches=first_touches(policy),
             where=conditions(where),
             limit=params.limit + 1,
         ),
@@ -203,15 +202,13 @@ class Profile(msgspec.Struct):
     shared_devices: list[str]
 
 
-TOUCH_COLUMNS = "timestamp, event_id, anonymous_id, source, medium, campaign, url, referrer"
-EVENTS_OF_USER = ", ".join(
-    f"e.{name} AS {name}" for name in f"{TOUCH_COLUMNS}, visitor, anonymous_id_made".split(", ")
-)
-
-FIRST_AND_LAST = f"""
-    (SELECT {TOUCH_COLUMNS} FROM ({{owned}}) ORDER BY timestamp, event_id LIMIT 1)
-    UNION ALL
-    (SELECT {TOUCH_COLUMNS} FROM ({{owned}}) ORDER BY timestamp DESC, event_id DESC LIMIT 1)"""
+# The smallest tuple is the first event, the greatest the last; ties by event_id.
+FIRST_AND_LAST = """
+    SELECT min(touch) AS first, max(touch) AS last
+    FROM ({owned})
+    HAVING count() > 0"""
+TOUCH = """(e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
+    toString(e.campaign), e.url, e.referrer) AS touch"""
 
 DEVICES = """
     SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
@@ -220,49 +217,42 @@ DEVICES = """
     GROUP BY anonymous_id
     ORDER BY first_seen, anonymous_id"""
 
-KNOWN_SINCE = f"""
-    SELECT min(first_touch.timestamp) AS known_since
-    FROM user_touches
-    WHERE {PROJECT} AND {USERS}
-    HAVING count() > 0"""
-
-# Newest last, so that later traits win when the objects are merged in order.
+# Newest first, so that the limit keeps the traits that count.
 TRAITS = f"""
     SELECT properties
     FROM events AS e
-    WHERE e.{PROJECT} AND event_name = '$identify' AND properties != '{{}}' AND {THESE_USERS.tagged}
+    WHERE e.{PROJECT} AND visitor IN {{places:Array(UInt64)}} AND user_id = {{user_id:String}}
+        AND event_name = '$identify' AND properties != '{{}}'
     ORDER BY timestamp DESC, event_id DESC
     LIMIT 1000"""
 
 
 def profile(store: Store, project_id: str, user_id: str, policy: Policy) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
-    bound: dict[str, object] = {"project_id": project_id, "user_ids": [user_id]}
-    known = store.query(KNOWN_SINCE, bound)
-    owned = owned_events(policy, THESE_USERS, EVENTS_OF_USER)
-    touches = store.query(FIRST_AND_LAST.format(owned=owned), bound)
-    if not known or not touches:
-        raise NotFound(f"There is no user {user_id!r} in this project.")
-    first, last = sorted(touches, key=lambda row: (row["timestamp"], row["event_id"]))
-    shared = shared_among(store, THESE_USERS, bound)
+    person = find_person(store, project_id, user_id, policy)
+    touches = store.query(FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound)
+    if not touches:
+        raise NotFound(f"The user {user_id!r} is being forgotten.")
+    seen = events_of(person, "e.anonymous_id, e.anonymous_id_made, e.timestamp")
     devices = [
         Device(
             row["anonymous_id"],
             format_utc(row["first_seen"]),
             format_utc(row["last_seen"]),
-            row["anonymous_id"] in shared,
+            row["anonymous_id"] in person.shared_devices,
         )
-        for row in store.query(DEVICES.format(owned=owned), bound)
+        for row in store.query(DEVICES.format(owned=seen), person.bound)
     ]
+    first, last = touches[0]["first"], touches[0]["last"]
     return Profile(
         user_id,
         policy,
-        format_utc(known[0]["known_since"]),
-        _traits(store.query(TRAITS, bound)),
-        _touch(first),
-        _touch(last),
+        format_utc(person.known_since),
+        _traits(store.query(TRAITS, person.bound)),
+        Touch(format_utc(first[0]), *first[1:]),
+        Touch(format_utc(last[0]), *last[1:]),
         devices,
-        shared,
+        person.shared_devices,
     )
 
 

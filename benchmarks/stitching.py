@@ -1,0 +1,203 @@
+"""Reading: the stitched questions against the plain join over raw events, in the same run.
+
+    python -m benchmarks.stitching --events 10000000
+
+The log goes through the same steps as over HTTP (decode, enrich, classify), but straight into the
+store: the way in is measured by `benchmarks.ingest`.
+"""
+
+import argparse
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.report import OUT, Report, median_s, memory_mb, ms, timed_s
+from tests.support import Server
+from threadline.cli.demo_log import DemoLog
+from threadline.contract.bodies import Event
+from threadline.control import Control
+from threadline.identity.stitch import PROJECT, Policy, first_touches
+from threadline.ingest.accept import Sender, accept
+from threadline.ingest.row import COLUMNS, EventRow
+from threadline.questions import events, journey, time_to_conversion, users
+from threadline.store import Store, store_url
+
+UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
+BLOCK = 100_000
+POLICIES: tuple[Policy, ...] = ("any", "first", "next")
+
+# The query that the product replaces: all anonymous ids of each user, joined to all events.
+PLAIN_JOIN = f"""
+    WITH user_anons AS (
+        SELECT DISTINCT user_id AS owner, anonymous_id
+        FROM events
+        WHERE {PROJECT} AND user_id IS NOT NULL AND NOT anonymous_id_made
+    )
+    SELECT owner, argMin((timestamp, event_id, source, medium), (timestamp, event_id)) AS touch
+    FROM (
+        SELECT ua.owner AS owner, e.timestamp AS timestamp, e.event_id AS event_id,
+            toString(e.source) AS source, toString(e.medium) AS medium
+        FROM events AS e
+        INNER JOIN user_anons AS ua ON ua.anonymous_id = e.anonymous_id
+        WHERE e.{PROJECT} AND (e.user_id IS NULL OR e.user_id = ua.owner)
+        UNION ALL
+        SELECT assumeNotNull(user_id), timestamp, event_id, toString(source), toString(medium)
+        FROM events
+        WHERE {PROJECT} AND user_id IS NOT NULL
+    )
+    GROUP BY owner"""
+
+# Both sides give their answer to the same outer query, so only the question differs.
+DIGEST = """
+    SELECT count() AS users, sum(cityHash64(owner, touch.1, touch.2, touch.3, touch.4)) AS digest
+    FROM ({answer})"""
+STATES = """
+    SELECT user_id AS owner, (first_touch.timestamp, first_touch.event_id, first_touch.source,
+        first_touch.medium) AS touch
+    FROM ({touches})"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--visitors", type=int, help="default: a twentieth of the events")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--keep", action="store_true", help="keep the data folder for another run")
+    options = parser.parse_args()
+    visitors = options.visitors or options.events // 20
+    folder = OUT / f"stitching-{options.events}-{visitors}"
+    loaded = folder.exists()
+    raw_bytes = 0
+    project_id = "benchmark"
+    if not loaded:
+        raw_bytes = load(folder, project_id, options.events, visitors)
+    report = Report(f"stitching-{options.events}-{visitors}", events=f"{options.events:,}",
+                    visitors=f"{visitors:,}", users=f"{visitors // 5:,}")
+    with Store(store_url("chdb", folder)) as store:
+        if raw_bytes:
+            report_disk(report, store, raw_bytes, options.events)
+        report_first_touch(report, store, project_id, options.runs)
+        report_pages(report, store, project_id, options.runs)
+    report_start(report, folder, options.events)
+    report.save()
+    if not options.keep:
+        shutil.rmtree(folder)
+
+
+def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
+    """Fill a data folder; the size of the same events as JSON lines."""
+    log = DemoLog(count, visitors, visitors // 5, seed=1, until_ms=UNTIL_MS)
+    raw_bytes = 0
+    started = time.perf_counter()
+    with Store(store_url("chdb", folder)) as store:
+        for number, (rows, size) in enumerate(_blocks(log, project_id)):
+            columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+            store.insert("events", COLUMNS, columns, f"benchmark-{number}")
+            raw_bytes += size
+            print(f"\rloading: {min(count, (number + 1) * BLOCK):,}", end="", flush=True)
+        print(f"\rloaded {count:,} events in {time.perf_counter() - started:,.0f} s")
+        # Merged as a store of some age is, so that two runs compare.
+        for table in ("events", "links", "visitor_touches", "user_touches"):
+            store.execute(f"OPTIMIZE TABLE {table} FINAL")
+    return raw_bytes
+
+
+def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[list[EventRow], int]]:
+    senders: dict[str, Sender] = {}
+    rows: list[EventRow] = []
+    seen: set[str] = set()
+    size = 0
+    for person in log.people():
+        for agent, event in person.sent:
+            if event["event_id"] in seen:
+                continue
+            seen.add(event["event_id"])
+            if agent not in senders:
+                senders[agent] = Sender(project_id, frozenset(), False, "", bytes(16), agent, "",
+                                        bytes(32), UNTIL_MS)
+            line = msgspec.json.encode(event)
+            size += len(line) + 1
+            decoded = msgspec.json.decode(line, type=Event)
+            rows += accept([decoded], senders[agent], in_batch=False).rows
+        seen.clear()  # repeats are within one person
+        if len(rows) >= BLOCK:
+            yield rows, size
+            rows, size = [], 0
+    yield rows, size
+
+
+def report_disk(report: Report, store: Store, raw_bytes: int, count: int) -> None:
+    sql = """SELECT sum(bytes_on_disk) AS size FROM system.parts
+        WHERE active AND database = currentDatabase()"""
+    (row,) = store.query(sql, {})
+    report.row("disk per event, states included", f"{row['size'] / count:.0f} bytes",
+               f"{raw_bytes / count:.0f} bytes of JSON", f"1/{raw_bytes / row['size']:.1f}", "≤ 1/8")
+
+
+def report_first_touch(report: Report, store: Store, project_id: str, runs: int) -> None:
+    bound = {"project_id": project_id}
+    plain = DIGEST.format(answer=PLAIN_JOIN)
+    expected = store.query(plain, bound)
+    plain_s = median_s(lambda: store.query(plain, bound), max(3, runs // 2))
+    for policy in POLICIES:
+        sql = DIGEST.format(answer=STATES.format(touches=first_touches(policy)))
+        found = store.query(sql, bound)
+        if policy == "any":
+            assert found == expected, f"answers differ: {found} instead of {expected}"
+        took_s = median_s(lambda sql=sql: store.query(sql, bound), runs)  # type: ignore[misc]
+        report.row(f"first touch of all users, {policy}", ms(took_s), f"plain join {ms(plain_s)}",
+                   f"{plain_s / took_s:.1f} times faster", "≥ 20 times" if policy == "any" else "–")
+
+
+def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
+    listed = users.ask(store, project_id, users.Params(limit=1000), "any").rows
+    some = random.Random(1).sample([user.user_id for user in listed], 50)
+    for policy in POLICIES:
+        took = []
+        for user_id in some:
+            took.append(median_s(
+                lambda u=user_id, p=policy:  # type: ignore[misc]
+                    journey.ask(store, project_id, u, journey.Params(), p), 3,
+            ))
+        report.row(f"one user's journey, {policy}: median of 50 users", ms(sorted(took)[25]),
+                   target="≤ 30 ms at 10 M")
+        report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
+    one = some[0]
+    pages = {
+        "one user's profile": lambda: users.profile(store, project_id, one, "any"),
+        "users, 100 newest": lambda: users.ask(store, project_id, users.Params(), "any"),
+        "users, 100 newest with conversion": lambda: users.ask(
+            store, project_id, users.Params(conversion="signup"), "any"),
+        "users from facebook / paid": lambda: users.ask(
+            store, project_id, users.Params(source="facebook", medium="paid"), "any"),
+        "events, 100 newest": lambda: events.ask(store, project_id, events.Params()),
+        "time to conversion by source, any": lambda: time_to_conversion.ask(
+            store, project_id,
+            time_to_conversion.Params(conversion="signup", group_by="source,medium"), "any"),
+        "time to conversion by source, next": lambda: time_to_conversion.ask(
+            store, project_id,
+            time_to_conversion.Params(conversion="signup", group_by="source,medium"), "next"),
+    }
+    for name, ask in pages.items():
+        report.row(name, ms(median_s(ask, runs)), target="≤ 500 ms at 10 M")
+
+
+def report_start(report: Report, folder: Path, count: int) -> None:
+    with Control(folder) as control:
+        if not control.projects():
+            control.create_project("benchmark", [])
+
+    took_s, server = timed_s(lambda: Server(folder))
+    with server:
+        report.row("start to ready", f"{took_s:.2f} s", target="≤ 3 s at 10 M")
+        report.row("memory when ready and idle", f"{memory_mb(server.process.pid):,.0f} MB",
+                   target="≤ 450 MB")
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
