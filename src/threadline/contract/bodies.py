@@ -92,19 +92,21 @@ _decoders: dict[type, msgspec.json.Decoder[Any]] = {
 }
 
 
-def decode(raw: bytes, body: type[Body]) -> Body:
-    """The body as its Struct.
+def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
+    """The body as its Struct; times and properties are still to be read from it.
 
     Raises `InvalidPayload`: `details.fieldErrors` maps field to messages, and for a batch
     `details.index` is the place of the first bad event.
     """
     try:
         raw.decode()  # fields kept as raw JSON are not looked into by the decoder
-        return _decoders[body].decode(raw)  # type: ignore[no-any-return]
-    except msgspec.ValidationError as error:
-        raise _explain(raw, body, str(error)) from None
+        try:
+            decoded: Body = _decoders[body].decode(raw)
+        except msgspec.ValidationError as error:
+            raise _explain(raw, body, now_ms, str(error)) from None
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
+    return decoded
 
 
 def moment_ms(timestamp: str | None, now_ms: int) -> int:
@@ -161,40 +163,48 @@ def _depth(body: bytes) -> int:
     return depth
 
 
-def _explain(raw: bytes, body: type, first_message: str) -> InvalidPayload:
-    """The error for a body that is JSON but not this Struct, naming every field that is wrong."""
+def _explain(raw: bytes, body: type, now_ms: int, first_message: str) -> InvalidPayload:
+    """The error for a body that is JSON but not this Struct: the first bad event with all that is
+    wrong with it, or all fields of the body that are."""
     try:
-        value = msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
-        return InvalidPayload(f"The body is not JSON: {_reason(error)}.")
-    if not isinstance(value, dict):
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
         return InvalidPayload("The body has to be a JSON object.", fieldErrors={})
-    if body is Batch and isinstance(events := value.get("events"), list):
+    if body is Batch and bytes(fields.get("events", b"")).startswith(b"["):
+        events = msgspec.json.decode(fields["events"], type=list[msgspec.Raw])
         for index, event in enumerate(events[:MAX_BATCH_EVENTS]):
-            if errors := field_errors(event, Event):
+            if errors := _field_errors(event, Event, now_ms):
                 return InvalidPayload(
                     f"Event {index} of the batch is invalid; nothing was stored.",
                     index=index,
                     fieldErrors=errors,
                 )
-    errors = field_errors(value, body) or {"": [first_message]}
+    errors = _field_errors(raw, body, now_ms) or {"": [first_message]}
     return InvalidPayload("The body has invalid fields; nothing was stored.", fieldErrors=errors)
 
 
-def field_errors(value: object, struct: type) -> FieldErrors:
-    """Every field of `struct` that `value` gets wrong, each with its message; {} if none."""
-    if not isinstance(value, dict):
+def _field_errors(raw: bytes | msgspec.Raw, struct: type, now_ms: int) -> FieldErrors:
+    """Every field of `struct` that this JSON gets wrong, each with its message; {} if none."""
+    try:
+        given = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
         return {"": ["Expected an object"]}
     errors: FieldErrors = {}
     for field in msgspec.structs.fields(struct):
-        if field.encode_name not in value:
+        name = field.encode_name
+        if name not in given:
             if field.required:
-                errors[field.encode_name] = ["Required"]
-        elif field.type is not Properties:
-            try:
-                msgspec.convert(value[field.encode_name], field.type)
-            except msgspec.ValidationError as error:
-                errors[field.encode_name] = [str(error).replace("`", "")]
+                errors[name] = ["Required"]
+            continue
+        try:
+            if field.type is Properties:
+                properties_text(given[name])
+            else:
+                value = msgspec.json.decode(given[name], type=field.type)
+                if name == "timestamp":
+                    moment_ms(value, now_ms)
+        except ValueError as error:
+            errors[name] = [str(error).replace("`", "")]
     return errors
 
 

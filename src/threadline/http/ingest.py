@@ -43,7 +43,7 @@ Req = Request[Any, Any, Any]
     },
 )
 async def track(request: Req) -> Response[bytes]:
-    event = decode(await read_body(request, TRACK_LIMIT), Event)
+    event = decode(await read_body(request, TRACK_LIMIT), Event, _now_ms())
     accepted = await _store(request, [event], in_batch=False)
     reply = Tracked(accepted.rows[0].event_id, accepted.warnings or msgspec.UNSET)
     return _json(reply, 202)
@@ -64,7 +64,7 @@ async def track(request: Req) -> Response[bytes]:
     },
 )
 async def batch(request: Req) -> Response[bytes]:
-    events = decode(await read_body(request, BATCH_LIMIT), Batch).events
+    events = decode(await read_body(request, BATCH_LIMIT), Batch, _now_ms()).events
     accepted = await _store(request, events, in_batch=True)
     return _json(Batched(len(events), accepted.warnings or msgspec.UNSET), 202)
 
@@ -84,7 +84,7 @@ async def batch(request: Req) -> Response[bytes]:
     },
 )
 async def identify(request: Req) -> Response[bytes]:
-    body = decode(await read_body(request, TRACK_LIMIT), Identify)
+    body = decode(await read_body(request, TRACK_LIMIT), Identify, _now_ms())
     await _store(request, [identify_event(body)], in_batch=False)
     return _json(Ok(), 200)
 
@@ -103,7 +103,7 @@ async def identify(request: Req) -> Response[bytes]:
     },
 )
 async def forget(request: Req) -> Response[bytes]:
-    body = decode(await read_body(request, TRACK_LIMIT), Forget)
+    body = decode(await read_body(request, TRACK_LIMIT), Forget, _now_ms())
     if (body.user_id is None) == (body.anonymous_id is None):
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
@@ -138,12 +138,16 @@ def _sender(request: Req, services: Services) -> Sender:
         user_agent=request.headers.get("user-agent", ""),
         country=country.upper() if len(country) == 2 and country.isalpha() else "",
         salt=salt,
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=_now_ms(),
     )
 
 
 def _json(reply: object, status: int) -> Response[bytes]:
     return Response(msgspec.json.encode(reply), status_code=status, media_type="application/json")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 ROUTES = [track, batch, identify, forget]

@@ -1,0 +1,311 @@
+"""Every limit of the contract, and everything that is not an event: the documented 4xx, and nothing
+stored."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from support import Json, Project
+
+MIB = 1024 * 1024
+DAY_S = 86_400
+
+# (field, a value just over its limit, a value just within it)
+LIMITS: list[tuple[str, object, object]] = [
+    ("event", "", "x"),
+    ("event", "x" * 129, "x" * 128),
+    ("event_id", "", "i"),
+    ("event_id", "x" * 129, "x" * 128),
+    ("anonymous_id", "", "a"),
+    ("anonymous_id", "x" * 129, "x" * 128),
+    ("user_id", "", "u"),
+    ("user_id", "x" * 257, "x" * 256),
+    ("session_id", "", "s"),
+    ("session_id", "x" * 129, "x" * 128),
+    ("url", "x" * 2049, "x" * 2048),
+    ("path", "x" * 2049, "x" * 2048),
+    ("referrer", "x" * 2049, "x" * 2048),
+    ("properties", {"k": "x" * 8200}, {"k": "x" * 8000}),
+    ("properties", [1], {"k": [1]}),
+    ("properties", "text", {"k": "text"}),
+    ("timestamp", "yesterday", "2026-05-01"),
+    ("timestamp", 1777644000, "2026-05-01T14:00:00"),
+    ("timestamp", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z"),
+    ("timestamp", "2026-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
+    ("timestamp", "0001-01-01T00:00:00+14:00", "2026-05-01T14:00:00+14:00"),
+]
+
+
+@pytest.mark.parametrize(("field", "bad", "good"), LIMITS, ids=lambda v: str(v)[:20])
+def test_each_field_has_its_limit(project: Project, field: str, bad: object, good: object) -> None:
+    event: Json = {"event": "x", field: bad}
+    for path, body in (("/v1/track", event), ("/v1/batch", {"events": [{"event": "x"}, event]})):
+        reply = project.post(path, body)
+        assert (reply.status, reply.error) == (400, "invalid_payload")
+        assert list(reply.json["details"]["fieldErrors"]) == [field]
+    assert project.stored() == []
+    assert project.post("/v1/track", {**event, field: good}).status == 202
+
+
+def deep(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(("levels", "status"), [(32, 202), (33, 400), (1300, 400)])
+def test_properties_are_at_most_32_levels_deep(project: Project, levels: int, status: int) -> None:
+    body = f'{{"event":"x","properties":{deep(levels)}}}'.encode()
+    assert project.post("/v1/track", body).status == status
+
+
+def test_brackets_inside_strings_are_not_depth(project: Project) -> None:
+    project.track("x", properties={"text": "{[" * 100})
+
+
+NOT_EVENTS: dict[str, bytes] = {
+    "nothing": b"",
+    "not json": b"event=x",
+    "half of it": b'{"event":"x"',
+    "a wrong field and half of it": b'{"event":5,"events":5,"user_id":5,',
+    "a wrong field and a pit": b'{"event":5,"events":5,"user_id":5,"x":' + b"[" * 300_000,
+    "a list": b'[{"event":"x"}]',
+    "a text": b'"event"',
+    "null": b"null",
+    "no event": b'{"url":"a"}',
+    "a number for an id": b'{"event":"x","user_id":42}',
+    "an object for an id": b'{"event":"x","user_id":{"$ne":null}}',
+    "not utf-8": b'{"event":"\xff"}',
+    "not utf-8 in properties": b'{"event":"x","properties":{"k":"\xff"}}',
+    "a lone surrogate": b'{"event":"\\ud800"}',
+    "a lone surrogate in properties": b'{"event":"x","properties":{"k":"\\udfff"}}',
+    "NaN": b'{"event":"x","properties":{"k":NaN}}',
+    "a bottomless pit": b'{"event":"x","properties":' + b"[" * 300_000 + b"}",
+    "a bottomless unknown field": b'{"event":"x","y":' + b'{"a":' * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", NOT_EVENTS)
+def test_what_is_not_an_event_is_refused(project: Project, name: str) -> None:
+    for path in ("/v1/track", "/v1/batch", "/v1/identify", "/v1/forget"):
+        reply = project.post(path, NOT_EVENTS[name])
+        assert (reply.status, reply.error) == (400, "invalid_payload"), path
+        assert reply.json["details"]["message"]
+    assert project.stored() == []
+
+
+def test_all_wrong_fields_are_named_at_once(project: Project) -> None:
+    reply = project.post("/v1/track", {"user_id": 1, "url": [], "event_id": ""})
+    assert sorted(reply.json["details"]["fieldErrors"]) == ["event", "event_id", "url", "user_id"]
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(project: Project) -> None:
+    events = [{"event": "x"}, {"event": "x"}, {"event": "x", "timestamp": "never"}, {"event": ""}]
+    reply = project.post("/v1/batch", {"events": events})
+    assert reply.status == 400
+    assert reply.json["details"]["index"] == 2
+    reply = project.post("/v1/batch", {"events": [*events[:2], "text", *events[3:]]})
+    assert reply.json["details"]["index"] == 2
+    assert project.stored() == []
+    assert project.batch(events[:2])["count"] == 2
+    assert len(project.stored()) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_a_batch_has_1_to_1000_events(project: Project, count: int) -> None:
+    reply = project.post("/v1/batch", {"events": [{"event": "x"}] * count})
+    assert (reply.status, reply.error) == (400, "invalid_payload")
+    assert list(reply.json["details"]["fieldErrors"]) == ["events"]
+    assert project.stored() == []
+
+
+def test_a_batch_of_1000_is_fine(project: Project) -> None:
+    assert project.batch([{"event": "x"}] * 1000)["count"] == 1000
+    assert len(project.stored()) == 1000
+
+
+@pytest.mark.parametrize(("ahead_s", "status"), [(DAY_S - 60, 202), (DAY_S + 60, 400)])
+def test_clocks_may_be_a_day_ahead(project: Project, ahead_s: int, status: int) -> None:
+    ahead = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead_s))
+    assert project.post("/v1/track", {"event": "x", "timestamp": ahead}).status == status
+
+
+Pack = Callable[[bytes], bytes]
+PACKINGS: dict[str, Pack] = {
+    "gzip": gzip.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_bodies_may_be_packed(project: Project, packing: str) -> None:
+    body = PACKINGS[packing](b'{"event":"packed"}')
+    assert project.post("/v1/track", body, Content_Encoding=packing).status == 202
+    assert [row["event_name"] for row in project.stored()] == ["packed"]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_bomb_is_defused(project: Project, packing: str) -> None:
+    bomb = PACKINGS[packing](b'{"event":"' + b"x" * (64 * MIB) + b'"}')
+    assert len(bomb) < MIB
+    for path in ("/v1/track", "/v1/batch"):
+        reply = project.post(path, bomb, Content_Encoding=packing)
+        assert (reply.status, reply.error) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("broken", [b"", b"no archive", None], ids=["empty", "other", "cut"])
+def test_a_broken_packing_is_named(project: Project, packing: str, broken: bytes | None) -> None:
+    body = PACKINGS[packing](b'{"event":"x"}' * 100)[:-9] if broken is None else broken
+    reply = project.post("/v1/track", body, Content_Encoding=packing)
+    assert (reply.status, reply.error) == (400, "invalid_payload")
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/v1/track", MIB),
+        ("/v1/identify", MIB),
+        ("/v1/batch", 16 * MIB),
+    ],
+)
+def test_bodies_have_a_size(project: Project, path: str, limit: int) -> None:
+    for extra, status in ((0, 400), (1, 413)):
+        body = b"[" + b" " * (limit - 2 + extra) + b"]"
+        reply = project.post(path, body)
+        assert reply.status == status
+    assert reply.json["details"]["limit_bytes"] == limit
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Content_Type": "multipart/form-data"},
+        {"Content_Type": "application/x-www-form-urlencoded"},
+        {"Content_Type": "text/xml"},
+        {"Content_Encoding": "br"},
+    ],
+)
+def test_other_media_types_are_refused(project: Project, header: dict[str, str]) -> None:
+    reply = project.post("/v1/track", b'{"event":"x"}', **header)
+    assert (reply.status, reply.error) == (415, "unsupported_media_type")
+
+
+def test_a_beacons_plain_text_is_json_too(project: Project) -> None:
+    reply = project.post("/v1/track", b'{"event":"x"}', Content_Type="text/plain;charset=UTF-8")
+    assert reply.status == 202
+
+
+HOSTILE = [
+    "'; DROP TABLE events; --",
+    '<script>alert("1")</script>',
+    "{project_id:String}",
+    "a\x00b\t\r\n",
+    "%s %(x)s \\' \\\\",
+    "🧵 Ωμέγα \u202e",
+    "../../etc/passwd",
+    " padded ",
+]
+
+
+def test_hostile_text_is_stored_as_it_is_and_found_again(project: Project) -> None:
+    for text in HOSTILE:
+        project.track(
+            text,
+            event_id=text,
+            anonymous_id=text,
+            user_id=text,
+            url=text,
+            referrer=text,
+            session_id=text,
+            path=text,
+            properties={text: text},
+        )
+    for text in HOSTILE:
+        for name in ("event", "anonymous_id", "user_id"):
+            (row,) = project.stored(**{name: text})
+            assert {
+                row[field]
+                for field in (
+                    "event_name",
+                    "event_id",
+                    "anonymous_id",
+                    "user_id",
+                    "url",
+                    "referrer",
+                    "session_id",
+                    "path",
+                )
+            } == {text}
+            assert json.loads(row["properties"]) == {text: text}
+        (row,) = project.journey(text)
+        assert row["event_id"] == text
+        assert project.ask("/v1/time-to-conversion", conversion=text, user_id=text)["seconds"] == 0
+
+
+def test_properties_are_kept_to_the_letter(project: Project) -> None:
+    kept = '{ "b":1e400, "a":123456789012345678901234567890.10, "a":null,\n"k":"\\u0000" }'
+    reply = project.post("/v1/track", f'{{"event":"x","properties":{kept}}}'.encode())
+    assert reply.status == 202
+    (row,) = project.stored()
+    assert row["properties"] == kept
+
+
+def test_traits_survive_hostile_numbers(project: Project) -> None:
+    project.post("/v1/identify", b'{"anonymous_id":"a","user_id":"u","traits":{"n":1e400}}')
+    project.post("/v1/identify", b'{"anonymous_id":"a","user_id":"u","traits":{"plan":"pro"}}')
+    reply = project.get("/v1/users/u")
+    assert b'"traits":{"n":1e400,"plan":"pro"}' in reply.body
+
+
+def test_ten_thousand_event_names_are_no_problem(project: Project) -> None:
+    for start in range(0, 10_000, 1000):
+        project.batch([{"event": f"name {number}"} for number in range(start, start + 1000)])
+    assert len(project.stored(event="name 9999")) == 1
+
+
+PARAMS: list[tuple[str, Json, str]] = [
+    ("/v1/query", {"limit": 0}, "limit"),
+    ("/v1/query", {"limit": 1001}, "limit"),
+    ("/v1/query", {"limit": "many"}, "limit"),
+    ("/v1/query", {"from": "yesterday"}, "from"),
+    ("/v1/query", {"to": "99999-01-01"}, "to"),
+    ("/v1/query", {"cursor": "!!"}, "cursor"),
+    ("/v1/query", {"cursor": "WzFd"}, "cursor"),
+    ("/v1/query", {"cursor": "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTksIngiXQ"}, "cursor"),
+    ("/v1/query", {"evnet": "x"}, "evnet"),
+    ("/v1/users", {"stitch": "all"}, "stitch"),
+    ("/v1/users", {"format": "xml"}, "format"),
+    ("/v1/users/u", {"stitch": ""}, "stitch"),
+    ("/v1/users/u/events", {"phase": "during"}, "phase"),
+    ("/v1/users/u/events", {"order": "random"}, "order"),
+    ("/v1/time-to-conversion", {}, "conversion"),
+    ("/v1/time-to-conversion", {"conversion": ""}, "conversion"),
+]
+
+
+@pytest.mark.parametrize(("path", "params", "field"), PARAMS)
+def test_wrong_parameters_are_named(project: Project, path: str, params: Json, field: str) -> None:
+    reply = project.get(path, **params)
+    assert (reply.status, reply.error) == (400, "invalid_params")
+    assert list(reply.json["details"]["fieldErrors"]) == [field]
+
+
+def test_a_misspelt_parameter_is_guessed(project: Project) -> None:
+    reply = project.get("/v1/query", evnet="x")
+    assert "did you mean event?" in reply.json["details"]["message"]
+
+
+def test_grouping_by_something_else_lists_what_is_allowed(project: Project) -> None:
+    reply = project.get("/v1/time-to-conversion", conversion="x", group_by="source,shoe_size")
+    assert (reply.status, reply.error) == (400, "invalid_group_by")
+    assert reply.json["details"]["allowed"] == ["source", "medium", "campaign"]
+
+
+def test_unknown_routes_users_and_methods(project: Project) -> None:
+    assert project.get("/v1/nothing").error == "not_found"
+    assert project.get("/v1/users/nobody").error == "not_found"
+    assert project.get("/v1/users/nobody/events").error == "not_found"
+    assert project.get("/v1/track").error == "method_not_allowed"
+    assert project.get("/v1/track").status == 405

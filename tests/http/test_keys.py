@@ -1,0 +1,180 @@
+"""Who may do what, from where: the documented 401 and 403, and no data of another project."""
+
+import subprocess
+import sys
+
+import pytest
+from support import ORIGIN, Project, Server
+
+from threadline.control import Control
+
+BODIES: dict[str, object] = {
+    "/v1/track": {"event": "x"},
+    "/v1/batch": {"events": [{"event": "x"}]},
+    "/v1/identify": {"anonymous_id": "a", "user_id": "u"},
+    "/v1/forget": {"user_id": "nobody"},
+}
+READS = ["/v1/query", "/v1/users", "/v1/users/u", "/v1/users/u/events", "/v1/time-to-conversion"]
+
+
+@pytest.mark.parametrize("path", [*BODIES, *READS])
+def test_every_route_wants_a_key(project: Project, path: str) -> None:
+    def error(**headers: str) -> tuple[int, str]:
+        method = "POST" if path in BODIES else "GET"
+        reply = project.send(method, path, "{}" if path in BODIES else None, headers)
+        return reply.status, reply.error
+
+    sk = project.keys["sk"]
+    assert error() == (401, "missing_bearer_token")
+    assert error(Authorization="Bearer ") == (401, "missing_bearer_token")
+    assert error(Authorization=f"Basic {sk}") == (401, "missing_bearer_token")
+    assert error(Authorization="Bearer hello") == (401, "malformed_api_key")
+    assert error(Authorization=f"Bearer {sk[:20]}") == (401, "malformed_api_key")
+    assert error(Authorization=f"Bearer {sk[:-1]}") == (401, "invalid_api_key")
+    assert error(Authorization=f"Bearer {sk[:-1]}ä") == (401, "malformed_api_key")
+    assert error(Authorization=f"Bearer {sk}x") == (401, "invalid_api_key")
+    assert error(Authorization=f"Bearer rk{sk[2:]}") == (401, "key_kind_mismatch")
+    assert error(Authorization=f"Bearer {sk.replace('live', 'test')}") == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_who_may_write(project: Project, path: str) -> None:
+    secret = "forget_requires_secret_key"
+    refused = {
+        "sk": None,
+        "pk": secret if path == "/v1/forget" else None,
+        "rk": secret if path == "/v1/forget" else "insufficient_scope",
+    }
+    for kind, error in refused.items():
+        reply = project.post(path, BODIES[path], key=kind)
+        assert (reply.json.get("error"), reply.status == 403) == (error, error is not None)
+
+
+@pytest.mark.parametrize("path", READS)
+def test_who_may_read(project: Project, path: str) -> None:
+    project.track("x", user_id="u")
+    params = {"conversion": "x"} if path == "/v1/time-to-conversion" else {}
+    assert project.get(path, key="sk", **params).status == 200
+    assert project.get(path, key="rk", **params).status == 200
+    reply = project.get(path, key="pk", **params)
+    assert (reply.status, reply.error) == (403, "insufficient_scope")
+
+
+def test_account_keys_are_for_mcp(server: Server, project: Project) -> None:
+    with Control(server.folder) as control:
+        project.keys["ak"] = str(control.create_key(project.project_id, "ak"))
+    reply = project.get("/v1/query", key="ak")
+    assert (reply.status, reply.error) == (403, "key_kind_not_allowed")
+
+
+def test_no_answer_holds_another_projects_data(server: Server, project: Project) -> None:
+    other = Project(server)
+    for number, tenant in enumerate((project, other)):
+        # The same device, user and event ids: only the key tells them apart.
+        tenant.track("visit", event_id="e1", anonymous_id="a", properties={"of": number})
+        tenant.track("signup", event_id="e2", anonymous_id="a", user_id="u")
+    for number, tenant in enumerate((project, other)):
+        rows = tenant.stored()
+        assert len(rows) == 2
+        assert rows[1]["properties"] == f'{{"of": {number}}}'
+        assert len(tenant.journey("u")) == 2
+        assert len(tenant.ask("/v1/users")["rows"]) == 1
+        answer = tenant.ask("/v1/time-to-conversion", conversion="signup")
+        assert answer["rows"][0]["persons"] == 1
+    project.post("/v1/forget", {"user_id": "u"})
+    assert project.stored() == []
+    assert len(other.journey("u")) == 2
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "",
+        "null",
+        "https://shop.example.evil.example",
+        "http://shop.example",
+        "https://shop.example:8443",
+        "https://sub.shop.example",
+        "https://evilshop.example",
+    ],
+)
+def test_browser_keys_work_from_listed_origins_only(project: Project, origin: str | None) -> None:
+    headers = {"Authorization": f"Bearer {project.keys['pk']}"}
+    if origin is not None:
+        headers["Origin"] = origin
+    reply = project.send("POST", "/v1/track", '{"event":"x"}', headers)
+    assert (reply.status, reply.error) == (403, "origin_not_allowed")
+    assert "Access-Control-Allow-Origin" not in reply.headers
+    assert project.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "origin"),
+    [
+        ("https://shop.example", "https://shop.example"),
+        ("https://Shop.Example/", "https://shop.example"),
+        ("https://shop.example:443", "https://shop.example"),
+        ("https://*.shop.example", "https://www.shop.example"),
+        ("https://*.shop.example", "https://a.b.shop.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("https://*.shop.example:8443", "https://www.shop.example:8443"),
+    ],
+)
+def test_origins_may_be_patterns(server: Server, listed: str, origin: str) -> None:
+    project = Project(server, origins=[listed])
+    headers = {"Authorization": f"Bearer {project.keys['pk']}", "Origin": origin}
+    reply = project.send("POST", "/v1/track", '{"event":"x"}', headers)
+    assert reply.status == 202
+    assert reply.headers["Access-Control-Allow-Origin"] == origin
+    assert reply.headers["Vary"] == "Origin"
+    error = project.send("POST", "/v1/track", "{}", headers)
+    assert error.status == 400
+    assert error.headers["Access-Control-Allow-Origin"] == origin, "or the page cannot read why"
+
+
+def test_preflights_are_answered_without_a_key(project: Project) -> None:
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    reply = project.send("OPTIONS", "/v1/track", headers={**asked, "Origin": ORIGIN})
+    assert reply.status == 204
+    assert reply.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Authorization" in reply.headers["Access-Control-Allow-Headers"]
+    assert "POST" in reply.headers["Access-Control-Allow-Methods"]
+    reply = project.send("OPTIONS", "/v1/track", headers={**asked, "Origin": "https://evil.test"})
+    assert (reply.status, reply.error) == (403, "origin_not_allowed")
+    assert "Access-Control-Allow-Origin" not in reply.headers
+
+
+def threadline(server: Server, *arguments: str) -> str:
+    command = [sys.executable, "-m", "threadline.cli.main", *arguments]
+    done = subprocess.run(
+        [*command, "--data", str(server.folder)], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_revoking_and_rotating_work_at_once(server: Server, project: Project) -> None:
+    prefix = project.keys["rk"].split("_")[2]
+    assert project.get("/v1/query").status == 200
+    rotated = threadline(server, "key", "rotate", prefix).splitlines()[0]
+    assert project.get("/v1/query").error == "invalid_api_key"
+    project.keys["rk"] = rotated
+    assert project.get("/v1/query").status == 200
+    threadline(server, "key", "revoke", rotated.split("_")[2])
+    assert project.get("/v1/query").error == "invalid_api_key"
+
+
+def test_browser_keys_have_a_rate_limit_per_address(server: Server) -> None:
+    project = Project(server)
+    replies = [project.post("/v1/batch", {"events": [{"event": "x"}]}, key="pk") for _ in range(40)]
+    refused = [reply for reply in replies if reply.status != 202]
+    assert 20 <= len(replies) - len(refused) < 40
+    assert {reply.error for reply in refused} == {"rate_limited"}
+    assert refused[0].headers["Retry-After"] == "1"
+    assert 0 < refused[0].json["details"]["retry_after_s"] <= 1
+    assert project.post("/v1/track", {"event": "x"}, key="pk").status == 202, "its own bucket"
+    accepted = [project.post("/v1/batch", {"events": [{"event": "x"}]}) for _ in range(40)]
+    assert {reply.status for reply in accepted} == {202}, "servers have no limit"
