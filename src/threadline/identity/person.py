@@ -75,7 +75,7 @@ def find_person(store: Store, project_id: str, user_id: str, policy: Policy) -> 
 
 
 CONTESTED = Scope(
-    users=f"user_id = {USER}",
+    users=f"c.user_id = {USER}",
     devices="visitor IN {contested:Array(UInt64)}",
     tagged="FALSE",
 )

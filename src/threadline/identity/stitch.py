@@ -25,7 +25,7 @@ END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
 
 
 class Scope(NamedTuple):
-    """The people a question is about, as conditions on links and on events."""
+    """The people a question is about: conditions on a claim `c`, on links, and on events."""
 
     users: str
     devices: str
@@ -37,7 +37,7 @@ EVERYONE = Scope(users="TRUE", devices="TRUE", tagged="TRUE")
 # Bound by `user_ids`. The devices bring every tagged event within reach of the primary key: it
 # lies on a device of the user or, without one, at the user's own place (see schema, `visitor`).
 THESE_USERS = Scope(
-    users=USERS,
+    users=f"c.{USERS}",
     devices=f"visitor IN (SELECT visitor FROM links WHERE {PROJECT} AND {USERS})",
     tagged=f"""{USERS} AND visitor IN (
         SELECT visitor FROM links WHERE {PROJECT} AND {USERS}
@@ -127,7 +127,7 @@ def owned_events(policy: Policy, scope: Scope, columns: str, where: str = "TRUE"
     SELECT c.user_id AS owner, {columns}
     FROM events AS e
     INNER JOIN (
-        SELECT * FROM ({claims(policy, scope)}) WHERE {scope.users}
+        SELECT c.* FROM ({claims(policy, scope)}) AS c WHERE {scope.users}
     ) AS c ON c.visitor = e.visitor
     WHERE e.{PROJECT} AND e.user_id IS NULL AND {_of_events(scope.devices)}
         AND e.timestamp > c.after AND e.timestamp <= c.until AND {where}"""
@@ -143,17 +143,20 @@ TOUCH = """(
 
 
 def claimed_in_turns(scope: Scope, columns: str) -> str:
-    """SQL for (owner, …columns): untagged events that passing claims give to users in scope."""
+    """SQL for `columns` of the untagged events that turns give to users in scope.
+
+    Turns follow each other without a gap, so an event's is the one that ends next: a join that
+    does not grow with the number of turns on a device. `columns` may name the claim as `c`.
+    """
     return f"""
     SELECT {columns}
     FROM events AS e
-    INNER JOIN (
-        SELECT * FROM ({TURNS % {"devices": scope.devices}}) WHERE {scope.users}
-    ) AS c ON c.visitor = e.visitor
-    WHERE e.{PROJECT} AND e.user_id IS NULL AND e.visitor IN (
+    ASOF INNER JOIN ({TURNS % {"devices": scope.devices}}) AS c
+        ON c.visitor = e.visitor AND e.timestamp <= c.until
+    WHERE {scope.users} AND e.{PROJECT} AND e.user_id IS NULL AND e.visitor IN (
         SELECT visitor FROM links WHERE {PROJECT} AND {scope.devices}
         GROUP BY visitor HAVING uniqExact(user_id) > 1
-    ) AND e.timestamp > c.after AND e.timestamp <= c.until"""
+    )"""
 
 
 def first_touches(policy: Policy) -> str:

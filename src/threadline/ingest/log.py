@@ -102,7 +102,7 @@ class Log:
         self.depth_events, self._depth_bytes = int(events), int(size)
         self._on_commit: Callable[[], None] = lambda: None
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="threadline-log")
+        self._thread = threading.Thread(target=self._run, name="threadline-log", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

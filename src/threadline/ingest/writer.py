@@ -29,7 +29,7 @@ class Writer:
         self._closing = False
         self._last_write = 0.0
         log.notify(self._wake)
-        self._thread = threading.Thread(target=self._run, name="threadline-writer")
+        self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -1,0 +1,113 @@
+"""Forgetting: all of one person, nothing of anybody else."""
+
+import sqlite3
+
+from support import Json, Project, Server, ids
+
+
+def send(project: Project, *events: tuple[str, str | None, str | None]) -> None:
+    project.batch(
+        [
+            {
+                "event": "x",
+                "event_id": event_id,
+                "anonymous_id": device,
+                "user_id": user,
+                "timestamp": f"2026-05-01T10:{number:02}:00Z",
+            }
+            for number, (event_id, device, user) in enumerate(events)
+        ]
+    )
+
+
+def forget(project: Project, **whom: str) -> Json:
+    reply = project.post("/v1/forget", whom)
+    assert reply.status == 200
+    assert reply.json["ok"] is True
+    assert reply.json["queued"] is True
+    return reply.json
+
+
+def test_a_user_goes_with_all_devices_only_they_had(project: Project) -> None:
+    send(
+        project,
+        ("e1", "own", None),
+        ("e2", "own", "ada"),
+        ("e3", None, "ada"),
+        ("e4", "kiosk", None),
+        ("e5", "kiosk", "ada"),
+        ("e6", "kiosk", "bob"),
+        ("e7", "stranger", None),
+    )
+    forget(project, user_id="ada")
+    assert sorted(ids(project.stored())) == ["e4", "e6", "e7"]
+    assert project.get("/v1/users/ada").status == 404
+    assert [row["user_id"] for row in project.ask("/v1/users")["rows"]] == ["bob"]
+    bob = project.ask("/v1/users/bob")
+    assert bob["shared_devices"] == [], "ada is nowhere, not even as a reason"
+    assert ids(project.journey("bob")) == ["e4", "e6"]
+
+
+def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:
+    send(
+        project,
+        ("e1", "phone", None),
+        ("e2", "phone", "ada"),
+        ("e3", "laptop", None),
+        ("e4", "laptop", "ada"),
+    )
+    assert project.ask("/v1/users/ada")["first_touch"]["event_id"] == "e1"
+    forget(project, anonymous_id="phone")
+    assert sorted(ids(project.stored())) == ["e3", "e4"]
+    ada = project.ask("/v1/users/ada")
+    assert ada["first_touch"]["event_id"] == "e3"
+    assert ada["known_since"] == "2026-05-01T10:03:00.000Z"
+    assert [device["anonymous_id"] for device in ada["devices"]] == ["laptop"]
+    assert project.ask("/v1/users")["rows"][0]["first_touch"]["event_id"] == "e3"
+
+
+def test_a_user_known_from_one_device_only_goes_with_it(project: Project) -> None:
+    send(project, ("e1", "phone", None), ("e2", "phone", "ada"))
+    forget(project, anonymous_id="phone")
+    assert project.stored() == []
+    assert project.ask("/v1/users")["rows"] == []
+    assert project.get("/v1/users/ada").status == 404
+
+
+def test_afterwards_the_same_ids_start_a_new_life(project: Project) -> None:
+    send(project, ("e1", "phone", None), ("e2", "phone", "ada"))
+    forget(project, user_id="ada")
+    assert project.stored() == []
+    send(project, ("e1", "phone", None), ("e3", "phone", "ada"))
+    assert ids(project.journey("ada")) == ["e1", "e3"], "the id of e1 was forgotten, too"
+
+
+def test_forgetting_is_idempotent_and_leaves_a_receipt(server: Server, project: Project) -> None:
+    send(project, ("e1", "phone", "ada"))
+    receipts = [forget(project, user_id="ada")["receipt_id"] for _ in range(2)]
+    forget(project, user_id="never seen")
+    project.stored()
+    db = sqlite3.connect(f"file:{server.folder}/log.db?mode=ro", uri=True)
+    rows = db.execute(
+        "SELECT receipt_id, events, finished_ms > 0, length(id_hash) FROM receipts"
+        " WHERE project_id = ? ORDER BY accepted_ms, receipt_id",
+        (project.project_id,),
+    ).fetchall()
+    db.close()
+    assert rows[:2] == [(receipts[0], 1, 1, 16), (receipts[1], 0, 1, 16)]
+    assert len(rows) == 3
+
+
+def test_nothing_of_the_person_stays_in_the_log_file(server: Server, project: Project) -> None:
+    secret = "mia.berger@nowhere.example"
+    project.track("x", user_id=secret, properties={"note": secret})
+    forget(project, user_id=secret)
+    assert project.stored() == []
+    for name in ("log.db", "log.db-wal"):
+        assert secret.encode() not in (server.folder / name).read_bytes()
+
+
+def test_one_of_the_two_ids_has_to_be_given(project: Project) -> None:
+    for body in ({}, {"user_id": "u", "anonymous_id": "a"}, {"user_id": None}):
+        reply = project.post("/v1/forget", body)
+        assert (reply.status, reply.error) == (400, "invalid_payload")
