@@ -28,8 +28,13 @@ class Report:
         self, what: str, measured: str, baseline: str = "–", ratio: str = "–", target: str = "–"
     ) -> None:
         """One line of the table."""
-        cells = {"what": what, "baseline": baseline, "measured": measured, "ratio": ratio,
-                 "target": target}
+        cells = {
+            "what": what,
+            "baseline": baseline,
+            "measured": measured,
+            "ratio": ratio,
+            "target": target,
+        }
         self._rows.append(cells)
         print(f"| {' | '.join(cells.values())} |", flush=True)
 

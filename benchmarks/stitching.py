@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from tests.support import Server
 
 from benchmarks.report import OUT, Report, median_s, memory_mb, ms, timed_s
-from tests.support import Server
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
 from threadline.control import Control
@@ -75,8 +75,12 @@ def main() -> None:
     project_id = "benchmark"
     if not loaded:
         raw_bytes = load(folder, project_id, options.events, visitors)
-    report = Report(f"stitching-{options.events}-{visitors}", events=f"{options.events:,}",
-                    visitors=f"{visitors:,}", users=f"{visitors // 5:,}")
+    report = Report(
+        f"stitching-{options.events}-{visitors}",
+        events=f"{options.events:,}",
+        visitors=f"{visitors:,}",
+        users=f"{visitors // 5:,}",
+    )
     with Store(store_url("chdb", folder)) as store:
         if raw_bytes:
             report_disk(report, store, raw_bytes, options.events)
@@ -117,8 +121,9 @@ def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[list[EventRow], int
                 continue
             seen.add(event["event_id"])
             if agent not in senders:
-                senders[agent] = Sender(project_id, frozenset(), False, "", bytes(16), agent, "",
-                                        bytes(32), UNTIL_MS)
+                senders[agent] = Sender(
+                    project_id, frozenset(), False, "", bytes(16), agent, "", bytes(32), UNTIL_MS
+                )
             line = msgspec.json.encode(event)
             size += len(line) + 1
             decoded = msgspec.json.decode(line, type=Event)
@@ -134,8 +139,13 @@ def report_disk(report: Report, store: Store, raw_bytes: int, count: int) -> Non
     sql = """SELECT sum(bytes_on_disk) AS size FROM system.parts
         WHERE active AND database = currentDatabase()"""
     (row,) = store.query(sql, {})
-    report.row("disk per event, states included", f"{row['size'] / count:.0f} bytes",
-               f"{raw_bytes / count:.0f} bytes of JSON", f"1/{raw_bytes / row['size']:.1f}", "≤ 1/8")
+    report.row(
+        "disk per event, states included",
+        f"{row['size'] / count:.0f} bytes",
+        f"{raw_bytes / count:.0f} bytes of JSON",
+        f"1/{raw_bytes / row['size']:.1f}",
+        "≤ 1/8",
+    )
 
 
 def report_first_touch(report: Report, store: Store, project_id: str, runs: int) -> None:
@@ -149,8 +159,13 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
         if policy == "any":
             assert found == expected, f"answers differ: {found} instead of {expected}"
         took_s = median_s(lambda sql=sql: store.query(sql, bound), runs)  # type: ignore[misc]
-        report.row(f"first touch of all users, {policy}", ms(took_s), f"plain join {ms(plain_s)}",
-                   f"{plain_s / took_s:.1f} times faster", "≥ 20 times" if policy == "any" else "–")
+        report.row(
+            f"first touch of all users, {policy}",
+            ms(took_s),
+            f"plain join {ms(plain_s)}",
+            f"{plain_s / took_s:.1f} times faster",
+            "≥ 20 times" if policy == "any" else "–",
+        )
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
@@ -159,28 +174,43 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
     for policy in POLICIES:
         took = []
         for user_id in some:
-            took.append(median_s(
-                lambda u=user_id, p=policy:  # type: ignore[misc]
-                    journey.ask(store, project_id, u, journey.Params(), p), 3,
-            ))
-        report.row(f"one user's journey, {policy}: median of 50 users", ms(sorted(took)[25]),
-                   target="≤ 30 ms at 10 M")
+            took.append(
+                median_s(
+                    lambda u=user_id, p=policy: (  # type: ignore[misc]
+                        journey.ask(store, project_id, u, journey.Params(), p)
+                    ),
+                    3,
+                )
+            )
+        report.row(
+            f"one user's journey, {policy}: median of 50 users",
+            ms(sorted(took)[25]),
+            target="≤ 30 ms at 10 M",
+        )
         report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
     one = some[0]
     pages = {
         "one user's profile": lambda: users.profile(store, project_id, one, "any"),
         "users, 100 newest": lambda: users.ask(store, project_id, users.Params(), "any"),
         "users, 100 newest with conversion": lambda: users.ask(
-            store, project_id, users.Params(conversion="signup"), "any"),
+            store, project_id, users.Params(conversion="signup"), "any"
+        ),
         "users from facebook / paid": lambda: users.ask(
-            store, project_id, users.Params(source="facebook", medium="paid"), "any"),
+            store, project_id, users.Params(source="facebook", medium="paid"), "any"
+        ),
         "events, 100 newest": lambda: events.ask(store, project_id, events.Params()),
         "time to conversion by source, any": lambda: time_to_conversion.ask(
-            store, project_id,
-            time_to_conversion.Params(conversion="signup", group_by="source,medium"), "any"),
+            store,
+            project_id,
+            time_to_conversion.Params(conversion="signup", group_by="source,medium"),
+            "any",
+        ),
         "time to conversion by source, next": lambda: time_to_conversion.ask(
-            store, project_id,
-            time_to_conversion.Params(conversion="signup", group_by="source,medium"), "next"),
+            store,
+            project_id,
+            time_to_conversion.Params(conversion="signup", group_by="source,medium"),
+            "next",
+        ),
     }
     for name, ask in pages.items():
         report.row(name, ms(median_s(ask, runs)), target="≤ 500 ms at 10 M")
@@ -194,8 +224,11 @@ def report_start(report: Report, folder: Path, count: int) -> None:
     took_s, server = timed_s(lambda: Server(folder))
     with server:
         report.row("start to ready", f"{took_s:.2f} s", target="≤ 3 s at 10 M")
-        report.row("memory when ready and idle", f"{memory_mb(server.process.pid):,.0f} MB",
-                   target="≤ 450 MB")
+        report.row(
+            "memory when ready and idle",
+            f"{memory_mb(server.process.pid):,.0f} MB",
+            target="≤ 450 MB",
+        )
         server.stop()
 
 

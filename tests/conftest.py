@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import Project, Server
+from tests.support import Project, Server
 
 settings.register_profile(
     "default",

@@ -20,7 +20,7 @@ ORIGIN = "https://shop.example"
 
 class Reply(NamedTuple):
     status: int
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
     body: bytes
 
     @property
@@ -39,7 +39,9 @@ class Server:
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self.lines: list[str] = []
-        command = [sys.executable, "-m", "threadline.cli.main", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "threadline.cli.main", "serve"]
+        if "THREADLINE_PORT" not in environ:
+            environ["THREADLINE_PORT"] = "0"
         self.process = subprocess.Popen(
             [*command, "--data", str(folder)],
             stderr=subprocess.PIPE,
@@ -124,12 +126,12 @@ class Project:
         raw = body if isinstance(body, bytes) else json.dumps(body)
         return self.send("POST", path, raw, {**given, **named})
 
-    def get(self, path: str, key: str = "rk", **params: object) -> Reply:
+    def get(self, path: str, key: str = "rk", **params: Any) -> Reply:
         query = {name.rstrip("_"): value for name, value in params.items() if value is not None}
         headers = {"Authorization": f"Bearer {self.keys[key]}"}
         return self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
 
-    def ask(self, path: str, **params: object) -> Json:
+    def ask(self, path: str, **params: Any) -> Json:
         """The answer to a question that has to succeed."""
         reply = self.get(path, **params)
         assert reply.status == 200, reply
@@ -146,14 +148,14 @@ class Project:
         assert reply.status == 202, reply
         return reply.json
 
-    def stored(self, **filters: object) -> list[Json]:
+    def stored(self, **filters: Any) -> list[Json]:
         """All stored rows, newest first, page by page."""
         return self.pages("/v1/query", limit=1000, **filters)
 
-    def journey(self, user_id: str, **params: object) -> list[Json]:
+    def journey(self, user_id: str, **params: Any) -> list[Json]:
         return self.pages(f"/v1/users/{quote(user_id, safe='')}/events", limit=1000, **params)
 
-    def pages(self, path: str, **params: object) -> list[Json]:
+    def pages(self, path: str, **params: Any) -> list[Json]:
         answer = self.ask(path, **params)
         rows: list[Json] = answer["rows"]
         while answer["next_cursor"]:

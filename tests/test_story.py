@@ -1,6 +1,6 @@
 """The story Threadline exists for, told over HTTP. It is also the first example of the README."""
 
-from support import Json, Project, ids
+from tests.support import Json, Project, ids
 
 SITE = "https://shop.example"
 AD = f"{SITE}/?utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR2x"

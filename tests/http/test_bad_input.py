@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 import zstandard
-from support import Json, Project
+
+from tests.support import Json, Project
 
 MIB = 1024 * 1024
 DAY_S = 86_400

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from support import ORIGIN, Project, Server
 
+from tests.support import ORIGIN, Project, Server
 from threadline.control import Control
 
 BODIES: dict[str, object] = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity import oracle
-from support import Json, Project, Server, ids
+from tests.identity import oracle
+from tests.support import Json, Project, Server, ids
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "40"))

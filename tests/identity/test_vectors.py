@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support import Json, Project, ids
+from tests.support import Json, Project, ids
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "identity.json").read_text())
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from support import Json, Project, Server, ids
+from tests.support import Json, Project, Server, ids
 
 
 def send(project: Project, *events: tuple[str, str | None, str | None]) -> None:

@@ -1,11 +1,12 @@
 """Each event once: within a request, across requests, across restarts; and replayed blocks."""
 
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from support import Project, Server, ids
 
+from tests.support import Project, Server, ids
 from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.row import COLUMNS, EventRow
 from threadline.ingest.writer import Writer
@@ -30,7 +31,9 @@ def row(event_id: str, user_id: str | None = None, anonymous_id: str = "a") -> E
 
 
 def append(log: Log, *rows: EventRow) -> None:
-    log.append(list(rows), frozenset(row.event_id for row in rows)).result(WAIT_S)
+    done: Future[None] = Future()
+    log.append(list(rows), frozenset(row.event_id for row in rows), done)
+    done.result(WAIT_S)
 
 
 def stored(store: Store) -> list[str]:
@@ -195,7 +198,9 @@ def test_forgetting_starts_again_after_a_crash(
             project = f"p{survived}"
             rows = [row("e1"), row("e2", user_id="u"), row("e3", anonymous_id="b")]
             append(log, *[_of(project, r) for r in rows])
-            log.append_forget(ForgetRequest("r1", project, user_id="u"), b"").result(WAIT_S)
+            done: Future[None] = Future()
+            log.append_forget(ForgetRequest("r1", project, user_id="u"), b"", done)
+            done.result(WAIT_S)
             append(log, _of(project, row("e4", user_id="u")))
 
             execute, left = store.execute, iter(range(survived))

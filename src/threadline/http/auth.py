@@ -13,8 +13,12 @@ from threadline.http.services import Services
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-def require_key(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Leaves `key` and `project` in the connection's state, or raises what the contract says."""
+async def require_key(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Leaves `key` and `project` in the connection's state, or raises what the contract says.
+
+    Asynchronous only because Litestar sends any other guard through a thread pool, which costs
+    more than the whole request.
+    """
     doc = handler.opt.get("doc")
     if not isinstance(doc, Doc) or not doc.keys:
         return

@@ -5,6 +5,7 @@ import io
 
 import msgspec
 
+from threadline.questions.answers import Touch
 from threadline.questions.users import User
 
 
@@ -15,13 +16,20 @@ def user_ndjson(rows: list[User]) -> bytes:
 
 def user_csv(rows: list[User]) -> bytes:
     """RFC 4180, a header line first; nested columns as `first_touch.source`."""
-    text = io.StringIO()
-    table = csv.writer(text)
     flat = [_flatten(msgspec.to_builtins(row)) for row in rows]
-    if flat:
-        table.writerow(flat[0])
-        table.writerows(row.values() for row in flat)
+    text = io.StringIO()
+    table = csv.DictWriter(text, flat[0] if flat else _flatten(NOBODY))
+    table.writeheader()
+    table.writerows(flat)
     return text.getvalue().encode()
+
+
+NOBODY = {
+    "user_id": "",
+    "known_since": "",
+    "first_touch": dict.fromkeys(Touch.__struct_fields__),
+    "devices": 0,
+}
 
 
 def _flatten(row: dict[str, object]) -> dict[str, object]:

@@ -112,7 +112,9 @@ async def forget(request: Req) -> Response[bytes]:
     asked = ForgetRequest(time_ordered_id(), project_id, body.user_id, body.anonymous_id)
     forgotten_id = body.user_id or body.anonymous_id or ""
     id_hash = address_hash(services.control.pepper, project_id, forgotten_id)
-    await asyncio.wrap_future(services.log.append_forget(asked, id_hash))
+    on_disk = asyncio.get_running_loop().create_future()
+    services.log.append_forget(asked, id_hash, on_disk)
+    await on_disk
     return _json(Forgotten(asked.receipt_id), 200)
 
 
@@ -121,7 +123,9 @@ async def _store(request: Req, events: list[Event], in_batch: bool) -> Accepted:
     services: Services = request.app.state.services
     services.save_last_uses_if_due()
     accepted = accept(events, _sender(request, services), in_batch)
-    await asyncio.wrap_future(services.log.append(accepted.rows, accepted.client_ids))
+    on_disk = asyncio.get_running_loop().create_future()
+    services.log.append(accepted.rows, accepted.client_ids, on_disk)
+    await on_disk
     return accepted
 
 

@@ -59,6 +59,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
             backlog=1024,
         )
         loop = asyncio.get_running_loop()
+        services.log.deliver_by(loop.call_soon_threadsafe)
         for stop in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(stop, server.stop)
         serving = asyncio.ensure_future(server.serve())

@@ -11,11 +11,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -60,12 +59,22 @@ class Receipt(NamedTuple):
     events: int | None
 
 
+class Done(Protocol):
+    """What `asyncio.Future` and `concurrent.futures.Future` have in common."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: None, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class _Append(NamedTuple):
     rows: list[EventRow]
     client_ids: frozenset[str]
     forget: ForgetRequest | None
     id_hash: bytes
-    done: Future[None]
+    done: Done
 
 
 class _Entry(NamedTuple):
@@ -101,6 +110,7 @@ class Log:
         self.acked_seq: int = last or self.written_seq
         self.depth_events, self._depth_bytes = int(events), int(size)
         self._on_commit: Callable[[], None] = lambda: None
+        self._deliver: Callable[[Callable[[], None]], object] = lambda tell: tell()
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="threadline-log", daemon=True)
         self._thread.start()
@@ -115,27 +125,31 @@ class Log:
         """Call this after every commit, from the log's thread."""
         self._on_commit = on_commit
 
+    def deliver_by(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        """Complete futures by way of this, as `loop.call_soon_threadsafe`: once for all requests
+        of a commit, because waking an event loop costs a system call."""
+        self._deliver = deliver
+
     # -- the door ---------------------------------------------------------------------------
 
-    def append(self, rows: list[EventRow], client_ids: frozenset[str]) -> Future[None]:
-        """Done when the rows are on disk; rows whose event_id was seen before are left out.
+    def append(self, rows: list[EventRow], client_ids: frozenset[str], done: Done) -> None:
+        """`done` completes when the rows are on disk; rows whose event_id was seen are left out.
 
-        The future raises `Unavailable` if the disk refuses or the log is full.
+        It fails with `Unavailable` if the disk refuses or the log is full.
         """
-        return self._enqueue(_Append(rows, client_ids, None, b"", Future()))
+        self._enqueue(_Append(rows, client_ids, None, b"", done))
 
-    def append_forget(self, request: ForgetRequest, id_hash: bytes) -> Future[None]:
-        """Done when the request is on disk: all before it in the log will be forgotten."""
-        return self._enqueue(_Append([], frozenset(), request, id_hash, Future()))
+    def append_forget(self, request: ForgetRequest, id_hash: bytes, done: Done) -> None:
+        """`done` completes when the request is on disk: all before it will be forgotten."""
+        self._enqueue(_Append([], frozenset(), request, id_hash, done))
 
-    def _enqueue(self, append: _Append) -> Future[None]:
+    def _enqueue(self, append: _Append) -> None:
         if self._depth_bytes > self._max_bytes:
             append.done.set_exception(
                 Unavailable("The log is full because the store does not keep up; try again.")
             )
         else:
             self._queue.put(append)
-        return append.done
 
     def _run(self) -> None:
         running = True
@@ -152,17 +166,14 @@ class Log:
                 written = [entry for append in batch if (entry := self._write(append))]
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to outlive it
             _logger.error("log_commit_failed", requests=len(batch), error=str(error))
-            for append in batch:
-                append.done.set_exception(
-                    Unavailable("The event could not be put on disk; try again.")
-                )
+            failed = Unavailable("The event could not be put on disk; try again.")
+            self._deliver(lambda: _complete(batch, failed))
             return
         for entry in written:
             self.acked_seq = entry.seq
             self.depth_events += entry.events
             self._depth_bytes += entry.size
-        for append in batch:
-            append.done.set_result(None)
+        self._deliver(lambda: _complete(batch, None))
         self._on_commit()
 
     def _write(self, append: _Append) -> _Entry | None:
@@ -311,6 +322,16 @@ class Log:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _complete(batch: list[_Append], error: Exception | None) -> None:
+    for append in batch:
+        if append.done.done():  # the client has gone
+            continue
+        if error:
+            append.done.set_exception(error)
+        else:
+            append.done.set_result(None)
 
 
 def _id_hash(project_id: str, event_id: str) -> bytes:

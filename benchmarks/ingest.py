@@ -1,0 +1,167 @@
+"""Writing: single requests and batches over HTTP, against an empty handler and the engine's limit.
+
+python -m benchmarks.ingest --seconds 10
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.support import Project, Server
+
+from benchmarks.report import Report, memory_mb, ms, rate
+from benchmarks.stitching import UNTIL_MS
+from threadline.cli.demo_log import DemoLog
+from threadline.store import Store, store_url
+
+CONNECTIONS = 64
+BATCH_CONNECTIONS = 4
+BATCH = 1000
+Result = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        report = Report("ingest", seconds=options.seconds, connections=CONNECTIONS)
+        with Server(folder / "data") as server:
+            report.row(
+                "memory when ready and idle",
+                f"{memory_mb(server.process.pid):,.0f} MB",
+                target="≤ 450 MB",
+            )
+            measure_single(report, server, folder, options.seconds)
+            written = measure_batches(report, server, folder, options.seconds)
+            report.row(
+                "memory after it", f"{memory_mb(server.process.pid):,.0f} MB", target="≤ 1 GB"
+            )
+            server.stop()
+        measure_limit(report, folder / "data", written)
+        report.save()
+
+
+def measure_single(report: Report, server: Server, folder: Path, seconds: float) -> None:
+    project = Project(server)
+    events = _events(int(20_000 * seconds))
+    bodies = _write_bodies(folder / "single", [msgspec.json.encode(event) for event in events])
+    empty = _load(f"{server.url}/healthz", method="GET", seconds=seconds)
+    single = _load(f"{server.url}/v1/track", project, bodies, seconds)
+    assert set(single["statuses"]) == {"202"}, single
+    # After the load: a question that begins now has to see every acknowledged event.
+    started = time.perf_counter()
+    counted = len(project.ask("/v1/query", limit=1)["rows"])
+    assert counted == 1
+    visible_s = time.perf_counter() - started
+    report.row(
+        "single track requests",
+        rate(single["requests"], single["seconds"]),
+        f"empty handler {rate(empty['requests'], empty['seconds'])}",
+        f"{_per_second(single) / _per_second(empty):.0%} of it",
+        "≥ 60 %, ≥ 8,000/s",
+    )
+    report.row(
+        "single track, p50 and p99 at full load",
+        f"{single['p50_ms']:.1f} and {single['p99_ms']:.1f} ms",
+        f"empty handler {empty['p50_ms']:.1f} and {empty['p99_ms']:.1f} ms",
+    )
+    report.row("first query after it, all events in it", ms(visible_s))
+
+
+def measure_batches(report: Report, server: Server, folder: Path, seconds: float) -> int:
+    """The number of events that were acknowledged."""
+    project = Project(server)
+    events = _events(int(60_000 * seconds))
+    batches = [events[start : start + BATCH] for start in range(0, len(events), BATCH)]
+    bodies = _write_bodies(
+        folder / "batches", [msgspec.json.encode({"events": batch}) for batch in batches]
+    )
+    started = time.perf_counter()
+    loaded = _load(f"{server.url}/v1/batch", project, bodies, seconds, BATCH_CONNECTIONS)
+    assert set(loaded["statuses"]) == {"202"}, loaded
+    while project.get("/v1/query", limit=1).headers.get("Threadline-Stale"):
+        pass
+    queryable_s = time.perf_counter() - started
+    sent = loaded["requests"] * BATCH
+    report.row(
+        "batches of 1,000, acknowledged after fsync",
+        rate(sent, loaded["seconds"]),
+        target="≥ 100,000/s (with the issue on ingest)",
+    )
+    report.row("the same, until queryable", rate(sent, queryable_s))
+    return int(sent)
+
+
+def measure_limit(report: Report, folder: Path, count: int) -> None:
+    """The engine alone, on the same rows: INSERT SELECT into the same tables, states included."""
+    with Store(store_url("chdb", folder)) as store:
+        columns = "* EXCEPT (project_id)"
+        started = time.perf_counter()
+        store.execute(
+            f"INSERT INTO events ({_names(store)}) SELECT 'again', {columns} FROM events"
+            f" ORDER BY received_at DESC LIMIT {count}"
+        )
+        report.row(
+            "the engine's own INSERT SELECT of the same rows",
+            rate(count, time.perf_counter() - started),
+        )
+
+
+def _names(store: Store) -> str:
+    rows = store.query("DESCRIBE TABLE events", {})
+    return ", ".join(row["name"] for row in rows if row["default_type"] != "MATERIALIZED")
+
+
+def _events(count: int) -> list[Result]:
+    log = DemoLog(count, max(1, count // 20), max(1, count // 100), seed=2, until_ms=UNTIL_MS)
+    return [event for person in log.people() for _, event in person.sent]
+
+
+def _write_bodies(path: Path, bodies: list[bytes]) -> Path:
+    path.write_bytes(b"\n".join(bodies))
+    return path
+
+
+def _load(
+    url: str,
+    project: Project | None = None,
+    bodies: Path | None = None,
+    seconds: float = 5,
+    connections: int = CONNECTIONS,
+    method: str = "POST",
+) -> Result:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.load_client",
+        url,
+        "--method",
+        method,
+        "--seconds",
+        str(seconds),
+        "--connections",
+        str(connections),
+    ]
+    if project:
+        command += ["--key", project.keys["sk"]]
+    if bodies:
+        command += ["--bodies", str(bodies)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: Result = json.loads(done.stdout)
+    return result
+
+
+def _per_second(result: Result) -> float:
+    return float(result["requests"] / result["seconds"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Each rule of the contract's table by an example, and what must not trip any of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from threadline.classify import RULES, classify
+from threadline.classify.rules import registrable_domain
+
+SITE = "https://www.shop.example/"
+
+# (query of the page, referrer, source / medium, confidence, rule)
+CASES = [
+    ("gclid=1", "", "google / paid", "high", "google_click_id"),
+    ("wbraid=1", "", "google / paid", "high", "google_click_id"),
+    ("gbraid=1", "https://www.bing.com/", "google / paid", "high", "google_click_id"),
+    ("msclkid=1", "", "bing / paid", "high", "microsoft_click_id"),
+    ("ttclid=1", "", "tiktok / paid", "high", "tiktok_click_id"),
+    ("li_fat_id=1", "", "linkedin / paid", "high", "linkedin_click_id"),
+    ("gclid=1&msclkid=1&fbclid=1", "", "google / paid", "high", "google_click_id"),
+    ("fbclid=1", "https://l.facebook.com/x", "facebook / paid", "high", "fbclid_from_link_shim"),
+    ("fbclid=1", "https://lm.facebook.com/", "facebook / paid", "high", "fbclid_from_link_shim"),
+    ("fbclid=1&utm_source=FB", "", "facebook / paid", "high", "fbclid_with_utm_source"),
+    ("fbclid=1&utm_source=meta", "", "facebook / paid", "high", "fbclid_with_utm_source"),
+    ("fbclid=1&utm_source=ig", "", "instagram / paid", "high", "fbclid_with_utm_source"),
+    ("utm_source=facebook&utm_medium=cpc", "", "facebook / paid", "high", "paid_utm_facebook"),
+    ("utm_source=meta&utm_medium=Paid-Social", "", "facebook / paid", "high", "paid_utm_facebook"),
+    ("utm_source=instagram&utm_medium=ads", "", "instagram / paid", "high", "paid_utm_instagram"),
+    ("utm_source=Taboola&utm_medium=display", "", "taboola / paid", "high", "paid_utm_source"),
+    ("utm_medium=ppc", "", "unknown / paid", "medium", "paid_utm_medium_only"),
+    ("fbclid=1", "", "facebook / paid", "medium", "fbclid_alone"),
+    ("fbclid=1&utm_source=newsletter", "", "facebook / paid", "medium", "fbclid_alone"),
+    ("utm_source= News &utm_medium=Email", "", "news / email", "high", "utm_source"),
+    ("utm_source=partner", "https://google.com/", "partner / unknown", "high", "utm_source"),
+    ("", "https://m.facebook.com/", "facebook / social", "medium", "referrer_facebook"),
+    ("", "https://www.instagram.com/", "instagram / social", "medium", "referrer_instagram"),
+    ("", "https://t.co/abc", "twitter / social", "medium", "referrer_known_host"),
+    ("", "https://www.google.com/", "google / organic", "medium", "referrer_known_host"),
+    ("", "https://mail.google.com/", "gmail / email", "medium", "referrer_known_host"),
+    ("", "https://chatgpt.com/", "chatgpt / ai", "medium", "referrer_known_host"),
+    ("", "https://www.shop.example/a", "internal / internal", "high", "referrer_internal"),
+    ("", "https://shop.example/a", "internal / internal", "high", "referrer_internal"),
+    ("", "https://app.own.example/", "internal / internal", "high", "referrer_internal"),
+    ("", "https://blog.other.co.uk/x", "other.co.uk / referral", "medium", "referrer_other"),
+    ("", "https://192.168.1.7/x", "192.168.1.7 / referral", "medium", "referrer_other"),
+    ("", "http://localhost:3000/", "localhost / referral", "medium", "referrer_other"),
+    ("", "", "direct / direct", "low", "direct"),
+    ("gclid=", "", "direct / direct", "low", "direct"),
+    ("utm_source=&utm_medium=email", "", "direct / direct", "low", "direct"),
+    ("", "notfacebook.com", "direct / direct", "low", "direct"),
+    ("", "https://notfacebook.com/", "notfacebook.com / referral", "medium", "referrer_other"),
+    ("", "https://facebook.com.evil.test/", "evil.test / referral", "medium", "referrer_other"),
+    ("", "http://[broken", "direct / direct", "low", "direct"),
+]
+
+
+@pytest.mark.parametrize(("query", "referrer", "expected", "confidence", "rule"), CASES)
+def test_rule(query: str, referrer: str, expected: str, confidence: str, rule: str) -> None:
+    found = classify(f"{SITE}?{query}", referrer, frozenset({"*.own.example"}))
+    assert f"{found.source} / {found.medium}" == expected
+    assert (found.confidence, found.rule_id) == (confidence, rule)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule for _, _, _, _, rule in CASES} == {rule_id for rule_id, _, _ in RULES}
+
+
+def test_the_campaign_is_kept_as_written() -> None:
+    found = classify(f"{SITE}?utm_source=x&utm_campaign=Spring%20Sale", "")
+    assert found.campaign == "Spring Sale"
+
+
+def test_registrable_domains() -> None:
+    assert registrable_domain("a.b.example.co.uk") == "example.co.uk"
+    assert registrable_domain("co.uk") == "co.uk"
+    assert registrable_domain("::1") == "::1"
+
+
+@given(url=st.text(max_size=200), referrer=st.text(max_size=200))
+def test_no_text_breaks_it(url: str, referrer: str) -> None:
+    assert classify(url, referrer).rule_id
+    assert classify(f"https://x/?{url}", f"https://{referrer}").rule_id

@@ -1,0 +1,230 @@
+"""The command line as scripts and people use it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import Project, Server
+from tests.test_story import STORY
+
+COMMAND = [sys.executable, "-m", "threadline.cli.main"]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "100", **environ},
+    )
+
+
+def ok(*arguments: str, **environ: str) -> str:
+    done = run(*arguments, **environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fails(*arguments: str, **environ: str) -> str:
+    """The one line on stderr."""
+    done = run(*arguments, **environ)
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+HELP = [
+    "",
+    "serve",
+    "demo",
+    "project",
+    "project create",
+    "project list",
+    "key",
+    "key create",
+    "key list",
+    "key revoke",
+    "key rotate",
+    "user",
+    "doctor",
+]
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_every_command_explains_itself(command: str) -> None:
+    text = ok(*command.split(), "--help")
+    assert "Usage:" in text
+    if command not in ("", "project", "key"):
+        assert "Example:" in text
+
+
+def test_projects_and_keys(folder: Path) -> None:
+    data = ["--data", str(folder)]
+    created = json.loads(
+        ok("project", "create", "shop", "--origin", "https://shop.example", "--json", *data)
+    )
+    assert sorted(created["keys"]) == ["pk", "rk", "sk"]
+    (listed,) = json.loads(ok("project", "list", "--json", *data))
+    assert listed["project_id"] == created["project_id"]
+    assert listed["origins"] == ["https://shop.example"]
+    assert "shop" in ok("project", "list", *data)
+
+    made = json.loads(ok("key", "create", "--project", "shop", "--kind", "ak", "--json", *data))
+    assert made["key"].startswith(f"ak_live_{made['prefix']}_")
+    assert "Revoked" in ok("key", "revoke", made["prefix"], *data)
+    rows = {row["prefix"]: row for row in json.loads(ok("key", "list", "--json", *data))}
+    assert len(rows) == 4
+    assert rows[made["prefix"]]["revoked_at"]
+    assert "revoked" in ok("key", "list", "--project", "shop", *data)
+
+    assert "choose another name" in fails("project", "create", "shop", *data)
+    assert "is not an origin" in fails("project", "create", "b", "--origin", "b.example", *data)
+    assert "There is no kind 'xk'" in fails("key", "create", "--kind", "xk", *data)
+    assert "key list" in fails("key", "revoke", "nothing", *data)
+    assert "There is no project 'x'" in fails("key", "list", "--project", "x", *data)
+
+
+def test_a_user_as_a_timeline_with_the_server_and_without(folder: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        for number, event in enumerate(STORY):
+            project.track(**{**event, "event_id": f"e{number}", "anonymous_id": "u_abc"})
+        running = ok("user", "user_42", "--data", str(folder))
+        plain = [line.split("  ", 2)[-1].strip() for line in running.splitlines() if line.strip()]
+        assert "facebook / paid" in running
+        assert "5 days 21 hours later" in running
+        thread = re.findall(r"^  ([┊┢┃])", running, flags=re.MULTILINE)
+        assert thread == sorted(thread, key="┊┢┃".index), "anonymous, tied, known"
+        assert plain
+        assert "There is no user 'nobody'" in fails("user", "nobody", "--data", str(folder))
+        prefixes = {key.split("_")[2] for key in project.keys.values()}
+        rows = json.loads(ok("key", "list", "--json", "--data", str(folder)))
+        assert {row["prefix"] for row in rows} == prefixes, "no key is left behind"
+        assert "Another Threadline serves" in fails("serve", "--data", str(folder), "--port", "0")
+        server.stop()
+    assert ok("user", "user_42", "--data", str(folder)) == running
+    both = json.loads(ok("user", "user_42", "--stitch", "next", "--json", "--data", str(folder)))
+    assert both["profile"]["first_touch"]["event_id"] == "e0"
+    assert len(both["journey"]["rows"]) == 6
+    assert "There is no user 'nobody'" in fails("user", "nobody", "--data", str(folder))
+    assert "choose one of" in fails("user", "user_42", "--stitch", "all", "--data", str(folder))
+
+
+def test_the_doctor_is_content_with_a_healthy_folder(folder: Path) -> None:
+    with Server(folder) as server:
+        Project(server)
+        text = ok("doctor", "--data", str(folder))
+        assert f"the server at {server.url}" in text
+        server.stop()
+    text = ok("doctor", "--data", str(folder))
+    assert "✗" not in text
+    assert "embedded ClickHouse" in text
+
+
+def test_the_doctor_says_how_to_mend(folder: Path) -> None:
+    done = run("doctor", "--data", str(folder))
+    assert done.returncode == 1
+    assert "does not exist" in done.stdout
+    assert "threadline serve" in done.stdout
+    with Server(folder) as server:
+        server.stop()
+    done = run("doctor", "--data", str(folder))
+    assert done.returncode == 1
+    assert "threadline project create" in done.stdout
+    done = run("doctor", THREADLINE_PROT="1")
+    assert done.returncode == 1
+    assert "Did you mean THREADLINE_PORT?" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"THREADLINE_PORTT": "1"}, "Did you mean THREADLINE_PORT?"),
+        ({"THREADLINE_PORT": "eighty"}, "Setting port = 'eighty'"),
+        ({"THREADLINE_PORT": "70000"}, "<= 65535"),
+        ({"THREADLINE_STORE": "oracle"}, "write chdb"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(
+    folder: Path, environ: dict[str, str], message: str
+) -> None:
+    assert message in fails("serve", "--data", str(folder), **environ)
+
+
+def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / "threadline.toml").write_text('data = "from-file"\nprot = 1\n')
+    done = subprocess.run([*COMMAND, "serve"], capture_output=True, text=True, cwd=tmp_path)
+    assert "threadline.toml: prot" in done.stderr
+    (tmp_path / "threadline.toml").write_text('data = "from-file"\n')
+    for environ, wanted in (({}, "from-file"), ({"THREADLINE_DATA": "other"}, "other")):
+        done = subprocess.run(
+            [*COMMAND, "doctor"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin", **environ},
+        )
+        assert f"data = {wanted}" in done.stdout
+
+
+def test_a_taken_port_is_one_line(server: Server, folder: Path) -> None:
+    port = server.url.rpartition(":")[2]
+    message = fails("serve", "--data", str(folder), "--port", port)
+    assert "already in use" in message
+
+
+def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None:
+    def start() -> tuple[str, str]:
+        """What it told, and its address; stopped by Ctrl-C."""
+        demo = subprocess.Popen(
+            [
+                *COMMAND,
+                "demo",
+                "--events",
+                "3000",
+                "--seed",
+                "5",
+                "--port",
+                "0",
+                "--data",
+                str(folder),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert demo.stdout
+        told = ""
+        for line in demo.stdout:
+            told += line
+            if "Ctrl-C stops the server" in line:
+                break
+        url = re.search(r"http://[\d.:]+", told)
+        assert url, told
+        curls = re.findall(r"Bearer (\S+)' \\\n\s+'(\S+)'", told)
+        assert len(curls) == 3
+        answers = []
+        for key, address in curls:
+            project = Project.__new__(Project)
+            project.__dict__ |= {"url": url[0], "_connection": None}
+            path = address.removeprefix(url[0])
+            reply = project.send("GET", path, headers={"Authorization": f"Bearer {key}"})
+            assert reply.status == 200
+            assert reply.json["rows"], path
+            answers.append(reply.body)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+        demo.stdout.close()
+        return told.replace(url[0], ""), repr(answers)
+
+    told, answers = start()
+    assert "Loading events" in told
+    again, same_answers = start()
+    assert "Loading events" not in again
+    assert same_answers == answers

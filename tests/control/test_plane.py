@@ -1,0 +1,93 @@
+"""Projects, keys and salts across processes and days."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from threadline.contract.errors import InvalidApiKey
+from threadline.contract.times import DAY_MS
+from threadline.control import Control, ControlError
+from threadline.migrations import SchemaTooNew
+
+
+def test_secrets_are_kept_nowhere(folder: Path) -> None:
+    with Control(folder) as control:
+        _, keys = control.create_project("shop", [])
+    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    for token in keys.values():
+        assert token.secret.encode() not in stored
+        assert token.prefix.encode() in stored
+    assert (folder / "pepper").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_of_one_folder_is_nothing_in_another(folder: Path) -> None:
+    with Control(folder / "a") as one, Control(folder / "b") as other:
+        _, keys = one.create_project("shop", [])
+        assert one.authenticate(str(keys["sk"]))[0].kind == "sk"
+        with pytest.raises(InvalidApiKey):
+            other.authenticate(str(keys["sk"]))
+
+
+def test_another_process_sees_changes_at_once(folder: Path) -> None:
+    with Control(folder) as server, Control(folder) as shell:
+        _, keys = shell.create_project("shop", [])
+        key, project = server.authenticate(str(keys["rk"]))
+        assert project.name == "shop"
+        shell.revoke_key(key.prefix)
+        with pytest.raises(InvalidApiKey):
+            server.authenticate(str(keys["rk"]))
+
+
+def test_last_use_is_recorded(folder: Path) -> None:
+    with Control(folder) as control:
+        _, keys = control.create_project("shop", [])
+        control.authenticate(str(keys["rk"]))
+    with Control(folder) as control:
+        used = {key.kind for key in control.list_keys() if key.last_used_ms}
+    assert used == {"rk"}
+
+
+def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    salts = []
+    with Control(folder) as control:
+        for day in range(4):
+            monkeypatch.setattr("threadline.control.plane._now_ms", lambda d=day: d * DAY_MS)
+            salts.append(control.salt())
+            assert control.salt() == salts[-1]
+    assert len(set(salts)) == 4
+    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert [salt in stored for salt in salts] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "shop.example",
+        "https://shop.example/path",
+        "https://",
+        "ftp://shop.example",
+        "https://*",
+        "*",
+        "https://a b",
+    ],
+)
+def test_what_is_no_origin_is_refused(folder: Path, origin: str) -> None:
+    with Control(folder) as control, pytest.raises(ControlError, match="is not an origin"):
+        control.create_project("shop", [origin])
+
+
+def test_names_are_taken_once(folder: Path) -> None:
+    with Control(folder) as control:
+        control.create_project("shop", [])
+        with pytest.raises(ControlError, match="choose another name"):
+            control.create_project("shop", [])
+
+
+def test_a_newer_folder_is_refused(folder: Path) -> None:
+    Control(folder).close()
+    with sqlite3.connect(folder / "control.db") as db:
+        db.execute("INSERT INTO schema_migrations VALUES (999, 'future', 0)")
+    db.close()
+    with pytest.raises(SchemaTooNew, match="knows only up to"):
+        Control(folder)

@@ -1,0 +1,77 @@
+"""A folder of an older version is brought up to date; one of a newer version is left alone."""
+
+from pathlib import Path
+
+import pytest
+
+from threadline import migrations
+from threadline.ingest.row import COLUMNS
+from threadline.migrations import SchemaTooNew
+from threadline.questions import users
+from threadline.store import Store, StoreError, store_url
+
+
+def event(event_id: str, minute: int, user_id: str | None) -> list[object]:
+    fields: dict[str, object] = dict.fromkeys(COLUMNS, "")
+    fields |= {
+        "project_id": "p",
+        "event_id": event_id,
+        "anonymous_id": "a",
+        "user_id": user_id,
+        "anonymous_id_made": False,
+        "timestamp": 1_777_644_000_000 + minute * 60_000,
+        "received_at": 0,
+        "ip_hash": bytes(16),
+        "source": f"source of {event_id}",
+    }
+    return list(fields.values())
+
+
+def insert(store: Store, token: str, *rows: list[object]) -> None:
+    store.insert("events", COLUMNS, list(zip(*rows, strict=True)), token)
+
+
+def test_events_from_before_the_states_are_in_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = store_url("chdb", folder)
+    everything = migrations.read("threadline.store")
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "read", lambda package: everything[:1])
+        with Store(url) as old:
+            insert(old, "1", event("e1", 1, None), event("e2", 2, "u"))
+    with Store(url) as store:
+        insert(store, "2", event("e0", 0, None))
+        (user,) = users.ask(store, "p", users.Params(), "any").rows
+    assert (user.first_touch.event_id, user.first_touch.source) == ("e0", "source of e0")
+    assert user.known_since == "2026-05-01T14:02:00.000Z"
+    with Store(url) as store:
+        (counted,) = store.query("SELECT count() AS applied FROM schema_migrations", {})
+    assert counted["applied"] == len(everything)
+
+
+def test_a_migration_cut_short_is_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = store_url("chdb", folder)
+    whole = migrations.read("threadline.store")
+    cut = migrations.Migration(2, "cut", (*whole[1].statements[:3], "SELECT nonsense FROM nowhere"))
+    with monkeypatch.context() as crash:
+        crash.setattr(migrations, "read", lambda package: [whole[0], cut])
+        with pytest.raises(StoreError):
+            Store(url)
+    with Store(url) as store:
+        insert(store, "1", event("e1", 1, "u"))
+        assert len(users.ask(store, "p", users.Params(), "any").rows) == 1
+
+
+def test_a_newer_store_is_refused(folder: Path) -> None:
+    url = store_url("chdb", folder)
+    with Store(url) as store:
+        store.execute("INSERT INTO schema_migrations (number, name) VALUES (999, 'future')")
+    with pytest.raises(SchemaTooNew, match=r"has schema 999.*knows only up to 2"):
+        Store(url)
+
+
+@pytest.mark.parametrize("setting", ["clickhouse://host", "chdb://relative", "sqlite", ""])
+def test_other_stores_are_refused_with_the_way_out(setting: str, folder: Path) -> None:
+    with pytest.raises(StoreError, match="write chdb"):
+        store_url(setting, folder)
