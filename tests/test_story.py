@@ -3,16 +3,20 @@
 from tests.support import Json, Project, ids
 
 SITE = "https://shop.example"
-AD = f"{SITE}/?utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR2x"
+AD = "?utm_source=facebook&utm_medium=cpc&utm_campaign=spring"
 
 STORY: list[Json] = [
     {
         "event": "$pageview",
         "timestamp": "2026-05-01T14:00:00Z",
-        "url": AD,
+        "url": f"{SITE}/{AD}&fbclid=IwAR2x",
         "referrer": "https://l.facebook.com/",
     },
-    {"event": "clicked_pricing", "timestamp": "2026-05-01T14:02:00Z", "url": AD},
+    {
+        "event": "clicked_pricing",
+        "timestamp": "2026-05-01T14:02:00Z",
+        "url": f"{SITE}/pricing{AD}",
+    },
     {"event": "$pageview", "timestamp": "2026-05-05T09:30:00Z", "url": f"{SITE}/pricing"},
     {
         "event": "$identify",
@@ -35,9 +39,14 @@ STORY: list[Json] = [
 ]
 
 
-def test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project: Project) -> None:
+def tell(project: Project) -> None:
+    """Send the story, one request an event."""
     for number, event in enumerate(STORY, start=1):
         project.track(**{**event, "event_id": f"e{number}", "anonymous_id": "u_abc"})
+
+
+def test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project: Project) -> None:
+    tell(project)
 
     profile = project.ask("/v1/users/user_42")
     touch = profile["first_touch"]
@@ -64,4 +73,5 @@ def test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project: Pro
     # The stitch is a join: what was stored anonymously stays so.
     stored = {row["event_id"]: row for row in project.stored()}
     assert [stored[f"e{n}"]["user_id"] for n in range(1, 7)] == [None] * 3 + ["user_42"] * 3
-    assert stored["e2"]["source_rule_id"] == "fbclid_with_utm_source"
+    assert stored["e1"]["source_rule_id"] == "fbclid_from_link_shim"
+    assert stored["e2"]["source_rule_id"] == "paid_utm_facebook"

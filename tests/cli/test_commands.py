@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import Project, Server
-from tests.test_story import STORY
+from tests.test_story import tell
 
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "threadline.cli.main"]
 
 
@@ -93,15 +94,15 @@ def test_projects_and_keys(folder: Path) -> None:
 def test_a_user_as_a_timeline_with_the_server_and_without(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
-        for number, event in enumerate(STORY):
-            project.track(**{**event, "event_id": f"e{number}", "anonymous_id": "u_abc"})
+        tell(project)
         running = ok("user", "user_42", "--data", str(folder))
-        plain = [line.split("  ", 2)[-1].strip() for line in running.splitlines() if line.strip()]
         assert "facebook / paid" in running
         assert "5 days 21 hours later" in running
         thread = re.findall(r"^  ([┊┢┃])", running, flags=re.MULTILINE)
         assert thread == sorted(thread, key="┊┢┃".index), "anonymous, tied, known"
-        assert plain
+        readme = [line.strip() for line in (ROOT / "README.md").read_text().splitlines()]
+        for line in running.splitlines():
+            assert line.strip() in readme, "the README shows what is really printed"
         assert "There is no user 'nobody'" in fails("user", "nobody", "--data", str(folder))
         prefixes = {key.split("_")[2] for key in project.keys.values()}
         rows = json.loads(ok("key", "list", "--json", "--data", str(folder)))
@@ -110,7 +111,7 @@ def test_a_user_as_a_timeline_with_the_server_and_without(folder: Path) -> None:
         server.stop()
     assert ok("user", "user_42", "--data", str(folder)) == running
     both = json.loads(ok("user", "user_42", "--stitch", "next", "--json", "--data", str(folder)))
-    assert both["profile"]["first_touch"]["event_id"] == "e0"
+    assert both["profile"]["first_touch"]["event_id"] == "e1"
     assert len(both["journey"]["rows"]) == 6
     assert "There is no user 'nobody'" in fails("user", "nobody", "--data", str(folder))
     assert "choose one of" in fails("user", "user_42", "--stitch", "all", "--data", str(folder))

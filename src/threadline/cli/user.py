@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from threadline import settings
 from threadline.cli.ask import questions
@@ -19,6 +18,8 @@ from threadline.identity.stitch import Policy
 
 # A pause worth a line of its own in the timeline.
 LONG_PAUSE = timedelta(hours=12)
+
+DOTTED, SOLID = "[dim]┊[/]", "[green]┃[/]"
 
 Answer = dict[str, Any]
 
@@ -58,40 +59,40 @@ def _print_profile(console: Console, profile: Answer) -> None:
     first, last = profile["first_touch"], profile["last_touch"]
     waited = _moment(profile["known_since"]) - _moment(first["timestamp"])
     known = f"{_day(profile['known_since'])}, {_clock(profile['known_since'])}"
-    grid = Table.grid(padding=(0, 3))
-    grid.add_column(style="dim")
-    grid.add_column()
-    grid.add_row("first touch", f"[bold]{_source(first)}[/]   {_when(first)}   {_place(first)}")
-    grid.add_row("known since", f"{known}   [dim]{_span(waited)} later[/]" if waited else known)
-    grid.add_row("last seen", f"{_when(last)}")
-    for trait, value in profile["traits"].items():
-        grid.add_row(escape(trait), escape(value if isinstance(value, str) else json.dumps(value)))
+    rows = [
+        ("first touch", f"[bold]{_source(first)}[/], {_when(first)}, {_place(first)}"),
+        ("known since", f"{known}[dim], {_span(waited)} later[/]" if waited else known),
+        ("last seen", _when(last)),
+    ]
     for device in profile["devices"]:
-        shared = "   [yellow]shared with others[/]" if device["shared"] else ""
-        label = "devices" if device is profile["devices"][0] else ""
-        grid.add_row(label, f"{escape(device['anonymous_id'])}{shared}")
+        shared = "[yellow], shared with others[/]" if device["shared"] else ""
+        rows.append(("device", f"{escape(device['anonymous_id'])}{shared}"))
+    for trait, value in profile["traits"].items():
+        rows.append((escape(trait), escape(value if isinstance(value, str) else json.dumps(value))))
     console.print(f"\n[bold]{escape(profile['user_id'])}[/]\n")
-    console.print(grid)
+    for label, text in rows:
+        console.print(f"  [dim]{label:<13}[/] {text}")
     console.print()
 
 
 def _print_journey(console: Console, profile: Answer, journey: Answer) -> None:
     """Dotted while anonymous; where the thread is tied, it becomes a solid line."""
-    known_since = journey["known_since"]
+    known_since, known_as = journey["known_since"], escape(profile["user_id"])
     tied = False
     day = ""
     before: datetime | None = None
     for row in journey["rows"]:
         now = _moment(row["timestamp"])
-        if not tied and row["timestamp"] >= known_since:
-            tied = True
-            console.print(f"  [green]┢━━ known from here on as {escape(profile['user_id'])}[/]")
-        thread = "[green]┃[/]" if tied else "[dim]┊[/]"
+        thread = SOLID if tied else DOTTED
         if before and now - before >= LONG_PAUSE:
             console.print(f"  {thread}  [dim]{_span(now - before)} later[/]")
         if _day(row["timestamp"]) != day:
             day = _day(row["timestamp"])
             console.print(f"  {thread}  [bold]{day}[/]")
+        if not tied and row["timestamp"] >= known_since:
+            tied = True
+            thread = SOLID
+            console.print(f"  [green]┢━━ {escape(row['anonymous_id'])} is {known_as} ━━[/]")
         console.print(f"  {thread}  {_event(row)}", overflow="ellipsis", no_wrap=True)
         before = now
     if journey["next_cursor"]:
@@ -107,12 +108,12 @@ def _print_journey(console: Console, profile: Answer, journey: Answer) -> None:
 
 def _event(row: Answer) -> str:
     direct = row["source"] in ("direct", "internal")
-    source = "" if direct else f"[cyan]{_source(row)}[/]   "
+    source = "" if direct else _source(row)
     device = " · ".join(part for part in (row["device_type"], row["browser"]) if part)
     return (
-        f"[dim]{_clock(row['timestamp'])}[/]  {escape(row['event_name']):<22} {source}"
-        f"{_place(row)}   [dim]{escape(device)}[/]"
-    )
+        f"[dim]{_clock(row['timestamp'])}[/]  {escape(row['event_name']):<18} "
+        f"[cyan]{source:<20}[/] {_place(row):<14} [dim]{escape(device)}[/]"
+    ).rstrip()
 
 
 def _source(touch: Answer) -> str:
