@@ -29,7 +29,7 @@ check: $(READY) ## Lint, formatting, types, imports
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
 
-bench: $(READY) ## Measure what docs/targets.md asks for (takes a quarter of an hour)
+bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes ten minutes)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
 	@$(BIN)/python -m benchmarks.ingest

@@ -16,6 +16,7 @@ from threadline.control import Control
 
 Json = dict[str, Any]
 ORIGIN = "https://shop.example"
+ROOT = Path(__file__).parents[1]
 
 
 class Reply(NamedTuple):

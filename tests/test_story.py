@@ -1,48 +1,16 @@
 """The story Threadline exists for, told over HTTP. It is also the first example of the README."""
 
-from tests.support import Json, Project, ids
+import json
 
-SITE = "https://shop.example"
-AD = "?utm_source=facebook&utm_medium=cpc&utm_campaign=spring"
+from tests.support import ROOT, Json, Project, ids
 
-STORY: list[Json] = [
-    {
-        "event": "$pageview",
-        "timestamp": "2026-05-01T14:00:00Z",
-        "url": f"{SITE}/{AD}&fbclid=IwAR2x",
-        "referrer": "https://l.facebook.com/",
-    },
-    {
-        "event": "clicked_pricing",
-        "timestamp": "2026-05-01T14:02:00Z",
-        "url": f"{SITE}/pricing{AD}",
-    },
-    {"event": "$pageview", "timestamp": "2026-05-05T09:30:00Z", "url": f"{SITE}/pricing"},
-    {
-        "event": "$identify",
-        "timestamp": "2026-05-07T11:13:00Z",
-        "url": f"{SITE}/signup",
-        "user_id": "user_42",
-    },
-    {
-        "event": "signup",
-        "timestamp": "2026-05-07T11:14:00Z",
-        "url": f"{SITE}/signup",
-        "user_id": "user_42",
-    },
-    {
-        "event": "feature_used",
-        "timestamp": "2026-05-09T16:22:00Z",
-        "url": f"{SITE}/app",
-        "user_id": "user_42",
-    },
-]
+STORY: list[Json] = json.loads((ROOT / "examples" / "story.json").read_text())["events"]
 
 
 def tell(project: Project) -> None:
     """Send the story, one request an event."""
     for number, event in enumerate(STORY, start=1):
-        project.track(**{**event, "event_id": f"e{number}", "anonymous_id": "u_abc"})
+        project.track(**{**event, "event_id": f"e{number}"})
 
 
 def test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project: Project) -> None:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Project, Server
-from tests.test_story import tell
+from tests.support import ROOT, Project, Server
 
-ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "threadline.cli.main"]
 
 
@@ -94,7 +92,8 @@ def test_projects_and_keys(folder: Path) -> None:
 def test_a_user_as_a_timeline_with_the_server_and_without(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
-        tell(project)
+        told = (ROOT / "examples" / "story.json").read_bytes()
+        assert project.post("/v1/batch", told, User_Agent="curl/8.14.1").status == 202
         running = ok("user", "user_42", "--data", str(folder))
         assert "facebook / paid" in running
         assert "5 days 21 hours later" in running
@@ -111,7 +110,7 @@ def test_a_user_as_a_timeline_with_the_server_and_without(folder: Path) -> None:
         server.stop()
     assert ok("user", "user_42", "--data", str(folder)) == running
     both = json.loads(ok("user", "user_42", "--stitch", "next", "--json", "--data", str(folder)))
-    assert both["profile"]["first_touch"]["event_id"] == "e1"
+    assert both["profile"]["first_touch"]["source"] == "facebook"
     assert len(both["journey"]["rows"]) == 6
     assert "There is no user 'nobody'" in fails("user", "nobody", "--data", str(folder))
     assert "choose one of" in fails("user", "user_42", "--stitch", "all", "--data", str(folder))

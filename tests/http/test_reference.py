@@ -1,18 +1,15 @@
 """The server about itself: health, the OpenAPI document, the reference page, and the docs."""
 
 import re
-from pathlib import Path
 
 import msgspec
 import pytest
 from openapi_spec_validator import validate
 
-from tests.support import Json, Project, Server
+from tests.support import ROOT, Json, Project, Server
 from threadline.contract import errors
 from threadline.control import Control
 from threadline.settings import Settings
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
