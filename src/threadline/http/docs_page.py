@@ -1,5 +1,6 @@
 """`/docs`: the OpenAPI document as one readable page, without scripts and without a CDN."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -55,7 +56,7 @@ def _section(document: Json, path: str, method: str, operation: Json) -> str:
     return (
         f'<section id="{operation["operationId"]}">'
         f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>'
-        f"<div>{escape(operation['summary'])}. {escape(operation.get('description', ''))}</div>"
+        f"<div>{escape(operation['summary'])}. {_text(operation.get('description', ''))}</div>"
         f"{_parameters(operation)}{_body(document, operation)}{_answers(document, operation)}"
         "</section>"
     )
@@ -74,7 +75,7 @@ def _body(document: Json, operation: Json) -> str:
         return ""
     body = operation["requestBody"]
     schema = _resolve(document, body["content"]["application/json"]["schema"])
-    return f"<h4>Body</h4><p>{escape(body['description'])}</p>{_fields(document, schema)}"
+    return f"<h4>Body</h4><p>{_text(body['description'])}</p>{_fields(document, schema)}"
 
 
 def _answers(document: Json, operation: Json) -> str:
@@ -88,15 +89,19 @@ def _answers(document: Json, operation: Json) -> str:
     )
     return (
         f"<h4>Answer {status} <span class=kind>{escape(kinds)}</span></h4>"
-        f"<p>{escape(success['description'])}</p>{_fields(document, schema)}"
+        f"<p>{_text(success['description'])}</p>{_fields(document, schema)}"
         f"<h4>Errors</h4><table>{rows}</table>"
     )
 
 
 def _codes(description: str) -> str:
-    lines = (line.removeprefix("- ") for line in description.splitlines())
-    parts = (line.replace("`", "").partition(":") for line in lines)
-    return "<br>".join(f"<code>{escape(code)}</code>{escape(rest)}" for code, _, rest in parts)
+    lines = (line.removeprefix("- ").replace(":", "", 1) for line in description.splitlines())
+    return "<br>".join(_text(line) for line in lines)
+
+
+def _text(description: str) -> str:
+    """The one piece of Markdown that descriptions use: `code` between backticks."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(description))
 
 
 def _fields(document: Json, schema: Json) -> str:
@@ -113,7 +118,7 @@ def _field(name: str, schema: Json, required: bool, described: Json) -> str:
     kind = f"{_kind(schema)}{'' if required else ', optional'}"
     return (
         f"<tr><td><code>{escape(name)}</code><br><span class=kind>{escape(kind)}</span></td>"
-        f"<td>{escape(text)}</td></tr>"
+        f"<td>{_text(text)}</td></tr>"
     )
 
 
