@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
 from http.client import HTTPConnection
@@ -183,6 +185,11 @@ def _post(connection: HTTPConnection, key: str, agent: str, batch: list[Event]) 
         raise OSError(f"the server answered {response.status}: {text.decode(errors='replace')}")
 
 
+def _command() -> str:
+    """How to call us from this shell: `make demo` has us where the shell does not look."""
+    return "threadline" if shutil.which("threadline") else os.path.relpath(sys.argv[0])
+
+
 def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     rk = notes.keys["rk"]
     user = notes.user_id or "user_1"
@@ -206,7 +213,7 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
   curl -s -H 'Authorization: Bearer {rk}' \\
     '{url}/v1/time-to-conversion?conversion=signup&group_by=source,medium'
 
-The same as a timeline:  threadline user {user} --data {folder}
+The same as a timeline:  {_command()} user {user} --data {folder}
 Ctrl-C stops the server; the next start finds the {notes.events:,} events again.
 """,
         soft_wrap=True,
