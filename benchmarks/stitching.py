@@ -22,7 +22,7 @@ from threadline.contract.bodies import Event
 from threadline.control import Control
 from threadline.identity.stitch import PROJECT, Policy, first_touches
 from threadline.ingest.accept import Sender, accept
-from threadline.ingest.row import COLUMNS, EventRow
+from threadline.ingest.row import COLUMNS
 from threadline.questions import events, journey, time_to_conversion, users
 from threadline.store import Store, store_url
 
@@ -98,9 +98,8 @@ def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
     raw_bytes = 0
     started = time.perf_counter()
     with Store(store_url("chdb", folder)) as store:
-        for number, (rows, size) in enumerate(_blocks(log, project_id)):
-            columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
-            store.insert("events", COLUMNS, columns, f"benchmark-{number}")
+        for number, (body, size) in enumerate(_blocks(log, project_id)):
+            store.insert("events", COLUMNS, "MsgPack", body, f"benchmark-{number}")
             raw_bytes += size
             print(f"\rloading: {min(count, (number + 1) * BLOCK):,}", end="", flush=True)
         print(f"\rloaded {count:,} events in {time.perf_counter() - started:,.0f} s")
@@ -110,9 +109,10 @@ def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
     return raw_bytes
 
 
-def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[list[EventRow], int]]:
+def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
+    """Encoded rows, about `BLOCK` at a time, and the size of the same events as JSON lines."""
     senders: dict[str, Sender] = {}
-    rows: list[EventRow] = []
+    bodies: list[bytes] = []
     seen: set[str] = set()
     size = 0
     for person in log.people():
@@ -122,17 +122,17 @@ def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[list[EventRow], int
             seen.add(event["event_id"])
             if agent not in senders:
                 senders[agent] = Sender(
-                    project_id, frozenset(), False, "", bytes(16), agent, "", bytes(32), UNTIL_MS
+                    project_id, frozenset(), False, "", bytes(16), agent, "", bytes(32), 0, UNTIL_MS
                 )
             line = msgspec.json.encode(event)
             size += len(line) + 1
             decoded = msgspec.json.decode(line, type=Event)
-            rows += accept([decoded], senders[agent], in_batch=False).rows
+            bodies.append(accept([decoded], senders[agent], in_batch=False).body)
         seen.clear()  # repeats are within one person
-        if len(rows) >= BLOCK:
-            yield rows, size
-            rows, size = [], 0
-    yield rows, size
+        if len(bodies) >= BLOCK:
+            yield b"".join(bodies), size
+            bodies, size = [], 0
+    yield b"".join(bodies), size
 
 
 def report_disk(report: Report, store: Store, raw_bytes: int, count: int) -> None:

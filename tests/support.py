@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from threadline.control import Control
+from threadline.ingest import row
 
 Json = dict[str, Any]
 ORIGIN = "https://shop.example"
@@ -32,6 +33,22 @@ class Reply(NamedTuple):
     @property
     def error(self) -> str:
         return str(self.json["error"])
+
+
+def row_values(**fields: row.Value) -> list[row.Value]:
+    """A row as it lies in the log: a page view of project p on device a, but for these columns."""
+    values: dict[str, row.Value] = dict.fromkeys(row.COLUMNS, "")
+    values |= {
+        "project_id": "p",
+        "event_name": "$pageview",
+        "anonymous_id": "a",
+        "anonymous_id_made": False,
+        "user_id": None,
+        "timestamp": 1_777_644_000_000,
+        "received_at": 1_777_644_000_000,
+        "ip_hash": bytes(16),
+    }
+    return list((values | fields).values())
 
 
 class Server:
@@ -130,7 +147,13 @@ class Project:
     def get(self, path: str, key: str = "rk", **params: Any) -> Reply:
         query = {name.rstrip("_"): value for name, value in params.items() if value is not None}
         headers = {"Authorization": f"Bearer {self.keys[key]}"}
-        return self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
+        reply = self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
+        # The server waits some seconds for what was acknowledged before; on a slow disk, again.
+        for _ in range(10):
+            if not reply.headers.get("Threadline-Stale"):
+                break
+            reply = self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
+        return reply
 
     def ask(self, path: str, **params: Any) -> Json:
         """The answer to a question that has to succeed."""

@@ -1,38 +1,33 @@
 """Each event once: within a request, across requests, across restarts; and replayed blocks."""
 
 import threading
+from array import array
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.support import Project, Server, ids
-from threadline.ingest.log import ForgetRequest, Log
-from threadline.ingest.row import COLUMNS, EventRow
+from tests.support import Project, Server, ids, row_values
+from threadline.ingest import row
+from threadline.ingest.accept import event_id_hash
+from threadline.ingest.log import ForgetRequest, Log, Record
+from threadline.ingest.seen import SeenIds
 from threadline.ingest.writer import Writer
 from threadline.store import Store, StoreError, store_url
 
 WAIT_S = 30
 
 
-def row(event_id: str, user_id: str | None = None, anonymous_id: str = "a") -> EventRow:
-    fields: dict[str, object] = dict.fromkeys(COLUMNS, "")
-    fields |= {
-        "project_id": "p",
-        "event_id": event_id,
-        "anonymous_id": anonymous_id,
-        "anonymous_id_made": False,
-        "user_id": user_id,
-        "timestamp": 1_777_644_000_000,
-        "received_at": 1_777_644_000_000,
-        "ip_hash": bytes(16),
-    }
-    return EventRow(**fields)  # type: ignore[arg-type]
+def values(event_id: str, **fields: row.Value) -> list[row.Value]:
+    return row_values(event_id=event_id, **fields)
 
 
-def append(log: Log, *rows: EventRow) -> None:
+def append(log: Log, *rows: list[row.Value]) -> None:
+    hashes = array("Q", (event_id_hash(log.id_key, str(r[0]), str(r[2])) for r in rows))
     done: Future[None] = Future()
-    log.append(list(rows), frozenset(row.event_id for row in rows), done)
+    log.append(Record(len(rows), hashes.tobytes(), row.join(rows)), done)
     done.result(WAIT_S)
 
 
@@ -90,46 +85,46 @@ def test_what_is_acknowledged_survives_a_kill(folder: Path) -> None:
 def test_ids_are_remembered_for_the_whole_window(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    day_ms = 86_400_000
-    now_ms = 20_000 * day_ms
-    monkeypatch.setattr("threadline.ingest.log._now_ms", lambda: now_ms)
-    log = Log(folder, dedup_days=7)
-    append(log, row("e1"))
-    now_ms += 7 * day_ms
-    append(log, row("e1"), row("e2"))
-    assert log.depth_events == 2, "seven days later e1 is still known"
-    now_ms += 14 * day_ms
-    append(log, row("e1"))
-    assert log.depth_events == 3, "three weeks later it is not"
-    log.close()
+    now = datetime.now(UTC)
+    monkeypatch.setattr("threadline.ingest.seen._now", lambda: now)
+    e1, e2 = np.array([[11], [22]], dtype=np.uint64)
+    with Store(store_url("chdb", folder)) as store:
+        seen = SeenIds(store, days=7)
+        seen.remember(e1, "block 1")
+        now += timedelta(days=7)
+        assert seen.repeats(np.concatenate([e1, e2])).tolist() == [0], "seven days later"
+        now += timedelta(days=7)
+        assert seen.repeats(np.concatenate([e1, e2])).tolist() == [], "two weeks later"
 
 
 def test_a_full_log_refuses_and_recovers(folder: Path) -> None:
     log = Log(folder, max_bytes=10)
-    append(log, row("e1"))
+    append(log, values("e1"))
     with pytest.raises(Exception, match="log is full"):
-        append(log, row("e2"))
+        append(log, values("e2"))
     block = log.next_block()
     assert block
     log.finish(block)
-    append(log, row("e2"))
+    append(log, values("e2"))
     log.close()
 
 
 def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path) -> None:
     with Store(store_url("chdb", folder)) as store:
         log = Log(folder)
-        append(log, row("e1"), row("e2", user_id="u"))
+        append(log, values("e1"), values("e2", user_id="u"))
         block = log.next_block()
         assert block
-        columns = list(zip(*block.rows, strict=True))
-        store.insert("events", COLUMNS, columns, block.token)
+        log.settle(block, np.array([], dtype=np.intp))
+        bodies = b"".join(record.body for record in block.records)
+        store.insert("events", row.COLUMNS, "MsgPack", bodies, block.token)
         log.close()  # the crash: the store has the block, the log does not know
 
         log = Log(folder)
-        append(log, row("e3"))
+        append(log, values("e3"))
         again = log.next_block()
-        assert again == block, "the same entries under the same token, whatever came after"
+        assert again
+        assert (again.token, again.records) == (block.token, block.records), "whatever came after"
         writer = Writer(log, store)
         assert writer.catch_up(WAIT_S)
         writer.close()
@@ -154,7 +149,7 @@ def test_a_store_that_refuses_is_asked_again(folder: Path, monkeypatch: pytest.M
         monkeypatch.setattr(store, "insert", refuse_thrice)
         log = Log(folder)
         writer = Writer(log, store)
-        append(log, row("e1"))
+        append(log, values("e1"))
         assert writer.catch_up(WAIT_S)
         assert stored(store) == ["e1"]
         writer.close()
@@ -173,7 +168,7 @@ def test_a_store_that_is_away_leaves_events_in_the_log(
             away.setattr(store, "insert", refuse)
             log = Log(folder)
             writer = Writer(log, store)
-            append(log, row("e1"))
+            append(log, values("e1"))
             assert not writer.catch_up(timeout_s=0.05), "a bounded wait"
             writer.close()
             log.close()
@@ -196,12 +191,16 @@ def test_forgetting_starts_again_after_a_crash(
         with Store(store_url("chdb", folder / "store")) as store:
             log = Log(place)
             project = f"p{survived}"
-            rows = [row("e1"), row("e2", user_id="u"), row("e3", anonymous_id="b")]
-            append(log, *[_of(project, r) for r in rows])
+            append(
+                log,
+                values("e1", project_id=project),
+                values("e2", user_id="u", project_id=project),
+                values("e3", anonymous_id="b", project_id=project),
+            )
             done: Future[None] = Future()
             log.append_forget(ForgetRequest("r1", project, user_id="u"), b"", done)
             done.result(WAIT_S)
-            append(log, _of(project, row("e4", user_id="u")))
+            append(log, values("e4", user_id="u", project_id=project))
 
             execute, left = store.execute, iter(range(survived))
 
@@ -235,8 +234,3 @@ def test_forgetting_starts_again_after_a_crash(
                 "SELECT count() AS found FROM links WHERE project_id = {project_id:String}", bound
             )
             assert links["found"] == 1, "the new life of u, in e4"
-
-
-def _of(project_id: str, event: EventRow) -> EventRow:
-    fields = {name: getattr(event, name) for name in COLUMNS}
-    return EventRow(**{**fields, "project_id": project_id})

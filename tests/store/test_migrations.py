@@ -4,31 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import row_values
 from threadline import migrations
-from threadline.ingest.row import COLUMNS
+from threadline.ingest import row
 from threadline.migrations import SchemaTooNew
 from threadline.questions import users
 from threadline.store import Store, StoreError, store_url
 
 
-def event(event_id: str, minute: int, user_id: str | None) -> list[object]:
-    fields: dict[str, object] = dict.fromkeys(COLUMNS, "")
-    fields |= {
-        "project_id": "p",
-        "event_id": event_id,
-        "anonymous_id": "a",
-        "user_id": user_id,
-        "anonymous_id_made": False,
-        "timestamp": 1_777_644_000_000 + minute * 60_000,
-        "received_at": 0,
-        "ip_hash": bytes(16),
-        "source": f"source of {event_id}",
-    }
-    return list(fields.values())
+def event(event_id: str, minute: int, user_id: str | None) -> list[row.Value]:
+    return row_values(
+        event_id=event_id,
+        user_id=user_id,
+        timestamp=1_777_644_000_000 + minute * 60_000,
+        source=f"source of {event_id}",
+    )
 
 
-def insert(store: Store, token: str, *rows: list[object]) -> None:
-    store.insert("events", COLUMNS, list(zip(*rows, strict=True)), token)
+def insert(store: Store, token: str, *rows: list[row.Value]) -> None:
+    store.insert("events", row.COLUMNS, "MsgPack", row.join(rows), token)
 
 
 def test_events_from_before_the_states_are_in_them(
@@ -67,7 +61,7 @@ def test_a_newer_store_is_refused(folder: Path) -> None:
     url = store_url("chdb", folder)
     with Store(url) as store:
         store.execute("INSERT INTO schema_migrations (number, name) VALUES (999, 'future')")
-    with pytest.raises(SchemaTooNew, match=r"has schema 999.*knows only up to 2"):
+    with pytest.raises(SchemaTooNew, match=r"has schema 999.*knows only up to 3"):
         Store(url)
 
 

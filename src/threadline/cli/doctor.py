@@ -136,7 +136,7 @@ def _log(chosen: Settings, folder: Path) -> Finding:
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
         events, size = db.execute(
-            "SELECT total(events), total(length(body)) FROM entries"
+            "SELECT total(events), total(length(body)) FROM records"
         ).fetchone()
         db.close()
     except sqlite3.Error as error:

@@ -20,7 +20,7 @@ from threadline.http.body import MIB, read_body
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.ingest.accept import Accepted, Sender, accept, identify_event
-from threadline.ingest.log import ForgetRequest
+from threadline.ingest.log import ForgetRequest, Record
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
@@ -45,7 +45,7 @@ Req = Request[Any, Any, Any]
 async def track(request: Req) -> Response[bytes]:
     event = decode(await read_body(request, TRACK_LIMIT), Event, _now_ms())
     accepted = await _store(request, [event], in_batch=False)
-    reply = Tracked(accepted.rows[0].event_id, accepted.warnings or msgspec.UNSET)
+    reply = Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET)
     return _json(reply, 202)
 
 
@@ -124,7 +124,7 @@ async def _store(request: Req, events: list[Event], in_batch: bool) -> Accepted:
     services.save_last_uses_if_due()
     accepted = accept(events, _sender(request, services), in_batch)
     on_disk = asyncio.get_running_loop().create_future()
-    services.log.append(accepted.rows, accepted.client_ids, on_disk)
+    services.log.append(Record(accepted.events, accepted.hashes, accepted.body), on_disk)
     await on_disk
     return accepted
 
@@ -142,6 +142,7 @@ def _sender(request: Req, services: Services) -> Sender:
         user_agent=request.headers.get("user-agent", ""),
         country=country.upper() if len(country) == 2 and country.isalpha() else "",
         salt=salt,
+        id_key=services.log.id_key,
         now_ms=_now_ms(),
     )
 

@@ -30,9 +30,9 @@ class Services:
             self.store = opened.enter_context(
                 Store(store_url(settings.store, folder), settings.query_seconds)
             )
-            self.log = Log(folder, settings.dedup_days, settings.log_max_bytes)
+            self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
-            self.writer = Writer(self.log, self.store)
+            self.writer = Writer(self.log, self.store, settings.dedup_days)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
             self._uses_saved_at = time.monotonic()

@@ -6,9 +6,12 @@ Pure given its inputs: nothing is read, nothing is written, so a whole batch eit
 raises before anything is stored.
 """
 
+from array import array
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from xxhash import xxh3_64_intdigest
 
 from threadline.classify import classify
 from threadline.contract.bodies import (
@@ -28,12 +31,12 @@ from threadline.enrich import (
     session_id,
     time_ordered_id,
 )
-from threadline.ingest.row import EventRow
+from threadline.ingest import row
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent the request, as far as the server can know."""
+    """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids."""
 
     project_id: str
     own_hosts: frozenset[str]
@@ -43,14 +46,18 @@ class Sender:
     user_agent: str
     country: str
     salt: bytes
+    id_key: int
     now_ms: int
 
 
 class Accepted(NamedTuple):
-    """Rows for the log. `client_ids`: those event_ids that the client made, so may repeat."""
+    """Encoded rows for the log. `hashes`: eight bytes a row, of the event_ids that the client made,
+    so may repeat; zeros for those made here."""
 
-    rows: list[EventRow]
-    client_ids: frozenset[str]
+    events: int
+    body: bytes
+    hashes: bytes
+    first_event_id: str
     warnings: list[Notice]
 
 
@@ -60,14 +67,60 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     Raises `InvalidPayload` for the first event that is not acceptable, with its index if it came
     in a batch.
     """
-    rows: list[EventRow] = []
+    values: list[row.Value] = []
+    hashes = array("Q")
     warnings: list[Notice] = []
+    first_event_id = ""
+    project_id, now_ms = sender.project_id, sender.now_ms
+    agent = read_agent(sender.user_agent)
     for index, event in enumerate(events):
-        timestamp, properties = _check(event, sender.now_ms, index if in_batch else None)
-        warnings += _drop_placeholders(event, index)
-        rows.append(_row(event, sender, timestamp, properties))
-    client_ids = frozenset(event.event_id for event in events if event.event_id)
-    return Accepted(rows, client_ids, warnings)
+        timestamp, properties = _check(event, now_ms, index if in_batch else None)
+        user_id, anonymous_id = event.user_id, event.anonymous_id
+        if user_id is not None and is_placeholder(user_id):
+            warnings.append(_placeholder(index, "user_id", user_id))
+            user_id = None
+        if anonymous_id is not None and is_placeholder(anonymous_id):
+            warnings.append(_placeholder(index, "anonymous_id", anonymous_id))
+            anonymous_id = None
+        made = anonymous_id is None
+        visitor = _make_visitor(sender) if anonymous_id is None else anonymous_id
+        event_id = event.event_id
+        if event_id is None:
+            event_id = time_ordered_id()
+            hashes.append(0)
+        else:
+            hashes.append(event_id_hash(sender.id_key, project_id, event_id))
+        if index == 0:
+            first_event_id = event_id
+        url, referrer = event.url or "", event.referrer or ""
+        values += (
+            project_id,
+            timestamp,
+            event_id,
+            event.event,
+            visitor,
+            made,
+            user_id,
+            event.session_id or session_id(visitor, timestamp),
+            *classify(url, referrer, sender.own_hosts),
+            url,
+            event.path or _path(url),
+            referrer,
+            sender.country,
+            *agent,
+            properties,
+            sender.address_hash,
+            now_ms,
+        )
+    return Accepted(len(events), row.encode(values), hashes.tobytes(), first_event_id, warnings)
+
+
+def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:
+    """64 bits that stand for this event of this project; never 0.
+
+    Keyed, so that nobody can make an id that passes for another project's.
+    """
+    return xxh3_64_intdigest(f"{project_id}\0{event_id}".encode(), id_key) or 1
 
 
 def identify_event(body: Identify) -> Event:
@@ -92,69 +145,35 @@ def identify_event(body: Identify) -> Event:
 
 def _check(event: Event, now_ms: int, index: int | None) -> tuple[int, str]:
     """The event's time and properties, past all limits that a type cannot say."""
-    errors: FieldErrors = {}
-    timestamp, properties = 0, ""
     try:
-        timestamp = moment_ms(event.timestamp, now_ms)
+        return moment_ms(event.timestamp, now_ms), properties_text(event.properties)
+    except ValueError:
+        raise _explain(event, now_ms, index) from None
+
+
+def _explain(event: Event, now_ms: int, index: int | None) -> InvalidPayload:
+    errors: FieldErrors = {}
+    try:
+        moment_ms(event.timestamp, now_ms)
     except ValueError as error:
         errors["timestamp"] = [str(error)]
     try:
-        properties = properties_text(event.properties)
+        properties_text(event.properties)
     except ValueError as error:
         name = "traits" if index is None and event.event == "$identify" else "properties"
         errors[name] = [str(error)]
-    if errors and index is None:
-        raise InvalidPayload("The event is invalid; nothing was stored.", fieldErrors=errors)
-    if errors:
-        raise InvalidPayload(
-            f"Event {index} of the batch is invalid; nothing was stored.",
-            index=index,
-            fieldErrors=errors,
-        )
-    return timestamp, properties
-
-
-def _drop_placeholders(event: Event, index: int) -> list[Notice]:
-    warnings = []
-    for field in ("user_id", "anonymous_id"):
-        value = getattr(event, field)
-        if value is not None and is_placeholder(value):
-            setattr(event, field, None)
-            warnings.append(
-                Notice(
-                    index,
-                    field,
-                    PlaceholderId.code,
-                    f"{value!r} is a placeholder, not an id; the event was stored without it.",
-                )
-            )
-    return warnings
-
-
-def _row(event: Event, sender: Sender, timestamp: int, properties: str) -> EventRow:
-    anonymous_id = event.anonymous_id or _make_visitor(sender)
-    url, referrer = event.url or "", event.referrer or ""
-    source = classify(url, referrer, sender.own_hosts)
-    agent = read_agent(sender.user_agent)
-    return EventRow(
-        sender.project_id,
-        timestamp,
-        event.event_id or time_ordered_id(),
-        event.event,
-        anonymous_id,
-        event.anonymous_id is None,
-        event.user_id,
-        event.session_id or session_id(anonymous_id, timestamp),
-        *source,
-        url,
-        event.path or _path(url),
-        referrer,
-        sender.country,
-        *agent,
-        properties,
-        sender.address_hash,
-        sender.now_ms,
+    if index is None:
+        return InvalidPayload("The event is invalid; nothing was stored.", fieldErrors=errors)
+    return InvalidPayload(
+        f"Event {index} of the batch is invalid; nothing was stored.",
+        index=index,
+        fieldErrors=errors,
     )
+
+
+def _placeholder(index: int, field: str, value: str) -> Notice:
+    message = f"{value!r} is a placeholder, not an id; the event was stored without it."
+    return Notice(index, field, PlaceholderId.code, message)
 
 
 def _make_visitor(sender: Sender) -> str:

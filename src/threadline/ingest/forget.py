@@ -5,14 +5,18 @@ The writer carries it out and, should it be interrupted, from the start again: w
 deleted is found through the links, and those go last.
 """
 
+import numpy as np
+
 from threadline.identity.stitch import PROJECT, TOUCH, USERS
+from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
+from threadline.ingest.seen import SeenIds
 from threadline.store import Store
 
 DEVICES_OF_USER = f"SELECT visitor FROM links WHERE {PROJECT} AND {USERS}"
 
 SOLE_DEVICES = f"""
-    SELECT visitor FROM links
+    SELECT visitor, any(l.anonymous_id) AS anonymous_id FROM links AS l
     WHERE {PROJECT} AND visitor IN {{devices:Array(UInt64)}}
     GROUP BY visitor HAVING uniqExact(user_id) = 1"""
 
@@ -42,47 +46,60 @@ REBUILD_USER_TOUCHES = f"""
     GROUP BY e.project_id, e.user_id"""
 
 
-def forget(store: Store, log: Log, request: ForgetRequest) -> None:
+def forget(store: Store, log: Log, seen: SeenIds, request: ForgetRequest) -> None:
     """Delete all that the store holds of one user, or of one device. Raises `StoreError`."""
     if request.user_id is not None:
-        _forget_user(store, log, request, request.user_id)
+        _forget_user(store, log, seen, request, request.user_id)
     elif request.anonymous_id is not None:
-        _forget_device(store, log, request, request.anonymous_id)
+        _forget_device(store, log, seen, request, request.anonymous_id)
 
 
-def _forget_user(store: Store, log: Log, request: ForgetRequest, user_id: str) -> None:
+def _forget_user(
+    store: Store, log: Log, seen: SeenIds, request: ForgetRequest, user_id: str
+) -> None:
     bound: dict[str, object] = {"project_id": request.project_id, "user_ids": [user_id]}
     bound["devices"] = [row["visitor"] for row in store.query(DEVICES_OF_USER, bound)]
-    bound["sole_devices"] = [row["visitor"] for row in store.query(SOLE_DEVICES, bound)]
-    _forget_ids(store, log, request, OF_USER, bound)
-    _delete(store, "events", OF_USER, bound)
-    _delete(store, "visitor_touches", OF_SOLE_DEVICES, bound)
-    _delete(store, "user_touches", OF_USERS, bound)
-    _delete(store, "links", OF_USERS, bound)
+    sole_devices = store.query(SOLE_DEVICES, bound)
+    bound["sole_devices"] = [row["visitor"] for row in sole_devices]
+    sole_ids = {row["anonymous_id"] for row in sole_devices}
+    _forget_ids(store, log, seen, request, OF_USER, bound)
+    log.forget_dead_letters(
+        request.project_id,
+        lambda event: (
+            event["user_id"] == user_id
+            or (event["user_id"] is None and event["anonymous_id"] in sole_ids)
+        ),
+    )
+    store.delete("events", OF_USER, bound)
+    store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
+    store.delete("user_touches", OF_USERS, bound)
+    store.delete("links", OF_USERS, bound)
 
 
-def _forget_device(store: Store, log: Log, request: ForgetRequest, anonymous_id: str) -> None:
+def _forget_device(
+    store: Store, log: Log, seen: SeenIds, request: ForgetRequest, anonymous_id: str
+) -> None:
     bound: dict[str, object] = {"project_id": request.project_id, "anonymous_id": anonymous_id}
     bound["user_ids"] = [row["user_id"] for row in store.query(USERS_OF_DEVICE, bound)]
-    _forget_ids(store, log, request, OF_DEVICE, bound)
-    _delete(store, "events", OF_DEVICE, bound)
-    _delete(store, "visitor_touches", OF_DEVICE, bound)
+    _forget_ids(store, log, seen, request, OF_DEVICE, bound)
+    log.forget_dead_letters(request.project_id, lambda event: event["anonymous_id"] == anonymous_id)
+    store.delete("events", OF_DEVICE, bound)
+    store.delete("visitor_touches", OF_DEVICE, bound)
     # Others' first touch may have been on this device; it is now whatever remains of them.
-    _delete(store, "user_touches", OF_USERS, bound)
+    store.delete("user_touches", OF_USERS, bound)
     store.execute(REBUILD_USER_TOUCHES, bound)
-    _delete(store, "links", OF_DEVICE, bound)
+    store.delete("links", OF_DEVICE, bound)
 
 
 def _forget_ids(
-    store: Store, log: Log, request: ForgetRequest, condition: str, bound: dict[str, object]
+    store: Store,
+    log: Log,
+    seen: SeenIds,
+    request: ForgetRequest,
+    condition: str,
+    bound: dict[str, object],
 ) -> None:
     rows = store.query(f"SELECT event_id FROM events WHERE {condition}", bound)
     log.count_forgotten(request.receipt_id, len(rows))
-    log.unsee(request.project_id, (row["event_id"] for row in rows))
-
-
-def _delete(store: Store, table: str, condition: str, bound: dict[str, object]) -> None:
-    """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
-    store.execute(
-        f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", bound
-    )
+    hashes = [event_id_hash(log.id_key, request.project_id, row["event_id"]) for row in rows]
+    seen.forget(np.array(hashes, dtype=np.uint64))

@@ -1,34 +1,41 @@
 """The log: what is acknowledged is on disk here first.
 
 One thread commits, and takes with one fsync all requests that came while the last commit was on its
-way to the disk. A request's future is done when its events are safe, not before. The same
-transaction that stores an event remembers its id, so there is no moment at which a repeat could
-slip in, crash or not.
+way to the disk. A request's future is done when its events are safe, not before. The writer reads
+blocks from the other end and drops them when the store has them.
 """
 
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from zlib import crc32
 
 import msgspec
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from threadline import migrations
 from threadline.contract.errors import Unavailable
-from threadline.contract.times import DAY_MS
 from threadline.enrich import time_ordered_id
-from threadline.ingest.row import EventRow
+from threadline.ingest import dead_letters
 
 # A block is one INSERT: large enough for the store, small enough to be gone through in a second.
 BLOCK_EVENTS = 50_000
+BLOCK_BYTES = 32 * 1024**2
+# A record is read into memory whole.
+RECORD_BYTES = 4 * 1024**2
 
 _logger = structlog.get_logger("threadline.log")
+
+
+class LogError(Exception):
+    """The log cannot be opened; the message says what to do."""
 
 
 class ForgetRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,13 +47,27 @@ class ForgetRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     anonymous_id: str | None = None
 
 
+class Record(NamedTuple):
+    """Encoded rows that were committed together. `hashes`: eight bytes a row (see `accept`)."""
+
+    events: int
+    hashes: bytes
+    body: bytes
+
+
 class Block(NamedTuple):
-    """Consecutive entries of the log: rows for one insert, or one request to forget."""
+    """Consecutive records of the log: rows for one insert, or one request to forget.
+
+    `repeats`: positions of rows to leave out; None until the writer has settled which.
+    `refused`: the store does not take the block as a whole.
+    """
 
     last_seq: int
     token: str
-    rows: list[list[object]]
+    records: list[Record]
     forget: ForgetRequest | None
+    repeats: NDArray[np.intp] | None
+    refused: bool
 
 
 class Receipt(NamedTuple):
@@ -70,45 +91,35 @@ class Done(Protocol):
 
 
 class _Append(NamedTuple):
-    rows: list[EventRow]
-    client_ids: frozenset[str]
+    record: Record
     forget: ForgetRequest | None
     id_hash: bytes
     done: Done
 
 
-class _Entry(NamedTuple):
-    seq: int
-    events: int
-    size: int
-
-
 class Log:
-    """Durable, ordered, without repeats. Bounded by `max_bytes` of entries not yet written."""
+    """Durable and in order. Bounded by `max_bytes` of records not yet written."""
 
-    def __init__(self, folder: Path, dedup_days: int = 7, max_bytes: int = 4 * 1024**3) -> None:
+    def __init__(self, folder: Path, max_bytes: int = 4 * 1024**3) -> None:
+        """Raises `LogError`, or `SchemaTooNew`."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._dedup_days = dedup_days
         self._max_bytes = max_bytes
         self._lock = threading.Lock()  # one transaction at a time
-        self._db = sqlite3.connect(
-            folder / "log.db", isolation_level=None, check_same_thread=False, timeout=10
-        )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        # Forgotten events must not survive in the file's free pages.
-        self._db.execute("PRAGMA secure_delete = ON")
+        self._db = open_db(folder)
+        _refuse_old_entries(self._db)
         migrations.migrate_sqlite("The log (log.db)", self._db, "threadline.ingest")
-        self._db.execute("INSERT OR IGNORE INTO writer VALUES (1, ?, 0, 0)", (time_ordered_id(),))
-        self._db.execute("INSERT OR IGNORE INTO seen_generation VALUES (1, 0)")
-        log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM writer").fetchone()
-        self._log_id = str(log_id)
+        first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0)"
+        self._db.execute(first, (time_ordered_id(),))
+        log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM block").fetchone()
+        self.log_id = str(log_id)
+        # The log's id is random and stays in this file: nobody outside can know the key.
+        self.id_key = int(self.log_id.replace("-", ""), 16) % 2**64
         self.written_seq = int(written_seq)
         last, events, size = self._db.execute(
-            "SELECT max(seq), total(events), total(length(body)) FROM entries"
+            "SELECT max(seq), total(events), total(length(body)) FROM records"
         ).fetchone()
         self.acked_seq: int = last or self.written_seq
-        self.depth_events, self._depth_bytes = int(events), int(size)
+        self.depth_events, self.depth_bytes = int(events), int(size)
         self._on_commit: Callable[[], None] = lambda: None
         self._deliver: Callable[[Callable[[], None]], object] = lambda tell: tell()
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
@@ -132,19 +143,19 @@ class Log:
 
     # -- the door ---------------------------------------------------------------------------
 
-    def append(self, rows: list[EventRow], client_ids: frozenset[str], done: Done) -> None:
-        """`done` completes when the rows are on disk; rows whose event_id was seen are left out.
+    def append(self, record: Record, done: Done) -> None:
+        """`done` completes when the rows are on disk.
 
         It fails with `Unavailable` if the disk refuses or the log is full.
         """
-        self._enqueue(_Append(rows, client_ids, None, b"", done))
+        self._enqueue(_Append(record, None, b"", done))
 
     def append_forget(self, request: ForgetRequest, id_hash: bytes, done: Done) -> None:
         """`done` completes when the request is on disk: all before it will be forgotten."""
-        self._enqueue(_Append([], frozenset(), request, id_hash, done))
+        self._enqueue(_Append(Record(0, b"", b""), request, id_hash, done))
 
     def _enqueue(self, append: _Append) -> None:
-        if self._depth_bytes > self._max_bytes:
+        if self.depth_bytes > self._max_bytes:
             append.done.set_exception(
                 Unavailable("The log is full because the store does not keep up; try again.")
             )
@@ -161,136 +172,185 @@ class Log:
             self._commit([append for append in batch if append is not None])
 
     def _commit(self, batch: list[_Append]) -> None:
+        if not batch:
+            return
         try:
             with self._transaction():
-                written = [entry for append in batch if (entry := self._write(append))]
+                events, size = self._write(batch)
+                (last,) = self._db.execute("SELECT max(seq) FROM records").fetchone()
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread has to outlive it
             _logger.error("log_commit_failed", requests=len(batch), error=str(error))
             failed = Unavailable("The event could not be put on disk; try again.")
             self._deliver(lambda: _complete(batch, failed))
             return
-        for entry in written:
-            self.acked_seq = entry.seq
-            self.depth_events += entry.events
-            self._depth_bytes += entry.size
+        self.acked_seq = int(last)
+        self.depth_events += events
+        self.depth_bytes += size
         self._deliver(lambda: _complete(batch, None))
         self._on_commit()
 
-    def _write(self, append: _Append) -> _Entry | None:
-        if append.forget:
-            self._db.execute(
-                "INSERT INTO receipts (receipt_id, project_id, id_hash, accepted_ms)"
-                " VALUES (?, ?, ?, ?)",
-                (append.forget.receipt_id, append.forget.project_id, append.id_hash, _now_ms()),
-            )
-            return self._insert("forget", 0, msgspec.msgpack.encode(append.forget))
-        if fresh := self._unseen(append.rows, append.client_ids):
-            return self._insert("events", len(fresh), msgspec.msgpack.encode(fresh))
-        return None
+    def _write(self, batch: list[_Append]) -> tuple[int, int]:
+        """The batch as records, in order; events and bytes of it."""
+        total_events, total_bytes = 0, 0
+        together: list[Record] = []
+        size = 0
+        for append in batch:
+            if append.forget or size > RECORD_BYTES:
+                self._insert(together)
+                together, size = [], 0
+            if append.forget:
+                self._insert_forget(append.forget, append.id_hash)
+            else:
+                together.append(append.record)
+                size += len(append.record.body)
+                total_bytes += len(append.record.body)
+                total_events += append.record.events
+        self._insert(together)
+        return total_events, total_bytes
 
-    def _insert(self, kind: str, events: int, body: bytes) -> _Entry:
-        cursor = self._db.execute(
-            "INSERT INTO entries (kind, events, body) VALUES (?, ?, ?)", (kind, events, body)
+    def _insert(self, together: list[Record]) -> None:
+        if together:
+            hashes, body = b"".join(r.hashes for r in together), b"".join(r.body for r in together)
+            events = sum(record.events for record in together)
+            self._insert_record("rows", events, hashes, body)
+
+    def _insert_forget(self, request: ForgetRequest, id_hash: bytes) -> None:
+        self._db.execute(
+            "INSERT INTO receipts (receipt_id, project_id, id_hash, accepted_ms)"
+            " VALUES (?, ?, ?, ?)",
+            (request.receipt_id, request.project_id, id_hash, _now_ms()),
         )
-        assert cursor.lastrowid is not None
-        return _Entry(cursor.lastrowid, events, len(body))
+        self._insert_record("forget", 0, b"", msgspec.msgpack.encode(request))
 
-    # -- each event once --------------------------------------------------------------------
-
-    def _unseen(self, rows: list[EventRow], client_ids: frozenset[str]) -> list[EventRow]:
-        if not client_ids:
-            return rows
-        generation = self._current_generation()
-        current, previous = generation % 2, (generation + 1) % 2
-        return [
-            row
-            for row in rows
-            if row.event_id not in client_ids or self._first_time(row, current, previous)
-        ]
-
-    def _first_time(self, row: EventRow, current: int, previous: int) -> bool:
-        key = (_id_hash(row.project_id, row.event_id),)
-        if self._db.execute(f"SELECT 1 FROM seen_{previous} WHERE hash = ?", key).fetchone():
-            return False
-        insert = f"INSERT OR IGNORE INTO seen_{current} VALUES (?)"
-        return self._db.execute(insert, key).rowcount == 1
-
-    def _current_generation(self) -> int:
-        """The generation ids are remembered in now; turning to a new one drops the oldest."""
-        (last,) = self._db.execute("SELECT generation FROM seen_generation").fetchone()
-        generation = _now_ms() // (self._dedup_days * DAY_MS)
-        if generation <= last:
-            return int(last)
-        outdated = {generation % 2} if generation == last + 1 else {0, 1}
-        for table in outdated:
-            self._db.execute(f"DELETE FROM seen_{table}")
-        self._db.execute("UPDATE seen_generation SET generation = ?", (generation,))
-        return generation
-
-    def unsee(self, project_id: str, event_ids: Iterable[str]) -> None:
-        """Forget that these events were ever sent."""
-        keys = [(_id_hash(project_id, event_id),) for event_id in event_ids]
-        with self._transaction():
-            for table in (0, 1):
-                self._db.executemany(f"DELETE FROM seen_{table} WHERE hash = ?", keys)
+    def _insert_record(self, kind: str, events: int, hashes: bytes, body: bytes) -> None:
+        self._db.execute(
+            "INSERT INTO records (kind, events, hashes, body, checksum) VALUES (?, ?, ?, ?, ?)",
+            (kind, events, hashes, body, crc32(body, crc32(hashes))),
+        )
 
     # -- the writer's side ------------------------------------------------------------------
 
     def next_block(self) -> Block | None:
-        """The entries after the last written ones; the same ones again until `finish`."""
+        """The records after the last written ones. Once settled, the same ones until `finish`."""
         with self._transaction():
-            written, end = self._db.execute(
-                "SELECT written_seq, block_end_seq FROM writer"
+            written, end, repeats, refused = self._db.execute(
+                "SELECT written_seq, end_seq, repeats, refused FROM block"
             ).fetchone()
-            if end <= written:
+            settled = end > written
+            if not settled:
                 end = self._choose_end(written)
-                self._db.execute("UPDATE writer SET block_end_seq = ?", (end,))
-            entries = self._db.execute(
-                "SELECT kind, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq",
+            found = self._db.execute(
+                "SELECT kind, events, hashes, body, checksum, seq FROM records"
+                " WHERE seq > ? AND seq <= ? ORDER BY seq",
                 (written, end),
             ).fetchall()
-        if not entries:
+            records = [self._checked(*fields) for fields in found]
+        if not records:
             return None
-        token = f"{self._log_id}-{end}"
-        if entries[0][0] == "forget":
-            request = msgspec.msgpack.decode(entries[0][1], type=ForgetRequest)
-            return Block(end, token, [], request)
-        rows = [row for _, body in entries for row in msgspec.msgpack.decode(body)]
-        return Block(end, token, rows, None)
+        token = f"{self.log_id}-{end}"
+        if found[0][0] == "forget":
+            request = msgspec.msgpack.decode(records[0].body, type=ForgetRequest)
+            return Block(end, token, [], request, None, False)
+        known = np.frombuffer(repeats, dtype=np.uint32).astype(np.intp) if settled else None
+        return Block(end, token, records, None, known, bool(refused))
 
     def _choose_end(self, written: int) -> int:
-        """Events together up to `BLOCK_EVENTS`; a request to forget always alone."""
-        end, total = written, 0
-        for seq, kind, events in self._db.execute(
-            "SELECT seq, kind, events FROM entries WHERE seq > ? ORDER BY seq", (written,)
+        """Rows together up to `BLOCK_EVENTS` or `BLOCK_BYTES`; a request to forget always alone."""
+        end, events_so_far, bytes_so_far = written, 0, 0
+        for seq, kind, events, size in self._db.execute(
+            "SELECT seq, kind, events, length(body) FROM records WHERE seq > ? ORDER BY seq",
+            (written,),
         ):
             if kind == "forget":
-                return int(end if total else seq)
-            if total and total + events > BLOCK_EVENTS:
+                return int(end if events_so_far else seq)
+            events_so_far += events
+            bytes_so_far += size
+            if events_so_far > events and (
+                events_so_far > BLOCK_EVENTS or bytes_so_far > BLOCK_BYTES
+            ):
                 break
-            end, total = seq, total + events
+            end = seq
         return end
+
+    def _checked(
+        self, kind: str, events: int, hashes: bytes, body: bytes, checksum: int, seq: int
+    ) -> Record:
+        """The record, or an empty one in place of one that was damaged on disk."""
+        if crc32(body, crc32(hashes)) == checksum:
+            return Record(events, hashes, body)
+        _logger.error("log_record_damaged", seq=seq, events=events)
+        dead_letters.set_aside(
+            self._db,
+            dead_letters.Letter(f"{self.log_id}-damaged-{seq}", "", "", f"{events} events", body),
+            "The record does not match its checksum: the disk returned something else than was "
+            "written.",
+        )
+        return Record(0, b"", b"")
+
+    def settle(self, block: Block, repeats: NDArray[np.intp]) -> None:
+        """From now on, and after a crash, this is the block and these rows are left out of it."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE block SET end_seq = ?, repeats = ?, refused = 0",
+                (block.last_seq, repeats.astype(np.uint32).tobytes()),
+            )
+
+    def mark_refused(self) -> None:
+        """The settled block goes to the store in parts from now on, also after a crash."""
+        with self._transaction():
+            self._db.execute("UPDATE block SET refused = 1")
+
+    def set_aside(self, letter: dead_letters.Letter, reason: str) -> None:
+        """Put an event that the store refuses among the dead letters."""
+        with self._transaction():
+            dead_letters.set_aside(self._db, letter, reason)
+
+    def forget_dead_letters(
+        self, project_id: str, whose: Callable[[dead_letters.Event], bool]
+    ) -> None:
+        """Drop the dead letters of a project whose event is one of these."""
+        with self._transaction():
+            dead_letters.forget(self._db, project_id, whose)
+
+    def requeue_dead_letters(self) -> int:
+        """Take those that are marked for another try back into the log; how many."""
+        with self._transaction():
+            bodies = dead_letters.take_marked(self._db)
+            for body in bodies:
+                self._insert_record("rows", 1, bytes(8), body)
+            if bodies:
+                (self.acked_seq,) = self._db.execute("SELECT max(seq) FROM records").fetchone()
+                self.depth_events += len(bodies)
+                self.depth_bytes += sum(map(len, bodies))
+        return len(bodies)
 
     def finish(self, block: Block) -> None:
         """The store has the block: drop it from the log."""
         with self._transaction():
             events, size = self._db.execute(
-                "SELECT total(events), total(length(body)) FROM entries WHERE seq <= ?",
+                "SELECT total(events), total(length(body)) FROM records WHERE seq <= ?",
                 (block.last_seq,),
             ).fetchone()
-            self._db.execute("DELETE FROM entries WHERE seq <= ?", (block.last_seq,))
-            self._db.execute("UPDATE writer SET written_seq = ?", (block.last_seq,))
+            self._db.execute("DELETE FROM records WHERE seq <= ?", (block.last_seq,))
+            self._db.execute(
+                "UPDATE block SET written_seq = ?, repeats = x'', refused = 0", (block.last_seq,)
+            )
             if block.forget:
                 self._db.execute(
                     "UPDATE receipts SET finished_ms = ? WHERE receipt_id = ?",
                     (_now_ms(), block.forget.receipt_id),
                 )
         if block.forget:
-            with self._lock:  # the write-ahead file, too, still holds what was dropped
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._erase_free_pages()
         self.depth_events -= int(events)
-        self._depth_bytes -= int(size)
+        self.depth_bytes -= int(size)
         self.written_seq = block.last_seq
+
+    def _erase_free_pages(self) -> None:
+        """Deleted records stay readable in the file's free pages, and in the write-ahead file."""
+        with self._lock:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def count_forgotten(self, receipt_id: str, events: int) -> None:
         """Put the number into the receipt, unless an attempt before a crash already has."""
@@ -324,6 +384,29 @@ class Log:
                 raise
 
 
+def open_db(folder: Path) -> sqlite3.Connection:
+    """The log's file, as every process that looks into it has to open it."""
+    db = sqlite3.connect(
+        folder / "log.db", isolation_level=None, check_same_thread=False, timeout=10
+    )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    # Overwrites what is deleted where that costs nothing; `_erase_free_pages` does the rest.
+    db.execute("PRAGMA secure_delete = FAST")
+    return db
+
+
+def _refuse_old_entries(db: sqlite3.Connection) -> None:
+    """Schema 1 kept events in another form. After a clean stop it holds none."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+        return
+    if db.execute("SELECT 1 FROM entries").fetchone():
+        raise LogError(
+            "The log holds events that an older Threadline acknowledged and could not write before "
+            "it stopped. Start that version once more and stop it with Ctrl-C; then start this one."
+        )
+
+
 def _complete(batch: list[_Append], error: Exception | None) -> None:
     for append in batch:
         if append.done.done():  # the client has gone
@@ -332,10 +415,6 @@ def _complete(batch: list[_Append], error: Exception | None) -> None:
             append.done.set_exception(error)
         else:
             append.done.set_result(None)
-
-
-def _id_hash(project_id: str, event_id: str) -> bytes:
-    return blake2b(f"{project_id}\0{event_id}".encode(), digest_size=16).digest()
 
 
 def _now_ms() -> int:

@@ -1,19 +1,25 @@
 """The writer: takes blocks from the log to the store, in order, each exactly once."""
 
+import random
 import threading
 import time
 
+import numpy as np
 import structlog
 
+from threadline.ingest import row
+from threadline.ingest.dead_letters import Letter
 from threadline.ingest.forget import forget
 from threadline.ingest.log import Block, Log
-from threadline.ingest.row import COLUMNS
-from threadline.store import Store, StoreError
+from threadline.ingest.seen import SeenIds
+from threadline.store import Store, StoreError, StoreRefused
 
 # While nobody waits for it, the writer lets events gather this long: the store likes fewer, larger
 # blocks. A reader that does wait is served at once.
 GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+# How often to look whether somebody wants a dead letter tried again.
+LOOK_AROUND_S = 1.0
 
 _logger = structlog.get_logger("threadline.writer")
 
@@ -21,13 +27,16 @@ _logger = structlog.get_logger("threadline.writer")
 class Writer:
     """A thread of its own between log and store."""
 
-    def __init__(self, log: Log, store: Store) -> None:
+    def __init__(self, log: Log, store: Store, dedup_days: int = 7) -> None:
         self._log = log
         self._store = store
+        self._seen = SeenIds(store, dedup_days)
         self._changed = threading.Condition()
         self._waiting_readers = 0
         self._closing = False
         self._last_write = 0.0
+        self._looked_around = 0.0
+        self.failing_since: float | None = None
         log.notify(self._wake)
         self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
@@ -65,37 +74,47 @@ class Writer:
         while self._wait_for_work():
             try:
                 self._write_next()
-                failures = 0
-            except StoreError as error:
-                pause = RETRY_S[min(failures, len(RETRY_S) - 1)]
-                if failures == 0:
-                    _logger.error("store_refused_block", error=str(error))
+            except Exception as error:
+                pause = RETRY_S[min(failures, len(RETRY_S) - 1)] * random.uniform(0.75, 1.25)
                 failures += 1
+                if self.failing_since is None:
+                    self.failing_since = time.time()
+                    expected = isinstance(error, StoreError)
+                    _logger.error("store_away", error=str(error), exc_info=not expected)
                 with self._changed:
                     if self._closing:
                         return
                     self._changed.wait(pause)
+            else:
+                if self.failing_since is not None:
+                    away_s = round(time.time() - self.failing_since, 1)
+                    _logger.info("store_back", away_s=away_s, attempts=failures)
+                failures, self.failing_since = 0, None
 
     def _wait_for_work(self) -> bool:
-        """True when there is something to write now, False when all is written and we close."""
+        """True when there may be something to write now, False when all is written and we close."""
         with self._changed:
-            self._changed.wait_for(lambda: self._behind() or self._closing)
+            self._changed.wait_for(lambda: self._behind() or self._closing, LOOK_AROUND_S)
             gathered_until = self._last_write + GATHER_S
             self._changed.wait_for(
                 lambda: self._closing or self._waiting_readers > 0,
                 max(0.0, gathered_until - time.monotonic()),
             )
-            return self._behind()
+            return self._behind() or not self._closing
 
     def _behind(self) -> bool:
         return self._log.acked_seq > self._log.written_seq
 
     def _write_next(self) -> None:
-        block = self._log.next_block()
+        if time.monotonic() - self._looked_around > LOOK_AROUND_S:
+            self._looked_around = time.monotonic()
+            if taken := self._log.requeue_dead_letters():
+                _logger.info("dead_letters_retried", events=taken)
+        block = self._log.next_block() if self._behind() else None
         if block is None:
             return
         if block.forget:
-            forget(self._store, self._log, block.forget)
+            forget(self._store, self._log, self._seen, block.forget)
         else:
             self._insert(block)
         self._log.finish(block)
@@ -104,5 +123,54 @@ class Writer:
             self._changed.notify_all()
 
     def _insert(self, block: Block) -> None:
-        columns = list(zip(*block.rows, strict=True))
-        self._store.insert("events", COLUMNS, columns, block.token)
+        """The rows that are not repeats, then their ids. Repeats are settled before the first try,
+        so that every try after it, also after a crash, inserts the same under the same token."""
+        hashes = np.frombuffer(b"".join(record.hashes for record in block.records), dtype="<u8")
+        repeats = block.repeats
+        if repeats is None:
+            repeats = self._seen.repeats(hashes)
+            self._log.settle(block, repeats)
+        if len(repeats) < len(hashes):
+            if block.refused:
+                self._insert_in_parts(block, repeats)
+            else:
+                self._insert_whole(block, repeats)
+            self._seen.remember(np.delete(hashes, repeats), block.token)
+
+    def _insert_whole(self, block: Block, repeats: np.ndarray) -> None:
+        bodies = [record.body for record in block.records]
+        if len(repeats):
+            bodies = [row.join(_rows(block, repeats))]
+        try:
+            self._store.insert("events", row.COLUMNS, "MsgPack", b"".join(bodies), block.token)
+        except StoreRefused as error:
+            _logger.error("store_refused_block", error=str(error), token=block.token)
+            self._log.mark_refused()
+            self._insert_in_parts(block, repeats)
+
+    def _insert_in_parts(self, block: Block, repeats: np.ndarray) -> None:
+        """Halve what is refused until single events remain; those become dead letters."""
+        rows = _rows(block, repeats)
+        open_parts = [(0, len(rows))]
+        while open_parts:
+            start, end = open_parts.pop()
+            part = rows[start:end]
+            token = f"{block.token}-{start}-{end}"
+            try:
+                self._store.insert("events", row.COLUMNS, "MsgPack", row.join(part), token)
+            except StoreRefused as error:
+                if end - start > 1:
+                    middle = (start + end) // 2
+                    open_parts += [(middle, end), (start, middle)]
+                    continue
+                project_id, _, event_id, event_name, *_ = map(str, part[0])
+                letter = Letter(token, project_id, event_id, event_name, row.join(part))
+                self._log.set_aside(letter, str(error))
+                _logger.error("dead_letter", project_id=project_id, event_id=event_id)
+
+
+def _rows(block: Block, repeats: np.ndarray) -> list[row.Row]:
+    """The block's rows without the repeats."""
+    rows = [each for record in block.records for each in row.decode(record.body, record.events)]
+    left_out = set(repeats.tolist())
+    return [each for position, each in enumerate(rows) if position not in left_out]

@@ -21,12 +21,35 @@ from threadline.contract.errors import Unavailable
 READERS = 4
 TIMEOUT_EXCEEDED = 159  # ClickHouse's number for a query over max_execution_time
 
+# ClickHouse's numbers for values that it cannot take; whatever else goes wrong may pass.
+REFUSALS = {
+    6: "CANNOT_PARSE_TEXT",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    33: "CANNOT_READ_ALL_DATA",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    117: "INCORRECT_DATA",
+    131: "TOO_LARGE_STRING_SIZE",
+    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    469: "VIOLATED_CONSTRAINT",
+}
+
 Params = Mapping[str, object]
 Row = dict[str, Any]
 
 
 class StoreError(Exception):
-    """The store refused a statement; the message is the engine's."""
+    """The store did not carry out a statement; the message is the engine's."""
+
+
+class StoreRefused(StoreError):
+    """And never will: what it was given cannot be stored."""
 
 
 class Store:
@@ -78,21 +101,34 @@ class Store:
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer, on the writer's handle."""
-        try:
+        with _errors():
             self._writer.command(sql, parameters=dict(params or {}))
-        except ClickHouseError as error:
-            raise StoreError(str(error)) from error
+
+    def query_bytes(self, sql: str, params: Params) -> bytes:
+        """The answer as the engine's RowBinary: values one after the other, little-endian."""
+        with self._reader() as client, _errors():
+            return bytes(client.raw_query(sql, parameters=dict(params), fmt="RowBinary"))
+
+    def delete(self, table: str, condition: str, params: Params) -> None:
+        """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
+        self.execute(
+            f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", params
+        )
 
     def insert(
-        self, table: str, names: Sequence[str], columns: Sequence[Sequence[object]], token: str
+        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
     ) -> None:
-        """Insert a block, column by column. The same token again inserts nothing."""
-        try:
-            self._writer.insert(
+        """Insert a block that is encoded already, in one of ClickHouse's formats.
+
+        The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
+        whenever they come, `StoreError` if they could not be stored now.
+        """
+        with _errors():
+            self._writer.raw_insert(
                 table,
                 columns,
-                column_names=names,
-                column_oriented=True,
+                body,
+                fmt=format,
                 settings={
                     "insert_deduplication_token": token,
                     # Replaying a block must not leave the states ahead of, or behind, the events.
@@ -101,8 +137,6 @@ class Store:
                     "max_partitions_per_insert_block": 0,
                 },
             )
-        except ClickHouseError as error:
-            raise StoreError(str(error)) from error
 
     @contextmanager
     def _reader(self) -> Iterator[Client]:
@@ -145,6 +179,16 @@ def store_url(setting: str, folder: Path) -> str:
 def free_bytes(folder: Path) -> int:
     """Free space on the disk that holds the folder."""
     return shutil.disk_usage(folder).free
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except ClickHouseError as error:
+        code = error.code if isinstance(error, DatabaseError) else None
+        kind = StoreRefused if code in REFUSALS else StoreError
+        raise kind(str(error)) from error
 
 
 def _connect(url: str, settings: Mapping[str, object]) -> Client:

@@ -1,0 +1,98 @@
+"""Dead letters: events the store refuses, kept with the reason until somebody decides.
+
+They lie in the log's file, so that they can be looked at, retried and dropped from another process
+while the server runs; marked ones are taken back by the writer.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from threadline.ingest import row
+
+Event = Mapping[str, row.Value]
+
+
+class Letter(NamedTuple):
+    """One event as an encoded row. `letter_id` is the same however often it is set aside."""
+
+    letter_id: str
+    project_id: str
+    event_id: str
+    event_name: str
+    body: bytes
+
+
+class DeadLetter(NamedTuple):
+    """A letter among the dead, as shown. `refused_ms`: since 1970."""
+
+    letter_id: str
+    project_id: str
+    event_id: str
+    event_name: str
+    reason: str
+    refused_ms: int
+    retry: bool
+
+
+def set_aside(db: sqlite3.Connection, letter: Letter, reason: str) -> None:
+    """Keep it; once only, however often a block is written again."""
+    db.execute(
+        "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+        (*letter, reason, time.time_ns() // 1_000_000),
+    )
+
+
+def listed(db: sqlite3.Connection) -> list[DeadLetter]:
+    """All of them, oldest first."""
+    rows = db.execute(
+        "SELECT letter_id, project_id, event_id, event_name, reason, refused_ms, retry"
+        " FROM dead_letters ORDER BY refused_ms, letter_id"
+    )
+    return [DeadLetter(*found) for found in rows]
+
+
+def body(db: sqlite3.Connection, letter_id: str) -> bytes | None:
+    """The encoded row, or None if there is no such letter."""
+    found = db.execute("SELECT body FROM dead_letters WHERE letter_id = ?", (letter_id,)).fetchone()
+    return bytes(found[0]) if found else None
+
+
+def mark(db: sqlite3.Connection, letter_id: str | None) -> int:
+    """Have one (None: all) sent to the store again; how many were marked."""
+    return db.execute(
+        "UPDATE dead_letters SET retry = 1 WHERE retry = 0 AND (?1 IS NULL OR letter_id = ?1)",
+        (letter_id,),
+    ).rowcount
+
+
+def drop(db: sqlite3.Connection, letter_id: str | None) -> int:
+    """Delete one (None: all) for good; how many."""
+    return db.execute(
+        "DELETE FROM dead_letters WHERE ?1 IS NULL OR letter_id = ?1", (letter_id,)
+    ).rowcount
+
+
+def take_marked(db: sqlite3.Connection) -> list[bytes]:
+    """Remove the marked ones and give their rows."""
+    if not db.execute("SELECT 1 FROM dead_letters WHERE retry LIMIT 1").fetchone():
+        return []
+    bodies = [
+        bytes(row[0])
+        for row in db.execute(
+            "SELECT body FROM dead_letters WHERE retry ORDER BY refused_ms, letter_id"
+        )
+    ]
+    db.execute("DELETE FROM dead_letters WHERE retry")
+    return bodies
+
+
+def forget(db: sqlite3.Connection, project_id: str, whose: Callable[[Event], bool]) -> None:
+    """Delete those of a project whose event, by column, is one of these."""
+    letters = db.execute(
+        "SELECT letter_id, body FROM dead_letters WHERE project_id = ?", (project_id,)
+    ).fetchall()
+    for letter_id, encoded in letters:
+        if whose(dict(zip(row.COLUMNS, row.decode(encoded, 1)[0], strict=True))):
+            drop(db, letter_id)

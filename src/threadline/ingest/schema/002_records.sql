@@ -1,0 +1,40 @@
+-- What was acknowledged and is not in the store yet, in the order it was accepted: all events of
+-- one commit in a record, encoded as the store reads them.
+CREATE TABLE IF NOT EXISTS records (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- 'rows', or 'forget': a msgpack request to forget.
+    kind TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    -- Eight bytes for each row: the hash of an event_id that its client made, else zero.
+    hashes BLOB NOT NULL,
+    body BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+-- The block that is on its way. It is written down before it goes to the store, so that after a
+-- crash the very same rows go there again, under the same token, and land once.
+CREATE TABLE IF NOT EXISTS block (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    log_id TEXT NOT NULL,
+    written_seq INTEGER NOT NULL,
+    end_seq INTEGER NOT NULL,
+    -- Rows left out because their event_id was seen before: four bytes for each position.
+    repeats BLOB NOT NULL,
+    -- The store refused the block as a whole, and takes it in parts.
+    refused INTEGER NOT NULL
+) STRICT;
+-- Events that the store refuses, one by one, with the reason.
+CREATE TABLE IF NOT EXISTS dead_letters (
+    letter_id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    body BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    refused_ms INTEGER NOT NULL,
+    retry INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+DROP TABLE IF EXISTS entries;
+DROP TABLE IF EXISTS writer;
+DROP TABLE IF EXISTS seen_0;
+DROP TABLE IF EXISTS seen_1;
+DROP TABLE IF EXISTS seen_generation;
