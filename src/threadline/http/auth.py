@@ -1,58 +1,66 @@
-"""The guard in front of every route: is there a key, is it valid, may it do this, from here?"""
-
-from typing import Any
+"""Who may come in: is there a key, is it valid, may it do this, from here?"""
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
 
 from threadline.contract.errors import KeyKindNotAllowed, MissingBearerToken, OriginNotAllowed
 from threadline.control import Project, origin_allowed
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 
-Connection = ASGIConnection[Any, Any, Any, Any]
 
-
-async def require_key(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Leaves `key` and `project` in the connection's state, or raises what the contract says.
+async def require_key(
+    connection: ASGIConnection,  # type: ignore[type-arg]
+    handler: BaseRouteHandler,
+) -> None:
+    """The guard of the read routes.
 
     Asynchronous only because Litestar sends any other guard through a thread pool, which costs
     more than the whole request.
     """
     doc = handler.opt.get("doc")
-    if not isinstance(doc, Doc) or not doc.keys:
-        return
-    services: Services = connection.app.state.services
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if isinstance(doc, Doc) and doc.keys:
+        admit(connection.app.state.services, doc, connection.scope)
+
+
+def admit(services: Services, doc: Doc, scope: Scope) -> None:
+    """Leaves `key`, `project` and `allowed_origin` in the scope's state, or raises what the
+    contract says."""
+    state, headers = scope.setdefault("state", {}), dict(scope["headers"])
+    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise MissingBearerToken("Send the key as `Authorization: Bearer KEY`.")
     key, project = services.control.authenticate(token.strip())
-    connection.state.key = key
-    connection.state.project = project
+    state["key"], state["project"] = key, project
     if key.kind == "ak":
         raise KeyKindNotAllowed("Account keys (ak) work on /mcp/account only.")
     if key.kind not in doc.keys:
         raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.")
-    _check_origin(connection, key.kind, project)
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin_allowed(origin, project.origins):
+        state["allowed_origin"] = origin
+    elif key.kind == "pk":
+        raise _origin_refused(origin, project)
     if key.kind == "pk" and doc.bucket:
-        services.buckets.take(project.project_id, doc.bucket, client_address(connection))
+        services.buckets.take(project.project_id, doc.bucket, client_address(services, scope))
 
 
-def client_address(connection: Connection) -> str:
+def client_address(services: Services, scope: Scope) -> str:
     """Where the request came from: the trusted header's last entry, else the connection itself."""
-    header = connection.app.state.services.settings.client_address_header
-    if header and (value := connection.headers.get(header)):
+    name = services.settings.client_address_header
+    if name and (value := header(scope, name)):
         return value.rpartition(",")[2].strip()
-    return connection.client.host if connection.client else ""
+    return scope["client"][0] if scope["client"] else ""
 
 
-def _check_origin(connection: Connection, kind: str, project: Project) -> None:
-    origin = connection.headers.get("origin", "")
-    allowed = origin_allowed(origin, project.origins)
-    if allowed:
-        connection.state.allowed_origin = origin
-    elif kind == "pk":
-        raise OriginNotAllowed(
-            f"Origin {origin or '(none)'} is not on the allowlist of project {project.name}."
-            " Browser keys (pk) work from listed origins only; servers use an sk key."
-        )
+def header(scope: Scope, name: str) -> str:
+    """The last header of this name, or nothing."""
+    return dict(scope["headers"]).get(name.lower().encode(), b"").decode("latin-1")
+
+
+def _origin_refused(origin: str, project: Project) -> OriginNotAllowed:
+    return OriginNotAllowed(
+        f"Origin {origin or '(none)'} is not on the allowlist of project {project.name}."
+        " Browser keys (pk) work from listed origins only; servers use an sk key."
+    )

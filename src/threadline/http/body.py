@@ -2,10 +2,9 @@
 
 import io
 import zlib
-from typing import Any
 
 import zstandard
-from litestar import Request
+from litestar.types import Receive, Scope
 
 from threadline.contract.errors import InvalidPayload, PayloadTooLarge, UnsupportedMediaType
 
@@ -19,30 +18,34 @@ MAX_ZSTD_WINDOW = 8 * MIB
 LINGER = 16 * MIB
 
 
-async def read_body(request: Request[Any, Any, Any], limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked.
 
     Raises `PayloadTooLarge`, `UnsupportedMediaType`, or `InvalidPayload` for a broken packing.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = dict(scope["headers"])
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
+    media_type = media_type.strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
         raise UnsupportedMediaType(
             f"Content-Type {media_type} is not supported; send application/json."
         )
-    length = request.headers.get("content-length", "")
+    length = headers.get(b"content-length", b"").decode("latin-1")
     if length.isdecimal() and int(length) > limit + LINGER:
         raise _too_large(limit)
-    body = bytearray()
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
+    chunks: list[bytes] = []
+    received, more = 0, True
+    while more and received <= limit + LINGER:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise InvalidPayload("The connection ended before the body did.")
+        received += len(message["body"])
+        more = message["more_body"]
         if received <= limit:
-            body += chunk
-        elif received > limit + LINGER:
-            break
+            chunks.append(message["body"])
     if received > limit:
         raise _too_large(limit)
-    return unpack(bytes(body), request.headers.get("content-encoding", ""), limit)
+    return unpack(b"".join(chunks), headers.get(b"content-encoding", b"").decode("latin-1"), limit)
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:

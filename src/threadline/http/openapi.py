@@ -19,9 +19,10 @@ JSON = "application/json"
 Json = dict[str, Any]
 
 
-def document(routes: Iterable[BaseRoute]) -> Json:
-    """Every route that carries a `Doc`: parameters, bodies, answers and all errors."""
-    documented = [
+def document(routes: Iterable[BaseRoute], posts: dict[str, Doc]) -> Json:
+    """Every route that carries a `Doc`, and those `posts`: parameters, bodies, answers, errors."""
+    documented = [(path, "POST", doc) for path, doc in posts.items()]
+    documented += [
         (route.path_format, method, handler.opt["doc"])
         for route in routes
         if isinstance(route, HTTPRoute)

@@ -340,17 +340,20 @@ class Log:
                     "UPDATE receipts SET finished_ms = ? WHERE receipt_id = ?",
                     (_now_ms(), block.forget.receipt_id),
                 )
-        if block.forget:
-            self._erase_free_pages()
         self.depth_events -= int(events)
         self.depth_bytes -= int(size)
+        if block.forget:
+            self._erase_free_pages()
         self.written_seq = block.last_seq
 
     def _erase_free_pages(self) -> None:
         """Deleted records stay readable in the file's free pages, and in the write-ahead file."""
-        with self._lock:
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            with self._lock:
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:  # the next request to forget erases these pages, too
+            _logger.error("log_not_erased", error=str(error))
 
     def count_forgotten(self, receipt_id: str, events: int) -> None:
         """Put the number into the receipt, unless an attempt before a crash already has."""

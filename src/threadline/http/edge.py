@@ -1,10 +1,9 @@
-"""The outermost layer: preflights, CORS headers, and paths left as they were sent.
+"""The outermost layer: preflights, CORS headers, and which way a request goes.
 
 A preflight carries no key, so it can only say whether any project lists the origin; the request
 after it is then held to its own project's list.
 """
 
-import msgspec
 from litestar.enums import ScopeType
 from litestar.types import (
     ASGIApp,
@@ -15,7 +14,10 @@ from litestar.types import (
 )
 
 from threadline.contract.errors import OriginNotAllowed
-from threadline.control import Control, origin_allowed
+from threadline.control import origin_allowed
+from threadline.http import ingest
+from threadline.http.answers import Answer, answer_error
+from threadline.http.services import Services
 
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
@@ -25,11 +27,11 @@ PREFLIGHT_HEADERS = [
 
 
 class Edge:
-    """Wraps the application; an ASGI application itself."""
+    """Wraps the application; an ASGI application itself. Events go another way, past it."""
 
-    def __init__(self, app: ASGIApp, control: Control) -> None:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
-        self._control = control
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == ScopeType.HTTP, "the server is started without web sockets"
@@ -48,17 +50,20 @@ class Edge:
                 message["headers"] = [*message["headers"], *_allow(allowed)]
             await send(message)
 
-        await self._app(scope, receive, send_with_cors if origin else send)
+        answer_by = send_with_cors if origin else send
+        if scope["path"] in ingest.ROUTES:
+            await ingest.serve(self._services, scope, receive, answer_by)
+        else:
+            await self._app(scope, receive, answer_by)
 
     async def _preflight(self, origin: str, send: Send) -> None:
-        origins = {entry for project in self._control.projects() for entry in project.origins}
+        projects = self._services.control.projects()
+        origins = {entry for project in projects for entry in project.origins}
         if origin_allowed(origin, origins):
-            await _respond(send, 204, [*_allow(origin), *PREFLIGHT_HEADERS], b"")
+            await Answer(204, [*_allow(origin), *PREFLIGHT_HEADERS], b"").send(send)
             return
         message = f"Origin {origin or '(none)'} is on no project's allowlist."
-        body = {"error": OriginNotAllowed.code, "details": {"message": message}}
-        json = [(b"content-type", b"application/json")]
-        await _respond(send, 403, json, msgspec.json.encode(body))
+        await answer_error(OriginNotAllowed(message)).send(send)
 
 
 def _allow(origin: str) -> list[tuple[bytes, bytes]]:
@@ -67,10 +72,3 @@ def _allow(origin: str) -> list[tuple[bytes, bytes]]:
         (b"access-control-expose-headers", b"Retry-After, Threadline-Stale"),
         (b"vary", b"Origin"),
     ]
-
-
-async def _respond(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,53 @@
+"""Answers as plain ASGI messages, and every error in the one shape that errors have."""
+
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from litestar.types import Send
+
+from threadline.contract.errors import InternalError, ThreadlineError
+from threadline.contract.replies import Error
+from threadline.enrich import time_ordered_id
+
+RETRY_AFTER_S = 1
+JSON = (b"content-type", b"application/json")
+
+_logger = structlog.get_logger("threadline.http")
+
+
+class Answer(NamedTuple):
+    """Status, headers and body of a response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def answer(reply: object, status: int = 200) -> Answer:
+    """The reply as JSON."""
+    return Answer(status, [JSON], msgspec.json.encode(reply))
+
+
+def answer_error(error: ThreadlineError) -> Answer:
+    """An error of the contract, as it is."""
+    headers = [JSON]
+    if error.status in (429, 503):
+        wait_s = float(str(error.details.get("retry_after_s", RETRY_AFTER_S)))
+        headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Answer(error.status, headers, msgspec.json.encode(Error(error.code, error.details)))
+
+
+def answer_bug(method: str, path: str, error: Exception) -> Answer:
+    """Whatever was not foreseen: one line in the log, its id to the caller, nothing else."""
+    request_id = time_ordered_id()
+    _logger.error("request_failed", request_id=request_id, method=method, path=path, exc_info=error)
+    message = f"This is a bug in Threadline. The log has it under {request_id}."
+    return answer_error(InternalError(message, request_id=request_id))
