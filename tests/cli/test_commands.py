@@ -5,11 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, Project, Server
+from tests.support import ROOT, Project, Server, row_values
+from threadline.ingest import dead_letters, row
+from threadline.ingest.log import Log, open_db
 
 COMMAND = [sys.executable, "-m", "threadline.cli.main"]
 
@@ -50,6 +53,11 @@ HELP = [
     "key list",
     "key revoke",
     "key rotate",
+    "dead-letter",
+    "dead-letter list",
+    "dead-letter show",
+    "dead-letter retry",
+    "dead-letter drop",
     "user",
     "doctor",
 ]
@@ -59,7 +67,7 @@ HELP = [
 def test_every_command_explains_itself(command: str) -> None:
     text = ok(*command.split(), "--help")
     assert "Usage:" in text
-    if command not in ("", "project", "key"):
+    if command not in ("", "project", "key", "dead-letter"):
         assert "Example:" in text
 
 
@@ -228,3 +236,30 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
     again, same_answers = start()
     assert "Loading events" not in again
     assert same_answers == answers
+
+
+def test_dead_letters(folder: Path) -> None:
+    data = ["--data", str(folder)]
+    assert "holds no log" in fails("dead-letter", "list", *data)
+    ok("project", "create", "shop", *data)
+    Log(folder).close()
+    assert "took every event" in ok("dead-letter", "list", *data)
+    assert "no dead letters" in ok("doctor", *data)
+    body = row.join([row_values(event_id="e1", event_name="odd", url="https://ü.example/")])
+    with closing(open_db(folder)) as db:
+        for number in (1, 2):
+            letter = dead_letters.Letter(f"letter-{number}", "p", f"e{number}", "odd", body)
+            dead_letters.set_aside(db, letter, "Code: 469. It violates a constraint.")
+    listed = ok("dead-letter", "list", *data)
+    assert "letter-1" in listed
+    assert "violates a constraint" in listed
+    assert "the store refused 2 events" in run("doctor", *data).stdout
+    assert json.loads(ok("dead-letter", "show", "letter-1", *data))["url"] == "https://ü.example/"
+    assert "dead-letter list" in fails("dead-letter", "show", "letter-9", *data)
+    assert "either" in fails("dead-letter", "drop", *data)
+    assert "1 dropped" in ok("dead-letter", "drop", "letter-2", *data)
+    assert "1 marked" in ok("dead-letter", "retry", "--all", *data)
+    assert json.loads(ok("dead-letter", "list", "--json", *data))[0]["retry"] == 1
+    with Server(folder) as server:
+        server.stop()
+    assert "took every event" in ok("dead-letter", "list", *data)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from threadline.cli.options import Data
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.http.serve import Running, running_server
+from threadline.ingest import dead_letters
+from threadline.ingest.log import open_db
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
 from threadline.store import Store, StoreError, free_bytes, store_url
@@ -64,7 +67,14 @@ def examine(data: str | None) -> list[Finding]:
     findings.append(_folder(folder))
     if findings[-1].mend:
         return findings
-    checks: list[Callable[[Settings, Path], Finding]] = [_engine, _disk, _clock, _log, _projects]
+    checks: list[Callable[[Settings, Path], Finding]] = [
+        _engine,
+        _disk,
+        _clock,
+        _log,
+        _letters,
+        _projects,
+    ]
     return findings + [check(chosen, folder) for check in checks]
 
 
@@ -145,6 +155,20 @@ def _log(chosen: Settings, folder: Path) -> Finding:
     if size > chosen.log_max_bytes / 2:
         return Finding("log", found, "The store does not keep up: look at its disk and the log.")
     return Finding("log", found)
+
+
+def _letters(chosen: Settings, folder: Path) -> Finding:
+    if not (folder / "log.db").exists():
+        return Finding("letters", "no dead letters")
+    try:
+        with closing(open_db(folder)) as db:
+            letters = len(dead_letters.listed(db))
+    except sqlite3.OperationalError:
+        letters = 0  # a log of before there were any
+    if letters:
+        mend = "threadline dead-letter list says why; retry or drop them."
+        return Finding("letters", f"the store refused {letters:,} events", mend)
+    return Finding("letters", "no dead letters")
 
 
 def _projects(chosen: Settings, folder: Path) -> Finding:

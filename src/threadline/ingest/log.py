@@ -59,7 +59,8 @@ class Block(NamedTuple):
     """Consecutive records of the log: rows for one insert, or one request to forget.
 
     `repeats`: positions of rows to leave out; None until the writer has settled which.
-    `refused`: the store does not take the block as a whole.
+    `part`: where the store does not take the block as a whole, the rows on their way, from and to;
+    all before them is done.
     """
 
     last_seq: int
@@ -67,7 +68,7 @@ class Block(NamedTuple):
     records: list[Record]
     forget: ForgetRequest | None
     repeats: NDArray[np.intp] | None
-    refused: bool
+    part: tuple[int, int] | None
 
 
 class Receipt(NamedTuple):
@@ -108,7 +109,7 @@ class Log:
         self._db = open_db(folder)
         _refuse_old_entries(self._db)
         migrations.migrate_sqlite("The log (log.db)", self._db, "threadline.ingest")
-        first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0)"
+        first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0, 0)"
         self._db.execute(first, (time_ordered_id(),))
         log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM block").fetchone()
         self.log_id = str(log_id)
@@ -120,6 +121,7 @@ class Log:
         ).fetchone()
         self.acked_seq: int = last or self.written_seq
         self.depth_events, self.depth_bytes = int(events), int(size)
+        self.requeue_dead_letters()
         self._on_commit: Callable[[], None] = lambda: None
         self._deliver: Callable[[Callable[[], None]], object] = lambda tell: tell()
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
@@ -233,8 +235,8 @@ class Log:
     def next_block(self) -> Block | None:
         """The records after the last written ones. Once settled, the same ones until `finish`."""
         with self._transaction():
-            written, end, repeats, refused = self._db.execute(
-                "SELECT written_seq, end_seq, repeats, refused FROM block"
+            written, end, repeats, *part = self._db.execute(
+                "SELECT written_seq, end_seq, repeats, part_start, part_end FROM block"
             ).fetchone()
             settled = end > written
             if not settled:
@@ -250,9 +252,9 @@ class Log:
         token = f"{self.log_id}-{end}"
         if found[0][0] == "forget":
             request = msgspec.msgpack.decode(records[0].body, type=ForgetRequest)
-            return Block(end, token, [], request, None, False)
+            return Block(end, token, [], request, None, None)
         known = np.frombuffer(repeats, dtype=np.uint32).astype(np.intp) if settled else None
-        return Block(end, token, records, None, known, bool(refused))
+        return Block(end, token, records, None, known, (part[0], part[1]) if part[1] else None)
 
     def _choose_end(self, written: int) -> int:
         """Rows together up to `BLOCK_EVENTS` or `BLOCK_BYTES`; a request to forget always alone."""
@@ -291,14 +293,15 @@ class Log:
         """From now on, and after a crash, this is the block and these rows are left out of it."""
         with self._transaction():
             self._db.execute(
-                "UPDATE block SET end_seq = ?, repeats = ?, refused = 0",
+                "UPDATE block SET end_seq = ?, repeats = ?",
                 (block.last_seq, repeats.astype(np.uint32).tobytes()),
             )
 
-    def mark_refused(self) -> None:
-        """The settled block goes to the store in parts from now on, also after a crash."""
+    def settle_part(self, start: int, end: int) -> None:
+        """The settled block goes to the store in parts, and these rows are next; all before them
+        is done. After a crash the very same rows go first."""
         with self._transaction():
-            self._db.execute("UPDATE block SET refused = 1")
+            self._db.execute("UPDATE block SET part_start = ?, part_end = ?", (start, end))
 
     def set_aside(self, letter: dead_letters.Letter, reason: str) -> None:
         """Put an event that the store refuses among the dead letters."""
@@ -333,7 +336,8 @@ class Log:
             ).fetchone()
             self._db.execute("DELETE FROM records WHERE seq <= ?", (block.last_seq,))
             self._db.execute(
-                "UPDATE block SET written_seq = ?, repeats = x'', refused = 0", (block.last_seq,)
+                "UPDATE block SET written_seq = ?, repeats = x'', part_start = 0, part_end = 0",
+                (block.last_seq,),
             )
             if block.forget:
                 self._db.execute(

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from threadline.ingest import row
 from threadline.ingest.dead_letters import Letter
@@ -20,6 +21,8 @@ GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
+
+Repeats = NDArray[np.intp]
 
 _logger = structlog.get_logger("threadline.writer")
 
@@ -131,13 +134,13 @@ class Writer:
             repeats = self._seen.repeats(hashes)
             self._log.settle(block, repeats)
         if len(repeats) < len(hashes):
-            if block.refused:
-                self._insert_in_parts(block, repeats)
+            if block.part:
+                self._insert_in_parts(block, repeats, *block.part)
             else:
                 self._insert_whole(block, repeats)
             self._seen.remember(np.delete(hashes, repeats), block.token)
 
-    def _insert_whole(self, block: Block, repeats: np.ndarray) -> None:
+    def _insert_whole(self, block: Block, repeats: Repeats) -> None:
         bodies = [record.body for record in block.records]
         if len(repeats):
             bodies = [row.join(_rows(block, repeats))]
@@ -145,31 +148,33 @@ class Writer:
             self._store.insert("events", row.COLUMNS, "MsgPack", b"".join(bodies), block.token)
         except StoreRefused as error:
             _logger.error("store_refused_block", error=str(error), token=block.token)
-            self._log.mark_refused()
-            self._insert_in_parts(block, repeats)
+            self._insert_in_parts(block, repeats, 0, len(_rows(block, repeats)))
 
-    def _insert_in_parts(self, block: Block, repeats: np.ndarray) -> None:
-        """Halve what is refused until single events remain; those become dead letters."""
+    def _insert_in_parts(self, block: Block, repeats: Repeats, start: int, end: int) -> None:
+        """Halve what is refused until one event remains; that becomes a dead letter. Each part is
+        written down before it goes: after a crash it goes again under the same token."""
         rows = _rows(block, repeats)
-        open_parts = [(0, len(rows))]
-        while open_parts:
-            start, end = open_parts.pop()
-            part = rows[start:end]
+        while start < len(rows):
+            self._log.settle_part(start, end)
+            part, size = rows[start:end], end - start
             token = f"{block.token}-{start}-{end}"
             try:
                 self._store.insert("events", row.COLUMNS, "MsgPack", row.join(part), token)
             except StoreRefused as error:
-                if end - start > 1:
-                    middle = (start + end) // 2
-                    open_parts += [(middle, end), (start, middle)]
+                if size > 1:
+                    end = start + size // 2
                     continue
-                project_id, _, event_id, event_name, *_ = map(str, part[0])
-                letter = Letter(token, project_id, event_id, event_name, row.join(part))
-                self._log.set_aside(letter, str(error))
-                _logger.error("dead_letter", project_id=project_id, event_id=event_id)
+                self._set_aside(part[0], token, str(error))
+            start, end = end, min(len(rows), end + 2 * size)
+
+    def _set_aside(self, event: row.Row, token: str, reason: str) -> None:
+        project_id, _, event_id, event_name, *_ = map(str, event)
+        letter = Letter(token, project_id, event_id, event_name, row.join([event]))
+        self._log.set_aside(letter, reason)
+        _logger.error("dead_letter", project_id=project_id, event_id=event_id, reason=reason)
 
 
-def _rows(block: Block, repeats: np.ndarray) -> list[row.Row]:
+def _rows(block: Block, repeats: Repeats) -> list[row.Row]:
     """The block's rows without the repeats."""
     rows = [each for record in block.records for each in row.decode(record.body, record.events)]
     left_out = set(repeats.tolist())

@@ -19,8 +19,10 @@ CREATE TABLE IF NOT EXISTS block (
     end_seq INTEGER NOT NULL,
     -- Rows left out because their event_id was seen before: four bytes for each position.
     repeats BLOB NOT NULL,
-    -- The store refused the block as a whole, and takes it in parts.
-    refused INTEGER NOT NULL
+    -- Where the store refused the block as a whole: the part on its way, as positions of rows. All
+    -- before it is done. Zeros: the block goes as a whole.
+    part_start INTEGER NOT NULL,
+    part_end INTEGER NOT NULL
 ) STRICT;
 -- Events that the store refuses, one by one, with the reason.
 CREATE TABLE IF NOT EXISTS dead_letters (
