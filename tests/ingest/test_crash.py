@@ -1,0 +1,102 @@
+"""Killed at any moment under load: what was acknowledged is there, once, in every answer."""
+
+import http.client
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+from tests.support import Json, Project, Server
+
+CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES", "5"))
+SENDERS = 4
+BATCH = 40
+
+
+class Sender(threading.Thread):
+    """Sends batches until told to stop; what was not acknowledged is sent again, as SDKs do."""
+
+    def __init__(self, number: int, project: Project, acknowledged: threading.Semaphore) -> None:
+        super().__init__(daemon=True)
+        self._number = number
+        self._project = project
+        self._acknowledged = acknowledged
+        self._stopped = threading.Event()
+        self.up = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            self.up.wait()
+            connection = Project.__new__(Project)
+            connection.__dict__ |= {**self._project.__dict__, "_connection": None}
+            try:
+                while not self._stopped.is_set():
+                    connection.batch(self._batch(self.sent))
+                    self.sent += 1
+                    self._acknowledged.release()
+            except (OSError, http.client.HTTPException):
+                continue  # killed under this batch; on with the same one when the server is up
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.up.set()
+        self.join()
+
+    def _batch(self, turn: int) -> list[Json]:
+        """Four users on devices of their own: their first touch is the first event of all."""
+        first = turn * BATCH
+        return [
+            {
+                "event": "signup" if number % 10 == 9 else "$pageview",
+                "event_id": f"{self._number}-{number}",
+                "anonymous_id": f"device {self._number}",
+                "user_id": f"user {self._number}" if number % 10 == 9 else None,
+                "timestamp": f"2026-05-{1 + number // 86_400 % 28:02}T"
+                f"{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+            }
+            for number in range(first, first + BATCH)
+        ]
+
+    @property
+    def acknowledged_ids(self) -> set[str]:
+        return {f"{self._number}-{number}" for number in range(self.sent * BATCH)}
+
+
+def test_kills_under_load_lose_and_double_nothing(folder: Path) -> None:
+    chance = random.Random(7)
+    acknowledged = threading.Semaphore(0)
+    senders: list[Sender] = []
+    for _ in range(CRASHES):
+        with Server(folder) as server:
+            if not senders:
+                project = Project(server)
+                senders = [Sender(number, project, acknowledged) for number in range(SENDERS)]
+                for sender in senders:
+                    sender.start()
+            project.url = server.url
+            for sender in senders:
+                sender.up.set()
+            for _ in range(chance.randrange(1, 120)):
+                assert acknowledged.acquire(timeout=60)
+            for sender in senders:
+                sender.up.clear()
+            server.stop(signal.SIGKILL)
+    with Server(folder) as server:
+        project.url, project._connection = server.url, None
+        for sender in senders:
+            sender.up.set()
+        for _ in range(SENDERS * 2):
+            assert acknowledged.acquire(timeout=60)
+        for sender in senders:
+            sender.stop()
+        stored = [row["event_id"] for row in project.stored()]
+        assert len(stored) == len(set(stored)), "nothing twice"
+        assert set(stored) == set().union(*(sender.acknowledged_ids for sender in senders))
+        for number, sender in enumerate(senders):
+            journey = project.journey(f"user {number}")
+            assert len(journey) == sender.sent * BATCH
+        touches = {u["user_id"]: u["first_touch"]["event_id"] for u in project.pages("/v1/users")}
+        assert touches == {f"user {number}": f"{number}-0" for number in range(SENDERS)}
+        server.stop()
