@@ -79,7 +79,7 @@ def measure_single(report: Report, server: Server, folder: Path, seconds: float)
 def measure_batches(report: Report, server: Server, folder: Path, seconds: float) -> int:
     """The number of events that were acknowledged."""
     project = Project(server)
-    events = _events(int(60_000 * seconds))
+    events = _events(int(150_000 * seconds))
     batches = [events[start : start + BATCH] for start in range(0, len(events), BATCH)]
     bodies = _write_bodies(
         folder / "batches", [msgspec.json.encode({"events": batch}) for batch in batches]

@@ -127,7 +127,7 @@ def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
             line = msgspec.json.encode(event)
             size += len(line) + 1
             decoded = msgspec.json.decode(line, type=Event)
-            bodies.append(accept([decoded], senders[agent], in_batch=False).body)
+            bodies.append(accept([decoded], senders[agent], in_batch=False).rows.body)
         seen.clear()  # repeats are within one person
         if len(bodies) >= BLOCK:
             yield b"".join(bodies), size

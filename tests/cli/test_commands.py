@@ -245,7 +245,7 @@ def test_dead_letters(folder: Path) -> None:
     Log(folder).close()
     assert "took every event" in ok("dead-letter", "list", *data)
     assert "no dead letters" in ok("doctor", *data)
-    body = row.join([row_values(event_id="e1", event_name="odd", url="https://ü.example/")])
+    body = row.encode(row_values(event_id="e1", event_name="odd", url="https://ü.example/"))
     with closing(open_db(folder)) as db:
         for number in (1, 2):
             letter = dead_letters.Letter(f"letter-{number}", "p", f"e{number}", "odd", body)

@@ -12,7 +12,7 @@ import pytest
 from tests.support import Project, Server, ids, row_values
 from threadline.ingest import row
 from threadline.ingest.accept import event_id_hash
-from threadline.ingest.log import ForgetRequest, Log, Record
+from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.seen import SeenIds
 from threadline.ingest.writer import Writer
 from threadline.store import Store, StoreError, store_url
@@ -27,7 +27,7 @@ def values(event_id: str, **fields: row.Value) -> list[row.Value]:
 def append(log: Log, *rows: list[row.Value]) -> None:
     hashes = array("Q", (event_id_hash(log.id_key, str(r[0]), str(r[2])) for r in rows))
     done: Future[None] = Future()
-    log.append(Record(len(rows), hashes.tobytes(), row.join(rows)), done)
+    log.append(row.Rows.encode(rows, hashes), done)
     done.result(WAIT_S)
 
 
@@ -116,15 +116,14 @@ def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path)
         block = log.next_block()
         assert block
         log.settle(block, np.array([], dtype=np.intp))
-        bodies = b"".join(record.body for record in block.records)
-        store.insert("events", row.COLUMNS, "MsgPack", bodies, block.token)
+        store.insert("events", row.COLUMNS, "MsgPack", block.rows.body, block.token)
         log.close()  # the crash: the store has the block, the log does not know
 
         log = Log(folder)
         append(log, values("e3"))
         again = log.next_block()
         assert again
-        assert (again.token, again.records) == (block.token, block.records), "whatever came after"
+        assert (again.token, again.rows) == (block.token, block.rows), "whatever came after"
         writer = Writer(log, store)
         assert writer.catch_up(WAIT_S)
         writer.close()

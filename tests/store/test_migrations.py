@@ -22,7 +22,7 @@ def event(event_id: str, minute: int, user_id: str | None) -> list[row.Value]:
 
 
 def insert(store: Store, token: str, *rows: list[row.Value]) -> None:
-    store.insert("events", row.COLUMNS, "MsgPack", row.join(rows), token)
+    store.insert("events", row.COLUMNS, "MsgPack", b"".join(map(row.encode, rows)), token)
 
 
 def test_events_from_before_the_states_are_in_them(

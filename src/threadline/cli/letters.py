@@ -56,7 +56,7 @@ def show(letter_id: LetterId, data: Data = None) -> None:
         encoded = dead_letters.body(db, letter_id)
     if encoded is None:
         raise LogError(f"There is no dead letter {letter_id}; see threadline dead-letter list.")
-    event = dict(zip(row.COLUMNS, row.decode(encoded, 1)[0], strict=True))
+    event = dict(zip(row.COLUMNS, row.decode(encoded), strict=True))
     typer.echo(json.dumps(event, indent=2, default=bytes.hex, ensure_ascii=False))
 
 

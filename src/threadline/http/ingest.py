@@ -29,7 +29,7 @@ from threadline.http.body import MIB, read_body
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.ingest.accept import Accepted, Sender, accept, identify_event
-from threadline.ingest.log import ForgetRequest, Record
+from threadline.ingest.log import ForgetRequest
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
@@ -84,8 +84,7 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     call.services.save_last_uses_if_due()
     accepted = accept(events, _sender(call), in_batch)
     on_disk = asyncio.get_running_loop().create_future()
-    record = Record(accepted.events, accepted.hashes, accepted.body)
-    call.services.log.append(record, on_disk)
+    call.services.log.append(accepted.rows, on_disk)
     await on_disk
     return accepted
 

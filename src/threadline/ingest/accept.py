@@ -31,7 +31,7 @@ from threadline.enrich import (
     session_id,
     time_ordered_id,
 )
-from threadline.ingest import row
+from threadline.ingest.row import Row, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,9 @@ class Sender:
 
 
 class Accepted(NamedTuple):
-    """Encoded rows for the log. `hashes`: eight bytes a row, of the event_ids that the client made,
-    so may repeat; zeros for those made here."""
+    """Rows for the log, and what the answer says of them."""
 
-    events: int
-    body: bytes
-    hashes: bytes
+    rows: Rows
     first_event_id: str
     warnings: list[Notice]
 
@@ -67,7 +64,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     Raises `InvalidPayload` for the first event that is not acceptable, with its index if it came
     in a batch.
     """
-    values: list[row.Value] = []
+    rows: list[Row] = []
     hashes = array("Q")
     warnings: list[Notice] = []
     first_event_id = ""
@@ -93,26 +90,28 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
         if index == 0:
             first_event_id = event_id
         url, referrer = event.url or "", event.referrer or ""
-        values += (
-            project_id,
-            timestamp,
-            event_id,
-            event.event,
-            visitor,
-            made,
-            user_id,
-            event.session_id or session_id(visitor, timestamp),
-            *classify(url, referrer, sender.own_hosts),
-            url,
-            event.path or _path(url),
-            referrer,
-            sender.country,
-            *agent,
-            properties,
-            sender.address_hash,
-            now_ms,
+        rows.append(
+            (
+                project_id,
+                timestamp,
+                event_id,
+                event.event,
+                visitor,
+                made,
+                user_id,
+                event.session_id or session_id(visitor, timestamp),
+                *classify(url, referrer, sender.own_hosts),
+                url,
+                event.path or _path(url),
+                referrer,
+                sender.country,
+                *agent,
+                properties,
+                sender.address_hash,
+                now_ms,
+            )
         )
-    return Accepted(len(events), row.encode(values), hashes.tobytes(), first_event_id, warnings)
+    return Accepted(Rows.encode(rows, hashes), first_event_id, warnings)
 
 
 def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:

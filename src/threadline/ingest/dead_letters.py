@@ -94,5 +94,5 @@ def forget(db: sqlite3.Connection, project_id: str, whose: Callable[[Event], boo
         "SELECT letter_id, body FROM dead_letters WHERE project_id = ?", (project_id,)
     ).fetchall()
     for letter_id, encoded in letters:
-        if whose(dict(zip(row.COLUMNS, row.decode(encoded, 1)[0], strict=True))):
+        if whose(dict(zip(row.COLUMNS, row.decode(encoded), strict=True))):
             drop(db, letter_id)

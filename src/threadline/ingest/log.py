@@ -12,21 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sys import byteorder
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import msgspec
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from threadline import migrations
 from threadline.contract.errors import Unavailable
 from threadline.enrich import time_ordered_id
 from threadline.ingest import dead_letters
+from threadline.ingest.row import NO_ROWS, Positions, Rows
 
 # A block is one INSERT: large enough for the store, small enough to be gone through in a second.
-BLOCK_EVENTS = 50_000
+BLOCK_EVENTS = 100_000
 BLOCK_BYTES = 32 * 1024**2
 # A record is read into memory whole.
 RECORD_BYTES = 4 * 1024**2
@@ -47,16 +48,8 @@ class ForgetRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     anonymous_id: str | None = None
 
 
-class Record(NamedTuple):
-    """Encoded rows that were committed together. `hashes`: eight bytes a row (see `accept`)."""
-
-    events: int
-    hashes: bytes
-    body: bytes
-
-
 class Block(NamedTuple):
-    """Consecutive records of the log: rows for one insert, or one request to forget.
+    """Consecutive records of the log: rows for one insert, or one request to forget (no rows).
 
     `repeats`: positions of rows to leave out; None until the writer has settled which.
     `part`: where the store does not take the block as a whole, the rows on their way, from and to;
@@ -65,9 +58,9 @@ class Block(NamedTuple):
 
     last_seq: int
     token: str
-    records: list[Record]
+    rows: Rows
     forget: ForgetRequest | None
-    repeats: NDArray[np.intp] | None
+    repeats: Positions | None
     part: tuple[int, int] | None
 
 
@@ -92,7 +85,7 @@ class Done(Protocol):
 
 
 class _Append(NamedTuple):
-    record: Record
+    rows: Rows
     forget: ForgetRequest | None
     id_hash: bytes
     done: Done
@@ -145,16 +138,16 @@ class Log:
 
     # -- the door ---------------------------------------------------------------------------
 
-    def append(self, record: Record, done: Done) -> None:
+    def append(self, rows: Rows, done: Done) -> None:
         """`done` completes when the rows are on disk.
 
         It fails with `Unavailable` if the disk refuses or the log is full.
         """
-        self._enqueue(_Append(record, None, b"", done))
+        self._enqueue(_Append(rows, None, b"", done))
 
     def append_forget(self, request: ForgetRequest, id_hash: bytes, done: Done) -> None:
         """`done` completes when the request is on disk: all before it will be forgotten."""
-        self._enqueue(_Append(Record(0, b"", b""), request, id_hash, done))
+        self._enqueue(_Append(NO_ROWS, request, id_hash, done))
 
     def _enqueue(self, append: _Append) -> None:
         if self.depth_bytes > self._max_bytes:
@@ -194,27 +187,25 @@ class Log:
     def _write(self, batch: list[_Append]) -> tuple[int, int]:
         """The batch as records, in order; events and bytes of it."""
         total_events, total_bytes = 0, 0
-        together: list[Record] = []
+        together: list[Rows] = []
         size = 0
         for append in batch:
             if append.forget or size > RECORD_BYTES:
-                self._insert(together)
+                self._insert_rows(together)
                 together, size = [], 0
             if append.forget:
                 self._insert_forget(append.forget, append.id_hash)
             else:
-                together.append(append.record)
-                size += len(append.record.body)
-                total_bytes += len(append.record.body)
-                total_events += append.record.events
-        self._insert(together)
+                together.append(append.rows)
+                size += len(append.rows.body)
+                total_bytes += len(append.rows.body)
+                total_events += append.rows.size
+        self._insert_rows(together)
         return total_events, total_bytes
 
-    def _insert(self, together: list[Record]) -> None:
+    def _insert_rows(self, together: list[Rows]) -> None:
         if together:
-            hashes, body = b"".join(r.hashes for r in together), b"".join(r.body for r in together)
-            events = sum(record.events for record in together)
-            self._insert_record("rows", events, hashes, body)
+            self._insert_record("rows", Rows.join(together))
 
     def _insert_forget(self, request: ForgetRequest, id_hash: bytes) -> None:
         self._db.execute(
@@ -222,12 +213,13 @@ class Log:
             " VALUES (?, ?, ?, ?)",
             (request.receipt_id, request.project_id, id_hash, _now_ms()),
         )
-        self._insert_record("forget", 0, b"", msgspec.msgpack.encode(request))
+        self._insert_record("forget", NO_ROWS._replace(body=msgspec.msgpack.encode(request)))
 
-    def _insert_record(self, kind: str, events: int, hashes: bytes, body: bytes) -> None:
+    def _insert_record(self, kind: str, rows: Rows) -> None:
         self._db.execute(
-            "INSERT INTO records (kind, events, hashes, body, checksum) VALUES (?, ?, ?, ?, ?)",
-            (kind, events, hashes, body, crc32(body, crc32(hashes))),
+            "INSERT INTO records (kind, events, body, lengths, hashes, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (kind, rows.size, *rows, _checksum(rows)),
         )
 
     # -- the writer's side ------------------------------------------------------------------
@@ -242,19 +234,23 @@ class Log:
             if not settled:
                 end = self._choose_end(written)
             found = self._db.execute(
-                "SELECT kind, events, hashes, body, checksum, seq FROM records"
+                "SELECT kind, seq, checksum, body, lengths, hashes FROM records"
                 " WHERE seq > ? AND seq <= ? ORDER BY seq",
                 (written, end),
             ).fetchall()
-            records = [self._checked(*fields) for fields in found]
+            records = [
+                self._checked(seq, checksum, Rows(*parts)) for _, seq, checksum, *parts in found
+            ]
         if not records:
             return None
         token = f"{self.log_id}-{end}"
         if found[0][0] == "forget":
             request = msgspec.msgpack.decode(records[0].body, type=ForgetRequest)
-            return Block(end, token, [], request, None, None)
+            return Block(end, token, NO_ROWS, request, None, None)
         known = np.frombuffer(repeats, dtype=np.uint32).astype(np.intp) if settled else None
-        return Block(end, token, records, None, known, (part[0], part[1]) if part[1] else None)
+        return Block(
+            end, token, Rows.join(records), None, known, (part[0], part[1]) if part[1] else None
+        )
 
     def _choose_end(self, written: int) -> int:
         """Rows together up to `BLOCK_EVENTS` or `BLOCK_BYTES`; a request to forget always alone."""
@@ -274,22 +270,21 @@ class Log:
             end = seq
         return end
 
-    def _checked(
-        self, kind: str, events: int, hashes: bytes, body: bytes, checksum: int, seq: int
-    ) -> Record:
-        """The record, or an empty one in place of one that was damaged on disk."""
-        if crc32(body, crc32(hashes)) == checksum:
-            return Record(events, hashes, body)
-        _logger.error("log_record_damaged", seq=seq, events=events)
+    def _checked(self, seq: int, checksum: int, rows: Rows) -> Rows:
+        """The record's rows, or none in place of those that were damaged on disk."""
+        if _checksum(rows) == checksum:
+            return rows
+        _logger.error("log_record_damaged", seq=seq, events=rows.size)
+        letter_id, name = f"{self.log_id}-damaged-{seq}", f"{rows.size} events"
         dead_letters.set_aside(
             self._db,
-            dead_letters.Letter(f"{self.log_id}-damaged-{seq}", "", "", f"{events} events", body),
+            dead_letters.Letter(letter_id, "", "", name, rows.body),
             "The record does not match its checksum: the disk returned something else than was "
             "written.",
         )
-        return Record(0, b"", b"")
+        return NO_ROWS
 
-    def settle(self, block: Block, repeats: NDArray[np.intp]) -> None:
+    def settle(self, block: Block, repeats: Positions) -> None:
         """From now on, and after a crash, this is the block and these rows are left out of it."""
         with self._transaction():
             self._db.execute(
@@ -320,7 +315,7 @@ class Log:
         with self._transaction():
             bodies = dead_letters.take_marked(self._db)
             for body in bodies:
-                self._insert_record("rows", 1, bytes(8), body)
+                self._insert_record("rows", Rows(body, len(body).to_bytes(4, byteorder), bytes(8)))
             if bodies:
                 (self.acked_seq,) = self._db.execute("SELECT max(seq) FROM records").fetchone()
                 self.depth_events += len(bodies)
@@ -412,6 +407,10 @@ def _refuse_old_entries(db: sqlite3.Connection) -> None:
             "The log holds events that an older Threadline acknowledged and could not write before "
             "it stopped. Start that version once more and stop it with Ctrl-C; then start this one."
         )
+
+
+def _checksum(rows: Rows) -> int:
+    return crc32(rows.hashes, crc32(rows.lengths, crc32(rows.body)))
 
 
 def _complete(batch: list[_Append], error: Exception | None) -> None:

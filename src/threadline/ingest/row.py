@@ -2,12 +2,16 @@
 
 A row is encoded once, when it is accepted, in the form the store itself reads: its values one after
 the other in MessagePack, rows without anything between them. Whatever comes later, on the way from
-the log to the store, joins bytes.
+the log to the store, joins and cuts bytes.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 # In this order. Times are milliseconds since 1970 (UTC); `ip_hash` is 16 bytes.
 COLUMNS = (
@@ -15,27 +19,75 @@ COLUMNS = (
     "source medium campaign source_confidence source_rule_id url path referrer country "
     "device_type browser os properties ip_hash received_at"
 ).split()
-WIDTH = len(COLUMNS)
 
 Value = str | int | bool | bytes | None
 Row = Sequence[Value]
+Hashes = NDArray[np.uint64]
+Positions = NDArray[np.intp]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list)
+HEADER = _encoder.encode([None] * len(COLUMNS))[: -len(COLUMNS)]
 
 
-def encode(values: list[Value]) -> bytes:
-    """Rows, given as all their values in one list, at least one row."""
-    # The list's own header, of three or five bytes, is not part of a row.
-    return _encoder.encode(values)[3 if len(values) <= 0xFFFF else 5 :]
+class Rows(NamedTuple):
+    """Encoded rows. `lengths`: of each row in bytes, as 32 bits. `hashes`: of each row's event_id
+    where its client made it, else zero, as 64 bits (see `accept.event_id_hash`)."""
+
+    body: bytes
+    lengths: bytes
+    hashes: bytes
+
+    @classmethod
+    def encode(cls, rows: Iterable[Row], hashes: "array[int]") -> Self:
+        bodies = [encode(values) for values in rows]
+        return cls(b"".join(bodies), array("I", map(len, bodies)).tobytes(), hashes.tobytes())
+
+    @classmethod
+    def join(cls, many: Sequence["Rows"]) -> Self:
+        return cls(*map(b"".join, zip(*many, strict=True)))
+
+    @property
+    def size(self) -> int:
+        return len(self.lengths) // 4
+
+    def event_hashes(self) -> Hashes:
+        return np.frombuffer(self.hashes, dtype=np.uint64)
+
+    def part(self, start: int, end: int) -> bytes:
+        """The body of the rows from `start` to before `end`."""
+        ends = self._ends()
+        return self.body[ends[start] : ends[end]]
+
+    def without(self, positions: Positions) -> Self:
+        """The same without these rows."""
+        if not len(positions):
+            return self
+        ends = self._ends()
+        # What lies between two rows that go is copied in one piece.
+        starts = ends[[0, *(positions + 1)]]
+        stops = ends[[*positions, self.size]]
+        kept = [self.body[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        lengths = np.delete(np.frombuffer(self.lengths, dtype=np.uint32), positions)
+        hashes = np.delete(self.event_hashes(), positions)
+        return type(self)(b"".join(kept), lengths.tobytes(), hashes.tobytes())
+
+    def _ends(self) -> Positions:
+        """Where rows end, a zero before them."""
+        lengths = np.frombuffer(self.lengths, dtype=np.uint32)
+        return np.concatenate([[0], np.cumsum(lengths, dtype=np.intp)])
 
 
-def decode(body: bytes, rows: int) -> list[Row]:
-    """So many rows again. Raises `msgspec.DecodeError` if they are not there."""
-    values = _decoder.decode(b"\xdd" + (rows * WIDTH).to_bytes(4) + body)
-    return [values[start : start + WIDTH] for start in range(0, len(values), WIDTH)]
+NO_ROWS = Rows(b"", b"", b"")
 
 
-def join(rows: Iterable[Row]) -> bytes:
-    """Some of the rows of `decode`, encoded again."""
-    return encode([value for row in rows for value in row])
+def encode(values: Row) -> bytes:
+    """One row."""
+    # The list's own header is not part of it.
+    return _encoder.encode(values)[len(HEADER) :]
+
+
+def decode(body: bytes) -> Row:
+    """One row again. Raises `msgspec.DecodeError` if it is not one."""
+    values: Row = _decoder.decode(HEADER + body)
+    return values

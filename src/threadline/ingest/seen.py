@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from threadline.ingest.row import Hashes, Positions
 from threadline.store import Store
-
-Hashes = NDArray[np.uint64]
 
 # Sixteen bits for an id keep wrong guesses near one in 500; the smallest filter is 16 MiB.
 BITS_PER_ID = 16
@@ -39,7 +38,7 @@ class SeenIds:
         self._today = ""
         self._filter: _Filter | None = None
 
-    def repeats(self, hashes: Hashes) -> NDArray[np.intp]:
+    def repeats(self, hashes: Hashes) -> Positions:
         """Positions of the ids that were seen before or come a second time in here. Zero is not an
         id. Raises `StoreError`."""
         found, first_places = np.unique(hashes, return_index=True)

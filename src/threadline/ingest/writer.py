@@ -4,14 +4,12 @@ import random
 import threading
 import time
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from threadline.ingest import row
 from threadline.ingest.dead_letters import Letter
 from threadline.ingest.forget import forget
 from threadline.ingest.log import Block, Log
+from threadline.ingest.row import COLUMNS, Rows, decode
 from threadline.ingest.seen import SeenIds
 from threadline.store import Store, StoreError, StoreRefused
 
@@ -21,8 +19,6 @@ GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
-
-Repeats = NDArray[np.intp]
 
 _logger = structlog.get_logger("threadline.writer")
 
@@ -128,54 +124,43 @@ class Writer:
     def _insert(self, block: Block) -> None:
         """The rows that are not repeats, then their ids. Repeats are settled before the first try,
         so that every try after it, also after a crash, inserts the same under the same token."""
-        hashes = np.frombuffer(b"".join(record.hashes for record in block.records), dtype="<u8")
         repeats = block.repeats
         if repeats is None:
-            repeats = self._seen.repeats(hashes)
+            repeats = self._seen.repeats(block.rows.event_hashes())
             self._log.settle(block, repeats)
-        if len(repeats) < len(hashes):
-            if block.part:
-                self._insert_in_parts(block, repeats, *block.part)
-            else:
-                self._insert_whole(block, repeats)
-            self._seen.remember(np.delete(hashes, repeats), block.token)
+        rows = block.rows.without(repeats)
+        if not rows.size:
+            return
+        if block.part:
+            self._insert_in_parts(rows, block.token, *block.part)
+        else:
+            self._insert_whole(rows, block.token)
+        self._seen.remember(rows.event_hashes(), block.token)
 
-    def _insert_whole(self, block: Block, repeats: Repeats) -> None:
-        bodies = [record.body for record in block.records]
-        if len(repeats):
-            bodies = [row.join(_rows(block, repeats))]
+    def _insert_whole(self, rows: Rows, token: str) -> None:
         try:
-            self._store.insert("events", row.COLUMNS, "MsgPack", b"".join(bodies), block.token)
+            self._store.insert("events", COLUMNS, "MsgPack", rows.body, token)
         except StoreRefused as error:
-            _logger.error("store_refused_block", error=str(error), token=block.token)
-            self._insert_in_parts(block, repeats, 0, len(_rows(block, repeats)))
+            _logger.error("store_refused_block", error=str(error), token=token)
+            self._insert_in_parts(rows, token, 0, rows.size)
 
-    def _insert_in_parts(self, block: Block, repeats: Repeats, start: int, end: int) -> None:
+    def _insert_in_parts(self, rows: Rows, block_token: str, start: int, end: int) -> None:
         """Halve what is refused until one event remains; that becomes a dead letter. Each part is
         written down before it goes: after a crash it goes again under the same token."""
-        rows = _rows(block, repeats)
-        while start < len(rows):
+        while start < rows.size:
             self._log.settle_part(start, end)
-            part, size = rows[start:end], end - start
-            token = f"{block.token}-{start}-{end}"
+            part, size = rows.part(start, end), end - start
+            token = f"{block_token}-{start}-{end}"
             try:
-                self._store.insert("events", row.COLUMNS, "MsgPack", row.join(part), token)
+                self._store.insert("events", COLUMNS, "MsgPack", part, token)
             except StoreRefused as error:
                 if size > 1:
                     end = start + size // 2
                     continue
-                self._set_aside(part[0], token, str(error))
-            start, end = end, min(len(rows), end + 2 * size)
+                self._set_aside(part, token, str(error))
+            start, end = end, min(rows.size, end + 2 * size)
 
-    def _set_aside(self, event: row.Row, token: str, reason: str) -> None:
-        project_id, _, event_id, event_name, *_ = map(str, event)
-        letter = Letter(token, project_id, event_id, event_name, row.join([event]))
-        self._log.set_aside(letter, reason)
+    def _set_aside(self, body: bytes, token: str, reason: str) -> None:
+        project_id, _, event_id, event_name, *_ = map(str, decode(body))
+        self._log.set_aside(Letter(token, project_id, event_id, event_name, body), reason)
         _logger.error("dead_letter", project_id=project_id, event_id=event_id, reason=reason)
-
-
-def _rows(block: Block, repeats: Repeats) -> list[row.Row]:
-    """The block's rows without the repeats."""
-    rows = [each for record in block.records for each in row.decode(record.body, record.events)]
-    left_out = set(repeats.tolist())
-    return [each for position, each in enumerate(rows) if position not in left_out]

@@ -5,9 +5,11 @@ CREATE TABLE IF NOT EXISTS records (
     -- 'rows', or 'forget': a msgpack request to forget.
     kind TEXT NOT NULL,
     events INTEGER NOT NULL,
-    -- Eight bytes for each row: the hash of an event_id that its client made, else zero.
-    hashes BLOB NOT NULL,
     body BLOB NOT NULL,
+    -- Of each row: its length in the body (32 bits), and the hash of its event_id if the client
+    -- made that, else zero (64 bits).
+    lengths BLOB NOT NULL,
+    hashes BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT;
 -- The block that is on its way. It is written down before it goes to the store, so that after a
