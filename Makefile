@@ -32,7 +32,7 @@ check: $(READY) ## Lint, formatting, types, imports
 bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes ten minutes)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
-	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.ingest --seconds 20
 
 bench-quick: $(READY) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
