@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_burst: Annotated[
         Positive, msgspec.Meta(description="Browser keys: batch requests at once.")
     ] = 20
+    body_seconds: Annotated[
+        Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
+    ] = 30
     dedup_days: Annotated[
         Positive, msgspec.Meta(description="An event_id is stored once within this many days.")
     ] = 7

@@ -3,13 +3,16 @@ stored."""
 
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import zstandard
 
-from tests.support import Json, Project
+from tests.support import Json, Project, Server, ids
 
 MIB = 1024 * 1024
 DAY_S = 86_400
@@ -310,3 +313,38 @@ def test_unknown_routes_users_and_methods(project: Project) -> None:
     assert project.get("/v1/users/nobody/events").error == "not_found"
     assert project.get("/v1/track").error == "method_not_allowed"
     assert project.get("/v1/track").status == 405
+
+
+def raw(server: Server, request: bytes) -> bytes:
+    """What comes back on a connection of its own until the server closes it or answers."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname or "", address.port or 0), 60) as connection:
+        try:
+            connection.sendall(request)
+            return connection.recv(65_536)
+        except ConnectionError:
+            return b""
+
+
+def test_a_slow_body_is_cut_off_and_others_go_on(folder: Path) -> None:
+    with Server(folder, THREADLINE_BODY_SECONDS="1") as server:
+        project = Project(server)
+        head = (
+            "POST /v1/track HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {project.keys['sk']}\r\nContent-Length: 100\r\n\r\n"
+        )
+        answered = raw(server, head.encode() + b'{"event":')
+        assert b" 408 " in answered
+        assert b"request_timeout" in answered
+        project.track("x", event_id="e1")
+        assert ids(project.stored()) == ["e1"]
+        server.stop()
+
+
+def test_huge_headers_are_cut_off(server: Server, project: Project) -> None:
+    head = b"POST /v1/track HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 1_000_000 + b"\r\n\r\n"
+    assert raw(server, head).partition(b"\r\n")[0] in (
+        b"",
+        b"HTTP/1.1 431 Request Header Fields Too Large",
+    )
+    project.track("x")

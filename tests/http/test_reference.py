@@ -1,6 +1,7 @@
 """The server about itself: health, the OpenAPI document, the reference page, and the docs."""
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
     validate(document)
     assert sorted(document["paths"]) == [
         "/healthz",
+        "/metrics",
         "/openapi.json",
         "/readyz",
         "/v1/batch",
@@ -82,7 +84,7 @@ def test_the_reference_page_needs_nothing_from_elsewhere(project: Project) -> No
     page = reply.body.decode()
     assert "<script" not in page
     assert not re.search(r'(src|href)="https?:', page)
-    assert page.count("<section") == 12
+    assert page.count("<section") == 13
 
 
 def test_the_docs_name_every_setting_and_every_error() -> None:
@@ -186,3 +188,34 @@ def test_shared_devices_are_named_wherever_they_took_part(project: Project) -> N
         assert project.ask(path)["shared_devices"] == ["kiosk"]
     answer = project.ask("/v1/time-to-conversion", conversion="x")
     assert answer["shared_devices"] == ["kiosk"]
+
+
+def test_metrics_count_what_came_and_what_was_refused(folder: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        project.batch([{"event": "x", "event_id": "e1"}, {"event": "x", "event_id": "e1"}])
+        project.track("x")
+        assert project.post("/v1/track", {"event": ""}).status == 400
+        project.stored()
+        reply = project.send("GET", "/metrics")
+        assert reply.headers["Content-Type"].startswith("text/plain")
+        lines = dict(
+            line.rsplit(" ", 1)
+            for line in reply.body.decode().splitlines()
+            if not line.startswith("#")
+        )
+        expected = {
+            'threadline_events_accepted_total{route="/v1/batch"}': 2,
+            'threadline_events_accepted_total{route="/v1/track"}': 1,
+            'threadline_requests_rejected_total{code="invalid_payload"}': 1,
+            "threadline_events_repeated_total": 1,
+            "threadline_events_written_total": 2,
+            "threadline_dead_letters": 0,
+            "threadline_log_events": 0,
+            "threadline_log_bytes": 0,
+            "threadline_writer_lag_seconds": 0,
+            "threadline_store_up": 1,
+        }
+        assert {name: float(lines[name]) for name in expected} == expected
+        assert float(lines["threadline_insert_seconds_count"]) >= 1
+        server.stop()

@@ -102,6 +102,12 @@ class MethodNotAllowed(ThreadlineError):
     status, code = 405, "method_not_allowed"
 
 
+class RequestTimeout(ThreadlineError):
+    """The body took too long to arrive; the connection is closed."""
+
+    status, code = 408, "request_timeout"
+
+
 class PayloadTooLarge(ThreadlineError):
     """The body, or what it unpacks to, is over the route's limit (`details.limit_bytes`)."""
 

@@ -1,12 +1,18 @@
 """Reading a request body from the open internet: bounded, and unpacked within the same bound."""
 
+import asyncio
 import io
 import zlib
 
 import zstandard
 from litestar.types import Receive, Scope
 
-from threadline.contract.errors import InvalidPayload, PayloadTooLarge, UnsupportedMediaType
+from threadline.contract.errors import (
+    InvalidPayload,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 
 MIB = 1024 * 1024
 
@@ -18,10 +24,12 @@ MAX_ZSTD_WINDOW = 8 * MIB
 LINGER = 16 * MIB
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked.
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
+    """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked. `seconds`: how long it
+    may take to arrive.
 
-    Raises `PayloadTooLarge`, `UnsupportedMediaType`, or `InvalidPayload` for a broken packing.
+    Raises `PayloadTooLarge`, `UnsupportedMediaType`, `RequestTimeout`, or `InvalidPayload` for a
+    broken packing.
     """
     headers = dict(scope["headers"])
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0]
@@ -33,6 +41,15 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     length = headers.get(b"content-length", b"").decode("latin-1")
     if length.isdecimal() and int(length) > limit + LINGER:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _receive(receive, limit)
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {seconds} s.") from None
+    return unpack(body, headers.get(b"content-encoding", b"").decode("latin-1"), limit)
+
+
+async def _receive(receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     received, more = 0, True
     while more and received <= limit + LINGER:
@@ -45,7 +62,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             chunks.append(message["body"])
     if received > limit:
         raise _too_large(limit)
-    return unpack(b"".join(chunks), headers.get(b"content-encoding", b"").decode("latin-1"), limit)
+    return b"".join(chunks)
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:

@@ -15,6 +15,7 @@ from threadline.contract.errors import (
     OriginNotAllowed,
     PayloadTooLarge,
     RateLimited,
+    RequestTimeout,
     ThreadlineError,
     Unavailable,
     UnsupportedMediaType,
@@ -29,7 +30,7 @@ KEY_ERRORS: Errors = (
     KeyKindMismatch,
     KeyKindNotAllowed,
 )
-BODY_ERRORS: Errors = (InvalidPayload, PayloadTooLarge, UnsupportedMediaType)
+BODY_ERRORS: Errors = (InvalidPayload, RequestTimeout, PayloadTooLarge, UnsupportedMediaType)
 
 
 @dataclass(frozen=True, kw_only=True)

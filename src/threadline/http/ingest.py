@@ -15,6 +15,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from threadline.contract.bodies import Batch, Event, Forget, Identify, decode
 from threadline.contract.errors import (
     ForgetRequiresSecretKey,
+    InternalError,
     InvalidPayload,
     MethodNotAllowed,
     PlaceholderId,
@@ -44,28 +45,32 @@ class Call(NamedTuple):
     key: Key
     project: Project
 
+    async def body(self, limit: int) -> bytes:
+        seconds = self.services.settings.body_seconds
+        return await read_body(self.scope, self.receive, limit, seconds)
+
 
 async def track(call: Call) -> Answer:
-    event = decode(await read_body(call.scope, call.receive, TRACK_LIMIT), Event, _now_ms())
+    event = decode(await call.body(TRACK_LIMIT), Event, _now_ms())
     accepted = await _store(call, [event], in_batch=False)
     reply = Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET)
     return answer(reply, 202)
 
 
 async def batch(call: Call) -> Answer:
-    events = decode(await read_body(call.scope, call.receive, BATCH_LIMIT), Batch, _now_ms()).events
+    events = decode(await call.body(BATCH_LIMIT), Batch, _now_ms()).events
     accepted = await _store(call, events, in_batch=True)
     return answer(Batched(len(events), accepted.warnings or msgspec.UNSET), 202)
 
 
 async def identify(call: Call) -> Answer:
-    body = decode(await read_body(call.scope, call.receive, TRACK_LIMIT), Identify, _now_ms())
+    body = decode(await call.body(TRACK_LIMIT), Identify, _now_ms())
     await _store(call, [identify_event(body)], in_batch=False)
     return answer(Ok())
 
 
 async def forget(call: Call) -> Answer:
-    body = decode(await read_body(call.scope, call.receive, TRACK_LIMIT), Forget, _now_ms())
+    body = decode(await call.body(TRACK_LIMIT), Forget, _now_ms())
     if (body.user_id is None) == (body.anonymous_id is None):
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
@@ -86,6 +91,7 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append(accepted.rows, on_disk)
     await on_disk
+    call.services.metrics.accepted.labels(call.scope["path"]).inc(len(events))
     return accepted
 
 
@@ -174,7 +180,9 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
         call = Call(services, scope, receive, state["key"], state["project"])
         given = await handler(call)
     except ThreadlineError as error:
+        services.metrics.rejected.labels(error.code).inc()
         given = answer_error(error)
     except Exception as error:  # noqa: BLE001 - logged with an id that the caller gets
+        services.metrics.rejected.labels(InternalError.code).inc()
         given = answer_bug(scope["method"], scope["path"], error)
     await given.send(send)

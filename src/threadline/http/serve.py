@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from threadline.http.app import create_app
@@ -20,6 +21,9 @@ from threadline.http.services import Services
 from threadline.settings import Settings
 
 LOCK_FILE = "server.json"
+# Headers that are slow or huge are cut off before they reach us.
+HEADER_MS = 10_000
+MAX_HEADER_BYTES = 64 * 1024
 
 
 class FolderInUse(Exception):
@@ -54,6 +58,9 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=HEADER_MS, max_buffer_size=MAX_HEADER_BYTES
+            ),
             websockets=False,
             log_enabled=False,
             backlog=1024,

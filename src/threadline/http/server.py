@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/openapi.json`, `/docs`: the server about itself. No key needed."""
+"""The server about itself: health, metrics and the reference. No key needed."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.store import StoreError
 
+PROMETHEUS = "text/plain"
 Req = Request[Any, Any, Any]
 
 
@@ -38,6 +39,23 @@ def readyz(request: Req) -> Response[bytes]:
 
 
 @get(
+    "/metrics",
+    sync_to_thread=True,
+    opt={
+        "doc": Doc(
+            summary="Counters in Prometheus' text format",
+            tag="Server",
+            answer=str,
+            media_types=(PROMETHEUS,),
+        )
+    },
+)
+def metrics(request: Req) -> Response[bytes]:
+    services: Services = request.app.state.services
+    return Response(services.metrics_text(), media_type=f"{PROMETHEUS}; version=0.0.4")
+
+
+@get(
     "/openapi.json",
     sync_to_thread=False,
     opt={"doc": Doc(summary="This document", tag="Server", answer=dict[str, Any])},
@@ -56,4 +74,4 @@ def docs(request: Req) -> Response[bytes]:
     )
 
 
-ROUTES = [healthz, readyz, openapi_json, docs]
+ROUTES = [healthz, readyz, metrics, openapi_json, docs]

@@ -9,6 +9,7 @@ from threadline.control import Control
 from threadline.http.limits import Buckets
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
+from threadline.metrics import Metrics
 from threadline.settings import Settings
 from threadline.store import Store, store_url
 
@@ -26,13 +27,14 @@ class Services:
         folder = Path(settings.data)
         with ExitStack() as opened:
             self.settings = settings
+            self.metrics = Metrics()
             self.control = opened.enter_context(Control(folder))
             self.store = opened.enter_context(
                 Store(store_url(settings.store, folder), settings.query_seconds)
             )
             self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
-            self.writer = Writer(self.log, self.store, settings.dedup_days)
+            self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
             self._uses_saved_at = time.monotonic()
@@ -47,6 +49,15 @@ class Services:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def metrics_text(self) -> bytes:
+        """The counters, and how log and writer stand at this moment."""
+        self.metrics.log_events.set(self.log.depth_events)
+        self.metrics.log_bytes.set(self.log.depth_bytes)
+        self.metrics.lag_s.set(self.log.lag_s())
+        self.metrics.dead_letters.set(self.log.count_dead_letters())
+        self.metrics.store_up.set(self.writer.failing_since is None)
+        return self.metrics.text()
 
     def save_last_uses_if_due(self) -> None:
         """Key uses are kept in memory and written down once a minute."""

@@ -9,6 +9,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ BLOCK_EVENTS = 100_000
 BLOCK_BYTES = 32 * 1024**2
 # A record is read into memory whole.
 RECORD_BYTES = 4 * 1024**2
+LAG_STEP_S = 0.1
 
 _logger = structlog.get_logger("threadline.log")
 
@@ -114,6 +116,9 @@ class Log:
         ).fetchone()
         self.acked_seq: int = last or self.written_seq
         self.depth_events, self.depth_bytes = int(events), int(size)
+        # Since when which records wait, no finer than `LAG_STEP_S`.
+        self._waiting = deque([(self.acked_seq, time.monotonic())] if events else [])
+        self._noted_at = 0.0
         self.requeue_dead_letters()
         self._on_commit: Callable[[], None] = lambda: None
         self._deliver: Callable[[Callable[[], None]], object] = lambda tell: tell()
@@ -179,6 +184,10 @@ class Log:
             self._deliver(lambda: _complete(batch, failed))
             return
         self.acked_seq = int(last)
+        now = time.monotonic()
+        if not self._waiting or now - self._noted_at > LAG_STEP_S:
+            self._waiting.append((self.acked_seq, now))
+            self._noted_at = now
         self.depth_events += events
         self.depth_bytes += size
         self._deliver(lambda: _complete(batch, None))
@@ -310,6 +319,18 @@ class Log:
         with self._transaction():
             dead_letters.forget(self._db, project_id, whose)
 
+    def lag_s(self) -> float:
+        """How long the oldest record that is not in the store has been waiting."""
+        try:
+            return time.monotonic() - self._waiting[0][1]
+        except IndexError:
+            return 0.0
+
+    def count_dead_letters(self) -> int:
+        """Those there are now."""
+        with self._lock:
+            return len(dead_letters.listed(self._db))
+
     def requeue_dead_letters(self) -> int:
         """Take those that are marked for another try back into the log; how many."""
         with self._transaction():
@@ -341,6 +362,8 @@ class Log:
                 )
         self.depth_events -= int(events)
         self.depth_bytes -= int(size)
+        while self._waiting and self._waiting[0][0] <= block.last_seq:
+            self._waiting.popleft()
         if block.forget:
             self._erase_free_pages()
         self.written_seq = block.last_seq

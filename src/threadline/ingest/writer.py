@@ -11,6 +11,7 @@ from threadline.ingest.forget import forget
 from threadline.ingest.log import Block, Log
 from threadline.ingest.row import COLUMNS, Rows, decode
 from threadline.ingest.seen import SeenIds
+from threadline.metrics import Metrics
 from threadline.store import Store, StoreError, StoreRefused
 
 # While nobody waits for it, the writer lets events gather this long: the store likes fewer, larger
@@ -26,9 +27,12 @@ _logger = structlog.get_logger("threadline.writer")
 class Writer:
     """A thread of its own between log and store."""
 
-    def __init__(self, log: Log, store: Store, dedup_days: int = 7) -> None:
+    def __init__(
+        self, log: Log, store: Store, dedup_days: int = 7, metrics: Metrics | None = None
+    ) -> None:
         self._log = log
         self._store = store
+        self._metrics = metrics or Metrics()
         self._seen = SeenIds(store, dedup_days)
         self._changed = threading.Condition()
         self._waiting_readers = 0
@@ -128,13 +132,16 @@ class Writer:
         if repeats is None:
             repeats = self._seen.repeats(block.rows.event_hashes())
             self._log.settle(block, repeats)
+            self._metrics.repeats.inc(len(repeats))
         rows = block.rows.without(repeats)
         if not rows.size:
             return
-        if block.part:
-            self._insert_in_parts(rows, block.token, *block.part)
-        else:
-            self._insert_whole(rows, block.token)
+        with self._metrics.insert_s.time():
+            if block.part:
+                self._insert_in_parts(rows, block.token, *block.part)
+            else:
+                self._insert_whole(rows, block.token)
+        self._metrics.written.inc(rows.size)
         self._seen.remember(rows.event_hashes(), block.token)
 
     def _insert_whole(self, rows: Rows, token: str) -> None:

@@ -1,0 +1,36 @@
+"""What the server counts of itself, for `GET /metrics` in Prometheus' text format."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+INSERT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One set of counters a server."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.accepted = self._counter("events_accepted", "Events acknowledged, by route.", "route")
+        self.rejected = self._counter("requests_rejected", "Ingest requests refused.", "code")
+        self.repeats = self._counter("events_repeated", "Events left out: their event_id was seen.")
+        self.written = self._counter("events_written", "Events that the store has taken.")
+        self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
+        self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")
+        self.log_bytes = self._gauge("log_bytes", "The same in bytes.")
+        self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
+        self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
+        self.insert_s = Histogram(
+            "threadline_insert_seconds",
+            "Time of one block's insert into the store.",
+            buckets=INSERT_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"threadline_{name}", meaning, labels, registry=self._registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"threadline_{name}", meaning, registry=self._registry)
