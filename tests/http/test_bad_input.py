@@ -3,9 +3,11 @@ stored."""
 
 import gzip
 import json
+import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -348,3 +350,26 @@ def test_huge_headers_are_cut_off(server: Server, project: Project) -> None:
         b"HTTP/1.1 431 Request Header Fields Too Large",
     )
     project.track("x")
+
+
+def test_many_large_bodies_at_once_are_turned_away(server: Server, project: Project) -> None:
+    head = (
+        "POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {project.keys['sk']}\r\nContent-Length: {16 * MIB}\r\n\r\n"
+    )
+    address = urlsplit(server.url)
+    with ExitStack() as connections:
+        opened = [
+            connections.enter_context(
+                socket.create_connection((address.hostname or "", address.port or 0), 60)
+            )
+            for _ in range(12)
+        ]
+        for connection in opened:
+            connection.sendall(head.encode() + b'{"events":')
+        answered, _, _ = select.select(opened, [], [], 60)
+        reply = answered[0].recv(65_536)
+        assert b" 503 " in reply
+        assert b"retry-after" in reply.lower()
+        project.track("x", event_id="small ones still pass")
+    assert ids(project.stored()) == ["small ones still pass"]

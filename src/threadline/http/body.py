@@ -24,6 +24,12 @@ MAX_ZSTD_WINDOW = 8 * MIB
 LINGER = 16 * MIB
 
 
+def body_size(scope: Scope, at_most: int) -> int:
+    """Bytes that the body takes while it is read: what it says of itself, else the most it may."""
+    length = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
+    return min(int(length), at_most) if length.isdecimal() else at_most
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
     """The body, unpacked. `limit`: bytes allowed, both as sent and unpacked. `seconds`: how long it
     may take to arrive.

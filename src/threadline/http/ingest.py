@@ -26,7 +26,7 @@ from threadline.control import Key, Project
 from threadline.enrich import address_hash, time_ordered_id
 from threadline.http.answers import Answer, answer, answer_bug, answer_error
 from threadline.http.auth import admit, client_address, header
-from threadline.http.body import MIB, read_body
+from threadline.http.body import MIB, body_size, read_body
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.ingest.accept import Accepted, Sender, accept, identify_event
@@ -178,7 +178,8 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
         admit(services, doc, scope)
         state = scope["state"]
         call = Call(services, scope, receive, state["key"], state["project"])
-        given = await handler(call)
+        with services.room_for(body_size(scope, BATCH_LIMIT)):
+            given = await handler(call)
     except ThreadlineError as error:
         services.metrics.rejected.labels(error.code).inc()
         given = answer_error(error)

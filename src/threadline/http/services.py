@@ -1,10 +1,12 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from threadline.contract.errors import Unavailable
 from threadline.control import Control
 from threadline.http.limits import Buckets
 from threadline.ingest.log import Log
@@ -14,6 +16,10 @@ from threadline.settings import Settings
 from threadline.store import Store, store_url
 
 LAST_USE_EVERY_S = 60
+# Bodies that are on their way in at the same time; more would be memory without a bound.
+MAX_ARRIVING_BYTES = 128 * 1024**2
+# Bodies of this size always find room, so that a few large ones cannot shut everybody out.
+SMALL_BYTES = 64 * 1024
 
 
 class Services:
@@ -37,6 +43,7 @@ class Services:
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
+            self._arriving_bytes = 0
             self._uses_saved_at = time.monotonic()
             self._opened = opened.pop_all()
 
@@ -49,6 +56,17 @@ class Services:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        """Hold memory for a body of so many bytes. Raises `Unavailable` if there is none left."""
+        if size > SMALL_BYTES and self._arriving_bytes + size > MAX_ARRIVING_BYTES:
+            raise Unavailable("Too many large requests at the same time; try again.")
+        self._arriving_bytes += size
+        try:
+            yield
+        finally:
+            self._arriving_bytes -= size
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""
