@@ -37,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         msgspec.Meta(
             description="Where events live: `chdb` is the embedded engine inside the data folder, "
-            "`chdb:///path` the same elsewhere."
+            "`chdb:///path` the same elsewhere, `clickhouse://user:password@host:8123/database` a "
+            "ClickHouse server (`clickhouses://` for TLS)."
         ),
     ] = "chdb"
     client_address_header: Annotated[

@@ -132,7 +132,7 @@ def test_the_doctor_is_content_with_a_healthy_folder(folder: Path) -> None:
         server.stop()
     text = ok("doctor", "--data", str(folder))
     assert "✗" not in text
-    assert "embedded ClickHouse" in text
+    assert "opens the store" in text
 
 
 def test_the_doctor_says_how_to_mend(folder: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_newer_store_is_refused(folder: Path) -> None:
         Store(url)
 
 
-@pytest.mark.parametrize("setting", ["clickhouse://host", "chdb://relative", "sqlite", ""])
+@pytest.mark.parametrize("setting", ["clickhouse://", "http://host", "chdb://here", "sqlite", ""])
 def test_other_stores_are_refused_with_the_way_out(setting: str, folder: Path) -> None:
     with pytest.raises(StoreError, match="write chdb"):
         store_url(setting, folder)

@@ -23,7 +23,7 @@ from threadline.ingest import dead_letters
 from threadline.ingest.log import open_db
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
-from threadline.store import Store, StoreError, free_bytes, store_url
+from threadline.store import Store, StoreAway, StoreError, free_bytes, store_url, without_password
 
 GIB = 1024**3
 LEAST_FREE_BYTES = 1 * GIB
@@ -63,7 +63,7 @@ def examine(data: str | None) -> list[Finding]:
         mend = "Correct the setting; docs/settings.md lists all of them."
         return [Finding("config", str(error), mend)]
     folder = Path(chosen.data)
-    findings = [Finding("config", f"data = {folder}, store = {chosen.store}")]
+    findings = [Finding("config", f"data = {folder}, store = {without_password(chosen.store)}")]
     findings.append(_folder(folder))
     if findings[-1].mend:
         return findings
@@ -95,10 +95,12 @@ def _engine(chosen: Settings, folder: Path) -> Finding:
     try:
         with Store(store_url(chosen.store, folder)) as store:
             version = store.query("SELECT version() AS version", {})[0]["version"]
+    except StoreAway as error:
+        return Finding("engine", str(error), "Start ClickHouse, or correct THREADLINE_STORE.")
     except (StoreError, SchemaTooNew) as error:
         mend = "Restore the folder from a copy, or start the Threadline version that wrote it."
         return Finding("engine", str(error), mend)
-    return Finding("engine", f"embedded ClickHouse {version} opens the store; no server runs")
+    return Finding("engine", f"ClickHouse {version} opens the store; no Threadline server runs")
 
 
 def _engine_of(server: Running) -> Finding:

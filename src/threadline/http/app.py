@@ -12,12 +12,14 @@ from threadline.contract.errors import (
     MethodNotAllowed,
     NotFound,
     ThreadlineError,
+    Unavailable,
 )
 from threadline.http import docs_page, ingest, openapi, read, server
 from threadline.http.answers import Answer, answer_bug, answer_error
 from threadline.http.auth import require_key
 from threadline.http.edge import Edge
 from threadline.http.services import Services
+from threadline.store import QueryTimeout, StoreAway
 
 Req = Request[Any, Any, Any]
 
@@ -30,6 +32,8 @@ def create_app(services: Services) -> ASGIApp:
         exception_handlers={
             ThreadlineError: lambda request, error: _response(answer_error(error)),
             HTTPException: answer_framework_error,
+            QueryTimeout: answer_slow_question,
+            StoreAway: answer_store_away,
             Exception: answer_failure,
         },
         state=State({"services": services}),
@@ -53,6 +57,20 @@ def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes
     else:
         return answer_failure(request, error)
     return _response(answer_error(found))
+
+
+def answer_slow_question(request: Req, error: QueryTimeout) -> Response[bytes]:
+    """A question that was stopped."""
+    message = (
+        f"The question took longer than {request.app.state.services.settings.query_seconds} s; "
+        "narrow it with from and to, or raise THREADLINE_QUERY_SECONDS."
+    )
+    return _response(answer_error(Unavailable(message)))
+
+
+def answer_store_away(request: Req, error: StoreAway) -> Response[bytes]:
+    """A question while the store cannot be asked. Events are taken all the same."""
+    return _response(answer_error(Unavailable("The store does not answer now; try again.")))
 
 
 def answer_failure(request: Req, error: Exception) -> Response[bytes]:

@@ -34,7 +34,7 @@ def readyz(request: Req) -> Response[bytes]:
     try:
         services.store.query("SELECT 1 AS one", {})
     except StoreError as error:
-        raise Unavailable(f"The store does not answer: {error}") from error
+        raise Unavailable("The store does not answer; the log says why.") from error
     return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
 
 

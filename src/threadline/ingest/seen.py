@@ -4,6 +4,7 @@ Nearly every id is new, and the filter says so without asking the store. It is a
 it has not seen is new for certain; what it may have seen is looked up.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -22,6 +23,8 @@ PROBES = 4
 SLICES = 16
 SLICE = "SELECT hash FROM event_ids WHERE hash >= {low:UInt64} AND hash <= {high:UInt64}"
 KNOWN_IN = "hash IN {hashes:Array(UInt64)}"
+# A server takes no more than 128 KiB for a bound value.
+BOUND_AT_ONCE = 5000
 KNOWN = f"SELECT DISTINCT hash FROM event_ids WHERE {KNOWN_IN}"
 DAYS = """
     SELECT DISTINCT partition FROM system.parts
@@ -45,8 +48,8 @@ class SeenIds:
         again = hashes != 0
         again[first_places] = False
         maybe = found[(found != 0) & self._current_filter().may_hold(found)]
-        if len(maybe):
-            known = self._store.query(KNOWN, {"hashes": maybe.tolist()})
+        for some in _in_turn(maybe):
+            known = self._store.query(KNOWN, {"hashes": some})
             again |= np.isin(hashes, np.array([row["hash"] for row in known], dtype=np.uint64))
         return np.flatnonzero(again)
 
@@ -59,8 +62,8 @@ class SeenIds:
 
     def forget(self, hashes: Hashes) -> None:
         """Take these ids for new should they come again. Raises `StoreError`."""
-        if len(hashes):
-            self._store.delete("event_ids", KNOWN_IN, {"hashes": hashes.tolist()})
+        for some in _in_turn(hashes):
+            self._store.delete("event_ids", KNOWN_IN, {"hashes": some})
 
     def _current_filter(self) -> "_Filter":
         today = f"{_now():%Y%m%d}"
@@ -86,6 +89,11 @@ class SeenIds:
             bound = {"low": low, "high": low + width - 1}
             read.add(np.frombuffer(self._store.query_bytes(SLICE, bound), dtype="<u8"))
         return read
+
+
+def _in_turn(hashes: Hashes) -> Iterator[list[int]]:
+    for start in range(0, len(hashes), BOUND_AT_ONCE):
+        yield hashes[start : start + BOUND_AT_ONCE].tolist()
 
 
 def _now() -> datetime:

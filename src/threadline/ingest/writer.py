@@ -18,6 +18,8 @@ from threadline.store import Store, StoreError, StoreRefused
 # blocks. A reader that does wait is served at once.
 GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+# After this long a store that fails is taken for away, and nobody waits for it.
+AWAY_S = 1.0
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
 
@@ -39,7 +41,7 @@ class Writer:
         self._closing = False
         self._last_write = 0.0
         self._looked_around = 0.0
-        self.failing_since: float | None = None
+        self.failing_since: float | None = None if store.is_open else time.time()
         log.notify(self._wake)
         self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
@@ -55,11 +57,13 @@ class Writer:
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that was acknowledged before this call is in the store.
 
-        False if that took longer than the timeout.
+        False if that took longer than the timeout, or if the store has been away for a while.
         """
         seq = self._log.acked_seq
         if self._log.written_seq >= seq:
             return True
+        if self.failing_since and time.time() - self.failing_since > AWAY_S:
+            return False
         with self._changed:
             self._waiting_readers += 1
             self._changed.notify_all()
@@ -111,6 +115,7 @@ class Writer:
     def _write_next(self) -> None:
         if time.monotonic() - self._looked_around > LOOK_AROUND_S:
             self._looked_around = time.monotonic()
+            self._store.open()
             if taken := self._log.requeue_dead_letters():
                 _logger.info("dead_letters_retried", events=taken)
         block = self._log.next_block() if self._behind() else None

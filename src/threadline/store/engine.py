@@ -1,81 +1,90 @@
-"""The one door to ClickHouse: the embedded engine, opened by path, through clickhouse-connect.
+"""The one door to ClickHouse, through clickhouse-connect: the embedded engine, opened by path, or a
+server, by URL.
 
-Handles are cheap and each serves one query at a time, so reads take one from a small pool while
-the writer keeps its own.
+A handle serves one query at a time, so reads take one from a small pool while the writer keeps its
+own.
 """
 
 import queue
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
+import structlog
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from threadline import migrations
-from threadline.contract.errors import Unavailable
+from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
 
 READERS = 4
-TIMEOUT_EXCEEDED = 159  # ClickHouse's number for a query over max_execution_time
-
-# ClickHouse's numbers for values that it cannot take; whatever else goes wrong may pass.
-REFUSALS = {
-    6: "CANNOT_PARSE_TEXT",
-    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
-    32: "ATTEMPT_TO_READ_AFTER_EOF",
-    33: "CANNOT_READ_ALL_DATA",
-    38: "CANNOT_PARSE_DATE",
-    41: "CANNOT_PARSE_DATETIME",
-    53: "TYPE_MISMATCH",
-    69: "ARGUMENT_OUT_OF_BOUND",
-    70: "CANNOT_CONVERT_TYPE",
-    72: "CANNOT_PARSE_NUMBER",
-    117: "INCORRECT_DATA",
-    131: "TOO_LARGE_STRING_SIZE",
-    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
-    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
-    469: "VIOLATED_CONSTRAINT",
-}
+CONNECT_S = 5
+# An insert or a mutation may take long; whoever waits longer finds out by trying again.
+WRITE_S = 300
+SERVER_SCHEMES = {"clickhouse": False, "clickhouses": True}
 
 Params = Mapping[str, object]
 Row = dict[str, Any]
 
-
-class StoreError(Exception):
-    """The store did not carry out a statement; the message is the engine's."""
-
-
-class StoreRefused(StoreError):
-    """And never will: what it was given cannot be stored."""
+_logger = structlog.get_logger("threadline.store")
 
 
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
 
     def __init__(self, url: str, query_seconds: int = 30) -> None:
-        """Open and migrate. `url`: `chdb:///absolute/folder`.
+        """Open and migrate. `url`: `chdb:///absolute/folder` or `clickhouse://…` (see `store_url`).
 
-        Raises `SchemaTooNew` for a folder of a newer version, `StoreError` if it cannot be opened,
-        for example because another process has it open.
+        A server that is away may come later: every use tries again. Raises `SchemaTooNew` for a
+        store of a newer version, `StoreError` if it cannot be opened, for example because another
+        process has the folder open or the password is wrong.
         """
+        self._url = url
         self._query_seconds = query_seconds
+        self._opening = threading.Lock()
+        self._opened = ExitStack()
+        self._writer: Client | None = None
+        self._readers: queue.LifoQueue[Client] = queue.LifoQueue()
         try:
-            self._writer = _connect(url, {})
-            self._migrate()
-            read_only = {"max_execution_time": query_seconds}
-            self._readers: queue.LifoQueue[Client] = queue.LifoQueue()
-            for _ in range(READERS):
-                self._readers.put(_connect(url, read_only))
-        except ClickHouseError as error:
-            raise StoreError(f"The store at {url} cannot be opened: {error}") from error
+            self.open()
+        except StoreAway as error:
+            _logger.error("store_away", url=without_password(url), error=str(error))
+        except StoreError as error:
+            raise StoreError(
+                f"The store at {without_password(url)} cannot be opened: {error}"
+            ) from error
+
+    def open(self) -> Client:
+        """The writer's handle, after everything is open and migrated. Raises as the constructor,
+        and `StoreAway`."""
+        with self._opening:
+            if self._writer is None:
+                with ExitStack() as opened, store_errors():
+                    writer = _connect(self._url, WRITE_S, {})
+                    opened.callback(writer.close)
+                    _migrate(writer)
+                    # The engine gives up first, and says why.
+                    limit = {"max_execution_time": self._query_seconds}
+                    for _ in range(READERS):
+                        reader = _connect(self._url, self._query_seconds + CONNECT_S, limit)
+                        opened.callback(reader.close)
+                        self._readers.put(reader)
+                    self._opened = opened.pop_all()
+                self._writer = writer
+            return self._writer
+
+    @property
+    def is_open(self) -> bool:
+        """False as long as a server has never been reached."""
+        return self._writer is not None
 
     def close(self) -> None:
-        self._writer.close()
-        for _ in range(READERS):
-            self._readers.get().close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -86,28 +95,22 @@ class Store:
     def query(self, sql: str, params: Params) -> list[Row]:
         """Rows as dictionaries; every value bound as `{name:Type}`, none formatted in.
 
-        Raises `Unavailable` when the question takes longer than the configured limit.
+        Raises `QueryTimeout` when the question takes longer than the configured limit.
         """
         with self._reader() as client:
-            try:
-                return list(client.query(sql, parameters=dict(params)).named_results())
-            except ClickHouseError as error:
-                if isinstance(error, DatabaseError) and error.code == TIMEOUT_EXCEEDED:
-                    raise Unavailable(
-                        f"The question took longer than {self._query_seconds} s; narrow it with "
-                        "from and to, or raise THREADLINE_QUERY_SECONDS."
-                    ) from error
-                raise StoreError(str(error)) from error
+            return list(client.query(sql, parameters=dict(params)).named_results())
+
+    def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
+        """The answer in one of ClickHouse's formats, by default its plain binary one: values one
+        after the other, little-endian."""
+        with self._reader() as client:
+            return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer, on the writer's handle."""
-        with _errors():
-            self._writer.command(sql, parameters=dict(params or {}))
-
-    def query_bytes(self, sql: str, params: Params) -> bytes:
-        """The answer as the engine's RowBinary: values one after the other, little-endian."""
-        with self._reader() as client, _errors():
-            return bytes(client.raw_query(sql, parameters=dict(params), fmt="RowBinary"))
+        writer = self.open()
+        with store_errors():
+            writer.command(sql, parameters=dict(params or {}))
 
     def delete(self, table: str, condition: str, params: Params) -> None:
         """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
@@ -123,8 +126,9 @@ class Store:
         The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
         whenever they come, `StoreError` if they could not be stored now.
         """
-        with _errors():
-            self._writer.raw_insert(
+        writer = self.open()
+        with store_errors():
+            writer.raw_insert(
                 table,
                 columns,
                 body,
@@ -133,6 +137,8 @@ class Store:
                     "insert_deduplication_token": token,
                     # Replaying a block must not leave the states ahead of, or behind, the events.
                     "deduplicate_blocks_in_dependent_materialized_views": 1,
+                    # An acknowledgement from memory would not be one.
+                    "async_insert": 0,
                     # A block may bring months that were missing; the schema bounds how many exist.
                     "max_partitions_per_insert_block": 0,
                 },
@@ -140,40 +146,38 @@ class Store:
 
     @contextmanager
     def _reader(self) -> Iterator[Client]:
+        self.open()
         client = self._readers.get()
         try:
-            yield client
+            with store_errors():
+                yield client
         finally:
             self._readers.put(client)
 
-    def _migrate(self) -> None:
-        self._writer.command(
-            "CREATE TABLE IF NOT EXISTS schema_migrations"
-            " (number UInt32, name String, applied_at DateTime DEFAULT now())"
-            " ENGINE = MergeTree ORDER BY number"
-        )
-        applied = self._writer.query("SELECT number FROM schema_migrations").result_rows
-        migrations.migrate(
-            "The event store",
-            migrations.read("threadline.store"),
-            {int(number) for (number,) in applied},
-            self._writer.command,
-            lambda migration: self._writer.command(
-                "INSERT INTO schema_migrations (number, name) VALUES"
-                f" ({migration.number}, '{migration.name}')"
-            ),
-        )
-
 
 def store_url(setting: str, folder: Path) -> str:
-    """The setting's URL; `chdb` alone means the folder `store` beside the other data."""
+    """The setting's URL; `chdb` alone means the folder `store` beside the other data.
+
+    Raises `StoreError` for anything that is no store.
+    """
     if setting == "chdb":
         return f"chdb://{(folder / 'store').resolve()}"
-    if setting.startswith("chdb:///"):
+    address = urlsplit(setting)
+    if setting.startswith("chdb:///") or (address.scheme in SERVER_SCHEMES and address.hostname):
         return setting
     raise StoreError(
-        f"THREADLINE_STORE={setting} is not supported: write chdb, or chdb:///absolute/folder."
+        f"THREADLINE_STORE={without_password(setting)} is not supported: write chdb, "
+        "chdb:///absolute/folder, or clickhouse://user:password@host:8123/database "
+        "(clickhouses:// for TLS)."
     )
+
+
+def without_password(url: str) -> str:
+    """The same URL to show around."""
+    address = urlsplit(url)
+    if address.password is None:
+        return url
+    return url.replace(f":{address.password}@", ":***@", 1)
 
 
 def free_bytes(folder: Path) -> int:
@@ -181,17 +185,56 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
+def _connect(url: str, timeout_s: int, settings: Mapping[str, object]) -> Client:
+    address = urlsplit(url)
+    if address.scheme == "chdb":
+        path = Path(address.path)
+        path.mkdir(parents=True, exist_ok=True)
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(path), settings=dict(settings)
+        )
+
+    def client(database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            host=address.hostname,
+            port=address.port or 0,
+            username=unquote(address.username or "default"),
+            password=unquote(address.password or ""),
+            secure=SERVER_SCHEMES[address.scheme],
+            database=database,
+            settings=dict(settings),
+            connect_timeout=CONNECT_S,
+            send_receive_timeout=timeout_s,
+            # A session outlives a connection that broke, and would lock the next one out.
+            autogenerate_session_id=False,
+        )
+
+    database = unquote(address.path.strip("/")) or "default"
     try:
-        yield
-    except ClickHouseError as error:
-        code = error.code if isinstance(error, DatabaseError) else None
-        kind = StoreRefused if code in REFUSALS else StoreError
-        raise kind(str(error)) from error
+        return client(database)
+    except DatabaseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+    first = client(None)
+    first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database})
+    first.close()
+    return client(database)
 
 
-def _connect(url: str, settings: Mapping[str, object]) -> Client:
-    path = Path(url.removeprefix("chdb://"))
-    path.mkdir(parents=True, exist_ok=True)
-    return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=dict(settings))
+def _migrate(client: Client) -> None:
+    client.command(
+        "CREATE TABLE IF NOT EXISTS schema_migrations"
+        " (number UInt32, name String, applied_at DateTime DEFAULT now())"
+        " ENGINE = MergeTree ORDER BY number"
+    )
+    applied = client.query("SELECT number FROM schema_migrations").result_rows
+    migrations.migrate(
+        "The event store",
+        migrations.read("threadline.store"),
+        {int(number) for (number,) in applied},
+        client.command,
+        lambda migration: client.command(
+            "INSERT INTO schema_migrations (number, name) VALUES"
+            f" ({migration.number}, '{migration.name}')"
+        ),
+    )

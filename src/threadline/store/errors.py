@@ -1,0 +1,79 @@
+"""What can go wrong with the store, and which of ClickHouse's error codes mean what."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DatabaseError,
+    OperationalError,
+)
+
+# Values that it cannot take, now or ever.
+REFUSALS = {
+    6: "CANNOT_PARSE_TEXT",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    33: "CANNOT_READ_ALL_DATA",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    117: "INCORRECT_DATA",
+    131: "TOO_LARGE_STRING_SIZE",
+    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    469: "VIOLATED_CONSTRAINT",
+}
+
+# It is busy, full or cut off: the same may work in a while.
+TROUBLES = {
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    243: "NOT_ENOUGH_SPACE",
+    252: "TOO_MANY_PARTS",
+    394: "QUERY_WAS_CANCELLED",
+}
+
+TIMEOUT_EXCEEDED = 159
+UNKNOWN_DATABASE = 81
+
+
+class StoreError(Exception):
+    """The store did not carry out a statement; the message is the engine's."""
+
+
+class StoreRefused(StoreError):
+    """And never will: what it was given cannot be stored."""
+
+
+class StoreAway(StoreError):
+    """It cannot be reached, or has too much to do: try again later."""
+
+
+class QueryTimeout(StoreError):
+    """The question took longer than it may."""
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """The driver's errors as ours."""
+    try:
+        yield
+    except ClickHouseError as error:
+        raise _kind(error)(str(error)) from error
+
+
+def _kind(error: ClickHouseError) -> type[StoreError]:
+    code = error.code if isinstance(error, DatabaseError) else None
+    if code in REFUSALS:
+        return StoreRefused
+    if code == TIMEOUT_EXCEEDED:
+        return QueryTimeout
+    if code in TROUBLES or (code is None and isinstance(error, OperationalError)):
+        return StoreAway
+    return StoreError

@@ -1,0 +1,171 @@
+"""On a ClickHouse server: the same answers, and nothing lost or doubled while it is away.
+
+`THREADLINE_TEST_CLICKHOUSE_URL` (`clickhouse://user:password@host:8123`) runs what does not need
+to kill the server against a real one as well.
+"""
+
+import os
+import random
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import test_story
+from tests.clickhouse_server import ClickHouse
+from tests.identity import test_vectors
+from tests.support import Project, Server, ids
+from threadline.store import Store, StoreError
+
+REAL = os.environ.get("THREADLINE_TEST_CLICKHOUSE_URL", "").rstrip("/")
+KILLS = 3
+BATCH = 20
+
+
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    with ClickHouse(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running.start()
+
+
+@pytest.fixture(scope="module", params=["fixture", *(["real"] if REAL else [])])
+def server(
+    request: pytest.FixtureRequest,
+    clickhouse: ClickHouse,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    database = f"threadline_test_{uuid.uuid4().hex}"
+    url = f"{REAL}/{database}" if request.param == "real" else clickhouse.url(database)
+    with Server(tmp_path_factory.mktemp("server"), THREADLINE_STORE=url) as running:
+        yield running
+        assert running.stop() == 0
+        assert not [line for line in running.lines if '"error"' in line]
+    with Store(url) as store:
+        store.execute(f"DROP DATABASE {database}")
+
+
+@pytest.fixture
+def project(server: Server) -> Project:
+    return Project(server)
+
+
+def test_the_story(project: Project) -> None:
+    test_story.test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project)
+
+
+@pytest.mark.parametrize("entry", test_vectors.ENTRIES, ids=lambda e: f"{e['name']}-{e['policy']}")
+def test_identity(project: Project, entry: dict[str, Any]) -> None:
+    test_vectors.test_vector(project, entry, "shuffled")
+
+
+def test_repeats_and_forgetting(project: Project) -> None:
+    events = [{"event": "x", "event_id": f"e{n}", "anonymous_id": "a"} for n in range(20)]
+    project.batch(events)
+    project.batch([*events, {"event": "x", "event_id": "e20", "user_id": "u"}])
+    assert len(project.stored()) == 21
+    assert project.post("/v1/forget", {"anonymous_id": "a"}).status == 200
+    assert ids(project.stored()) == ["e20"]
+    project.batch(events[:1])
+    assert sorted(ids(project.stored())) == ["e0", "e20"], "a forgotten id is new again"
+
+
+class Sender(threading.Thread):
+    """One client, one batch after the other, each event numbered."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(daemon=True)
+        self._project = project
+        self._stopped = threading.Event()
+        self.acknowledged = threading.Semaphore(0)
+        self.sent = 0
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            numbers = range(self.sent, self.sent + BATCH)
+            self._project.batch(
+                [{"event": "x", "event_id": f"{n:06}", "anonymous_id": "a"} for n in numbers]
+            )
+            self.sent += BATCH
+            self.acknowledged.release()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def wait_for(self, batches: int) -> None:
+        for _ in range(batches):
+            assert self.acknowledged.acquire(timeout=60)
+
+
+def test_a_server_that_is_killed_under_load_gets_everything_once_and_in_order(
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(7)
+    with ClickHouse(tmp_path / "clickhouse") as clickhouse:
+        url = clickhouse.start().url("shop")
+        with Server(tmp_path / "data", THREADLINE_STORE=url) as server:
+            project = Project(server)
+            sender = Sender(Project(server))
+            sender._project.keys = project.keys
+            sender.start()
+            for _ in range(KILLS):
+                sender.wait_for(chance.randrange(5, 60))
+                clickhouse.kill()
+                sender.wait_for(20)  # acknowledged all the same
+                refused = project.get("/v1/query")
+                assert (refused.status, refused.error) == (503, "unavailable")
+                assert refused.headers["Retry-After"]
+                assert project.send("GET", "/readyz").status == 503
+                clickhouse.start()
+            with Store(url) as store:
+                found: list[str] = []
+                while len(found) < sender.sent:
+                    rows = store.query("SELECT event_id FROM events ORDER BY event_id", {})
+                    found = [row["event_id"] for row in rows]
+                    assert found == [f"{n:06}" for n in range(len(found))], "a gap, or one twice"
+                    if len(found) >= KILLS * 20 * BATCH:
+                        sender.stop()
+            assert len(project.stored()) == sender.sent
+            assert server.stop() == 0
+            lines = "".join(server.lines)
+            assert 1 <= lines.count('"store_away"') <= KILLS, "a line an outage, not a line a try"
+            assert lines.count('"store_back"') == lines.count('"store_away"')
+
+
+def test_a_server_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    clickhouse = ClickHouse(tmp_path / "clickhouse")
+    with Server(tmp_path / "data", THREADLINE_STORE=clickhouse.url("shop")) as server, clickhouse:
+        project = Project(server)
+        event_id = project.track("x")["event_id"]
+        assert project.send("GET", "/readyz").status == 503
+        assert "threadline_store_up 0.0" in project.send("GET", "/metrics").body.decode()
+        clickhouse.start()
+        while project.send("GET", "/readyz").status != 200:
+            pass
+        assert ids(project.stored()) == [event_id]
+        assert server.stop() == 0
+        assert not [line for line in server.lines if "se%3Acret" in line], "no password in the log"
+
+
+def test_an_event_outlives_both_servers(tmp_path: Path) -> None:
+    clickhouse = ClickHouse(tmp_path / "clickhouse")
+    url = clickhouse.url("shop")
+    with Server(tmp_path / "data", THREADLINE_STORE=url) as server:
+        project = Project(server)
+        event_id = project.track("x")["event_id"]
+        assert server.stop() == 0, "it does not wait for a store that is away"
+    with (
+        clickhouse,
+        Server(tmp_path / "data", THREADLINE_STORE=clickhouse.start().url("shop")) as (server),
+    ):
+        project.url, project._connection = server.url, None
+        assert ids(project.stored()) == [event_id]
+
+
+def test_a_wrong_password_stops_the_start(clickhouse: ClickHouse) -> None:
+    url = clickhouse.url("shop").replace("se%3Acret", "wrong")
+    with pytest.raises(StoreError, match=r"threadline:\*\*\*@.*Authentication failed"):
+        Store(url)
