@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -69,7 +70,7 @@ def demo(
     midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
     notes = _notes(folder, Notes({}, events, visitors, users, seed, midnight_ms))
     Console().print(f"Starting the server on [bold]{folder}[/] …")
-    asyncio.run(_serve_and_load(chosen, folder, notes))
+    uvloop.run(_serve_and_load(chosen, folder, notes))
 
 
 def _notes(folder: Path, fresh: Notes) -> Notes:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
+import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -42,7 +43,7 @@ def serve(settings: Settings) -> None:
 
     Raises `FolderInUse`, `OSError` for an address that cannot be bound, and what `Services` raises.
     """
-    asyncio.run(serve_async(settings))
+    uvloop.run(serve_async(settings))
 
 
 async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = None) -> None:
