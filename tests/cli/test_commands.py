@@ -58,6 +58,8 @@ HELP = [
     "dead-letter show",
     "dead-letter retry",
     "dead-letter drop",
+    "import",
+    "export",
     "user",
     "doctor",
 ]

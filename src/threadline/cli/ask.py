@@ -5,11 +5,11 @@ just this command. Otherwise the store is opened here, and the same functions ar
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -17,10 +17,11 @@ import msgspec
 from threadline.cli.keys import chosen_project
 from threadline.contract.errors import NotFound, ThreadlineError
 from threadline.control import Control
+from threadline.http.params import parse_params
 from threadline.http.serve import running_server
 from threadline.http.services import Services
 from threadline.identity.stitch import Policy
-from threadline.questions import journey, users
+from threadline.questions import export, journey, users
 from threadline.settings import Settings
 
 Answer = dict[str, Any]
@@ -32,6 +33,9 @@ class Questions(Protocol):
     def profile(self, user_id: str, policy: Policy | None) -> Answer: ...
 
     def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer: ...
+
+    def export(self, given: Mapping[str, str]) -> BinaryIO:
+        """`given`: the parameters of `/v1/export`."""
 
 
 @contextmanager
@@ -72,6 +76,11 @@ class _Here:
         )
         return _plain(found)
 
+    def export(self, given: Mapping[str, str]) -> BinaryIO:
+        params = parse_params(given, export.Params)
+        folder = Path(self._services.settings.data)
+        return export.ask(self._services.store, self._project_id, params, folder)
+
 
 class _OverHttp:
     def __init__(self, url: str, key: str) -> None:
@@ -85,18 +94,27 @@ class _OverHttp:
         path = f"/v1/users/{quote(user_id, safe='')}/events"
         return self._get(path, stitch=policy, limit=limit)
 
+    def export(self, given: Mapping[str, str]) -> BinaryIO:
+        return self._open("/v1/export", given, timeout_s=3600)
+
     def _get(self, path: str, **params: object) -> Answer:
-        given = {name: value for name, value in params.items() if value is not None}
-        connection = HTTPConnection(self._address.hostname or "", self._address.port, timeout=60)
-        headers = {"Authorization": f"Bearer {self._key}"}
+        given = {name: str(value) for name, value in params.items() if value is not None}
+        with self._open(path, given) as response:
+            body: Answer = json.load(response)
+        return body
+
+    def _open(self, path: str, given: Mapping[str, str], timeout_s: int = 60) -> HTTPResponse:
+        connection = HTTPConnection(
+            self._address.hostname or "", self._address.port, timeout=timeout_s
+        )
+        headers = {"Authorization": f"Bearer {self._key}", "Connection": "close"}
         connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
         response = connection.getresponse()
-        body: Answer = json.loads(response.read())
-        connection.close()
         if response.status == 200:
-            return body
-        kind = NotFound if response.status == 404 else ThreadlineError
-        raise kind(body["details"]["message"])
+            return response
+        with response:
+            message = json.load(response)["details"]["message"]
+        raise (NotFound if response.status == 404 else ThreadlineError)(message)
 
 
 def _plain(answer: object) -> Answer:

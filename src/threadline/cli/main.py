@@ -5,10 +5,11 @@ import sys
 
 import typer
 
-from threadline.cli import demo, doctor, keys, letters, projects, serving, user
+from threadline.cli import demo, doctor, importing, keys, letters, projects, serving, user
 from threadline.contract.errors import ThreadlineError
 from threadline.control import ControlError
 from threadline.http.serve import FolderInUse
+from threadline.ingest.lines import FileError
 from threadline.ingest.log import LogError
 from threadline.migrations import SchemaTooNew
 from threadline.settings import SettingsError
@@ -16,6 +17,7 @@ from threadline.store import StoreError
 
 EXPECTED = (
     ControlError,
+    FileError,
     FolderInUse,
     LogError,
     SchemaTooNew,
@@ -38,6 +40,8 @@ app.command("demo")(demo.demo)
 app.add_typer(projects.app, name="project")
 app.add_typer(keys.app, name="key")
 app.add_typer(letters.app, name="dead-letter")
+app.command("import")(importing.import_files)
+app.command("export")(importing.export_file)
 app.command("user")(user.user)
 app.command("doctor")(doctor.doctor)
 

@@ -17,7 +17,9 @@ def parse_ms(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - EPOCH) // ONE_MS
+    since = moment - EPOCH
+    # By hand: dividing timedeltas takes three times as long.
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
 class Moment:

@@ -1,6 +1,7 @@
 """Query strings into parameter Structs, naming everything that is wrong with them at once."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,12 +15,16 @@ Params = TypeVar("Params", bound=msgspec.Struct)
 
 
 def read_params(request: Request[Any, Any, Any], struct: type[Params]) -> Params:
-    """The query string as its Struct.
+    """The query string as its Struct. Raises `InvalidParams`."""
+    return parse_params(dict(request.query_params.items()), struct)
+
+
+def parse_params(given: Mapping[str, str], struct: type[Params]) -> Params:
+    """Parameters by name, as text, as their Struct.
 
     Raises `InvalidParams`: a parameter that does not exist is an error too, because an answer that
     silently ignored it would be to another question.
     """
-    given = dict(request.query_params.items())
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     errors: FieldErrors = {}
     values: dict[str, Any] = {}

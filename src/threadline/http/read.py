@@ -1,12 +1,14 @@
 """The read routes: parameters in, one question asked, its answer out."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.response import Stream
 
 from threadline.contract.errors import InvalidGroupBy, NotFound
 from threadline.http.doc import Doc
@@ -14,11 +16,13 @@ from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
 from threadline.http.services import Services
 from threadline.identity.stitch import Policy
-from threadline.questions import events, journey, time_to_conversion, users
+from threadline.questions import events, export, journey, time_to_conversion, users
 from threadline.store import Store
 
 # How long a read waits for what was acknowledged before it. Past that it answers, and says so.
 CATCH_UP_S = 5.0
+
+CHUNK_BYTES = 256 * 1024
 
 READ = ("sk", "rk")
 Req = Request[Any, Any, Any]
@@ -40,6 +44,29 @@ Answer = TypeVar("Answer")
 async def query(request: Req) -> Response[bytes]:
     params = read_params(request, events.Params)
     return await _answer(request, lambda store, project: events.ask(store, project, params))
+
+
+@get(
+    "/v1/export",
+    opt={
+        "doc": Doc(
+            summary="All stored events that pass the filters, as a file",
+            tag="Events",
+            keys=READ,
+            params=export.Params,
+            answer=str,
+            media_types=tuple(media.partition(";")[0] for media in export.MEDIA_TYPES.values()),
+        )
+    },
+)
+async def export_events(request: Req) -> Stream:
+    params = read_params(request, export.Params)
+    folder = Path(request.app.state.services.settings.data)
+    file, headers = await _ask(
+        request, lambda store, project: export.ask(store, project, params, folder)
+    )
+    headers["Content-Disposition"] = f'attachment; filename="events.{params.format}"'
+    return Stream(_chunks(file), media_type=export.MEDIA_TYPES[params.format], headers=headers)
 
 
 @get(
@@ -136,6 +163,12 @@ async def conversion_times(request: Req) -> Response[bytes]:
     )
 
 
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
 def _policy(request: Req, asked: str | None) -> Policy:
     """What the caller asked for, else the project's default, else `any`."""
     return cast(Policy, asked or request.state.project.stitch or "any")
@@ -167,4 +200,4 @@ def _response(
     return Response(body, headers=headers, media_type=media_type)
 
 
-ROUTES = [query, user_list, profile, user_events, conversion_times]
+ROUTES = [query, export_events, user_list, profile, user_events, conversion_times]

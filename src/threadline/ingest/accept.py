@@ -71,7 +71,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     project_id, now_ms = sender.project_id, sender.now_ms
     agent = read_agent(sender.user_agent)
     for index, event in enumerate(events):
-        timestamp, properties = _check(event, now_ms, index if in_batch else None)
+        timestamp, properties = check(event, now_ms, index if in_batch else None)
         user_id, anonymous_id = event.user_id, event.anonymous_id
         if user_id is not None and is_placeholder(user_id):
             warnings.append(_placeholder(index, "user_id", user_id))
@@ -142,8 +142,9 @@ def identify_event(body: Identify) -> Event:
     )
 
 
-def _check(event: Event, now_ms: int, index: int | None) -> tuple[int, str]:
-    """The event's time and properties, past all limits that a type cannot say."""
+def check(event: Event, now_ms: int, index: int | None = None) -> tuple[int, str]:
+    """The event's time (milliseconds since 1970) and properties, past all limits that a type
+    cannot say. Raises `InvalidPayload`, naming the event's index in its batch if there is one."""
     try:
         return moment_ms(event.timestamp, now_ms), properties_text(event.properties)
     except ValueError:

@@ -21,8 +21,8 @@ from threadline.questions.answers import (
 from threadline.store import Store
 
 
-class Params(msgspec.Struct, kw_only=True):
-    """Filters; those not given do not filter."""
+class Filters(msgspec.Struct, kw_only=True):
+    """Which events; filters not given do not filter."""
 
     from_: From | None = msgspec.field(default=None, name="from")
     to: To | None = None
@@ -33,6 +33,11 @@ class Params(msgspec.Struct, kw_only=True):
         Annotated[str, msgspec.Meta(description="As stored: untagged events have none.")] | None
     ) = None
     anonymous_id: str | None = None
+
+
+class Params(Filters, kw_only=True):
+    """Filters; those not given do not filter."""
+
     limit: Limit = 100
     cursor: CursorText | None = None
 
@@ -69,19 +74,29 @@ SQL = """
 
 def ask(store: Store, project_id: str, params: Params) -> Events:
     """Events that pass all filters, newest first, ties by the greater event_id."""
-    given = {
-        name: bound_ms(value.ms) if name in ("from_", "to") else value
-        for name in FILTERS
-        if (value := getattr(params, name, None)) is not None
-    }
+    bound = bound_filters(params, project_id)
     if params.cursor:
-        given |= read_cursor(params.cursor)
-    where = conditions([f"e.{PROJECT}", *(FILTERS[name] for name in given if name in FILTERS)])
-    sql = SQL.format(columns=event_columns("e"), where=where, limit=params.limit + 1)
-    rows = store.query(sql, {**given, "project_id": project_id})
+        bound |= read_cursor(params.cursor)
+    sql = SQL.format(columns=event_columns("e"), where=passing(bound), limit=params.limit + 1)
+    rows = store.query(sql, bound)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     return Events(
         [event_row(row) for row in page],
         write_cursor(page[-1], "timestamp", "event_id") if more else None,
     )
+
+
+def bound_filters(filters: Filters, project_id: str) -> dict[str, object]:
+    """The values to bind, by name, of those filters that are given."""
+    given = {
+        name: bound_ms(value.ms) if name in ("from_", "to") else value
+        for name in FILTERS
+        if (value := getattr(filters, name, None)) is not None
+    }
+    return {**given, "project_id": project_id}
+
+
+def passing(bound: dict[str, object]) -> str:
+    """The condition of these filters on events `e`."""
+    return conditions([f"e.{PROJECT}", *(FILTERS[name] for name in bound if name in FILTERS)])

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -27,6 +27,14 @@ CONNECT_S = 5
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
 SERVER_SCHEMES = {"clickhouse": False, "clickhouses": True}
+
+# Files are written as long as it takes, with times and addresses as people write them.
+FILE_SETTINGS = {
+    "max_execution_time": "0",
+    "date_time_output_format": "iso",
+    "format_csv_null_representation": "",
+    "output_format_json_escape_forward_slashes": "0",
+}
 
 Params = Mapping[str, object]
 Row = dict[str, Any]
@@ -105,6 +113,23 @@ class Store:
         after the other, little-endian."""
         with self._reader() as client:
             return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
+
+    def save(self, sql: str, params: Params, format: str, path: Path) -> None:
+        """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
+        long as it takes."""
+        with self._reader() as client:
+            if self._url.startswith("chdb:"):
+                # Streams past memory, which the client's own streams do not for every format.
+                settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
+                target = str(path).replace("\\", "\\\\").replace("'", "\\'")
+                client.command(
+                    f"{sql} INTO OUTFILE '{target}' TRUNCATE FORMAT {format} SETTINGS {settings}",
+                    parameters=dict(params),
+                )
+                return
+            with path.open("wb") as file:
+                answer = client.raw_stream(sql, dict(params), FILE_SETTINGS, format)
+                shutil.copyfileobj(cast(BinaryIO, answer), file)
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer, on the writer's handle."""

@@ -1,0 +1,130 @@
+"""Importing a file of events: in batches, with notes of how far it came, so that it can go on."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from threadline.contract.bodies import MAX_BATCH_EVENTS, Event
+from threadline.contract.errors import Unavailable
+from threadline.ingest.lines import EventFile, Line
+
+# Batches on their way at the same time: while one is put on disk, the next is read.
+IN_FLIGHT = 6
+RETRY_S = 0.5
+NOTE_EVERY_S = 1.0
+
+Send = Callable[[list[Event]], "Future[None]"]
+
+
+class Notes(msgspec.Struct):
+    """How far one file came. `lines`: of it, all settled. `rejected_bytes`: of the file of
+    rejected lines. `seconds`: spent on it in this run."""
+
+    file: str
+    lines: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    rejected_bytes: int = 0
+    finished: bool = False
+
+
+class _Batch(NamedTuple):
+    last_line: int
+    events: list[Event]
+    rejected: list[Line]
+    on_disk: "Future[None]"
+
+
+class Import:
+    """One file on its way in.
+
+    What was sent and not noted before a crash is sent again; the events' ids keep it from counting
+    twice.
+    """
+
+    def __init__(self, file: EventFile, folder: Path, project_id: str) -> None:
+        """`folder`: where notes are kept."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = file
+        self._notes_path = folder / f"{file.fingerprint}-{project_id}.json"
+        self.rejected_path = file.path.with_name(f"{file.path.name}.rejected")
+        self.notes = Notes(str(file.path))
+        if self._notes_path.exists():
+            self.notes = msgspec.json.decode(self._notes_path.read_bytes(), type=Notes)
+        self._noted_at = 0.0
+
+    def run(self, send: Send, settled: Callable[[], None] = lambda: None) -> None:
+        """Read on from where it stopped. `settled` is called whenever some more is done.
+
+        `send` may fail with `Unavailable`: the batch is sent again. Raises `FileError`, and what
+        else `send` fails with; the notes are up to date then.
+        """
+        waiting: deque[_Batch] = deque()
+        events: list[Event] = []
+        rejected: list[Line] = []
+        try:
+            for line in self._file.lines(time.time_ns() // 1_000_000, self.notes.lines):
+                if line.event is None:
+                    rejected.append(line)
+                else:
+                    events.append(line.event)
+                if len(events) + len(rejected) == MAX_BATCH_EVENTS:
+                    waiting.append(_Batch(line.number, events, rejected, _sent(send, events)))
+                    events, rejected = [], []
+                    if len(waiting) == IN_FLIGHT:
+                        self._settle(waiting.popleft(), send)
+                        settled()
+            if events or rejected:
+                waiting.append(_Batch(line.number, events, rejected, _sent(send, events)))
+            while waiting:
+                self._settle(waiting.popleft(), send)
+                settled()
+            self.notes.finished = True
+        finally:
+            self._save()
+
+    def _settle(self, batch: _Batch, send: Send) -> None:
+        on_disk = batch.on_disk
+        while True:
+            try:
+                on_disk.result()
+                break
+            except Unavailable:
+                time.sleep(RETRY_S)
+                on_disk = _sent(send, batch.events)
+        self._reject(batch.rejected)
+        self.notes.lines = batch.last_line
+        self.notes.accepted += len(batch.events)
+        self.notes.rejected += len(batch.rejected)
+        if time.monotonic() - self._noted_at > NOTE_EVERY_S:
+            self._save()
+            self._noted_at = time.monotonic()
+
+    def _reject(self, lines: list[Line]) -> None:
+        if not lines:
+            return
+        with self.rejected_path.open("ab") as file:
+            file.truncate(self.notes.rejected_bytes)  # what was not noted before a crash
+            file.seek(0, 2)
+            for line in lines:
+                row = {"line": line.number, "reason": line.reason, "text": line.text}
+                file.write(msgspec.json.encode(row) + b"\n")
+            self.notes.rejected_bytes = file.tell()
+
+    def _save(self) -> None:
+        fresh = self._notes_path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(self.notes))
+        fresh.replace(self._notes_path)
+
+
+def _sent(send: Send, events: list[Event]) -> "Future[None]":
+    if events:
+        return send(events)
+    nothing: Future[None] = Future()
+    nothing.set_result(None)
+    return nothing
