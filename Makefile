@@ -29,10 +29,10 @@ check: $(READY) ## Lint, formatting, types, imports
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
 
-bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes ten minutes)
+bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
-	@$(BIN)/python -m benchmarks.ingest --seconds 20
+	@$(BIN)/python -m benchmarks.ingest
 
 bench-quick: $(READY) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2

@@ -19,6 +19,7 @@ async def main() -> None:
     parser.add_argument("--method", default="POST")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rate", type=float, help="requests a second; default: as many as go")
     parser.add_argument("--bodies", type=Path, help="a file with one body a line, sent in turn")
     options = parser.parse_args()
     address = urlsplit(options.url)
@@ -26,7 +27,8 @@ async def main() -> None:
     requests = [_request(options.method, address.path, options.key, body) for body in bodies]
     latencies: list[float] = []
     statuses: dict[str, int] = {}
-    end = time.perf_counter() + options.seconds
+    begin = time.perf_counter()
+    end = begin + options.seconds
 
     async def connection(first: int) -> None:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -34,6 +36,11 @@ async def main() -> None:
         # Each body once: a server that knows repeats would do less work for the second.
         while time.perf_counter() < end and (options.bodies is None or turn < len(requests)):
             start = time.perf_counter()
+            if options.rate:
+                # Latency counts from when the request was due, not from when it could be sent.
+                due = begin + turn / options.rate
+                await asyncio.sleep(due - start)
+                start = due
             writer.write(requests[turn % len(requests)])
             head = await reader.readuntil(b"\r\n\r\n")
             place = head.lower().find(b"content-length:") + len(b"content-length:")

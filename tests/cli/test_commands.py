@@ -58,6 +58,7 @@ HELP = [
     "dead-letter show",
     "dead-letter retry",
     "dead-letter drop",
+    "receipts",
     "import",
     "export",
     "user",

@@ -388,11 +388,7 @@ class Log:
     def receipts(self) -> list[Receipt]:
         """All requests to forget, oldest first."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT receipt_id, project_id, accepted_ms, finished_ms, events"
-                " FROM receipts ORDER BY accepted_ms, receipt_id"
-            )
-            return [Receipt(*row) for row in rows]
+            return receipts(self._db)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -407,6 +403,15 @@ class Log:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def receipts(db: sqlite3.Connection) -> list[Receipt]:
+    """All requests to forget, oldest first."""
+    rows = db.execute(
+        "SELECT receipt_id, project_id, accepted_ms, finished_ms, events"
+        " FROM receipts ORDER BY accepted_ms, receipt_id"
+    )
+    return [Receipt(*row) for row in rows]
 
 
 def open_db(folder: Path) -> sqlite3.Connection:
