@@ -20,7 +20,8 @@ from benchmarks.report import OUT, Report, median_s, memory_mb, ms, timed_s
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
 from threadline.control import Control
-from threadline.identity.stitch import PROJECT, Policy, first_touches
+from threadline.identity.ground import PROJECT, Policy, ground
+from threadline.identity.stitch import first_touches
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.row import COLUMNS
 from threadline.questions import events, journey, time_to_conversion, users
@@ -154,7 +155,9 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
     expected = store.query(plain, bound)
     plain_s = median_s(lambda: store.query(plain, bound), max(3, runs // 2))
     for policy in POLICIES:
-        sql = DIGEST.format(answer=STATES.format(touches=first_touches(policy)))
+        sql = DIGEST.format(
+            answer=STATES.format(touches=first_touches(ground(store, project_id, policy)))
+        )
         found = store.query(sql, bound)
         if policy == "any":
             assert found == expected, f"answers differ: {found} instead of {expected}"
@@ -169,7 +172,9 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
-    listed = users.ask(store, project_id, users.Params(limit=1000), "any").rows
+    grounds = {policy: ground(store, project_id, policy) for policy in POLICIES}
+    anyone = grounds["any"]
+    listed = users.ask(store, anyone, users.Params(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)
     for policy in POLICIES:
         took = []
@@ -177,7 +182,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             took.append(
                 median_s(
                     lambda u=user_id, p=policy: (  # type: ignore[misc]
-                        journey.ask(store, project_id, u, journey.Params(), p)
+                        journey.ask(store, grounds[p], journey.Params(), u)
                     ),
                     3,
                 )
@@ -190,26 +195,24 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
     one = some[0]
     pages = {
-        "one user's profile": lambda: users.profile(store, project_id, one, "any"),
-        "users, 100 newest": lambda: users.ask(store, project_id, users.Params(), "any"),
+        "one user's profile": lambda: users.profile(store, anyone, one),
+        "users, 100 newest": lambda: users.ask(store, anyone, users.Params()),
         "users, 100 newest with conversion": lambda: users.ask(
-            store, project_id, users.Params(conversion="signup"), "any"
+            store, anyone, users.Params(conversion="signup")
         ),
         "users from facebook / paid": lambda: users.ask(
-            store, project_id, users.Params(source="facebook", medium="paid"), "any"
+            store, anyone, users.Params(source="facebook", medium="paid")
         ),
         "events, 100 newest": lambda: events.ask(store, project_id, events.Params()),
         "time to conversion by source, any": lambda: time_to_conversion.ask(
             store,
-            project_id,
+            anyone,
             time_to_conversion.Params(conversion="signup", group_by="source,medium"),
-            "any",
         ),
         "time to conversion by source, next": lambda: time_to_conversion.ask(
             store,
-            project_id,
+            grounds["next"],
             time_to_conversion.Params(conversion="signup", group_by="source,medium"),
-            "next",
         ),
     }
     for name, ask in pages.items():

@@ -144,6 +144,11 @@ class Project:
         raw = body if isinstance(body, bytes) else json.dumps(body)
         return self.send("POST", path, raw, {**given, **named})
 
+    def change(self, method: str, path: str, body: object, key: str = "sk") -> Reply:
+        """PUT or DELETE with a JSON body."""
+        headers = {"Authorization": f"Bearer {self.keys[key]}", "Content-Type": "application/json"}
+        return self.send(method, path, json.dumps(body), headers)
+
     def get(self, path: str, key: str = "rk", **params: Any) -> Reply:
         query = {name.rstrip("_"): value for name, value in params.items() if value is not None}
         headers = {"Authorization": f"Bearer {self.keys[key]}"}

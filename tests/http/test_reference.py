@@ -35,6 +35,8 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/export",
         "/v1/forget",
         "/v1/identify",
+        "/v1/identity/aliases",
+        "/v1/identity/links",
         "/v1/query",
         "/v1/time-to-conversion",
         "/v1/track",

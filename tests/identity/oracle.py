@@ -6,6 +6,34 @@ from typing import Any
 Event = dict[str, Any]  # id, t (any ordered value), event, a (or None), u (or None)
 
 
+@dataclass(frozen=True)
+class Decisions:
+    """Pairs of device and user that are unlinked, and users declared the same as another."""
+
+    unlinked: frozenset[tuple[str, str]] = frozenset()
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def person(self, user: str) -> str:
+        of = dict(self.aliases)
+        while user in of:
+            user = of[user]
+        return user
+
+    def takes(self, user: str, other: str) -> bool:
+        """Whether the alias can be made: not if it ran in a circle."""
+        of = dict(self.aliases)
+        while other in of and other != user:
+            other = of[other]
+        return other != user
+
+    def aliased(self, user: str, other: str | None) -> "Decisions":
+        kept = [(u, o) for u, o in self.aliases if u != user]
+        return Decisions(self.unlinked, tuple(kept + ([(user, other)] if other else [])))
+
+
+NONE = Decisions()
+
+
 @dataclass
 class User:
     events: list[Event]
@@ -31,14 +59,17 @@ def once(log: list[Event]) -> list[Event]:
     return list(seen.values())
 
 
-def owners(event: Event, log: list[Event], policy: str) -> set[str]:
-    """The users an event belongs to; none: the anonymous visitor."""
+def owners(event: Event, log: list[Event], policy: str, decided: Decisions = NONE) -> set[str]:
+    """The persons an event belongs to; none: the anonymous visitor."""
     if event["u"] is not None:
-        return {event["u"]}
+        return {decided.person(event["u"])}
     seen = [
-        (other["t"], other["u"])
+        (other["t"], decided.person(other["u"]))
         for other in log
-        if other["u"] is not None and other["a"] is not None and other["a"] == event["a"]
+        if other["u"] is not None
+        and other["a"] is not None
+        and other["a"] == event["a"]
+        and (other["a"], other["u"]) not in decided.unlinked
     ]
     if not seen:
         return set()
@@ -50,21 +81,39 @@ def owners(event: Event, log: list[Event], policy: str) -> set[str]:
     return {min(later)[1]} if later else {max(seen)[1]}
 
 
-def users(log: list[Event], policy: str) -> dict[str, User]:
-    """Every user of the log, under a policy."""
+def users(log: list[Event], policy: str, decided: Decisions = NONE) -> dict[str, User]:
+    """Every person of the log that has a user id, under a policy."""
     log = once(log)
     found = {}
-    for user_id in {event["u"] for event in log if event["u"] is not None}:
-        tagged = [event for event in log if event["u"] == user_id]
+    for user_id in {decided.person(event["u"]) for event in log if event["u"] is not None}:
+        tagged = [
+            event
+            for event in log
+            if event["u"] is not None and decided.person(event["u"]) == user_id
+        ]
         found[user_id] = User(
-            events=[event for event in log if user_id in owners(event, log, policy)],
+            events=[event for event in log if user_id in owners(event, log, policy, decided)],
             known_since=min(event["t"] for event in tagged),
-            devices=sorted({event["a"] for event in tagged if event["a"] is not None}),
+            devices=sorted(
+                {
+                    event["a"]
+                    for event in tagged
+                    if event["a"] is not None and (event["a"], event["u"]) not in decided.unlinked
+                }
+            ),
         )
     return found
 
 
-def anonymous_events(log: list[Event], policy: str) -> set[str]:
+def anonymous_events(log: list[Event], policy: str, decided: Decisions = NONE) -> set[str]:
     """Ids of the events that belong to no user."""
     log = once(log)
-    return {event["id"] for event in log if not owners(event, log, policy)}
+    return {event["id"] for event in log if not owners(event, log, policy, decided)}
+
+
+def person(event: Event, log: list[Event], policy: str, decided: Decisions = NONE) -> str:
+    """The one owner under `first` and `next`: a user or an anonymous visitor. An event without any
+    id is a visitor of its own."""
+    for user in owners(event, log, policy, decided):
+        return f"user {user}"
+    return f"visitor {event['a'] or event['id']}"

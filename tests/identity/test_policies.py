@@ -12,7 +12,7 @@ from tests.identity import oracle
 from tests.support import Json, Project, Server, ids
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "15"))
 
 # Few values each, so that ties, shared devices and repeats are the rule, not the exception.
 event = st.fixed_dictionaries(
@@ -63,25 +63,95 @@ def iso(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+Decision = tuple[str, str, str]
+Step = list[oracle.Event] | Decision
+
+USERS = ["ada", "bob", "Ada"]
+decision = st.one_of(
+    st.tuples(
+        st.sampled_from(["unlink", "unlink", "link"]),
+        st.sampled_from(["phone", "laptop", "kiosk"]),
+        st.sampled_from(USERS),
+    ),
+    st.tuples(
+        st.sampled_from(["alias", "alias", "unalias"]),
+        st.sampled_from(USERS),
+        st.sampled_from(USERS),
+    ),
+)
+steps = st.lists(st.one_of(st.lists(event, min_size=1, max_size=12), decision), max_size=6)
+SWITCH = [("unlink", "kiosk", "ada"), ("alias", "bob", "cy"), ("alias", "cy", "bob")]
+
+
 @settings(max_examples=EXAMPLES)
-@example(log=TIES, cut=0)
-@example(log=TIES[::-1], cut=5)
-@given(log=st.lists(event, min_size=1, max_size=25), cut=st.integers(0, 25))
-def test_every_answer_is_the_oracles(server: Server, log: list[oracle.Event], cut: int) -> None:
+@example(steps=[TIES], back=0)
+@example(steps=[TIES[::-1][:5], TIES[::-1][5:]], back=1)
+@example(steps=[TIES, *SWITCH, ("unalias", "bob", "cy"), ("link", "kiosk", "ada")], back=2)
+@given(steps=steps, back=st.integers(0, 6))
+def test_every_answer_is_the_oracles(server: Server, steps: list[Step], back: int) -> None:
+    """Now, and as it would have been given before the last steps."""
     project = Project(server)
-    # In two requests, so that links and repeats fall into different blocks, too.
-    for part in (log[:cut], log[cut:]):
-        if part:
-            project.batch([wire(event) for event in part])
+    log: list[oracle.Event] = []
+    decided = oracle.NONE
+    history = [(_tick(), list(log), decided)]
+    for step in steps:
+        if isinstance(step, list):
+            project.batch([wire(event) for event in step])
+            log += step
+        else:
+            decided = _decide(project, decided, step)
+        history.append((_tick(), list(log), decided))
 
     assert sorted(ids(project.stored())) == sorted(event["id"] for event in oracle.once(log))
+    then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
     for policy in ("any", "first", "next"):
-        _compare(project, log, policy)
+        _compare(project, log, decided, policy)
+        _compare(project, log_then, decided_then, policy, iso(then))
 
 
-def _compare(project: Project, log: list[oracle.Event], policy: str) -> None:
-    expected = oracle.users(log, policy)
-    listed = project.pages("/v1/users", stitch=policy, conversion="signup")
+def _tick() -> dt.datetime:
+    """A moment that everything before is not after, and everything to come is after."""
+    moment = dt.datetime.now(dt.UTC)
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    while dt.datetime.now(dt.UTC) < moment + dt.timedelta(milliseconds=1):
+        pass
+    return moment
+
+
+def _decide(project: Project, decided: oracle.Decisions, step: Decision) -> oracle.Decisions:
+    """Carry the decision out, and say what it should lead to."""
+    what, one, other = step
+    path = "/v1/identity/links" if what in ("unlink", "link") else "/v1/identity/aliases"
+    method = "DELETE" if what.startswith("un") else "PUT"
+    bodies = {
+        "alias": {"user_id": one, "alias_of": other},
+        "unalias": {"user_id": one},
+    }
+    reply = project.change(method, path, bodies.get(what, {"anonymous_id": one, "user_id": other}))
+    if what == "alias" and not decided.takes(one, other):
+        assert (reply.status, reply.error) == (409, "alias_cycle")
+        return decided
+    after = {
+        "unlink": lambda: oracle.Decisions(decided.unlinked | {(one, other)}, decided.aliases),
+        "link": lambda: oracle.Decisions(decided.unlinked - {(one, other)}, decided.aliases),
+        "alias": lambda: decided.aliased(one, other),
+        "unalias": lambda: decided.aliased(one, None),
+    }[what]()
+    changed = (after.unlinked, dict(after.aliases)) != (decided.unlinked, dict(decided.aliases))
+    assert (reply.status, reply.json) == (200, {"ok": True, "changed": changed})
+    return after
+
+
+def _compare(
+    project: Project,
+    log: list[oracle.Event],
+    decided: oracle.Decisions,
+    policy: str,
+    as_of: str | None = None,
+) -> None:
+    expected = oracle.users(log, policy, decided)
+    on = {"stitch": policy, "as_of": as_of}
+    listed = project.pages("/v1/users", conversion="signup", **on)
     newest_first = sorted(
         expected, key=lambda user: (-expected[user].known_since.timestamp(), user)
     )
@@ -91,9 +161,9 @@ def _compare(project: Project, log: list[oracle.Event], policy: str) -> None:
     owned: set[str] = set()
     for row in listed:
         user = expected[row["user_id"]]
-        journey = ids(project.journey(row["user_id"], stitch=policy))
+        journey = ids(project.journey(row["user_id"], **on))
         assert journey == [event["id"] for event in user.events]
-        assert ids(project.journey(row["user_id"], stitch=policy, phase="before")) == user.before
+        assert ids(project.journey(row["user_id"], phase="before", **on)) == user.before
         owned |= set(journey)
 
         touch = row["first_touch"]
@@ -109,7 +179,7 @@ def _compare(project: Project, log: list[oracle.Event], policy: str) -> None:
             seconds.append((converted - user.first_touch["t"]).total_seconds())
             assert row["seconds_to_conversion"] == seconds[-1]
 
-    answer = project.ask("/v1/time-to-conversion", conversion="signup", stitch=policy)
+    answer = project.ask("/v1/time-to-conversion", conversion="signup", **on)
     if seconds:
         (row,) = answer["rows"]
         assert row["persons"] == len(seconds)
@@ -119,5 +189,5 @@ def _compare(project: Project, log: list[oracle.Event], policy: str) -> None:
     else:
         assert answer["rows"] == []
 
-    untouched = set(ids(project.stored())) - owned
-    assert untouched == oracle.anonymous_events(log, policy)
+    untouched = {event["id"] for event in log} - owned
+    assert untouched == oracle.anonymous_events(log, policy, decided)

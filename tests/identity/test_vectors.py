@@ -12,8 +12,6 @@ from tests.support import Json, Project, ids
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "identity.json").read_text())
 
-# Entries with `unlinked` pairs need the unlink route, which comes with the identity engine.
-ENTRIES = [entry for entry in VECTORS if "unlinked" not in entry]
 
 SITE = "https://site.example/"
 ORDERS: dict[str, Callable[[list[Json]], list[Json]]] = {
@@ -40,10 +38,13 @@ def wire(event: Json) -> Json:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e['name']}-{e['policy']}")
+@pytest.mark.parametrize("entry", VECTORS, ids=lambda e: f"{e['name']}-{e['policy']}")
 def test_vector(project: Project, entry: dict[str, Any], order: str) -> None:
     for event in ORDERS[order](entry["events"]):
         assert project.post("/v1/track", wire(event)).status == 202
+    for anonymous_id, user_id in entry.get("unlinked", []):
+        pair = {"anonymous_id": anonymous_id, "user_id": user_id}
+        assert project.change("DELETE", "/v1/identity/links", pair).json["changed"]
     policy, expected = entry["policy"], entry["expect"]
 
     listed = {

@@ -1,7 +1,9 @@
 """Forgetting: all of one person, nothing of anybody else."""
 
+import re
 import sqlite3
 
+from tests.cli.test_commands import ok
 from tests.support import Json, Project, Server, ids
 
 
@@ -96,6 +98,9 @@ def test_forgetting_is_idempotent_and_leaves_a_receipt(server: Server, project: 
     db.close()
     assert rows[:2] == [(receipts[0], 1, 1, 16), (receipts[1], 0, 1, 16)]
     assert len(rows) == 3
+    text = ok("receipts", "--data", str(server.folder))
+    assert re.search(rf"{receipts[0]} .* {project.project_id}  done .*, 1 events", text)
+    assert "threadline_forgets_pending 0.0" in project.send("GET", "/metrics").body.decode()
 
 
 def test_nothing_of_the_person_stays_in_the_log_file(server: Server, project: Project) -> None:

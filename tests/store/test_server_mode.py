@@ -56,7 +56,7 @@ def test_the_story(project: Project) -> None:
     test_story.test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project)
 
 
-@pytest.mark.parametrize("entry", test_vectors.ENTRIES, ids=lambda e: f"{e['name']}-{e['policy']}")
+@pytest.mark.parametrize("entry", test_vectors.VECTORS, ids=lambda e: f"{e['name']}-{e['policy']}")
 def test_identity(project: Project, entry: dict[str, Any]) -> None:
     test_vectors.test_vector(project, entry, "shuffled")
 

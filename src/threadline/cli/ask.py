@@ -20,7 +20,7 @@ from threadline.control import Control
 from threadline.http.params import parse_params
 from threadline.http.serve import running_server
 from threadline.http.services import Services
-from threadline.identity.stitch import Policy
+from threadline.identity.ground import Ground, Policy, ground
 from threadline.questions import export, journey, users
 from threadline.settings import Settings
 
@@ -64,17 +64,14 @@ class _Here:
         services.writer.catch_up(timeout_s=60)
 
     def profile(self, user_id: str, policy: Policy | None) -> Answer:
-        found = users.profile(
-            self._services.store, self._project_id, user_id, policy or self._default
-        )
-        return _plain(found)
+        return _plain(users.profile(self._services.store, self._ground(policy), user_id))
 
     def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer:
         params = journey.Params(limit=limit)
-        found = journey.ask(
-            self._services.store, self._project_id, user_id, params, policy or self._default
-        )
-        return _plain(found)
+        return _plain(journey.ask(self._services.store, self._ground(policy), params, user_id))
+
+    def _ground(self, policy: Policy | None) -> Ground:
+        return ground(self._services.store, self._project_id, policy or self._default)
 
     def export(self, given: Mapping[str, str]) -> BinaryIO:
         params = parse_params(given, export.Params)

@@ -14,7 +14,7 @@ from threadline.cli.ask import questions
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import POLICIES
 from threadline.control import ControlError
-from threadline.identity.stitch import Policy
+from threadline.identity.ground import Policy
 
 # A pause worth a line of its own in the timeline.
 LONG_PAUSE = timedelta(hours=12)

@@ -84,11 +84,32 @@ class Forget(msgspec.Struct, kw_only=True):
     anonymous_id: AnonymousId | None = None
 
 
-Body = TypeVar("Body", Event, Batch, Identify, Forget)
+class Link(msgspec.Struct, kw_only=True):
+    """A device and a user that was seen on it."""
+
+    anonymous_id: AnonymousId
+    user_id: UserId
+
+
+class Alias(msgspec.Struct, kw_only=True):
+    """A user that is the same person as another."""
+
+    user_id: UserId
+    alias_of: UserId
+
+
+class Unalias(msgspec.Struct, kw_only=True):
+    """A user that is to be a person of its own again."""
+
+    user_id: UserId
+
+
+Body = TypeVar("Body", Event, Batch, Identify, Forget, Link, Alias, Unalias)
 FieldErrors = dict[str, list[str]]
 
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {
-    body: msgspec.json.Decoder(body) for body in (Event, Batch, Identify, Forget)
+    body: msgspec.json.Decoder(body)
+    for body in (Event, Batch, Identify, Forget, Link, Alias, Unalias)
 }
 
 

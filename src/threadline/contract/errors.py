@@ -108,6 +108,18 @@ class RequestTimeout(ThreadlineError):
     status, code = 408, "request_timeout"
 
 
+class AliasCycle(ThreadlineError):
+    """The alias would make a user, by some chain, the same person as itself (`details.cycle`)."""
+
+    status, code = 409, "alias_cycle"
+
+
+class StitchNotAPartition(ThreadlineError):
+    """`stitch=any` counts an event for several people, so people cannot be counted with it."""
+
+    status, code = 400, "stitch_not_a_partition"
+
+
 class PayloadTooLarge(ThreadlineError):
     """The body, or what it unpacks to, is over the route's limit (`details.limit_bytes`)."""
 

@@ -36,6 +36,13 @@ class Ok(msgspec.Struct):
     ok: bool = True
 
 
+class Decided(msgspec.Struct):
+    """The decision counts from the next question on. `changed`: it was not so before."""
+
+    changed: bool
+    ok: bool = True
+
+
 class Forgotten(msgspec.Struct):
     """The request to forget is safe on disk and will be carried out next."""
 

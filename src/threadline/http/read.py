@@ -15,8 +15,9 @@ from threadline.http.doc import Doc
 from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
 from threadline.http.services import Services
-from threadline.identity.stitch import Policy
+from threadline.identity.ground import Ground, Policy, ground
 from threadline.questions import events, export, journey, time_to_conversion, users
+from threadline.questions.answers import Stitched
 from threadline.store import Store
 
 # How long a read waits for what was acknowledged before it. Past that it answers, and says so.
@@ -84,9 +85,8 @@ async def export_events(request: Req) -> Stream:
 )
 async def user_list(request: Req) -> Response[bytes]:
     params = read_params(request, users.Params)
-    policy = _policy(request, params.stitch)
-    answer, headers = await _ask(
-        request, lambda store, project: users.ask(store, project, params, policy)
+    answer, headers = await _ask_stitched(
+        request, params, lambda store, on: users.ask(store, on, params)
     )
     if params.format == "json":
         return _response(msgspec.json.encode(answer), headers)
@@ -112,10 +112,9 @@ async def user_list(request: Req) -> Response[bytes]:
     },
 )
 async def profile(request: Req, user_id: str) -> Response[bytes]:
-    policy = _policy(request, read_params(request, users.ProfileParams).stitch)
-    wanted = unquote(user_id)
-    return await _answer(
-        request, lambda store, project: users.profile(store, project, wanted, policy)
+    params, wanted = read_params(request, users.ProfileParams), unquote(user_id)
+    return await _answer_stitched(
+        request, params, lambda store, on: users.profile(store, on, wanted)
     )
 
 
@@ -134,11 +133,9 @@ async def profile(request: Req, user_id: str) -> Response[bytes]:
     },
 )
 async def user_events(request: Req, user_id: str) -> Response[bytes]:
-    params = read_params(request, journey.Params)
-    policy = _policy(request, params.stitch)
-    wanted = unquote(user_id)
-    return await _answer(
-        request, lambda store, project: journey.ask(store, project, wanted, params, policy)
+    params, wanted = read_params(request, journey.Params), unquote(user_id)
+    return await _answer_stitched(
+        request, params, lambda store, on: journey.ask(store, on, params, wanted)
     )
 
 
@@ -157,9 +154,8 @@ async def user_events(request: Req, user_id: str) -> Response[bytes]:
 )
 async def conversion_times(request: Req) -> Response[bytes]:
     params = read_params(request, time_to_conversion.Params)
-    policy = _policy(request, params.stitch)
-    return await _answer(
-        request, lambda store, project: time_to_conversion.ask(store, project, params, policy)
+    return await _answer_stitched(
+        request, params, lambda store, on: time_to_conversion.ask(store, on, params)
     )
 
 
@@ -169,9 +165,23 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _policy(request: Req, asked: str | None) -> Policy:
-    """What the caller asked for, else the project's default, else `any`."""
-    return cast(Policy, asked or request.state.project.stitch or "any")
+async def _answer_stitched(
+    request: Req, params: Stitched, question: Callable[[Store, Ground], object]
+) -> Response[bytes]:
+    answer, headers = await _ask_stitched(request, params, question)
+    return _response(msgspec.json.encode(answer), headers)
+
+
+async def _ask_stitched(
+    request: Req, params: Stitched, question: Callable[[Store, Ground], Answer]
+) -> tuple[Answer, dict[str, str]]:
+    """Under the policy that the caller asked for, else the project's default, else `any`."""
+    policy = cast(Policy, params.stitch or request.state.project.stitch or "any")
+    as_of_ms = params.as_of.ms if params.as_of else None
+    return await _ask(
+        request,
+        lambda store, project_id: question(store, ground(store, project_id, policy, as_of_ms)),
+    )
 
 
 async def _answer(request: Req, question: Callable[[Store, str], object]) -> Response[bytes]:

@@ -1,5 +1,6 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ class Services:
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
+            self.deciding = threading.Lock()
             self._arriving_bytes = 0
             self._uses_saved_at = time.monotonic()
             self._opened = opened.pop_all()
@@ -74,6 +76,8 @@ class Services:
         self.metrics.log_bytes.set(self.log.depth_bytes)
         self.metrics.lag_s.set(self.log.lag_s())
         self.metrics.dead_letters.set(self.log.count_dead_letters())
+        pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
+        self.metrics.forgets.set(len(pending))
         self.metrics.store_up.set(self.writer.failing_since is None)
         return self.metrics.text()
 

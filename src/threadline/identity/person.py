@@ -9,69 +9,104 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from threadline.contract.errors import NotFound
-from threadline.identity.stitch import PROJECT, Policy, Scope, claimed_in_turns
+from threadline.identity.ground import PROJECT, USERS, Ground
+from threadline.identity.stitch import Scope, claimed_in_turns, passing
 from threadline.store import Store
 
 USER = "{user_id:String}"
+
+PLACES = f"""
+    SELECT DISTINCT visitor FROM links WHERE {PROJECT} AND {USERS}
+    UNION ALL
+    SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))"""
+
+KNOWN_SINCE = f"""
+    SELECT min(e.timestamp) AS known_since
+    FROM events AS e
+    WHERE %(received)s AND e.visitor IN {{places:Array(UInt64)}} AND e.{USERS}
+    HAVING count() > 0"""
 
 DEVICES = f"""
     SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id,
         uniqExact(l.user_id) > 1 AS shared,
         argMin(l.user_id, (l.first_seen, l.user_id)) = {USER} AS seen_first
-    FROM links AS l
-    WHERE {PROJECT} AND visitor IN (
-        SELECT visitor FROM links WHERE {PROJECT} AND user_id = {USER}
-    )
+    FROM %(links)s AS l
+    WHERE l.visitor IN {{places:Array(UInt64)}}
     GROUP BY l.visitor
+    HAVING countIf(l.user_id = {USER}) > 0
     ORDER BY anonymous_id"""
-
-KNOWN_SINCE = f"""
-    SELECT min(first_touch.timestamp) AS known_since, sipHash64('user', {USER}) AS home
-    FROM user_touches
-    WHERE {PROJECT} AND user_id = {USER}
-    HAVING count() > 0"""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user under a policy.
+    """A user on a ground.
 
-    `bound` holds the values that the SQL of `events_of` needs. `contested`: some untagged events
-    on shared devices are theirs and some are not.
+    `user_id`: of the person, where the one asked for is an alias. `bound` holds the values that the
+    SQL of `events_of` needs. `contested`: some untagged events on shared devices are theirs and
+    some are not.
     """
 
     user_id: str
-    policy: Policy
+    ground: Ground
     known_since: datetime
+    devices: list[str]
     shared_devices: list[str]
     contested: bool
     bound: dict[str, object]
 
 
-def find_person(store: Store, project_id: str, user_id: str, policy: Policy) -> Person:
-    """Raises `NotFound` if no stored event ever carried this id."""
-    bound: dict[str, object] = {"project_id": project_id, "user_id": user_id}
-    known = store.query(KNOWN_SINCE, bound)
+def find_person(store: Store, ground: Ground, user_id: str) -> Person:
+    """Raises `NotFound` if no event that counts ever carried this id."""
+    person, user_ids = same_person(store, ground, user_id)
+    bound: dict[str, object] = {**ground.bound, "user_id": person, "user_ids": user_ids}
+    bound["places"] = [row["visitor"] for row in store.query(PLACES, bound)]
+    known = store.query(KNOWN_SINCE % {"received": ground.received}, bound)
     if not known:
         raise NotFound(f"There is no user {user_id!r} in this project.")
-    devices = store.query(DEVICES, bound)
-    whole = {
-        "any": [device["visitor"] for device in devices],
-        "first": [device["visitor"] for device in devices if device["seen_first"]],
-        "next": [device["visitor"] for device in devices if not device["shared"]],
-    }[policy]
+    devices = store.query(DEVICES % {"links": ground.links}, bound)
+    bound["whole"] = [
+        device["visitor"]
+        for device in devices
+        if {
+            "any": True,
+            "first": device["seen_first"],
+            "next": not device["shared"],
+        }[ground.policy]
+    ]
     shared = [device for device in devices if device["shared"]]
-    bound["places"] = [known[0]["home"], *(device["visitor"] for device in devices)]
-    bound["whole"] = whole
     bound["contested"] = [device["visitor"] for device in shared]
     return Person(
-        user_id,
-        policy,
+        person,
+        ground,
         known[0]["known_since"],
+        [device["anonymous_id"] for device in devices],
         [device["anonymous_id"] for device in shared],
-        policy == "next" and bool(shared),
+        passing(ground) and bool(shared),
         bound,
     )
+
+
+def same_person(store: Store, ground: Ground, user_id: str) -> tuple[str, list[str]]:
+    """The user that this one is the same person as, and all users that are, itself included."""
+    if not ground.aliased:
+        return user_id, [user_id]
+    found = store.query(
+        f"SELECT canonical FROM {ground.aliases} WHERE user_id = {USER}",
+        {**ground.bound, "user_id": user_id},
+    )
+    person = str(found[0]["canonical"]) if found else user_id
+    return person, with_aliases(store, ground, [person])
+
+
+def with_aliases(store: Store, ground: Ground, persons: list[str]) -> list[str]:
+    """These users and all that are the same person as one of them."""
+    if not ground.aliased:
+        return persons
+    others = store.query(
+        f"SELECT user_id FROM {ground.aliases} WHERE canonical IN {{persons:Array(String)}}",
+        {**ground.bound, "persons": persons},
+    )
+    return [*persons, *(row["user_id"] for row in others)]
 
 
 CONTESTED = Scope(
@@ -86,10 +121,9 @@ def events_of(person: Person, columns: str) -> str:
     plain = f"""
     SELECT {columns}
     FROM events AS e
-    WHERE e.{PROJECT} AND e.visitor IN {{places:Array(UInt64)}} AND (
-        e.user_id = {USER}
-        OR (e.user_id IS NULL AND e.visitor IN {{whole:Array(UInt64)}})
-    )"""
+    WHERE {person.ground.received}
+        AND e.visitor IN {{places:Array(UInt64)}}
+        AND (e.{USERS} OR (e.user_id IS NULL AND e.visitor IN {{whole:Array(UInt64)}}))"""
     if not person.contested:
         return plain
-    return f"{plain} UNION ALL {claimed_in_turns(CONTESTED, columns)}"
+    return f"{plain} UNION ALL {claimed_in_turns(person.ground, CONTESTED, columns)}"

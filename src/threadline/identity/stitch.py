@@ -9,15 +9,13 @@ asked, it decides the answer; a later login, or another policy, makes other clai
     next   each stretch belongs to whoever logs in at its end; what follows the last login, to
            whom logged in last
 
-Events that carry a user belong to that user under every policy.
+Events that carry a user belong to that user under every policy. What counts at all, and which
+users are the same person, is the ground's to say (`identity/ground.py`).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Policy = Literal["any", "first", "next"]
-
-PROJECT = "project_id = {project_id:String}"
-USERS = "user_id IN {user_ids:Array(String)}"
+from threadline.identity.ground import PROJECT, TOUCH, USERS, Ground, Policy
 
 # The store holds no event before 1970 (see contract), so these bounds hold all of time.
 BEGINNING = "toDateTime64('1900-01-01 00:00:00', 3, 'UTC')"
@@ -25,7 +23,8 @@ END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
 
 
 class Scope(NamedTuple):
-    """The people a question is about: conditions on a claim `c`, on links, and on events."""
+    """The people a question is about: conditions on a claim `c`, on visitors of links, and on
+    tagged events `e`."""
 
     users: str
     devices: str
@@ -34,12 +33,13 @@ class Scope(NamedTuple):
 
 EVERYONE = Scope(users="TRUE", devices="TRUE", tagged="TRUE")
 
-# Bound by `user_ids`. The devices bring every tagged event within reach of the primary key: it
-# lies on a device of the user or, without one, at the user's own place (see schema, `visitor`).
+# Bound by `user_ids`: persons, and the users that are the same. The devices bring every tagged
+# event within reach of the primary key: it lies on a device of the user or, without one, at the
+# user's own place (see schema, `visitor`).
 THESE_USERS = Scope(
     users=f"c.{USERS}",
     devices=f"visitor IN (SELECT visitor FROM links WHERE {PROJECT} AND {USERS})",
-    tagged=f"""{USERS} AND visitor IN (
+    tagged=f"""e.{USERS} AND e.visitor IN (
         SELECT visitor FROM links WHERE {PROJECT} AND {USERS}
         UNION ALL
         SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))
@@ -47,24 +47,29 @@ THESE_USERS = Scope(
 )
 
 EVERY_LINK = f"""
-    SELECT visitor, user_id, {BEGINNING} AS after, {END} AS until
-    FROM links
-    WHERE {PROJECT} AND %(devices)s
-    GROUP BY visitor, user_id"""
+    SELECT l.visitor AS visitor, l.user_id AS user_id, {BEGINNING} AS after, {END} AS until
+    FROM %(links)s AS l
+    WHERE %(devices)s
+    GROUP BY l.visitor, l.user_id"""
 
 FIRST_LINK = f"""
     SELECT l.visitor AS visitor, argMin(l.user_id, (l.first_seen, l.user_id)) AS user_id,
         {BEGINNING} AS after, {END} AS until
-    FROM links AS l
-    WHERE {PROJECT} AND %(devices)s
+    FROM %(links)s AS l
+    WHERE %(devices)s
     GROUP BY l.visitor"""
 
 SOLE_LINK = f"""
     SELECT l.visitor AS visitor, any(l.user_id) AS user_id, {BEGINNING} AS after, {END} AS until
-    FROM links AS l
-    WHERE {PROJECT} AND %(devices)s
+    FROM %(links)s AS l
+    WHERE %(devices)s
     GROUP BY l.visitor
     HAVING uniqExact(l.user_id) = 1"""
+
+# Devices that more than one person was seen on.
+SHARED = """
+    SELECT l.visitor FROM %(links)s AS l WHERE %(devices)s
+    GROUP BY l.visitor HAVING uniqExact(l.user_id) > 1"""
 
 # On a shared device every observation ends the stretch before it. The last one also opens the
 # stretch that never ends. Users seen at the same instant: the smallest takes what came before,
@@ -76,15 +81,12 @@ TURNS = f"""
             lagInFrame(timestamp, 1, {BEGINNING}) OVER device AS previous,
             leadInFrame(timestamp, 1, {END}) OVER device AS following
         FROM (
-            SELECT visitor, timestamp,
-                assumeNotNull(min(user_id)) AS earlier_user,
-                assumeNotNull(max(user_id)) AS later_user
-            FROM events
-            WHERE {PROJECT} AND user_id IS NOT NULL AND NOT anonymous_id_made AND visitor IN (
-                SELECT visitor FROM links WHERE {PROJECT} AND %(devices)s
-                GROUP BY visitor HAVING uniqExact(user_id) > 1
-            )
-            GROUP BY visitor, timestamp
+            SELECT e.visitor AS visitor, e.timestamp AS timestamp,
+                min(%(person)s) AS earlier_user, max(%(person)s) AS later_user
+            FROM events AS e
+            WHERE %(received)s AND e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+                AND %(linked)s AND e.visitor IN ({SHARED})
+            GROUP BY e.visitor, e.timestamp
         )
         WINDOW device AS (
             PARTITION BY visitor ORDER BY timestamp
@@ -103,46 +105,22 @@ LASTING_CLAIMS: dict[Policy, str] = {"any": EVERY_LINK, "first": FIRST_LINK, "ne
 PASSING_CLAIMS: dict[Policy, str] = {"next": TURNS}
 
 
-def claims(policy: Policy, scope: Scope) -> str:
-    """SQL for (visitor, user_id, after, until): who claims untagged events of which device when.
-
-    Of users outside the scope only those on devices in it appear. Binds `project_id`, and
-    `user_ids` where the scope does.
-    """
-    parts = [LASTING_CLAIMS[policy], PASSING_CLAIMS.get(policy)]
-    return "\n    UNION ALL".join(part % {"devices": scope.devices} for part in parts if part)
+def lasting_claims(ground: Ground, scope: Scope = EVERYONE) -> str:
+    """SQL for (visitor, user_id, after, until): who claims all untagged events of which device."""
+    return _fill(LASTING_CLAIMS[ground.policy], ground, scope)
 
 
-def owned_events(policy: Policy, scope: Scope, columns: str, where: str = "TRUE") -> str:
-    """SQL for (owner, …columns): every event of the users in scope, whether tagged or claimed.
-
-    `columns` and `where` speak of the events as `e`. Under `any` one event may appear for several
-    owners, never twice for one.
-    """
-    return f"""
-    SELECT assumeNotNull(e.user_id) AS owner, {columns}
-    FROM events AS e
-    WHERE e.{PROJECT} AND e.user_id IS NOT NULL AND {scope.tagged} AND {where}
-    UNION ALL
-    SELECT c.user_id AS owner, {columns}
-    FROM events AS e
-    INNER JOIN (
-        SELECT c.* FROM ({claims(policy, scope)}) AS c WHERE {scope.users}
-    ) AS c ON c.visitor = e.visitor
-    WHERE e.{PROJECT} AND e.user_id IS NULL AND {_of_events(scope.devices)}
-        AND e.timestamp > c.after AND e.timestamp <= c.until AND {where}"""
+def passing(ground: Ground) -> bool:
+    """Whether shared devices go from hand to hand under this policy."""
+    return ground.policy in PASSING_CLAIMS
 
 
-TOUCH = """(
-    e.timestamp, e.event_id, e.visitor,
-    toString(e.source), toString(e.medium), toString(e.campaign)
-)::Tuple(
-    timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
-    source String, medium String, campaign String
-)"""
+def shared(ground: Ground, scope: Scope = EVERYONE) -> str:
+    """SQL for (visitor): devices in scope that more than one person was seen on."""
+    return _fill(SHARED, ground, scope)
 
 
-def claimed_in_turns(scope: Scope, columns: str) -> str:
+def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
     """SQL for `columns` of the untagged events that turns give to users in scope.
 
     Turns follow each other without a gap, so an event's is the one that ends next: a join that
@@ -151,62 +129,114 @@ def claimed_in_turns(scope: Scope, columns: str) -> str:
     return f"""
     SELECT {columns}
     FROM events AS e
-    ASOF INNER JOIN ({TURNS % {"devices": scope.devices}}) AS c
+    ASOF INNER JOIN ({_fill(TURNS, ground, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
-    WHERE {scope.users} AND e.{PROJECT} AND e.user_id IS NULL AND e.visitor IN (
-        SELECT visitor FROM links WHERE {PROJECT} AND {scope.devices}
-        GROUP BY visitor HAVING uniqExact(user_id) > 1
-    )"""
+    WHERE {scope.users} AND {ground.received} AND e.user_id IS NULL AND {where}
+        AND e.visitor IN ({shared(ground, scope)})"""
 
 
-def first_touches(policy: Policy) -> str:
+def owned_events(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
+    """SQL for (owner, …columns): every event of the users in scope, whether tagged or claimed.
+
+    `columns` and `where` speak of the events as `e`. Under `any` one event may appear for several
+    owners, never twice for one.
+    """
+    parts = [
+        f"""
+    SELECT {ground.person("assumeNotNull(e.user_id)")} AS owner, {columns}
+    FROM events AS e
+    WHERE {ground.received} AND e.user_id IS NOT NULL AND {scope.tagged} AND {where}""",
+        f"""
+    SELECT c.user_id AS owner, {columns}
+    FROM events AS e
+    INNER JOIN (
+        SELECT c.* FROM ({lasting_claims(ground, scope)}) AS c WHERE {scope.users}
+    ) AS c ON c.visitor = e.visitor
+    WHERE {ground.received} AND e.user_id IS NULL AND {_of("e", scope.devices)} AND {where}""",
+    ]
+    if passing(ground):
+        parts.append(claimed_in_turns(ground, scope, f"c.user_id AS owner, {columns}", where))
+    return "\n    UNION ALL".join(parts)
+
+
+def persons_events(ground: Ground, columns: str, where: str = "TRUE") -> str:
+    """SQL for (person, …columns): every event with its one owner, anonymous visitors included.
+
+    `person` is a UInt64: of a user the hash of the id, of a visitor `visitor`. For `first` and
+    `next` only, because under `any` an event may have several owners.
+    """
+    tagged = f"sipHash64('user', {ground.person('assumeNotNull(e.user_id)')})"
+    claimed = "sipHash64('user', c.user_id)"
+    lasting = f"SELECT visitor, {claimed} AS person FROM ({lasting_claims(ground)}) AS c"
+    contested = f"AND NOT (e.user_id IS NULL AND e.visitor IN ({shared(ground)}))"
+    parts = [
+        f"""
+    SELECT multiIf(e.user_id IS NOT NULL, {tagged}, c.person != 0, c.person, e.visitor) AS person,
+        {columns}
+    FROM events AS e
+    LEFT JOIN ({lasting}) AS c ON c.visitor = e.visitor
+    WHERE {ground.received} AND {where} {contested if passing(ground) else ""}"""
+    ]
+    if passing(ground):
+        parts.append(claimed_in_turns(ground, EVERYONE, f"{claimed} AS person, {columns}", where))
+    return "\n    UNION ALL".join(parts)
+
+
+def first_touches(ground: Ground) -> str:
     """SQL for (user_id, first_touch, known_since): one row for every user.
 
     `first_touch` is the tuple of schema 002; the smallest is the earliest, ties by event_id. It
     comes from the states, so that the cost grows with devices and users, not with events.
     """
-    lasting = LASTING_CLAIMS[policy] % {"devices": EVERYONE.devices}
     parts = [
         f"""
         SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
-        FROM user_touches
-        WHERE {PROJECT}""",
+        FROM {ground.user_touches}""",
         f"""
         SELECT c.user_id AS user_id, v.first_touch AS touch, {END} AS known
-        FROM visitor_touches AS v
-        INNER JOIN ({lasting}) AS c ON c.visitor = v.visitor
-        WHERE v.{PROJECT}""",
+        FROM {ground.visitor_touches} AS v
+        INNER JOIN ({lasting_claims(ground)}) AS c ON c.visitor = v.visitor""",
     ]
-    if policy in PASSING_CLAIMS:
+    if passing(ground):
         columns = f"c.user_id AS user_id, {TOUCH} AS touch, {END} AS known"
-        parts.append(claimed_in_turns(EVERYONE, columns))
+        parts.append(claimed_in_turns(ground, EVERYONE, columns))
     return f"""
     SELECT user_id, min(touch) AS first_touch, min(known) AS known_since
     FROM ({"        UNION ALL".join(parts)})
     GROUP BY user_id"""
 
 
-def conversions(policy: Policy, scope: Scope) -> str:
+def conversions(ground: Ground, scope: Scope) -> str:
     """SQL for (user_id, converted_at): the first owned event named `conversion`, where there is
     one."""
-    owned = owned_events(policy, scope, "e.timestamp", "e.event_name = {conversion:String}")
+    owned = owned_events(ground, scope, "e.timestamp", "e.event_name = {conversion:String}")
     return f"""
     SELECT owner AS user_id, min(timestamp) AS converted_at
     FROM ({owned})
     GROUP BY owner"""
 
 
-def shared_devices(scope: Scope) -> str:
-    """SQL for (anonymous_id): devices in scope that more than one user was seen on."""
+def shared_devices(ground: Ground, scope: Scope) -> str:
+    """SQL for (anonymous_id): devices in scope that more than one person was seen on."""
     return f"""
     SELECT any(l.anonymous_id) AS anonymous_id
-    FROM links AS l
-    WHERE {PROJECT} AND {scope.devices}
+    FROM {ground.links} AS l
+    WHERE {_of("l", scope.devices)}
     GROUP BY l.visitor
     HAVING uniqExact(l.user_id) > 1
     ORDER BY anonymous_id"""
 
 
-def _of_events(condition: str) -> str:
-    """The same condition where `visitor` would be ambiguous between event and claim."""
-    return condition.replace("visitor IN", "e.visitor IN", 1)
+def _fill(sql: str, ground: Ground, scope: Scope) -> str:
+    return sql % {
+        "links": ground.links,
+        "devices": _of("l", scope.devices),
+        "received": ground.received,
+        "linked": ground.linked("e"),
+        "person": ground.person("assumeNotNull(e.user_id)"),
+    }
+
+
+def _of(alias: str, condition: str) -> str:
+    """A condition that begins with `visitor`, on the visitor of this table."""
+    return condition.replace("visitor IN", f"{alias}.visitor IN", 1)

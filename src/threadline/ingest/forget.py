@@ -7,7 +7,8 @@ deleted is found through the links, and those go last.
 
 import numpy as np
 
-from threadline.identity.stitch import PROJECT, TOUCH, USERS
+from threadline.identity import decisions
+from threadline.identity.ground import PROJECT, TOUCH, USERS, Ground
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.seen import SeenIds
@@ -15,10 +16,12 @@ from threadline.store import Store
 
 DEVICES_OF_USER = f"SELECT visitor FROM links WHERE {PROJECT} AND {USERS}"
 
+# Where a user was unlinked, others' untagged events are not theirs to take along.
 SOLE_DEVICES = f"""
-    SELECT visitor, any(l.anonymous_id) AS anonymous_id FROM links AS l
-    WHERE {PROJECT} AND visitor IN {{devices:Array(UInt64)}}
-    GROUP BY visitor HAVING uniqExact(user_id) = 1"""
+    SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id
+    FROM {Ground("any", unlinked=True).links} AS l
+    WHERE l.visitor IN {{devices:Array(UInt64)}}
+    GROUP BY l.visitor HAVING groupUniqArray(l.user_id) = {{user_ids:Array(String)}}"""
 
 USERS_OF_DEVICE = f"""
     SELECT DISTINCT user_id FROM links
@@ -73,6 +76,7 @@ def _forget_user(
     store.delete("events", OF_USER, bound)
     store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
     store.delete("user_touches", OF_USERS, bound)
+    decisions.forget_user(store, request.project_id, user_id)
     store.delete("links", OF_USERS, bound)
 
 
@@ -88,6 +92,7 @@ def _forget_device(
     # Others' first touch may have been on this device; it is now whatever remains of them.
     store.delete("user_touches", OF_USERS, bound)
     store.execute(REBUILD_USER_TOUCHES, bound)
+    store.delete("unlinks", OF_DEVICE, bound)
     store.delete("links", OF_DEVICE, bound)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import Moment, format_ms, format_utc
+from threadline.identity.ground import Ground
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
 from threadline.store import Row, Store
 
@@ -27,6 +28,23 @@ StitchText = Annotated[
 ]
 From = Annotated[Moment, msgspec.Meta(description="ISO 8601, inclusive.")]
 To = Annotated[Moment, msgspec.Meta(description="ISO 8601, exclusive.")]
+
+
+class Stitched(msgspec.Struct, kw_only=True):
+    """What every question about people takes."""
+
+    stitch: StitchText | None = None
+    as_of: (
+        Annotated[
+            Moment,
+            msgspec.Meta(
+                description="The answer as it would have been given then: only what had been "
+                "received by this time counts, unlinks and aliases included."
+            ),
+        ]
+        | None
+    ) = None
+
 
 EVENT_COLUMNS = (
     "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
@@ -122,10 +140,11 @@ def seconds_between(start: datetime, end: datetime) -> float:
     return (end - start).total_seconds()
 
 
-def shared_among(store: Store, scope: Scope, params: dict[str, Any]) -> list[str]:
-    """Devices that more than one user was seen on, at most `MAX_SHARED_DEVICES` of everyone's."""
+def shared_among(store: Store, ground: Ground, scope: Scope, bound: dict[str, Any]) -> list[str]:
+    """Devices that more than one person was seen on, at most `MAX_SHARED_DEVICES` of everyone's."""
     limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
-    return [row["anonymous_id"] for row in store.query(shared_devices(scope) + limit, params)]
+    found = store.query(shared_devices(ground, scope) + limit, bound)
+    return [row["anonymous_id"] for row in found]
 
 
 def conditions(parts: Sequence[str]) -> str:

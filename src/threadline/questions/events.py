@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.identity.stitch import PROJECT
+from threadline.identity.ground import PROJECT
 from threadline.questions.answers import (
     CursorText,
     EventRow,

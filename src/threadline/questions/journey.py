@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
+from threadline.identity.ground import Ground
 from threadline.identity.person import events_of, find_person
-from threadline.identity.stitch import Policy
 from threadline.questions.answers import (
     CursorText,
     EventRow,
     Limit,
-    StitchText,
+    Stitched,
     bound_time,
     conditions,
     event_columns,
@@ -22,7 +22,7 @@ from threadline.questions.answers import (
 from threadline.store import Store
 
 
-class Params(msgspec.Struct, kw_only=True):
+class Params(Stitched, kw_only=True):
     """Which part of the journey, in which order, under which policy."""
 
     phase: Annotated[
@@ -30,7 +30,6 @@ class Params(msgspec.Struct, kw_only=True):
         msgspec.Meta(description="`before`: earlier than the first event with this user_id."),
     ] = "all"
     order: Literal["asc", "desc"] = "asc"
-    stitch: StitchText | None = None
     limit: Limit = 100
     cursor: CursorText | None = None
 
@@ -59,9 +58,9 @@ PHASES = {
 }
 
 
-def ask(store: Store, project_id: str, user_id: str, params: Params, policy: Policy) -> Journey:
-    """The events this user owns under the policy. Raises `NotFound` for an unknown user."""
-    person = find_person(store, project_id, user_id, policy)
+def ask(store: Store, ground: Ground, params: Params, user_id: str) -> Journey:
+    """The events this user owns on this ground. Raises `NotFound` for an unknown user."""
+    person = find_person(store, ground, user_id)
     bound = {**person.bound, "known_since": bound_time(person.known_since)}
     where = [PHASES[params.phase]]
     if params.cursor:
@@ -85,5 +84,5 @@ def ask(store: Store, project_id: str, user_id: str, params: Params, policy: Pol
         write_cursor(page[-1], "timestamp", "event_id") if more else None,
         format_utc(person.known_since),
         person.shared_devices,
-        policy,
+        ground.policy,
     )

@@ -5,17 +5,12 @@ from typing import Annotated, Any
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy
+from threadline.identity.ground import TOUCH, Ground
 from threadline.identity.person import events_of, find_person
-from threadline.identity.stitch import (
-    EVERYONE,
-    TOUCH,
-    Policy,
-    conversions,
-    first_touches,
-)
+from threadline.identity.stitch import EVERYONE, conversions, first_touches
 from threadline.questions.answers import (
     From,
-    StitchText,
+    Stitched,
     To,
     bound_ms,
     conditions,
@@ -24,7 +19,7 @@ from threadline.questions.answers import (
 from threadline.store import Row, Store
 
 
-class Params(msgspec.Struct, kw_only=True):
+class Params(Stitched, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
     conversion: Annotated[
@@ -38,7 +33,6 @@ class Params(msgspec.Struct, kw_only=True):
     ] = ""
     from_: From | None = msgspec.field(default=None, name="from")
     to: To | None = None
-    stitch: StitchText | None = None
 
 
 class Bucket(msgspec.Struct):
@@ -94,20 +88,20 @@ SQL = """
     ORDER BY persons DESC, {order}"""
 
 
-def ask(store: Store, project_id: str, params: Params, policy: Policy) -> TimeToConversion:
+def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
     """Seconds from each user's first touch to the first owned event named `conversion`.
 
     Only users who converted count. Raises `InvalidGroupBy`.
     """
     groups = _groups(params.group_by)
-    bound: dict[str, object] = {"project_id": project_id, "conversion": params.conversion}
+    bound = {**ground.bound, "conversion": params.conversion}
     if params.user_id is None:
-        shared = shared_among(store, EVERYONE, bound)
+        shared = shared_among(store, ground, EVERYONE, bound)
         pairs = EVERYBODYS.format(
-            conversions=conversions(policy, EVERYONE), touches=first_touches(policy)
+            conversions=conversions(ground, EVERYONE), touches=first_touches(ground)
         )
     else:
-        person = find_person(store, project_id, params.user_id, policy)
+        person = find_person(store, ground, params.user_id)
         bound |= person.bound
         shared = person.shared_devices
         pairs = ONE_USERS.format(
@@ -127,7 +121,7 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> TimeTo
         order=", ".join(groups) or "1",
     )
     rows = [_row(row, groups) for row in store.query(sql, bound)]
-    answer = TimeToConversion(params.conversion, policy, rows, shared)
+    answer = TimeToConversion(params.conversion, ground.policy, rows, shared)
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
     return answer

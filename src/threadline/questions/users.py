@@ -6,20 +6,14 @@ import msgspec
 
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.person import events_of, find_person
-from threadline.identity.stitch import (
-    PROJECT,
-    THESE_USERS,
-    USERS,
-    Policy,
-    conversions,
-    first_touches,
-)
+from threadline.identity.ground import PROJECT, USERS, Ground
+from threadline.identity.person import events_of, find_person, with_aliases
+from threadline.identity.stitch import THESE_USERS, conversions, first_touches
 from threadline.questions.answers import (
     CursorText,
     From,
     Limit,
-    StitchText,
+    Stitched,
     To,
     Touch,
     bound_ms,
@@ -32,7 +26,7 @@ from threadline.questions.answers import (
 from threadline.store import Row, Store
 
 
-class Params(msgspec.Struct, kw_only=True):
+class Params(Stitched, kw_only=True):
     """Filters speak of the first touch."""
 
     from_: From | None = msgspec.field(default=None, name="from")
@@ -44,7 +38,6 @@ class Params(msgspec.Struct, kw_only=True):
         Annotated[str, msgspec.Meta(description="Event name; adds converted_at to each user.")]
         | None
     ) = None
-    stitch: StitchText | None = None
     limit: Limit = 100
     cursor: CursorText | None = None
     format: Annotated[
@@ -95,10 +88,10 @@ SQL = """
     LIMIT {limit}"""
 
 DEVICE_COUNTS = f"""
-    SELECT user_id, uniqExact(visitor) AS devices
-    FROM links
-    WHERE {PROJECT} AND {USERS}
-    GROUP BY user_id"""
+    SELECT l.user_id AS user_id, uniqExact(l.visitor) AS devices
+    FROM %(links)s AS l
+    WHERE l.{USERS}
+    GROUP BY l.user_id"""
 
 # The states hold no addresses; the few that go out are fetched from where the events lie.
 TOUCH_DETAILS = f"""
@@ -111,9 +104,9 @@ TOUCH_DETAILS = f"""
 FORGOTTEN: Row = {"anonymous_id": "", "url": "", "referrer": ""}
 
 
-def ask(store: Store, project_id: str, params: Params, policy: Policy) -> Users:
-    """Users whose first touch passes the filters, with it, under the policy."""
-    bound: dict[str, object] = {"project_id": project_id}
+def ask(store: Store, ground: Ground, params: Params) -> Users:
+    """Users whose first touch passes the filters, with it."""
+    bound = dict(ground.bound)
     where = []
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
@@ -124,7 +117,7 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> Users:
         where.append(BEHIND_CURSOR)
     rows = store.query(
         SQL.format(
-            touches=first_touches(policy),
+            touches=first_touches(ground),
             where=conditions(where),
             limit=params.limit + 1,
         ),
@@ -132,24 +125,29 @@ def ask(store: Store, project_id: str, params: Params, policy: Policy) -> Users:
     )
     page = rows[: params.limit]
     if not page:
-        return Users([], None, [], policy)
-    bound["user_ids"] = [row["user_id"] for row in page]
+        return Users([], None, [], ground.policy)
+    bound["user_ids"] = with_aliases(store, ground, [row["user_id"] for row in page])
     return Users(
-        _users(store, bound, page, params.conversion, policy),
+        _users(store, ground, bound, page, params.conversion),
         write_cursor(page[-1], "known_since", "user_id") if len(rows) > params.limit else None,
-        shared_among(store, THESE_USERS, bound),
-        policy,
+        shared_among(store, ground, THESE_USERS, bound),
+        ground.policy,
     )
 
 
 def _users(
-    store: Store, bound: dict[str, object], page: list[Row], conversion: str | None, policy: Policy
+    store: Store,
+    ground: Ground,
+    bound: dict[str, object],
+    page: list[Row],
+    conversion: str | None,
 ) -> list[User]:
     touches = [row["first_touch"] for row in page]
     bound["visitors"] = [touch["visitor"] for touch in touches]
     bound["event_ids"] = [touch["event_id"] for touch in touches]
     details = {row["event_id"]: row for row in store.query(TOUCH_DETAILS, bound)}
-    devices = {row["user_id"]: row["devices"] for row in store.query(DEVICE_COUNTS, bound)}
+    counted = store.query(DEVICE_COUNTS % {"links": ground.links}, bound)
+    devices = {row["user_id"]: row["devices"] for row in counted}
     users = [
         User(
             row["user_id"],
@@ -160,7 +158,7 @@ def _users(
         for row, touch in zip(page, touches, strict=True)
     ]
     if conversion is not None:
-        asked = store.query(conversions(policy, THESE_USERS), {**bound, "conversion": conversion})
+        asked = store.query(conversions(ground, THESE_USERS), {**bound, "conversion": conversion})
         converted = {row["user_id"]: row["converted_at"] for row in asked}
         for user, row in zip(users, page, strict=True):
             at = converted.get(user.user_id)
@@ -174,10 +172,8 @@ def _touch(row: Row) -> Touch:
     return Touch(format_utc(row["timestamp"]), *(row[name] for name in fields))
 
 
-class ProfileParams(msgspec.Struct, kw_only=True):
+class ProfileParams(Stitched, kw_only=True):
     """The policy that decides which untagged events count for the user."""
-
-    stitch: StitchText | None = None
 
 
 class Device(msgspec.Struct):
@@ -221,15 +217,15 @@ DEVICES = """
 TRAITS = f"""
     SELECT properties
     FROM events AS e
-    WHERE e.{PROJECT} AND visitor IN {{places:Array(UInt64)}} AND user_id = {{user_id:String}}
+    WHERE %(received)s AND visitor IN {{places:Array(UInt64)}} AND {USERS}
         AND event_name = '$identify' AND properties != '{{}}'
     ORDER BY timestamp DESC, event_id DESC
     LIMIT 1000"""
 
 
-def profile(store: Store, project_id: str, user_id: str, policy: Policy) -> Profile:
+def profile(store: Store, ground: Ground, user_id: str) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
-    person = find_person(store, project_id, user_id, policy)
+    person = find_person(store, ground, user_id)
     touches = store.query(FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound)
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
@@ -242,13 +238,14 @@ def profile(store: Store, project_id: str, user_id: str, policy: Policy) -> Prof
             row["anonymous_id"] in person.shared_devices,
         )
         for row in store.query(DEVICES.format(owned=seen), person.bound)
+        if row["anonymous_id"] in person.devices
     ]
     first, last = touches[0]["first"], touches[0]["last"]
     return Profile(
-        user_id,
-        policy,
+        person.user_id,
+        ground.policy,
         format_utc(person.known_since),
-        _traits(store.query(TRAITS, person.bound)),
+        _traits(store.query(TRAITS % {"received": ground.received}, person.bound)),
         Touch(format_utc(first[0]), *first[1:]),
         Touch(format_utc(last[0]), *last[1:]),
         devices,

@@ -1,0 +1,150 @@
+"""What an answer stands on: which events, links, unlinks and aliases count for it.
+
+Mostly everything there is. With `as_of`, only what had been received by then: the states, which
+hold all of time, are then computed from the events. Where a project never unlinked or aliased
+anything, none of that is in the SQL.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from threadline.contract.times import format_ms
+from threadline.store import Store
+
+Policy = Literal["any", "first", "next"]
+
+PROJECT = "project_id = {project_id:String}"
+USERS = "user_id IN {user_ids:Array(String)}"
+AS_OF = "{as_of:DateTime64(3, 'UTC')}"
+
+TOUCH = """(
+    e.timestamp, e.event_id, e.visitor,
+    toString(e.source), toString(e.medium), toString(e.campaign)
+)::Tuple(
+    timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+    source String, medium String, campaign String
+)"""
+
+DECISIONS = f"""
+    SELECT
+        (SELECT count() FROM aliases WHERE {PROJECT}) > 0 AS aliased,
+        (SELECT count() FROM unlinks WHERE {PROJECT}) > 0 AS unlinked"""
+
+LINKS = f"""
+        SELECT visitor, user_id, anonymous_id, first_seen, last_seen
+        FROM links
+        WHERE {PROJECT}"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`bound`: the values its SQL needs. `aliased`, `unlinked`: the project has such decisions."""
+
+    policy: Policy
+    bound: dict[str, object] = field(default_factory=dict)
+    as_of: bool = False
+    aliased: bool = False
+    unlinked: bool = False
+
+    @property
+    def received(self) -> str:
+        """The condition on events `e` that count."""
+        known = f" AND e.received_at <= {AS_OF}" if self.as_of else ""
+        return f"e.{PROJECT}{known}"
+
+    def person(self, user_id: str) -> str:
+        """SQL for the user that this one is the same person as; mostly itself."""
+        if not self.aliased:
+            return user_id
+        return f"transform({user_id}, {self._aliases}.1, {self._aliases}.2, {user_id})"
+
+    @property
+    def links(self) -> str:
+        """SQL relation (visitor, user_id, anonymous_id, first_seen, last_seen): who was seen where.
+
+        A pair may come in several rows, as long as parts are not merged."""
+        links = LINKS
+        if self.as_of:
+            links = f"""
+        SELECT e.visitor AS visitor, assumeNotNull(e.user_id) AS user_id,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
+        FROM events AS e
+        WHERE {self.received} AND e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        GROUP BY e.visitor, e.user_id"""
+        if self.unlinked:
+            links = f"SELECT * FROM ({links}) AS r WHERE {self.linked('r')}"
+        if self.aliased:
+            links = f"""
+        SELECT r.visitor AS visitor, {self.person("r.user_id")} AS user_id,
+            r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+        FROM ({links}) AS r"""
+        return f"({links})"
+
+    def linked(self, alias: str) -> str:
+        """The condition that this row's pair of visitor and user was not unlinked."""
+        if not self.unlinked:
+            return "TRUE"
+        return f"""({alias}.visitor, assumeNotNull({alias}.user_id)) NOT IN (
+            SELECT visitor, user_id FROM unlinks
+            WHERE {PROJECT}{self._decided}
+            GROUP BY visitor, user_id HAVING argMax(unlinked, decided_at)
+        )"""
+
+    @property
+    def visitor_touches(self) -> str:
+        """SQL relation (visitor, first_touch): first events without a user."""
+        if not self.as_of:
+            return f"(SELECT visitor, first_touch FROM visitor_touches WHERE {PROJECT})"
+        return f"""(
+            SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
+            FROM events AS e WHERE {self.received} AND e.user_id IS NULL
+            GROUP BY e.visitor
+        )"""
+
+    @property
+    def user_touches(self) -> str:
+        """SQL relation (user_id, first_touch): first events that carry a user."""
+        touches = f"SELECT user_id, first_touch FROM user_touches WHERE {PROJECT}"
+        if self.as_of:
+            touches = f"""
+            SELECT assumeNotNull(e.user_id) AS user_id, min({TOUCH}) AS first_touch
+            FROM events AS e WHERE {self.received} AND e.user_id IS NOT NULL
+            GROUP BY e.user_id"""
+        if self.aliased:
+            touches = f"""
+            SELECT {self.person("r.user_id")} AS user_id, r.first_touch AS first_touch
+            FROM ({touches}) AS r"""
+        return f"({touches})"
+
+    @property
+    def aliases(self) -> str:
+        """SQL relation (user_id, canonical): users that are the same person as another."""
+        return f"""(
+            SELECT user_id, argMax(canonical, decided_at) AS canonical
+            FROM aliases WHERE {PROJECT}{self._decided}
+            GROUP BY user_id HAVING canonical != user_id
+        )"""
+
+    @property
+    def _aliases(self) -> str:
+        return f"(SELECT (groupArray(user_id), groupArray(canonical)) FROM {self.aliases})"
+
+    @property
+    def _decided(self) -> str:
+        return f" AND decided_at <= {AS_OF}" if self.as_of else ""
+
+
+def ground(store: Store, project_id: str, policy: Policy, as_of_ms: int | None = None) -> Ground:
+    """What to answer on. `as_of_ms`: since 1970; None: all that is known now."""
+    bound: dict[str, object] = {"project_id": project_id}
+    (decisions,) = store.query(DECISIONS, bound)
+    if as_of_ms is not None:
+        bound["as_of"] = format_ms(as_of_ms).replace("T", " ").removesuffix("Z")
+    return Ground(
+        policy,
+        bound,
+        as_of_ms is not None,
+        bool(decisions["aliased"]),
+        bool(decisions["unlinked"]),
+    )
