@@ -12,7 +12,7 @@ from tests.identity import oracle
 from tests.support import Json, Project, Server, ids
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "10"))
 
 # Few values each, so that ties, shared devices and repeats are the rule, not the exception.
 event = st.fixed_dictionaries(
@@ -80,6 +80,7 @@ decision = st.one_of(
     ),
 )
 steps = st.lists(st.one_of(st.lists(event, min_size=1, max_size=12), decision), max_size=6)
+DETOUR = [("alias", "ada", "cy"), ("alias", "bob", "cy"), ("alias", "ada", "bob")]
 SWITCH = [("unlink", "kiosk", "ada"), ("alias", "bob", "cy"), ("alias", "cy", "bob")]
 
 
@@ -87,6 +88,7 @@ SWITCH = [("unlink", "kiosk", "ada"), ("alias", "bob", "cy"), ("alias", "cy", "b
 @example(steps=[TIES], back=0)
 @example(steps=[TIES[::-1][:5], TIES[::-1][5:]], back=1)
 @example(steps=[TIES, *SWITCH, ("unalias", "bob", "cy"), ("link", "kiosk", "ada")], back=2)
+@example(steps=[TIES, *DETOUR], back=1)
 @given(steps=steps, back=st.integers(0, 6))
 def test_every_answer_is_the_oracles(server: Server, steps: list[Step], back: int) -> None:
     """Now, and as it would have been given before the last steps."""

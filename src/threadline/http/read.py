@@ -10,14 +10,25 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.response import Stream
 
-from threadline.contract.errors import InvalidGroupBy, NotFound
+from threadline.contract.errors import InvalidGroupBy, NotFound, StitchNotAPartition
 from threadline.http.doc import Doc
 from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
 from threadline.http.services import Services
 from threadline.identity.ground import Ground, Policy, ground
-from threadline.questions import events, export, journey, time_to_conversion, users
-from threadline.questions.answers import Stitched
+from threadline.questions import (
+    attribution,
+    events,
+    export,
+    funnel,
+    journey,
+    retention,
+    sources,
+    stats,
+    time_to_conversion,
+    users,
+)
+from threadline.questions.answers import Counting, Stitched
 from threadline.store import Store
 
 # How long a read waits for what was acknowledged before it. Past that it answers, and says so.
@@ -26,6 +37,7 @@ CATCH_UP_S = 5.0
 CHUNK_BYTES = 256 * 1024
 
 READ = ("sk", "rk")
+COUNTING_ERRORS = (InvalidGroupBy, StitchNotAPartition)
 Req = Request[Any, Any, Any]
 Answer = TypeVar("Answer")
 
@@ -159,10 +171,118 @@ async def conversion_times(request: Req) -> Response[bytes]:
     )
 
 
+@get(
+    "/v1/stats",
+    opt={
+        "doc": Doc(
+            summary="How many, by what, over time",
+            tag="Numbers",
+            keys=READ,
+            params=stats.Params,
+            answer=stats.Stats,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_stats(request: Req) -> Response[bytes]:
+    params = read_params(request, stats.Params)
+    return await _answer_counting(request, params, lambda store, on: stats.ask(store, on, params))
+
+
+@get(
+    "/v1/sources",
+    opt={
+        "doc": Doc(
+            summary="Where events and people come from",
+            tag="Numbers",
+            keys=READ,
+            params=sources.Params,
+            answer=sources.Sources,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_sources(request: Req) -> Response[bytes]:
+    params = read_params(request, sources.Params)
+    return await _answer_counting(request, params, lambda store, on: sources.ask(store, on, params))
+
+
+@get(
+    "/v1/attribution",
+    opt={
+        "doc": Doc(
+            summary="Which touches are credited with conversions",
+            tag="People",
+            keys=READ,
+            params=attribution.Params,
+            answer=attribution.Attribution,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_attribution(request: Req) -> Response[bytes]:
+    params = read_params(request, attribution.Params)
+    return await _answer_counting(
+        request, params, lambda store, on: attribution.ask(store, on, params)
+    )
+
+
+@get(
+    "/v1/funnel",
+    opt={
+        "doc": Doc(
+            summary="How far people get, step by step",
+            tag="People",
+            keys=READ,
+            params=funnel.Params,
+            answer=funnel.Funnel,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_funnel(request: Req) -> Response[bytes]:
+    params = read_params(request, funnel.Params)
+    return await _answer_counting(request, params, lambda store, on: funnel.ask(store, on, params))
+
+
+@get(
+    "/v1/retention",
+    opt={
+        "doc": Doc(
+            summary="Of those who began together, how many come back",
+            tag="People",
+            keys=READ,
+            params=retention.Params,
+            answer=retention.Retention,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_retention(request: Req) -> Response[bytes]:
+    params = read_params(request, retention.Params)
+    return await _answer_counting(
+        request, params, lambda store, on: retention.ask(store, on, params)
+    )
+
+
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
+
+
+async def _answer_counting(
+    request: Req, params: Counting, question: Callable[[Store, Ground], object]
+) -> Response[bytes]:
+    """People can only be counted where each event has one owner, so by default `next`."""
+    if params.stitch == "any":
+        raise StitchNotAPartition(
+            "stitch=any counts an event for several people; choose first or next.",
+            allowed=["first", "next"],
+        )
+    default = request.state.project.stitch
+    params.stitch = params.stitch or (default if default in ("first", "next") else "next")
+    return await _answer_stitched(request, params, question)
 
 
 async def _answer_stitched(
@@ -210,4 +330,16 @@ def _response(
     return Response(body, headers=headers, media_type=media_type)
 
 
-ROUTES = [query, export_events, user_list, profile, user_events, conversion_times]
+ROUTES = [
+    query,
+    export_events,
+    read_stats,
+    read_sources,
+    user_list,
+    profile,
+    user_events,
+    conversion_times,
+    read_attribution,
+    read_funnel,
+    read_retention,
+]

@@ -112,7 +112,8 @@ def _decide_alias(
     ]
     # What questions read goes first: if the second insert is missing after a crash, the same
     # request still finds something to change.
-    _insert(store, "aliases", resolved)
+    if resolved:
+        _insert(store, "aliases", resolved)
     _insert(store, "alias_decisions", [{**decided, "user_id": user_id, "alias_of": alias_of}])
     return True
 

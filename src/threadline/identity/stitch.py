@@ -159,27 +159,62 @@ def owned_events(ground: Ground, scope: Scope, columns: str, where: str = "TRUE"
     return "\n    UNION ALL".join(parts)
 
 
-def persons_events(ground: Ground, columns: str, where: str = "TRUE") -> str:
-    """SQL for (person, …columns): every event with its one owner, anonymous visitors included.
+class Aggregate(NamedTuple):
+    """An aggregate function with its parameters, `(…)` or nothing, and what of the events `e` it
+    takes."""
 
-    `person` is a UInt64: of a user the hash of the id, of a visitor `visitor`. For `first` and
-    `next` only, because under `any` an event may have several owners.
+    function: str
+    arguments: str
+    parameters: str = ""
+
+
+def per_person(
+    ground: Ground,
+    aggregates: dict[str, Aggregate],
+    where: str = "TRUE",
+    groups: dict[str, str] | None = None,
+) -> str:
+    """SQL for (person, …groups, …aggregates): one row for every person with events, anonymous
+    visitors included, and for every combination of `groups` (name: expression on events `e`).
+
+    `person` is a UInt64: of a user the hash of the id, of a visitor `visitor`. Events come together
+    by visitor first, and only what is left of them is joined to whoever claims the visitor; that
+    costs little more than not asking whose they are. For `first` and `next` only: under `any` an
+    event may have several owners.
     """
-    tagged = f"sipHash64('user', {ground.person('assumeNotNull(e.user_id)')})"
+    groups = groups or {}
+    names = "".join(f", {name}" for name in groups)
+    columns = "".join(f", {expression} AS {name}" for name, expression in groups.items())
+    states = "".join(
+        f", {a.function}State{a.parameters}({a.arguments}) AS {name}"
+        for name, a in aggregates.items()
+    )
+    merged = "".join(
+        f", {a.function}Merge{a.parameters}({name}) AS {name}" for name, a in aggregates.items()
+    )
+    user = f"sipHash64('user', {ground.person('assumeNotNull(e.user_id)')})"
     claimed = "sipHash64('user', c.user_id)"
-    lasting = f"SELECT visitor, {claimed} AS person FROM ({lasting_claims(ground)}) AS c"
+    owner = f"SELECT visitor, {claimed} AS person FROM ({lasting_claims(ground)}) AS c"
     contested = f"AND NOT (e.user_id IS NULL AND e.visitor IN ({shared(ground)}))"
     parts = [
         f"""
-    SELECT multiIf(e.user_id IS NOT NULL, {tagged}, c.person != 0, c.person, e.visitor) AS person,
-        {columns}
-    FROM events AS e
-    LEFT JOIN ({lasting}) AS c ON c.visitor = e.visitor
-    WHERE {ground.received} AND {where} {contested if passing(ground) else ""}"""
+        SELECT if(c.person != 0, c.person, v.seen) AS person
+            {"".join(f", v.{name} AS {name}" for name in (*groups, *aggregates))}
+        FROM (
+            SELECT if(e.user_id IS NULL, e.visitor, {user}) AS seen{columns}{states}
+            FROM events AS e
+            WHERE {ground.received} AND {where} {contested if passing(ground) else ""}
+            GROUP BY seen{names}
+        ) AS v
+        LEFT JOIN ({owner}) AS c ON c.visitor = v.seen"""
     ]
     if passing(ground):
-        parts.append(claimed_in_turns(ground, EVERYONE, f"{claimed} AS person, {columns}", where))
-    return "\n    UNION ALL".join(parts)
+        turned = claimed_in_turns(ground, EVERYONE, f"{claimed} AS person{columns}{states}", where)
+        parts.append(f"{turned} GROUP BY person{names}")
+    return f"""
+    SELECT person{names}{merged}
+    FROM ({"        UNION ALL".join(parts)})
+    GROUP BY person{names}"""
 
 
 def first_touches(ground: Ground) -> str:

@@ -1,13 +1,14 @@
 """Shapes and small parts that several questions share: parameters, cursors, event rows."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 import msgspec
 
-from threadline.contract.errors import InvalidParams
+from threadline.contract.errors import InvalidGroupBy, InvalidParams
 from threadline.contract.times import Moment, format_ms, format_utc
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
@@ -44,6 +45,14 @@ class Stitched(msgspec.Struct, kw_only=True):
         ]
         | None
     ) = None
+
+
+class Counting(Stitched, kw_only=True):
+    """What every question that counts people takes. `stitch=any` is refused: it counts an event for
+    several people."""
+
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
 
 
 EVENT_COLUMNS = (
@@ -149,3 +158,66 @@ def shared_among(store: Store, ground: Ground, scope: Scope, bound: dict[str, An
 
 def conditions(parts: Sequence[str]) -> str:
     return " AND ".join(parts) or "TRUE"
+
+
+Interval = Annotated[
+    Literal["hour", "day", "week", "month"],
+    msgspec.Meta(description="Weeks begin on Monday. By the clocks of `tz`."),
+]
+TimeZone = Annotated[
+    str, msgspec.Meta(description="Name of the IANA database, as Europe/Berlin. Default: UTC.")
+]
+GROUPS = {
+    "event_name": "toString(e.event_name)",
+    "source": "toString(e.source)",
+    "medium": "toString(e.medium)",
+    "campaign": "toString(e.campaign)",
+    "country": "toString(e.country)",
+    "device_type": "toString(e.device_type)",
+    "browser": "toString(e.browser)",
+    "os": "toString(e.os)",
+    "path": "e.path",
+}
+
+# The start of the interval that an instant falls into, as an instant.
+BUCKETS = {
+    "hour": "toDateTime(toStartOfHour({at}, {{tz:String}}), {{tz:String}})",
+    "day": "toStartOfDay({at}, {{tz:String}})",
+    "week": "toDateTime(toMonday({at}, {{tz:String}}), {{tz:String}})",
+    "month": "toDateTime(toStartOfMonth({at}, {{tz:String}}), {{tz:String}})",
+}
+
+
+def bucket(interval: str, at: str) -> str:
+    """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
+    return f"toTimeZone({BUCKETS[interval].format(at=at)}, 'UTC')"
+
+
+def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
+    """Column names by commas. Raises `InvalidGroupBy`."""
+    groups = [part.strip() for part in text.split(",") if part.strip()]
+    names = list(allowed)
+    for group in groups:
+        if group not in names:
+            raise InvalidGroupBy(
+                f"Cannot group by {group!r}; allowed: {', '.join(names)}.", allowed=names
+            )
+    return list(dict.fromkeys(groups))
+
+
+def read_zone(name: str) -> str:
+    """The name of a time zone that exists. Raises `InvalidParams`."""
+    if name not in available_timezones():
+        message = f"There is no time zone {name!r}; write a name such as Europe/Berlin"
+        raise InvalidParams(f"{message}.", fieldErrors={"tz": [message]})
+    return name
+
+
+def between(params: Counting, bound: dict[str, object]) -> list[str]:
+    """Conditions of `from` and `to` on events `e`; their values go into `bound`."""
+    conditions = []
+    for name, sign in (("from_", ">="), ("to", "<")):
+        if (moment := getattr(params, name)) is not None:
+            bound[name] = bound_ms(moment.ms)
+            conditions.append(f"e.timestamp {sign} {{{name}:DateTime64(3, 'UTC')}}")
+    return conditions

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.contract.errors import InvalidGroupBy
 from threadline.identity.ground import TOUCH, Ground
 from threadline.identity.person import events_of, find_person
 from threadline.identity.stitch import EVERYONE, conversions, first_touches
@@ -14,6 +13,7 @@ from threadline.questions.answers import (
     To,
     bound_ms,
     conditions,
+    read_groups,
     shared_among,
 )
 from threadline.store import Row, Store
@@ -93,7 +93,7 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
 
     Only users who converted count. Raises `InvalidGroupBy`.
     """
-    groups = _groups(params.group_by)
+    groups = read_groups(params.group_by, GROUPS)
     bound = {**ground.bound, "conversion": params.conversion}
     if params.user_id is None:
         shared = shared_among(store, ground, EVERYONE, bound)
@@ -125,16 +125,6 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
     return answer
-
-
-def _groups(text: str) -> list[str]:
-    groups = [part.strip() for part in text.split(",") if part.strip()]
-    unknown = [group for group in groups if group not in GROUPS]
-    if unknown:
-        raise InvalidGroupBy(
-            f"Cannot group by {unknown[0]!r}; allowed: {', '.join(GROUPS)}.", allowed=list(GROUPS)
-        )
-    return list(dict.fromkeys(groups))
 
 
 def _row(row: Row, groups: list[str]) -> dict[str, object]:

@@ -1,0 +1,196 @@
+"""`GET /v1/funnel`: how far do people get, in this order, within this time?"""
+
+import re
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from threadline.contract.errors import InvalidParams
+from threadline.identity.ground import Ground
+from threadline.identity.stitch import Aggregate, per_person
+from threadline.questions.answers import Counting, between, conditions, read_groups
+from threadline.store import Store
+
+MAX_STEPS = 10
+
+
+class Params(Counting, kw_only=True):
+    """`from` and `to` speak of the steps."""
+
+    steps: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            description="Event names in order, by commas: `$pageview,signup,purchase`. With a "
+            "property: `purchase{plan=pro}`. Each name once.",
+        ),
+    ]
+    window: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[1-9][0-9]{0,4}[smhdw]$",
+            description="From the first step to the last at most: 30m, 12h, 7d, 4w.",
+        ),
+    ] = "7d"
+    exclude: (
+        Annotated[str, msgspec.Meta(description="An event that, between steps, begins all anew.")]
+        | None
+    ) = None
+    group_by: Annotated[
+        str,
+        msgspec.Meta(
+            description="Of the person's first event: source, medium, campaign, by commas."
+        ),
+    ] = ""
+
+
+class Step(msgspec.Struct):
+    """`share`: of those at the first step. `median_seconds`: from the step before."""
+
+    step: str
+    persons: int
+    share: float
+    median_seconds: float | None
+
+
+class Funnel(msgspec.Struct):
+    """Rows: the group's columns and its steps. A person counts where they got furthest first."""
+
+    stitch: str
+    window_seconds: int
+    rows: list[dict[str, Any]]
+
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
+GROUPS = {"source": "first.3", "medium": "first.4", "campaign": "first.5"}
+FIRST = Aggregate(
+    "min",
+    "(e.timestamp, e.event_id, toString(e.source), toString(e.medium), toString(e.campaign))",
+)
+
+# One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
+# is still alive: latest, because that has most of the window left. `best` is the longest there
+# was, the earliest of its length. Step 0 is what must not come in between.
+TIMES = """arrayFold(
+            (walk, e) -> multiIf(
+                e.3 = 0, (walk.1, {nothing}),
+                e.3 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, {numbers})
+                ),
+                notEmpty(walk.2[e.3 - 1]) AND e.1 - walk.2[e.3 - 1][1] <= {{window_ms:Int64}}, (
+                    if(length(walk.1) < e.3, arrayPushBack(walk.2[e.3 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.3, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, {numbers}
+                    )
+                ),
+                walk
+            ),
+            arraySort(walked),
+            ([], {nothing})::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1"""
+
+SQL = """
+    SELECT {columns}
+        sumForEach(arrayMap(k -> toUInt64(length(times) >= k), {numbers})) AS persons,
+        quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+    FROM (
+        SELECT person, {times} AS times
+        FROM ({steps})
+    ) AS f
+    {touches}
+    WHERE notEmpty(times)
+    {group_by}
+    ORDER BY persons[1] DESC, {order}"""
+
+
+class _Wanted(NamedTuple):
+    text: str
+    condition: str
+
+
+def ask(store: Store, ground: Ground, params: Params) -> Funnel:
+    """Persons who reached each step, in order, all within the window after their first.
+
+    Steps at the same moment count in the order of their event_id. Raises `InvalidParams`,
+    `InvalidGroupBy`.
+    """
+    names = read_groups(params.group_by, GROUPS)
+    window_s = int(params.window[:-1]) * UNITS_S[params.window[-1]]
+    bound: dict[str, object] = {**ground.bound, "window_ms": window_s * 1000}
+    wanted = _read_steps(params.steps, bound)
+    numbered = [f"{step.condition}, {number}" for number, step in enumerate(wanted, start=1)]
+    matching = [step.condition for step in wanted]
+    if params.exclude is not None:
+        bound["exclude"] = params.exclude
+        matching.append("e.event_name = {exclude:String}")
+    at = "toUnixTimestamp64Milli(e.timestamp)"
+    walked = Aggregate("groupArray", f"({at}, e.event_id, multiIf({', '.join(numbered)}, 0))")
+    where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
+    touches = ""
+    if names:
+        first = per_person(ground, {"first": FIRST})
+        touches = f"INNER JOIN ({first}) AS t ON t.person = f.person"
+    numbers = list(range(1, len(wanted) + 1))
+    nothing = f"{[[] for _ in numbers]}::Array(Array(Int64))"
+    sql = SQL.format(
+        columns="".join(f"{GROUPS[name]} AS {name}, " for name in names),
+        numbers=numbers,
+        times=TIMES.format(numbers=numbers, nothing=nothing),
+        steps=per_person(ground, {"walked": walked}, where),
+        touches=touches,
+        group_by=f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
+        order=", ".join(names) or "1",
+    )
+    rows = [
+        {
+            **{name: row[name] for name in names},
+            "steps": _steps(wanted, row["persons"], row["medians_ms"]),
+        }
+        for row in store.query(sql, bound)
+    ]
+    if not rows and not names:
+        rows = [{"steps": _steps(wanted, [0] * len(wanted), [])}]
+    return Funnel(ground.policy, window_s, rows)
+
+
+def _read_steps(text: str, bound: dict[str, object]) -> list[_Wanted]:
+    found: list[_Wanted] = []
+    names: list[str] = []
+    place = 0
+    while match := STEP.match(text, place):
+        number, place = len(found) + 1, match.end()
+        name, key, value = match.groups()
+        names.append(name)
+        bound[f"step_{number}"] = name
+        condition = f"e.event_name = {{step_{number}:String}}"
+        if key is not None:
+            bound |= {f"key_{number}": key, f"value_{number}": value}
+            condition = (
+                f"({condition} AND {{value_{number}:String}} IN ("
+                f"JSONExtractString(e.properties, {{key_{number}:String}}), "
+                f"JSONExtractRaw(e.properties, {{key_{number}:String}})))"
+            )
+        found.append(_Wanted(match[0].rstrip(","), condition))
+        if place == len(text):
+            break
+    problem = None
+    if place < len(text) or text.endswith(","):
+        problem = "Expected event names by commas, as $pageview,signup,purchase{plan=pro}"
+    elif len(set(names)) < len(names):
+        problem = "Expected each event name once"
+    elif not 2 <= len(found) <= MAX_STEPS:
+        problem = f"Expected 2 to {MAX_STEPS} steps"
+    if problem:
+        raise InvalidParams(f"Parameter steps: {problem}.", fieldErrors={"steps": [problem]})
+    return found
+
+
+def _steps(wanted: list[_Wanted], persons: list[int], medians_ms: list[float]) -> list[Step]:
+    medians = [None, *(ms / 1000 for ms in medians_ms), *[None] * len(wanted)]
+    return [
+        Step(step.text, count, count / persons[0] if persons[0] else 0.0, median)
+        for step, count, median in zip(wanted, persons, medians, strict=False)
+    ]

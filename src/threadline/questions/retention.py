@@ -1,0 +1,116 @@
+"""`GET /v1/retention`: of those who began together, how many came back, and when?"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from threadline.contract.times import format_utc
+from threadline.identity.ground import Ground
+from threadline.identity.stitch import Aggregate, per_person
+from threadline.questions.answers import (
+    Counting,
+    TimeZone,
+    bound_ms,
+    bucket,
+    conditions,
+    read_zone,
+)
+from threadline.store import Store
+
+
+class Params(Counting, kw_only=True):
+    """`from` and `to` choose cohorts by when people began."""
+
+    interval: Annotated[
+        Literal["day", "week", "month"], msgspec.Meta(description="Weeks begin on Monday.")
+    ] = "week"
+    cohort: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            description="When people begin: `first_seen`, `known` (their first event with a user "
+            "id), or the name of an event.",
+        ),
+    ] = "first_seen"
+    event: (
+        Annotated[str, msgspec.Meta(description="What counts as coming back. Default: any event.")]
+        | None
+    ) = None
+    periods: Annotated[
+        int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
+    ] = 8
+    tz: TimeZone = "UTC"
+
+
+class Cohort(msgspec.Struct):
+    """`retained[k]`: persons with such an event in the k-th interval after the one they began in;
+    k = 0 is that interval itself."""
+
+    cohort: str
+    persons: int
+    retained: list[int]
+
+
+class Retention(msgspec.Struct):
+    """Cohorts from the earliest on. A person is in exactly one."""
+
+    stitch: str
+    interval: str
+    rows: list[Cohort]
+
+
+BEGINS = {
+    "first_seen": Aggregate("min", "e.timestamp"),
+    "known": Aggregate("minIf", "e.timestamp, e.user_id IS NOT NULL"),
+}
+BY_EVENT = Aggregate("minIf", "e.timestamp, e.event_name = {cohort:String}")
+
+# `minIf` of nothing is 1970 sharp. An event from then would be lost here; there are none.
+SQL = """
+    SELECT cohort, count() AS persons,
+        sumForEach(
+            arrayMap(k -> toUInt64(has(periods, k)), range({{periods:UInt16}}))
+        ) AS retained
+    FROM (
+        SELECT {began_in} AS cohort,
+            arrayDistinct(arrayMap(
+                at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
+            )) AS periods
+        FROM ({persons})
+        WHERE {where}
+    )
+    GROUP BY cohort
+    ORDER BY cohort"""
+
+
+def ask(store: Store, ground: Ground, params: Params) -> Retention:
+    """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
+    bound: dict[str, object] = {
+        **ground.bound,
+        "tz": read_zone(params.tz),
+        "interval": params.interval,
+        "periods": params.periods,
+        "cohort": params.cohort,
+    }
+    active = Aggregate("groupUniqArray", bucket(params.interval, "e.timestamp"))
+    if params.event is not None:
+        bound["event"] = params.event
+        active = Aggregate(
+            "groupUniqArrayIf", f"{active.arguments}, e.event_name = {{event:String}}"
+        )
+    where = ["toUnixTimestamp64Milli(began) > 0"]
+    for name, sign in (("from_", ">="), ("to", "<")):
+        if (moment := getattr(params, name)) is not None:
+            bound[name] = bound_ms(moment.ms)
+            where.append(f"began {sign} {{{name}:DateTime64(3, 'UTC')}}")
+    began = BEGINS.get(params.cohort, BY_EVENT)
+    sql = SQL.format(
+        began_in=bucket(params.interval, "began"),
+        persons=per_person(ground, {"began": began, "active": active}),
+        where=conditions(where),
+    )
+    rows = [
+        Cohort(format_utc(row["cohort"]), row["persons"], row["retained"])
+        for row in store.query(sql, bound)
+    ]
+    return Retention(ground.policy, params.interval, rows)

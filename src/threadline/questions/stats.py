@@ -1,0 +1,121 @@
+"""`GET /v1/stats`: how many, by what, over time."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from threadline.contract.errors import InvalidParams
+from threadline.contract.times import format_utc
+from threadline.identity.ground import Ground
+from threadline.identity.stitch import per_person
+from threadline.questions.answers import (
+    GROUPS,
+    Counting,
+    Interval,
+    Limit,
+    TimeZone,
+    between,
+    bucket,
+    conditions,
+    read_groups,
+    read_zone,
+)
+from threadline.store import Store
+
+
+class Params(Counting, kw_only=True):
+    """What to count, of which events, in which groups."""
+
+    metric: Annotated[
+        Literal["count", "uniques", "persons", "sum"],
+        msgspec.Meta(
+            description="`count`: events; `uniques`: devices; `persons`: users, each once however "
+            "many devices they have, and visitors who are nobody's; `sum`: of `property`."
+        ),
+    ] = "count"
+    event: Annotated[str, msgspec.Meta(description="Event name.")] | None = None
+    group_by: Annotated[str, msgspec.Meta(description=f"By commas: {', '.join(GROUPS)}.")] = ""
+    interval: Interval | None = None
+    property: (
+        Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
+    ) = None
+    tz: TimeZone = "UTC"
+    exact: Annotated[
+        bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
+    ] = True
+    limit: Limit = 100
+
+
+class Stats(msgspec.Struct):
+    """Rows: the group's columns, `time` (start of the interval) and value. In order of time, then
+    greatest first. Intervals without events have no row."""
+
+    metric: str
+    rows: list[dict[str, Any]]
+
+
+# A made visitor id lies at the user's place, but counts as the device it stands for.
+DEVICE = "if(e.anonymous_id_made, sipHash64(e.anonymous_id), e.visitor)"
+VALUES = {
+    "count": "count()",
+    "uniques": f"uniqExact({DEVICE})",
+    "sum": "sum(JSONExtractFloat(e.properties, {property:String}))",
+}
+ABOUT = {"uniques": f"uniqCombined64({DEVICE})"}
+
+SQL = """
+    SELECT {columns}{value} AS value
+    FROM events AS e
+    WHERE {where}
+    {group_by}
+    ORDER BY {order}
+    LIMIT {limit}"""
+
+PERSONS = """
+    SELECT {names}{value} AS value
+    FROM ({persons})
+    {group_by}
+    ORDER BY {order}
+    LIMIT {limit}"""
+
+
+def ask(store: Store, ground: Ground, params: Params) -> Stats:
+    """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
+    names = read_groups(params.group_by, GROUPS)
+    groups = {name: GROUPS[name] for name in names}
+    if params.interval:
+        groups = {"time": bucket(params.interval, "e.timestamp"), **groups}
+    bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
+    where = [ground.received, *between(params, bound)]
+    if params.event is not None:
+        bound["event"] = params.event
+        where.append("e.event_name = {event:String}")
+    if params.metric == "sum":
+        if params.property is None:
+            message = "Required with metric=sum"
+            raise InvalidParams(
+                f"Parameter property: {message}.", fieldErrors={"property": [message]}
+            )
+        bound["property"] = params.property
+    shape = {
+        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
+        "order": ", ".join([*(["time"] if params.interval else []), "value DESC", *names]),
+        "limit": params.limit,
+    }
+    if params.metric == "persons":
+        value = "count()" if params.exact else "uniqCombined64(person)"
+        persons = per_person(ground, {}, conditions(where[1:]), groups)
+        sql = PERSONS.format(
+            names="".join(f"{name}, " for name in groups), value=value, persons=persons, **shape
+        )
+    else:
+        value = VALUES[params.metric]
+        if not params.exact:
+            value = ABOUT.get(params.metric, value)
+        columns = "".join(f"{expression} AS {name}, " for name, expression in groups.items())
+        sql = SQL.format(columns=columns, value=value, where=conditions(where), **shape)
+    rows = store.query(sql, bound)
+    for row in rows:
+        if params.interval:
+            row["time"] = format_utc(row["time"])
+    return Stats(params.metric, rows)

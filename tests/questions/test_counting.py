@@ -1,0 +1,232 @@
+"""Counting people, over random logs with shared devices, unlinks and aliases: always the oracle's
+numbers."""
+
+import datetime as dt
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.identity import oracle as identity
+from tests.identity.test_policies import START, Step, _decide, _tick, decision, iso
+from tests.questions import oracle
+from tests.support import Json, Project, Server
+
+EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "10"))
+MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
+
+event = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from([f"e{n:02}" for n in range(60)]),
+        "t": st.integers(0, 200).map(lambda n: START + n * dt.timedelta(minutes=20)),
+        "event": st.sampled_from(["$pageview", "signup", "purchase", "refund"]),
+        "a": st.sampled_from([None, "phone", "laptop", "kiosk", "kiosk"]),
+        "u": st.sampled_from([None, None, None, "ada", "bob"]),
+        "source": st.sampled_from(["facebook", "google", "direct", "internal"]),
+        "value": st.integers(0, 9),
+    }
+).map(lambda e: {**e, "medium": e["source"] if e["source"] in ("direct", "internal") else "x"})
+steps = st.lists(
+    st.one_of(st.lists(event, min_size=1, max_size=20), decision), min_size=1, max_size=5
+)
+
+
+def wire(event: oracle.Event) -> Json:
+    sent = {
+        "event": event["event"],
+        "event_id": event["id"],
+        "timestamp": event["t"].isoformat(),
+        "anonymous_id": event["a"],
+        "user_id": event["u"],
+        "properties": {"value": event["value"]},
+    }
+    if event["medium"] == "x":
+        sent["url"] = f"https://shop.example/?utm_source={event['source']}&utm_medium=x"
+    elif event["source"] == "internal":
+        sent |= {"url": "https://shop.example/b", "referrer": "https://shop.example/a"}
+    return sent
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    steps=steps,
+    back=st.integers(0, 3),
+    model=st.sampled_from(MODELS),
+    exclude=st.sampled_from([None, "refund"]),
+    cohort=st.sampled_from([("first_seen", None), ("known", "purchase"), ("signup", None)]),
+)
+def test_counting_is_the_oracles(
+    server: Server,
+    steps: list[Step],
+    back: int,
+    model: str,
+    exclude: str | None,
+    cohort: tuple[str, str | None],
+) -> None:
+    project = Project(server)
+    log: list[oracle.Event] = []
+    decided = identity.NONE
+    history = [(_tick(), list(log), decided)]
+    for step in steps:
+        if isinstance(step, list):
+            project.batch([wire(event) for event in step])
+            log += step
+        else:
+            decided = _decide(project, decided, step)
+        history.append((_tick(), list(log), decided))
+    then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
+    for policy in ("first", "next"):
+        now: Json = {"stitch": policy}
+        past = {**now, "as_of": iso(then)}
+        for on, pairs in (
+            (now, oracle.owned(log, policy, decided)),
+            (past, oracle.owned(log_then, policy, decided_then)),
+        ):
+            check_stats(project, pairs, on)
+            check_attribution(project, pairs, on, model)
+            check_funnel(project, pairs, on, exclude)
+            check_retention(project, pairs, on, *cohort)
+
+
+def check_attribution(project: Project, pairs: oracle.Owned, on: Json, model: str) -> None:
+    answer = project.ask(
+        "/v1/attribution",
+        conversion="purchase",
+        model=model,
+        lookback_days=1,
+        value_property="value",
+        **on,
+    )
+    found = {
+        (row["source"], row["medium"]): (row["conversions"], row["persons"], row["value"])
+        for row in answer["rows"]
+    }
+    expected = oracle.attribution(pairs, "purchase", model, dt.timedelta(days=1))
+    assert found.keys() == expected.keys()
+    for key, numbers in expected.items():
+        assert found[key] == pytest.approx(numbers), (model, key)
+    total = sum(row["conversions"] for row in answer["rows"])
+    assert total == pytest.approx(answer["total"]["conversions"])
+    assert answer["total"]["conversions"] == sum(e["event"] == "purchase" for _, e in pairs)
+
+
+def check_funnel(project: Project, pairs: oracle.Owned, on: Json, exclude: str | None) -> None:
+    order = ["$pageview", "signup", "purchase"]
+    (row,) = project.ask("/v1/funnel", steps=",".join(order), window="12h", exclude=exclude, **on)[
+        "rows"
+    ]
+    counts, medians = oracle.funnel(pairs, order, dt.timedelta(hours=12), exclude)
+    assert [step["persons"] for step in row["steps"]] == counts
+    assert [step["median_seconds"] for step in row["steps"]] == medians
+
+
+def check_retention(
+    project: Project, pairs: oracle.Owned, on: Json, cohort: str, returning: str | None
+) -> None:
+    rows = project.ask(
+        "/v1/retention", cohort=cohort, event=returning, interval="day", periods=4, **on
+    )["rows"]
+    assert {
+        dt.date.fromisoformat(row["cohort"][:10]): (row["persons"], row["retained"]) for row in rows
+    } == oracle.retention(pairs, cohort, returning, 4)
+
+
+def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
+    by_source = project.ask("/v1/stats", metric="persons", group_by="source", **on)["rows"]
+    assert {row["source"]: row["value"] for row in by_source} == oracle.persons(
+        pairs, lambda event: event["source"]
+    )
+    by_day = project.ask(
+        "/v1/stats", metric="persons", interval="day", group_by="event_name", **on
+    )["rows"]
+    assert {(row["time"][:10], row["event_name"]): row["value"] for row in by_day} == (
+        oracle.persons(pairs, lambda event: (event["t"].date().isoformat(), event["event"]))
+    )
+    about = project.ask("/v1/stats", metric="persons", exact="false", **on)["rows"]
+    assert [row["value"] for row in about] == [len(oracle.by_person(pairs))]
+    counted = project.ask("/v1/stats", metric="count", group_by="source,medium", **on)["rows"]
+    assert {(row["source"], row["medium"]): row["value"] for row in counted} == Counter(
+        (event["source"], event["medium"]) for _, event in pairs
+    )
+    (total,) = project.ask("/v1/stats", metric="sum", property="value", **on)["rows"]
+    assert total["value"] == sum(event["value"] for _, event in pairs)
+    rows = project.ask("/v1/sources", breakdown="source", **on)["rows"]
+    devices = {(e["source"], e["a"] or e["id"]) for _, e in pairs}
+    assert {row["source"]: (row["persons"], row["uniques"]) for row in rows} == {
+        source: (count, sum(s == source for s, _ in devices))
+        for source, count in oracle.persons(pairs, lambda event: event["source"]).items()
+    }
+
+
+def test_any_is_refused_where_people_are_counted(project: Project) -> None:
+    for path, params in {
+        "/v1/stats": {"metric": "persons"},
+        "/v1/sources": {},
+        "/v1/attribution": {"conversion": "x"},
+        "/v1/funnel": {"steps": "a,b"},
+        "/v1/retention": {},
+    }.items():
+        reply = project.get(path, stitch="any", **params)
+        assert (reply.status, reply.error) == (400, "stitch_not_a_partition"), path
+
+
+def test_days_are_as_long_as_the_clocks_make_them(project: Project) -> None:
+    """The last Sunday of March has 23 hours in Berlin, that of October 25."""
+    moments = ["2026-03-28T22:59Z", "2026-03-28T23:00Z", "2026-03-29T21:59Z", "2026-03-29T22:00Z"]
+    moments += ["2026-10-24T22:00Z", "2026-10-25T22:59Z", "2026-10-25T23:00Z"]
+    project.batch([{"event": "x", "timestamp": at, "anonymous_id": "a"} for at in moments])
+    rows = project.ask("/v1/stats", interval="day", tz="Europe/Berlin")["rows"]
+    assert [(row["time"], row["value"]) for row in rows] == [
+        ("2026-03-27T23:00:00.000Z", 1),
+        ("2026-03-28T23:00:00.000Z", 2),
+        ("2026-03-29T22:00:00.000Z", 1),
+        ("2026-10-24T22:00:00.000Z", 2),
+        ("2026-10-25T23:00:00.000Z", 1),
+    ]
+    for interval, first in {
+        "hour": "2026-03-28T22:00:00.000Z",
+        "week": "2026-03-22T23:00:00.000Z",
+        "month": "2026-02-28T23:00:00.000Z",
+    }.items():
+        rows = project.ask("/v1/stats", interval=interval, tz="Europe/Berlin")["rows"]
+        assert rows[0]["time"] == first
+    assert project.get("/v1/stats", tz="Mars/Base").error == "invalid_params"
+
+
+def test_steps_may_ask_for_a_property_and_split_by_first_touch(project: Project) -> None:
+    project.batch(
+        [
+            {
+                "event": "$pageview",
+                "anonymous_id": f"d{n}",
+                "timestamp": f"2026-05-01T10:0{n}:00Z",
+                "url": f"https://shop.example/?utm_source={'mail' if n < 3 else 'ads'}",
+            }
+            for n in range(5)
+        ]
+        + [
+            {
+                "event": "purchase",
+                "anonymous_id": f"d{n}",
+                "timestamp": f"2026-05-01T11:0{n}:00Z",
+                "properties": {"plan": "pro" if n % 2 else "free", "seats": n},
+            }
+            for n in range(5)
+        ]
+    )
+    rows = project.ask("/v1/funnel", steps="$pageview,purchase{plan=pro}", group_by="source")
+    assert {row["source"]: [s["persons"] for s in row["steps"]] for row in rows["rows"]} == {
+        "mail": [3, 1],
+        "ads": [2, 1],
+    }
+    (row,) = project.ask("/v1/funnel", steps="$pageview,purchase{seats=4}")["rows"]
+    assert row["steps"][1] == {
+        "step": "purchase{seats=4}",
+        "persons": 1,
+        "share": 0.2,
+        "median_seconds": 3600.0,
+    }
+    for steps in ("a", "a,a", "a,,b", "a,b,", "a{b,c", ",".join(f"s{n}" for n in range(11))):
+        assert project.get("/v1/funnel", steps=steps).error == "invalid_params", steps
