@@ -21,6 +21,7 @@ from threadline.questions import (
     events,
     export,
     funnel,
+    identity,
     journey,
     retention,
     sources,
@@ -28,7 +29,7 @@ from threadline.questions import (
     time_to_conversion,
     users,
 )
-from threadline.questions.answers import Counting, Stitched
+from threadline.questions.answers import Stitched
 from threadline.store import Store
 
 # How long a read waits for what was acknowledged before it. Past that it answers, and says so.
@@ -265,6 +266,67 @@ async def read_retention(request: Req) -> Response[bytes]:
     )
 
 
+@get(
+    "/v1/identity/shared-devices",
+    opt={
+        "doc": Doc(
+            summary="Devices that more than one person was seen on",
+            tag="Identity",
+            keys=READ,
+            params=identity.SharedParams,
+            answer=identity.SharedDevices,
+        )
+    },
+)
+async def shared_devices(request: Req) -> Response[bytes]:
+    params = read_params(request, identity.SharedParams)
+    # By turns, which only `next` has.
+    params.stitch = "next"
+    return await _answer_stitched(
+        request, params, lambda store, on: identity.shared_devices(store, on, params)
+    )
+
+
+@get(
+    "/v1/identity/explain",
+    opt={
+        "doc": Doc(
+            summary="Whose an event is under each policy, and why",
+            tag="Identity",
+            keys=READ,
+            params=identity.ExplainParams,
+            answer=identity.Explanation,
+            errors=(NotFound,),
+        )
+    },
+)
+async def explain(request: Req) -> Response[bytes]:
+    params = read_params(request, identity.ExplainParams)
+    return await _answer_stitched(
+        request, params, lambda store, on: identity.explain(store, on, params)
+    )
+
+
+@get(
+    "/v1/identity/stats",
+    opt={
+        "doc": Doc(
+            summary="How well people are known",
+            tag="Identity",
+            keys=READ,
+            params=identity.StatsParams,
+            answer=identity.IdentityStats,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def identity_stats(request: Req) -> Response[bytes]:
+    params = read_params(request, identity.StatsParams)
+    return await _answer_counting(
+        request, params, lambda store, on: identity.stats(store, on, params)
+    )
+
+
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):
@@ -272,7 +334,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 async def _answer_counting(
-    request: Req, params: Counting, question: Callable[[Store, Ground], object]
+    request: Req, params: Stitched, question: Callable[[Store, Ground], object]
 ) -> Response[bytes]:
     """People can only be counted where each event has one owner, so by default `next`."""
     if params.stitch == "any":
@@ -342,4 +404,7 @@ ROUTES = [
     read_attribution,
     read_funnel,
     read_retention,
+    shared_devices,
+    explain,
+    identity_stats,
 ]

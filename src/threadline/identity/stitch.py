@@ -107,7 +107,7 @@ PASSING_CLAIMS: dict[Policy, str] = {"next": TURNS}
 
 def lasting_claims(ground: Ground, scope: Scope = EVERYONE) -> str:
     """SQL for (visitor, user_id, after, until): who claims all untagged events of which device."""
-    return _fill(LASTING_CLAIMS[ground.policy], ground, scope)
+    return fill(LASTING_CLAIMS[ground.policy], ground, scope)
 
 
 def passing(ground: Ground) -> bool:
@@ -117,7 +117,7 @@ def passing(ground: Ground) -> bool:
 
 def shared(ground: Ground, scope: Scope = EVERYONE) -> str:
     """SQL for (visitor): devices in scope that more than one person was seen on."""
-    return _fill(SHARED, ground, scope)
+    return fill(SHARED, ground, scope)
 
 
 def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
@@ -129,7 +129,7 @@ def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "T
     return f"""
     SELECT {columns}
     FROM events AS e
-    ASOF INNER JOIN ({_fill(TURNS, ground, scope)}) AS c
+    ASOF INNER JOIN ({fill(TURNS, ground, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
     WHERE {scope.users} AND {ground.received} AND e.user_id IS NULL AND {where}
         AND e.visitor IN ({shared(ground, scope)})"""
@@ -262,7 +262,8 @@ def shared_devices(ground: Ground, scope: Scope) -> str:
     ORDER BY anonymous_id"""
 
 
-def _fill(sql: str, ground: Ground, scope: Scope) -> str:
+def fill(sql: str, ground: Ground, scope: Scope) -> str:
+    """One of the queries above, for these people on this ground."""
     return sql % {
         "links": ground.links,
         "devices": _of("l", scope.devices),

@@ -1,0 +1,87 @@
+"""Why is it whose? And what is known about devices and people as a whole?"""
+
+import datetime as dt
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.identity import oracle
+from tests.identity.test_policies import (
+    EXAMPLES,
+    START,
+    TIES,
+    Step,
+    _decide,
+    decision,
+    event,
+    iso,
+    wire,
+)
+from tests.support import Project, Server
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    log=st.lists(event, min_size=1, max_size=15),
+    decisions=st.lists(decision, max_size=3),
+    hours=st.integers(0, 12),
+)
+def test_explanations_are_the_oracles(
+    server: Server, log: list[oracle.Event], decisions: list[Step], hours: int
+) -> None:
+    project = Project(server)
+    project.batch([wire(event) for event in log])
+    decided = oracle.NONE
+    for step in decisions:
+        assert not isinstance(step, list)
+        decided = _decide(project, decided, step)
+    log = oracle.once(log)
+    moment = {"id": "", "t": START + dt.timedelta(hours=hours), "a": "kiosk", "u": None}
+    for asked in (*log[:5], moment):
+        given = {"event_id": asked["id"]} if asked["id"] else {}
+        if not given:
+            given = {"anonymous_id": "kiosk", "at": iso(asked["t"])}
+        answer = project.ask("/v1/identity/explain", **given)
+        for policy, owner in answer["policies"].items():
+            assert set(owner["owners"]) == oracle.owners(asked, log, policy, decided)
+            assert owner["because"].endswith(".")
+
+
+def test_an_explanation_in_words(project: Project) -> None:
+    project.batch([wire(event) for event in TIES])
+    answer = project.ask("/v1/identity/explain", event_id="e03")["policies"]
+    assert answer["next"]["because"] == (
+        "The first to be seen here from then on is 'ada', at 2026-05-01T04:00:00.000Z: "
+        "the stretch before that login is theirs."
+    )
+    assert [o["event_id"] for o in answer["next"]["decided_by"]] == ["e06"]
+    assert answer["any"]["owners"] == ["ada", "bob", "cy"]
+    after = project.ask("/v1/identity/explain", event_id="e12")["policies"]["next"]
+    assert after["owners"] == ["bob"]
+    assert "Nobody was seen here afterwards" in after["because"]
+    assert project.get("/v1/identity/explain", event_id="none").status == 404
+    assert project.get("/v1/identity/explain", anonymous_id="a").error == "invalid_params"
+
+
+def test_shared_devices_and_how_much_the_policy_matters(project: Project) -> None:
+    project.batch([wire(event) for event in TIES])
+    project.track("x", anonymous_id="phone", user_id="ada")
+    (device,) = project.ask("/v1/identity/shared-devices")["rows"]
+    assert device["anonymous_id"] == "kiosk"
+    seen = {user["user_id"]: user["observations"] for user in device["users"]}
+    assert seen == {"ada": 3, "bob": 2, "cy": 1}
+    log = oracle.once(TIES)
+    moved = sum(oracle.owners(e, log, "first") != oracle.owners(e, log, "next") for e in log)
+    assert (device["events"], device["moving_share"]) == (len(log), moved / len(log))
+
+    numbers = project.ask("/v1/identity/stats")
+    assert (numbers["persons"], numbers["users"], numbers["shared_devices"]) == (3, 3, 1)
+    assert (numbers["links"], numbers["most_devices_of_a_user"]) == (4, 2)
+    assert numbers["known_share"] == 1
+
+
+def test_numbers_of_nobody(project: Project) -> None:
+    numbers = project.ask("/v1/identity/stats")
+    assert (numbers["persons"], numbers["known_share"]) == (0, 0)
+    assert numbers["median_seconds_to_known"] is None
+    assert project.ask("/v1/identity/shared-devices")["rows"] == []
