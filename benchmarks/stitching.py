@@ -9,22 +9,37 @@ store: the way in is measured by `benchmarks.ingest`.
 import argparse
 import random
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
+import duckdb
 import msgspec
 from tests.support import Server
 
 from benchmarks.report import OUT, Report, median_s, memory_mb, ms, timed_s
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
+from threadline.contract.times import DAY_MS, Moment
 from threadline.control import Control
-from threadline.identity.ground import PROJECT, Policy, ground
-from threadline.identity.stitch import first_touches
+from threadline.identity.ground import PROJECT, Ground, Policy, ground
+from threadline.identity.stitch import Aggregate, first_touches
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.row import COLUMNS
-from threadline.questions import events, journey, time_to_conversion, users
+from threadline.questions import (
+    attribution,
+    events,
+    funnel,
+    identity,
+    journey,
+    retention,
+    sources,
+    stats,
+    time_to_conversion,
+    users,
+)
 from threadline.store import Store, store_url
 
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
@@ -49,6 +64,23 @@ PLAIN_JOIN = f"""
         SELECT assumeNotNull(user_id), timestamp, event_id, toString(source), toString(medium)
         FROM events
         WHERE {PROJECT} AND user_id IS NOT NULL
+    )
+    GROUP BY owner"""
+
+DUCKDB_JOIN = """
+    WITH user_anons AS (
+        SELECT DISTINCT user_id AS owner, anonymous_id
+        FROM events
+        WHERE user_id IS NOT NULL AND NOT anonymous_id_made
+    )
+    SELECT owner, arg_min((timestamp, event_id, source, medium), (timestamp, event_id)) AS touch
+    FROM (
+        SELECT ua.owner AS owner, e.timestamp, e.event_id, e.source, e.medium
+        FROM events AS e
+        INNER JOIN user_anons AS ua ON ua.anonymous_id = e.anonymous_id
+        WHERE e.user_id IS NULL OR e.user_id = ua.owner
+        UNION ALL
+        SELECT user_id, timestamp, event_id, source, medium FROM events WHERE user_id IS NOT NULL
     )
     GROUP BY owner"""
 
@@ -86,6 +118,8 @@ def main() -> None:
         if raw_bytes:
             report_disk(report, store, raw_bytes, options.events)
         report_first_touch(report, store, project_id, options.runs)
+        report_duckdb(report, store, project_id)
+        report_counting(report, store, project_id, options.runs)
         report_pages(report, store, project_id, options.runs)
     report_start(report, folder, options.events)
     report.save()
@@ -171,6 +205,97 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
         )
 
 
+def report_duckdb(report: Report, store: Store, project_id: str) -> None:
+    """The plain join on another engine, over the columns it needs, in its own format."""
+    columns = "anonymous_id, anonymous_id_made, user_id, timestamp, event_id, source, medium"
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "events.parquet"
+        sql = f"SELECT {columns} FROM events WHERE {PROJECT}"
+        store.save(sql, {"project_id": project_id}, "Parquet", path)
+        with duckdb.connect(str(Path(name) / "db")) as db:
+            db.execute(f"CREATE TABLE events AS SELECT * FROM '{path}'")
+            digest = f"SELECT count(*), sum(hash(owner, touch)::HUGEINT) FROM ({DUCKDB_JOIN})"
+            took_s = median_s(lambda: db.execute(digest).fetchall(), 3)
+    report.row("first touch of all users, plain join on DuckDB", ms(took_s))
+
+
+def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
+    """People against devices: the same questions, with and without asking whose an event is."""
+    month = Moment(UNTIL_MS - 30 * DAY_MS)
+    on = ground(store, project_id, "next")
+    persons = stats.Params(metric="persons", from_=month)
+    bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
+    devices = f"""SELECT uniq(anonymous_id) FROM events
+        WHERE {PROJECT} AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
+        "persons, 30 days": (
+            lambda: stats.ask(store, on, persons),
+            lambda: store.query(devices, bound),
+            "≤ 1.2 times",
+        ),
+        "funnel of three steps": (
+            lambda: funnel.ask(store, on, FUNNEL),
+            _unstitched(funnel, lambda: funnel.ask(store, on, FUNNEL)),
+            "≤ 1.5 times",
+        ),
+        "weekly retention": (
+            lambda: retention.ask(store, on, retention.Params()),
+            _unstitched(retention, lambda: retention.ask(store, on, retention.Params())),
+            "≤ 1.5 times",
+        ),
+        "attribution, linear": (
+            lambda: attribution.ask(store, on, ATTRIBUTION),
+            _unstitched(attribution, lambda: attribution.ask(store, on, ATTRIBUTION)),
+            "–",
+        ),
+    }
+    for name, (stitched, plain, target) in pairs.items():
+        plain_s, stitched_s = median_s(plain, runs), median_s(stitched, runs)
+        report.row(
+            f"{name}, next",
+            ms(stitched_s),
+            f"by anonymous_id {ms(plain_s)}",
+            f"{stitched_s / plain_s:.2f} times",
+            target,
+        )
+
+
+FUNNEL = funnel.Params(steps="$pageview,signup,purchase", window="30d")
+ATTRIBUTION = attribution.Params(conversion="signup", model="linear")
+
+
+def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[], object]:
+    """The same question with devices in the place of people."""
+
+    def asked() -> object:
+        stitched = question.per_person
+        question.per_person = _per_device  # type: ignore[attr-defined]
+        try:
+            return ask()
+        finally:
+            question.per_person = stitched  # type: ignore[attr-defined]
+
+    return asked
+
+
+def _per_device(
+    on: Ground,
+    aggregates: dict[str, Aggregate],
+    where: str = "TRUE",
+    groups: dict[str, str] | None = None,
+) -> str:
+    groups = groups or {}
+    columns = "".join(f", {expression} AS {name}" for name, expression in groups.items())
+    columns += "".join(
+        f", {a.function}{a.parameters}({a.arguments}) AS {name}" for name, a in aggregates.items()
+    )
+    return f"""
+    SELECT e.visitor AS person{columns}
+    FROM events AS e
+    WHERE {on.received} AND {where}
+    GROUP BY person{"".join(f", {name}" for name in groups)}"""
+
+
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
     grounds = {policy: ground(store, project_id, policy) for policy in POLICIES}
     anyone = grounds["any"]
@@ -202,6 +327,28 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         ),
         "users from facebook / paid": lambda: users.ask(
             store, anyone, users.Params(source="facebook", medium="paid")
+        ),
+        "attribution, last non-direct": lambda: attribution.ask(
+            store, grounds["next"], attribution.Params(conversion="signup")
+        ),
+        "funnel of three steps": lambda: funnel.ask(store, grounds["next"], FUNNEL),
+        "weekly retention": lambda: retention.ask(store, grounds["next"], retention.Params()),
+        "persons by day and source, 30 days": lambda: stats.ask(
+            store,
+            grounds["next"],
+            stats.Params(
+                metric="persons",
+                from_=Moment(UNTIL_MS - 30 * DAY_MS),
+                interval="day",
+                group_by="source",
+            ),
+        ),
+        "sources, 30 days": lambda: sources.ask(
+            store, grounds["next"], sources.Params(from_=Moment(UNTIL_MS - 30 * DAY_MS))
+        ),
+        "identity stats": lambda: identity.stats(store, grounds["next"], identity.StatsParams()),
+        "shared devices": lambda: identity.shared_devices(
+            store, grounds["next"], identity.SharedParams()
         ),
         "events, 100 newest": lambda: events.ask(store, project_id, events.Params()),
         "time to conversion by source, any": lambda: time_to_conversion.ask(

@@ -63,6 +63,7 @@ HELP = [
     "export",
     "user",
     "doctor",
+    "rebuild",
 ]
 
 

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
@@ -18,7 +18,8 @@ from threadline import settings
 from threadline.cli.options import Data
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
-from threadline.http.serve import Running, running_server
+from threadline.http.serve import FolderInUse, Running, running_server
+from threadline.identity import states
 from threadline.ingest import dead_letters
 from threadline.ingest.log import open_db
 from threadline.migrations import SchemaTooNew
@@ -37,7 +38,16 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def doctor(data: Data = None) -> None:
+def doctor(
+    data: Data = None,
+    verify_identity: Annotated[
+        bool,
+        typer.Option(help="Recompute links and first touches from the events, and compare."),
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(min=1, metavar="N", help="With it: of one in N users and visitors.")
+    ] = 1,
+) -> None:
     """Check configuration, data folder, engine, disk, clock and log.
 
     Exit status 1 if anything needs mending; each such line says how.
@@ -46,7 +56,10 @@ def doctor(data: Data = None) -> None:
     """
     console = Console(highlight=False)
     healthy = True
-    for finding in examine(data):
+    findings = examine(data)
+    if verify_identity:
+        findings += verify(settings.load(data=data), sample)
+    for finding in findings:
         healthy = healthy and not finding.mend
         mark = "[red]✗[/]" if finding.mend else "[green]✓[/]"
         console.print(f"{mark} {finding.what:<8} {escape(finding.found)}", soft_wrap=True)
@@ -76,6 +89,50 @@ def examine(data: str | None) -> list[Finding]:
         _projects,
     ]
     return findings + [check(chosen, folder) for check in checks]
+
+
+def verify(chosen: Settings, sample: int) -> list[Finding]:
+    """Every state of identity against the events."""
+    with open_store(chosen) as store:
+        return [_difference(found) for found in states.verify(store, sample)]
+
+
+def _difference(found: states.Difference) -> Finding:
+    what = f"{found.table}: {found.compared:,} rows compared"
+    if not (found.beyond or found.missing or found.wrong):
+        return Finding("identity", f"{what}, all as the events say")
+    return Finding(
+        "identity",
+        f"{what}; {found.missing:,} missing, {found.beyond:,} too many, {found.wrong:,} wrong",
+        "threadline rebuild makes them anew from the events.",
+    )
+
+
+def rebuild(data: Data = None) -> None:
+    """Make links and first touches anew from the events.
+
+    With the embedded engine the server has to be stopped, because it owns the store; with a
+    ClickHouse server events and questions go on meanwhile.
+
+    Example: `threadline rebuild --data /var/lib/threadline`
+    """
+    with open_store(settings.load(data=data)) as store:
+        typer.echo("Rebuilding links and first touches from the events …")
+        states.rebuild(store)
+    typer.echo("Done.")
+
+
+@contextmanager
+def open_store(chosen: Settings) -> Iterator[Store]:
+    """Raises `FolderInUse` if a server has the embedded engine open."""
+    folder = Path(chosen.data)
+    server = running_server(folder)
+    if server and chosen.store.startswith("chdb"):
+        raise FolderInUse(
+            f"The server at {server.url} (process {server.pid}) owns the store; stop it first."
+        )
+    with Store(store_url(chosen.store, folder), query_seconds=3600) as store:
+        yield store
 
 
 def _folder(folder: Path) -> Finding:

@@ -45,6 +45,7 @@ app.command("import")(importing.import_files)
 app.command("export")(importing.export_file)
 app.command("user")(user.user)
 app.command("doctor")(doctor.doctor)
+app.command("rebuild")(doctor.rebuild)
 
 
 def main() -> None:

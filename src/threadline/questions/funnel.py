@@ -71,7 +71,8 @@ FIRST = Aggregate(
 
 # One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
 # is still alive: latest, because that has most of the window left. `best` is the longest there
-# was, the earliest of its length. Step 0 is what must not come in between.
+# was, the earliest of its length. Step 0 is what must not come in between. Of many first steps in a
+# row only the first and the last matter; without those between, the walk is short.
 TIMES = """arrayFold(
             (walk, e) -> multiIf(
                 e.3 = 0, (walk.1, {nothing}),
@@ -88,7 +89,12 @@ TIMES = """arrayFold(
                 ),
                 walk
             ),
-            arraySort(walked),
+            arrayFilter(
+                (e, before, after) -> e.3 != 1 OR before != 1 OR after != 1,
+                arraySort(walked) AS sorted,
+                arrayPushFront(arrayPopBack(arrayMap(e -> e.3, sorted)), 0),
+                arrayPushBack(arrayPopFront(arrayMap(e -> e.3, sorted)), 0)
+            ),
             ([], {nothing})::Tuple(Array(Int64), Array(Array(Int64)))
         ).1"""
 

@@ -1,0 +1,130 @@
+"""The states that make identity fast: are they what the events say, and if not, make them so."""
+
+from typing import NamedTuple
+
+from threadline.identity.ground import TOUCH
+from threadline.store import Store
+
+
+class State(NamedTuple):
+    """A state and how it follows from the events."""
+
+    table: str
+    key: str
+    values: str
+    merged: str
+    from_events: str
+
+
+STATES = (
+    State(
+        "links",
+        "project_id, user_id, visitor",
+        "first_seen, last_seen",
+        "min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen",
+        """
+        SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor, any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
+        FROM events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made AND {sample}
+        GROUP BY e.project_id, e.user_id, e.visitor""",
+    ),
+    State(
+        "visitor_touches",
+        "project_id, visitor",
+        "first_touch",
+        "min(s.first_touch) AS first_touch",
+        f"""
+        SELECT e.project_id AS project_id, e.visitor AS visitor, min({TOUCH}) AS first_touch
+        FROM events AS e
+        WHERE e.user_id IS NULL AND {{sample}}
+        GROUP BY e.project_id, e.visitor""",
+    ),
+    State(
+        "user_touches",
+        "project_id, user_id",
+        "first_touch",
+        "min(s.first_touch) AS first_touch",
+        f"""
+        SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
+            min({TOUCH}) AS first_touch
+        FROM events AS e
+        WHERE e.user_id IS NOT NULL AND {{sample}}
+        GROUP BY e.project_id, e.user_id""",
+    ),
+)
+
+DIFFERENCES = """
+    SELECT count() AS compared, countIf(in_events = 0) AS beyond, countIf(in_state = 0) AS missing,
+        countIf(in_events = 1 AND in_state = 1 AND from_events != from_state) AS wrong
+    FROM (
+        SELECT {key}, max(stored) AS in_state, max(NOT stored) AS in_events,
+            groupArrayIf(({values}), stored) AS from_state,
+            groupArrayIf(({values}), NOT stored) AS from_events
+        FROM (
+            SELECT {key}, {values}, TRUE AS stored
+            FROM (
+                SELECT {key}, {merged} FROM {table} AS s WHERE {sample_of_state} GROUP BY {key}
+            )
+            UNION ALL
+            SELECT {key}, {values}, FALSE AS stored FROM ({raw})
+        )
+        GROUP BY {key}
+    )"""
+
+# Of the parts that the hash of a key falls into, these are looked at.
+SAMPLE = "sipHash64({of}) % {{parts:UInt32}} = 0"
+
+
+class Difference(NamedTuple):
+    """Rows of a state against the events: compared, too many, too few, and with other values."""
+
+    table: str
+    compared: int
+    beyond: int
+    missing: int
+    wrong: int
+
+
+def verify(store: Store, parts: int = 1) -> list[Difference]:
+    """Recompute every state from the events, of one in `parts` users and visitors, and compare."""
+    found = []
+    for state in STATES:
+        of = "user_id" if "user_id" in state.key else "visitor"
+        sql = DIFFERENCES.format(
+            **state._asdict() | {"from_events": ""},
+            raw=state.from_events.format(sample=SAMPLE.format(of=f"assumeNotNull(e.{of})")),
+            sample_of_state=SAMPLE.format(of=f"s.{of}"),
+        )
+        (row,) = store.query(sql, {"parts": parts})
+        found.append(Difference(state.table, **row))
+    return found
+
+
+def rebuild(store: Store) -> None:
+    """Make every state anew from the events, while events come and questions are answered.
+
+    A new table is filled, then takes the old one's place; what came meanwhile went into the old one
+    and is added once more, which changes nothing that is there already.
+    """
+    for state in STATES:
+        table = state.table
+        columns = f"{state.key}, {state.values}"
+        if table == "links":
+            columns += ", anonymous_id"
+        store.execute(f"DROP TABLE IF EXISTS {table}_new")
+        store.execute(f"CREATE TABLE {table}_new AS {table}")
+        (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 1 HOUR) AS at", {})
+        _fill(store, f"{table}_new", columns, state, "TRUE", {})
+        store.execute(f"EXCHANGE TABLES {table} AND {table}_new")
+        since = "e.received_at >= {started:DateTime64(3, 'UTC')}"
+        _fill(store, table, columns, state, since, {"started": started["at"]})
+        store.execute(f"DROP TABLE {table}_new")
+
+
+def _fill(
+    store: Store, table: str, columns: str, state: State, where: str, bound: dict[str, object]
+) -> None:
+    raw = state.from_events.format(sample=where)
+    store.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({raw})", bound)
