@@ -64,6 +64,7 @@ HELP = [
     "user",
     "doctor",
     "rebuild",
+    "sql",
 ]
 
 

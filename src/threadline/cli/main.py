@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from threadline.cli import demo, doctor, importing, keys, letters, projects, serving, user
+from threadline.cli import demo, doctor, importing, keys, letters, projects, serving, sql, user
 from threadline.contract.errors import ThreadlineError
 from threadline.control import ControlError
 from threadline.http.serve import FolderInUse
@@ -46,6 +46,7 @@ app.command("export")(importing.export_file)
 app.command("user")(user.user)
 app.command("doctor")(doctor.doctor)
 app.command("rebuild")(doctor.rebuild)
+app.command("sql")(sql.sql)
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     try:
         app()
     except EXPECTED as error:
-        sys.exit(f"threadline: {error}")
+        sys.exit(f"threadline: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

@@ -159,6 +159,22 @@ def owned_events(ground: Ground, scope: Scope, columns: str, where: str = "TRUE"
     return "\n    UNION ALL".join(parts)
 
 
+def stitched_events(ground: Ground, columns: str) -> str:
+    """SQL for (owner, known, …columns): every event with whose it is, for people who write SQL.
+
+    `owner` is a user id where `known`, else the id of a visitor who is nobody's. Under `any` an
+    event appears once for each owner.
+    """
+    return f"""
+    SELECT owner, TRUE AS known, * EXCEPT (owner)
+    FROM ({owned_events(ground, EVERYONE, columns)})
+    UNION ALL
+    SELECT e.anonymous_id AS owner, FALSE AS known, {columns}
+    FROM events AS e
+    WHERE {ground.received} AND e.user_id IS NULL
+        AND e.visitor NOT IN (SELECT l.visitor FROM {ground.links} AS l)"""
+
+
 class Aggregate(NamedTuple):
     """An aggregate function with its parameters, `(…)` or nothing, and what of the events `e` it
     takes."""
