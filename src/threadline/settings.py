@@ -70,6 +70,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_seconds: Annotated[
         Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
     ] = 30
+    placeholder_ids: Annotated[
+        str,
+        msgspec.Meta(
+            description="Ids that are none, by commas, besides `undefined`, `null`, `guest` and "
+            "their like: what your callers send when they have no id."
+        ),
+    ] = ""
     dedup_days: Annotated[
         Positive, msgspec.Meta(description="An event_id is stored once within this many days.")
     ] = 7

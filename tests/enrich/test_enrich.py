@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ORIGIN, Project, Server
+from threadline.contract.ids import is_placeholder, read_placeholders
 from threadline.enrich import address_hash, cookieless_id, read_agent, session_id, time_ordered_id
 
 CHROME = (
@@ -192,3 +193,11 @@ def test_placeholder_ids_are_refused_or_dropped(project: Project) -> None:
         assert row["anonymous_id"] != bad
     assert project.ask("/v1/users")["rows"] == []
     assert "warnings" not in project.track("x")
+
+
+def test_a_project_may_have_placeholders_of_its_own() -> None:
+    own = read_placeholders(["N/A", " unknown "])
+    for identifier in ("n/a", "Unknown", "undefined", " ", "NULL"):
+        assert is_placeholder(identifier, own)
+    assert not is_placeholder("n/a")
+    assert not is_placeholder("N/A2", own)

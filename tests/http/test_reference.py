@@ -44,6 +44,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/identity/stats",
         "/v1/query",
         "/v1/retention",
+        "/v1/sessions",
         "/v1/sources",
         "/v1/stats",
         "/v1/time-to-conversion",

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from tests.identity import oracle
@@ -40,16 +40,39 @@ def _session(event: Event) -> tuple[str, int]:
     return event["a"] or event["id"], int(event["t"].timestamp()) // 1800
 
 
-def _touches(events: list[Event]) -> list[Event]:
-    """Of each session the first event that is not internal, else the first."""
-    sessions: dict[tuple[str, int], list[Event]] = defaultdict(list)
+def _sessions(events: list[Event]) -> list[list[Event]]:
+    found: dict[tuple[str, int], list[Event]] = defaultdict(list)
     for event in events:
-        sessions[_session(event)].append(event)
-    chosen = [
-        next((event for event in session if event["source"] != "internal"), session[0])
-        for session in sessions.values()
-    ]
-    return sorted(chosen, key=lambda event: (event["t"], event["id"]))
+        found[_session(event)].append(event)
+    return list(found.values())
+
+
+def _touch(session: list[Event]) -> Event:
+    """The first event that is not internal, else the first."""
+    return next((event for event in session if event["source"] != "internal"), session[0])
+
+
+def _touches(events: list[Event]) -> list[Event]:
+    touches = map(_touch, _sessions(events))
+    return sorted(touches, key=lambda event: (event["t"], event["id"]))
+
+
+def sessions(pairs: Owned) -> dict[str, tuple[float, ...]]:
+    """Source to sessions, persons, events a session, mean seconds, share of one event."""
+    found: dict[str, list[tuple[str, list[Event]]]] = defaultdict(list)
+    for person, events in by_person(pairs).items():
+        for session in _sessions(events):
+            found[_touch(session)["source"]].append((person, session))
+    return {
+        source: (
+            len(rows),
+            len({person for person, _ in rows}),
+            mean(len(session) for _, session in rows),
+            mean((s[-1]["t"] - s[0]["t"]).total_seconds() for _, s in rows),
+            mean(len(session) == 1 for _, session in rows),
+        )
+        for source, rows in found.items()
+    }
 
 
 def _weights(model: str, touches: list[Event], at: dt.datetime) -> list[float]:

@@ -88,6 +88,7 @@ def test_counting_is_the_oracles(
             check_attribution(project, pairs, on, model)
             check_funnel(project, pairs, on, exclude)
             check_retention(project, pairs, on, *cohort)
+            check_sessions(project, pairs, on)
 
 
 def check_attribution(project: Project, pairs: oracle.Owned, on: Json, model: str) -> None:
@@ -133,6 +134,24 @@ def check_retention(
     } == oracle.retention(pairs, cohort, returning, 4)
 
 
+def check_sessions(project: Project, pairs: oracle.Owned, on: Json) -> None:
+    rows = project.ask("/v1/sessions", group_by="source", **on)["rows"]
+    found = {
+        row["source"]: (
+            row["sessions"],
+            row["persons"],
+            row["events_per_session"],
+            row["mean_seconds"],
+            row["bounce_share"],
+        )
+        for row in rows
+    }
+    expected = oracle.sessions(pairs)
+    assert found.keys() == expected.keys()
+    for source, numbers in expected.items():
+        assert found[source] == pytest.approx(numbers), source
+
+
 def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
     by_source = project.ask("/v1/stats", metric="persons", group_by="source", **on)["rows"]
     assert {row["source"]: row["value"] for row in by_source} == oracle.persons(
@@ -167,6 +186,8 @@ def test_any_is_refused_where_people_are_counted(project: Project) -> None:
         "/v1/attribution": {"conversion": "x"},
         "/v1/funnel": {"steps": "a,b"},
         "/v1/retention": {},
+        "/v1/sessions": {},
+        "/v1/identity/stats": {},
     }.items():
         reply = project.get(path, stitch="any", **params)
         assert (reply.status, reply.error) == (400, "stitch_not_a_partition"), path

@@ -161,6 +161,7 @@ class _Append:
             salt=b"",
             id_key=self._services.log.id_key,
             now_ms=time.time_ns() // 1_000_000,
+            placeholders=self._services.placeholders,
         )
         on_disk: Future[None] = Future()
         self._services.log.append(accept(events, sender, in_batch=True).rows, on_disk)

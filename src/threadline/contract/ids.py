@@ -1,28 +1,22 @@
 """Ids are opaque, case-sensitive strings; the only thing known about them is which are not ids."""
 
-# What buggy callers send when they have no id. Compared without case, and without the white space
-# around it; the id itself is never changed.
-PLACEHOLDERS = frozenset(
-    {
-        "",
-        "undefined",
-        "null",
-        "none",
-        "nil",
-        "nan",
-        "[object object]",
-        "true",
-        "false",
-        "0",
-        "-1",
-        "guest",
-        "anonymous",
-        "not_authenticated",
-        "00000000-0000-0000-0000-000000000000",
-    }
-)
+from collections.abc import Iterable
+from importlib.resources import files
+
+Placeholders = frozenset[str]
 
 
-def is_placeholder(identifier: str) -> bool:
-    """Whether this id would merge every caller with the same bug into one person."""
-    return identifier.strip().casefold() in PLACEHOLDERS
+def read_placeholders(more: Iterable[str] = ()) -> Placeholders:
+    """Those of `placeholders.txt`, and more."""
+    lines = (files("threadline.contract") / "placeholders.txt").read_text().splitlines()
+    listed = [line for line in lines if not line.startswith("#")]
+    return frozenset(name.strip().casefold() for name in ("", *listed, *more))
+
+
+PLACEHOLDERS = read_placeholders()
+
+
+def is_placeholder(identifier: str, placeholders: Placeholders = PLACEHOLDERS) -> bool:
+    """Whether this id would merge every caller with the same bug into one person. The id itself is
+    never changed."""
+    return identifier.strip().casefold() in placeholders

@@ -81,8 +81,9 @@ async def link_again(request: Req) -> Response[bytes]:
 )
 async def alias(request: Req) -> Response[bytes]:
     body = await _body(request, Alias)
+    placeholders = request.app.state.services.placeholders
     for name, user_id in (("user_id", body.user_id), ("alias_of", body.alias_of)):
-        if is_placeholder(user_id):
+        if is_placeholder(user_id, placeholders):
             message = f"{name} {user_id!r} is a placeholder; it would merge strangers."
             raise PlaceholderId(message, fieldErrors={name: ["Placeholder, not an id"]})
     return await _decide(

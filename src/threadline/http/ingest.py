@@ -65,7 +65,7 @@ async def batch(call: Call) -> Answer:
 
 async def identify(call: Call) -> Answer:
     body = decode(await call.body(TRACK_LIMIT), Identify, _now_ms())
-    await _store(call, [identify_event(body)], in_batch=False)
+    await _store(call, [identify_event(body, call.services.placeholders)], in_batch=False)
     return answer(Ok())
 
 
@@ -91,7 +91,10 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append(accepted.rows, on_disk)
     await on_disk
-    call.services.metrics.accepted.labels(call.scope["path"]).inc(len(events))
+    metrics = call.services.metrics
+    metrics.accepted.labels(call.scope["path"]).inc(len(events))
+    if accepted.warnings:
+        metrics.placeholders.inc(len(accepted.warnings))
     return accepted
 
 
@@ -111,6 +114,7 @@ def _sender(call: Call) -> Sender:
         salt=salt,
         id_key=services.log.id_key,
         now_ms=_now_ms(),
+        placeholders=services.placeholders,
     )
 
 

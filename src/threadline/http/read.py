@@ -24,6 +24,7 @@ from threadline.questions import (
     identity,
     journey,
     retention,
+    sessions,
     sources,
     stats,
     time_to_conversion,
@@ -267,6 +268,26 @@ async def read_retention(request: Req) -> Response[bytes]:
 
 
 @get(
+    "/v1/sessions",
+    opt={
+        "doc": Doc(
+            summary="How many visits, how long, and where each began",
+            tag="People",
+            keys=READ,
+            params=sessions.Params,
+            answer=sessions.Sessions,
+            errors=COUNTING_ERRORS,
+        )
+    },
+)
+async def read_sessions(request: Req) -> Response[bytes]:
+    params = read_params(request, sessions.Params)
+    return await _answer_counting(
+        request, params, lambda store, on: sessions.ask(store, on, params)
+    )
+
+
+@get(
     "/v1/identity/shared-devices",
     opt={
         "doc": Doc(
@@ -404,6 +425,7 @@ ROUTES = [
     read_attribution,
     read_funnel,
     read_retention,
+    read_sessions,
     shared_devices,
     explain,
     identity_stats,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from threadline.contract.errors import Unavailable
+from threadline.contract.ids import read_placeholders
 from threadline.control import Control
 from threadline.http.limits import Buckets
 from threadline.ingest.log import Log
@@ -45,6 +46,7 @@ class Services:
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
             self.deciding = threading.Lock()
+            self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self._arriving_bytes = 0
             self._uses_saved_at = time.monotonic()
             self._opened = opened.pop_all()

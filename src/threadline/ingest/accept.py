@@ -22,7 +22,7 @@ from threadline.contract.bodies import (
     properties_text,
 )
 from threadline.contract.errors import InvalidPayload, PlaceholderId
-from threadline.contract.ids import is_placeholder
+from threadline.contract.ids import PLACEHOLDERS, Placeholders, is_placeholder
 from threadline.contract.replies import Notice
 from threadline.enrich import (
     cookieless_id,
@@ -48,6 +48,7 @@ class Sender:
     salt: bytes
     id_key: int
     now_ms: int
+    placeholders: Placeholders = PLACEHOLDERS
 
 
 class Accepted(NamedTuple):
@@ -73,10 +74,10 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     for index, event in enumerate(events):
         timestamp, properties = check(event, now_ms, index if in_batch else None)
         user_id, anonymous_id = event.user_id, event.anonymous_id
-        if user_id is not None and is_placeholder(user_id):
+        if user_id is not None and is_placeholder(user_id, sender.placeholders):
             warnings.append(_placeholder(index, "user_id", user_id))
             user_id = None
-        if anonymous_id is not None and is_placeholder(anonymous_id):
+        if anonymous_id is not None and is_placeholder(anonymous_id, sender.placeholders):
             warnings.append(_placeholder(index, "anonymous_id", anonymous_id))
             anonymous_id = None
         made = anonymous_id is None
@@ -122,11 +123,11 @@ def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:
     return xxh3_64_intdigest(f"{project_id}\0{event_id}".encode(), id_key) or 1
 
 
-def identify_event(body: Identify) -> Event:
+def identify_event(body: Identify, placeholders: Placeholders = PLACEHOLDERS) -> Event:
     """An identify call as the `$identify` event it is stored as. Raises `PlaceholderId`."""
     for field in ("user_id", "anonymous_id"):
         value = getattr(body, field)
-        if is_placeholder(value):
+        if is_placeholder(value, placeholders):
             raise PlaceholderId(
                 f"{field} {value!r} is a placeholder, not an id; it would merge every caller that "
                 "sends it into one person. Call identify only when the user is known.",

@@ -213,11 +213,12 @@ def read_zone(name: str) -> str:
     return name
 
 
-def between(params: Counting, bound: dict[str, object]) -> list[str]:
-    """Conditions of `from` and `to` on events `e`; their values go into `bound`."""
+def between(params: Counting, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:
+    """Conditions of `from` and `to` on a time, by default the events'; their values go into
+    `bound`."""
     conditions = []
     for name, sign in (("from_", ">="), ("to", "<")):
         if (moment := getattr(params, name)) is not None:
             bound[name] = bound_ms(moment.ms)
-            conditions.append(f"e.timestamp {sign} {{{name}:DateTime64(3, 'UTC')}}")
+            conditions.append(f"{column} {sign} {{{name}:DateTime64(3, 'UTC')}}")
     return conditions

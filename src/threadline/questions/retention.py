@@ -10,7 +10,7 @@ from threadline.identity.stitch import Aggregate, per_person
 from threadline.questions.answers import (
     Counting,
     TimeZone,
-    bound_ms,
+    between,
     bucket,
     conditions,
     read_zone,
@@ -98,11 +98,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
         active = Aggregate(
             "groupUniqArrayIf", f"{active.arguments}, e.event_name = {{event:String}}"
         )
-    where = ["toUnixTimestamp64Milli(began) > 0"]
-    for name, sign in (("from_", ">="), ("to", "<")):
-        if (moment := getattr(params, name)) is not None:
-            bound[name] = bound_ms(moment.ms)
-            where.append(f"began {sign} {{{name}:DateTime64(3, 'UTC')}}")
+    where = ["toUnixTimestamp64Milli(began) > 0", *between(params, bound, "began")]
     began = BEGINS.get(params.cohort, BY_EVENT)
     sql = SQL.format(
         began_in=bucket(params.interval, "began"),

@@ -1,0 +1,88 @@
+"""`GET /v1/sessions`: how many visits, how long, and where each began."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from threadline.contract.times import format_utc
+from threadline.identity.ground import Ground
+from threadline.identity.stitch import Aggregate, per_person
+from threadline.questions.answers import (
+    Counting,
+    Interval,
+    Limit,
+    TimeZone,
+    between,
+    bucket,
+    conditions,
+    read_groups,
+    read_zone,
+)
+from threadline.questions.attribution import TOUCH
+from threadline.store import Store
+
+
+class Params(Counting, kw_only=True):
+    """`from` and `to` speak of when sessions begin."""
+
+    group_by: Annotated[
+        str,
+        msgspec.Meta(description="Of the session's touch: source, medium, campaign, by commas."),
+    ] = ""
+    interval: Interval | None = None
+    tz: TimeZone = "UTC"
+    limit: Limit = 100
+
+
+class Sessions(msgspec.Struct):
+    """Rows: the group's columns, `time` (start of the interval), sessions, persons,
+    events_per_session, mean_seconds (from a session's first event to its last) and bounce_share
+    (sessions of one event). In order of time, then most sessions first."""
+
+    stitch: str
+    rows: list[dict[str, Any]]
+
+
+GROUPS = {"source": "touch.4", "medium": "touch.5", "campaign": "touch.6"}
+
+# A session is what one person did under one session_id.
+SESSION = {
+    "started": Aggregate("min", "e.timestamp"),
+    "ended": Aggregate("max", "e.timestamp"),
+    "events": Aggregate("count", ""),
+    "touch": TOUCH,
+}
+
+SQL = """
+    SELECT {columns}count() AS sessions, uniqExact(person) AS persons,
+        avg(events) AS events_per_session,
+        avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
+        countIf(events = 1) / sessions AS bounce_share
+    FROM ({sessions})
+    WHERE {where}
+    {group_by}
+    ORDER BY {order}
+    LIMIT {limit}"""
+
+
+def ask(store: Store, ground: Ground, params: Params) -> Sessions:
+    """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
+    names = read_groups(params.group_by, GROUPS)
+    columns = {name: GROUPS[name] for name in names}
+    if params.interval:
+        columns = {"time": bucket(params.interval, "started"), **columns}
+    bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
+    where = between(params, bound, "started")
+    sql = SQL.format(
+        columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
+        sessions=per_person(ground, SESSION, groups={"session_id": "e.session_id"}),
+        where=conditions(where),
+        group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
+        order=", ".join([*(["time"] if params.interval else []), "sessions DESC", *names]),
+        limit=params.limit,
+    )
+    rows = store.query(sql, bound)
+    for row in rows:
+        if params.interval:
+            row["time"] = format_utc(row["time"])
+    return Sessions(ground.policy, rows)
