@@ -58,6 +58,15 @@ class Ground:
             return user_id
         return f"transform({user_id}, {self._aliases}.1, {self._aliases}.2, {user_id})"
 
+    def person_hash(self, user_hash: str) -> str:
+        """The same for a hash of the user id, as in `events.user_hash`."""
+        if not self.aliased:
+            return user_hash
+        users, persons = (
+            f"arrayMap(u -> sipHash64('user', u), {self._aliases}.{place})" for place in (1, 2)
+        )
+        return f"transform({user_hash}, {users}, {persons}, {user_hash})"
+
     @property
     def links(self) -> str:
         """SQL relation (visitor, user_id, anonymous_id, first_seen, last_seen): who was seen where.

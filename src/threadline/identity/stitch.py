@@ -84,7 +84,7 @@ TURNS = f"""
             SELECT e.visitor AS visitor, e.timestamp AS timestamp,
                 min(%(person)s) AS earlier_user, max(%(person)s) AS later_user
             FROM events AS e
-            WHERE %(received)s AND e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+            WHERE %(received)s AND e.user_hash != 0 AND NOT e.anonymous_id_made
                 AND %(linked)s AND e.visitor IN ({SHARED})
             GROUP BY e.visitor, e.timestamp
         )
@@ -131,7 +131,7 @@ def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "T
     FROM events AS e
     ASOF INNER JOIN ({fill(TURNS, ground, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
-    WHERE {scope.users} AND {ground.received} AND e.user_id IS NULL AND {where}
+    WHERE {scope.users} AND {ground.received} AND e.user_hash = 0 AND {where}
         AND e.visitor IN ({shared(ground, scope)})"""
 
 
@@ -208,21 +208,21 @@ def per_person(
     merged = "".join(
         f", {a.function}Merge{a.parameters}({name}) AS {name}" for name, a in aggregates.items()
     )
-    user = f"sipHash64('user', {ground.person('assumeNotNull(e.user_id)')})"
     claimed = "sipHash64('user', c.user_id)"
     owner = f"SELECT visitor, {claimed} AS person FROM ({lasting_claims(ground)}) AS c"
-    contested = f"AND NOT (e.user_id IS NULL AND e.visitor IN ({shared(ground)}))"
     parts = [
         f"""
         SELECT if(c.person != 0, c.person, v.seen) AS person
             {"".join(f", v.{name} AS {name}" for name in (*groups, *aggregates))}
         FROM (
-            SELECT if(e.user_id IS NULL, e.visitor, {user}) AS seen{columns}{states}
+            SELECT if(e.user_hash = 0, e.visitor, {ground.person_hash("e.user_hash")}) AS seen
+                {columns}{states}
             FROM events AS e
-            WHERE {ground.received} AND {where} {contested if passing(ground) else ""}
+            WHERE {ground.received} AND {where}
             GROUP BY seen{names}
         ) AS v
-        LEFT JOIN ({owner}) AS c ON c.visitor = v.seen"""
+        LEFT JOIN ({owner}) AS c ON c.visitor = v.seen
+        WHERE {f"v.seen NOT IN ({shared(ground)})" if passing(ground) else "TRUE"}"""
     ]
     if passing(ground):
         turned = claimed_in_turns(ground, EVERYONE, f"{claimed} AS person{columns}{states}", where)
