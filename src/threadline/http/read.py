@@ -10,26 +10,13 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.response import Stream
 
-from threadline.contract.errors import InvalidGroupBy, NotFound, StitchNotAPartition
+from threadline.contract.errors import NotFound
 from threadline.http.doc import Doc
 from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
 from threadline.http.services import Services
 from threadline.identity.ground import Ground, Policy, ground
-from threadline.questions import (
-    attribution,
-    events,
-    export,
-    funnel,
-    identity,
-    journey,
-    retention,
-    sessions,
-    sources,
-    stats,
-    time_to_conversion,
-    users,
-)
+from threadline.questions import events, export, journey, users
 from threadline.questions.answers import Stitched
 from threadline.store import Store
 
@@ -39,7 +26,6 @@ CATCH_UP_S = 5.0
 CHUNK_BYTES = 256 * 1024
 
 READ = ("sk", "rk")
-COUNTING_ERRORS = (InvalidGroupBy, StitchNotAPartition)
 Req = Request[Any, Any, Any]
 Answer = TypeVar("Answer")
 
@@ -127,7 +113,7 @@ async def user_list(request: Req) -> Response[bytes]:
 )
 async def profile(request: Req, user_id: str) -> Response[bytes]:
     params, wanted = read_params(request, users.ProfileParams), unquote(user_id)
-    return await _answer_stitched(
+    return await answer_stitched(
         request, params, lambda store, on: users.profile(store, on, wanted)
     )
 
@@ -148,203 +134,8 @@ async def profile(request: Req, user_id: str) -> Response[bytes]:
 )
 async def user_events(request: Req, user_id: str) -> Response[bytes]:
     params, wanted = read_params(request, journey.Params), unquote(user_id)
-    return await _answer_stitched(
+    return await answer_stitched(
         request, params, lambda store, on: journey.ask(store, on, params, wanted)
-    )
-
-
-@get(
-    "/v1/time-to-conversion",
-    opt={
-        "doc": Doc(
-            summary="How long from the first touch to a conversion",
-            tag="People",
-            keys=READ,
-            params=time_to_conversion.Params,
-            answer=time_to_conversion.TimeToConversion,
-            errors=(InvalidGroupBy, NotFound),
-        )
-    },
-)
-async def conversion_times(request: Req) -> Response[bytes]:
-    params = read_params(request, time_to_conversion.Params)
-    return await _answer_stitched(
-        request, params, lambda store, on: time_to_conversion.ask(store, on, params)
-    )
-
-
-@get(
-    "/v1/stats",
-    opt={
-        "doc": Doc(
-            summary="How many, by what, over time",
-            tag="Numbers",
-            keys=READ,
-            params=stats.Params,
-            answer=stats.Stats,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_stats(request: Req) -> Response[bytes]:
-    params = read_params(request, stats.Params)
-    return await _answer_counting(request, params, lambda store, on: stats.ask(store, on, params))
-
-
-@get(
-    "/v1/sources",
-    opt={
-        "doc": Doc(
-            summary="Where events and people come from",
-            tag="Numbers",
-            keys=READ,
-            params=sources.Params,
-            answer=sources.Sources,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_sources(request: Req) -> Response[bytes]:
-    params = read_params(request, sources.Params)
-    return await _answer_counting(request, params, lambda store, on: sources.ask(store, on, params))
-
-
-@get(
-    "/v1/attribution",
-    opt={
-        "doc": Doc(
-            summary="Which touches are credited with conversions",
-            tag="People",
-            keys=READ,
-            params=attribution.Params,
-            answer=attribution.Attribution,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_attribution(request: Req) -> Response[bytes]:
-    params = read_params(request, attribution.Params)
-    return await _answer_counting(
-        request, params, lambda store, on: attribution.ask(store, on, params)
-    )
-
-
-@get(
-    "/v1/funnel",
-    opt={
-        "doc": Doc(
-            summary="How far people get, step by step",
-            tag="People",
-            keys=READ,
-            params=funnel.Params,
-            answer=funnel.Funnel,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_funnel(request: Req) -> Response[bytes]:
-    params = read_params(request, funnel.Params)
-    return await _answer_counting(request, params, lambda store, on: funnel.ask(store, on, params))
-
-
-@get(
-    "/v1/retention",
-    opt={
-        "doc": Doc(
-            summary="Of those who began together, how many come back",
-            tag="People",
-            keys=READ,
-            params=retention.Params,
-            answer=retention.Retention,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_retention(request: Req) -> Response[bytes]:
-    params = read_params(request, retention.Params)
-    return await _answer_counting(
-        request, params, lambda store, on: retention.ask(store, on, params)
-    )
-
-
-@get(
-    "/v1/sessions",
-    opt={
-        "doc": Doc(
-            summary="How many visits, how long, and where each began",
-            tag="People",
-            keys=READ,
-            params=sessions.Params,
-            answer=sessions.Sessions,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def read_sessions(request: Req) -> Response[bytes]:
-    params = read_params(request, sessions.Params)
-    return await _answer_counting(
-        request, params, lambda store, on: sessions.ask(store, on, params)
-    )
-
-
-@get(
-    "/v1/identity/shared-devices",
-    opt={
-        "doc": Doc(
-            summary="Devices that more than one person was seen on",
-            tag="Identity",
-            keys=READ,
-            params=identity.SharedParams,
-            answer=identity.SharedDevices,
-        )
-    },
-)
-async def shared_devices(request: Req) -> Response[bytes]:
-    params = read_params(request, identity.SharedParams)
-    # By turns, which only `next` has.
-    params.stitch = "next"
-    return await _answer_stitched(
-        request, params, lambda store, on: identity.shared_devices(store, on, params)
-    )
-
-
-@get(
-    "/v1/identity/explain",
-    opt={
-        "doc": Doc(
-            summary="Whose an event is under each policy, and why",
-            tag="Identity",
-            keys=READ,
-            params=identity.ExplainParams,
-            answer=identity.Explanation,
-            errors=(NotFound,),
-        )
-    },
-)
-async def explain(request: Req) -> Response[bytes]:
-    params = read_params(request, identity.ExplainParams)
-    return await _answer_stitched(
-        request, params, lambda store, on: identity.explain(store, on, params)
-    )
-
-
-@get(
-    "/v1/identity/stats",
-    opt={
-        "doc": Doc(
-            summary="How well people are known",
-            tag="Identity",
-            keys=READ,
-            params=identity.StatsParams,
-            answer=identity.IdentityStats,
-            errors=COUNTING_ERRORS,
-        )
-    },
-)
-async def identity_stats(request: Req) -> Response[bytes]:
-    params = read_params(request, identity.StatsParams)
-    return await _answer_counting(
-        request, params, lambda store, on: identity.stats(store, on, params)
     )
 
 
@@ -354,23 +145,10 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-async def _answer_counting(
+async def answer_stitched(
     request: Req, params: Stitched, question: Callable[[Store, Ground], object]
 ) -> Response[bytes]:
-    """People can only be counted where each event has one owner, so by default `next`."""
-    if params.stitch == "any":
-        raise StitchNotAPartition(
-            "stitch=any counts an event for several people; choose first or next.",
-            allowed=["first", "next"],
-        )
-    default = request.state.project.stitch
-    params.stitch = params.stitch or (default if default in ("first", "next") else "next")
-    return await _answer_stitched(request, params, question)
-
-
-async def _answer_stitched(
-    request: Req, params: Stitched, question: Callable[[Store, Ground], object]
-) -> Response[bytes]:
+    """The answer to a question about people, under the policy asked for."""
     answer, headers = await _ask_stitched(request, params, question)
     return _response(msgspec.json.encode(answer), headers)
 
@@ -413,20 +191,4 @@ def _response(
     return Response(body, headers=headers, media_type=media_type)
 
 
-ROUTES = [
-    query,
-    export_events,
-    read_stats,
-    read_sources,
-    user_list,
-    profile,
-    user_events,
-    conversion_times,
-    read_attribution,
-    read_funnel,
-    read_retention,
-    read_sessions,
-    shared_devices,
-    explain,
-    identity_stats,
-]
+ROUTES = [query, export_events, user_list, profile, user_events]

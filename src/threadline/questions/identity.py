@@ -1,5 +1,6 @@
 """`GET /v1/identity/…`: shared devices, whose an event is and why, how well people are known."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -86,7 +87,9 @@ SHARED_DEVICES = """
 
 
 def shared_devices(store: Store, ground: Ground, params: SharedParams) -> SharedDevices:
-    """Every device with several users, with each of them."""
+    """Every device with several users, with each of them. Whatever the policy: `next` alone has
+    turns to compare with the first user."""
+    ground = replace(ground, policy="next")
     sql = SHARED_DEVICES.format(
         shared=shared(ground),
         person=ground.person("assumeNotNull(e.user_id)"),
