@@ -14,7 +14,29 @@ BODIES: dict[str, object] = {
     "/v1/identify": {"anonymous_id": "a", "user_id": "u"},
     "/v1/forget": {"user_id": "nobody"},
 }
-READS = ["/v1/query", "/v1/users", "/v1/users/u", "/v1/users/u/events", "/v1/time-to-conversion"]
+READS: dict[str, dict[str, str]] = {
+    "/v1/query": {},
+    "/v1/export": {},
+    "/v1/stats": {"metric": "persons"},
+    "/v1/sources": {},
+    "/v1/sessions": {},
+    "/v1/users": {},
+    "/v1/users/u": {},
+    "/v1/users/u/events": {},
+    "/v1/time-to-conversion": {"conversion": "signup"},
+    "/v1/attribution": {"conversion": "signup"},
+    "/v1/funnel": {"steps": "visit,signup"},
+    "/v1/retention": {},
+    "/v1/identity/shared-devices": {},
+    "/v1/identity/explain": {"event_id": "e1"},
+    "/v1/identity/stats": {},
+}
+DECISIONS = [
+    ("DELETE", "/v1/identity/links", {"anonymous_id": "a", "user_id": "u"}),
+    ("PUT", "/v1/identity/links", {"anonymous_id": "a", "user_id": "u"}),
+    ("PUT", "/v1/identity/aliases", {"user_id": "u", "alias_of": "v"}),
+    ("DELETE", "/v1/identity/aliases", {"user_id": "u"}),
+]
 
 
 @pytest.mark.parametrize("path", [*BODIES, *READS])
@@ -52,12 +74,22 @@ def test_who_may_write(project: Project, path: str) -> None:
 
 @pytest.mark.parametrize("path", READS)
 def test_who_may_read(project: Project, path: str) -> None:
-    project.track("x", user_id="u")
-    params = {"conversion": "x"} if path == "/v1/time-to-conversion" else {}
+    project.track("x", event_id="e1", user_id="u")
+    params = READS[path]
     assert project.get(path, key="sk", **params).status == 200
     assert project.get(path, key="rk", **params).status == 200
     reply = project.get(path, key="pk", **params)
     assert (reply.status, reply.error) == (403, "insufficient_scope")
+
+
+@pytest.mark.parametrize(("method", "path", "body"), DECISIONS)
+def test_who_may_decide(project: Project, method: str, path: str, body: object) -> None:
+    for kind in ("pk", "rk"):
+        reply = project.change(method, path, body, key=kind)
+        assert (reply.status, reply.error) == (403, "insufficient_scope")
+    assert project.change(method, path, body).status == 200
+    assert project.change(method, path, {"user_id": 7}).error == "invalid_payload"
+    assert project.change(method, path, []).error == "invalid_payload"
 
 
 def test_account_keys_are_for_mcp(server: Server, project: Project) -> None:
@@ -84,6 +116,35 @@ def test_no_answer_holds_another_projects_data(server: Server, project: Project)
     project.post("/v1/forget", {"user_id": "u"})
     assert project.stored() == []
     assert len(other.journey("u")) == 2
+
+
+def test_no_answer_moves_with_another_projects_data(server: Server, project: Project) -> None:
+    def tell(tenant: Project, users: str) -> None:
+        for minute, user in enumerate(users):
+            at = f"2026-05-01T10:{minute:02}"
+            events = [("visit", None), ("signup", user), ("visit", None)]
+            tenant.batch(
+                [
+                    {
+                        "event": event,
+                        "event_id": f"e{3 * minute + second + 1}",
+                        "timestamp": f"{at}:{second:02}Z",
+                        "anonymous_id": "a",
+                        "user_id": user,
+                    }
+                    for second, (event, user) in enumerate(events)
+                ]
+            )
+
+    tell(project, "u")
+    before = {path: project.get(path, **params).body for path, params in READS.items()}
+    other = Project(server)
+    tell(other, "vuwu")
+    for method, path, body in (DECISIONS[0], DECISIONS[2]):
+        assert other.change(method, path, body).json["changed"]
+    assert other.get("/v1/stats", metric="persons").body != before["/v1/stats"]
+    for path, params in READS.items():
+        assert project.get(path, **params).body == before[path], path
 
 
 @pytest.mark.parametrize(

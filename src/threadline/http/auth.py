@@ -4,8 +4,14 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
-from threadline.contract.errors import KeyKindNotAllowed, MissingBearerToken, OriginNotAllowed
+from threadline.contract.errors import (
+    KeyKindNotAllowed,
+    MissingBearerToken,
+    OriginNotAllowed,
+    ThreadlineError,
+)
 from threadline.control import Project, origin_allowed
+from threadline.http.body import drain
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 
@@ -21,7 +27,12 @@ async def require_key(
     """
     doc = handler.opt.get("doc")
     if isinstance(doc, Doc) and doc.keys:
-        admit(connection.app.state.services, doc, connection.scope)
+        services: Services = connection.app.state.services
+        try:
+            admit(services, doc, connection.scope)
+        except ThreadlineError:
+            await drain(connection.scope, connection.receive, services.settings.body_seconds)
+            raise
 
 
 def admit(services: Services, doc: Doc, scope: Scope) -> None:

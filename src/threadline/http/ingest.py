@@ -26,7 +26,7 @@ from threadline.control import Key, Project
 from threadline.enrich import address_hash, time_ordered_id
 from threadline.http.answers import Answer, answer, answer_bug, answer_error
 from threadline.http.auth import admit, client_address, header
-from threadline.http.body import MIB, body_size, read_body
+from threadline.http.body import MIB, body_size, drain, read_body
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.ingest.accept import Accepted, Sender, accept, identify_event
@@ -177,9 +177,14 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
     """Answer a request whose path is one of `ROUTES`."""
     handler, doc = ROUTES[scope["path"]]
     try:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{scope['path']} does not take {scope['method']}; see /docs.")
-        admit(services, doc, scope)
+        try:
+            if scope["method"] != "POST":
+                message = f"{scope['path']} does not take {scope['method']}; see /docs."
+                raise MethodNotAllowed(message)
+            admit(services, doc, scope)
+        except ThreadlineError:
+            await drain(scope, receive, services.settings.body_seconds)
+            raise
         state = scope["state"]
         call = Call(services, scope, receive, state["key"], state["project"])
         with services.room_for(body_size(scope, BATCH_LIMIT)):
