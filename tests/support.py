@@ -57,6 +57,7 @@ class Server:
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self.lines: list[str] = []
+        self._read = threading.Condition()
         command = [sys.executable, "-m", "threadline.cli.main", "serve"]
         if "THREADLINE_PORT" not in environ:
             environ["THREADLINE_PORT"] = "0"
@@ -81,7 +82,19 @@ class Server:
     def _keep_reading(self) -> None:
         assert self.process.stderr
         for line in self.process.stderr:
-            self.lines.append(line)
+            with self._read:
+                self.lines.append(line)
+                self._read.notify_all()
+
+    def await_line(self, *parts: str) -> str:
+        """The first line of the log that holds all of these; it may be on its way."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines if all(part in line for part in parts)]
+
+        with self._read:
+            assert self._read.wait_for(found, timeout=30), self.lines
+        return found()[0]
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)

@@ -39,7 +39,7 @@ def test_a_full_disk_refuses_then_recovers(small_disk: Path) -> None:
             reply = project.post("/v1/batch", {"events": BATCH})
         assert (reply.status, reply.error) == (503, "unavailable")
         assert reply.headers["Retry-After"]
-        assert any('"log_commit_failed"' in line and "full" in line for line in server.lines)
+        server.await_line('"log_commit_failed"', "full")
 
         filler.unlink()
         acknowledged.append(project.track("after")["event_id"])

@@ -62,22 +62,21 @@ def import_files(
     chosen = settings.load(data=data)
     started = time.monotonic()
     imports: list[Import] = []
-    with ExitStack() as opened:
-        opened_files = [opened.enter_context(EventFile(path, format)) for path in files]
-        owner, send = opened.enter_context(_way_in(chosen, project))
-        folder = Path(chosen.data) / "imports"
-        try:
+    try:
+        with ExitStack() as opened:
+            opened_files = [opened.enter_context(EventFile(path, format)) for path in files]
+            owner, send = opened.enter_context(_way_in(chosen, project))
+            folder = Path(chosen.data) / "imports"
             for file in opened_files:
                 imports.append(Import(file, folder, owner.project_id))
                 _run(imports[-1], file, send, console)
-        except KeyboardInterrupt:
-            console.print(
-                f"Stopped behind line {imports[-1].notes.lines:,} of {file.path}. "
-                "The same command goes on from there."
-            )
-            raise typer.Exit(INTERRUPTED) from None
-        if not running_server(Path(chosen.data)):
-            console.print("Writing the rest to the store …")
+            if not running_server(Path(chosen.data)):
+                console.print("Writing the rest to the store …")
+    except KeyboardInterrupt:
+        for each in imports:
+            console.print(f"{each.notes.file}: stopped behind line {each.notes.lines:,}.")
+        console.print("The same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
     else:
