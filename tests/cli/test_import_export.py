@@ -168,7 +168,13 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
         for number in range(count):
             file.write(f'{{"event": "x", "anonymous_id": "d{number % 99}"}}\n')
     command = [*COMMAND, "import", str(path), "--data", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     notes = folder / "imports"
     while not (notes.exists() and any(notes.glob(f"*{project_id}.json"))):
         assert process.poll() is None

@@ -14,7 +14,7 @@ from tests.identity.test_policies import START, Step, _decide, _tick, decision, 
 from tests.questions import oracle
 from tests.support import Json, Project, Server
 
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "6"))
 MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
 
 event = st.fixed_dictionaries(
