@@ -17,8 +17,8 @@ import msgspec
 from threadline.cli.keys import chosen_project
 from threadline.contract.errors import NotFound, ThreadlineError
 from threadline.control import Control
+from threadline.http.folder import running_server
 from threadline.http.params import parse_params
-from threadline.http.serve import running_server
 from threadline.http.services import Services
 from threadline.identity.ground import Ground, Policy, ground
 from threadline.questions import export, journey, users

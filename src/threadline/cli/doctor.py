@@ -18,7 +18,7 @@ from threadline import settings
 from threadline.cli.options import Data
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
-from threadline.http.serve import FolderInUse, Running, running_server
+from threadline.http.folder import FolderInUse, Running, running_server
 from threadline.identity import states
 from threadline.ingest import dead_letters
 from threadline.ingest.log import open_db

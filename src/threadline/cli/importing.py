@@ -25,7 +25,7 @@ from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.contract.bodies import Event
 from threadline.contract.errors import ThreadlineError, Unavailable
 from threadline.control import Control, Project
-from threadline.http.serve import running_server
+from threadline.http.folder import running_server
 from threadline.http.services import Services
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.importing import Import, Send

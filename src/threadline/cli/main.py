@@ -2,58 +2,66 @@
 status."""
 
 import sys
+from importlib import import_module
+from typing import NamedTuple
 
 import typer
 
-from threadline.cli import demo, doctor, importing, keys, letters, projects, serving, sql, user
-from threadline.contract.errors import ThreadlineError
-from threadline.control import ControlError
-from threadline.http.serve import FolderInUse
-from threadline.ingest.lines import FileError
-from threadline.ingest.log import LogError
-from threadline.migrations import SchemaTooNew
-from threadline.settings import SettingsError
-from threadline.store import StoreError
 
-EXPECTED = (
-    ControlError,
-    FileError,
-    FolderInUse,
-    LogError,
-    SchemaTooNew,
-    SettingsError,
-    StoreError,
-    ThreadlineError,
-    OSError,
-)
+class Command(NamedTuple):
+    """Where a command is. One that has commands of its own is a Typer app called `app`."""
 
-app = typer.Typer(
-    help="Threadline: analytics that ties anonymous visitors to known users.",
-    epilog="Start with `threadline demo`. Every command takes --help.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serving.serve)
-app.command("demo")(demo.demo)
-app.add_typer(projects.app, name="project")
-app.add_typer(keys.app, name="key")
-app.add_typer(letters.app, name="dead-letter")
-app.command("receipts")(letters.list_receipts)
-app.command("import")(importing.import_files)
-app.command("export")(importing.export_file)
-app.command("user")(user.user)
-app.command("doctor")(doctor.doctor)
-app.command("rebuild")(doctor.rebuild)
-app.command("sql")(sql.sql)
+    module: str
+    function: str = "app"
+
+
+COMMANDS = {
+    "serve": Command("serving", "serve"),
+    "demo": Command("demo", "demo"),
+    "project": Command("projects"),
+    "key": Command("keys"),
+    "dead-letter": Command("letters"),
+    "receipts": Command("letters", "list_receipts"),
+    "import": Command("importing", "import_files"),
+    "export": Command("importing", "export_file"),
+    "user": Command("user", "user"),
+    "doctor": Command("doctor", "doctor"),
+    "rebuild": Command("doctor", "rebuild"),
+    "sql": Command("sql", "sql"),
+}
+
+
+def create_cli(commands: dict[str, Command]) -> typer.Typer:
+    """The command line with these commands."""
+    app = typer.Typer(
+        help="Threadline: analytics that ties anonymous visitors to known users.",
+        epilog="Start with `threadline demo`. Every command takes --help.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        callback=lambda: None,
+    )
+    for name, command in commands.items():
+        found = getattr(import_module(f"threadline.cli.{command.module}"), command.function)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def main() -> None:
     """Exit status 0 only on success; what is expected to go wrong is one line on stderr."""
+    # A server takes half a second to import; who makes a key need not wait for it.
+    named = {name: COMMANDS[name] for name in sys.argv[1:2] if name in COMMANDS}
     try:
-        app()
-    except EXPECTED as error:
+        create_cli(named or COMMANDS)()
+    except Exception as error:
+        from threadline.cli.expected import EXPECTED
+
+        if not isinstance(error, EXPECTED):
+            raise
         sys.exit(f"threadline: {' '.join(str(error).split())}")
 
 

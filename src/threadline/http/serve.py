@@ -1,17 +1,13 @@
 """Running the application on Granian, in this very process: one process owns a data folder."""
 
 import asyncio
-import fcntl
 import gc
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -21,24 +17,13 @@ from granian.server.embed import Server
 from threadline.classify import classify
 from threadline.enrich import read_agent
 from threadline.http.app import create_app
+from threadline.http.folder import folder_lock
 from threadline.http.services import Services
 from threadline.settings import Settings
 
-LOCK_FILE = "server.json"
 # Headers that are slow or huge are cut off before they reach us.
 HEADER_MS = 10_000
 MAX_HEADER_BYTES = 64 * 1024
-
-
-class FolderInUse(Exception):
-    """Another process serves this data folder."""
-
-
-class Running(msgspec.Struct):
-    """What the lock file says of the server that holds it."""
-
-    pid: int
-    url: str
 
 
 def serve(settings: Settings) -> None:
@@ -55,7 +40,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
     port = settings.port or _free_port(settings.host)
     _check_address(settings.host, port)
     url = f"http://{settings.host}:{port}"
-    with _folder_lock(Path(settings.data), url), Services(settings) as services:
+    with folder_lock(Path(settings.data), url), Services(settings) as services:
         server = Server(
             create_app(services),
             address=settings.host,
@@ -83,38 +68,6 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
         await serving
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
-
-
-def running_server(folder: Path) -> Running | None:
-    """The server that serves this folder now, if there is one."""
-    try:
-        with (folder / LOCK_FILE).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return msgspec.json.decode(file.read(), type=Running)
-    except (FileNotFoundError, msgspec.DecodeError):
-        pass
-    return None
-
-
-@contextmanager
-def _folder_lock(folder: Path, url: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK_FILE
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = running_server(folder)
-            holder = f" (process {held.pid}, {held.url})" if held else ""
-            raise FolderInUse(
-                f"Another Threadline serves {folder}{holder}. Stop it, or give another --data."
-            ) from None
-        file.truncate()
-        file.write(msgspec.json.encode(Running(os.getpid(), url)))
-        file.flush()
-        yield
 
 
 def _warm_up() -> None:
