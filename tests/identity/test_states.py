@@ -19,10 +19,11 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
         users = project.ask("/v1/users", stitch="first")["rows"]
         assert "owns the store" in fails("doctor", *data, "--verify-identity")
         server.stop()
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 3
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
 
     with Store(store_url("chdb", folder)) as store:
         store.delete("links", "user_id = 'dan'", {})
+        store.delete("observations", "user_id = 'bob'", {})
         store.delete("user_touches", "user_id = 'ada'", {})
         store.execute(
             "INSERT INTO visitor_touches (project_id, visitor, first_touch)"
@@ -36,13 +37,14 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
     done = run("doctor", *data, "--verify-identity")
     assert done.returncode == 1
     assert "links: 3 rows compared; 1 missing, 0 too many, 0 wrong" in done.stdout
+    assert "observations: 6 rows compared; 2 missing, 0 too many, 0 wrong" in done.stdout
     assert "visitor_touches: 2 rows compared; 0 missing, 1 too many, 0 wrong" in done.stdout
     assert "user_touches: 3 rows compared; 1 missing, 0 too many, 1 wrong" in done.stdout
     assert "threadline rebuild" in done.stdout
 
     assert "Done" in ok("rebuild", *data)
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 3
-    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 3
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
+    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 4
     with Server(folder) as server:
         project.url, project._connection = server.url, None
         assert project.ask("/v1/users", stitch="first")["rows"] == users

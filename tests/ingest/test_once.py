@@ -179,7 +179,8 @@ def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path)
         log.close()
         assert stored(store) == ["e1", "e2", "e3"]
         # Rows of the states, not their minima, which a repeat would leave as they are.
-        for table, rows in (("links", 1), ("user_touches", 1), ("visitor_touches", 2)):
+        states = {"links": 1, "observations": 1, "user_touches": 1, "visitor_touches": 2}
+        for table, rows in states.items():
             (counted,) = store.query(f"SELECT count() AS rows FROM {table}", {})
             assert counted["rows"] <= rows
 
@@ -187,24 +188,26 @@ def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path)
 def test_a_crash_between_events_and_states_is_mended_by_the_replay(folder: Path) -> None:
     """The views missed the block. It comes again: the events stay as they are, the states get
     it; a third time nothing happens."""
-    views = ["links_mv", "visitor_touches_mv", "user_touches_mv"]
+    states = ["links", "observations", "visitor_touches", "user_touches"]
     body = b"".join(map(row.encode, [values("e1"), values("e2", user_id="u")]))
     with Store(store_url("chdb", folder)) as store:
 
         def counts() -> list[int]:
-            tables = ["events", "links", "visitor_touches", "user_touches"]
-            counted = [store.query(f"SELECT count() AS rows FROM {name}", {}) for name in tables]
+            counted = [
+                store.query(f"SELECT count() AS rows FROM {name}", {})
+                for name in ("events", *states)
+            ]
             return [rows["rows"] for (rows,) in counted]
 
-        for view in views:
-            store.execute(f"DETACH TABLE {view} SYNC")
+        for state in states:
+            store.execute(f"DETACH TABLE {state}_mv SYNC")
         store.insert("events", row.COLUMNS, "MsgPack", body, "block 1")
-        assert counts() == [2, 0, 0, 0]
-        for view in views:
-            store.execute(f"ATTACH TABLE {view}")
+        assert counts() == [2, 0, 0, 0, 0]
+        for state in states:
+            store.execute(f"ATTACH TABLE {state}_mv")
         for _ in range(2):
             store.insert("events", row.COLUMNS, "MsgPack", body, "block 1")
-            assert counts() == [2, 1, 1, 1]
+            assert counts() == [2, 1, 1, 1, 1]
 
 
 def test_a_store_that_refuses_is_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_a_newer_store_is_refused(folder: Path) -> None:
     url = store_url("chdb", folder)
     with Store(url) as store:
         store.execute("INSERT INTO schema_migrations (number, name) VALUES (999, 'future')")
-    with pytest.raises(SchemaTooNew, match=r"has schema 999.*knows only up to 6"):
+    with pytest.raises(SchemaTooNew, match=r"has schema 999.*knows only up to \d"):
         Store(url)
 
 

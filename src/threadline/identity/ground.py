@@ -25,14 +25,22 @@ TOUCH = """(
     source String, medium String, campaign String
 )"""
 
+# Events `e` that show a user on a device.
+OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_made"
+
 DECISIONS = f"""
     SELECT
         (SELECT count() FROM aliases WHERE {PROJECT}) > 0 AS aliased,
         (SELECT count() FROM unlinks WHERE {PROJECT}) > 0 AS unlinked"""
 
 LINKS = f"""
-        SELECT visitor, user_id, anonymous_id, first_seen, last_seen
+        SELECT visitor, user_id, user_hash, anonymous_id, first_seen, last_seen
         FROM links
+        WHERE {PROJECT}"""
+
+OBSERVATIONS = f"""
+        SELECT visitor, timestamp, user_id
+        FROM observations
         WHERE {PROJECT}"""
 
 
@@ -69,26 +77,46 @@ class Ground:
 
     @property
     def links(self) -> str:
-        """SQL relation (visitor, user_id, anonymous_id, first_seen, last_seen): who was seen where.
+        """SQL relation (visitor, user_id, user_hash, anonymous_id, first_seen, last_seen): who was
+        seen where.
 
         A pair may come in several rows, as long as parts are not merged."""
         links = LINKS
         if self.as_of:
             links = f"""
         SELECT e.visitor AS visitor, assumeNotNull(e.user_id) AS user_id,
-            any(e.anonymous_id) AS anonymous_id,
+            any(e.user_hash) AS user_hash, any(e.anonymous_id) AS anonymous_id,
             min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
         FROM events AS e
-        WHERE {self.received} AND e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        WHERE {self.received} AND {OBSERVED}
         GROUP BY e.visitor, e.user_id"""
         if self.unlinked:
             links = f"SELECT * FROM ({links}) AS r WHERE {self.linked('r')}"
         if self.aliased:
             links = f"""
         SELECT r.visitor AS visitor, {self.person("r.user_id")} AS user_id,
+            {self.person_hash("r.user_hash")} AS user_hash,
             r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
         FROM ({links}) AS r"""
         return f"({links})"
+
+    @property
+    def observations(self) -> str:
+        """SQL relation (visitor, timestamp, user_id): when who was seen where. One may come in
+        several rows."""
+        observations = OBSERVATIONS
+        if self.as_of:
+            observations = f"""
+        SELECT e.visitor AS visitor, e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id
+        FROM events AS e
+        WHERE {self.received} AND {OBSERVED}"""
+        if self.unlinked:
+            observations = f"SELECT * FROM ({observations}) AS r WHERE {self.linked('r')}"
+        if self.aliased:
+            observations = f"""
+        SELECT r.visitor AS visitor, r.timestamp AS timestamp, {self.person("r.user_id")} AS user_id
+        FROM ({observations}) AS r"""
+        return f"({observations})"
 
     def linked(self, alias: str) -> str:
         """The condition that this row's pair of visitor and user was not unlinked."""

@@ -2,14 +2,16 @@
 
 from typing import NamedTuple
 
-from threadline.identity.ground import TOUCH
+from threadline.identity.ground import OBSERVED, TOUCH
 from threadline.store import Store
 
 
 class State(NamedTuple):
-    """A state and how it follows from the events."""
+    """A state and how it follows from the events. `values`: what is compared of each key, and
+    `merged`: the same of rows that lie in several parts."""
 
     table: str
+    columns: str
     key: str
     values: str
     merged: str
@@ -19,19 +21,33 @@ class State(NamedTuple):
 STATES = (
     State(
         "links",
+        "project_id, user_id, visitor, anonymous_id, first_seen, last_seen",
         "project_id, user_id, visitor",
         "first_seen, last_seen",
         "min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen",
-        """
+        f"""
         SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
             e.visitor AS visitor, any(e.anonymous_id) AS anonymous_id,
             min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
         FROM events AS e
-        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made AND {sample}
+        WHERE {OBSERVED} AND {{sample}}
         GROUP BY e.project_id, e.user_id, e.visitor""",
     ),
     State(
+        "observations",
+        "project_id, visitor, timestamp, user_id",
+        "project_id, visitor, timestamp, user_id",
+        "TRUE",
+        "TRUE",
+        f"""
+        SELECT DISTINCT e.project_id AS project_id, e.visitor AS visitor,
+            e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id
+        FROM events AS e
+        WHERE {OBSERVED} AND {{sample}}""",
+    ),
+    State(
         "visitor_touches",
+        "project_id, visitor, first_touch",
         "project_id, visitor",
         "first_touch",
         "min(s.first_touch) AS first_touch",
@@ -43,6 +59,7 @@ STATES = (
     ),
     State(
         "user_touches",
+        "project_id, user_id, first_touch",
         "project_id, user_id",
         "first_touch",
         "min(s.first_touch) AS first_touch",
@@ -110,21 +127,18 @@ def rebuild(store: Store) -> None:
     """
     for state in STATES:
         table = state.table
-        columns = f"{state.key}, {state.values}"
-        if table == "links":
-            columns += ", anonymous_id"
         store.execute(f"DROP TABLE IF EXISTS {table}_new")
         store.execute(f"CREATE TABLE {table}_new AS {table}")
         (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 1 HOUR) AS at", {})
-        _fill(store, f"{table}_new", columns, state, "TRUE", {})
+        _fill(store, f"{table}_new", state, "TRUE", {})
         store.execute(f"EXCHANGE TABLES {table} AND {table}_new")
         since = "e.received_at >= {started:DateTime64(3, 'UTC')}"
-        _fill(store, table, columns, state, since, {"started": started["at"]})
+        _fill(store, table, state, since, {"started": started["at"]})
         store.execute(f"DROP TABLE {table}_new")
 
 
-def _fill(
-    store: Store, table: str, columns: str, state: State, where: str, bound: dict[str, object]
-) -> None:
+def _fill(store: Store, table: str, state: State, where: str, bound: dict[str, object]) -> None:
     raw = state.from_events.format(sample=where)
-    store.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({raw})", bound)
+    store.execute(
+        f"INSERT INTO {table} ({state.columns}) SELECT {state.columns} FROM ({raw})", bound
+    )

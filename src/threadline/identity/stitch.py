@@ -1,8 +1,8 @@
 """The stitched relation: whose event is it? Every question about people is built on this module.
 
-Nothing here is stored. A policy is a relation of *claims*: "untagged events on this device, after
-this moment and until that one, count for this user". Joined to the events when the question is
-asked, it decides the answer; a later login, or another policy, makes other claims.
+Nothing here is stored. A policy is a relation of *claims*: "untagged events on this device, until
+this moment, count for this user". Joined to the events when the question is asked, it decides the
+answer; a later login, or another policy, makes other claims.
 
     any    every user ever seen on the device claims all of its untagged events
     first  the first user seen there claims them all
@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from threadline.identity.ground import PROJECT, TOUCH, USERS, Ground, Policy
 
-# The store holds no event before 1970 (see contract), so these bounds hold all of time.
-BEGINNING = "toDateTime64('1900-01-01 00:00:00', 3, 'UTC')"
+# No event is later than this (see contract).
 END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
 
 
@@ -46,58 +45,61 @@ THESE_USERS = Scope(
     )""",
 )
 
-EVERY_LINK = f"""
-    SELECT l.visitor AS visitor, l.user_id AS user_id, {BEGINNING} AS after, {END} AS until
+EVERY_LINK = """
+    SELECT l.visitor AS visitor, l.user_id AS user_id
     FROM %(links)s AS l
     WHERE %(devices)s
     GROUP BY l.visitor, l.user_id"""
 
-FIRST_LINK = f"""
-    SELECT l.visitor AS visitor, argMin(l.user_id, (l.first_seen, l.user_id)) AS user_id,
-        {BEGINNING} AS after, {END} AS until
+FIRST_LINK = """
+    SELECT l.visitor AS visitor, argMin(l.user_id, (l.first_seen, l.user_id)) AS user_id
     FROM %(links)s AS l
     WHERE %(devices)s
     GROUP BY l.visitor"""
 
-SOLE_LINK = f"""
-    SELECT l.visitor AS visitor, any(l.user_id) AS user_id, {BEGINNING} AS after, {END} AS until
+SOLE_LINK = """
+    SELECT l.visitor AS visitor, any(l.user_id) AS user_id
     FROM %(links)s AS l
     WHERE %(devices)s
     GROUP BY l.visitor
-    HAVING uniqExact(l.user_id) = 1"""
+    HAVING min(l.user_hash) = max(l.user_hash)"""
 
 # Devices that more than one person was seen on.
 SHARED = """
     SELECT l.visitor FROM %(links)s AS l WHERE %(devices)s
-    GROUP BY l.visitor HAVING uniqExact(l.user_id) > 1"""
+    GROUP BY l.visitor HAVING min(l.user_hash) != max(l.user_hash)"""
 
-# On a shared device every observation ends the stretch before it. The last one also opens the
-# stretch that never ends. Users seen at the same instant: the smallest takes what came before,
-# the greatest what comes after.
+# On a shared device every observation ends the stretch before it. Who was seen last has what comes
+# after, too. Users seen at the same instant: the smallest takes what came before, the greatest what
+# comes after.
 TURNS = f"""
-    SELECT visitor, turn.1 AS user_id, turn.2 AS after, turn.3 AS until
+    SELECT visitor, turn.1 AS user_id, turn.2 AS until
     FROM (
-        SELECT visitor, timestamp, earlier_user, later_user,
-            lagInFrame(timestamp, 1, {BEGINNING}) OVER device AS previous,
-            leadInFrame(timestamp, 1, {END}) OVER device AS following
+        SELECT visitor, groupArray((earlier, timestamp)) AS ended,
+            arrayPushBack(ended, (argMax(later, timestamp), {END})) AS turns
         FROM (
-            SELECT e.visitor AS visitor, e.timestamp AS timestamp,
-                min(%(person)s) AS earlier_user, max(%(person)s) AS later_user
-            FROM events AS e
-            WHERE %(received)s AND e.user_hash != 0 AND NOT e.anonymous_id_made
-                AND %(linked)s AND e.visitor IN ({SHARED})
-            GROUP BY e.visitor, e.timestamp
+            SELECT o.visitor AS visitor, o.timestamp AS timestamp,
+                min(o.user_id) AS earlier, max(o.user_id) AS later
+            FROM %(observations)s AS o
+            WHERE o.visitor IN ({SHARED})
+            GROUP BY o.visitor, o.timestamp
         )
-        WINDOW device AS (
-            PARTITION BY visitor ORDER BY timestamp
-            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-        )
+        GROUP BY visitor
     )
-    ARRAY JOIN if(
-        following = {END},
-        [(earlier_user, previous, timestamp), (later_user, timestamp, {END})],
-        [(earlier_user, previous, timestamp)]
-    ) AS turn"""
+    ARRAY JOIN turns AS turn"""
+
+# The lasting claims once more, as numbers, for questions that count. SEVERAL: a device that goes
+# from hand to hand.
+SEVERAL = 1
+OWNERS: dict[Policy, str] = {
+    "first": """
+        SELECT l.visitor AS visitor, argMin(l.user_hash, (l.first_seen, l.user_id)) AS person
+        FROM %(links)s AS l GROUP BY l.visitor""",
+    "next": f"""
+        SELECT l.visitor AS visitor,
+            if(min(l.user_hash) = max(l.user_hash), any(l.user_hash), {SEVERAL}) AS person
+        FROM %(links)s AS l GROUP BY l.visitor""",
+}
 
 # Claims that hold for all time need only what is known of a device as a whole; the others have to
 # look at its events.
@@ -106,7 +108,7 @@ PASSING_CLAIMS: dict[Policy, str] = {"next": TURNS}
 
 
 def lasting_claims(ground: Ground, scope: Scope = EVERYONE) -> str:
-    """SQL for (visitor, user_id, after, until): who claims all untagged events of which device."""
+    """SQL for (visitor, user_id): who claims all untagged events of which device."""
     return fill(LASTING_CLAIMS[ground.policy], ground, scope)
 
 
@@ -208,8 +210,6 @@ def per_person(
     merged = "".join(
         f", {a.function}Merge{a.parameters}({name}) AS {name}" for name, a in aggregates.items()
     )
-    claimed = "sipHash64('user', c.user_id)"
-    owner = f"SELECT visitor, {claimed} AS person FROM ({lasting_claims(ground)}) AS c"
     parts = [
         f"""
         SELECT if(c.person != 0, c.person, v.seen) AS person
@@ -221,12 +221,12 @@ def per_person(
             WHERE {ground.received} AND {where}
             GROUP BY seen{names}
         ) AS v
-        LEFT JOIN ({owner}) AS c ON c.visitor = v.seen
-        WHERE {f"v.seen NOT IN ({shared(ground)})" if passing(ground) else "TRUE"}"""
+        LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS c ON c.visitor = v.seen
+        WHERE c.person != {SEVERAL}"""
     ]
     if passing(ground):
-        turned = claimed_in_turns(ground, EVERYONE, f"{claimed} AS person{columns}{states}", where)
-        parts.append(f"{turned} GROUP BY person{names}")
+        person = f"sipHash64('user', c.user_id) AS person{columns}{states}"
+        parts.append(f"{claimed_in_turns(ground, EVERYONE, person, where)} GROUP BY person{names}")
     return f"""
     SELECT person{names}{merged}
     FROM ({"        UNION ALL".join(parts)})
@@ -282,10 +282,8 @@ def fill(sql: str, ground: Ground, scope: Scope) -> str:
     """One of the queries above, for these people on this ground."""
     return sql % {
         "links": ground.links,
+        "observations": ground.observations,
         "devices": _of("l", scope.devices),
-        "received": ground.received,
-        "linked": ground.linked("e"),
-        "person": ground.person("assumeNotNull(e.user_id)"),
     }
 
 

@@ -76,6 +76,7 @@ def _forget_user(
     store.delete("events", OF_USER, bound)
     store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
     store.delete("user_touches", OF_USERS, bound)
+    store.delete("observations", OF_USERS, bound)
     decisions.forget_user(store, request.project_id, user_id)
     store.delete("links", OF_USERS, bound)
 
@@ -89,6 +90,7 @@ def _forget_device(
     log.forget_dead_letters(request.project_id, lambda event: event["anonymous_id"] == anonymous_id)
     store.delete("events", OF_DEVICE, bound)
     store.delete("visitor_touches", OF_DEVICE, bound)
+    store.delete("observations", OF_DEVICE, bound)
     # Others' first touch may have been on this device; it is now whatever remains of them.
     store.delete("user_touches", OF_USERS, bound)
     store.execute(REBUILD_USER_TOUCHES, bound)

@@ -76,10 +76,14 @@ class Store:
                     writer = _connect(self._url, WRITE_S, {})
                     opened.callback(writer.close)
                     _migrate(writer)
-                    # The engine gives up first, and says why.
-                    limit = {"max_execution_time": self._query_seconds}
+                    reading = {
+                        # The engine gives up first, and says why.
+                        "max_execution_time": self._query_seconds,
+                        # A longer list matches everywhere; looking each up first is in vain.
+                        "use_index_for_in_with_subqueries_max_values": 1000,
+                    }
                     for _ in range(READERS):
-                        reader = _connect(self._url, self._query_seconds + CONNECT_S, limit)
+                        reader = _connect(self._url, self._query_seconds + CONNECT_S, reading)
                         opened.callback(reader.close)
                         self._readers.put(reader)
                     self._opened = opened.pop_all()
