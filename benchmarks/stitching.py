@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import duckdb
 import msgspec
@@ -25,7 +26,7 @@ from threadline.contract.bodies import Event
 from threadline.contract.times import DAY_MS, Moment
 from threadline.control import Control
 from threadline.identity.ground import PROJECT, Ground, Policy, ground
-from threadline.identity.stitch import Aggregate, first_touches
+from threadline.identity.stitch import first_touches, plain_events
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
@@ -139,7 +140,7 @@ def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
             print(f"\rloading: {min(count, (number + 1) * BLOCK):,}", end="", flush=True)
         print(f"\rloaded {count:,} events in {time.perf_counter() - started:,.0f} s")
         # Merged as a store of some age is, so that two runs compare.
-        for table in ("events", "links", "visitor_touches", "user_touches"):
+        for table in ("events", "links", "observations", "visitor_touches", "user_touches"):
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
     return raw_bytes
 
@@ -268,32 +269,14 @@ def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[],
     """The same question with devices in the place of people."""
 
     def asked() -> object:
-        stitched = question.per_person
-        question.per_person = _per_device  # type: ignore[attr-defined]
-        try:
+        with patch.object(question, "person_events", _device_events):
             return ask()
-        finally:
-            question.per_person = stitched  # type: ignore[attr-defined]
 
     return asked
 
 
-def _per_device(
-    on: Ground,
-    aggregates: dict[str, Aggregate],
-    where: str = "TRUE",
-    groups: dict[str, str] | None = None,
-) -> str:
-    groups = groups or {}
-    columns = "".join(f", {expression} AS {name}" for name, expression in groups.items())
-    columns += "".join(
-        f", {a.function}{a.parameters}({a.arguments}) AS {name}" for name, a in aggregates.items()
-    )
-    return f"""
-    SELECT e.visitor AS person{columns}
-    FROM events AS e
-    WHERE {on.received} AND {where}
-    GROUP BY person{"".join(f", {name}" for name in groups)}"""
+def _device_events(on: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+    return plain_events(on, {"person": "e.visitor", **columns}, where)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:

@@ -47,14 +47,19 @@ def _sessions(events: list[Event]) -> list[list[Event]]:
     return list(found.values())
 
 
-def _touch(session: list[Event]) -> Event:
-    """The first event that is not internal, else the first."""
-    return next((event for event in session if event["source"] != "internal"), session[0])
+def _arrivals(events: list[Event]) -> list[Event]:
+    return [event for event in events if event["source"] != "internal"]
 
 
-def _touches(events: list[Event]) -> list[Event]:
-    touches = map(_touch, _sessions(events))
-    return sorted(touches, key=lambda event: (event["t"], event["id"]))
+def _touches(events: list[Event], place: Callable[[Event], int]) -> list[Event]:
+    """The first event of each session that is not internal; of the same moment, the smallest
+    place."""
+    firsts = [
+        min(found, key=lambda event: (event["t"], place(event)))
+        for session in _sessions(events)
+        if (found := _arrivals(session))
+    ]
+    return sorted(firsts, key=lambda event: (event["t"], place(event)))
 
 
 def sessions(pairs: Owned) -> dict[str, tuple[float, ...]]:
@@ -62,7 +67,12 @@ def sessions(pairs: Owned) -> dict[str, tuple[float, ...]]:
     found: dict[str, list[tuple[str, list[Event]]]] = defaultdict(list)
     for person, events in by_person(pairs).items():
         for session in _sessions(events):
-            found[_touch(session)["source"]].append((person, session))
+            touch = min(
+                _arrivals(session),
+                key=lambda event: (event["t"], event["source"], event["medium"]),
+                default={"source": "internal"},
+            )
+            found[touch["source"]].append((person, session))
     return {
         source: (
             len(rows),
@@ -95,14 +105,18 @@ def _weights(model: str, touches: list[Event], at: dt.datetime) -> list[float]:
 
 
 def attribution(
-    pairs: Owned, conversion: str, model: str, lookback: dt.timedelta
+    pairs: Owned,
+    conversion: str,
+    model: str,
+    lookback: dt.timedelta,
+    place: Callable[[Event], int],
 ) -> dict[tuple[str, str], tuple[float, int, float]]:
     """(source, medium) to conversions, persons, value."""
     credit: dict[tuple[str, str], float] = defaultdict(float)
     value: dict[tuple[str, str], float] = defaultdict(float)
     who: dict[tuple[str, str], set[str]] = defaultdict(set)
     for person, events in by_person(pairs).items():
-        touches = _touches(events)
+        touches = _touches(events, place)
         for event in events:
             if event["event"] != conversion:
                 continue
@@ -120,12 +134,15 @@ def attribution(
 def funnel(
     pairs: Owned, steps: list[str], window: dt.timedelta, exclude: str | None
 ) -> tuple[list[int], list[float | None]]:
-    """Persons at each step, and the median seconds from the step before."""
+    """Persons at each step, and the median seconds from the step before. At the same moment the
+    order of the steps counts, and what excludes comes first."""
+    order = [exclude, *steps]
     ways: list[list[dt.datetime]] = []
     for events in by_person(pairs).values():
         best: list[dt.datetime] = []
         alive: dict[int, list[dt.datetime]] = {}
-        for event in events:
+        walked = [event for event in events if event["event"] in order]
+        for event in sorted(walked, key=lambda event: (event["t"], order.index(event["event"]))):
             if event["event"] in steps:
                 k, t = steps.index(event["event"]), event["t"]
                 if k == 0:

@@ -177,60 +177,40 @@ def stitched_events(ground: Ground, columns: str) -> str:
         AND e.visitor NOT IN (SELECT l.visitor FROM {ground.links} AS l)"""
 
 
-class Aggregate(NamedTuple):
-    """An aggregate function with its parameters, `(…)` or nothing, and what of the events `e` it
-    takes."""
-
-    function: str
-    arguments: str
-    parameters: str = ""
+def plain_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+    """SQL for the columns (name: expression on events `e`) of every event that counts."""
+    named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items()) or "1"
+    return f"SELECT {named} FROM events AS e WHERE {ground.received} AND {where}"
 
 
-def per_person(
-    ground: Ground,
-    aggregates: dict[str, Aggregate],
-    where: str = "TRUE",
-    groups: dict[str, str] | None = None,
-) -> str:
-    """SQL for (person, …groups, …aggregates): one row for every person with events, anonymous
-    visitors included, and for every combination of `groups` (name: expression on events `e`).
+def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+    """SQL for (person, …columns): every event once, with the person it belongs to, for questions
+    that count.
 
-    `person` is a UInt64: of a user the hash of the id, of a visitor `visitor`. Events come together
-    by visitor first, and only what is left of them is joined to whoever claims the visitor; that
-    costs little more than not asking whose they are. For `first` and `next` only: under `any` an
-    event may have several owners.
+    `person` is a UInt64: of a user the hash of the id, of an anonymous visitor `visitor`. `columns`
+    (name: expression) and `where` speak of the events as `e`. For `first` and `next` only: under
+    `any` an event may have several owners.
     """
-    groups = groups or {}
-    names = "".join(f", {name}" for name in groups)
-    columns = "".join(f", {expression} AS {name}" for name, expression in groups.items())
-    states = "".join(
-        f", {a.function}State{a.parameters}({a.arguments}) AS {name}"
-        for name, a in aggregates.items()
-    )
-    merged = "".join(
-        f", {a.function}Merge{a.parameters}({name}) AS {name}" for name, a in aggregates.items()
-    )
-    parts = [
-        f"""
-        SELECT if(c.person != 0, c.person, v.seen) AS person
-            {"".join(f", v.{name} AS {name}" for name in (*groups, *aggregates))}
-        FROM (
-            SELECT if(e.user_hash = 0, e.visitor, {ground.person_hash("e.user_hash")}) AS seen
-                {columns}{states}
-            FROM events AS e
-            WHERE {ground.received} AND {where}
-            GROUP BY seen{names}
-        ) AS v
-        LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS c ON c.visitor = v.seen
-        WHERE c.person != {SEVERAL}"""
-    ]
-    if passing(ground):
-        person = f"sipHash64('user', c.user_id) AS person{columns}{states}"
-        parts.append(f"{claimed_in_turns(ground, EVERYONE, person, where)} GROUP BY person{names}")
+    seen = f"""
+        SELECT if(e.user_hash = 0, e.visitor, {ground.person_hash("e.user_hash")}) AS seen,
+            e.timestamp AS moment{"".join(f", {sql} AS {name}" for name, sql in columns.items())}
+        FROM events AS e
+        WHERE {ground.received} AND {where}"""
+    owned = f"""
+    FROM ({seen}) AS e
+    LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS o ON o.visitor = e.seen"""
+    if not passing(ground):
+        return f"""
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen, moment){owned}"""
     return f"""
-    SELECT person{names}{merged}
-    FROM ({"        UNION ALL".join(parts)})
-    GROUP BY person{names}"""
+    SELECT multiIf(
+            o.person = 0, e.seen,
+            o.person != {SEVERAL}, o.person,
+            sipHash64('user', c.user_id)
+        ) AS person,
+        e.* EXCEPT (seen, moment){owned}
+    ASOF LEFT JOIN ({fill(TURNS, ground, EVERYONE)}) AS c
+        ON c.visitor = if(o.person = {SEVERAL}, e.seen, 0) AND e.moment <= c.until"""
 
 
 def first_touches(ground: Ground) -> str:
@@ -255,6 +235,19 @@ def first_touches(ground: Ground) -> str:
     SELECT user_id, min(touch) AS first_touch, min(known) AS known_since
     FROM ({"        UNION ALL".join(parts)})
     GROUP BY user_id"""
+
+
+def first_events(ground: Ground) -> str:
+    """SQL for (person, first): as `first_touches`, but of all persons, as `person_events` names
+    them."""
+    return f"""
+    SELECT sipHash64('user', user_id) AS person, first_touch AS first
+    FROM ({first_touches(ground)})
+    UNION ALL
+    SELECT v.visitor AS person, min(v.first_touch) AS first
+    FROM {ground.visitor_touches} AS v
+    WHERE v.visitor NOT IN (SELECT l.visitor FROM {ground.links} AS l)
+    GROUP BY v.visitor"""
 
 
 def conversions(ground: Ground, scope: Scope) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import Aggregate, per_person
+from threadline.identity.stitch import person_events
 from threadline.questions.answers import Counting, between, conditions, read_groups
 from threadline.store import Store
 
@@ -54,14 +54,14 @@ class Attribution(msgspec.Struct):
     total: dict[str, float]
 
 
-GROUPS = {"source": "touch.3", "medium": "touch.4", "campaign": "touch.5"}
+GROUPS = ("source", "medium", "campaign")
 
-# A touch is where a session of the person begins: its first event that is not internal.
-TOUCH = Aggregate(
-    "min",
-    "(e.source = 'internal', e.timestamp, e.event_id,"
-    " toString(e.source), toString(e.medium), toString(e.campaign))",
-)
+# A place that people come from, as a number; odd where that is nowhere in particular.
+PLACE = "cityHash64(e.source, e.medium, e.campaign) * 2 + (e.source = 'direct')"
+NOWHERE = "cityHash64('direct', 'direct', '') * 2 + 1"
+
+# Events that may be a touch: internal ones go on from a page of the site itself.
+FROM_ELSEWHERE = "e.source != 'internal'"
 
 # The credit of each touch, in order of time; together 1. `n`: how many there are.
 WEIGHTS: dict[Model, str] = {
@@ -78,38 +78,37 @@ WEIGHTS: dict[Model, str] = {
     "time_decay": "arrayMap(d -> d / arraySum(decayed), decayed)",
 }
 
+# From the inside: each person's touches, the first of every session, as (time, place, session);
+# each conversion with those in its lookback; the weight of each; their sums by place; the names of
+# places. With one more row, of the total.
 SQL = """
-    SELECT {columns}sum(weight) AS conversions, uniqExact(person) AS persons,
-        sum(weight * value) AS value
+    SELECT {columns}{is_total} AS is_total,
+        sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value
     FROM (
-        SELECT person, value, credited.1 AS touch, credited.2 AS weight
+        SELECT person, value, credited.1.2 AS place, credited.2 AS weight
         FROM (
             SELECT *, {weights} AS weights
             FROM (
                 SELECT *, toInt64(length(touches)) AS n,
-                    toInt64(arrayLastIndex(t -> t.3 NOT IN ('direct', 'internal'), touches))
-                        AS last_other,
+                    toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
                     arrayMap(
                         t -> exp2(-dateDiff('millisecond', t.1, at) / {half_life_ms}), touches
                     ) AS decayed
                 FROM (
-                    SELECT c.person AS person, converted.1 AS at, converted.3 AS value,
+                    SELECT c.person AS person, c.at AS at, c.value AS value,
                         arrayFilter(
                             x -> x.1 <= at AND x.1 >= at - toIntervalDay({{lookback_days:UInt16}}),
                             t.touches
                         ) AS found,
-                        if(
-                            empty(found),
-                            [(at, converted.2, 'direct', 'direct', '')],
-                            found
-                        ) AS touches
+                        if(empty(found), [(at, {nowhere}, 0)], found) AS touches
                     FROM ({conversions}) AS c
-                    ARRAY JOIN c.made AS converted
                     LEFT JOIN (
-                        SELECT person, arraySort(groupArray((
-                            touch.2, touch.3, touch.4, touch.5, touch.6
-                        ))) AS touches
-                        FROM ({sessions})
+                        SELECT person, arraySort(groupArray((at, place, session))) AS arrivals,
+                            arrayFilter(
+                                (arrival, nth) -> nth = 1,
+                                arrivals, arrayEnumerateUniq(arrivals.3)
+                            ) AS touches
+                        FROM ({arrivals})
                         GROUP BY person
                     ) AS t ON t.person = c.person
                 )
@@ -117,14 +116,18 @@ SQL = """
         )
         ARRAY JOIN arrayZip(touches, weights) AS credited
         WHERE credited.2 > 0
-    )
+    ) AS credits
+    LEFT ANY JOIN (
+        SELECT {place} AS place, any(e.source) AS source, any(e.medium) AS medium,
+            any(e.campaign) AS campaign
+        FROM events AS e
+        WHERE {received} AND {from_elsewhere}
+        GROUP BY place
+        UNION ALL
+        SELECT {nowhere}, 'direct', 'direct', ''
+    ) AS names ON names.place = credits.place
     {group_by}
     ORDER BY conversions DESC, {order}"""
-
-TOTAL = """
-    SELECT sum(length(made)) AS conversions, count() AS persons,
-        sum(arraySum(arrayMap(c -> c.3, made))) AS value
-    FROM ({conversions})"""
 
 HALF_LIFE_MS = 7 * 86_400_000
 
@@ -141,22 +144,44 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
         "lookback_days": params.lookback_days,
         "value_property": params.value_property or "",
     }
-    chosen = ["e.event_name = {conversion:String}", *between(params, bound)]
-    value = "JSONExtractFloat(e.properties, {value_property:String})"
-    each = Aggregate("groupArray", f"(e.timestamp, e.event_id, {value})")
-    conversions = per_person(ground, {"made": each}, conditions(chosen))
+    value = "toFloat64(0)"
+    if params.value_property is not None:
+        value = "JSONExtractFloat(e.properties, {value_property:String})"
+    conversions = person_events(
+        ground,
+        {"at": "e.timestamp", "value": value},
+        conditions(["e.event_name = {conversion:String}", *between(params, bound)]),
+    )
+    arrivals = person_events(
+        ground,
+        {"at": "e.timestamp", "place": PLACE, "session": "cityHash64(e.session_id)"},
+        FROM_ELSEWHERE,
+    )
+    by = ", ".join(names)
     sql = SQL.format(
-        columns="".join(f"{GROUPS[name]} AS {name}, " for name in names),
+        columns="".join(f"names.{name} AS {name}, " for name in names),
+        is_total=f"grouping({names[0]})" if names else "1",
         weights=WEIGHTS[params.model],
         half_life_ms=HALF_LIFE_MS,
+        place=PLACE,
+        nowhere=NOWHERE,
+        received=ground.received,
+        from_elsewhere=FROM_ELSEWHERE,
         conversions=conversions,
-        sessions=per_person(ground, {"touch": TOUCH}, groups={"session_id": "e.session_id"}),
-        group_by=f"GROUP BY {', '.join(names)}" if names else "HAVING persons > 0",
-        order=", ".join(names) or "1",
+        arrivals=arrivals,
+        group_by=f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
+        order=by or "1",
     )
     rows = store.query(sql, bound)
-    (total,) = store.query(TOTAL.format(conversions=conversions), bound)
     if params.value_property is None:
-        for row in (*rows, total):
+        for row in rows:
             del row["value"]
+    (total,) = (row for row in rows if row["is_total"])
+    rows = [row for row in rows if row is not total or (not names and total["persons"])]
+    for row in rows:
+        del row["is_total"]
+    # Put together again from its parts: a whole number but for the last bits.
+    numbers = ("conversions", "persons", "value")
+    total = {name: total[name] for name in numbers if name in total}
+    total["conversions"] = round(total["conversions"])
     return Attribution(params.conversion, params.model, ground.policy, rows, total)

@@ -7,7 +7,7 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import Aggregate, per_person
+from threadline.identity.stitch import first_events, person_events
 from threadline.questions.answers import Counting, between, conditions, read_groups
 from threadline.store import Store
 
@@ -63,38 +63,32 @@ class Funnel(msgspec.Struct):
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
-GROUPS = {"source": "first.3", "medium": "first.4", "campaign": "first.5"}
-FIRST = Aggregate(
-    "min",
-    "(e.timestamp, e.event_id, toString(e.source), toString(e.medium), toString(e.campaign))",
-)
+GROUPS = {"source": "first.source", "medium": "first.medium", "campaign": "first.campaign"}
+
+# An event on the way as one number, that sorts by time and then by step: milliseconds, and in the
+# last four bits which step it is. Step 0 is what must not come in between.
 
 # One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
 # is still alive: latest, because that has most of the window left. `best` is the longest there
-# was, the earliest of its length. Step 0 is what must not come in between. Of many first steps in a
-# row only the first and the last matter; without those between, the walk is short.
+# was, the earliest of its length. Of many first steps in a row only the first and the last matter,
+# and only the first where no other step comes; without the rest, the walk is short.
 TIMES = """arrayFold(
             (walk, e) -> multiIf(
-                e.3 = 0, (walk.1, {nothing}),
-                e.3 = 1, (
+                e.2 = 0, (walk.1, {nothing}),
+                e.2 = 1, (
                     if(empty(walk.1), [e.1], walk.1),
                     arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, {numbers})
                 ),
-                notEmpty(walk.2[e.3 - 1]) AND e.1 - walk.2[e.3 - 1][1] <= {{window_ms:Int64}}, (
-                    if(length(walk.1) < e.3, arrayPushBack(walk.2[e.3 - 1], e.1), walk.1),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {{window_ms:Int64}}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
                     arrayMap(
-                        (chain, k) -> if(k = e.3, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
                         walk.2, {numbers}
                     )
                 ),
                 walk
             ),
-            arrayFilter(
-                (e, before, after) -> e.3 != 1 OR before != 1 OR after != 1,
-                arraySort(walked) AS sorted,
-                arrayPushFront(arrayPopBack(arrayMap(e -> e.3, sorted)), 0),
-                arrayPushBack(arrayPopFront(arrayMap(e -> e.3, sorted)), 0)
-            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
             ([], {nothing})::Tuple(Array(Int64), Array(Array(Int64)))
         ).1"""
 
@@ -103,8 +97,23 @@ SQL = """
         sumForEach(arrayMap(k -> toUInt64(length(times) >= k), {numbers})) AS persons,
         quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
     FROM (
-        SELECT person, {times} AS times
-        FROM ({steps})
+        SELECT person, arraySort(groupArray(walked)) AS sorted,
+            arrayMap(e -> e % 16, sorted) AS steps,
+            if(
+                arrayMax(steps) = 1,
+                [sorted[1]],
+                arrayFilter(
+                    (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                    sorted,
+                    arrayPushFront(arrayPopBack(steps), 0),
+                    steps,
+                    arrayPushBack(arrayPopFront(steps), 0)
+                )
+            ) AS on_the_way,
+            {times} AS times
+        FROM ({events})
+        GROUP BY person
+        HAVING has(steps, 1)
     ) AS f
     {touches}
     WHERE notEmpty(times)
@@ -120,7 +129,7 @@ class _Wanted(NamedTuple):
 def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     """Persons who reached each step, in order, all within the window after their first.
 
-    Steps at the same moment count in the order of their event_id. Raises `InvalidParams`,
+    Steps at the same moment count in the order of the funnel. Raises `InvalidParams`,
     `InvalidGroupBy`.
     """
     names = read_groups(params.group_by, GROUPS)
@@ -132,20 +141,18 @@ def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     if params.exclude is not None:
         bound["exclude"] = params.exclude
         matching.append("e.event_name = {exclude:String}")
-    at = "toUnixTimestamp64Milli(e.timestamp)"
-    walked = Aggregate("groupArray", f"({at}, e.event_id, multiIf({', '.join(numbered)}, 0))")
+    walked = f"toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf({', '.join(numbered)}, 0)"
     where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
     touches = ""
     if names:
-        first = per_person(ground, {"first": FIRST})
-        touches = f"INNER JOIN ({first}) AS t ON t.person = f.person"
+        touches = f"INNER JOIN ({first_events(ground)}) AS t ON t.person = f.person"
     numbers = list(range(1, len(wanted) + 1))
     nothing = f"{[[] for _ in numbers]}::Array(Array(Int64))"
     sql = SQL.format(
         columns="".join(f"{GROUPS[name]} AS {name}, " for name in names),
         numbers=numbers,
         times=TIMES.format(numbers=numbers, nothing=nothing),
-        steps=per_person(ground, {"walked": walked}, where),
+        events=person_events(ground, {"walked": walked}, where),
         touches=touches,
         group_by=f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
         order=", ".join(names) or "1",

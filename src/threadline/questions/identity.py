@@ -14,7 +14,7 @@ from threadline.identity.stitch import (
     claimed_in_turns,
     fill,
     first_touches,
-    per_person,
+    person_events,
     shared,
 )
 from threadline.questions.answers import Limit, Stitched, bound_ms, utc_ms
@@ -281,7 +281,7 @@ class IdentityStats(msgspec.Struct):
 
 STATS = """
     SELECT
-        (SELECT count() FROM ({persons})) AS persons,
+        (SELECT uniqExact(person) FROM ({events})) AS persons,
         (SELECT count() FROM ({shared})) AS shared_devices,
         (
             SELECT (count(), quantileExactInclusiveOrNull(0.5)(
@@ -301,7 +301,7 @@ STATS = """
 def stats(store: Store, ground: Ground, params: Stitched) -> IdentityStats:
     """How well people are known."""
     sql = STATS.format(
-        persons=per_person(ground, {}),
+        events=person_events(ground, {}),
         shared=shared(ground),
         touches=first_touches(ground),
         links=ground.links,

@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import Aggregate, per_person
+from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
     Counting,
     TimeZone,
@@ -59,11 +59,9 @@ class Retention(msgspec.Struct):
     rows: list[Cohort]
 
 
-BEGINS = {
-    "first_seen": Aggregate("min", "e.timestamp"),
-    "known": Aggregate("minIf", "e.timestamp, e.user_id IS NOT NULL"),
-}
-BY_EVENT = Aggregate("minIf", "e.timestamp, e.event_name = {cohort:String}")
+# The events that people may begin with.
+BEGINS = {"first_seen": "TRUE", "known": "e.user_hash != 0"}
+BY_NAME = "e.event_name = {cohort:String}"
 
 # `minIf` of nothing is 1970 sharp. An event from then would be lost here; there are none.
 SQL = """
@@ -76,7 +74,11 @@ SQL = """
             arrayDistinct(arrayMap(
                 at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
             )) AS periods
-        FROM ({persons})
+        FROM (
+            SELECT person, minIf(at, begins) AS began, groupUniqArrayIf(period, returns) AS active
+            FROM ({events})
+            GROUP BY person
+        )
         WHERE {where}
     )
     GROUP BY cohort
@@ -91,18 +93,18 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
         "interval": params.interval,
         "periods": params.periods,
         "cohort": params.cohort,
+        "event": params.event,
     }
-    active = Aggregate("groupUniqArray", bucket(params.interval, "e.timestamp"))
-    if params.event is not None:
-        bound["event"] = params.event
-        active = Aggregate(
-            "groupUniqArrayIf", f"{active.arguments}, e.event_name = {{event:String}}"
-        )
+    columns = {
+        "at": "e.timestamp",
+        "period": bucket(params.interval, "e.timestamp"),
+        "begins": BEGINS.get(params.cohort, BY_NAME),
+        "returns": "TRUE" if params.event is None else "e.event_name = {event:String}",
+    }
     where = ["toUnixTimestamp64Milli(began) > 0", *between(params, bound, "began")]
-    began = BEGINS.get(params.cohort, BY_EVENT)
     sql = SQL.format(
         began_in=bucket(params.interval, "began"),
-        persons=per_person(ground, {"began": began, "active": active}),
+        events=person_events(ground, columns),
         where=conditions(where),
     )
     rows = [

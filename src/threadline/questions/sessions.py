@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import Aggregate, per_person
+from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
     Counting,
     Interval,
@@ -18,7 +18,6 @@ from threadline.questions.answers import (
     read_groups,
     read_zone,
 )
-from threadline.questions.attribution import TOUCH
 from threadline.store import Store
 
 
@@ -43,14 +42,20 @@ class Sessions(msgspec.Struct):
     rows: list[dict[str, Any]]
 
 
-GROUPS = {"source": "touch.4", "medium": "touch.5", "campaign": "touch.6"}
+GROUPS = {
+    "source": "if(touch.2 = '', 'internal', touch.2)",
+    "medium": "if(touch.2 = '', 'internal', touch.3)",
+    "campaign": "touch.4",
+}
 
-# A session is what one person did under one session_id.
-SESSION = {
-    "started": Aggregate("min", "e.timestamp"),
-    "ended": Aggregate("max", "e.timestamp"),
-    "events": Aggregate("count", ""),
-    "touch": TOUCH,
+# A session is what one person did under one session_id. It begins with its first event that is not
+# internal; at the same moment the first by name counts. One without goes on from another session.
+COLUMNS = {
+    "session": "cityHash64(e.session_id)",
+    "at": "e.timestamp",
+    "source": "e.source",
+    "medium": "e.medium",
+    "campaign": "e.campaign",
 }
 
 SQL = """
@@ -58,7 +63,12 @@ SQL = """
         avg(events) AS events_per_session,
         avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
         countIf(events = 1) / sessions AS bounce_share
-    FROM ({sessions})
+    FROM (
+        SELECT person, min(at) AS started, max(at) AS ended, count() AS events,
+            minIf((at, source, medium, campaign), source != 'internal') AS touch
+        FROM ({events})
+        GROUP BY person, session
+    )
     WHERE {where}
     {group_by}
     ORDER BY {order}
@@ -75,7 +85,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Sessions:
     where = between(params, bound, "started")
     sql = SQL.format(
         columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
-        sessions=per_person(ground, SESSION, groups={"session_id": "e.session_id"}),
+        events=person_events(ground, COLUMNS),
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
         order=", ".join([*(["time"] if params.interval else []), "sessions DESC", *names]),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import per_person
+from threadline.identity.stitch import person_events
 from threadline.questions.answers import GROUPS, Counting, between, conditions
 from threadline.questions.stats import DEVICE
 from threadline.store import Store
@@ -34,19 +34,10 @@ class Sources(msgspec.Struct):
 
 
 SQL = """
-    SELECT s.*, p.persons AS persons
-    FROM (
-        SELECT {columns}, count() AS events, uniqExact({device}) AS uniques,
-            countIf(e.medium = 'paid') / events AS paid_share
-        FROM events AS e
-        WHERE {where}
-        GROUP BY {names}
-    ) AS s
-    INNER JOIN (
-        SELECT {names}, count() AS persons
-        FROM ({persons})
-        GROUP BY {names}
-    ) AS p USING ({names})
+    SELECT {names}, count() AS events, uniqExact(device) AS uniques,
+        countIf(medium_is_paid) / events AS paid_share, uniqExact(person) AS persons
+    FROM ({events})
+    GROUP BY {names}
     ORDER BY events DESC, {names}
     LIMIT {limit}"""
 
@@ -55,13 +46,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Sources:
     """Events, devices and people by source."""
     groups = {name: GROUPS[name] for name in COLUMNS[params.breakdown]}
     bound = dict(ground.bound)
-    chosen = between(params, bound)
+    columns = {**groups, "device": DEVICE, "medium_is_paid": "e.medium = 'paid'"}
     sql = SQL.format(
-        columns=", ".join(f"{expression} AS {name}" for name, expression in groups.items()),
         names=", ".join(groups),
-        device=DEVICE,
-        where=conditions([ground.received, *chosen]),
-        persons=per_person(ground, {}, conditions(chosen), groups),
+        events=person_events(ground, columns, conditions(between(params, bound))),
         limit=params.limit,
     )
     return Sources(params.breakdown, store.query(sql, bound))

@@ -7,7 +7,7 @@ import msgspec
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
-from threadline.identity.stitch import per_person
+from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     GROUPS,
     Counting,
@@ -56,24 +56,18 @@ class Stats(msgspec.Struct):
 
 # A made visitor id lies at the user's place, but counts as the device it stands for.
 DEVICE = "if(e.anonymous_id_made, sipHash64(e.anonymous_id), e.visitor)"
-VALUES = {
-    "count": "count()",
-    "uniques": f"uniqExact({DEVICE})",
-    "sum": "sum(JSONExtractFloat(e.properties, {property:String}))",
+
+# Of each metric the value, and the column it is made of.
+METRICS = {
+    "count": ("count()", {}),
+    "uniques": ("{uniq}(device)", {"device": DEVICE}),
+    "persons": ("{uniq}(person)", {}),
+    "sum": ("sum(number)", {"number": "JSONExtractFloat(e.properties, {property:String})"}),
 }
-ABOUT = {"uniques": f"uniqCombined64({DEVICE})"}
 
 SQL = """
-    SELECT {columns}{value} AS value
-    FROM events AS e
-    WHERE {where}
-    {group_by}
-    ORDER BY {order}
-    LIMIT {limit}"""
-
-PERSONS = """
     SELECT {names}{value} AS value
-    FROM ({persons})
+    FROM ({events})
     {group_by}
     ORDER BY {order}
     LIMIT {limit}"""
@@ -86,7 +80,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
     if params.interval:
         groups = {"time": bucket(params.interval, "e.timestamp"), **groups}
     bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
-    where = [ground.received, *between(params, bound)]
+    where = between(params, bound)
     if params.event is not None:
         bound["event"] = params.event
         where.append("e.event_name = {event:String}")
@@ -97,23 +91,16 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
                 f"Parameter property: {message}.", fieldErrors={"property": [message]}
             )
         bound["property"] = params.property
-    shape = {
-        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
-        "order": ", ".join([*(["time"] if params.interval else []), "value DESC", *names]),
-        "limit": params.limit,
-    }
-    if params.metric == "persons":
-        value = "count()" if params.exact else "uniqCombined64(person)"
-        persons = per_person(ground, {}, conditions(where[1:]), groups)
-        sql = PERSONS.format(
-            names="".join(f"{name}, " for name in groups), value=value, persons=persons, **shape
-        )
-    else:
-        value = VALUES[params.metric]
-        if not params.exact:
-            value = ABOUT.get(params.metric, value)
-        columns = "".join(f"{expression} AS {name}, " for name, expression in groups.items())
-        sql = SQL.format(columns=columns, value=value, where=conditions(where), **shape)
+    value, needed = METRICS[params.metric]
+    events = person_events if params.metric == "persons" else plain_events
+    sql = SQL.format(
+        names="".join(f"{name}, " for name in groups),
+        value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
+        events=events(ground, {**groups, **needed}, conditions(where)),
+        group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
+        order=", ".join([*(["time"] if params.interval else []), "value DESC", *names]),
+        limit=params.limit,
+    )
     rows = store.query(sql, bound)
     for row in rows:
         if params.interval:
