@@ -99,36 +99,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, help="default: a twentieth of the events")
+    parser.add_argument(
+        "--times", type=int, default=1, help="so many times the events of the same visitors"
+    )
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--keep", action="store_true", help="keep the data folder for another run")
     options = parser.parse_args()
     visitors = options.visitors or options.events // 20
-    folder = OUT / f"stitching-{options.events}-{visitors}"
+    count = options.events * options.times
+    folder = OUT / f"stitching-{count}-{visitors}"
     loaded = folder.exists()
     raw_bytes = 0
     project_id = "benchmark"
     if not loaded:
-        raw_bytes = load(folder, project_id, options.events, visitors)
+        raw_bytes = load(folder, project_id, options.events, visitors, options.times)
     report = Report(
-        f"stitching-{options.events}-{visitors}",
-        events=f"{options.events:,}",
+        f"stitching-{count}-{visitors}",
+        events=f"{count:,}",
         visitors=f"{visitors:,}",
         users=f"{visitors // 5:,}",
     )
     with Store(store_url("chdb", folder)) as store:
         if raw_bytes:
-            report_disk(report, store, raw_bytes, options.events)
+            report_disk(report, store, raw_bytes, count)
         report_first_touch(report, store, project_id, options.runs)
         report_duckdb(report, store, project_id)
         report_counting(report, store, project_id, options.runs)
         report_pages(report, store, project_id, options.runs)
-    report_start(report, folder, options.events)
+    report_start(report, folder)
     report.save()
     if not options.keep:
         shutil.rmtree(folder)
 
 
-def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
+# Everything once more and again, some minutes later each time.
+MORE = """
+    INSERT INTO events
+    SELECT * REPLACE (
+        timestamp + toIntervalSecond(661 * nth) AS timestamp,
+        concat(event_id, '-', toString(nth)) AS event_id
+    )
+    FROM events ARRAY JOIN range(1, {times:UInt32}) AS nth"""
+
+
+def load(folder: Path, project_id: str, count: int, visitors: int, times: int) -> int:
     """Fill a data folder; the size of the same events as JSON lines."""
     log = DemoLog(count, visitors, visitors // 5, seed=1, until_ms=UNTIL_MS)
     raw_bytes = 0
@@ -139,10 +153,13 @@ def load(folder: Path, project_id: str, count: int, visitors: int) -> int:
             raw_bytes += size
             print(f"\rloading: {min(count, (number + 1) * BLOCK):,}", end="", flush=True)
         print(f"\rloaded {count:,} events in {time.perf_counter() - started:,.0f} s")
+        if times > 1:
+            print(f"making {times} times as many of them")
+            store.execute(MORE, {"times": times})
         # Merged as a store of some age is, so that two runs compare.
         for table in ("events", "links", "observations", "visitor_touches", "user_touches"):
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
-    return raw_bytes
+    return raw_bytes * times
 
 
 def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
@@ -349,7 +366,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         report.row(name, ms(median_s(ask, runs)), target="≤ 500 ms at 10 M")
 
 
-def report_start(report: Report, folder: Path, count: int) -> None:
+def report_start(report: Report, folder: Path) -> None:
     with Control(folder) as control:
         if not control.projects():
             control.create_project("benchmark", [])
