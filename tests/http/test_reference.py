@@ -42,6 +42,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/identity/links",
         "/v1/identity/shared-devices",
         "/v1/identity/stats",
+        "/v1/paths",
         "/v1/query",
         "/v1/retention",
         "/v1/sessions",

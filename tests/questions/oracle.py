@@ -1,8 +1,9 @@
 """What the counting questions should answer, in plain Python over one owner for each event."""
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from itertools import groupby, pairwise
 from statistics import mean, median
 from typing import Any
 
@@ -184,3 +185,32 @@ def retention(
         size, kept = rows.get(day, (0, [0] * periods))
         rows[day] = (size + 1, [kept[k] + (k in back) for k in range(periods)])
     return rows
+
+
+def paths(
+    pairs: Owned,
+    anchor: str,
+    direction: str,
+    steps: int,
+    window: dt.timedelta,
+    rank: Callable[[str], int],
+) -> tuple[Counter[tuple[str, ...]], Counter[tuple[int, str, str]]]:
+    """Persons by path, and by (step, from, to)."""
+    ways: Counter[tuple[str, ...]] = Counter()
+    flows: Counter[tuple[int, str, str]] = Counter()
+    for events in by_person(pairs).values():
+        at = min((event["t"] for event in events if event["event"] == anchor), default=None)
+        if at is None:
+            continue
+        sign = 1 if direction == "after" else -1
+        near = [e for e in events if dt.timedelta() < sign * (e["t"] - at) <= window]
+        near.sort(key=lambda e: (e["t"], rank(e["event"])))
+        passed = [name for name, _ in groupby(near, key=lambda e: e["event"])]
+        path = passed[:steps] if direction == "after" else passed[-steps:]
+        ways[tuple(path)] += 1
+        # Away from the event, so that the step next to it is the first.
+        away = [anchor, *(path if direction == "after" else path[::-1])]
+        for step, (near_by, further) in enumerate(pairwise(away), start=1):
+            flow = (near_by, further) if direction == "after" else (further, near_by)
+            flows[step, *flow] += 1
+    return ways, flows

@@ -93,18 +93,19 @@ def test_counting_is_the_oracles(
             check_funnel(project, pairs, on, exclude)
             check_retention(project, pairs, on, *cohort)
             check_sessions(project, pairs, on)
+            check_paths(project, pairs, on)
 
 
 @functools.cache
-def rank(source: str, medium: str) -> int:
-    """How the engine orders places that were come from at the same moment: always alike, that is
-    all that is promised."""
-    sql = f"SELECT cityHash64('{source}', '{medium}', '') * 2 + ({source == 'direct'})"
-    return int(str(engine(sql, "TSV")))
+def rank(sql: str) -> int:
+    """How the engine orders what happened at the same moment: always alike, that is all that is
+    promised."""
+    return int(str(engine(f"SELECT {sql}", "TSV")))
 
 
 def place(event: oracle.Event) -> int:
-    return rank(event["source"], event["medium"])
+    source, medium = event["source"], event["medium"]
+    return rank(f"cityHash64('{source}', '{medium}', '') * 2 + ({source == 'direct'})")
 
 
 def check_attribution(project: Project, pairs: oracle.Owned, on: Json, model: str) -> None:
@@ -168,6 +169,32 @@ def check_sessions(project: Project, pairs: oracle.Owned, on: Json) -> None:
         assert found[source] == pytest.approx(numbers), source
 
 
+def check_paths(project: Project, pairs: oracle.Owned, on: Json) -> None:
+    for direction in ("before", "after"):
+        answer = project.ask(
+            "/v1/paths",
+            event="signup",
+            direction=direction,
+            by="event",
+            window="6h",
+            limit=200,
+            **on,
+        )
+        ways, flows = oracle.paths(
+            pairs,
+            "signup",
+            direction,
+            steps=3,
+            window=dt.timedelta(hours=6),
+            rank=lambda name: rank(f"cityHash64('{name}')"),
+        )
+        assert {tuple(row["path"]): row["persons"] for row in answer["rows"]} == ways
+        assert answer["persons"] == ways.total()
+        assert {
+            (flow["step"], flow["from"], flow["to"]): flow["persons"] for flow in answer["flow"]
+        } == flows
+
+
 def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
     by_source = project.ask("/v1/stats", metric="persons", group_by="source", **on)["rows"]
     assert {row["source"]: row["value"] for row in by_source} == oracle.persons(
@@ -203,6 +230,7 @@ def test_any_is_refused_where_people_are_counted(project: Project) -> None:
         "/v1/funnel": {"steps": "a,b"},
         "/v1/retention": {},
         "/v1/sessions": {},
+        "/v1/paths": {"event": "x"},
         "/v1/identity/stats": {},
     }.items():
         reply = project.get(path, stitch="any", **params)
@@ -267,3 +295,40 @@ def test_steps_may_ask_for_a_property_and_split_by_first_touch(project: Project)
     }
     for steps in ("a", "a,a", "a,,b", "a,b,", "a{b,c", ",".join(f"s{n}" for n in range(11))):
         assert project.get("/v1/funnel", steps=steps).error == "invalid_params", steps
+
+
+def test_paths_follow_pages_by_their_path(project: Project) -> None:
+    pages = [("d1", "/"), ("d1", "/pricing"), ("d1", "/pricing"), ("d1", "/docs"), ("d2", "/")]
+    project.batch(
+        [
+            {
+                "event": "$pageview",
+                "anonymous_id": device,
+                "timestamp": f"2026-05-01T10:{minute:02}:00Z",
+                "url": f"https://shop.example{path}",
+            }
+            for minute, (device, path) in enumerate(pages)
+        ]
+        + [
+            {
+                "event": "signup",
+                "anonymous_id": device,
+                "user_id": device,
+                "timestamp": "2026-05-01T11:00:00Z",
+            }
+            for device in ("d1", "d2", "d3")
+        ]
+    )
+    answer = project.ask("/v1/paths", event="signup", direction="before", steps=2)
+    assert (answer["persons"], len(answer["rows"])) == (3, 3)
+    assert {"path": ["/pricing", "/docs"], "persons": 1, "share": 1 / 3} in answer["rows"]
+    assert {"step": 1, "from": "/docs", "to": "signup", "persons": 1} in answer["flow"]
+    (first,) = project.ask("/v1/paths", event="signup", direction="before", limit=1)["rows"]
+    assert first["persons"] == 1
+    none = project.ask("/v1/paths", event="refund")
+    assert (none["persons"], none["rows"], none["flow"]) == (0, [], [])
+    of_may = {"from": "2026-05-01T11:00Z", "to": "2026-05-01T11:01Z", "window": "99999w"}
+    assert project.ask("/v1/paths", event="signup", direction="before", **of_may)["persons"] == 3
+    assert project.ask("/v1/paths", event="signup", **of_may)["rows"] == [
+        {"path": [], "persons": 3, "share": 1.0}
+    ]

@@ -20,6 +20,7 @@ from threadline.questions import (
     attribution,
     funnel,
     identity,
+    paths,
     retention,
     sessions,
     sources,
@@ -104,6 +105,15 @@ QUESTIONS = [
         retention.Params,
         retention.Retention,
         retention.ask,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        "/v1/paths",
+        "What people do before or after an event",
+        "People",
+        paths.Params,
+        paths.Paths,
+        paths.ask,
         errors=(StitchNotAPartition,),
     ),
     Question(

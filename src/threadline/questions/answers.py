@@ -167,6 +167,8 @@ Interval = Annotated[
 TimeZone = Annotated[
     str, msgspec.Meta(description="Name of the IANA database, as Europe/Berlin. Default: UTC.")
 ]
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,4}[smhdw]$")]
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 GROUPS = {
     "event_name": "toString(e.event_name)",
     "source": "toString(e.source)",
@@ -211,6 +213,11 @@ def read_zone(name: str) -> str:
         message = f"There is no time zone {name!r}; write a name such as Europe/Berlin"
         raise InvalidParams(f"{message}.", fieldErrors={"tz": [message]})
     return name
+
+
+def read_duration_s(text: Duration) -> int:
+    """`30m` in seconds."""
+    return int(text[:-1]) * UNITS_S[text[-1]]
 
 
 def between(params: Counting, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:

@@ -8,7 +8,14 @@ import msgspec
 from threadline.contract.errors import InvalidParams
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import first_events, person_events
-from threadline.questions.answers import Counting, between, conditions, read_groups
+from threadline.questions.answers import (
+    Counting,
+    Duration,
+    between,
+    conditions,
+    read_duration_s,
+    read_groups,
+)
 from threadline.store import Store
 
 MAX_STEPS = 10
@@ -26,11 +33,7 @@ class Params(Counting, kw_only=True):
         ),
     ]
     window: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=r"^[1-9][0-9]{0,4}[smhdw]$",
-            description="From the first step to the last at most: 30m, 12h, 7d, 4w.",
-        ),
+        Duration, msgspec.Meta(description="From the first step to the last: 30m, 12h, 7d, 4w.")
     ] = "7d"
     exclude: (
         Annotated[str, msgspec.Meta(description="An event that, between steps, begins all anew.")]
@@ -61,7 +64,6 @@ class Funnel(msgspec.Struct):
     rows: list[dict[str, Any]]
 
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
 GROUPS = {"source": "first.source", "medium": "first.medium", "campaign": "first.campaign"}
 
@@ -133,7 +135,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     `InvalidGroupBy`.
     """
     names = read_groups(params.group_by, GROUPS)
-    window_s = int(params.window[:-1]) * UNITS_S[params.window[-1]]
+    window_s = read_duration_s(params.window)
     bound: dict[str, object] = {**ground.bound, "window_ms": window_s * 1000}
     wanted = _read_steps(params.steps, bound)
     numbered = [f"{step.condition}, {number}" for number, step in enumerate(wanted, start=1)]

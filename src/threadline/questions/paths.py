@@ -1,0 +1,175 @@
+"""`GET /v1/paths`: what do people do before, or after, an event?"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from threadline.identity.ground import Ground
+from threadline.identity.stitch import person_events, plain_events
+from threadline.questions.answers import (
+    Counting,
+    Duration,
+    between,
+    bound_ms,
+    conditions,
+    read_duration_s,
+)
+from threadline.store import Row, Store
+
+
+class Params(Counting, kw_only=True):
+    """`from` and `to` speak of the event; the first of each person there counts."""
+
+    event: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=128, description="Where paths begin or end."),
+    ]
+    direction: Annotated[
+        Literal["after", "before"], msgspec.Meta(description="What followed, or what led there.")
+    ] = "after"
+    steps: Annotated[int, msgspec.Meta(ge=1, le=10, description="How far to follow people.")] = 3
+    by: Annotated[
+        Literal["page", "event"],
+        msgspec.Meta(description="`page`: page views by path, all else by name; `event`: by name."),
+    ] = "page"
+    window: Annotated[
+        Duration, msgspec.Meta(description="How long from the event at most: 30m, 12h, 7d, 4w.")
+    ] = "1d"
+    limit: Annotated[
+        int, msgspec.Meta(ge=1, le=200, description="Most frequent paths, and of each step flows.")
+    ] = 20
+
+
+class Path(msgspec.Struct):
+    """What these people did, in order of time; shorter where they did no more."""
+
+    path: list[str]
+    persons: int
+    share: float
+
+
+class Flow(msgspec.Struct, rename={"from_": "from"}):
+    """How many went from here to there. `step`: 1 is next to the event."""
+
+    step: int
+    from_: str
+    to: str
+    persons: int
+
+
+class Paths(msgspec.Struct):
+    """`persons`: all who did the event. The same thing again and again is one step."""
+
+    event: str
+    direction: str
+    stitch: str
+    persons: int
+    rows: list[Path]
+    flow: list[Flow]
+
+
+NODES = {
+    "page": "if(e.event_name = '$pageview' AND e.path != '', e.path, toString(e.event_name))",
+    "event": "toString(e.event_name)",
+}
+# Being identified is not something that people do, but may be what is asked about.
+DONE = """e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
+            AND (e.event_name != '$identify' OR e.event_name = {event:String})"""
+
+# Of each direction: which moments count, which end of what was passed is kept, what lies on the
+# way (0: the event itself) and how far from it the k-th flow is.
+AFTER = {
+    "moments": "e.at BETWEEN a.anchor AND a.anchor + {window_ms:Int64}",
+    "kept": "arraySlice(passed, 1, {steps:Int8})",
+    "way": "arrayPushFront(path, 0)",
+    "step": "k",
+}
+BEFORE = {
+    "moments": "e.at BETWEEN a.anchor - {window_ms:Int64} AND a.anchor",
+    "kept": "arraySlice(passed, -{steps:Int8})",
+    "way": "arrayPushBack(path, 0)",
+    "step": "length(path) - k + 1",
+}
+
+# One row for all persons (kind 0, no nodes), for each path (kind 1) and for each flow (kind 2: its
+# step, from and to).
+SQL = """
+    SELECT counted.1 AS kind, counted.2 AS nodes, count() AS persons
+    FROM (
+        SELECT arrayCompact(
+                arrayMap(p -> p.2, arraySort(groupArrayIf((e.at, e.node), e.at != a.anchor)))
+            ) AS passed,
+            {kept} AS path, {way} AS way
+        FROM ({events}) AS e
+        INNER JOIN (
+            SELECT person, min(at) AS anchor FROM ({anchors}) GROUP BY person
+        ) AS a ON a.person = e.person
+        WHERE {moments}
+        GROUP BY e.person
+    )
+    ARRAY JOIN arrayConcat(
+        [(0, emptyArrayUInt64()), (1, path)],
+        arrayMap(k -> (2, [toUInt64({step}), way[k], way[k + 1]]), arrayEnumerate(path))
+    ) AS counted
+    GROUP BY kind, nodes
+    ORDER BY kind, if(kind = 2, nodes[1], 0), persons DESC, nodes
+    LIMIT {limit} BY kind, if(kind = 2, nodes[1], 0)"""
+
+NAMES = """
+    SELECT cityHash64(node) AS id, any(node) AS name
+    FROM ({events})
+    WHERE id IN {{ids:Array(UInt64)}}
+    GROUP BY id"""
+
+
+# 2255, within what the store can count to.
+LATEST_MS = 9_000_000_000_000
+
+
+def ask(store: Store, ground: Ground, params: Params) -> Paths:
+    """The most frequent ways from the event, or to it, and how people spread over each step.
+
+    What was done at the same moment comes in an order that is always the same.
+    """
+    window_ms = read_duration_s(params.window) * 1000
+    bound = {
+        **ground.bound,
+        "event": params.event,
+        "steps": params.steps,
+        "window_ms": window_ms,
+        # Nothing outside of this is on anybody's way.
+        "earliest": bound_ms(max(0, params.from_.ms - window_ms if params.from_ else 0)),
+        "latest": bound_ms(min(LATEST_MS, params.to.ms + window_ms if params.to else LATEST_MS)),
+    }
+    at, node = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by]
+    anchors = conditions(["e.event_name = {event:String}", *between(params, bound)])
+    sql = SQL.format(
+        events=person_events(ground, {"at": at, "node": f"cityHash64({node})"}, DONE),
+        anchors=person_events(ground, {"at": at}, anchors),
+        limit=params.limit,
+        **(AFTER if params.direction == "after" else BEFORE),
+    )
+    found = store.query(sql, bound)
+    # A path's nodes, and the last two of a flow's numbers.
+    bound["ids"] = sorted({node for row in found for node in row["nodes"][row["kind"] // 2 :]})
+    named = store.query(NAMES.format(events=plain_events(ground, {"node": node}, DONE)), bound)
+    names = {0: params.event, **{row["id"]: row["name"] for row in named}}
+    of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
+    for row in found:
+        of_kind[row["kind"]].append(row)
+    persons = sum(row["persons"] for row in of_kind[0])
+    return Paths(
+        params.event,
+        params.direction,
+        ground.policy,
+        persons,
+        [
+            Path([names[node] for node in row["nodes"]], row["persons"], row["persons"] / persons)
+            for row in of_kind[1]
+        ],
+        [
+            Flow(step, names[from_], names[to], row["persons"])
+            for row in of_kind[2]
+            for step, from_, to in [row["nodes"]]
+        ],
+    )
