@@ -346,7 +346,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         "sources, 30 days": lambda: sources.ask(
             store, grounds["next"], sources.Params(from_=Moment(UNTIL_MS - 30 * DAY_MS))
         ),
-        "identity stats": lambda: identity.stats(store, grounds["next"], identity.StatsParams()),
+        "identity stats": lambda: identity.stats(store, grounds["next"], 0),
         "shared devices": lambda: identity.shared_devices(
             store, grounds["next"], identity.SharedParams()
         ),

@@ -1,5 +1,6 @@
 """A real server in a process of its own, and a small client that speaks plain HTTP to it."""
 
+import copy
 import http.client
 import json
 import os
@@ -126,6 +127,14 @@ class Project:
         self.project_id = project.project_id
         self.keys = {kind: str(token) for kind, token in keys.items()}
         self._connection: http.client.HTTPConnection | None = None
+
+    def again(self, server: Server | None = None) -> "Project":
+        """The same project on a connection of its own: for another thread, or after a restart."""
+        other = copy.copy(self)
+        other._connection = None
+        if server:
+            other.url = server.url
+        return other
 
     def send(
         self,

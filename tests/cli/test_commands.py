@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -224,13 +225,10 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
         assert len(curls) == 3
         answers = []
         for key, address in curls:
-            project = Project.__new__(Project)
-            project.__dict__ |= {"url": url[0], "_connection": None}
-            path = address.removeprefix(url[0])
-            reply = project.send("GET", path, headers={"Authorization": f"Bearer {key}"})
-            assert reply.status == 200
-            assert reply.json["rows"], path
-            answers.append(reply.body)
+            request = Request(address, headers={"Authorization": f"Bearer {key}"})
+            with urlopen(request, timeout=60) as reply:
+                answers.append(reply.read())
+            assert json.loads(answers[-1])["rows"], address
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
         demo.stdout.close()

@@ -1,6 +1,7 @@
 """Why is it whose? And what is known about devices and people as a whole?"""
 
 import datetime as dt
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,4 +85,22 @@ def test_numbers_of_nobody(project: Project) -> None:
     numbers = project.ask("/v1/identity/stats")
     assert (numbers["persons"], numbers["known_share"]) == (0, 0)
     assert numbers["median_seconds_to_known"] is None
+    assert numbers["placeholder_ids"] == 0
     assert project.ask("/v1/identity/shared-devices")["rows"] == []
+
+
+def test_ids_that_are_none_are_counted_and_the_count_survives(folder: Path) -> None:
+    with Server(folder) as server:
+        project, other = Project(server), Project(server)
+        project.track("x", anonymous_id="undefined", user_id="null")
+        body = {"anonymous_id": "phone", "user_id": "undefined"}
+        assert project.post("/v1/identify", body).error == "placeholder_id"
+        assert project.ask("/v1/identity/stats")["placeholder_ids"] == 3
+        assert other.ask("/v1/identity/stats")["placeholder_ids"] == 0
+        server.stop()
+    with Server(folder) as server:
+        project = project.again(server)
+        project.track("x", anonymous_id="phone", user_id="n/a ")
+        project.track("x", anonymous_id="phone", user_id=" NaN")
+        assert project.ask("/v1/identity/stats")["placeholder_ids"] == 4
+        server.stop()

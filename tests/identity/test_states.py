@@ -46,7 +46,7 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
     assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
     assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 4
     with Server(folder) as server:
-        project.url, project._connection = server.url, None
+        project = project.again(server)
         assert project.ask("/v1/users", stitch="first")["rows"] == users
         project.track("x", anonymous_id="phone", user_id="eve")  # the views still follow
         assert "eve" in {row["user_id"] for row in project.ask("/v1/users")["rows"]}

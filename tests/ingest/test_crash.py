@@ -29,8 +29,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         while not self._stopped.is_set():
             self.up.wait()
-            connection = Project.__new__(Project)
-            connection.__dict__ |= {**self._project.__dict__, "_connection": None}
+            connection = self._project.again()
             try:
                 while not self._stopped.is_set():
                     connection.batch(self._batch(self.sent))
@@ -84,7 +83,7 @@ def test_kills_under_load_lose_and_double_nothing(folder: Path) -> None:
                 sender.up.clear()
             server.stop(signal.SIGKILL)
     with Server(folder) as server:
-        project.url, project._connection = server.url, None
+        project.url = server.url
         for sender in senders:
             sender.up.set()
         for _ in range(SENDERS * 2):

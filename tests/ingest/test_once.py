@@ -48,8 +48,7 @@ def test_repeats_at_the_same_time_count_once(server: Server, project: Project) -
     events = [{"event": "x", "event_id": f"e{number}"} for number in range(200)]
 
     def send() -> None:
-        sender = Project.__new__(Project)
-        sender.__dict__ |= {**project.__dict__, "_connection": None}
+        sender = project.again()
         for start in range(0, 200, 20):
             sender.batch(events[start : start + 20])
 
@@ -77,8 +76,7 @@ def test_three_times_from_eight_connections_across_a_restart_count_once(folder: 
     batches = [events[start : start + 30] for start in range(0, 600, 30)] * 3
 
     def send(project: Project, part: list[list[Json]]) -> None:
-        sender = Project.__new__(Project)
-        sender.__dict__ |= {**project.__dict__, "_connection": None}
+        sender = project.again()
         for batch in part:
             sender.batch(batch)
 
@@ -96,7 +94,7 @@ def test_three_times_from_eight_connections_across_a_restart_count_once(folder: 
         send_all(project, batches[:30])
         server.stop(signal.SIGKILL)
     with Server(folder) as server:
-        project.url, project._connection = server.url, None
+        project = project.again(server)
         send_all(project, batches[30:])
         assert len(project.stored()) == 600
         assert len(project.stored(event="signup")) == 60
@@ -114,7 +112,7 @@ def test_a_restart_forgets_neither_events_nor_ids(folder: Path) -> None:
         project.batch([{"event": "x", "event_id": f"e{n}", "anonymous_id": "a"} for n in range(50)])
         assert server.stop() == 0
     with Server(folder) as server:
-        project.url, project._connection = server.url, None
+        project = project.again(server)
         assert len(project.stored()) == 50
         project.batch([{"event": "x", "event_id": f"e{n}", "anonymous_id": "a"} for n in range(60)])
         assert len(project.stored()) == 60
@@ -126,7 +124,7 @@ def test_what_is_acknowledged_survives_a_kill(folder: Path) -> None:
         project = Project(server)
         acknowledged = [project.track("x", anonymous_id="a")["event_id"] for _ in range(100)]
     with Server(folder) as server:
-        project.url, project._connection = server.url, None
+        project = project.again(server)
         assert sorted(ids(project.stored())) == sorted(acknowledged)
         server.stop()
 

@@ -163,7 +163,11 @@ class _Append:
             placeholders=self._services.placeholders,
         )
         on_disk: Future[None] = Future()
-        self._services.log.append(accept(events, sender, in_batch=True).rows, on_disk)
+        accepted = accept(events, sender, in_batch=True)
+        self._services.log.append(accepted.rows, on_disk)
+        if accepted.warnings:
+            ids = len(accepted.warnings)
+            self._services.count_placeholder_ids(self._project.project_id, ids)
         return on_disk
 
 

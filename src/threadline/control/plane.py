@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -73,10 +74,11 @@ class Control:
         self._projects: dict[str, Project] = {}
         self._keys: dict[str, Key] = {}
         self._used: dict[str, int] = {}
+        self._placeholder_ids: Counter[str] = Counter()
         self._salt: tuple[int, bytes] = (-1, b"")
 
     def close(self) -> None:
-        self.save_last_uses()
+        self.save_uses()
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -126,14 +128,33 @@ class Control:
             self._salt = (day, salt)
         return self._salt[1]
 
-    def save_last_uses(self) -> None:
-        """Write down when keys were last used; called now and then, and at the end."""
+    def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
+        """So many more ids of this project were none."""
+        self._placeholder_ids[project_id] += ids
+
+    def placeholder_ids(self, project_id: str) -> int:
+        """How many ids of this project were none, ever."""
+        with self._lock:
+            (saved,) = self._db.execute(
+                "SELECT total(refused) FROM placeholder_ids WHERE project_id = ?", (project_id,)
+            ).fetchone()
+        return int(saved) + self._placeholder_ids[project_id]
+
+    def save_uses(self) -> None:
+        """Write down when keys were last used, and what was counted; called now and then, and at
+        the end."""
         used, self._used = self._used, {}
+        counted, self._placeholder_ids = self._placeholder_ids, Counter()
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
                 "UPDATE keys SET last_used_ms = ? WHERE prefix = ?",
                 [(used_ms, prefix) for prefix, used_ms in used.items()],
+            )
+            self._db.executemany(
+                "INSERT INTO placeholder_ids VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET refused = refused + excluded.refused",
+                counted.items(),
             )
             self._db.execute("COMMIT")
 

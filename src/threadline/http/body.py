@@ -59,18 +59,14 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
 async def drain(scope: Scope, receive: Receive, seconds: float) -> None:
     """Throw a body away that nobody will read, before its request is refused: a connection with an
     unread body is closed, and the client's next request breaks on it."""
-    if not body_size(scope, LINGER) or not _has_body(scope):
+    headers = dict(scope["headers"])
+    if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
         return
     try:
         async with asyncio.timeout(seconds):
             await _receive(receive, 0)
     except (ThreadlineError, TimeoutError):
         return
-
-
-def _has_body(scope: Scope) -> bool:
-    names = {name for name, _ in scope["headers"]}
-    return b"content-length" in names or b"transfer-encoding" in names
 
 
 async def _receive(receive: Receive, limit: int) -> bytes:

@@ -1,4 +1,5 @@
-"""`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back."""
+"""`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back; and how well
+people are known."""
 
 import asyncio
 import time
@@ -6,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, put
+from litestar import Request, Response, delete, get, put
 
 from threadline.contract.bodies import Alias, Body, Link, Unalias, decode
-from threadline.contract.errors import AliasCycle, PlaceholderId
+from threadline.contract.errors import AliasCycle, PlaceholderId, StitchNotAPartition
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Decided
+from threadline.control import Control
 from threadline.http.body import MIB, read_body
 from threadline.http.doc import Doc
+from threadline.http.params import read_params
+from threadline.http.read import READ, answer_stitched, partition
 from threadline.http.services import Services
 from threadline.identity import decisions
+from threadline.questions import identity as questions
 from threadline.store import Store
 
 Req = Request[Any, Any, Any]
@@ -115,6 +120,29 @@ async def unalias(request: Req) -> Response[bytes]:
     )
 
 
+@get(
+    "/v1/identity/stats",
+    opt={
+        "doc": Doc(
+            summary="How well people are known",
+            tag="Identity",
+            keys=READ,
+            params=questions.StatsParams,
+            answer=questions.IdentityStats,
+            errors=(StitchNotAPartition,),
+        )
+    },
+)
+async def stats(request: Req) -> Response[bytes]:
+    params = read_params(request, questions.StatsParams)
+    params.stitch = partition(request, params.stitch)
+    control: Control = request.app.state.services.control
+    placeholder_ids = control.placeholder_ids(request.state.project.project_id)
+    return await answer_stitched(
+        request, params, lambda store, on: questions.stats(store, on, placeholder_ids)
+    )
+
+
 async def _body(request: Req, kind: type[Body]) -> Body:
     services: Services = request.app.state.services
     seconds = services.settings.body_seconds
@@ -135,4 +163,4 @@ async def _decide(request: Req, decision: Callable[[Store, str, str], bool]) -> 
     return Response(msgspec.json.encode(Decided(changed)), media_type="application/json")
 
 
-ROUTES = [unlink, link_again, alias, unalias]
+ROUTES = [stats, unlink, link_again, alias, unalias]

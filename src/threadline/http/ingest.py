@@ -65,7 +65,12 @@ async def batch(call: Call) -> Answer:
 
 async def identify(call: Call) -> Answer:
     body = decode(await call.body(TRACK_LIMIT), Identify, _now_ms())
-    await _store(call, [identify_event(body, call.services.placeholders)], in_batch=False)
+    try:
+        event = identify_event(body, call.services.placeholders)
+    except PlaceholderId:
+        call.services.count_placeholder_ids(call.project.project_id)
+        raise
+    await _store(call, [event], in_batch=False)
     return answer(Ok())
 
 
@@ -86,7 +91,7 @@ async def forget(call: Call) -> Answer:
 
 async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
-    call.services.save_last_uses_if_due()
+    call.services.save_uses_if_due()
     accepted = accept(events, _sender(call), in_batch)
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append(accepted.rows, on_disk)
@@ -94,7 +99,7 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     metrics = call.services.metrics
     metrics.accepted.labels(call.scope["path"]).inc(len(events))
     if accepted.warnings:
-        metrics.placeholders.inc(len(accepted.warnings))
+        call.services.count_placeholder_ids(call.project.project_id, len(accepted.warnings))
     return accepted
 
 

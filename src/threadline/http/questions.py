@@ -14,7 +14,7 @@ from threadline.contract.errors import (
 )
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
-from threadline.http.read import READ, answer_stitched
+from threadline.http.read import READ, answer_stitched, partition
 from threadline.identity.ground import Ground
 from threadline.questions import (
     attribution,
@@ -136,15 +136,6 @@ QUESTIONS = [
         counts=False,
         errors=(NotFound,),
     ),
-    Question(
-        "/v1/identity/stats",
-        "How well people are known",
-        "Identity",
-        identity.StatsParams,
-        identity.IdentityStats,
-        identity.stats,
-        errors=(StitchNotAPartition,),
-    ),
 ]
 
 
@@ -162,23 +153,12 @@ def _route(question: Question) -> HTTPRouteHandler:
     async def handler(request: Req) -> Response[bytes]:
         params = read_params(request, question.params)
         if question.counts:
-            params.stitch = _partition(request, params.stitch)
+            params.stitch = partition(request, params.stitch)
         return await answer_stitched(
             request, params, lambda store, ground: question.ask(store, ground, params)
         )
 
     return handler
-
-
-def _partition(request: Req, asked: str | None) -> str:
-    """The policy to count people under: what was asked for, else the project's, else `next`."""
-    if asked == "any":
-        raise StitchNotAPartition(
-            "stitch=any counts an event for several people; choose first or next.",
-            allowed=["first", "next"],
-        )
-    default: str | None = request.state.project.stitch
-    return asked or (default if default in ("first", "next") else None) or "next"
 
 
 ROUTES = [_route(question) for question in QUESTIONS]

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.response import Stream
 
-from threadline.contract.errors import NotFound
+from threadline.contract.errors import NotFound, StitchNotAPartition
 from threadline.http.doc import Doc
 from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
@@ -137,6 +137,17 @@ async def user_events(request: Req, user_id: str) -> Response[bytes]:
     return await answer_stitched(
         request, params, lambda store, on: journey.ask(store, on, params, wanted)
     )
+
+
+def partition(request: Req, asked: str | None) -> str:
+    """The policy to count people under: what was asked for, else the project's, else `next`."""
+    if asked == "any":
+        raise StitchNotAPartition(
+            "stitch=any counts an event for several people; choose first or next.",
+            allowed=["first", "next"],
+        )
+    default: str | None = request.state.project.stitch
+    return asked or (default if default in ("first", "next") else None) or "next"
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

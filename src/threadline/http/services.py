@@ -17,7 +17,7 @@ from threadline.metrics import Metrics
 from threadline.settings import Settings
 from threadline.store import Store, store_url
 
-LAST_USE_EVERY_S = 60
+SAVE_USES_EVERY_S = 60
 # Bodies that are on their way in at the same time; more would be memory without a bound.
 MAX_ARRIVING_BYTES = 128 * 1024**2
 # Bodies of this size always find room, so that a few large ones cannot shut everybody out.
@@ -83,8 +83,13 @@ class Services:
         self.metrics.store_up.set(self.writer.failing_since is None)
         return self.metrics.text()
 
-    def save_last_uses_if_due(self) -> None:
-        """Key uses are kept in memory and written down once a minute."""
-        if time.monotonic() - self._uses_saved_at > LAST_USE_EVERY_S:
+    def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
+        """So many more ids of this project were dropped or refused."""
+        self.metrics.placeholders.inc(ids)
+        self.control.count_placeholder_ids(project_id, ids)
+
+    def save_uses_if_due(self) -> None:
+        """Uses of keys and the like are kept in memory and written down once a minute."""
+        if time.monotonic() - self._uses_saved_at > SAVE_USES_EVERY_S:
             self._uses_saved_at = time.monotonic()
-            self.control.save_last_uses()
+            self.control.save_uses()

@@ -266,7 +266,8 @@ class StatsParams(Stitched, kw_only=True):
 
 class IdentityStats(msgspec.Struct):
     """`known_share`: users among persons. `median_seconds_to_known`: from a user's first touch to
-    the first event that carries the user; null without users."""
+    the first event that carries the user; null without users. `placeholder_ids`: how many ids were
+    dropped or refused because they stand for nobody; whatever `as_of`."""
 
     stitch: str
     persons: int
@@ -277,6 +278,7 @@ class IdentityStats(msgspec.Struct):
     devices_per_user: float
     most_devices_of_a_user: int
     median_seconds_to_known: float | None
+    placeholder_ids: int
 
 
 STATS = """
@@ -298,8 +300,8 @@ STATS = """
         ) AS linked"""
 
 
-def stats(store: Store, ground: Ground, params: Stitched) -> IdentityStats:
-    """How well people are known."""
+def stats(store: Store, ground: Ground, placeholder_ids: int) -> IdentityStats:
+    """How well people are known. `placeholder_ids`: as counted at the door."""
     sql = STATS.format(
         events=person_events(ground, {}),
         shared=shared(ground),
@@ -319,4 +321,5 @@ def stats(store: Store, ground: Ground, params: Stitched) -> IdentityStats:
         mean if links else 0.0,
         most,
         None if median_ms is None else median_ms / 1000,
+        placeholder_ids,
     )
