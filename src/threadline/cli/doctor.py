@@ -18,10 +18,11 @@ from threadline import settings
 from threadline.cli.options import Data
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
-from threadline.http.folder import FolderInUse, Running, running_server
+from threadline.http.folder import Running, running_server
+from threadline.http.operator import OperatorStore
 from threadline.identity import states
 from threadline.ingest import dead_letters
-from threadline.ingest.log import open_db
+from threadline.ingest.log import Receipt, open_db, receipts
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
 from threadline.store import Store, StoreAway, StoreError, free_bytes, store_url, without_password
@@ -111,26 +112,43 @@ def _difference(found: states.Difference) -> Finding:
 def rebuild(data: Data = None) -> None:
     """Make links and first touches anew from the events.
 
-    With the embedded engine the server has to be stopped, because it owns the store; with a
-    ClickHouse server events and questions go on meanwhile.
+    Works whether the server runs or not; events and questions go on meanwhile.
 
     Example: `threadline rebuild --data /var/lib/threadline`
     """
-    with open_store(settings.load(data=data)) as store:
+    chosen = settings.load(data=data)
+    with open_store(chosen) as store:
         typer.echo("Rebuilding links and first touches from the events …")
-        states.rebuild(store)
+        while True:
+            before = _forgotten(Path(chosen.data))
+            states.rebuild(store)
+            # Who was forgotten in between may be in what was read before.
+            if _forgotten(Path(chosen.data)) == before:
+                break
+            typer.echo("Somebody was forgotten meanwhile; once more …")
     typer.echo("Done.")
 
 
+def _forgotten(folder: Path) -> list[Receipt]:
+    """All requests to forget that were carried out; waits for those under way."""
+    if not (folder / "log.db").exists():
+        return []
+    with closing(open_db(folder)) as db:
+        found = receipts(db)
+        # Without a server nobody is about to carry them out.
+        while running_server(folder) and any(receipt.finished_ms is None for receipt in found):
+            time.sleep(0.1)
+            found = receipts(db)
+    return found
+
+
 @contextmanager
-def open_store(chosen: Settings) -> Iterator[Store]:
-    """Raises `FolderInUse` if a server has the embedded engine open."""
+def open_store(chosen: Settings) -> Iterator[Store | OperatorStore]:
+    """The store, or where a server has it open, the door to it."""
     folder = Path(chosen.data)
-    server = running_server(folder)
-    if server and chosen.store.startswith("chdb"):
-        raise FolderInUse(
-            f"The server at {server.url} (process {server.pid}) owns the store; stop it first."
-        )
+    if chosen.store.startswith("chdb") and running_server(folder):
+        yield OperatorStore(folder)
+        return
     with Store(store_url(chosen.store, folder), query_seconds=3600) as store:
         yield store
 

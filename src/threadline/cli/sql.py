@@ -43,8 +43,7 @@ def sql(
     """Ask with SQL. `stitched_events` holds the project's events with whose they are.
 
     Its columns are those of `GET /v1/query`, and `owner`: a user id where `known`, else the id of a
-    visitor. Read only. With the embedded engine the server has to be stopped, because it owns
-    the store.
+    visitor. Read only. Works whether the server runs or not.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """

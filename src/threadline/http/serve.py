@@ -18,6 +18,7 @@ from threadline.classify import classify
 from threadline.enrich import read_agent
 from threadline.http.app import create_app
 from threadline.http.folder import folder_lock
+from threadline.http.operator import operator_door
 from threadline.http.services import Services
 from threadline.settings import Settings
 
@@ -40,7 +41,11 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
     port = settings.port or _free_port(settings.host)
     _check_address(settings.host, port)
     url = f"http://{settings.host}:{port}"
-    with folder_lock(Path(settings.data), url), Services(settings) as services:
+    with (
+        folder_lock(Path(settings.data), url),
+        Services(settings) as services,
+        operator_door(services),
+    ):
         server = Server(
             create_app(services),
             address=settings.host,

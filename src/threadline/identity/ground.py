@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from threadline.contract.times import format_ms
-from threadline.store import Store
+from threadline.store import Statements
 
 Policy = Literal["any", "first", "next"]
 
@@ -172,7 +172,9 @@ class Ground:
         return f" AND decided_at <= {AS_OF}" if self.as_of else ""
 
 
-def ground(store: Store, project_id: str, policy: Policy, as_of_ms: int | None = None) -> Ground:
+def ground(
+    store: Statements, project_id: str, policy: Policy, as_of_ms: int | None = None
+) -> Ground:
     """What to answer on. `as_of_ms`: since 1970; None: all that is known now."""
     bound: dict[str, object] = {"project_id": project_id}
     (decisions,) = store.query(DECISIONS, bound)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from threadline.identity.ground import OBSERVED, TOUCH
-from threadline.store import Store
+from threadline.store import Statements
 
 
 class State(NamedTuple):
@@ -104,7 +104,7 @@ class Difference(NamedTuple):
     wrong: int
 
 
-def verify(store: Store, parts: int = 1) -> list[Difference]:
+def verify(store: Statements, parts: int = 1) -> list[Difference]:
     """Recompute every state from the events, of one in `parts` users and visitors, and compare."""
     found = []
     for state in STATES:
@@ -119,25 +119,28 @@ def verify(store: Store, parts: int = 1) -> list[Difference]:
     return found
 
 
-def rebuild(store: Store) -> None:
+def rebuild(store: Statements) -> None:
     """Make every state anew from the events, while events come and questions are answered.
 
-    A new table is filled, then takes the old one's place; what came meanwhile went into the old one
-    and is added once more, which changes nothing that is there already.
+    A new table is filled, then takes the old one's place. What came meanwhile went into the old
+    one, the last of it perhaps even now: dropping it waits for that. Then it is added once more,
+    which changes nothing that is there already.
     """
     for state in STATES:
         table = state.table
         store.execute(f"DROP TABLE IF EXISTS {table}_new")
         store.execute(f"CREATE TABLE {table}_new AS {table}")
-        (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 1 HOUR) AS at", {})
+        (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 7 DAY) AS at", {})
         _fill(store, f"{table}_new", state, "TRUE", {})
         store.execute(f"EXCHANGE TABLES {table} AND {table}_new")
+        store.execute(f"DROP TABLE {table}_new SYNC")
         since = "e.received_at >= {started:DateTime64(3, 'UTC')}"
         _fill(store, table, state, since, {"started": started["at"]})
-        store.execute(f"DROP TABLE {table}_new")
 
 
-def _fill(store: Store, table: str, state: State, where: str, bound: dict[str, object]) -> None:
+def _fill(
+    store: Statements, table: str, state: State, where: str, bound: dict[str, object]
+) -> None:
     raw = state.from_events.format(sample=where)
     store.execute(
         f"INSERT INTO {table} ({state.columns}) SELECT {state.columns} FROM ({raw})", bound

@@ -1,10 +1,19 @@
-from threadline.store.engine import Params, Row, Store, free_bytes, store_url, without_password
+from threadline.store.engine import (
+    Params,
+    Row,
+    Statements,
+    Store,
+    free_bytes,
+    store_url,
+    without_password,
+)
 from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
 
 __all__ = [
     "Params",
     "QueryTimeout",
     "Row",
+    "Statements",
     "Store",
     "StoreAway",
     "StoreError",

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -40,6 +40,14 @@ Params = Mapping[str, object]
 Row = dict[str, Any]
 
 _logger = structlog.get_logger("threadline.store")
+
+
+class Statements(Protocol):
+    """What identity needs of a store, wherever that is open."""
+
+    def query(self, sql: str, params: Params) -> list[Row]: ...
+
+    def execute(self, sql: str, params: Params | None = None) -> None: ...
 
 
 class Store:

@@ -1,0 +1,137 @@
+"""The operator's door: how commands on this machine reach the store that the server has open.
+
+A Unix socket in the data folder. Whoever may open it may read the folder anyway; the network has
+no way to it. One request a connection: a line of JSON, answered with a line, `ok` or the kind of
+error, and then bytes to the end.
+"""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
+
+import msgspec
+
+from threadline.http.services import Services
+from threadline.store import Params, QueryTimeout, Row, Store, StoreAway, StoreError, store_url
+
+SOCKET = "operator.sock"
+CATCH_UP_S = 60.0
+# Rebuilding everything from a billion events takes its time.
+STATEMENT_S = 24 * 3600
+ERRORS = {kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout)}
+
+
+class Statement(msgspec.Struct):
+    """SQL with its values. `format`: of the answer; none where there is no answer."""
+
+    sql: str
+    params: dict[str, object]
+    format: str | None
+
+
+class Door(ThreadingUnixStreamServer):
+    """Answers one command after the other on handles of their own, so that events and questions
+    go on meanwhile."""
+
+    daemon_threads = True
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._folder = Path(services.settings.data)
+        self._lock = threading.Lock()
+        (self._folder / SOCKET).unlink(missing_ok=True)
+        with _address(self._folder) as address:
+            super().__init__(address, _Answer)
+
+    def server_bind(self) -> None:
+        os.fchmod(self.socket.fileno(), 0o600)
+        super().server_bind()
+
+    def carry_out(self, statement: Statement) -> bytes:
+        """Raises `StoreError`."""
+        self._services.writer.catch_up(CATCH_UP_S)
+        url = store_url(self._services.settings.store, self._folder)
+        with self._lock, Store(url, query_seconds=STATEMENT_S) as store:
+            if statement.format is None:
+                store.execute(statement.sql, statement.params)
+                return b""
+            return store.query_bytes(statement.sql, statement.params, statement.format)
+
+    def server_close(self) -> None:
+        super().server_close()
+        (self._folder / SOCKET).unlink(missing_ok=True)
+
+
+class _Answer(StreamRequestHandler):
+    server: Door
+
+    def handle(self) -> None:
+        statement = msgspec.json.decode(self.rfile.readline(), type=Statement)
+        try:
+            answer = b"ok\n" + self.server.carry_out(statement)
+        except StoreError as error:
+            kind = type(error).__name__ if type(error).__name__ in ERRORS else "StoreError"
+            answer = f"{kind}\n{error}".encode()
+        self.wfile.write(answer)
+
+
+@contextmanager
+def operator_door(services: Services) -> Iterator[None]:
+    """The door, open as long as the block lasts. A ClickHouse server needs none: it has its own."""
+    if not services.settings.store.startswith("chdb"):
+        yield
+        return
+    with Door(services) as door:
+        thread = threading.Thread(target=door.serve_forever, name="threadline-operator")
+        thread.start()
+        try:
+            yield
+        finally:
+            door.shutdown()
+            thread.join()
+
+
+class OperatorStore:
+    """The store behind the door, with the part of `Store` that commands need."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def query(self, sql: str, params: Params) -> list[Row]:
+        """As `Store.query`, but times come as text."""
+        lines = self.query_bytes(sql, params, "JSONEachRow").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
+        return self._send(Statement(sql, dict(params), format))
+
+    def execute(self, sql: str, params: Params | None = None) -> None:
+        self._send(Statement(sql, dict(params or {}), None))
+
+    def _send(self, statement: Statement) -> bytes:
+        with socket.socket(socket.AF_UNIX) as connection:
+            with _address(self._folder) as address:
+                connection.connect(address)
+            connection.sendall(msgspec.json.encode(statement) + b"\n")
+            with connection.makefile("rb") as answer:
+                kind, body = answer.readline().decode().strip(), answer.read()
+        if kind != "ok":
+            raise ERRORS.get(kind, StoreError)(body.decode() or "The server stopped meanwhile.")
+        return body
+
+
+@contextmanager
+def _address(folder: Path) -> Iterator[str]:
+    """The socket's address. Those have to be short, and folders may be deep: by way of an open
+    folder it is short on Linux."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        short = Path(f"/proc/self/fd/{opened}")
+        yield str((short if short.exists() else folder) / SOCKET)
+    finally:
+        os.close(opened)
