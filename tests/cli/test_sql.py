@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.test_commands import fails, ok
 from tests.identity import oracle
-from tests.identity.test_policies import TIES, wire
+from tests.identity.steps import TIES, wire
 from tests.support import ROOT, Json, Project, Server
 from tests.test_story import tell
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle
-from tests.identity.test_policies import (
+from tests.identity.steps import (
     EXAMPLES,
     START,
     TIES,
     Step,
-    _decide,
+    decide,
     decision,
     event,
     iso,
@@ -35,7 +35,7 @@ def test_explanations_are_the_oracles(
     decided = oracle.NONE
     for step in decisions:
         assert not isinstance(step, list)
-        decided = _decide(project, decided, step)
+        decided = decide(project, decided, step)
     log = oracle.once(log)
     moment = {"id": "", "t": START + dt.timedelta(hours=hours), "a": "kiosk", "u": None}
     for asked in (*log[:5], moment):

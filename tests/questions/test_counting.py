@@ -3,7 +3,6 @@ numbers."""
 
 import datetime as dt
 import functools
-import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,12 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity import oracle as identity
-from tests.identity.test_policies import START, Step, _decide, _tick, decision, iso
+from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.support import Json, Project, Server
 
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "6"))
 engine: Callable[[str, str], object] = chdb.query
 MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
 
@@ -70,16 +67,8 @@ def test_counting_is_the_oracles(
     cohort: tuple[str, str | None],
 ) -> None:
     project = Project(server)
-    log: list[oracle.Event] = []
-    decided = identity.NONE
-    history = [(_tick(), list(log), decided)]
-    for step in steps:
-        if isinstance(step, list):
-            project.batch([wire(event) for event in step])
-            log += step
-        else:
-            decided = _decide(project, decided, step)
-        history.append((_tick(), list(log), decided))
+    history = live(project, steps, wire)
+    _, log, decided = history[-1]
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
     for policy in ("first", "next"):
         now: Json = {"stitch": policy}

@@ -46,11 +46,8 @@ def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
         chosen = chosen_project(control, project)
         server = running_server(folder)
         if server:
-            token = control.create_key(chosen.project_id, "rk")
-            try:
-                yield _OverHttp(server.url, str(token))
-            finally:
-                control.delete_key(token.prefix)
+            with control.passing_key(chosen.project_id, "rk") as key:
+                yield _OverHttp(server.url, key)
             return
     with Services(settings) as services:
         yield _Here(services, chosen.project_id, cast(Policy, chosen.stitch or "any"))

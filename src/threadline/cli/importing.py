@@ -127,13 +127,12 @@ def _way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, Sen
         project = chosen_project(control, wanted)
         server = running_server(folder)
         if server:
-            token = control.create_key(project.project_id, "sk")
-            try:
-                with ThreadPoolExecutor(CONNECTIONS) as pool:
-                    post = _Post(server.url, str(token))
-                    yield project, lambda events: pool.submit(post, events)
-            finally:
-                control.delete_key(token.prefix)
+            with (
+                control.passing_key(project.project_id, "sk") as key,
+                ThreadPoolExecutor(CONNECTIONS) as pool,
+            ):
+                post = _Post(server.url, key)
+                yield project, lambda events: pool.submit(post, events)
             return
     with Services(chosen) as services:
         yield project, _Append(services, project)

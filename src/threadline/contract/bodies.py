@@ -104,7 +104,7 @@ class Unalias(msgspec.Struct, kw_only=True):
     user_id: UserId
 
 
-Body = TypeVar("Body", Event, Batch, Identify, Forget, Link, Alias, Unalias)
+Body = TypeVar("Body", bound=msgspec.Struct)
 FieldErrors = dict[str, list[str]]
 
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {

@@ -12,6 +12,8 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -241,11 +243,16 @@ class Control:
         self._told()
         return key
 
-    def delete_key(self, prefix: str) -> None:
-        """Remove a key without a trace; for keys that live for one command."""
-        with self._lock:
-            self._db.execute("DELETE FROM keys WHERE prefix = ?", (prefix,))
-        self._told()
+    @contextmanager
+    def passing_key(self, project_id: str, kind: str) -> Iterator[str]:
+        """A key that lives for one command and leaves no trace."""
+        token = self.create_key(project_id, kind)
+        try:
+            yield str(token)
+        finally:
+            with self._lock:
+                self._db.execute("DELETE FROM keys WHERE prefix = ?", (token.prefix,))
+            self._told()
 
     def rotate_key(self, prefix: str) -> tuple[Token, str]:
         """A new key like the one given, which is revoked; and the id of their project."""

@@ -4,14 +4,20 @@ people are known."""
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response, delete, get, put
+from litestar.handlers import HTTPRouteHandler
 
-from threadline.contract.bodies import Alias, Body, Link, Unalias, decode
-from threadline.contract.errors import AliasCycle, PlaceholderId, StitchNotAPartition
-from threadline.contract.ids import is_placeholder
+from threadline.contract.bodies import Alias, Link, Unalias, decode
+from threadline.contract.errors import (
+    AliasCycle,
+    PlaceholderId,
+    StitchNotAPartition,
+    ThreadlineError,
+)
+from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided
 from threadline.control import Control
 from threadline.http.body import MIB, read_body
@@ -21,103 +27,79 @@ from threadline.http.read import READ, answer_stitched, partition
 from threadline.http.services import Services
 from threadline.identity import decisions
 from threadline.questions import identity as questions
-from threadline.store import Store
 
 Req = Request[Any, Any, Any]
 
 
-@delete(
-    "/v1/identity/links",
-    status_code=200,
-    opt={
-        "doc": Doc(
-            summary="Unlink a user from a device: what was seen there does not count",
-            tag="Identity",
-            keys=("sk",),
-            body=Link,
-            answer=Decided,
-        )
-    },
-)
-async def unlink(request: Req) -> Response[bytes]:
-    body = await _body(request, Link)
-    return await _decide(
-        request,
-        lambda store, project_id, by: decisions.unlink(
-            store, project_id, body.anonymous_id, body.user_id, by
-        ),
+class Decision(NamedTuple):
+    """A route on which people decide: `decide` takes store, project, who, and the body's fields."""
+
+    route: Callable[..., Callable[..., HTTPRouteHandler]]
+    path: str
+    summary: str
+    body: type[msgspec.Struct]
+    decide: Callable[..., bool]
+    errors: tuple[type[ThreadlineError], ...] = ()
+
+
+DECISIONS = [
+    Decision(
+        delete,
+        "/v1/identity/links",
+        "Unlink a user from a device: what was seen there does not count",
+        Link,
+        decisions.unlink,
+    ),
+    Decision(put, "/v1/identity/links", "Link them again", Link, decisions.link_again),
+    Decision(
+        put,
+        "/v1/identity/aliases",
+        "Declare a user the same person as another",
+        Alias,
+        decisions.alias,
+        errors=(AliasCycle, PlaceholderId),
+    ),
+    Decision(delete, "/v1/identity/aliases", "Take that back", Unalias, decisions.unalias),
+]
+
+
+def _route(decision: Decision) -> HTTPRouteHandler:
+    doc = Doc(
+        summary=decision.summary,
+        tag="Identity",
+        keys=("sk",),
+        body=decision.body,
+        answer=Decided,
+        errors=decision.errors,
     )
 
+    @decision.route(decision.path, status_code=200, opt={"doc": doc})
+    async def handler(request: Req) -> Response[bytes]:
+        services: Services = request.app.state.services
+        project_id, by = request.state.project.project_id, request.state.key.prefix
+        seconds = services.settings.body_seconds
+        raw = await read_body(request.scope, request.receive, MIB, seconds)
+        body = decode(raw, decision.body, time.time_ns() // 1_000_000)
+        given = msgspec.structs.asdict(body)
+        if PlaceholderId in decision.errors:
+            _refuse_placeholders(given, services.placeholders)
 
-@put(
-    "/v1/identity/links",
-    opt={
-        "doc": Doc(
-            summary="Link them again",
-            tag="Identity",
-            keys=("sk",),
-            body=Link,
-            answer=Decided,
-        )
-    },
-)
-async def link_again(request: Req) -> Response[bytes]:
-    body = await _body(request, Link)
-    return await _decide(
-        request,
-        lambda store, project_id, by: decisions.link_again(
-            store, project_id, body.anonymous_id, body.user_id, by
-        ),
-    )
+        def decide() -> bool:
+            # One after the other, because each looks at those before it.
+            with services.deciding:
+                return decision.decide(services.store, project_id, by, **given)
+
+        changed = await asyncio.to_thread(decide)
+        return Response(msgspec.json.encode(Decided(changed)), media_type="application/json")
+
+    return handler
 
 
-@put(
-    "/v1/identity/aliases",
-    opt={
-        "doc": Doc(
-            summary="Declare a user the same person as another",
-            tag="Identity",
-            keys=("sk",),
-            body=Alias,
-            answer=Decided,
-            errors=(AliasCycle, PlaceholderId),
-        )
-    },
-)
-async def alias(request: Req) -> Response[bytes]:
-    body = await _body(request, Alias)
-    placeholders = request.app.state.services.placeholders
-    for name, user_id in (("user_id", body.user_id), ("alias_of", body.alias_of)):
+def _refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> None:
+    for name, user_id in given.items():
         if is_placeholder(user_id, placeholders):
             message = f"{name} {user_id!r} is a placeholder; it would merge strangers."
             raise PlaceholderId(message, fieldErrors={name: ["Placeholder, not an id"]})
-    return await _decide(
-        request,
-        lambda store, project_id, by: decisions.alias(
-            store, project_id, body.user_id, body.alias_of, by
-        ),
-    )
-
-
-@delete(
-    "/v1/identity/aliases",
-    status_code=200,
-    opt={
-        "doc": Doc(
-            summary="Take that back",
-            tag="Identity",
-            keys=("sk",),
-            body=Unalias,
-            answer=Decided,
-        )
-    },
-)
-async def unalias(request: Req) -> Response[bytes]:
-    body = await _body(request, Unalias)
-    return await _decide(
-        request,
-        lambda store, project_id, by: decisions.unalias(store, project_id, body.user_id, by),
-    )
 
 
 @get(
@@ -143,24 +125,4 @@ async def stats(request: Req) -> Response[bytes]:
     )
 
 
-async def _body(request: Req, kind: type[Body]) -> Body:
-    services: Services = request.app.state.services
-    seconds = services.settings.body_seconds
-    raw = await read_body(request.scope, request.receive, MIB, seconds)
-    return decode(raw, kind, time.time_ns() // 1_000_000)
-
-
-async def _decide(request: Req, decision: Callable[[Store, str, str], bool]) -> Response[bytes]:
-    """One after the other, because each looks at those before it."""
-    services: Services = request.app.state.services
-    project_id, by = request.state.project.project_id, request.state.key.prefix
-
-    def decide() -> bool:
-        with services.deciding:
-            return decision(services.store, project_id, by)
-
-    changed = await asyncio.to_thread(decide)
-    return Response(msgspec.json.encode(Decided(changed)), media_type="application/json")
-
-
-ROUTES = [stats, unlink, link_again, alias, unalias]
+ROUTES = [stats, *map(_route, DECISIONS)]

@@ -18,6 +18,7 @@ from threadline.http.read import READ, answer_stitched, partition
 from threadline.identity.ground import Ground
 from threadline.questions import (
     attribution,
+    explain,
     funnel,
     identity,
     paths,
@@ -130,9 +131,9 @@ QUESTIONS = [
         "/v1/identity/explain",
         "Whose an event is under each policy, and why",
         "Identity",
-        identity.ExplainParams,
-        identity.Explanation,
-        identity.explain,
+        explain.Params,
+        explain.Explanation,
+        explain.ask,
         counts=False,
         errors=(NotFound,),
     ),

@@ -28,17 +28,17 @@ DECLARED = f"""
     GROUP BY user_id HAVING alias_of != ''"""
 
 
-def unlink(store: Store, project_id: str, anonymous_id: str, user_id: str, by: str) -> bool:
+def unlink(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
     """From now on no question takes this device for this user's; whether that changes anything."""
-    return _decide_link(store, project_id, anonymous_id, user_id, by, unlinked=True)
+    return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=True)
 
 
-def link_again(store: Store, project_id: str, anonymous_id: str, user_id: str, by: str) -> bool:
+def link_again(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
     """Take an unlink back; whether there was one."""
-    return _decide_link(store, project_id, anonymous_id, user_id, by, unlinked=False)
+    return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=False)
 
 
-def alias(store: Store, project_id: str, user_id: str, alias_of: str, by: str) -> bool:
+def alias(store: Store, project_id: str, by: str, user_id: str, alias_of: str) -> bool:
     """Declare a user the same person as another; whether that is new.
 
     Raises `AliasCycle` if the other is, by whatever chain, an alias of this one.
@@ -53,7 +53,7 @@ def alias(store: Store, project_id: str, user_id: str, alias_of: str, by: str) -
     return _decide_alias(store, project_id, user_id, alias_of, by, declared, wanted)
 
 
-def unalias(store: Store, project_id: str, user_id: str, by: str) -> bool:
+def unalias(store: Store, project_id: str, by: str, user_id: str) -> bool:
     """Take an alias back; whether there was one."""
     declared = _declared(store, project_id)
     wanted = {name: of for name, of in declared.items() if name != user_id}
@@ -64,7 +64,7 @@ def forget_user(store: Store, project_id: str, user_id: str) -> None:
     """Delete every decision that names this user. Who was an alias of it stands alone then."""
     for name, of in _declared(store, project_id).items():
         if user_id in (name, of):
-            unalias(store, project_id, name, by="forget")
+            unalias(store, project_id, "forget", name)
     bound = {"project_id": project_id, "user_id": user_id}
     for table, condition in {
         "unlinks": "user_id = {user_id:String}",
@@ -81,7 +81,7 @@ def _declared(store: Store, project_id: str) -> Names:
 
 
 def _decide_link(
-    store: Store, project_id: str, anonymous_id: str, user_id: str, by: str, unlinked: bool
+    store: Store, project_id: str, by: str, anonymous_id: str, user_id: str, unlinked: bool
 ) -> bool:
     bound = {"project_id": project_id, "anonymous_id": anonymous_id, "user_id": user_id}
     found = store.query(IS_UNLINKED, bound)

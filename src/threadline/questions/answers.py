@@ -47,9 +47,8 @@ class Stitched(msgspec.Struct, kw_only=True):
     ) = None
 
 
-class Counting(Stitched, kw_only=True):
-    """What every question that counts people takes. `stitch=any` is refused: it counts an event for
-    several people."""
+class Ranged(Stitched, kw_only=True):
+    """What every question about a time takes; of what, the question says."""
 
     from_: From | None = msgspec.field(default=None, name="from")
     to: To | None = None
@@ -181,6 +180,15 @@ GROUPS = {
     "path": "e.path",
 }
 
+
+class OverTime(Ranged, kw_only=True):
+    """What every question takes that can be asked interval by interval."""
+
+    interval: Interval | None = None
+    tz: TimeZone = "UTC"
+    limit: Limit = 100
+
+
 # The start of the interval that an instant falls into, as an instant.
 BUCKETS = {
     "hour": "toDateTime(toStartOfHour({at}, {{tz:String}}), {{tz:String}})",
@@ -193,6 +201,17 @@ BUCKETS = {
 def bucket(interval: str, at: str) -> str:
     """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
     return f"toTimeZone({BUCKETS[interval].format(at=at)}, 'UTC')"
+
+
+def over_time(params: OverTime, at: str, groups: dict[str, str]) -> dict[str, str]:
+    """The columns to group by: `groups`, and before them, if asked for, `time`, the start of the
+    interval around `at`."""
+    return {"time": bucket(params.interval, at), **groups} if params.interval else groups
+
+
+def with_times(rows: list[Row]) -> list[Row]:
+    """The rows with `time`, where they have one, as it goes out."""
+    return [{**row, "time": format_utc(row["time"])} if "time" in row else row for row in rows]
 
 
 def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
@@ -220,7 +239,7 @@ def read_duration_s(text: Duration) -> int:
     return int(text[:-1]) * UNITS_S[text[-1]]
 
 
-def between(params: Counting, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:
+def between(params: Ranged, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:
     """Conditions of `from` and `to` on a time, by default the events'; their values go into
     `bound`."""
     conditions = []

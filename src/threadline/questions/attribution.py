@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import Counting, between, conditions, read_groups
+from threadline.questions.answers import Ranged, between, conditions, read_groups
 from threadline.store import Store
 
 Model = Literal[
@@ -14,7 +14,7 @@ Model = Literal[
 ]
 
 
-class Params(Counting, kw_only=True):
+class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
     conversion: Annotated[

@@ -9,8 +9,8 @@ from threadline.contract.errors import InvalidParams
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import first_events, person_events
 from threadline.questions.answers import (
-    Counting,
     Duration,
+    Ranged,
     between,
     conditions,
     read_duration_s,
@@ -21,7 +21,7 @@ from threadline.store import Store
 MAX_STEPS = 10
 
 
-class Params(Counting, kw_only=True):
+class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the steps."""
 
     steps: Annotated[

@@ -7,8 +7,8 @@ import msgspec
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
-    Counting,
     Duration,
+    Ranged,
     between,
     bound_ms,
     conditions,
@@ -17,7 +17,7 @@ from threadline.questions.answers import (
 from threadline.store import Row, Store
 
 
-class Params(Counting, kw_only=True):
+class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the event; the first of each person there counts."""
 
     event: Annotated[

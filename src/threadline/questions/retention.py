@@ -8,7 +8,7 @@ from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
-    Counting,
+    Ranged,
     TimeZone,
     between,
     bucket,
@@ -18,7 +18,7 @@ from threadline.questions.answers import (
 from threadline.store import Store
 
 
-class Params(Counting, kw_only=True):
+class Params(Ranged, kw_only=True):
     """`from` and `to` choose cohorts by when people began."""
 
     interval: Annotated[

@@ -4,33 +4,27 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
-    Counting,
-    Interval,
-    Limit,
-    TimeZone,
+    OverTime,
     between,
-    bucket,
     conditions,
+    over_time,
     read_groups,
     read_zone,
+    with_times,
 )
 from threadline.store import Store
 
 
-class Params(Counting, kw_only=True):
+class Params(OverTime, kw_only=True):
     """`from` and `to` speak of when sessions begin."""
 
     group_by: Annotated[
         str,
         msgspec.Meta(description="Of the session's touch: source, medium, campaign, by commas."),
     ] = ""
-    interval: Interval | None = None
-    tz: TimeZone = "UTC"
-    limit: Limit = 100
 
 
 class Sessions(msgspec.Struct):
@@ -78,9 +72,7 @@ SQL = """
 def ask(store: Store, ground: Ground, params: Params) -> Sessions:
     """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
     names = read_groups(params.group_by, GROUPS)
-    columns = {name: GROUPS[name] for name in names}
-    if params.interval:
-        columns = {"time": bucket(params.interval, "started"), **columns}
+    columns = over_time(params, "started", {name: GROUPS[name] for name in names})
     bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
     where = between(params, bound, "started")
     sql = SQL.format(
@@ -88,11 +80,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Sessions:
         events=person_events(ground, COLUMNS),
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
-        order=", ".join([*(["time"] if params.interval else []), "sessions DESC", *names]),
+        order=", ".join([*(name for name in columns if name == "time"), "sessions DESC", *names]),
         limit=params.limit,
     )
-    rows = store.query(sql, bound)
-    for row in rows:
-        if params.interval:
-            row["time"] = format_utc(row["time"])
-    return Sessions(ground.policy, rows)
+    return Sessions(ground.policy, with_times(store.query(sql, bound)))

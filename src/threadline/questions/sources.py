@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import GROUPS, Counting, between, conditions
+from threadline.questions.answers import GROUPS, Ranged, between, conditions
 from threadline.questions.stats import DEVICE
 from threadline.store import Store
 
@@ -18,7 +18,7 @@ COLUMNS: dict[Breakdown, list[str]] = {
 }
 
 
-class Params(Counting, kw_only=True):
+class Params(Ranged, kw_only=True):
     """Over which time, by what."""
 
     breakdown: Breakdown = "source_medium"

@@ -5,25 +5,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from threadline.contract.errors import InvalidParams
-from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     GROUPS,
-    Counting,
-    Interval,
-    Limit,
-    TimeZone,
+    OverTime,
     between,
-    bucket,
     conditions,
+    over_time,
     read_groups,
     read_zone,
+    with_times,
 )
 from threadline.store import Store
 
 
-class Params(Counting, kw_only=True):
+class Params(OverTime, kw_only=True):
     """What to count, of which events, in which groups."""
 
     metric: Annotated[
@@ -35,15 +32,12 @@ class Params(Counting, kw_only=True):
     ] = "count"
     event: Annotated[str, msgspec.Meta(description="Event name.")] | None = None
     group_by: Annotated[str, msgspec.Meta(description=f"By commas: {', '.join(GROUPS)}.")] = ""
-    interval: Interval | None = None
     property: (
         Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
     ) = None
-    tz: TimeZone = "UTC"
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
-    limit: Limit = 100
 
 
 class Stats(msgspec.Struct):
@@ -76,9 +70,7 @@ SQL = """
 def ask(store: Store, ground: Ground, params: Params) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     names = read_groups(params.group_by, GROUPS)
-    groups = {name: GROUPS[name] for name in names}
-    if params.interval:
-        groups = {"time": bucket(params.interval, "e.timestamp"), **groups}
+    groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
     bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
     where = between(params, bound)
     if params.event is not None:
@@ -98,11 +90,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
         value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
         events=events(ground, {**groups, **needed}, conditions(where)),
         group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
-        order=", ".join([*(["time"] if params.interval else []), "value DESC", *names]),
+        order=", ".join([*(name for name in groups if name == "time"), "value DESC", *names]),
         limit=params.limit,
     )
-    rows = store.query(sql, bound)
-    for row in rows:
-        if params.interval:
-            row["time"] = format_utc(row["time"])
-    return Stats(params.metric, rows)
+    return Stats(params.metric, with_times(store.query(sql, bound)))

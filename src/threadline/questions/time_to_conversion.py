@@ -8,10 +8,8 @@ from threadline.identity.ground import TOUCH, Ground
 from threadline.identity.person import events_of, find_person
 from threadline.identity.stitch import EVERYONE, conversions, first_touches
 from threadline.questions.answers import (
-    From,
-    Stitched,
-    To,
-    bound_ms,
+    Ranged,
+    between,
     conditions,
     read_groups,
     shared_among,
@@ -19,7 +17,7 @@ from threadline.questions.answers import (
 from threadline.store import Row, Store
 
 
-class Params(Stitched, kw_only=True):
+class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
     conversion: Annotated[
@@ -31,8 +29,6 @@ class Params(Stitched, kw_only=True):
     group_by: Annotated[
         str, msgspec.Meta(description="Of the first touch: source, medium, campaign, by commas.")
     ] = ""
-    from_: From | None = msgspec.field(default=None, name="from")
-    to: To | None = None
 
 
 class Bucket(msgspec.Struct):
@@ -107,11 +103,7 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
         pairs = ONE_USERS.format(
             events=events_of(person, f"e.event_name, e.timestamp, {TOUCH} AS touch")
         )
-    where = []
-    for name, sign in (("from_", ">="), ("to", "<")):
-        if (moment := getattr(params, name)) is not None:
-            bound[name] = bound_ms(moment.ms)
-            where.append(f"converted_at {sign} {{{name}:DateTime64(3, 'UTC')}}")
+    where = between(params, bound, "converted_at")
     sql = SQL.format(
         groups="".join(f"first_touch.{group} AS {group}, " for group in groups),
         bounds=BOUNDS,
