@@ -249,6 +249,15 @@ def test_days_are_as_long_as_the_clocks_make_them(project: Project) -> None:
     assert project.get("/v1/stats", tz="Mars/Base").error == "invalid_params"
 
 
+def test_what_excludes_does_not_take_the_first_step_away(project: Project) -> None:
+    for minute, event in enumerate(["refund", "$pageview", "refund"]):
+        project.track(event, anonymous_id="a", timestamp=f"2026-05-01T10:0{minute}:00Z")
+    project.track("signup", anonymous_id="a", timestamp="2026-05-01T09:00:00Z")
+    for steps in ("$pageview,purchase", "$pageview,signup"):
+        (row,) = project.ask("/v1/funnel", steps=steps, exclude="refund")["rows"]
+        assert [step["persons"] for step in row["steps"]] == [1, 0]
+
+
 def test_steps_may_ask_for_a_property_and_split_by_first_touch(project: Project) -> None:
     project.batch(
         [

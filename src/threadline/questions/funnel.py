@@ -67,8 +67,9 @@ class Funnel(msgspec.Struct):
 STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
 GROUPS = {"source": "first.source", "medium": "first.medium", "campaign": "first.campaign"}
 
-# An event on the way as one number, that sorts by time and then by step: milliseconds, and in the
-# last four bits which step it is. Step 0 is what must not come in between.
+# An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
+# the last four bits which step it is. Step 0 is what must not come in between.
+WALKED = "toUnixTimestamp64Milli(e.timestamp) * 16 + {step}"
 
 # One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
 # is still alive: latest, because that has most of the window left. `best` is the longest there
@@ -103,7 +104,7 @@ SQL = """
             arrayMap(e -> e % 16, sorted) AS steps,
             if(
                 arrayMax(steps) = 1,
-                [sorted[1]],
+                [sorted[indexOf(steps, 1)]],
                 arrayFilter(
                     (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
                     sorted,
@@ -143,7 +144,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     if params.exclude is not None:
         bound["exclude"] = params.exclude
         matching.append("e.event_name = {exclude:String}")
-    walked = f"toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf({', '.join(numbered)}, 0)"
+    walked = WALKED.format(step=f"multiIf({', '.join(numbered)}, 0)")
     where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
     touches = ""
     if names:
