@@ -5,12 +5,14 @@ import datetime as dt
 import functools
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 
 import chdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.identity import oracle as identity
 from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.support import Json, Project, Server
@@ -73,16 +75,15 @@ def test_counting_is_the_oracles(
     for policy in ("first", "next"):
         now: Json = {"stitch": policy}
         past = {**now, "as_of": iso(then)}
-        for on, pairs in (
-            (now, oracle.owned(log, policy, decided)),
-            (past, oracle.owned(log_then, policy, decided_then)),
-        ):
+        for on, known, decisions in ((now, log, decided), (past, log_then, decided_then)):
+            pairs = oracle.owned(known, policy, decisions)
             check_stats(project, pairs, on)
             check_attribution(project, pairs, on, model)
             check_funnel(project, pairs, on, exclude)
             check_retention(project, pairs, on, *cohort)
             check_sessions(project, pairs, on)
             check_paths(project, pairs, on)
+            check_identity(project, known, decisions, on)
 
 
 @functools.cache
@@ -182,6 +183,36 @@ def check_paths(project: Project, pairs: oracle.Owned, on: Json) -> None:
         assert {
             (flow["step"], flow["from"], flow["to"]): flow["persons"] for flow in answer["flow"]
         } == flows
+
+
+def check_identity(
+    project: Project, log: list[oracle.Event], decided: oracle.Decisions, on: Json
+) -> None:
+    log = identity.once(log)
+    users = identity.users(log, on["stitch"], decided)
+    persons = {identity.person(event, log, on["stitch"], decided) for event in log}
+    devices = Counter(device for user in users.values() for device in user.devices)
+    waited = [(user.known_since - user.first_touch["t"]).total_seconds() for user in users.values()]
+    answer = project.ask("/v1/identity/stats", **on)
+    assert (answer["persons"], answer["users"]) == (len(persons), len(users))
+    assert (answer["links"], answer["shared_devices"]) == (
+        devices.total(),
+        sum(users > 1 for users in devices.values()),
+    )
+    assert answer["median_seconds_to_known"] == (median(waited) if waited else None)
+
+    shared = {}
+    for device in (device for device, users in devices.items() if users > 1):
+        there = [event for event in log if event["a"] == device]
+        moving = [
+            event
+            for event in there
+            if identity.owners(event, log, "first", decided)
+            != identity.owners(event, log, "next", decided)
+        ]
+        shared[device] = (len(there), len(moving) / len(there))
+    listed = project.ask("/v1/identity/shared-devices", **on)["rows"]
+    assert {row["anonymous_id"]: (row["events"], row["moving_share"]) for row in listed} == shared
 
 
 def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
