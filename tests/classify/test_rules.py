@@ -1,10 +1,14 @@
 """Each rule of the contract's table by an example, and what must not trip any of them."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from threadline.classify import RULES, classify
+from threadline.classify.hosts import HOSTS, read_hosts
+from threadline.classify.hosts import listed as listed_above
 from threadline.classify.rules import registrable_domain
 
 SITE = "https://www.shop.example/"
@@ -34,10 +38,16 @@ CASES = [
     ("utm_source=partner", "https://google.com/", "partner / unknown", "high", "utm_source"),
     ("", "https://m.facebook.com/", "facebook / social", "medium", "referrer_facebook"),
     ("", "https://www.instagram.com/", "instagram / social", "medium", "referrer_instagram"),
-    ("", "https://t.co/abc", "twitter / social", "medium", "referrer_known_host"),
-    ("", "https://www.google.com/", "google / organic", "medium", "referrer_known_host"),
-    ("", "https://mail.google.com/", "gmail / email", "medium", "referrer_known_host"),
-    ("", "https://chatgpt.com/", "chatgpt / ai", "medium", "referrer_known_host"),
+    ("", "https://t.co/abc", "twitter / social", "medium", "referrer_social"),
+    ("", "https://www.google.com/", "google / organic", "medium", "referrer_search"),
+    ("", "https://mail.google.com/", "gmail / email", "medium", "referrer_email"),
+    ("", "https://chatgpt.com/", "chatgpt / ai", "medium", "referrer_ai"),
+    ("", "https://gemini.google.com/app", "gemini / ai", "medium", "referrer_ai"),
+    ("", "https://x.g.doubleclick.net/", "google / paid", "medium", "referrer_ad"),
+    ("", "https://de.search.yahoo.com/", "yahoo / organic", "medium", "referrer_search"),
+    ("", "https://search.yahoo.com.evil.test/", "evil.test / referral", "medium", "referrer_other"),
+    ("", "android-app://com.linkedin.android/", "linkedin / social", "medium", "referrer_social"),
+    ("", "android-app://com.Slack", "slack / social", "medium", "referrer_social"),
     ("", "https://www.shop.example/a", "internal / internal", "high", "referrer_internal"),
     ("", "https://shop.example/a", "internal / internal", "high", "referrer_internal"),
     ("", "https://app.own.example/", "internal / internal", "high", "referrer_internal"),
@@ -80,3 +90,35 @@ def test_registrable_domains() -> None:
 def test_no_text_breaks_it(url: str, referrer: str) -> None:
     assert classify(url, referrer).rule_id
     assert classify(f"https://x/?{url}", f"https://{referrer}").rule_id
+
+
+def test_the_lists_are_long_enough_and_each_host_is_itself_only() -> None:
+    sources = Counter(kind for kind, _ in {(found.kind, found.source) for found in HOSTS.values()})
+    for kind, least in {"search": 100, "social": 60, "email": 30, "ai": 15, "ads": 10}.items():
+        assert sources[kind] >= least, kind
+    for host, listed in HOSTS.items():
+        expected = (listed.source, listed.medium)
+        assert classify(SITE, f"https://{host}/a?b=c")[:2] == expected
+        assert classify(SITE, f"https://some.{host.upper()}:8443/")[:2] == expected
+        assert listed_above(host.partition(".")[2]) != listed, f"{host} need not be listed"
+        own = registrable_domain(host)
+        for imitation in (
+            f"{host}.evil.test",
+            f"not{own}",
+            f"evil.test/{host}",
+            f"{host}@evil.test",
+        ):
+            found = classify(SITE, f"https://{imitation}/")
+            assert found.source != listed.source, imitation
+            assert found.rule_id == "referrer_other", imitation
+
+
+def test_a_host_may_be_listed_once() -> None:
+    text = "# search engines\na: a.test b.test\n    c.test\n"
+    assert {host: found.source for host, found in read_hosts("search", text).items()} == {
+        "a.test": "a",
+        "b.test": "a",
+        "c.test": "a",
+    }
+    with pytest.raises(ValueError, match=r"a\.test is listed twice"):
+        read_hosts("search", f"{text}d: a.test\n")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
-from threadline.classify.hosts import FACEBOOK, HOSTS, INSTAGRAM
+from threadline.classify.hosts import Listed, listed
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
@@ -43,6 +43,7 @@ class Visit(NamedTuple):
     utm_medium: str
     page_host: str
     referrer_host: str
+    referred_by: Listed | None
     own_hosts: frozenset[str]
 
     @property
@@ -91,13 +92,14 @@ def _utm_source(visit: Visit) -> Verdict:
     return (visit.utm_source, visit.utm_medium or "unknown") if visit.utm_source else None
 
 
-def _referred_by(hosts: frozenset[str], source: str) -> Condition:
-    return lambda visit: (source, "social") if _listed(visit.referrer_host, hosts) else None
+def _referred_by(kind: str, *sources: str) -> Condition:
+    def condition(visit: Visit) -> Verdict:
+        by = visit.referred_by
+        if by is None or by.kind != kind or (sources and by.source not in sources):
+            return None
+        return (by.source, by.medium)
 
-
-def _known_host(visit: Visit) -> Verdict:
-    host = _listed(visit.referrer_host, HOSTS)
-    return HOSTS[host] if host else None
+    return condition
 
 
 def _internal(visit: Visit) -> Verdict:
@@ -129,9 +131,13 @@ RULES: tuple[tuple[str, Condition, str], ...] = (
     ("paid_utm_medium_only", _paid_unknown, MEDIUM),
     ("fbclid_alone", _fbclid_alone, MEDIUM),
     ("utm_source", _utm_source, HIGH),
-    ("referrer_facebook", _referred_by(FACEBOOK, "facebook"), MEDIUM),
-    ("referrer_instagram", _referred_by(INSTAGRAM, "instagram"), MEDIUM),
-    ("referrer_known_host", _known_host, MEDIUM),
+    ("referrer_facebook", _referred_by("social", "facebook"), MEDIUM),
+    ("referrer_instagram", _referred_by("social", "instagram"), MEDIUM),
+    ("referrer_social", _referred_by("social"), MEDIUM),
+    ("referrer_search", _referred_by("search"), MEDIUM),
+    ("referrer_email", _referred_by("email"), MEDIUM),
+    ("referrer_ai", _referred_by("ai"), MEDIUM),
+    ("referrer_ad", _referred_by("ads"), MEDIUM),
     ("referrer_internal", _internal, HIGH),
     ("referrer_other", _referral, MEDIUM),
     ("direct", _direct, LOW),
@@ -147,12 +153,14 @@ def classify(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -
     """
     query, page_host = _split(url)
     params = {name: value.strip() for name, value in parse_qsl(query)}
+    referrer_host = _split(referrer)[1]
     visit = Visit(
         params,
         utm_source=params.get("utm_source", "").casefold(),
         utm_medium=params.get("utm_medium", "").casefold(),
         page_host=page_host,
-        referrer_host=_split(referrer)[1],
+        referrer_host=referrer_host,
+        referred_by=listed(referrer_host),
         own_hosts=own_hosts,
     )
     for rule_id, condition, confidence in RULES:
@@ -196,10 +204,3 @@ def _split(url: str) -> tuple[str, str]:
         return parts.query, (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return "", ""
-
-
-def _listed(host: str, table: frozenset[str] | dict[str, tuple[str, str]]) -> str:
-    """The entry of the table that is this host or a domain above it, the longest first."""
-    labels = host.split(".") if host else []
-    candidates = (".".join(labels[i:]) for i in range(len(labels)))
-    return next((name for name in candidates if name in table), "")
