@@ -1,12 +1,15 @@
 """Each rule of the contract's table by an example, and what must not trip any of them."""
 
+import json
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from threadline.classify import RULES, classify
+from tests.cli.test_commands import ok
+from tests.support import ORIGIN, Project, Server
+from threadline.classify import RULES, classify, explain
 from threadline.classify.hosts import HOSTS, read_hosts
 from threadline.classify.hosts import listed as listed_above
 from threadline.classify.rules import registrable_domain
@@ -72,7 +75,7 @@ def test_rule(query: str, referrer: str, expected: str, confidence: str, rule: s
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {rule for _, _, _, _, rule in CASES} == {rule_id for rule_id, _, _ in RULES}
+    assert {rule for _, _, _, _, rule in CASES} == {rule.rule_id for rule in RULES}
 
 
 def test_the_campaign_is_kept_as_written() -> None:
@@ -122,3 +125,31 @@ def test_a_host_may_be_listed_once() -> None:
     }
     with pytest.raises(ValueError, match=r"a\.test is listed twice"):
         read_hosts("search", f"{text}d: a.test\n")
+
+
+@pytest.mark.parametrize(("query", "referrer", "expected", "confidence", "rule"), CASES)
+def test_the_explanation_ends_at_the_rule(
+    query: str, referrer: str, expected: str, confidence: str, rule: str
+) -> None:
+    found = explain(f"{SITE}?{query}", referrer, frozenset({"*.own.example"}))
+    assert (f"{found.source} / {found.medium}", found.confidence) == (expected, confidence)
+    assert [tried.matches for tried in found.rules] == [False] * (len(found.rules) - 1) + [True]
+    assert found.rules[-1].rule_id == found.rule_id == rule
+    assert found.because == f"There is {found.rules[-1].when}."
+
+
+def test_the_route_and_the_command_say_why(server: Server, project: Project) -> None:
+    url = "https://shop.example/?utm_source=fb&utm_medium=cpc&utm_campaign=May"
+    found = project.ask("/v1/classify", url=url)
+    assert (found["source"], found["medium"], found["campaign"]) == ("facebook", "paid", "May")
+    assert found["because"] == "There is a paid utm_medium, and a utm_source that names Facebook."
+    own = project.ask("/v1/classify", url="https://x.example/", referrer=ORIGIN)
+    assert own["rule_id"] == "referrer_internal"
+    assert project.get("/v1/classify", url="x" * 2049).error == "invalid_params"
+
+    data = ("--data", str(server.folder), "--project", project.project_id)
+    assert json.loads(ok("classify", url, *data, "--json")) == found
+    text = ok("classify", "https://x.example/", "--referrer", ORIGIN, *data)
+    assert "internal / internal" in text
+    assert "✓ referrer_internal" in text
+    assert "direct / direct" in ok("classify", "javascript:alert(1)")

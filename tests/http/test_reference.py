@@ -33,6 +33,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/readyz",
         "/v1/attribution",
         "/v1/batch",
+        "/v1/classify",
         "/v1/export",
         "/v1/forget",
         "/v1/funnel",

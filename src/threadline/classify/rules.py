@@ -55,7 +55,7 @@ Verdict = tuple[str, str] | None
 Condition = Callable[[Visit], Verdict]
 
 
-def _click_id(names: tuple[str, ...], source: str) -> Condition:
+def _click_id(source: str, *names: str) -> Condition:
     return lambda visit: (source, "paid") if any(visit.params.get(name) for name in names) else None
 
 
@@ -118,29 +118,80 @@ def _direct(visit: Visit) -> Verdict:
     return ("direct", "direct")
 
 
-RULES: tuple[tuple[str, Condition, str], ...] = (
-    ("google_click_id", _click_id(("gclid", "wbraid", "gbraid"), "google"), HIGH),
-    ("microsoft_click_id", _click_id(("msclkid",), "bing"), HIGH),
-    ("tiktok_click_id", _click_id(("ttclid",), "tiktok"), HIGH),
-    ("linkedin_click_id", _click_id(("li_fat_id",), "linkedin"), HIGH),
-    ("fbclid_from_link_shim", _fbclid_from_shim, HIGH),
-    ("fbclid_with_utm_source", _fbclid_with_name, HIGH),
-    ("paid_utm_facebook", _paid_meta, HIGH),
-    ("paid_utm_instagram", _paid_instagram, HIGH),
-    ("paid_utm_source", _paid_source, HIGH),
-    ("paid_utm_medium_only", _paid_unknown, MEDIUM),
-    ("fbclid_alone", _fbclid_alone, MEDIUM),
-    ("utm_source", _utm_source, HIGH),
-    ("referrer_facebook", _referred_by("social", "facebook"), MEDIUM),
-    ("referrer_instagram", _referred_by("social", "instagram"), MEDIUM),
-    ("referrer_social", _referred_by("social"), MEDIUM),
-    ("referrer_search", _referred_by("search"), MEDIUM),
-    ("referrer_email", _referred_by("email"), MEDIUM),
-    ("referrer_ai", _referred_by("ai"), MEDIUM),
-    ("referrer_ad", _referred_by("ads"), MEDIUM),
-    ("referrer_internal", _internal, HIGH),
-    ("referrer_other", _referral, MEDIUM),
-    ("direct", _direct, LOW),
+class Rule(NamedTuple):
+    """`when`: what has to be so, in words that end the sentence "it matches if there is …"."""
+
+    rule_id: str
+    condition: Condition
+    confidence: str
+    when: str
+
+
+RULES = (
+    Rule(
+        "google_click_id",
+        _click_id("google", "gclid", "wbraid", "gbraid"),
+        HIGH,
+        "a click id of Google: gclid, wbraid or gbraid",
+    ),
+    Rule("microsoft_click_id", _click_id("bing", "msclkid"), HIGH, "msclkid, Microsoft's click id"),
+    Rule("tiktok_click_id", _click_id("tiktok", "ttclid"), HIGH, "ttclid, TikTok's click id"),
+    Rule(
+        "linkedin_click_id",
+        _click_id("linkedin", "li_fat_id"),
+        HIGH,
+        "li_fat_id, LinkedIn's click id",
+    ),
+    Rule(
+        "fbclid_from_link_shim",
+        _fbclid_from_shim,
+        HIGH,
+        "fbclid, and a referrer through which Facebook sends clicks",
+    ),
+    Rule(
+        "fbclid_with_utm_source",
+        _fbclid_with_name,
+        HIGH,
+        "fbclid, and a utm_source that names Facebook, Instagram or Meta",
+    ),
+    Rule(
+        "paid_utm_facebook",
+        _paid_meta,
+        HIGH,
+        "a paid utm_medium, and a utm_source that names Facebook",
+    ),
+    Rule(
+        "paid_utm_instagram",
+        _paid_instagram,
+        HIGH,
+        "a paid utm_medium, and a utm_source that names Instagram",
+    ),
+    Rule("paid_utm_source", _paid_source, HIGH, "a paid utm_medium, and a utm_source"),
+    Rule("paid_utm_medium_only", _paid_unknown, MEDIUM, "a paid utm_medium without a utm_source"),
+    Rule("fbclid_alone", _fbclid_alone, MEDIUM, "fbclid, Facebook's click id"),
+    Rule("utm_source", _utm_source, HIGH, "a utm_source"),
+    Rule(
+        "referrer_facebook", _referred_by("social", "facebook"), MEDIUM, "a referrer of Facebook's"
+    ),
+    Rule(
+        "referrer_instagram",
+        _referred_by("social", "instagram"),
+        MEDIUM,
+        "a referrer of Instagram's",
+    ),
+    Rule("referrer_social", _referred_by("social"), MEDIUM, "a referrer that is a social network"),
+    Rule("referrer_search", _referred_by("search"), MEDIUM, "a referrer that is a search engine"),
+    Rule("referrer_email", _referred_by("email"), MEDIUM, "a referrer that is a mail program"),
+    Rule("referrer_ai", _referred_by("ai"), MEDIUM, "a referrer that is an AI assistant"),
+    Rule("referrer_ad", _referred_by("ads"), MEDIUM, "a referrer through which ads are clicked"),
+    Rule(
+        "referrer_internal",
+        _internal,
+        HIGH,
+        "a referrer on the page's own host, or on an origin of the project",
+    ),
+    Rule("referrer_other", _referral, MEDIUM, "any other referrer"),
+    Rule("direct", _direct, LOW, "nothing that says where the visit came from"),
 )
 
 
@@ -151,10 +202,19 @@ def classify(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -
     `own_hosts`: the project's own hosts, `*.example.com` meaning every subdomain. Never raises:
     what cannot be parsed counts as absent.
     """
+    visit = _read(url, referrer, own_hosts)
+    for rule in RULES:
+        if verdict := rule.condition(visit):
+            campaign = visit.params.get("utm_campaign", "")
+            return Source(*verdict, campaign, rule.confidence, rule.rule_id)
+    raise AssertionError("the last rule always matches")
+
+
+def _read(url: str, referrer: str, own_hosts: frozenset[str]) -> Visit:
     query, page_host = _split(url)
     params = {name: value.strip() for name, value in parse_qsl(query)}
     referrer_host = _split(referrer)[1]
-    visit = Visit(
+    return Visit(
         params,
         utm_source=params.get("utm_source", "").casefold(),
         utm_medium=params.get("utm_medium", "").casefold(),
@@ -163,10 +223,6 @@ def classify(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -
         referred_by=listed(referrer_host),
         own_hosts=own_hosts,
     )
-    for rule_id, condition, confidence in RULES:
-        if verdict := condition(visit):
-            return Source(*verdict, params.get("utm_campaign", ""), confidence, rule_id)
-    raise AssertionError("the last rule always matches")
 
 
 def is_own_host(host: str, own_hosts: frozenset[str]) -> bool:

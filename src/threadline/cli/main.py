@@ -25,6 +25,7 @@ COMMANDS = {
     "import": Command("importing", "import_files"),
     "export": Command("importing", "export_file"),
     "user": Command("user", "user"),
+    "classify": Command("classifying", "classify"),
     "doctor": Command("doctor", "doctor"),
     "rebuild": Command("doctor", "rebuild"),
     "sql": Command("sql", "sql"),

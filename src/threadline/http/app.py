@@ -14,7 +14,7 @@ from threadline.contract.errors import (
     ThreadlineError,
     Unavailable,
 )
-from threadline.http import docs_page, identity, ingest, openapi, questions, read, server
+from threadline.http import classify, docs_page, identity, ingest, openapi, questions, read, server
 from threadline.http.answers import Answer, answer_bug, answer_error
 from threadline.http.auth import require_key
 from threadline.http.edge import Edge
@@ -27,7 +27,13 @@ Req = Request[Any, Any, Any]
 def create_app(services: Services) -> ASGIApp:
     """The ASGI application over services that are open already."""
     app = Litestar(
-        route_handlers=[*read.ROUTES, *questions.ROUTES, *identity.ROUTES, *server.ROUTES],
+        route_handlers=[
+            *read.ROUTES,
+            *questions.ROUTES,
+            *identity.ROUTES,
+            *classify.ROUTES,
+            *server.ROUTES,
+        ],
         guards=[require_key],
         exception_handlers={
             ThreadlineError: lambda request, error: _response(answer_error(error)),

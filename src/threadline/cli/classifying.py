@@ -1,0 +1,46 @@
+"""`threadline classify`."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from threadline.classify import explain
+from threadline.cli.keys import chosen_project
+from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.projects import open_control
+
+
+def classify(
+    url: Annotated[str, typer.Argument(help="The page, with its parameters.")],
+    referrer: Annotated[str, typer.Option(help="Where the browser came from.")] = "",
+    project: ProjectName = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where a visit would come from, and why: every rule up to the one that decides.
+
+    With --project its origins count as internal.
+
+    Example: `threadline classify 'https://shop.example/?utm_source=fb&utm_medium=cpc'`
+    """
+    own_hosts: frozenset[str] = frozenset()
+    if project is not None:
+        with open_control(data) as control:
+            own_hosts = chosen_project(control, project).hosts
+    found = explain(url, referrer, own_hosts)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(found.source)} / {escape(found.medium)}[/]", end="")
+    console.print(f"   confidence {found.confidence}, rule {found.rule_id}")
+    if found.campaign:
+        console.print(f"campaign {escape(found.campaign)}")
+    console.print(f"{found.because}\n")
+    width = max(len(rule.rule_id) for rule in found.rules)
+    for rule in found.rules:
+        mark = "[green]✓[/]" if rule.matches else "[dim]·[/]"
+        console.print(f"{mark} {rule.rule_id:<{width}}  [dim]{rule.when}[/]")
