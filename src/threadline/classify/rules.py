@@ -233,6 +233,7 @@ def is_own_host(host: str, own_hosts: frozenset[str]) -> bool:
     return any(f"*.{'.'.join(labels[i:])}" in own_hosts for i in range(1, len(labels)))
 
 
+@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
 def registrable_domain(host: str) -> str:
     """`blog.example.co.uk` to `example.co.uk`; an address or a bare name stays as it is."""
     try:

@@ -5,6 +5,7 @@ addresses; what is missing is not lost, it counts as `referral` under its regist
 are here by their package name, as Android gives it: `android-app://com.linkedin.android`.
 """
 
+from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ def _all_hosts() -> dict[str, Listed]:
 HOSTS = _all_hosts()
 
 
+@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
 def listed(host: str) -> Listed | None:
     """What this host, or the nearest domain above it that is listed, stands for."""
     labels = host.split(".") if host else []
