@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.test_commands import ok
-from tests.support import ORIGIN, Project, Server
+from tests.support import ORIGIN, ROOT, Project, Server
 from threadline.classify import RULES, classify, explain
-from threadline.classify.hosts import HOSTS, read_hosts
+from threadline.classify.hosts import HOSTS
 from threadline.classify.hosts import listed as listed_above
+from threadline.classify.lists import parse_list
 from threadline.classify.rules import registrable_domain
 
 SITE = "https://www.shop.example/"
@@ -25,6 +26,16 @@ CASES = [
     ("ttclid=1", "", "tiktok / paid", "high", "tiktok_click_id"),
     ("li_fat_id=1", "", "linkedin / paid", "high", "linkedin_click_id"),
     ("gclid=1&msclkid=1&fbclid=1", "", "google / paid", "high", "google_click_id"),
+    ("twclid=1", "", "twitter / paid", "high", "twitter_click_id"),
+    ("ScCid=1", "", "snapchat / paid", "high", "snapchat_click_id"),
+    ("rdt_cid=1", "", "reddit / paid", "high", "reddit_click_id"),
+    ("epik=1", "", "pinterest / paid", "high", "pinterest_click_id"),
+    ("yclid=1", "https://yandex.ru/", "yandex / paid", "high", "yandex_click_id"),
+    ("dclid=1", "", "google / paid", "high", "google_display_click_id"),
+    ("gad_source=1", "", "google / paid", "high", "google_display_click_id"),
+    ("igshid=1", "", "instagram / social", "medium", "instagram_share_id"),
+    ("mc_eid=1", "", "mailchimp / email", "medium", "mailchimp_member_id"),
+    ("mc_eid=1&utm_source=May", "", "may / unknown", "high", "utm_source"),
     ("fbclid=1", "https://l.facebook.com/x", "facebook / paid", "high", "fbclid_from_link_shim"),
     ("fbclid=1", "https://lm.facebook.com/", "facebook / paid", "high", "fbclid_from_link_shim"),
     ("fbclid=1&utm_source=FB", "", "facebook / paid", "high", "fbclid_with_utm_source"),
@@ -38,6 +49,9 @@ CASES = [
     ("fbclid=1", "", "facebook / paid", "medium", "fbclid_alone"),
     ("fbclid=1&utm_source=newsletter", "", "facebook / paid", "medium", "fbclid_alone"),
     ("utm_source= News &utm_medium=Email", "", "news / email", "high", "utm_source"),
+    ("utm_source=FB&utm_medium=Social-Media", "", "facebook / social", "high", "utm_source"),
+    ("utm_source=AdWords&utm_medium=SEM", "", "google / paid", "high", "paid_utm_source"),
+    ("utm_source=news&utm_medium=e-mail", "", "news / email", "high", "utm_source"),
     ("utm_source=partner", "https://google.com/", "partner / unknown", "high", "utm_source"),
     ("", "https://m.facebook.com/", "facebook / social", "medium", "referrer_facebook"),
     ("", "https://www.instagram.com/", "instagram / social", "medium", "referrer_instagram"),
@@ -78,6 +92,12 @@ def test_every_rule_has_a_case() -> None:
     assert {rule for _, _, _, _, rule in CASES} == {rule.rule_id for rule in RULES}
 
 
+def test_the_rules_are_documented_in_their_order() -> None:
+    text = (ROOT / "docs" / "sources.md").read_text()
+    rows = [f"| `{rule.rule_id}` | {rule.when} | {rule.confidence} |" for rule in RULES]
+    assert "\n".join(rows) in text
+
+
 def test_the_campaign_is_kept_as_written() -> None:
     found = classify(f"{SITE}?utm_source=x&utm_campaign=Spring%20Sale", "")
     assert found.campaign == "Spring Sale"
@@ -116,15 +136,53 @@ def test_the_lists_are_long_enough_and_each_host_is_itself_only() -> None:
             assert found.rule_id == "referrer_other", imitation
 
 
-def test_a_host_may_be_listed_once() -> None:
+def test_a_list_has_each_entry_once() -> None:
     text = "# search engines\na: a.test b.test\n    c.test\n"
-    assert {host: found.source for host, found in read_hosts("search", text).items()} == {
-        "a.test": "a",
-        "b.test": "a",
-        "c.test": "a",
-    }
+    assert parse_list(text) == {"a.test": "a", "b.test": "a", "c.test": "a"}
     with pytest.raises(ValueError, match=r"a\.test is listed twice"):
-        read_hosts("search", f"{text}d: a.test\n")
+        parse_list(f"{text}d: a.test\n")
+
+
+# What people, proxies and attackers make of a URL.
+HOSTILE = [
+    ("https://shop.example:8443/?gclid=1#x", "", "google / paid"),
+    ("https://user:secret@shop.example/?gclid=1", "", "google / paid"),
+    ("//shop.example/?gclid=1", "", "google / paid"),
+    ("HTTPS://SHOP.EXAMPLE/?GCLID=1", "", "google / paid"),
+    ("https://shop.example/?utm_source=a&utm_source=b", "", "a / unknown"),
+    ("https://shop.example/?utm_source=%E2%82%AC%zz%", "", "€%zz% / unknown"),
+    ("https://shop.example/?utm_source=face%2562ook", "", "face%62ook / unknown"),
+    ("https://shop.example/?utm_source=%66acebook&utm_medium=cpc", "", "facebook / paid"),
+    ("https://shop.example/#/offers?utm_source=mail", "", "mail / unknown"),
+    ("https://shop.example/?utm_source=a#utm_source=b", "", "a / unknown"),
+    ("https://shop.example/#utm_source=b", "", "b / unknown"),
+    ("https://shop.example/?q=utm_source=facebook", "", "direct / direct"),
+    ("javascript:alert(document.domain)//?gclid=", "", "direct / direct"),
+    ("", "javascript:alert(1)", "direct / direct"),
+    ("", "data:text/html,facebook.com", "direct / direct"),
+    ("", "about:blank", "direct / direct"),
+    ("", "https://facebook.com@evil.test/", "evil.test / referral"),
+    ("", "https://evil.test/https://facebook.com/", "evil.test / referral"),
+    ("", "https://evil.test?facebook.com", "evil.test / referral"),
+    ("", "https://facebook.com.evil.test/", "evil.test / referral"),
+    ("", "https://facebook.com%2eevil.test/", "com%2eevil.test / referral"),
+    ("", "https://FaceBook.com./", "facebook / social"),
+    ("", "https://facebook.com:443/", "facebook / social"),
+    ("", "https://f\u0430cebook.com/", "f\u0430cebook.com / referral"),  # Cyrillic
+    ("", "https://xn--fcebook-2fg.com/", "xn--fcebook-2fg.com / referral"),
+    ("", "https://münchen.example.de/", "example.de / referral"),
+    ("", "https://[::1]:8080/", "::1 / referral"),
+    ("", "https://co.uk/", "co.uk / referral"),
+    ("", "https:///nothing", "direct / direct"),
+    ("https://shop.example/?" + "a=b&" * 500, "https://t.co/x", "twitter / social"),
+    ("https://shop.example/?x=" + "y" * 2000, "", "direct / direct"),
+]
+
+
+@pytest.mark.parametrize(("url", "referrer", "expected"), HOSTILE)
+def test_what_is_made_of_a_url(url: str, referrer: str, expected: str) -> None:
+    found = classify(url, referrer)
+    assert f"{found.source} / {found.medium}" == expected
 
 
 @pytest.mark.parametrize(("query", "referrer", "expected", "confidence", "rule"), CASES)

@@ -13,15 +13,12 @@ from urllib.parse import parse_qsl, urlsplit
 from publicsuffixlist import PublicSuffixList
 
 from threadline.classify.hosts import Listed, listed
+from threadline.classify.lists import read_list
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
-PAID_MEDIUMS = frozenset(
-    "cpc ppc cpm cpv cpa paid paid_social paidsocial paid-social paid_search paidsearch "
-    "paid-search paid_media display banner retargeting remarketing ads ad sem".split()
-)
-META_NAMES = frozenset({"facebook", "fb", "facebook.com", "meta"})
-INSTAGRAM_NAMES = frozenset({"instagram", "ig", "instagram.com"})
+SOURCES = read_list("utm/sources.txt")
+MEDIUMS = read_list("utm/mediums.txt")
 LINK_SHIMS = frozenset({"l.facebook.com", "lm.facebook.com"})
 
 
@@ -36,7 +33,8 @@ class Source(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """What the rules look at, taken from URL and referrer once."""
+    """What the rules look at, taken from URL and referrer once. Names of parameters are in lower
+    case, utm values under the names of the lists."""
 
     params: dict[str, str]
     utm_source: str
@@ -48,15 +46,18 @@ class Visit(NamedTuple):
 
     @property
     def paid(self) -> bool:
-        return self.utm_medium in PAID_MEDIUMS
+        return self.utm_medium == "paid"
 
 
 Verdict = tuple[str, str] | None
 Condition = Callable[[Visit], Verdict]
 
 
-def _click_id(source: str, *names: str) -> Condition:
-    return lambda visit: (source, "paid") if any(visit.params.get(name) for name in names) else None
+META = ("facebook", "instagram")
+
+
+def _param(source: str, medium: str, *names: str) -> Condition:
+    return lambda visit: (source, medium) if any(visit.params.get(name) for name in names) else None
 
 
 def _fbclid_from_shim(visit: Visit) -> Verdict:
@@ -65,15 +66,12 @@ def _fbclid_from_shim(visit: Visit) -> Verdict:
 
 
 def _fbclid_with_name(visit: Visit) -> Verdict:
-    return _meta_network(visit.utm_source) if visit.params.get("fbclid") else None
+    named = visit.params.get("fbclid") and visit.utm_source in META
+    return (visit.utm_source, "paid") if named else None
 
 
-def _paid_meta(visit: Visit) -> Verdict:
-    return ("facebook", "paid") if visit.paid and visit.utm_source in META_NAMES else None
-
-
-def _paid_instagram(visit: Visit) -> Verdict:
-    return ("instagram", "paid") if visit.paid and visit.utm_source in INSTAGRAM_NAMES else None
+def _paid_as(source: str) -> Condition:
+    return lambda visit: (source, "paid") if visit.paid and visit.utm_source == source else None
 
 
 def _paid_source(visit: Visit) -> Verdict:
@@ -82,10 +80,6 @@ def _paid_source(visit: Visit) -> Verdict:
 
 def _paid_unknown(visit: Visit) -> Verdict:
     return ("unknown", "paid") if visit.paid else None
-
-
-def _fbclid_alone(visit: Visit) -> Verdict:
-    return ("facebook", "paid") if visit.params.get("fbclid") else None
 
 
 def _utm_source(visit: Visit) -> Verdict:
@@ -127,21 +121,22 @@ class Rule(NamedTuple):
     when: str
 
 
+def _click_id(rule_id: str, source: str, *names: str) -> Rule:
+    when = f"a click id of {source} ads: {' or '.join(names)}"
+    return Rule(rule_id, _param(source, "paid", *(name.lower() for name in names)), HIGH, when)
+
+
 RULES = (
-    Rule(
-        "google_click_id",
-        _click_id("google", "gclid", "wbraid", "gbraid"),
-        HIGH,
-        "a click id of Google: gclid, wbraid or gbraid",
-    ),
-    Rule("microsoft_click_id", _click_id("bing", "msclkid"), HIGH, "msclkid, Microsoft's click id"),
-    Rule("tiktok_click_id", _click_id("tiktok", "ttclid"), HIGH, "ttclid, TikTok's click id"),
-    Rule(
-        "linkedin_click_id",
-        _click_id("linkedin", "li_fat_id"),
-        HIGH,
-        "li_fat_id, LinkedIn's click id",
-    ),
+    _click_id("google_click_id", "google", "gclid", "wbraid", "gbraid"),
+    _click_id("microsoft_click_id", "bing", "msclkid"),
+    _click_id("tiktok_click_id", "tiktok", "ttclid"),
+    _click_id("linkedin_click_id", "linkedin", "li_fat_id"),
+    _click_id("twitter_click_id", "twitter", "twclid"),
+    _click_id("snapchat_click_id", "snapchat", "ScCid"),
+    _click_id("reddit_click_id", "reddit", "rdt_cid"),
+    _click_id("pinterest_click_id", "pinterest", "epik"),
+    _click_id("yandex_click_id", "yandex", "yclid"),
+    _click_id("google_display_click_id", "google", "dclid", "gad_source", "gad_campaignid"),
     Rule(
         "fbclid_from_link_shim",
         _fbclid_from_shim,
@@ -156,20 +151,34 @@ RULES = (
     ),
     Rule(
         "paid_utm_facebook",
-        _paid_meta,
+        _paid_as("facebook"),
         HIGH,
         "a paid utm_medium, and a utm_source that names Facebook",
     ),
     Rule(
         "paid_utm_instagram",
-        _paid_instagram,
+        _paid_as("instagram"),
         HIGH,
         "a paid utm_medium, and a utm_source that names Instagram",
     ),
     Rule("paid_utm_source", _paid_source, HIGH, "a paid utm_medium, and a utm_source"),
     Rule("paid_utm_medium_only", _paid_unknown, MEDIUM, "a paid utm_medium without a utm_source"),
-    Rule("fbclid_alone", _fbclid_alone, MEDIUM, "fbclid, Facebook's click id"),
+    Rule(
+        "fbclid_alone", _param("facebook", "paid", "fbclid"), MEDIUM, "fbclid, Facebook's click id"
+    ),
     Rule("utm_source", _utm_source, HIGH, "a utm_source"),
+    Rule(
+        "instagram_share_id",
+        _param("instagram", "social", "igshid", "igsh"),
+        MEDIUM,
+        "igshid or igsh, which Instagram adds to links that people share",
+    ),
+    Rule(
+        "mailchimp_member_id",
+        _param("mailchimp", "email", "mc_eid", "mc_cid"),
+        MEDIUM,
+        "mc_eid or mc_cid, which Mailchimp adds to links in its mails",
+    ),
     Rule(
         "referrer_facebook", _referred_by("social", "facebook"), MEDIUM, "a referrer of Facebook's"
     ),
@@ -212,12 +221,16 @@ def classify(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -
 
 def _read(url: str, referrer: str, own_hosts: frozenset[str]) -> Visit:
     query, page_host = _split(url)
-    params = {name: value.strip() for name, value in parse_qsl(query)}
+    params: dict[str, str] = {}
+    for name, value in parse_qsl(query):
+        params.setdefault(name.lower(), value.strip())  # the first counts, as in browsers
+    utm_source = params.get("utm_source", "").casefold()
+    utm_medium = params.get("utm_medium", "").casefold()
     referrer_host = _split(referrer)[1]
     return Visit(
         params,
-        utm_source=params.get("utm_source", "").casefold(),
-        utm_medium=params.get("utm_medium", "").casefold(),
+        utm_source=SOURCES.get(utm_source, utm_source),
+        utm_medium=MEDIUMS.get(utm_medium, utm_medium),
         page_host=page_host,
         referrer_host=referrer_host,
         referred_by=listed(referrer_host),
@@ -248,16 +261,18 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def _meta_network(utm_source: str) -> Verdict:
-    if utm_source in META_NAMES:
-        return ("facebook", "paid")
-    return ("instagram", "paid") if utm_source in INSTAGRAM_NAMES else None
-
-
 def _split(url: str) -> tuple[str, str]:
-    """Query string and host (lower case, without `www.`) of a URL; empty where there is none."""
+    """Parameters and host (lower case, without `www.`) of a URL; empty where there is none.
+
+    Some sites keep parameters behind the `#`, where single pages have their routes; those come
+    after the query's.
+    """
     try:
         parts = urlsplit(url)
-        return parts.query, (parts.hostname or "").removeprefix("www.")
+        host = (parts.hostname or "").rstrip(".").removeprefix("www.")
     except ValueError:
         return "", ""
+    query = parts.query
+    if "=" in parts.fragment:
+        query += "&" + parts.fragment.rpartition("?")[2]
+    return query, host
