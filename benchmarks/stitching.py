@@ -35,7 +35,9 @@ from threadline.questions import (
     funnel,
     identity,
     journey,
+    paths,
     retention,
+    sessions,
     sources,
     stats,
     time_to_conversion,
@@ -239,9 +241,8 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    month = Moment(UNTIL_MS - 30 * DAY_MS)
     on = ground(store, project_id, "next")
-    persons = stats.Params(metric="persons", from_=month)
+    persons = stats.Params(metric="persons", from_=MONTH)
     bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     devices = f"""SELECT uniq(anonymous_id) FROM events
         WHERE {PROJECT} AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
@@ -278,6 +279,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
         )
 
 
+MONTH = Moment(UNTIL_MS - 30 * DAY_MS)  # the last 30 days
 FUNNEL = funnel.Params(steps="$pageview,signup,purchase", window="30d")
 ATTRIBUTION = attribution.Params(conversion="signup", model="linear")
 
@@ -328,23 +330,31 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         "users from facebook / paid": lambda: users.ask(
             store, anyone, users.Params(source="facebook", medium="paid")
         ),
-        "attribution, last non-direct": lambda: attribution.ask(
-            store, grounds["next"], attribution.Params(conversion="signup")
+        "attribution, last non-direct, 30 days": lambda: attribution.ask(
+            store, grounds["next"], attribution.Params(conversion="signup", from_=MONTH)
         ),
-        "funnel of three steps": lambda: funnel.ask(store, grounds["next"], FUNNEL),
+        "funnel of three steps, 30 days": lambda: funnel.ask(
+            store, grounds["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
+        ),
+        "paths before signup, 30 days": lambda: paths.ask(
+            store, grounds["next"], paths.Params(event="signup", direction="before", from_=MONTH)
+        ),
+        "sessions by source": lambda: sessions.ask(
+            store, grounds["next"], sessions.Params(group_by="source")
+        ),
         "weekly retention": lambda: retention.ask(store, grounds["next"], retention.Params()),
         "persons by day and source, 30 days": lambda: stats.ask(
             store,
             grounds["next"],
             stats.Params(
                 metric="persons",
-                from_=Moment(UNTIL_MS - 30 * DAY_MS),
+                from_=MONTH,
                 interval="day",
                 group_by="source",
             ),
         ),
         "sources, 30 days": lambda: sources.ask(
-            store, grounds["next"], sources.Params(from_=Moment(UNTIL_MS - 30 * DAY_MS))
+            store, grounds["next"], sources.Params(from_=MONTH)
         ),
         "identity stats": lambda: identity.stats(store, grounds["next"], 0),
         "shared devices": lambda: identity.shared_devices(
