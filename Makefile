@@ -22,7 +22,7 @@ demo: $(READY) ## Start a server with a believable log in it
 
 test: $(READY) ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(READY) ## Lint, formatting, types, imports
 	@echo "ruff ..." && $(BIN)/ruff check && $(BIN)/ruff format --check --quiet

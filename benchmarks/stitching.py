@@ -105,16 +105,20 @@ def main() -> None:
         "--times", type=int, default=1, help="so many times the events of the same visitors"
     )
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--load", action="store_true", help="make the data folder, and no more")
     parser.add_argument("--keep", action="store_true", help="keep the data folder for another run")
     options = parser.parse_args()
     visitors = options.visitors or options.events // 20
     count = options.events * options.times
     folder = OUT / f"stitching-{count}-{visitors}"
-    loaded = folder.exists()
-    raw_bytes = 0
     project_id = "benchmark"
-    if not loaded:
+    size = folder / "raw_bytes"  # of the same events as JSON; there when all is loaded
+    if not size.exists():
+        shutil.rmtree(folder, ignore_errors=True)
         raw_bytes = load(folder, project_id, options.events, visitors, options.times)
+        size.write_text(str(raw_bytes))
+    if options.load:
+        return
     report = Report(
         f"stitching-{count}-{visitors}",
         events=f"{count:,}",
@@ -122,8 +126,7 @@ def main() -> None:
         users=f"{visitors // 5:,}",
     )
     with Store(store_url("chdb", folder)) as store:
-        if raw_bytes:
-            report_disk(report, store, raw_bytes, count)
+        report_disk(report, store, int(size.read_text()), count)
         report_first_touch(report, store, project_id, options.runs)
         report_duckdb(report, store, project_id)
         report_counting(report, store, project_id, options.runs)
