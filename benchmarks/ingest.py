@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from tests.support import Project, Server
 
-from benchmarks.report import Report, memory_mb, ms, rate
+from benchmarks.report import Report, memory, ms, rate
 from benchmarks.stitching import UNTIL_MS
 from threadline.cli.demo_log import DemoLog
 from threadline.control import Control
@@ -39,14 +39,12 @@ def main() -> None:
         with Server(folder / "data") as server:
             report.row(
                 "memory when ready and idle",
-                f"{memory_mb(server.process.pid):,.0f} MB",
+                memory(server.process.pid),
                 target="≤ 450 MB",
             )
             measure_single(report, server, folder, options.seconds)
             written = measure_batches(report, server, folder, options.seconds)
-            report.row(
-                "memory after it", f"{memory_mb(server.process.pid):,.0f} MB", target="≤ 1 GB"
-            )
+            report.row("memory after it", memory(server.process.pid), target="≤ 1 GB")
             server.stop()
         measure_limit(report, folder / "data", written)
         measure_import(report, folder, options.seconds)

@@ -68,9 +68,13 @@ def rate(events: float, seconds: float) -> str:
     return f"{events / seconds:,.0f}/s"
 
 
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process, in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"no memory figure for process {pid}")
+def memory(pid: int) -> str:
+    """Resident memory of a process. How much of the engine's library counts depends on how its file
+    came into the page cache, so what is the process's own is said, too."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kb = {
+        line.split(":")[0]: int(line.split()[1])
+        for line in status
+        if line.startswith(("Vm", "Rss"))
+    }
+    return f"{kb['VmRSS'] / 1024:,.0f} MB, {kb['RssAnon'] / 1024:,.0f} its own"

@@ -20,7 +20,7 @@ import duckdb
 import msgspec
 from tests.support import Server
 
-from benchmarks.report import OUT, Report, median_s, memory_mb, ms, timed_s
+from benchmarks.report import OUT, Report, median_s, memory, ms, timed_s
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
 from threadline.contract.times import DAY_MS, Moment
@@ -389,7 +389,7 @@ def report_start(report: Report, folder: Path) -> None:
         report.row("start to ready", f"{took_s:.2f} s", target="≤ 3 s at 10 M")
         report.row(
             "memory when ready and idle",
-            f"{memory_mb(server.process.pid):,.0f} MB",
+            memory(server.process.pid),
             target="≤ 450 MB",
         )
         server.stop()
