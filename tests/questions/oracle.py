@@ -63,14 +63,14 @@ def _touches(events: list[Event], place: Callable[[Event], int]) -> list[Event]:
     return sorted(firsts, key=lambda event: (event["t"], place(event)))
 
 
-def sessions(pairs: Owned) -> dict[str, tuple[float, ...]]:
+def sessions(pairs: Owned, place: Callable[[Event], int]) -> dict[str, tuple[float, ...]]:
     """Source to sessions, persons, events a session, mean seconds, share of one event."""
     found: dict[str, list[tuple[str, list[Event]]]] = defaultdict(list)
     for person, events in by_person(pairs).items():
         for session in _sessions(events):
             touch = min(
                 _arrivals(session),
-                key=lambda event: (event["t"], event["source"], event["medium"]),
+                key=lambda event: (event["t"], place(event)),
                 default={"source": "internal"},
             )
             found[touch["source"]].append((person, session))

@@ -153,7 +153,7 @@ def check_sessions(project: Project, pairs: oracle.Owned, on: Json) -> None:
         )
         for row in rows
     }
-    expected = oracle.sessions(pairs)
+    expected = oracle.sessions(pairs, place)
     assert found.keys() == expected.keys()
     for source, numbers in expected.items():
         assert found[source] == pytest.approx(numbers), source

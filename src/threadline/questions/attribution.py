@@ -6,6 +6,7 @@ import msgspec
 
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
+from threadline.questions import places
 from threadline.questions.answers import Ranged, between, conditions, read_groups
 from threadline.store import Store
 
@@ -56,13 +57,6 @@ class Attribution(msgspec.Struct):
 
 GROUPS = ("source", "medium", "campaign")
 
-# A place that people come from, as a number; odd where that is nowhere in particular.
-PLACE = "cityHash64(e.source, e.medium, e.campaign) * 2 + (e.source = 'direct')"
-NOWHERE = "cityHash64('direct', 'direct', '') * 2 + 1"
-
-# Events that may be a touch: internal ones go on from a page of the site itself.
-FROM_ELSEWHERE = "e.source != 'internal'"
-
 # The credit of each touch, in order of time; together 1. `n`: how many there are.
 WEIGHTS: dict[Model, str] = {
     "first_touch": "arrayMap(i -> toFloat64(i = 1), arrayEnumerate(touches))",
@@ -78,7 +72,8 @@ WEIGHTS: dict[Model, str] = {
     "time_decay": "arrayMap(d -> d / arraySum(decayed), decayed)",
 }
 
-# From the inside: each person's touches, the first of every session, as (time, place, session);
+# From the inside: each person's touches, the first of every session that is not internal, as (time,
+# place, session); a session without one goes on from another and is nobody's merit;
 # each conversion with those in its lookback; the weight of each; their sums by place; the names of
 # places. With one more row, of the total.
 SQL = """
@@ -100,7 +95,7 @@ SQL = """
                             x -> x.1 <= at AND x.1 >= at - toIntervalDay({{lookback_days:UInt16}}),
                             t.touches
                         ) AS found,
-                        if(empty(found), [(at, {nowhere}, 0)], found) AS touches
+                        if(empty(found), [(at, {direct}, 0)], found) AS touches
                     FROM ({conversions}) AS c
                     LEFT JOIN (
                         SELECT person, arraySort(groupArray((at, place, session))) AS arrivals,
@@ -117,15 +112,7 @@ SQL = """
         ARRAY JOIN arrayZip(touches, weights) AS credited
         WHERE credited.2 > 0
     ) AS credits
-    LEFT ANY JOIN (
-        SELECT {place} AS place, any(e.source) AS source, any(e.medium) AS medium,
-            any(e.campaign) AS campaign
-        FROM events AS e
-        WHERE {received} AND {from_elsewhere}
-        GROUP BY place
-        UNION ALL
-        SELECT {nowhere}, 'direct', 'direct', ''
-    ) AS names ON names.place = credits.place
+    LEFT ANY JOIN ({names}) AS names ON names.place = credits.place
     {group_by}
     ORDER BY conversions DESC, {order}"""
 
@@ -154,8 +141,8 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
     )
     arrivals = person_events(
         ground,
-        {"at": "e.timestamp", "place": PLACE, "session": "cityHash64(e.session_id)"},
-        FROM_ELSEWHERE,
+        {"at": "e.timestamp", "place": places.PLACE, "session": "cityHash64(e.session_id)"},
+        places.FROM_ELSEWHERE,
     )
     by = ", ".join(names)
     sql = SQL.format(
@@ -163,10 +150,8 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
         is_total=f"grouping({names[0]})" if names else "1",
         weights=WEIGHTS[params.model],
         half_life_ms=HALF_LIFE_MS,
-        place=PLACE,
-        nowhere=NOWHERE,
-        received=ground.received,
-        from_elsewhere=FROM_ELSEWHERE,
+        direct=places.DIRECT,
+        names=places.names(ground),
         conversions=conversions,
         arrivals=arrivals,
         group_by=f"GROUP BY GROUPING SETS (({by}), ())" if names else "",

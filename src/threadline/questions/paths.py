@@ -68,9 +68,15 @@ class Paths(msgspec.Struct):
     flow: list[Flow]
 
 
+# What is a step, as text and as the number that is carried and counted.
 NODES = {
     "page": "if(e.event_name = '$pageview' AND e.path != '', e.path, toString(e.event_name))",
     "event": "toString(e.event_name)",
+}
+NODE_IDS = {
+    "page": "if(e.event_name = '$pageview' AND e.path != '', cityHash64(e.path), "
+    "cityHash64(e.event_name))",
+    "event": "cityHash64(e.event_name)",
 }
 # Being identified is not something that people do, but may be what is asked about.
 DONE = """e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
@@ -116,9 +122,8 @@ SQL = """
     LIMIT {limit} BY kind, if(kind = 2, nodes[1], 0)"""
 
 NAMES = """
-    SELECT cityHash64(node) AS id, any(node) AS name
+    SELECT id, any(node) AS name
     FROM ({events})
-    WHERE id IN {{ids:Array(UInt64)}}
     GROUP BY id"""
 
 
@@ -141,10 +146,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Paths:
         "earliest": bound_ms(max(0, params.from_.ms - window_ms if params.from_ else 0)),
         "latest": bound_ms(min(LATEST_MS, params.to.ms + window_ms if params.to else LATEST_MS)),
     }
-    at, node = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by]
+    at, node, node_id = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by], NODE_IDS[params.by]
     anchors = conditions(["e.event_name = {event:String}", *between(params, bound)])
     sql = SQL.format(
-        events=person_events(ground, {"at": at, "node": f"cityHash64({node})"}, DONE),
+        events=person_events(ground, {"at": at, "node": node_id}, DONE),
         anchors=person_events(ground, {"at": at}, anchors),
         limit=params.limit,
         **(AFTER if params.direction == "after" else BEFORE),
@@ -152,7 +157,9 @@ def ask(store: Store, ground: Ground, params: Params) -> Paths:
     found = store.query(sql, bound)
     # A path's nodes, and the last two of a flow's numbers.
     bound["ids"] = sorted({node for row in found for node in row["nodes"][row["kind"] // 2 :]})
-    named = store.query(NAMES.format(events=plain_events(ground, {"node": node}, DONE)), bound)
+    wanted = f"{DONE} AND {node_id} IN {{ids:Array(UInt64)}}"
+    nodes = plain_events(ground, {"id": node_id, "node": node}, wanted)
+    named = store.query(NAMES.format(events=nodes), bound)
     names = {0: params.event, **{row["id"]: row["name"] for row in named}}
     of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
     for row in found:

@@ -6,6 +6,7 @@ import msgspec
 
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
+from threadline.questions import places
 from threadline.questions.answers import (
     OverTime,
     between,
@@ -36,20 +37,14 @@ class Sessions(msgspec.Struct):
     rows: list[dict[str, Any]]
 
 
-GROUPS = {
-    "source": "if(touch.2 = '', 'internal', touch.2)",
-    "medium": "if(touch.2 = '', 'internal', touch.3)",
-    "campaign": "touch.4",
-}
+GROUPS = ("source", "medium", "campaign")
 
-# A session is what one person did under one session_id. It begins with its first event that is not
-# internal; at the same moment the first by name counts. One without goes on from another session.
+# A session is what one person did under one session_id. It comes from where its first event comes
+# from that is not internal; one without goes on from another session.
 COLUMNS = {
     "session": "cityHash64(e.session_id)",
     "at": "e.timestamp",
-    "source": "e.source",
-    "medium": "e.medium",
-    "campaign": "e.campaign",
+    "place": f"if({places.FROM_ELSEWHERE}, {places.PLACE}, {places.INTERNAL})",
 }
 
 SQL = """
@@ -59,10 +54,11 @@ SQL = """
         countIf(events = 1) / sessions AS bounce_share
     FROM (
         SELECT person, min(at) AS started, max(at) AS ended, count() AS events,
-            minIf((at, source, medium, campaign), source != 'internal') AS touch
+            minIf((at, place), place != {internal}).2 AS place
         FROM ({events})
         GROUP BY person, session
-    )
+    ) AS s
+    LEFT ANY JOIN ({names}) AS names ON names.place = s.place
     WHERE {where}
     {group_by}
     ORDER BY {order}
@@ -72,12 +68,14 @@ SQL = """
 def ask(store: Store, ground: Ground, params: Params) -> Sessions:
     """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
     names = read_groups(params.group_by, GROUPS)
-    columns = over_time(params, "started", {name: GROUPS[name] for name in names})
+    columns = over_time(params, "started", {name: f"names.{name}" for name in names})
     bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
     where = between(params, bound, "started")
     sql = SQL.format(
         columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
         events=person_events(ground, COLUMNS),
+        internal=places.INTERNAL,
+        names=places.names(ground),
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
         order=", ".join([*(name for name in columns if name == "time"), "sessions DESC", *names]),
