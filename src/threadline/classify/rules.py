@@ -57,7 +57,13 @@ META = ("facebook", "instagram")
 
 
 def _param(source: str, medium: str, *names: str) -> Condition:
-    return lambda visit: (source, medium) if any(visit.params.get(name) for name in names) else None
+    def condition(visit: Visit) -> Verdict:
+        for name in names:  # a loop, because this is asked of every visit a dozen times
+            if visit.params.get(name):
+                return (source, medium)
+        return None
+
+    return condition
 
 
 def _fbclid_from_shim(visit: Visit) -> Verdict:
