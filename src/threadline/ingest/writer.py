@@ -18,8 +18,9 @@ from threadline.store import Store, StoreError, StoreRefused
 # blocks. A reader that does wait is served at once.
 GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-# After this long a store that fails is taken for away, and nobody waits for it.
+# After this long a store that fails is taken for away, and is tried only once for who waits.
 AWAY_S = 1.0
+ONE_TRY_S = 0.5
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
 
@@ -57,13 +58,13 @@ class Writer:
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that was acknowledged before this call is in the store.
 
-        False if that took longer than the timeout, or if the store has been away for a while.
+        False if that took longer than the timeout, or if the store is still away.
         """
         seq = self._log.acked_seq
         if self._log.written_seq >= seq:
             return True
         if self.failing_since and time.time() - self.failing_since > AWAY_S:
-            return False
+            timeout_s = min(timeout_s, ONE_TRY_S)
         with self._changed:
             self._waiting_readers += 1
             self._changed.notify_all()
