@@ -8,7 +8,7 @@ import random
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.report import Report, median_s, rate
-from threadline.classify import classify
+from threadline.classify import classify, read_site
 
 PATHS = ["", "pricing", "blog/shared-calendars", "features/export", "signup"]
 QUERIES = [
@@ -25,7 +25,7 @@ REFERRERS = [
     "https://blog.example.co.uk/posts/{n}",
     "https://www.shop.example/pricing?n={n}",
 ]
-OWN_HOSTS = frozenset({"shop.example", "*.shop.example"})
+SITE = read_site(frozenset({"shop.example", "*.shop.example"}), "same", "")
 CACHED = 10_000  # different visits, as a site sees them again and again
 
 
@@ -74,7 +74,7 @@ def _parse(visits: list[tuple[str, str]]) -> None:
 
 def _classify(visits: list[tuple[str, str]]) -> None:
     for url, referrer in visits:
-        classify(url, referrer, OWN_HOSTS)
+        classify(url, referrer, SITE)
 
 
 if __name__ == "__main__":

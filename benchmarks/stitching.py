@@ -21,10 +21,12 @@ import msgspec
 from tests.support import Server
 
 from benchmarks.report import OUT, Report, median_s, memory, ms, timed_s
+from threadline.classify import NO_SITE
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
 from threadline.contract.times import DAY_MS, Moment
 from threadline.control import Control
+from threadline.enrich import scrubber
 from threadline.identity.ground import PROJECT, Ground, Policy, ground
 from threadline.identity.stitch import first_touches, plain_events
 from threadline.ingest.accept import Sender, accept
@@ -47,6 +49,7 @@ from threadline.store import Store, store_url
 
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
 BLOCK = 100_000
+SCRUB = scrubber()
 POLICIES: tuple[Policy, ...] = ("any", "first", "next")
 
 # The query that the product replaces: all anonymous ids of each user, joined to all events.
@@ -180,7 +183,17 @@ def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
             seen.add(event["event_id"])
             if agent not in senders:
                 senders[agent] = Sender(
-                    project_id, frozenset(), False, "", bytes(16), agent, "", bytes(32), 0, UNTIL_MS
+                    project_id=project_id,
+                    site=NO_SITE,
+                    scrub=SCRUB,
+                    browser_key=False,
+                    address="",
+                    address_hash=bytes(16),
+                    user_agent=agent,
+                    country="",
+                    salt=bytes(32),
+                    id_key=0,
+                    now_ms=UNTIL_MS,
                 )
             line = msgspec.json.encode(event)
             size += len(line) + 1
@@ -248,7 +261,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
     persons = stats.Params(metric="persons", from_=MONTH)
     bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     devices = f"""SELECT uniq(anonymous_id) FROM events
-        WHERE {PROJECT} AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
+        WHERE {PROJECT} AND NOT is_bot AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         "persons, 30 days": (
             lambda: stats.ask(store, on, persons),

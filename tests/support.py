@@ -39,6 +39,7 @@ class Reply(NamedTuple):
 def row_values(**fields: row.Value) -> list[row.Value]:
     """A row as it lies in the log: a page view of project p on device a, but for these columns."""
     values: dict[str, row.Value] = dict.fromkeys(row.COLUMNS, "")
+    values |= row.ADDED
     values |= {
         "project_id": "p",
         "event_name": "$pageview",

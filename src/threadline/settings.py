@@ -51,8 +51,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     country_header: Annotated[
         str,
         msgspec.Meta(
-            description="Header with the visitor's two-letter country, set by a proxy you trust, "
-            "such as `CF-IPCountry`. Empty: country is not recorded."
+            description="Headers with the visitor's two-letter country, by commas, set by a proxy "
+            "you trust, such as `CF-IPCountry`; the first that says one counts."
+        ),
+    ] = ""
+    country_db: Annotated[
+        str,
+        msgspec.Meta(
+            description="File in MaxMind's format (`.mmdb`) to look countries up in where no "
+            "header says it; read again when it is replaced."
+        ),
+    ] = ""
+    scrub: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Remove e-mail addresses, tokens and card numbers from url, path and "
+            "referrer before they are stored (docs/privacy.md)."
+        ),
+    ] = True
+    scrub_params: Annotated[
+        str,
+        msgspec.Meta(
+            description="URL parameters, by commas, whose values are removed besides: "
+            "`member_no`; `*_ref` for all that end so."
         ),
     ] = ""
     track_per_second: Annotated[

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from tests.cli.test_commands import ok
 from tests.support import ORIGIN, ROOT, Project, Server
-from threadline.classify import RULES, classify, explain
+from threadline.classify import RULES, classify, explain, read_site
 from threadline.classify.hosts import HOSTS
 from threadline.classify.hosts import listed as listed_above
 from threadline.classify.lists import parse_list
-from threadline.classify.rules import registrable_domain
+from threadline.classify.visit import registrable_domain
 
 SITE = "https://www.shop.example/"
+OWN = read_site(frozenset({"*.own.example"}), "same", "")
 
 # (query of the page, referrer, source / medium, confidence, rule)
 CASES = [
@@ -83,7 +84,7 @@ CASES = [
 
 @pytest.mark.parametrize(("query", "referrer", "expected", "confidence", "rule"), CASES)
 def test_rule(query: str, referrer: str, expected: str, confidence: str, rule: str) -> None:
-    found = classify(f"{SITE}?{query}", referrer, frozenset({"*.own.example"}))
+    found = classify(f"{SITE}?{query}", referrer, OWN)
     assert f"{found.source} / {found.medium}" == expected
     assert (found.confidence, found.rule_id) == (confidence, rule)
 
@@ -189,7 +190,7 @@ def test_what_is_made_of_a_url(url: str, referrer: str, expected: str) -> None:
 def test_the_explanation_ends_at_the_rule(
     query: str, referrer: str, expected: str, confidence: str, rule: str
 ) -> None:
-    found = explain(f"{SITE}?{query}", referrer, frozenset({"*.own.example"}))
+    found = explain(f"{SITE}?{query}", referrer, OWN)
     assert (f"{found.source} / {found.medium}", found.confidence) == (expected, confidence)
     assert [tried.matches for tried in found.rules] == [False] * (len(found.rules) - 1) + [True]
     assert found.rules[-1].rule_id == found.rule_id == rule

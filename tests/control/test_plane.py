@@ -49,15 +49,24 @@ def test_last_use_is_recorded(folder: Path) -> None:
 
 
 def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    salts = []
+    """From every file, while it is open; also on a day on which nobody sends anything."""
+
+    def stored() -> list[bool]:
+        files = b"".join(path.read_bytes() for path in folder.iterdir())
+        return [salt in files for salt in salts]
+
+    salts: list[bytes] = []
     with Control(folder) as control:
         for day in range(4):
             monkeypatch.setattr("threadline.control.plane._now_ms", lambda d=day: d * DAY_MS)
+            control.destroy_old_salts()
             salts.append(control.salt())
             assert control.salt() == salts[-1]
-    assert len(set(salts)) == 4
-    stored = b"".join(path.read_bytes() for path in folder.iterdir())
-    assert [salt in stored for salt in salts] == [False, False, True, True]
+            assert stored() == [age < 2 for age in range(day, -1, -1)]
+        assert len(set(salts)) == 4
+        monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 9 * DAY_MS)
+        control.destroy_old_salts()
+        assert stored() == [False] * 4
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ AGENTS = [
 
 @pytest.mark.parametrize(("agent", "device", "browser", "os"), AGENTS, ids=lambda v: v[:12])
 def test_user_agents(agent: str, device: str, browser: str, os: str) -> None:
-    assert read_agent(agent) == (device, browser, os)
+    assert read_agent(agent) == (device, browser, os, device == "bot")
 
 
 def test_a_session_is_half_an_hour_of_a_visitor() -> None:

@@ -70,6 +70,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "medium",
         "user_id",
         "anonymous_id",
+        "include_bots",
         "limit",
         "cursor",
     ]

@@ -1,4 +1,20 @@
+from threadline.classify.custom import RulesError, read_rules
 from threadline.classify.explain import Classification, explain
-from threadline.classify.rules import RULES, Source, classify
+from threadline.classify.rules import RULES
+from threadline.classify.site import NO_SITE, Site, read_site
+from threadline.classify.source import Source, classify
+from threadline.classify.visit import Subdomains
 
-__all__ = ["RULES", "Classification", "Source", "classify", "explain"]
+__all__ = [
+    "NO_SITE",
+    "RULES",
+    "Classification",
+    "RulesError",
+    "Site",
+    "Source",
+    "Subdomains",
+    "classify",
+    "explain",
+    "read_rules",
+    "read_site",
+]

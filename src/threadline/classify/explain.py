@@ -2,7 +2,9 @@
 
 import msgspec
 
-from threadline.classify.rules import RULES, classify
+from threadline.classify.rules import RULES
+from threadline.classify.site import NO_SITE, Site
+from threadline.classify.source import classify
 
 
 class Tried(msgspec.Struct):
@@ -22,15 +24,20 @@ class Classification(msgspec.Struct):
     campaign: str
     confidence: str
     rule_id: str
+    term: str
+    content: str
+    click_ids: dict[str, str]
     because: str
     rules: list[Tried]
 
 
-def explain(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -> Classification:
+def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:
     """What `classify` says, and why."""
-    found = classify(url, referrer, own_hosts)
-    asked = [rule.rule_id for rule in RULES].index(found.rule_id) + 1
-    rules = [
-        Tried(rule.rule_id, rule.when, rule.rule_id == found.rule_id) for rule in RULES[:asked]
+    found = classify(url, referrer, site)
+    rules = (*site.rules, *RULES)
+    asked = [rule.rule_id for rule in rules].index(found.rule_id) + 1
+    tried = [
+        Tried(rule.rule_id, rule.when, rule.rule_id == found.rule_id) for rule in rules[:asked]
     ]
-    return Classification(*found, f"There is {rules[-1].when}.", rules)
+    because = f"There is {tried[-1].when}."
+    return Classification(*found[:-1], dict(found.click_ids), because, tried)

@@ -1,59 +1,17 @@
-"""Where a visit came from: ordered rules over the page's URL and its referrer, first match wins.
-
-Pure: no I/O, no clock. Each rule has an id that is stored with the event, so that a credit can be
-explained months later.
-"""
+"""The rules, in order. Each has an id that is stored with the event."""
 
 from collections.abc import Callable
-from functools import cache, lru_cache
-from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
-from publicsuffixlist import PublicSuffixList
-
-from threadline.classify.hosts import Listed, listed
-from threadline.classify.lists import read_list
+from threadline.classify.visit import Visit, registrable_domain
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
-SOURCES = read_list("utm/sources.txt")
-MEDIUMS = read_list("utm/mediums.txt")
 LINK_SHIMS = frozenset({"l.facebook.com", "lm.facebook.com"})
-
-
-class Source(NamedTuple):
-    """The classifier's verdict on one event."""
-
-    source: str
-    medium: str
-    campaign: str
-    confidence: str
-    rule_id: str
-
-
-class Visit(NamedTuple):
-    """What the rules look at, taken from URL and referrer once. Names of parameters are in lower
-    case, utm values under the names of the lists."""
-
-    params: dict[str, str]
-    utm_source: str
-    utm_medium: str
-    page_host: str
-    referrer_host: str
-    referred_by: Listed | None
-    own_hosts: frozenset[str]
-
-    @property
-    def paid(self) -> bool:
-        return self.utm_medium == "paid"
-
+META = ("facebook", "instagram")
 
 Verdict = tuple[str, str] | None
 Condition = Callable[[Visit], Verdict]
-
-
-META = ("facebook", "instagram")
 
 
 def _param(source: str, medium: str, *names: str) -> Condition:
@@ -103,10 +61,7 @@ def _referred_by(kind: str, *sources: str) -> Condition:
 
 
 def _internal(visit: Visit) -> Verdict:
-    own = visit.referrer_host and (
-        visit.referrer_host == visit.page_host or is_own_host(visit.referrer_host, visit.own_hosts)
-    )
-    return ("internal", "internal") if own else None
+    return ("internal", "internal") if visit.internal else None
 
 
 def _referral(visit: Visit) -> Verdict:
@@ -119,12 +74,14 @@ def _direct(visit: Visit) -> Verdict:
 
 
 class Rule(NamedTuple):
-    """`when`: what has to be so, in words that end the sentence "it matches if there is …"."""
+    """`condition`: source and medium, if it matches. `when`: what has to be so, in words that end
+    the sentence "it matches if there is …". `campaign`: instead of the URL's, if any."""
 
     rule_id: str
     condition: Condition
     confidence: str
     when: str
+    campaign: str = ""
 
 
 def _click_id(rule_id: str, source: str, *names: str) -> Rule:
@@ -203,82 +160,8 @@ RULES = (
         "referrer_internal",
         _internal,
         HIGH,
-        "a referrer on the page's own host, or on an origin of the project",
+        "a referrer on the site itself: the page's own domain, or an origin of the project",
     ),
     Rule("referrer_other", _referral, MEDIUM, "any other referrer"),
     Rule("direct", _direct, LOW, "nothing that says where the visit came from"),
 )
-
-
-@lru_cache(maxsize=16_384)  # visits repeat the same pages; parsing costs more than all the rules
-def classify(url: str, referrer: str, own_hosts: frozenset[str] = frozenset()) -> Source:
-    """The source of a visit to `url` that came from `referrer` (both may be empty).
-
-    `own_hosts`: the project's own hosts, `*.example.com` meaning every subdomain. Never raises:
-    what cannot be parsed counts as absent.
-    """
-    visit = _read(url, referrer, own_hosts)
-    for rule in RULES:
-        if verdict := rule.condition(visit):
-            campaign = visit.params.get("utm_campaign", "")
-            return Source(*verdict, campaign, rule.confidence, rule.rule_id)
-    raise AssertionError("the last rule always matches")
-
-
-def _read(url: str, referrer: str, own_hosts: frozenset[str]) -> Visit:
-    query, page_host = _split(url)
-    params: dict[str, str] = {}
-    for name, value in parse_qsl(query):
-        params.setdefault(name.lower(), value.strip())  # the first counts, as in browsers
-    utm_source = params.get("utm_source", "").casefold()
-    utm_medium = params.get("utm_medium", "").casefold()
-    referrer_host = _split(referrer)[1]
-    return Visit(
-        params,
-        utm_source=SOURCES.get(utm_source, utm_source),
-        utm_medium=MEDIUMS.get(utm_medium, utm_medium),
-        page_host=page_host,
-        referrer_host=referrer_host,
-        referred_by=listed(referrer_host),
-        own_hosts=own_hosts,
-    )
-
-
-def is_own_host(host: str, own_hosts: frozenset[str]) -> bool:
-    """Whether the host is listed, itself or by a `*.` pattern above it."""
-    if host in own_hosts:
-        return True
-    labels = host.split(".")
-    return any(f"*.{'.'.join(labels[i:])}" in own_hosts for i in range(1, len(labels)))
-
-
-@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
-def registrable_domain(host: str) -> str:
-    """`blog.example.co.uk` to `example.co.uk`; an address or a bare name stays as it is."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return _suffixes().privatesuffix(host) or host
-    return host
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
-
-
-def _split(url: str) -> tuple[str, str]:
-    """Parameters and host (lower case, without `www.`) of a URL; empty where there is none.
-
-    Some sites keep parameters behind the `#`, where single pages have their routes; those come
-    after the query's.
-    """
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").removeprefix("www.")
-    except ValueError:
-        return "", ""
-    query = parts.query
-    if "=" in parts.fragment:
-        query += "&" + parts.fragment.rpartition("?")[2]
-    return query, host

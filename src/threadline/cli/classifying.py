@@ -7,10 +7,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from threadline.classify import explain
+from threadline.classify import NO_SITE, explain
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import open_control
+from threadline.http.services import site_of
 
 
 def classify(
@@ -22,15 +23,15 @@ def classify(
 ) -> None:
     """Say where a visit would come from, and why: every rule up to the one that decides.
 
-    With --project its origins count as internal.
+    With --project its origins count as internal, and its own rules come first.
 
     Example: `threadline classify 'https://shop.example/?utm_source=fb&utm_medium=cpc'`
     """
-    own_hosts: frozenset[str] = frozenset()
+    site = NO_SITE
     if project is not None:
         with open_control(data) as control:
-            own_hosts = chosen_project(control, project).hosts
-    found = explain(url, referrer, own_hosts)
+            site = site_of(chosen_project(control, project))
+    found = explain(url, referrer, site)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -25,7 +25,15 @@ from threadline.ingest import dead_letters
 from threadline.ingest.log import Receipt, open_db, receipts
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
-from threadline.store import Store, StoreAway, StoreError, free_bytes, store_url, without_password
+from threadline.store import (
+    Statements,
+    Store,
+    StoreAway,
+    StoreError,
+    free_bytes,
+    store_url,
+    without_password,
+)
 
 GIB = 1024**3
 LEAST_FREE_BYTES = 1 * GIB
@@ -119,14 +127,19 @@ def rebuild(data: Data = None) -> None:
     chosen = settings.load(data=data)
     with open_store(chosen) as store:
         typer.echo("Rebuilding links and first touches from the events …")
-        while True:
-            before = _forgotten(Path(chosen.data))
-            states.rebuild(store)
-            # Who was forgotten in between may be in what was read before.
-            if _forgotten(Path(chosen.data)) == before:
-                break
-            typer.echo("Somebody was forgotten meanwhile; once more …")
+        rebuild_states(store, Path(chosen.data))
     typer.echo("Done.")
+
+
+def rebuild_states(store: Statements, folder: Path, tables: Sequence[str] = ()) -> None:
+    """Make these states of identity, or all, anew from the events."""
+    while True:
+        before = _forgotten(folder)
+        states.rebuild(store, tables)
+        # Who was forgotten in between may be in what was read before.
+        if _forgotten(folder) == before:
+            return
+        typer.echo("Somebody was forgotten meanwhile; once more …", err=True)
 
 
 def _forgotten(folder: Path) -> list[Receipt]:

@@ -26,7 +26,7 @@ from threadline.contract.bodies import Event
 from threadline.contract.errors import ThreadlineError, Unavailable
 from threadline.control import Control, Project
 from threadline.http.folder import running_server
-from threadline.http.services import Services
+from threadline.http.services import Services, site_of
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.importing import Import, Send
 from threadline.ingest.lines import EventFile
@@ -150,7 +150,8 @@ class _Append:
             self._services.writer.catch_up(timeout_s=0.1)
         sender = Sender(
             project_id=self._project.project_id,
-            own_hosts=self._project.hosts,
+            site=site_of(self._project),
+            scrub=self._services.scrub,
             browser_key=False,
             address="",
             address_hash=bytes(16),

@@ -26,6 +26,8 @@ COMMANDS = {
     "export": Command("importing", "export_file"),
     "user": Command("user", "user"),
     "classify": Command("classifying", "classify"),
+    "rules": Command("rules"),
+    "reclassify": Command("reclassifying", "reclassify"),
     "doctor": Command("doctor", "doctor"),
     "rebuild": Command("doctor", "rebuild"),
     "sql": Command("sql", "sql"),

@@ -15,6 +15,15 @@ app = typer.Typer(
 )
 
 POLICIES = ("any", "first", "next")
+SUBDOMAINS = ("same", "separate")
+
+Subdomains = Annotated[
+    str | None,
+    typer.Option(
+        help="Is a referrer on another subdomain of the page's domain the `same` site (the "
+        "default), or `separate`? Origins of the project are the site itself in any case."
+    ),
+]
 
 
 @app.command("create")
@@ -31,6 +40,7 @@ def create(
     stitch: Annotated[
         str | None, typer.Option(help="Default policy of this project: any, first or next.")
     ] = None,
+    subdomains: Subdomains = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,8 +52,11 @@ def create(
     """
     if stitch not in (None, *POLICIES):
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    _check_subdomains(subdomains)
     with open_control(data) as control:
         project, tokens = control.create_project(name, origin or [], stitch)
+        if subdomains is not None:
+            control.set_site(project.project_id, subdomains)
     keys = {kind: str(token) for kind, token in tokens.items()}
     if as_json:
         typer.echo(json.dumps({"project_id": project.project_id, "keys": keys}))
@@ -53,6 +66,29 @@ def create(
     typer.echo(f"  sk  {keys['sk']}   for servers; keep it secret")
     typer.echo(f"  rk  {keys['rk']}   for dashboards and agents, read only")
     typer.echo("The keys are not shown again.")
+
+
+@app.command("set")
+def set_project(
+    project: Annotated[str, typer.Argument(help="Project id or name.")],
+    subdomains: Subdomains = None,
+    data: Data = None,
+) -> None:
+    """Change a project. Works while the server runs; counts for the next event.
+
+    Example: `threadline project set shop --subdomains separate`
+    """
+    _check_subdomains(subdomains)
+    with open_control(data) as control:
+        chosen = control.project(project)
+        control.set_site(chosen.project_id, subdomains)
+        chosen = control.project(chosen.project_id)
+    typer.echo(f"{chosen.name}: subdomains {chosen.subdomains}")
+
+
+def _check_subdomains(given: str | None) -> None:
+    if given not in (None, *SUBDOMAINS):
+        raise ControlError(f"--subdomains {given}: choose one of {', '.join(SUBDOMAINS)}.")
 
 
 @app.command("list")
@@ -70,6 +106,7 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
                 "name": p.name,
                 "origins": sorted(p.origins),
                 "stitch": p.stitch,
+                "subdomains": p.subdomains,
             }
             for p in projects
         ]

@@ -22,6 +22,8 @@ FORMATS = {
     "ndjson": "JSONEachRow",
 }
 
+MORE = "e.term AS term, e.content AS content, e.classifier_version AS classifier_version"
+
 # As a subquery it can only be a SELECT.
 SQL = """
 WITH stitched_events AS ({events})
@@ -38,12 +40,14 @@ def sql(
     format: Annotated[str, typer.Option(help="table, csv or ndjson.")] = "table",
     rows: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
     seconds: Annotated[int, typer.Option(min=1, help="Stop after so long.")] = 60,
+    include_bots: Annotated[bool, typer.Option(help="With crawlers and other programs.")] = False,
     data: Data = None,
 ) -> None:
     """Ask with SQL. `stitched_events` holds the project's events with whose they are.
 
-    Its columns are those of `GET /v1/query`, and `owner`: a user id where `known`, else the id of a
-    visitor. Read only. Works whether the server runs or not.
+    Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
+    visitor; `term`, `content`, `classifier_version` and `is_bot`. Read only. Works whether the
+    server runs or not.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
@@ -55,9 +59,9 @@ def sql(
     with Control(Path(chosen.data)) as control:
         project_id = chosen_project(control, project).project_id
     with open_store(chosen) as store:
-        on = ground(store, project_id, cast(Policy, stitch))
+        on = ground(store, project_id, cast(Policy, stitch), bots=include_bots)
         asked = SQL.format(
-            events=stitched_events(on, event_columns("e")),
+            events=stitched_events(on, f"{event_columns(bots=True)}, {MORE}"),
             asked=query.strip().rstrip(";"),
             rows=rows,
             seconds=seconds,

@@ -34,13 +34,16 @@ class ControlError(Exception):
 
 
 class Project(NamedTuple):
-    """`hosts`: the hosts of its origins, for telling internal referrers from others."""
+    """`hosts`: the hosts of its origins, for telling internal referrers from others.
+    `subdomains`: `same` or `separate`. `rules`: YAML, for sources that are its own."""
 
     project_id: str
     name: str
     stitch: str | None
     origins: frozenset[str]
     hosts: frozenset[str]
+    subdomains: str = "same"
+    rules: str = ""
 
 
 class Key(NamedTuple):
@@ -116,11 +119,10 @@ class Control:
         return sorted(self._projects.values(), key=lambda project: project.name)
 
     def salt(self) -> bytes:
-        """Today's (UTC) salt. Making it destroys those of the day before yesterday and older."""
+        """Today's (UTC) salt."""
         day = _now_ms() // DAY_MS
         if self._salt[0] != day:
             with self._lock:
-                self._db.execute("DELETE FROM salts WHERE day <= ?", (day - SALT_DAYS,))
                 self._db.execute(
                     "INSERT OR IGNORE INTO salts VALUES (?, ?)", (day, secrets.token_bytes(32))
                 )
@@ -129,6 +131,17 @@ class Control:
                 ).fetchone()
             self._salt = (day, salt)
         return self._salt[1]
+
+    def destroy_old_salts(self) -> None:
+        """Those of the day before yesterday and older: from the file, and from the write-ahead file
+        beside it. Nothing can be compared with their hashes any more."""
+        day = _now_ms() // DAY_MS
+        with self._lock:
+            gone = self._db.execute("DELETE FROM salts WHERE day <= ?", (day - SALT_DAYS,))
+            if gone.rowcount:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._salt[0] <= day - SALT_DAYS:
+            self._salt = (-1, b"")
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
         """So many more ids of this project were none."""
@@ -151,12 +164,12 @@ class Control:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
                 "UPDATE keys SET last_used_ms = ? WHERE prefix = ?",
-                [(used_ms, prefix) for prefix, used_ms in used.items()],
+                [(used_ms, prefix) for prefix, used_ms in list(used.items())],
             )
             self._db.executemany(
                 "INSERT INTO placeholder_ids VALUES (?, ?)"
                 " ON CONFLICT DO UPDATE SET refused = refused + excluded.refused",
-                counted.items(),
+                list(counted.items()),
             )
             self._db.execute("COMMIT")
 
@@ -202,6 +215,20 @@ class Control:
                 return project
         names = ", ".join(f"{p.project_id} ({p.name})" for p in projects) or "none yet"
         raise ControlError(f"There is no project {wanted!r}. Projects: {names}.")
+
+    def set_site(
+        self, project_id: str, subdomains: str | None = None, rules: str | None = None
+    ) -> None:
+        """Change what decides where visitors come from; what is None stays as it is. It counts for
+        the next event."""
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO sites VALUES (?1, coalesce(?2, 'same'), coalesce(?3, ''))"
+                " ON CONFLICT DO UPDATE SET"
+                " subdomains = coalesce(?2, subdomains), rules = coalesce(?3, rules)",
+                (project_id, subdomains, rules),
+            )
+        self._told()
 
     def create_key(self, project_id: str, kind: str, env: str = "live") -> Token:
         """A new key, returned once with its secret."""
@@ -284,9 +311,11 @@ class Control:
                     stitch,
                     frozenset(origins.get(project_id, ())),
                     frozenset(map(origin_host, origins.get(project_id, ()))),
+                    *site,
                 )
-                for project_id, name, stitch in self._db.execute(
-                    "SELECT project_id, name, stitch FROM projects"
+                for project_id, name, stitch, *site in self._db.execute(
+                    "SELECT project_id, name, stitch, coalesce(subdomains, 'same'),"
+                    " coalesce(rules, '') FROM projects LEFT JOIN sites USING (project_id)"
                 )
             }
             self._keys = {row[0]: Key(*row) for row in self._db.execute("SELECT * FROM keys")}

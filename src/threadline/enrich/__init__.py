@@ -1,4 +1,6 @@
 from threadline.enrich.agent import Agent, read_agent
+from threadline.enrich.country import Countries, CountryFileError
+from threadline.enrich.scrub import scrubber
 from threadline.enrich.visitor import (
     address_hash,
     cookieless_id,
@@ -9,10 +11,13 @@ from threadline.enrich.visitor import (
 
 __all__ = [
     "Agent",
+    "Countries",
+    "CountryFileError",
     "address_hash",
     "cookieless_id",
     "random_id",
     "read_agent",
+    "scrubber",
     "session_id",
     "time_ordered_id",
 ]

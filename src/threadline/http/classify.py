@@ -9,6 +9,7 @@ from threadline.classify import Classification, explain
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
 from threadline.http.read import READ
+from threadline.http.services import site_of
 
 Req = Request[Any, Any, Any]
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
@@ -36,7 +37,7 @@ class Params(msgspec.Struct):
 )
 def classify(request: Req) -> Response[bytes]:
     params = read_params(request, Params)
-    found = explain(params.url, params.referrer, request.state.project.hosts)
+    found = explain(params.url, params.referrer, site_of(request.state.project))
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 

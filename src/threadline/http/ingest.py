@@ -28,12 +28,14 @@ from threadline.http.answers import Answer, answer, answer_bug, answer_error
 from threadline.http.auth import admit, client_address, header
 from threadline.http.body import MIB, body_size, drain, read_body
 from threadline.http.doc import Doc
-from threadline.http.services import Services
+from threadline.http.services import Services, site_of
 from threadline.ingest.accept import Accepted, Sender, accept, identify_event
 from threadline.ingest.log import ForgetRequest
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
+# What proxies say for "unknown", though it looks like a country.
+NO_COUNTRY = ("XX", "ZZ")
 
 
 class Call(NamedTuple):
@@ -91,7 +93,6 @@ async def forget(call: Call) -> Answer:
 
 async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
-    call.services.save_uses_if_due()
     accepted = accept(events, _sender(call), in_batch)
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append(accepted.rows, on_disk)
@@ -105,22 +106,30 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
 
 def _sender(call: Call) -> Sender:
     services, project = call.services, call.project
-    name = services.settings.country_header
-    country = header(call.scope, name) if name else ""
     address, salt = client_address(services, call.scope), services.control.salt()
     return Sender(
         project_id=project.project_id,
-        own_hosts=project.hosts,
+        site=site_of(project),
+        scrub=services.scrub,
         browser_key=call.key.kind == "pk",
         address=address,
         address_hash=address_hash(salt, project.project_id, address),
         user_agent=header(call.scope, "user-agent"),
-        country=country.upper() if len(country) == 2 and country.isalpha() else "",
+        country=_country(services, call.scope, address),
         salt=salt,
         id_key=services.log.id_key,
         now_ms=_now_ms(),
         placeholders=services.placeholders,
     )
+
+
+def _country(services: Services, scope: Scope, address: str) -> str:
+    """From the first trusted header that names one, else looked up; empty where nobody knows."""
+    for name in services.country_headers:
+        code = header(scope, name).upper()
+        if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY:
+            return code
+    return services.countries.country(address) if services.countries else ""
 
 
 def _now_ms() -> int:

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
@@ -26,12 +26,22 @@ STATEMENT_S = 24 * 3600
 ERRORS = {kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout)}
 
 
-class Statement(msgspec.Struct):
+class Statement(msgspec.Struct, tag=True):
     """SQL with its values. `format`: of the answer; none where there is no answer."""
 
     sql: str
     params: dict[str, object]
     format: str | None
+
+
+class Insert(msgspec.Struct, tag=True):
+    """The arguments of `Store.insert`."""
+
+    table: str
+    columns: list[str]
+    format: str
+    body: bytes
+    token: str
 
 
 class Door(ThreadingUnixStreamServer):
@@ -52,15 +62,18 @@ class Door(ThreadingUnixStreamServer):
         os.fchmod(self.socket.fileno(), 0o600)
         super().server_bind()
 
-    def carry_out(self, statement: Statement) -> bytes:
+    def carry_out(self, asked: Statement | Insert) -> bytes:
         """Raises `StoreError`."""
         self._services.writer.catch_up(CATCH_UP_S)
         url = store_url(self._services.settings.store, self._folder)
         with self._lock, Store(url, query_seconds=STATEMENT_S) as store:
-            if statement.format is None:
-                store.execute(statement.sql, statement.params)
+            if isinstance(asked, Insert):
+                store.insert(*msgspec.structs.astuple(asked))
                 return b""
-            return store.query_bytes(statement.sql, statement.params, statement.format)
+            if asked.format is None:
+                store.execute(asked.sql, asked.params)
+                return b""
+            return store.query_bytes(asked.sql, asked.params, asked.format)
 
     def server_close(self) -> None:
         super().server_close()
@@ -71,9 +84,9 @@ class _Answer(StreamRequestHandler):
     server: Door
 
     def handle(self) -> None:
-        statement = msgspec.json.decode(self.rfile.readline(), type=Statement)
+        asked = msgspec.json.decode(self.rfile.readline(), type=Statement | Insert)
         try:
-            answer = b"ok\n" + self.server.carry_out(statement)
+            answer = b"ok\n" + self.server.carry_out(asked)
         except StoreError as error:
             kind = type(error).__name__ if type(error).__name__ in ERRORS else "StoreError"
             answer = f"{kind}\n{error}".encode()
@@ -113,11 +126,16 @@ class OperatorStore:
     def execute(self, sql: str, params: Params | None = None) -> None:
         self._send(Statement(sql, dict(params or {}), None))
 
-    def _send(self, statement: Statement) -> bytes:
+    def insert(
+        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
+    ) -> None:
+        self._send(Insert(table, list(columns), format, body, token))
+
+    def _send(self, asked: Statement | Insert) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             with _address(self._folder) as address:
                 connection.connect(address)
-            connection.sendall(msgspec.json.encode(statement) + b"\n")
+            connection.sendall(msgspec.json.encode(asked) + b"\n")
             with connection.makefile("rb") as answer:
                 kind, body = answer.readline().decode().strip(), answer.read()
         if kind != "ok":

@@ -170,10 +170,12 @@ async def _ask_stitched(
     """Under the policy that the caller asked for, else the project's default, else `any`."""
     policy = cast(Policy, params.stitch or request.state.project.stitch or "any")
     as_of_ms = params.as_of.ms if params.as_of else None
-    return await _ask(
-        request,
-        lambda store, project_id: question(store, ground(store, project_id, policy, as_of_ms)),
-    )
+
+    def ask(store: Store, project_id: str) -> Answer:
+        on = ground(store, project_id, policy, as_of_ms, params.include_bots)
+        return question(store, on)
+
+    return await _ask(request, ask)
 
 
 async def _answer(request: Req, question: Callable[[Store, str], object]) -> Response[bytes]:

@@ -78,7 +78,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
 def _warm_up() -> None:
     """Tables that are built when first used would hold the first event up for 150 ms."""
     read_agent("Mozilla/5.0")
-    classify("https://example.com/", "https://example.org/", frozenset())
+    classify("https://example.com/", "https://example.org/")
 
 
 def _collect_less() -> None:

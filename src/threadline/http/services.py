@@ -1,15 +1,19 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
+import structlog
+
+from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.errors import Unavailable
 from threadline.contract.ids import read_placeholders
-from threadline.control import Control
+from threadline.control import Control, Project
+from threadline.enrich import Countries, scrubber
 from threadline.http.limits import Buckets
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
@@ -17,11 +21,13 @@ from threadline.metrics import Metrics
 from threadline.settings import Settings
 from threadline.store import Store, store_url
 
-SAVE_USES_EVERY_S = 60
+KEEP_HOUSE_EVERY_S = 60.0
 # Bodies that are on their way in at the same time; more would be memory without a bound.
 MAX_ARRIVING_BYTES = 128 * 1024**2
 # Bodies of this size always find room, so that a few large ones cannot shut everybody out.
 SMALL_BYTES = 64 * 1024
+
+_logger = structlog.get_logger("threadline")
 
 
 class Services:
@@ -47,8 +53,11 @@ class Services:
             self.buckets = Buckets(settings)
             self.deciding = threading.Lock()
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
+            self.countries = Countries(Path(settings.country_db)) if settings.country_db else None
+            self.country_headers = _names(settings.country_header)
+            self.scrub = scrub_by(settings)
             self._arriving_bytes = 0
-            self._uses_saved_at = time.monotonic()
+            opened.enter_context(_again_and_again(self._keep_house))
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -88,8 +97,51 @@ class Services:
         self.metrics.placeholders.inc(ids)
         self.control.count_placeholder_ids(project_id, ids)
 
-    def save_uses_if_due(self) -> None:
-        """Uses of keys and the like are kept in memory and written down once a minute."""
-        if time.monotonic() - self._uses_saved_at > SAVE_USES_EVERY_S:
-            self._uses_saved_at = time.monotonic()
-            self.control.save_uses()
+    def _keep_house(self) -> None:
+        """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
+        sends anything."""
+        self.control.save_uses()
+        self.control.destroy_old_salts()
+
+
+@lru_cache(maxsize=1024)
+def site_of(project: Project) -> Site:
+    """What decides where this project's visitors come from."""
+    subdomains = cast(Subdomains, project.subdomains)
+    try:
+        return read_site(project.hosts, subdomains, project.rules)
+    except RulesError as error:  # they were checked, but perhaps by another version
+        _logger.error("rules_ignored", project_id=project.project_id, error=str(error))
+        return read_site(project.hosts, subdomains, "")
+
+
+def scrub_by(settings: Settings) -> Callable[[str], str]:
+    """What is to be done to addresses before they are stored."""
+    return scrubber(_names(settings.scrub_params)) if settings.scrub else str
+
+
+def _names(by_commas: str) -> list[str]:
+    return [name.strip() for name in by_commas.split(",") if name.strip()]
+
+
+@contextmanager
+def _again_and_again(work: Callable[[], None]) -> Iterator[None]:
+    """Have it done now and once a minute, on a thread of its own, as long as the block lasts."""
+    stopping = threading.Event()
+
+    def run() -> None:
+        while True:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - the next time it may work
+                _logger.error("housekeeping_failed", error=str(error))
+            if stopping.wait(KEEP_HOUSE_EVERY_S):
+                return
+
+    thread = threading.Thread(target=run, name="threadline-housekeeping", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()

@@ -1,15 +1,14 @@
 """What an answer stands on: which events, links, unlinks and aliases count for it.
 
 Mostly everything there is. With `as_of`, only what had been received by then: the states, which
-hold all of time, are then computed from the events. Where a project never unlinked or aliased
-anything, none of that is in the SQL.
+hold all of time, are then computed from the events. Bots do not count unless asked for. Where a
+project never unlinked or aliased anything, none of that is in the SQL.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from threadline.contract.times import format_ms
-from threadline.store import Statements
+from threadline.store import Statements, bound_ms
 
 Policy = Literal["any", "first", "next"]
 
@@ -36,29 +35,32 @@ DECISIONS = f"""
 LINKS = f"""
         SELECT visitor, user_id, user_hash, anonymous_id, first_seen, last_seen
         FROM links
-        WHERE {PROJECT}"""
+        WHERE {PROJECT}%s"""
 
 OBSERVATIONS = f"""
         SELECT visitor, timestamp, user_id
         FROM observations
-        WHERE {PROJECT}"""
+        WHERE {PROJECT}%s"""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """`bound`: the values its SQL needs. `aliased`, `unlinked`: the project has such decisions."""
+    """`bound`: the values its SQL needs. `aliased`, `unlinked`: the project has such decisions.
+    `bots`: they count, too."""
 
     policy: Policy
     bound: dict[str, object] = field(default_factory=dict)
     as_of: bool = False
     aliased: bool = False
     unlinked: bool = False
+    bots: bool = False
 
     @property
     def received(self) -> str:
         """The condition on events `e` that count."""
         known = f" AND e.received_at <= {AS_OF}" if self.as_of else ""
-        return f"e.{PROJECT}{known}"
+        people = "" if self.bots else " AND NOT e.is_bot"
+        return f"e.{PROJECT}{people}{known}"
 
     def person(self, user_id: str) -> str:
         """SQL for the user that this one is the same person as; mostly itself."""
@@ -81,7 +83,7 @@ class Ground:
         seen where.
 
         A pair may come in several rows, as long as parts are not merged."""
-        links = LINKS
+        links = LINKS % self._people
         if self.as_of:
             links = f"""
         SELECT e.visitor AS visitor, assumeNotNull(e.user_id) AS user_id,
@@ -104,7 +106,7 @@ class Ground:
     def observations(self) -> str:
         """SQL relation (visitor, timestamp, user_id): when who was seen where. One may come in
         several rows."""
-        observations = OBSERVATIONS
+        observations = OBSERVATIONS % self._people
         if self.as_of:
             observations = f"""
         SELECT e.visitor AS visitor, e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id
@@ -132,7 +134,8 @@ class Ground:
     def visitor_touches(self) -> str:
         """SQL relation (visitor, first_touch): first events without a user."""
         if not self.as_of:
-            return f"(SELECT visitor, first_touch FROM visitor_touches WHERE {PROJECT})"
+            of_project = f"{PROJECT}{self._people}"
+            return f"(SELECT visitor, first_touch FROM visitor_touches WHERE {of_project})"
         return f"""(
             SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
             FROM events AS e WHERE {self.received} AND e.user_id IS NULL
@@ -142,7 +145,7 @@ class Ground:
     @property
     def user_touches(self) -> str:
         """SQL relation (user_id, first_touch): first events that carry a user."""
-        touches = f"SELECT user_id, first_touch FROM user_touches WHERE {PROJECT}"
+        touches = f"SELECT user_id, first_touch FROM user_touches WHERE {PROJECT}{self._people}"
         if self.as_of:
             touches = f"""
             SELECT assumeNotNull(e.user_id) AS user_id, min({TOUCH}) AS first_touch
@@ -168,22 +171,31 @@ class Ground:
         return f"(SELECT (groupArray(user_id), groupArray(canonical)) FROM {self.aliases})"
 
     @property
+    def _people(self) -> str:
+        return "" if self.bots else " AND NOT is_bot"
+
+    @property
     def _decided(self) -> str:
         return f" AND decided_at <= {AS_OF}" if self.as_of else ""
 
 
 def ground(
-    store: Statements, project_id: str, policy: Policy, as_of_ms: int | None = None
+    store: Statements,
+    project_id: str,
+    policy: Policy,
+    as_of_ms: int | None = None,
+    bots: bool = False,
 ) -> Ground:
-    """What to answer on. `as_of_ms`: since 1970; None: all that is known now."""
+    """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them."""
     bound: dict[str, object] = {"project_id": project_id}
     (decisions,) = store.query(DECISIONS, bound)
     if as_of_ms is not None:
-        bound["as_of"] = format_ms(as_of_ms).replace("T", " ").removesuffix("Z")
+        bound["as_of"] = bound_ms(as_of_ms)
     return Ground(
         policy,
         bound,
         as_of_ms is not None,
         bool(decisions["aliased"]),
         bool(decisions["unlinked"]),
+        bots,
     )

@@ -1,5 +1,6 @@
 """The states that make identity fast: are they what the events say, and if not, make them so."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from threadline.identity.ground import OBSERVED, TOUCH
@@ -21,54 +22,55 @@ class State(NamedTuple):
 STATES = (
     State(
         "links",
-        "project_id, user_id, visitor, anonymous_id, first_seen, last_seen",
-        "project_id, user_id, visitor",
+        "project_id, user_id, visitor, is_bot, anonymous_id, first_seen, last_seen",
+        "project_id, user_id, visitor, is_bot",
         "first_seen, last_seen",
         "min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen",
         f"""
         SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
-            e.visitor AS visitor, any(e.anonymous_id) AS anonymous_id,
+            e.visitor AS visitor, e.is_bot AS is_bot, any(e.anonymous_id) AS anonymous_id,
             min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
         FROM events AS e
         WHERE {OBSERVED} AND {{sample}}
-        GROUP BY e.project_id, e.user_id, e.visitor""",
+        GROUP BY e.project_id, e.user_id, e.visitor, e.is_bot""",
     ),
     State(
         "observations",
-        "project_id, visitor, timestamp, user_id",
-        "project_id, visitor, timestamp, user_id",
+        "project_id, visitor, timestamp, user_id, is_bot",
+        "project_id, visitor, timestamp, user_id, is_bot",
         "TRUE",
         "TRUE",
         f"""
         SELECT DISTINCT e.project_id AS project_id, e.visitor AS visitor,
-            e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id
+            e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id, e.is_bot AS is_bot
         FROM events AS e
         WHERE {OBSERVED} AND {{sample}}""",
     ),
     State(
         "visitor_touches",
-        "project_id, visitor, first_touch",
-        "project_id, visitor",
+        "project_id, visitor, is_bot, first_touch",
+        "project_id, visitor, is_bot",
         "first_touch",
         "min(s.first_touch) AS first_touch",
         f"""
-        SELECT e.project_id AS project_id, e.visitor AS visitor, min({TOUCH}) AS first_touch
+        SELECT e.project_id AS project_id, e.visitor AS visitor, e.is_bot AS is_bot,
+            min({TOUCH}) AS first_touch
         FROM events AS e
         WHERE e.user_id IS NULL AND {{sample}}
-        GROUP BY e.project_id, e.visitor""",
+        GROUP BY e.project_id, e.visitor, e.is_bot""",
     ),
     State(
         "user_touches",
-        "project_id, user_id, first_touch",
-        "project_id, user_id",
+        "project_id, user_id, is_bot, first_touch",
+        "project_id, user_id, is_bot",
         "first_touch",
         "min(s.first_touch) AS first_touch",
         f"""
         SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
-            min({TOUCH}) AS first_touch
+            e.is_bot AS is_bot, min({TOUCH}) AS first_touch
         FROM events AS e
         WHERE e.user_id IS NOT NULL AND {{sample}}
-        GROUP BY e.project_id, e.user_id""",
+        GROUP BY e.project_id, e.user_id, e.is_bot""",
     ),
 )
 
@@ -119,8 +121,9 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
     return found
 
 
-def rebuild(store: Statements) -> None:
-    """Make every state anew from the events, while events come and questions are answered.
+def rebuild(store: Statements, tables: Sequence[str] = ()) -> None:
+    """Make every state anew from the events, or only some, while events come and questions are
+    answered.
 
     A new table is filled, then takes the old one's place. What came meanwhile went into the old
     one, the last of it perhaps even now: dropping it waits for that. Then it is added once more,
@@ -128,6 +131,8 @@ def rebuild(store: Statements) -> None:
     """
     for state in STATES:
         table = state.table
+        if tables and table not in tables:
+            continue
         store.execute(f"DROP TABLE IF EXISTS {table}_new")
         store.execute(f"CREATE TABLE {table}_new AS {table}")
         (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 7 DAY) AS at", {})

@@ -1,19 +1,21 @@
 """What happens to an event between the door and the log, step by step.
 
-    check -> drop placeholder ids -> visitor -> session -> source -> agent -> row
+    check -> drop placeholder ids -> visitor -> session -> scrub -> source -> agent -> row
 
 Pure given its inputs: nothing is read, nothing is written, so a whole batch either becomes rows or
 raises before anything is stored.
 """
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 from xxhash import xxh3_64_intdigest
 
-from threadline.classify import classify
+from threadline.classify import Site, classify
 from threadline.contract.bodies import (
     Event,
     FieldErrors,
@@ -36,10 +38,12 @@ from threadline.ingest.row import Row, Rows
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids."""
+    """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids.
+    `scrub`: takes out of addresses what must not be stored."""
 
     project_id: str
-    own_hosts: frozenset[str]
+    site: Site
+    scrub: Callable[[str], str]
     browser_key: bool
     address: str
     address_hash: bytes
@@ -69,7 +73,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     hashes = array("Q")
     warnings: list[Notice] = []
     first_event_id = ""
-    project_id, now_ms = sender.project_id, sender.now_ms
+    project_id, now_ms, scrub = sender.project_id, sender.now_ms, sender.scrub
     agent = read_agent(sender.user_agent)
     for index, event in enumerate(events):
         timestamp, properties = check(event, now_ms, index if in_batch else None)
@@ -90,7 +94,11 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
             hashes.append(event_id_hash(sender.id_key, project_id, event_id))
         if index == 0:
             first_event_id = event_id
-        url, referrer = event.url or "", event.referrer or ""
+        # Before anything looks at them, so that what is stored says the same when read again.
+        url, referrer = scrub(event.url or ""), scrub(event.referrer or "")
+        found = classify(url, referrer, sender.site)
+        if found.click_ids:
+            properties = _with_properties(properties, found.click_ids)
         rows.append(
             (
                 project_id,
@@ -101,15 +109,25 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
                 made,
                 user_id,
                 event.session_id or session_id(visitor, timestamp),
-                *classify(url, referrer, sender.own_hosts),
+                found.source,
+                found.medium,
+                found.campaign,
+                found.confidence,
+                found.rule_id,
                 url,
-                event.path or _path(url),
+                scrub(event.path) if event.path else _path(url),
                 referrer,
                 sender.country,
-                *agent,
+                agent.device_type,
+                agent.browser,
+                agent.os,
                 properties,
                 sender.address_hash,
                 now_ms,
+                found.term,
+                found.content,
+                sender.site.version,
+                agent.is_bot,
             )
         )
     return Accepted(Rows.encode(rows, hashes), first_event_id, warnings)
@@ -181,6 +199,16 @@ def _make_visitor(sender: Sender) -> str:
     if sender.browser_key:
         return cookieless_id(sender.salt, sender.project_id, sender.address, sender.user_agent)
     return random_id()
+
+
+def _with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
+    """The JSON object with more strings in it, except where it has such a name already."""
+    names = msgspec.json.decode(sent, type=dict[str, msgspec.Raw])
+    added = {name: value for name, value in more if name not in names}
+    if not added:
+        return sent
+    text = msgspec.json.encode(added).decode()
+    return f"{text[:-1]},{sent[1:]}" if names else text
 
 
 def _path(url: str) -> str:

@@ -19,7 +19,7 @@ DEVICES_OF_USER = f"SELECT visitor FROM links WHERE {PROJECT} AND {USERS}"
 # Where a user was unlinked, others' untagged events are not theirs to take along.
 SOLE_DEVICES = f"""
     SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id
-    FROM {Ground("any", unlinked=True).links} AS l
+    FROM {Ground("any", unlinked=True, bots=True).links} AS l
     WHERE l.visitor IN {{devices:Array(UInt64)}}
     GROUP BY l.visitor HAVING groupUniqArray(l.user_id) = {{user_ids:Array(String)}}"""
 
@@ -39,14 +39,14 @@ OF_SOLE_DEVICES = f"{PROJECT} AND visitor IN {{sole_devices:Array(UInt64)}}"
 OF_USERS = f"{PROJECT} AND {USERS}"
 
 REBUILD_USER_TOUCHES = f"""
-    INSERT INTO user_touches
-    SELECT e.project_id, assumeNotNull(e.user_id), min({TOUCH})
+    INSERT INTO user_touches (project_id, user_id, is_bot, first_touch)
+    SELECT e.project_id, assumeNotNull(e.user_id), e.is_bot, min({TOUCH})
     FROM events AS e
     WHERE e.{OF_USERS} AND e.visitor IN (
         {DEVICES_OF_USER}
         UNION ALL SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))
     )
-    GROUP BY e.project_id, e.user_id"""
+    GROUP BY e.project_id, e.user_id, e.is_bot"""
 
 
 def forget(store: Store, log: Log, seen: SeenIds, request: ForgetRequest) -> None:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sys import byteorder
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
@@ -25,7 +24,7 @@ from threadline import migrations
 from threadline.contract.errors import Unavailable
 from threadline.enrich import time_ordered_id
 from threadline.ingest import dead_letters
-from threadline.ingest.row import NO_ROWS, Positions, Rows
+from threadline.ingest.row import COLUMNS, NO_ROWS, Positions, Rows
 
 # A block is one INSERT: large enough for the store, small enough to be gone through in a second.
 BLOCK_EVENTS = 100_000
@@ -104,6 +103,7 @@ class Log:
         self._db = open_db(folder)
         _refuse_old_entries(self._db)
         migrations.migrate_sqlite("The log (log.db)", self._db, "threadline.ingest")
+        self._widen_old_rows()
         first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0, 0)"
         self._db.execute(first, (time_ordered_id(),))
         log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM block").fetchone()
@@ -336,7 +336,7 @@ class Log:
         with self._transaction():
             bodies = dead_letters.take_marked(self._db)
             for body in bodies:
-                self._insert_record("rows", Rows(body, len(body).to_bytes(4, byteorder), bytes(8)))
+                self._insert_record("rows", Rows.one(body))
             if bodies:
                 (self.acked_seq,) = self._db.execute("SELECT max(seq) FROM records").fetchone()
                 self.depth_events += len(bodies)
@@ -391,6 +391,27 @@ class Log:
             return receipts(self._db)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _widen_old_rows(self) -> None:
+        """What an older version left here gets the columns that this one knows besides."""
+        (columns,) = self._db.execute("SELECT columns FROM row_columns").fetchone()
+        if columns == len(COLUMNS):
+            return
+        with self._transaction():
+            seqs = self._db.execute("SELECT seq FROM records WHERE kind = 'rows'").fetchall()
+            for seq in seqs:
+                checksum, *parts = self._db.execute(
+                    "SELECT checksum, body, lengths, hashes FROM records WHERE seq = ?", seq
+                ).fetchone()
+                if _checksum(Rows(*parts)) == checksum:  # else it is set aside when its turn comes
+                    rows = Rows(*parts).widened(columns)
+                    self._db.execute(
+                        "UPDATE records SET body = ?, lengths = ?, hashes = ?, checksum = ?"
+                        " WHERE seq = ?",
+                        (*rows, _checksum(rows), *seq),
+                    )
+            dead_letters.widen(self._db, columns)
+            self._db.execute("UPDATE row_columns SET columns = ?", (len(COLUMNS),))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -7,20 +7,24 @@ the log to the store, joins and cuts bytes.
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from sys import byteorder
 from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-# In this order. Times are milliseconds since 1970 (UTC); `ip_hash` is 16 bytes.
+# In this order. Times are milliseconds since 1970 (UTC); `ip_hash` is 16 bytes. What later versions
+# add comes last, and `ADDED` says what it is in rows from before.
 COLUMNS = (
     "project_id timestamp event_id event_name anonymous_id anonymous_id_made user_id session_id "
     "source medium campaign source_confidence source_rule_id url path referrer country "
-    "device_type browser os properties ip_hash received_at"
+    "device_type browser os properties ip_hash received_at "
+    "term content classifier_version is_bot"
 ).split()
-
 Value = str | int | bool | bytes | None
+ADDED: dict[str, Value] = {"term": "", "content": "", "classifier_version": "", "is_bot": False}
 Row = Sequence[Value]
 Hashes = NDArray[np.uint64]
 Positions = NDArray[np.intp]
@@ -44,8 +48,20 @@ class Rows(NamedTuple):
         return cls(b"".join(bodies), array("I", map(len, bodies)).tobytes(), hashes.tobytes())
 
     @classmethod
+    def one(cls, body: bytes) -> Self:
+        """A single row that is encoded already, whose event_id is not to be looked up."""
+        return cls(body, len(body).to_bytes(4, byteorder), bytes(8))
+
+    @classmethod
     def join(cls, many: Sequence["Rows"]) -> Self:
         return cls(*map(b"".join, zip(*many, strict=True)))
+
+    def widened(self, columns: int) -> Self:
+        """The same rows, of an older version that knew so many columns, as this one has them."""
+        added = b"".join(_encoder.encode(ADDED[name]) for name in COLUMNS[columns:])
+        ends = self._ends().tolist()
+        bodies = [self.body[a:b] + added for a, b in pairwise(ends)]
+        return type(self)(b"".join(bodies), array("I", map(len, bodies)).tobytes(), self.hashes)
 
     @property
     def size(self) -> int:

@@ -9,10 +9,10 @@ from zoneinfo import available_timezones
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
-from threadline.contract.times import Moment, format_ms, format_utc
+from threadline.contract.times import Moment, format_utc
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
-from threadline.store import Row, Store
+from threadline.store import Row, Store, bound_ms
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="Rows in one answer.")]
 CursorText = Annotated[
@@ -27,6 +27,7 @@ StitchText = Annotated[
         "project's, else `any`.",
     ),
 ]
+IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
 From = Annotated[Moment, msgspec.Meta(description="ISO 8601, inclusive.")]
 To = Annotated[Moment, msgspec.Meta(description="ISO 8601, exclusive.")]
 
@@ -45,6 +46,7 @@ class Stitched(msgspec.Struct, kw_only=True):
         ]
         | None
     ) = None
+    include_bots: IncludeBots = False
 
 
 class Ranged(Stitched, kw_only=True):
@@ -63,8 +65,9 @@ EVENT_COLUMNS = (
 MAX_SHARED_DEVICES = 100
 
 
-class EventRow(msgspec.Struct):
-    """One stored event. `user_id` is null where the event came without one, for ever."""
+class EventRow(msgspec.Struct, omit_defaults=True):
+    """One stored event. `user_id` is null where the event came without one, for ever. `is_bot`
+    appears when bots are asked for."""
 
     timestamp: str
     event_id: str
@@ -85,6 +88,7 @@ class EventRow(msgspec.Struct):
     browser: str
     os: str
     properties: Annotated[str, msgspec.Meta(description="The event's properties, JSON-encoded.")]
+    is_bot: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Touch(msgspec.Struct):
@@ -102,12 +106,13 @@ class Touch(msgspec.Struct):
 
 def event_row(row: Row) -> EventRow:
     """A store row with the columns of `EVENT_COLUMNS` as it goes out."""
-    return EventRow(format_utc(row["timestamp"]), *(row[name] for name in EVENT_COLUMNS[1:]))
+    return EventRow(**{**row, "timestamp": format_utc(row["timestamp"])})
 
 
-def event_columns(alias: str) -> str:
-    """`e.timestamp AS timestamp, …` for all columns of an event row."""
-    return ", ".join(f"{alias}.{name} AS {name}" for name in EVENT_COLUMNS)
+def event_columns(bots: bool = False) -> str:
+    """`e.timestamp AS timestamp, …` for all columns of an event row; `bots`: and which are."""
+    names = [*EVENT_COLUMNS, "is_bot"] if bots else EVENT_COLUMNS
+    return ", ".join(f"e.{name} AS {name}" for name in names)
 
 
 def write_cursor(row: Row, column: str, tie_break: str) -> str:
@@ -127,11 +132,6 @@ def read_cursor(text: str) -> dict[str, object]:
     except (ValueError, OverflowError):
         message = "This cursor is not one of ours"
         raise InvalidParams(f"{message}.", fieldErrors={"cursor": [message]}) from None
-
-
-def bound_ms(ms: int) -> str:
-    """Milliseconds as the text that a `DateTime64(3, 'UTC')` parameter takes."""
-    return format_ms(ms).replace("T", " ").removesuffix("Z")
 
 
 def bound_time(moment: datetime) -> str:

@@ -9,16 +9,16 @@ from threadline.questions.answers import (
     CursorText,
     EventRow,
     From,
+    IncludeBots,
     Limit,
     To,
-    bound_ms,
     conditions,
     event_columns,
     event_row,
     read_cursor,
     write_cursor,
 )
-from threadline.store import Store
+from threadline.store import Store, bound_ms
 
 
 class Filters(msgspec.Struct, kw_only=True):
@@ -33,6 +33,7 @@ class Filters(msgspec.Struct, kw_only=True):
         Annotated[str, msgspec.Meta(description="As stored: untagged events have none.")] | None
     ) = None
     anonymous_id: str | None = None
+    include_bots: IncludeBots = False
 
 
 class Params(Filters, kw_only=True):
@@ -77,7 +78,11 @@ def ask(store: Store, project_id: str, params: Params) -> Events:
     bound = bound_filters(params, project_id)
     if params.cursor:
         bound |= read_cursor(params.cursor)
-    sql = SQL.format(columns=event_columns("e"), where=passing(bound), limit=params.limit + 1)
+    sql = SQL.format(
+        columns=event_columns(params.include_bots),
+        where=passing(params, bound),
+        limit=params.limit + 1,
+    )
     rows = store.query(sql, bound)
     page = rows[: params.limit]
     more = len(rows) > params.limit
@@ -97,6 +102,8 @@ def bound_filters(filters: Filters, project_id: str) -> dict[str, object]:
     return {**given, "project_id": project_id}
 
 
-def passing(bound: dict[str, object]) -> str:
+def passing(filters: Filters, bound: dict[str, object]) -> str:
     """The condition of these filters on events `e`."""
-    return conditions([f"e.{PROJECT}", *(FILTERS[name] for name in bound if name in FILTERS)])
+    people = [] if filters.include_bots else ["NOT e.is_bot"]
+    given = [FILTERS[name] for name in bound if name in FILTERS]
+    return conditions([f"e.{PROJECT}", *people, *given])

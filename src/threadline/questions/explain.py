@@ -7,8 +7,8 @@ import msgspec
 from threadline.contract.errors import InvalidParams, NotFound
 from threadline.contract.times import Moment, format_ms, format_utc
 from threadline.identity.ground import OBSERVED, Ground
-from threadline.questions.answers import Stitched, bound_ms, utc_ms
-from threadline.store import Row, Store
+from threadline.questions.answers import Stitched, utc_ms
+from threadline.store import Row, Store, bound_ms
 
 
 class Params(Stitched, kw_only=True):

@@ -47,8 +47,8 @@ def ask(store: Store, project_id: str, params: Params, folder: Path) -> BinaryIO
     It lies in `folder` without a name, and is gone when it is closed.
     """
     bound = bound_filters(params, project_id)
-    columns = event_columns("e").replace("AS event_name", "AS event")
-    sql = SQL.format(columns=columns, where=passing(bound))
+    columns = event_columns(params.include_bots).replace("AS event_name", "AS event")
+    sql = SQL.format(columns=columns, where=passing(params, bound))
     handle, name = mkstemp(dir=folder, prefix="export-")
     os.close(handle)
     try:

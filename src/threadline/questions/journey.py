@@ -71,7 +71,7 @@ def ask(store: Store, ground: Ground, params: Params, user_id: str) -> Journey:
             "({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})"
         )
     sql = SQL.format(
-        owned=events_of(person, event_columns("e")),
+        owned=events_of(person, event_columns(params.include_bots)),
         where=conditions(where),
         order=params.order.upper(),
         limit=params.limit + 1,

@@ -10,11 +10,10 @@ from threadline.questions.answers import (
     Duration,
     Ranged,
     between,
-    bound_ms,
     conditions,
     read_duration_s,
 )
-from threadline.store import Row, Store
+from threadline.store import Row, Store, bound_ms
 
 
 class Params(Ranged, kw_only=True):

@@ -6,15 +6,17 @@ import msgspec
 
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import GROUPS, Ranged, between, conditions
+from threadline.questions.answers import Ranged, between, conditions
 from threadline.questions.stats import DEVICE
 from threadline.store import Store
 
-Breakdown = Literal["source_medium", "source", "campaign"]
+Breakdown = Literal["source_medium", "source", "campaign", "term", "content"]
 COLUMNS: dict[Breakdown, list[str]] = {
     "source_medium": ["source", "medium"],
     "source": ["source"],
     "campaign": ["campaign"],
+    "term": ["term"],
+    "content": ["content"],
 }
 
 
@@ -44,7 +46,7 @@ SQL = """
 
 def ask(store: Store, ground: Ground, params: Params) -> Sources:
     """Events, devices and people by source."""
-    groups = {name: GROUPS[name] for name in COLUMNS[params.breakdown]}
+    groups = {name: f"toString(e.{name})" for name in COLUMNS[params.breakdown]}
     bound = dict(ground.bound)
     columns = {**groups, "device": DEVICE, "medium_is_paid": "e.medium = 'paid'"}
     sql = SQL.format(

@@ -16,14 +16,13 @@ from threadline.questions.answers import (
     Stitched,
     To,
     Touch,
-    bound_ms,
     conditions,
     read_cursor,
     seconds_between,
     shared_among,
     write_cursor,
 )
-from threadline.store import Row, Store
+from threadline.store import Row, Store, bound_ms
 
 
 class Params(Stitched, kw_only=True):

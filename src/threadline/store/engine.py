@@ -20,6 +20,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from threadline import migrations
+from threadline.contract.times import format_ms
 from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
 
 READERS = 4
@@ -48,6 +49,10 @@ class Statements(Protocol):
     def query(self, sql: str, params: Params) -> list[Row]: ...
 
     def execute(self, sql: str, params: Params | None = None) -> None: ...
+
+    def insert(
+        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
+    ) -> None: ...
 
 
 class Store:
@@ -215,6 +220,11 @@ def without_password(url: str) -> str:
     if address.password is None:
         return url
     return url.replace(f":{address.password}@", ":***@", 1)
+
+
+def bound_ms(ms: int) -> str:
+    """Milliseconds since 1970 as the text that a `DateTime64(3, 'UTC')` parameter takes."""
+    return format_ms(ms).replace("T", " ").removesuffix("Z")
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,0 +1,203 @@
+"""A project's own rules, from YAML. They come before the built-in ones, in the order of the file.
+
+- id: podcast
+  when:
+    params: {utm_source: "pod-*"}
+  source: podcast
+  medium: audio
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, NoReturn
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from threadline.classify.rules import HIGH, LOW, MEDIUM, Rule
+from threadline.classify.visit import Visit
+
+MAX_BYTES = 64 * 1024
+MAX_TEXT = 128
+PREFIX = "custom:"
+ID = re.compile(r"[a-z0-9_-]{1,64}")
+HOST = re.compile(r"[^\s/:?#@*]+")
+
+KEYS = ("id", "when", "source", "medium", "campaign", "confidence")
+REQUIRED = ("id", "when", "source", "medium")
+
+Test = Callable[[Visit], bool]
+
+
+class RulesError(Exception):
+    """The rules cannot be used; the message names the line and says what is expected there."""
+
+
+class Clause(NamedTuple):
+    """One entry of `when`: whether a visit passes, and the same in words."""
+
+    passes: Test
+    words: str
+
+
+def read_rules(text: str) -> tuple[Rule, ...]:
+    """The rules of a file; none of an empty one. Raises `RulesError`."""
+    if len(text.encode()) > MAX_BYTES:
+        raise RulesError(f"The rules are over {MAX_BYTES // 1024} KiB.")
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RulesError(f"Line {line}: not YAML: {error.problem}.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise RulesError(f"The rules are not YAML: {error}.") from None
+    if root is None:
+        return ()
+    if not isinstance(root, SequenceNode):
+        _fail(root, "expected a list of rules, each beginning with `- id:`")
+    rules: list[Rule] = []
+    for node in root.value:
+        rule = _rule(node)
+        if rule.rule_id in (other.rule_id for other in rules):
+            _fail(node, f"there is another rule {rule.rule_id.removeprefix(PREFIX)}")
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _rule(node: Node) -> Rule:
+    found = dict(_entries(node, KEYS))
+    for name in REQUIRED:
+        if name not in found:
+            _fail(node, f"{name} is missing")
+    rule_id = _text(found["id"])
+    if not ID.fullmatch(rule_id):
+        _fail(found["id"], f"{rule_id!r} is no id: small letters, digits, _ and -, at most 64")
+    verdict = (_text(found["source"]).casefold(), _text(found["medium"]).casefold())
+    confidence = _text(found["confidence"]) if "confidence" in found else HIGH
+    if confidence not in (HIGH, MEDIUM, LOW):
+        _fail(found["confidence"], f"confidence is {HIGH}, {MEDIUM} or {LOW}")
+    clauses = list(_when(found["when"]))
+    return Rule(
+        f"{PREFIX}{rule_id}",
+        lambda visit: verdict if all(clause.passes(visit) for clause in clauses) else None,
+        confidence,
+        " and ".join(clause.words for clause in clauses),
+        _text(found["campaign"]) if "campaign" in found else "",
+    )
+
+
+def _when(node: Node) -> Iterator[Clause]:
+    """The clauses, of which all have to hold."""
+    entries = _entries(node, ("page", "path", "referrer", "params"))
+    for name, value in entries:
+        if name == "params":
+            for param, pattern in _entries(value):
+                yield _param(param.lower(), _texts(pattern))
+        elif name == "path":
+            yield _path(_texts(value))
+        else:
+            yield _host(name, [_host_name(each) for each in _scalars(value)])
+    if not entries:
+        _fail(node, "a rule needs at least one of page, path, referrer and params")
+
+
+def _param(name: str, patterns: list[str]) -> Clause:
+    def passes(visit: Visit) -> bool:
+        value = visit.params.get(name, "").casefold()
+        return bool(value) and any(glob(pattern, value) for pattern in patterns)
+
+    return Clause(passes, f"a parameter {name} like {' or '.join(patterns)}")
+
+
+def _path(patterns: list[str]) -> Clause:
+    def passes(visit: Visit) -> bool:
+        path = visit.page_path.casefold()
+        return any(glob(pattern, path) for pattern in patterns)
+
+    return Clause(passes, f"a path like {' or '.join(patterns)}")
+
+
+def _host(name: str, hosts: list[str]) -> Clause:
+    """`page` or `referrer`: one of these hosts, or below one."""
+    ends = tuple(f".{host}" for host in hosts)
+
+    def passes(visit: Visit) -> bool:
+        host = visit.page_host if name == "page" else visit.referrer_host
+        return f".{host}".endswith(ends)
+
+    return Clause(passes, f"a {name} on {' or '.join(hosts)}")
+
+
+def glob(pattern: str, text: str) -> bool:
+    """Whether the text is like the pattern, in which `*` stands for any text, also none.
+
+    In time that grows with the text only: a regular expression could be made to take for ever.
+    """
+    first, *parts = pattern.split("*")
+    if not parts:
+        return text == first
+    *middle, last = parts
+    if not text.startswith(first) or len(text) < len(first) + len(last):
+        return False
+    place, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = text.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return text.endswith(last)
+
+
+# -- reading, with the line of what is wrong --------------------------------------------------
+
+
+def _entries(node: Node, allowed: tuple[str, ...] = ()) -> list[tuple[str, Node]]:
+    """The names and values of a mapping; `allowed`: names there may be, if not any."""
+    if not isinstance(node, MappingNode):
+        _fail(node, f"expected entries `name: value`{f', as {allowed[0]}' if allowed else ''}")
+    found: list[tuple[str, Node]] = []
+    for key, value in node.value:
+        name = _text(key)
+        if allowed and name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(allowed)}"
+            _fail(key, f"there is no {name!r}; {hint}")
+        if name in (other for other, _ in found):
+            _fail(key, f"{name} comes twice")
+        found.append((name, value))
+    return found
+
+
+def _scalars(node: Node) -> list[Node]:
+    """One text, or a list of texts of which any will do."""
+    if isinstance(node, SequenceNode) and node.value:
+        return list(node.value)
+    return [node]
+
+
+def _texts(node: Node) -> list[str]:
+    return [_text(each).casefold() for each in _scalars(node)]
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, ScalarNode) or not node.value.strip():
+        _fail(node, "expected a text")
+    text = str(node.value).strip()
+    if len(text) > MAX_TEXT:
+        _fail(node, f"the text is over {MAX_TEXT} characters")
+    return text
+
+
+def _host_name(node: Node) -> str:
+    host = _text(node).lower().removeprefix("www.")
+    if not HOST.fullmatch(host):
+        _fail(node, f"{host!r} is no host: write partner.example, which stands for all below it")
+    try:
+        return host.encode("idna").decode()  # browsers send it so
+    except UnicodeError:
+        _fail(node, f"{host!r} is no host")
+
+
+def _fail(node: Node, problem: str) -> NoReturn:
+    raise RulesError(f"Line {node.start_mark.line + 1}: {problem}.")

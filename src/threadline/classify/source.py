@@ -1,0 +1,49 @@
+"""Where a visit came from: the first rule that matches says so.
+
+Pure: no I/O, no clock. Each rule has an id that is stored with the event, so that a credit can be
+explained months later.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from threadline.classify.rules import RULES
+from threadline.classify.site import NO_SITE, Site
+from threadline.classify.visit import read_visit
+
+
+class Source(NamedTuple):
+    """The classifier's verdict on one event. `term`, `content`: what else the link says of its
+    campaign. `click_ids`: name and value."""
+
+    source: str
+    medium: str
+    campaign: str
+    confidence: str
+    rule_id: str
+    term: str = ""
+    content: str = ""
+    click_ids: tuple[tuple[str, str], ...] = ()
+
+
+@lru_cache(maxsize=16_384)  # visits repeat the same pages; parsing costs more than all the rules
+def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
+    """The source of a visit to `url` that came from `referrer` (both may be empty).
+
+    Never raises: what cannot be parsed counts as absent.
+    """
+    visit = read_visit(url, referrer, site.own)
+    said = visit.params.get
+    for rules in (site.rules, RULES):
+        for rule in rules:
+            if verdict := rule.condition(visit):
+                return Source(
+                    *verdict,
+                    rule.campaign or said("utm_campaign", ""),
+                    rule.confidence,
+                    rule.rule_id,
+                    said("utm_term", ""),
+                    said("utm_content", ""),
+                    visit.click_ids,
+                )
+    raise AssertionError("the last rule always matches")

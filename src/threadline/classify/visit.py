@@ -1,0 +1,124 @@
+"""What the rules look at: a visit, taken apart from its URL and referrer once."""
+
+from functools import cache, lru_cache
+from ipaddress import ip_address
+from typing import Literal, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from publicsuffixlist import PublicSuffixList
+
+from threadline.classify.hosts import Listed, listed
+from threadline.classify.lists import read_list
+
+SOURCES = read_list("utm/sources.txt")
+MEDIUMS = read_list("utm/mediums.txt")
+# In lower case, and as the networks write them.
+CLICK_IDS = {name.lower(): name for name in read_list("click_ids.txt")}
+
+
+Subdomains = Literal["same", "separate"]
+
+
+class Own(NamedTuple):
+    """What is the site itself. `hosts`: the project's, `*.example.com` meaning every subdomain.
+    `subdomains`: whether those of the page's domain are the `same` site."""
+
+    hosts: frozenset[str] = frozenset()
+    subdomains: Subdomains = "same"
+
+    def lists(self, host: str) -> bool:
+        """Whether the host is listed, itself or by a `*.` pattern above it."""
+        if host in self.hosts:
+            return True
+        labels = host.split(".")
+        return any(f"*.{'.'.join(labels[i:])}" in self.hosts for i in range(1, len(labels)))
+
+
+class Visit(NamedTuple):
+    """Names of parameters and hosts are in lower case, utm values under the names of the lists."""
+
+    params: dict[str, str]
+    utm_source: str
+    utm_medium: str
+    page_host: str
+    page_path: str
+    referrer_host: str
+    referred_by: Listed | None
+    own: Own
+
+    @property
+    def click_ids(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of those in the URL."""
+        found = self.params.keys() & CLICK_IDS.keys()
+        return tuple(
+            (CLICK_IDS[name], self.params[name]) for name in sorted(found) if self.params[name]
+        )
+
+    @property
+    def paid(self) -> bool:
+        return self.utm_medium == "paid"
+
+    @property
+    def internal(self) -> bool:
+        """Whether it goes on from a page of the site itself."""
+        host, page = self.referrer_host, self.page_host
+        if not host:
+            return False
+        if host == page or self.own.lists(host):
+            return True
+        return self.own.subdomains == "same" and registrable_domain(host) == registrable_domain(
+            page
+        )
+
+
+def read_visit(url: str, referrer: str, own: Own) -> Visit:
+    """A visit to `url` that came from `referrer`. What cannot be parsed counts as absent."""
+    query, page_host, page_path = _split(url)
+    params: dict[str, str] = {}
+    for name, value in parse_qsl(query):
+        params.setdefault(name.lower(), value.strip())  # the first counts, as in browsers
+    utm_source = params.get("utm_source", "").casefold()
+    utm_medium = params.get("utm_medium", "").casefold()
+    referrer_host = _split(referrer)[1]
+    return Visit(
+        params,
+        utm_source=SOURCES.get(utm_source, utm_source),
+        utm_medium=MEDIUMS.get(utm_medium, utm_medium),
+        page_host=page_host,
+        page_path=page_path,
+        referrer_host=referrer_host,
+        referred_by=listed(referrer_host),
+        own=own,
+    )
+
+
+@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
+def registrable_domain(host: str) -> str:
+    """`blog.example.co.uk` to `example.co.uk`; an address or a bare name stays as it is."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return _suffixes().privatesuffix(host) or host
+    return host
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Parameters, host (lower case, without `www.`) and path of a URL; empty where there is none.
+
+    Some sites keep parameters behind the `#`, where single pages have their routes; those come
+    after the query's.
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".").removeprefix("www.")
+    except ValueError:
+        return "", "", ""
+    query = parts.query
+    if "=" in parts.fragment:
+        query += "&" + parts.fragment.rpartition("?")[2]
+    return query, host, parts.path

@@ -1,0 +1,75 @@
+"""`threadline rules …`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threadline.classify import read_rules
+from threadline.cli.keys import chosen_project
+from threadline.cli.options import Data, ProjectName
+from threadline.cli.projects import open_control
+
+app = typer.Typer(
+    help="A project's own rules for where its visitors come from, before the built-in ones. They "
+    "are written as YAML; docs/sources.md says how.",
+    no_args_is_help=True,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The rules, as YAML.")]
+
+
+@app.command("check")
+def check(file: File) -> None:
+    """Say whether the rules are well written, and if not, which line is wrong.
+
+    Example: `threadline rules check rules.yaml`
+    """
+    rules = read_rules(file.read_text())
+    for rule in rules:
+        typer.echo(f"{rule.rule_id}: {rule.when}")
+    typer.echo(f"{_count(len(rules))}, all well.")
+
+
+@app.command("set")
+def set_rules(file: File, project: ProjectName = None, data: Data = None) -> None:
+    """Give a project these rules in place of those it has. Works while the server runs.
+
+    They count for the next event. `threadline reclassify` applies them to stored ones.
+
+    Example: `threadline rules set rules.yaml --project shop`
+    """
+    text = file.read_text()
+    count = len(read_rules(text))
+    with open_control(data) as control:
+        chosen = chosen_project(control, project)
+        control.set_site(chosen.project_id, rules=text)
+    typer.echo(f"{chosen.name} has {_count(count)} of its own. They count for new events.")
+    typer.echo("What they would change in stored ones: threadline reclassify --dry-run")
+
+
+@app.command("show")
+def show(project: ProjectName = None, data: Data = None) -> None:
+    """Print a project's rules as they were written.
+
+    Example: `threadline rules show --project shop > rules.yaml`
+    """
+    with open_control(data) as control:
+        chosen = chosen_project(control, project)
+    typer.echo(chosen.rules or f"# {chosen.name} has no rules of its own.", nl=not chosen.rules)
+
+
+@app.command("clear")
+def clear(project: ProjectName = None, data: Data = None) -> None:
+    """Take a project's own rules away; the built-in ones stay.
+
+    Example: `threadline rules clear --project shop`
+    """
+    with open_control(data) as control:
+        chosen = chosen_project(control, project)
+        control.set_site(chosen.project_id, rules="")
+    typer.echo(f"{chosen.name} has no rules of its own any more.")
+
+
+def _count(rules: int) -> str:
+    return "1 rule" if rules == 1 else f"{rules} rules"

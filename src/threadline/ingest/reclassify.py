@@ -1,0 +1,189 @@
+"""Naming the sources of stored events anew, after rules have changed.
+
+The verdict depends on url and referrer only, and both are stored. Month by month, the visits that
+another version of the rules has named are named again; what comes out differently is laid into a
+table, from which one mutation takes it into the events' source columns. It marks all it has looked
+at with the version, so after a crash the same command goes on where it was. The first touches that
+identity keeps are made anew at the end.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from threadline.classify import Site, classify
+from threadline.identity.ground import PROJECT
+from threadline.store import Row, Statements, StoreError
+
+# Different visits that are in memory at the same time, and changes that one mutation takes over.
+SLICE_VISITS = 50_000
+MAX_CHANGES = 500_000
+LOOK_AGAIN_S = 0.05
+
+COLUMNS = "source medium campaign source_confidence source_rule_id term content".split()
+
+OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
+        AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
+
+MONTHS = f"""
+    SELECT _partition_id AS month, count() AS events, uniqCombined(url, referrer) AS visits
+    FROM events
+    WHERE {OUTDATED}
+    GROUP BY month
+    ORDER BY month"""
+
+IN_SLICE = """_partition_id = {month:String}
+        AND cityHash64(url, referrer) % {slices:UInt32} BETWEEN {first:UInt32} AND {last:UInt32}"""
+
+VISITS = f"""
+    SELECT url, referrer, {", ".join(COLUMNS)}, count() AS events
+    FROM events
+    WHERE {OUTDATED} AND {IN_SLICE}
+    GROUP BY url, referrer, {", ".join(COLUMNS)}"""
+
+# What comes out differently, until it is in the events. While it exists, first touches may be old.
+CHANGES = f"""
+    CREATE TABLE IF NOT EXISTS reclassified (
+        url String, referrer String, changed Bool, {", ".join(f"{name} String" for name in COLUMNS)}
+    )
+    ENGINE = Join(ANY, LEFT, url, referrer)"""
+
+UNFINISHED = """
+    SELECT count() AS mutations, max(latest_fail_reason) AS failed
+    FROM system.mutations
+    WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
+        AND command LIKE '%reclassified%'"""
+
+TOUCHES = ("visitor_touches", "user_touches")
+
+
+class Place(NamedTuple):
+    """Where visits come from."""
+
+    source: str
+    medium: str
+
+
+class Outcome(NamedTuple):
+    """`events` looked at, and how many of them come from somewhere else now, or by another rule.
+    `before`, `after`: events by place."""
+
+    events: int
+    changed: int
+    before: dict[Place, int]
+    after: dict[Place, int]
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.changed = 0
+        self.before: Counter[Place] = Counter()
+        self.after: Counter[Place] = Counter()
+
+    def name_again(self, visits: list[Row], site: Site) -> list[Row]:
+        """Count the visits, and return those that are named differently."""
+        changes = []
+        for visit in visits:
+            found = classify(visit["url"], visit["referrer"], site)
+            self.before[Place(visit["source"], visit["medium"])] += visit["events"]
+            self.after[Place(found.source, found.medium)] += visit["events"]
+            named = dict(zip(COLUMNS, found, strict=False))
+            if named != {name: visit[name] for name in COLUMNS}:
+                self.changed += visit["events"]
+                address = {"url": visit["url"], "referrer": visit["referrer"]}
+                changes.append({**address, "changed": True, **named})
+        return changes
+
+
+def outdated(store: Statements, project_id: str, site: Site, since_ms: int) -> int:
+    """About how many different visits were named by another version."""
+    return sum(month["visits"] for month in store.query(MONTHS, _bound(project_id, site, since_ms)))
+
+
+def reclassify(
+    store: Statements,
+    project_id: str,
+    site: Site,
+    since_ms: int,
+    write: bool,
+    progressed: Callable[[int], None],
+    rebuild: Callable[[Sequence[str]], None],
+) -> Outcome:
+    """Name the sources of events since then anew; without `write` only count what would change.
+
+    `progressed` is called with every so many visits, `rebuild` with the states that have to be made
+    anew. Raises `StoreError`.
+    """
+    bound = _bound(project_id, site, since_ms)
+    counts = _Counts()
+    interrupted = write and _begin(store)
+    for month in store.query(MONTHS, bound):
+        slices = month["visits"] // SLICE_VISITS + 1
+        bound |= {"month": month["month"], "slices": slices}
+        changes: list[Row] = []
+        begun = 0
+        for number in range(slices):
+            visits = store.query(VISITS, {**bound, "first": number, "last": number})
+            changes += counts.name_again(visits, site)
+            progressed(len(visits))
+            if write and (len(changes) > MAX_CHANGES or number == slices - 1):
+                _write(store, changes, {**bound, "first": begun, "last": number})
+                changes, begun = [], number + 1
+    if write:
+        if counts.changed or interrupted:
+            rebuild(TOUCHES)
+        store.execute("DROP TABLE reclassified SYNC")
+    return Outcome(counts.before.total(), counts.changed, dict(counts.before), dict(counts.after))
+
+
+def _bound(project_id: str, site: Site, since_ms: int) -> dict[str, object]:
+    return {"project_id": project_id, "version": site.version, "since_ms": since_ms}
+
+
+def _begin(store: Statements) -> bool:
+    """Whether an earlier run was interrupted. What it had under way is waited for: it still reads
+    the table of changes."""
+    sql = "SELECT count() AS tables FROM system.tables WHERE database = currentDatabase()"
+    (found,) = store.query(f"{sql} AND name = 'reclassified'", {})
+    _await_mutation(store)
+    store.execute(CHANGES)
+    return bool(found["tables"])
+
+
+def _write(store: Statements, changes: list[Row], bound: dict[str, object]) -> None:
+    """Into the events' columns; and the version, also where nothing changes."""
+    store.execute("TRUNCATE TABLE reclassified")
+    if changes:
+        lines = b"\n".join(map(msgspec.json.encode, changes))
+        store.insert("reclassified", list(changes[0]), "JSONEachRow", lines, "")
+    (place,) = store.query("SELECT currentDatabase() AS database", {})
+    # A mutation runs in the background, where no database is the current one.
+    table = f"{place['database']}.reclassified".replace("'", "''")
+
+    def found(column: str) -> str:
+        return f"joinGet('{table}', '{column}', url, referrer)"
+
+    named = ", ".join(f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS)
+    store.execute(
+        f"ALTER TABLE events UPDATE {named}, classifier_version = {{version:String}}"
+        f" WHERE {OUTDATED} AND {IN_SLICE}",
+        bound,
+    )
+    _await_mutation(store)
+
+
+def _await_mutation(store: Statements) -> None:
+    while True:
+        (left,) = store.query(UNFINISHED, {})
+        if left["failed"]:
+            store.execute(
+                "KILL MUTATION WHERE database = currentDatabase() AND table = 'events'"
+                " AND command LIKE '%reclassified%'"
+            )
+            raise StoreError(f"The store could not write the sources: {left['failed']}")
+        if not left["mutations"]:
+            return
+        time.sleep(LOOK_AGAIN_S)

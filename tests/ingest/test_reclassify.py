@@ -1,0 +1,172 @@
+"""Stored events get their sources anew: what would change, what changes, and that nothing else
+does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_commands import fails, ok
+from tests.clickhouse_server import ClickHouse
+from tests.support import Json, Project, Server
+from threadline.classify import read_site
+from threadline.ingest import reclassify
+from threadline.store import Store, store_url
+
+RULES = """
+- id: partner
+  when: {referrer: partner.example}
+  source: partner
+  medium: affiliate
+"""
+VISITS = [
+    ("2026-04-30T10:00:00Z", "ada", "https://partner.example/a", ""),
+    ("2026-05-01T10:00:00Z", "ada", "", "?utm_source=mail&utm_term=shoes&utm_content=blue"),
+    ("2026-05-02T10:00:00Z", "bob", "https://blog.example/", ""),
+    ("2026-05-02T11:00:00Z", "bob", "https://partner.example/b", "?gclid=1"),
+    ("2026-05-03T10:00:00Z", "cleo", "https://partner.example/c", ""),
+]
+
+
+@pytest.fixture(params=["embedded", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Environments of both kinds of store."""
+    if request.param == "embedded":
+        yield {}
+        return
+    with ClickHouse(tmp_path / "clickhouse") as clickhouse:
+        clickhouse.start()
+        yield {"THREADLINE_STORE": clickhouse.url("shop")}
+
+
+def fill(project: Project) -> None:
+    events: list[Json] = []
+    for number, (at, device, referrer, query) in enumerate(VISITS):
+        url = f"https://shop.example/{number}{query}"
+        events.append({"event": "look", "timestamp": at, "anonymous_id": device})
+        events[-1] |= {"url": url, "referrer": referrer, "event_id": f"e{number}"}
+    for device in ("ada", "bob", "cleo"):
+        events.append({"event": "signup", "timestamp": "2026-05-09T10:00:00Z", "user_id": device})
+        events[-1] |= {"anonymous_id": device, "event_id": f"s{device}"}
+    project.batch(events)
+
+
+def sources(project: Project) -> dict[str, str]:
+    rows = project.stored(event="look")
+    return {row["event_id"]: f"{row['source']} {row['source_rule_id']}" for row in rows}
+
+
+def first_touches(project: Project) -> dict[str, str]:
+    rows = project.ask("/v1/users", stitch="next")["rows"]
+    return {row["user_id"]: row["first_touch"]["source"] for row in rows}
+
+
+def test_new_rules_for_old_events(store: dict[str, str], folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    with Server(folder, **store) as server:
+        project, other = Project(server), Project(server)
+        data = ("--project", project.project_id, "--data", str(folder))
+        fill(project)
+        fill(other)
+        before = {p: sources(p) for p in (project, other)}
+        assert "Nothing to do" in ok("reclassify", *data, **store)
+        ok("rules", "set", str(path), *data, **store)
+
+        found = json.loads(ok("reclassify", "--dry-run", "--json", *data, **store))
+        assert (found["events"], found["changed"]) == (8, 3)
+        assert found["rows"][:2] == [
+            {"source": "partner", "medium": "affiliate", "before": 0, "after": 3},
+            {"source": "partner.example", "medium": "referral", "before": 2, "after": 0},
+        ]
+        text = ok("reclassify", "--dry-run", *data, **store)
+        assert "3 would get another source" in text
+        assert "Nothing was changed" in text
+        assert sources(project) == before[project]
+
+        found = ok("reclassify", "--since", "2026-05-03", *data, **store)
+        assert "1 got another source" in found
+        assert sources(project)["e4"] == "partner custom:partner"
+        assert sources(project)["e0"] == "partner.example referrer_other"
+        assert first_touches(project)["cleo"] == "partner"
+        assert first_touches(project)["ada"] == "partner.example"
+
+        assert "2 got another source" in ok("reclassify", *data, **store)
+        after = {**before[project], **dict.fromkeys(("e0", "e3", "e4"), "partner custom:partner")}
+        assert sources(project) == after
+        assert first_touches(project) == {
+            "ada": "partner",
+            "bob": "blog.example",
+            "cleo": "partner",
+        }
+        assert "Nothing to do" in ok("reclassify", *data, **store)
+        assert sources(other) == before[other]
+        assert first_touches(other)["ada"] == "partner.example"
+        assert server.stop() == 0
+
+    assert "Nothing to do" in ok("reclassify", *data, **store)
+    ok("rules", "clear", *data, **store)
+    assert "3 got another source" in ok("reclassify", *data, **store)
+    with Server(folder, **store) as server:
+        assert sources(project.again(server)) == before[project]
+        assert first_touches(project.again(server))["ada"] == "partner.example"
+
+
+def test_term_and_content_of_old_events_come_along(server: Server, project: Project) -> None:
+    fill(project)
+    (row,) = [row for row in project.ask("/v1/sources", breakdown="term")["rows"] if row["term"]]
+    assert (row["term"], row["events"]) == ("shoes", 1)
+    (row, *_) = project.ask("/v1/sources", breakdown="content")["rows"][1:]
+    assert row["content"] == "blue"
+
+
+def test_interrupted_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the process dies behind the first mutation, once before the first touches are made."""
+    with Server(folder) as server:
+        project = Project(server)
+        fill(project)
+        project.stored()
+        assert server.stop() == 0
+    site = read_site(frozenset(), "same", RULES)
+    monkeypatch.setattr(reclassify, "SLICE_VISITS", 1)
+    monkeypatch.setattr(reclassify, "MAX_CHANGES", 0)
+    rebuilt: list[str] = []
+
+    def again(store: Store, **stop: Any) -> reclassify.Outcome:
+        steps = {"progressed": lambda visits: None, "rebuild": rebuilt.extend, **stop}
+        return reclassify.reclassify(store, project.project_id, site, 0, True, **steps)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    looked: list[int] = []
+
+    def stop_later(visits: int) -> None:
+        looked.append(visits)
+        if sum(looked) > 3:
+            stop()
+
+    with Store(store_url("chdb", folder)) as store:
+        with pytest.raises(KeyboardInterrupt):
+            again(store, progressed=stop_later)
+        left = reclassify.outdated(store, project.project_id, site, 0)
+        assert 0 < left < len(VISITS)
+        with pytest.raises(KeyboardInterrupt):
+            again(store, rebuild=stop)
+    with Store(store_url("chdb", folder)) as store:
+        assert reclassify.outdated(store, project.project_id, site, 0) == 0
+        assert again(store).events == 0
+        assert rebuilt == ["visitor_touches", "user_touches"], "though nothing was left to name"
+        assert again(store).events == 0
+        assert len(rebuilt) == 2
+    with Server(folder) as server:
+        found = sources(project.again(server))
+        named = [event for event, source in found.items() if source == "partner custom:partner"]
+        assert sorted(named) == ["e0", "e3", "e4"]
+
+
+def test_what_is_asked_wrongly_is_one_line(server: Server, project: Project) -> None:
+    data = ("--project", project.project_id, "--data", str(server.folder))
+    assert "--since yesterday: " in fails("reclassify", "--since", "yesterday", *data)
