@@ -1,7 +1,10 @@
 """Each rule of the contract's table by an example, and what must not trip any of them."""
 
 import json
+import re
 from collections import Counter
+from unittest.mock import patch
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -9,12 +12,13 @@ from hypothesis import strategies as st
 
 from tests.cli.test_commands import ok
 from tests.support import ORIGIN, ROOT, Project, Server
-from threadline.classify import RULES, classify, explain, read_site
+from threadline.classify import RULES, classify, explain, read_site, visit
 from threadline.classify.hosts import HOSTS
 from threadline.classify.hosts import listed as listed_above
 from threadline.classify.lists import parse_list
 from threadline.classify.visit import registrable_domain
 
+NEVER = re.compile(r"(?!)")
 SITE = "https://www.shop.example/"
 OWN = read_site(frozenset({"*.own.example"}), "same", "")
 
@@ -114,6 +118,24 @@ def test_registrable_domains() -> None:
 def test_no_text_breaks_it(url: str, referrer: str) -> None:
     assert classify(url, referrer).rule_id
     assert classify(f"https://x/?{url}", f"https://{referrer}").rule_id
+
+
+PIECES = ["https://", "http://", "HTTP://", "//", "a.test", "B.Test", "www.", "."]
+PIECES += [":80", ":", "/", "/p/é", "?", "a=b", "&", "%20", "+", "#", "=", "\t", " ", "[", "]", "@"]
+
+
+@given(
+    url=st.lists(st.sampled_from([*PIECES, "\x00", "\u2028", "\\", ";"]), max_size=12).map("".join)
+)
+def test_the_short_way_through_a_url_is_the_long_one(url: str) -> None:
+    with patch.object(visit, "PLAIN", NEVER):
+        expected = visit.read_visit(url, url, visit.Own())
+    assert visit.read_visit(url, url, visit.Own()) == expected
+    query = visit._split(url)[0]
+    params: dict[str, str] = {}
+    for name, value in parse_qsl(query):
+        params.setdefault(name.lower(), value.strip())
+    assert expected.params == params
 
 
 def test_the_lists_are_long_enough_and_each_host_is_itself_only() -> None:

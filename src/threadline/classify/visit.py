@@ -1,9 +1,10 @@
 """What the rules look at: a visit, taken apart from its URL and referrer once."""
 
+import re
 from functools import cache, lru_cache
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
@@ -15,6 +16,14 @@ MEDIUMS = read_list("utm/mediums.txt")
 # In lower case, and as the networks write them.
 CLICK_IDS = {name.lower(): name for name in read_list("click_ids.txt")}
 
+
+# What nearly all URLs look like. Taking these apart here is three times faster than `urlsplit`,
+# which gives the same of them; it is asked for all others.
+PLAIN = re.compile(
+    r"https?://([A-Za-z0-9.-]+)(?::[0-9]{1,5})?(/[^?#\s\x00-\x20]*)?(?:\?([^#\s\x00-\x20]*))?"
+    r"(?:#([^\s\x00-\x20]*))?",
+    re.ASCII,
+)
 
 Subdomains = Literal["same", "separate"]
 
@@ -49,10 +58,10 @@ class Visit(NamedTuple):
     @property
     def click_ids(self) -> tuple[tuple[str, str], ...]:
         """Name and value of those in the URL."""
-        found = self.params.keys() & CLICK_IDS.keys()
-        return tuple(
-            (CLICK_IDS[name], self.params[name]) for name in sorted(found) if self.params[name]
-        )
+        if CLICK_IDS.keys().isdisjoint(self.params):
+            return ()
+        found = sorted(CLICK_IDS.keys() & self.params.keys())
+        return tuple((CLICK_IDS[name], self.params[name]) for name in found if self.params[name])
 
     @property
     def paid(self) -> bool:
@@ -75,8 +84,12 @@ def read_visit(url: str, referrer: str, own: Own) -> Visit:
     """A visit to `url` that came from `referrer`. What cannot be parsed counts as absent."""
     query, page_host, page_path = _split(url)
     params: dict[str, str] = {}
-    for name, value in parse_qsl(query):
-        params.setdefault(name.lower(), value.strip())  # the first counts, as in browsers
+    for parameter in query.split("&"):
+        name, _, value = parameter.partition("=")
+        if value:
+            if "%" in parameter or "+" in parameter:
+                name, value = unquote_plus(name), unquote_plus(value)
+            params.setdefault(name.lower(), value.strip())  # the first counts, as in browsers
     utm_source = params.get("utm_source", "").casefold()
     utm_medium = params.get("utm_medium", "").casefold()
     referrer_host = _split(referrer)[1]
@@ -113,12 +126,16 @@ def _split(url: str) -> tuple[str, str, str]:
     Some sites keep parameters behind the `#`, where single pages have their routes; those come
     after the query's.
     """
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").removeprefix("www.")
-    except ValueError:
-        return "", "", ""
-    query = parts.query
-    if "=" in parts.fragment:
-        query += "&" + parts.fragment.rpartition("?")[2]
-    return query, host, parts.path
+    if plain := PLAIN.fullmatch(url):
+        host, path, query, fragment = plain.groups("")
+        host = host.lower()
+    else:
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+        except ValueError:
+            return "", "", ""
+        path, query, fragment = parts.path, parts.query, parts.fragment
+    if "=" in fragment:
+        query += "&" + fragment.rpartition("?")[2]
+    return query, host.rstrip(".").removeprefix("www."), path
