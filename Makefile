@@ -32,10 +32,12 @@ check: $(READY) ## Lint, formatting, types, imports
 bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
+	@$(BIN)/python -m benchmarks.classifying
 	@$(BIN)/python -m benchmarks.ingest
 
 bench-quick: $(READY) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
+	@$(BIN)/python -m benchmarks.classifying --visits 20000 --runs 1
 	@$(BIN)/python -m benchmarks.ingest --seconds 1
 
 clean: ## Remove everything that was made

@@ -64,6 +64,15 @@ def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.Mo
             assert control.salt() == salts[-1]
             assert stored() == [age < 2 for age in range(day, -1, -1)]
         assert len(set(salts)) == 4
+
+        with Control(folder) as reader:
+            reader._db.execute("BEGIN")
+            reader._db.execute("SELECT * FROM salts").fetchall()
+            monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 4 * DAY_MS)
+            control.destroy_old_salts()
+            reader._db.execute("COMMIT")
+        control.destroy_old_salts()
+        assert stored() == [False, False, False, True]
         monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 9 * DAY_MS)
         control.destroy_old_salts()
         assert stored() == [False] * 4

@@ -1,5 +1,6 @@
 """What the server adds to each event."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,20 @@ def test_an_event_is_enriched(project: Project) -> None:
         "os": "Windows",
         "country": "",
     }
+
+
+def test_click_ids_are_among_the_properties(project: Project) -> None:
+    """As sent otherwise, and what was sent wins."""
+    url = "https://shop.example/?GCLID=Cj%220&sccid=1&mc_eid=&x=2#fbclid=3"
+    properties = '{"b":1e3,"gclid":"own","b":2}'
+    project.post("/v1/track", b'{"event":"x","url":"%b"}' % url.encode())
+    raw = b'{"event":"y","url":"%b","properties":%b}' % (url.encode(), properties.encode())
+    project.post("/v1/track", raw)
+    project.post("/v1/track", b'{"event":"z","properties":%b}' % properties.encode())
+    z, y, x = (row["properties"] for row in project.stored())
+    assert json.loads(x) == {"ScCid": "1", "fbclid": "3", "gclid": 'Cj"0'}
+    assert y == '{"fbclid":"3","ScCid":"1","b":1e3,"gclid":"own","b":2}'
+    assert z == properties
 
 
 def test_what_the_client_says_wins_where_it_may(project: Project) -> None:

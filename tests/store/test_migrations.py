@@ -36,7 +36,8 @@ def test_events_from_before_the_states_are_in_them(
     with monkeypatch.context() as before:
         before.setattr(migrations, "read", lambda package: everything[:1])
         with Store(url) as old:
-            insert(old, "1", event("e1", 1, None), event("e2", 2, "u"), columns=23)
+            crawler = row_values(event_id="b", user_id="b", device_type="bot", browser="Googlebot")
+            insert(old, "1", event("e1", 1, None), event("e2", 2, "u"), crawler, columns=23)
     with Store(url) as store:
         insert(store, "2", event("e0", 0, None))
         (user,) = users.ask(store, ground(store, "p", "any"), users.Params()).rows

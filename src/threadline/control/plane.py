@@ -81,6 +81,7 @@ class Control:
         self._used: dict[str, int] = {}
         self._placeholder_ids: Counter[str] = Counter()
         self._salt: tuple[int, bytes] = (-1, b"")
+        self._salts_in_wal = True  # for all we know
 
     def close(self) -> None:
         self.save_uses()
@@ -138,8 +139,11 @@ class Control:
         day = _now_ms() // DAY_MS
         with self._lock:
             gone = self._db.execute("DELETE FROM salts WHERE day <= ?", (day - SALT_DAYS,))
-            if gone.rowcount:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if gone.rowcount or self._salts_in_wal:
+                # Busy while another process reads; then again the next time.
+                (self._salts_in_wal, *_) = self._db.execute(
+                    "PRAGMA wal_checkpoint(TRUNCATE)"
+                ).fetchone()
         if self._salt[0] <= day - SALT_DAYS:
             self._salt = (-1, b"")
 
@@ -160,6 +164,8 @@ class Control:
         the end."""
         used, self._used = self._used, {}
         counted, self._placeholder_ids = self._placeholder_ids, Counter()
+        if not used and not counted:
+            return
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(

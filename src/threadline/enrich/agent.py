@@ -31,10 +31,13 @@ DESKTOPS = frozenset({"Windows", "Mac OS X", "Linux", "Ubuntu", "Fedora", "Debia
 PHONES = frozenset({"iOS", "Android", "Windows Phone", "KaiOS"})
 
 
-@lru_cache(maxsize=4096)
 def read_agent(user_agent: str) -> Agent:
     """What the user agent says of itself; empty strings where it says nothing known."""
-    text = user_agent[:MAX_LENGTH]
+    return _read_agent(user_agent[:MAX_LENGTH])
+
+
+@lru_cache(maxsize=4096)
+def _read_agent(text: str) -> Agent:
     found = ua_parser.parse(text)
     browser = found.user_agent.family if found.user_agent else ""
     os = found.os.family if found.os else ""

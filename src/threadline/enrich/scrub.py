@@ -83,7 +83,7 @@ def scrubber(more_names: Iterable[str] = ()) -> Callable[[str], str]:
             kept.append(f"{name}{equals}{value}")
         return "&".join(kept)
 
-    @lru_cache(maxsize=16_384)
+    @lru_cache(maxsize=4096)  # addresses repeat, but strangers may send long ones
     def scrub(address: str) -> str:
         if not suspect(address):
             return address

@@ -36,12 +36,14 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         """Open everything, in the order that events pass it.
 
-        Raises `ControlError`, `SchemaTooNew` or `StoreError`; what was open is closed again.
+        Raises `ControlError`, `CountryFileError`, `SchemaTooNew` or `StoreError`; what was open is
+        closed again.
         """
         folder = Path(settings.data)
         with ExitStack() as opened:
             self.settings = settings
             self.metrics = Metrics()
+            self.countries = Countries(Path(settings.country_db)) if settings.country_db else None
             self.control = opened.enter_context(Control(folder))
             self.store = opened.enter_context(
                 Store(store_url(settings.store, folder), settings.query_seconds)
@@ -53,9 +55,8 @@ class Services:
             self.buckets = Buckets(settings)
             self.deciding = threading.Lock()
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
-            self.countries = Countries(Path(settings.country_db)) if settings.country_db else None
             self.country_headers = _names(settings.country_header)
-            self.scrub = scrub_by(settings)
+            self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
             self._arriving_bytes = 0
             opened.enter_context(_again_and_again(self._keep_house))
             self._opened = opened.pop_all()
@@ -113,11 +114,6 @@ def site_of(project: Project) -> Site:
     except RulesError as error:  # they were checked, but perhaps by another version
         _logger.error("rules_ignored", project_id=project.project_id, error=str(error))
         return read_site(project.hosts, subdomains, "")
-
-
-def scrub_by(settings: Settings) -> Callable[[str], str]:
-    """What is to be done to addresses before they are stored."""
-    return scrubber(_names(settings.scrub_params)) if settings.scrub else str
 
 
 def _names(by_commas: str) -> list[str]:

@@ -22,7 +22,7 @@ CREATE TABLE links (
     INDEX by_visitor visitor TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (project_id, user_id, visitor, is_bot)
+ORDER BY (project_id, is_bot, user_id, visitor)
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 1024,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -49,7 +49,7 @@ CREATE TABLE observations (
     is_bot Bool
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (project_id, visitor, timestamp, user_id, is_bot)
+ORDER BY (project_id, is_bot, visitor, timestamp, user_id)
 SETTINGS non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -76,7 +76,7 @@ CREATE TABLE visitor_touches (
     ))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (project_id, visitor, is_bot)
+ORDER BY (project_id, is_bot, visitor)
 SETTINGS non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
@@ -105,7 +105,7 @@ CREATE TABLE user_touches (
     ))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (project_id, user_id, is_bot)
+ORDER BY (project_id, is_bot, user_id)
 SETTINGS non_replicated_deduplication_window = 1000, index_granularity = 1024,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
