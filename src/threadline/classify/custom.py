@@ -200,4 +200,5 @@ def _host_name(node: Node) -> str:
 
 
 def _fail(node: Node, problem: str) -> NoReturn:
-    raise RulesError(f"Line {node.start_mark.line + 1}: {problem}.")
+    end = "" if problem.endswith("?") else "."
+    raise RulesError(f"Line {node.start_mark.line + 1}: {problem}{end}")

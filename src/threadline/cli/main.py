@@ -65,7 +65,10 @@ def main() -> None:
 
         if not isinstance(error, EXPECTED):
             raise
-        sys.exit(f"threadline: {' '.join(str(error).split())}")
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}"
+        sys.exit(f"threadline: {' '.join(message.split())}")
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
         return
     would = "would get" if dry_run else "got"
     console.print(
-        f"{outcome.events:,} events were named by other rules;"
-        f" {outcome.changed:,} {would} another source, campaign or rule."
+        f"{outcome.events:,} events were named by other rules. {outcome.changed:,} {would} another"
+        f" verdict, {outcome.moved:,} of them another source or medium."
     )
     rows = [row for row in _rows(outcome) if row.before != row.after]
     if rows:
@@ -141,4 +141,5 @@ def _rows(outcome: Outcome) -> list[Row]:
 
 def _as_row(outcome: Outcome) -> dict[str, object]:
     rows = [row._asdict() for row in _rows(outcome)]
-    return {"events": outcome.events, "changed": outcome.changed, "rows": rows}
+    counted = {"events": outcome.events, "changed": outcome.changed, "moved": outcome.moved}
+    return {**counted, "rows": rows}

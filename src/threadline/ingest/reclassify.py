@@ -68,11 +68,12 @@ class Place(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`events` looked at, and how many of them come from somewhere else now, or by another rule.
-    `before`, `after`: events by place."""
+    """`events` looked at; how many of them get another verdict in any part of it; and how many come
+    from another place now. `before`, `after`: events by place."""
 
     events: int
     changed: int
+    moved: int
     before: dict[Place, int]
     after: dict[Place, int]
 
@@ -80,6 +81,7 @@ class Outcome(NamedTuple):
 class _Counts:
     def __init__(self) -> None:
         self.changed = 0
+        self.moved = 0
         self.before: Counter[Place] = Counter()
         self.after: Counter[Place] = Counter()
 
@@ -88,8 +90,12 @@ class _Counts:
         changes = []
         for visit in visits:
             found = classify(visit["url"], visit["referrer"], site)
-            self.before[Place(visit["source"], visit["medium"])] += visit["events"]
-            self.after[Place(found.source, found.medium)] += visit["events"]
+            before = Place(visit["source"], visit["medium"])
+            after = Place(found.source, found.medium)
+            self.before[before] += visit["events"]
+            self.after[after] += visit["events"]
+            if before != after:
+                self.moved += visit["events"]
             named = dict(zip(COLUMNS, found, strict=False))
             if named != {name: visit[name] for name in COLUMNS}:
                 self.changed += visit["events"]
@@ -136,7 +142,9 @@ def reclassify(
         if counts.changed or interrupted:
             rebuild(TOUCHES)
         store.execute("DROP TABLE reclassified SYNC")
-    return Outcome(counts.before.total(), counts.changed, dict(counts.before), dict(counts.after))
+    return Outcome(
+        counts.before.total(), counts.changed, counts.moved, dict(counts.before), dict(counts.after)
+    )
 
 
 def _bound(project_id: str, site: Site, since_ms: int) -> dict[str, object]:
