@@ -102,8 +102,8 @@ def test_new_rules_for_old_events(store: dict[str, str], folder: Path, tmp_path:
             "cleo": "partner",
         }
         assert "Nothing to do" in ok("reclassify", *data, **store)
-        assert sources(other) == before[other]
-        assert first_touches(other)["ada"] == "partner.example"
+        assert sources(other.again()) == before[other]
+        assert first_touches(other.again())["ada"] == "partner.example"
         assert server.stop() == 0
 
     assert "Nothing to do" in ok("reclassify", *data, **store)
