@@ -22,8 +22,10 @@ from threadline.http.operator import operator_door
 from threadline.http.services import Services
 from threadline.settings import Settings
 
-# Headers that are slow or huge are cut off before they reach us.
-HEADER_MS = 10_000
+# Headers that are slow or huge are cut off before they reach us. The wait for the next request of a
+# kept connection counts as slow headers, too: it has to be longer than proxies and clients keep one
+# without use (mostly a minute), or their next request meets a connection that is just being closed.
+HEADER_MS = 75_000
 MAX_HEADER_BYTES = 64 * 1024
 
 
