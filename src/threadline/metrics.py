@@ -12,6 +12,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.accepted = self._counter("events_accepted", "Events acknowledged, by route.", "route")
         self.rejected = self._counter("requests_rejected", "Ingest requests refused.", "code")
+        self.dropped = self._counter(
+            "events_dropped_by_senders", "Events browsers had no room for."
+        )
         self.placeholders = self._counter("placeholder_ids", "Ids that are none: dropped, refused.")
         self.repeats = self._counter("events_repeated", "Events left out: their event_id was seen.")
         self.written = self._counter("events_written", "Events that the store has taken.")

@@ -31,6 +31,8 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/metrics",
         "/openapi.json",
         "/readyz",
+        "/v1/a.js",
+        "/v1/addons/{name}",
         "/v1/attribution",
         "/v1/batch",
         "/v1/classify",

@@ -40,4 +40,4 @@ def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:
         Tried(rule.rule_id, rule.when, rule.rule_id == found.rule_id) for rule in rules[:asked]
     ]
     because = f"There is {tried[-1].when}."
-    return Classification(*found[:-1], dict(found.click_ids), because, tried)
+    return Classification(*found[:7], dict(found.click_ids), because, tried)

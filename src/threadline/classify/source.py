@@ -14,7 +14,7 @@ from threadline.classify.visit import read_visit
 
 class Source(NamedTuple):
     """The classifier's verdict on one event. `term`, `content`: what else the link says of its
-    campaign. `click_ids`: name and value."""
+    campaign. `click_ids`, `utm`: name and value."""
 
     source: str
     medium: str
@@ -24,6 +24,7 @@ class Source(NamedTuple):
     term: str = ""
     content: str = ""
     click_ids: tuple[tuple[str, str], ...] = ()
+    utm: tuple[tuple[str, str], ...] = ()
 
 
 @lru_cache(maxsize=16_384)  # visits repeat the same pages; parsing costs more than all the rules
@@ -45,5 +46,6 @@ def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
                     said("utm_term", ""),
                     said("utm_content", ""),
                     visit.click_ids,
+                    visit.utm,
                 )
     raise AssertionError("the last rule always matches")

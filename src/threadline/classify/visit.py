@@ -64,6 +64,11 @@ class Visit(NamedTuple):
         return tuple((CLICK_IDS[name], self.params[name]) for name in found if self.params[name])
 
     @property
+    def utm(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of the URL's utm parameters."""
+        return tuple(item for item in self.params.items() if item[0].startswith("utm_"))
+
+    @property
     def paid(self) -> bool:
         return self.utm_medium == "paid"
 

@@ -15,6 +15,7 @@ MAX_BATCH_EVENTS = 1000
 MAX_PROPERTIES_BYTES = 8192
 MAX_PROPERTIES_DEPTH = 32
 MAX_FUTURE_MS = DAY_MS
+MAX_DROPPED = 1_000_000
 
 # Server-made event ids are always new; client-made ones have to be looked up.
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -65,6 +66,29 @@ class Batch(msgspec.Struct, gc=False):
     """Body of `POST /v1/batch`: stored as a whole or not at all."""
 
     events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+    key: (
+        Annotated[
+            str,
+            msgspec.Meta(description="A browser key, where no header can carry it: in a beacon."),
+        ]
+        | None
+    ) = None
+    sent_at: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description="ISO 8601, by the sender's clock, when the batch left. What that clock "
+                "is off by is taken out of the events' times."
+            ),
+        ]
+        | None
+    ) = None
+    dropped: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=MAX_DROPPED, description="Events the sender had to drop, for want of room."
+        ),
+    ] = 0
 
 
 class Identify(msgspec.Struct, kw_only=True):
@@ -128,6 +152,22 @@ def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
     return decoded
+
+
+def skew_ms(sent_at: str | None, now_ms: int) -> int:
+    """How far the sender's clock is behind ours, in milliseconds; 0 if it does not say.
+
+    Raises `InvalidPayload`.
+    """
+    if sent_at is None:
+        return 0
+    try:
+        return now_ms - parse_ms(sent_at)
+    except (ValueError, OverflowError):
+        message = "Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z"
+        raise InvalidPayload(
+            "The body has invalid fields; nothing was stored.", fieldErrors={"sent_at": [message]}
+        ) from None
 
 
 def moment_ms(timestamp: str | None, now_ms: int) -> int:

@@ -85,7 +85,7 @@ class ForgetRequiresSecretKey(ThreadlineError):
 
 
 class KeyKindNotAllowed(ThreadlineError):
-    """An account key on a project's route."""
+    """An account key on a project's route, or another than a browser key in a body."""
 
     status, code = 403, "key_kind_not_allowed"
 

@@ -14,7 +14,17 @@ from threadline.contract.errors import (
     ThreadlineError,
     Unavailable,
 )
-from threadline.http import classify, docs_page, identity, ingest, openapi, questions, read, server
+from threadline.http import (
+    assets,
+    classify,
+    docs_page,
+    identity,
+    ingest,
+    openapi,
+    questions,
+    read,
+    server,
+)
 from threadline.http.answers import Answer, answer_bug, answer_error
 from threadline.http.auth import require_key
 from threadline.http.edge import Edge
@@ -32,6 +42,7 @@ def create_app(services: Services) -> ASGIApp:
             *questions.ROUTES,
             *identity.ROUTES,
             *classify.ROUTES,
+            *assets.ROUTES,
             *server.ROUTES,
         ],
         guards=[require_key],

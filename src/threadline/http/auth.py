@@ -35,13 +35,14 @@ async def require_key(
             raise
 
 
-def admit(services: Services, doc: Doc, scope: Scope) -> None:
+def admit(services: Services, doc: Doc, scope: Scope, token: str = "") -> None:
     """Leaves `key`, `project` and `allowed_origin` in the scope's state, or raises what the
-    contract says."""
+    contract says. `token`: the key, where it is not in the headers."""
     state, headers = scope.setdefault("state", {}), dict(scope["headers"])
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise MissingBearerToken("Send the key as `Authorization: Bearer KEY`.")
+    if not token:
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise MissingBearerToken("Send the key as `Authorization: Bearer KEY`.")
     key, project = services.control.authenticate(token.strip())
     state["key"], state["project"] = key, project
     if key.kind == "ak":

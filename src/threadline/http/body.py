@@ -50,7 +50,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
         raise _too_large(limit)
     try:
         async with asyncio.timeout(seconds):
-            body = await _receive(receive, limit)
+            body = await _receive(scope, receive, limit)
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {seconds} s.") from None
     return unpack(body, headers.get(b"content-encoding", b"").decode("latin-1"), limit)
@@ -62,14 +62,16 @@ async def drain(scope: Scope, receive: Receive, seconds: float) -> None:
     headers = dict(scope["headers"])
     if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
         return
+    if scope.get("state", {}).get("body_read"):
+        return
     try:
         async with asyncio.timeout(seconds):
-            await _receive(receive, 0)
+            await _receive(scope, receive, 0)
     except (ThreadlineError, TimeoutError):
         return
 
 
-async def _receive(receive: Receive, limit: int) -> bytes:
+async def _receive(scope: Scope, receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     received, more = 0, True
     while more and received <= limit + LINGER:
@@ -80,6 +82,7 @@ async def _receive(receive: Receive, limit: int) -> bytes:
         more = message["more_body"]
         if received <= limit:
             chunks.append(message["body"])
+    scope.setdefault("state", {})["body_read"] = not more
     if received > limit:
         raise _too_large(limit)
     return b"".join(chunks)

@@ -40,6 +40,9 @@ class Edge:
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             await self._preflight(origin, send)
             return
+        if scope["path"].startswith("//"):
+            # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
+            scope["path"] = "/" + scope["path"].lstrip("/")
         if scope["path"].startswith("/v1/users/"):
             # A user id may hold a slash; only the path as it was sent still tells which is which.
             scope["path"] = scope["raw_path"].decode("ascii", "replace")

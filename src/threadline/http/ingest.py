@@ -12,12 +12,14 @@ from typing import NamedTuple
 import msgspec
 from litestar.types import HTTPScope, Receive, Scope, Send
 
-from threadline.contract.bodies import Batch, Event, Forget, Identify, decode
+from threadline.contract.bodies import Batch, Event, Forget, Identify, decode, skew_ms
 from threadline.contract.errors import (
     ForgetRequiresSecretKey,
     InternalError,
     InvalidPayload,
+    KeyKindNotAllowed,
     MethodNotAllowed,
+    MissingBearerToken,
     PlaceholderId,
     ThreadlineError,
 )
@@ -34,6 +36,8 @@ from threadline.ingest.log import ForgetRequest
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
+# Who sends it is known only after it is read.
+BEACON_LIMIT = 1 * MIB
 # What proxies say for "unknown", though it looks like a country.
 NO_COUNTRY = ("XX", "ZZ")
 
@@ -46,8 +50,11 @@ class Call(NamedTuple):
     receive: Receive
     key: Key
     project: Project
+    arrived: bytes | None = None  # the body, where the key was in it
 
     async def body(self, limit: int) -> bytes:
+        if self.arrived is not None:
+            return self.arrived
         seconds = self.services.settings.body_seconds
         return await read_body(self.scope, self.receive, limit, seconds)
 
@@ -60,9 +67,11 @@ async def track(call: Call) -> Answer:
 
 
 async def batch(call: Call) -> Answer:
-    events = decode(await call.body(BATCH_LIMIT), Batch, _now_ms()).events
-    accepted = await _store(call, events, in_batch=True)
-    return answer(Batched(len(events), accepted.warnings or msgspec.UNSET), 202)
+    body = decode(await call.body(BATCH_LIMIT), Batch, _now_ms())
+    behind = skew_ms(body.sent_at, _now_ms())
+    accepted = await _store(call, body.events, in_batch=True, behind_ms=behind)
+    call.services.metrics.dropped.inc(body.dropped)
+    return answer(Batched(len(body.events), accepted.warnings or msgspec.UNSET), 202)
 
 
 async def identify(call: Call) -> Answer:
@@ -91,9 +100,9 @@ async def forget(call: Call) -> Answer:
     return answer(Forgotten(asked.receipt_id))
 
 
-async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
+async def _store(call: Call, events: list[Event], in_batch: bool, behind_ms: int = 0) -> Accepted:
     """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
-    accepted = accept(events, _sender(call), in_batch)
+    accepted = accept(events, _sender(call, behind_ms), in_batch)
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append(accepted.rows, on_disk)
     await on_disk
@@ -104,7 +113,7 @@ async def _store(call: Call, events: list[Event], in_batch: bool) -> Accepted:
     return accepted
 
 
-def _sender(call: Call) -> Sender:
+def _sender(call: Call, behind_ms: int) -> Sender:
     services, project = call.services, call.project
     address, salt = client_address(services, call.scope), services.control.salt()
     return Sender(
@@ -119,8 +128,29 @@ def _sender(call: Call) -> Sender:
         salt=salt,
         id_key=services.log.id_key,
         now_ms=_now_ms(),
+        skew_ms=behind_ms,
         placeholders=services.placeholders,
     )
+
+
+class Keyed(msgspec.Struct):
+    """The part of a body that says whose it is."""
+
+    key: str
+
+
+def _key_in(body: bytes) -> str:
+    """The key of a body that came without one in its headers, as beacons have to. It lies open in
+    every page, so it has to be a browser key."""
+    try:
+        key = msgspec.json.decode(body, type=Keyed).key
+    except (ValueError, RecursionError):
+        raise MissingBearerToken(
+            "Send the key as `Authorization: Bearer KEY`, or a browser key as `key` in the body."
+        ) from None
+    if not key.startswith("pk_"):
+        raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
+    return key
 
 
 def _country(services: Services, scope: Scope, address: str) -> str:
@@ -195,12 +225,18 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
             if scope["method"] != "POST":
                 message = f"{scope['path']} does not take {scope['method']}; see /docs."
                 raise MethodNotAllowed(message)
-            admit(services, doc, scope)
+            arrived, token = None, ""
+            if doc.body is Batch and not header(scope, "authorization"):
+                seconds = services.settings.body_seconds
+                with services.room_for(body_size(scope, BEACON_LIMIT)):
+                    arrived = await read_body(scope, receive, BEACON_LIMIT, seconds)
+                token = _key_in(arrived)
+            admit(services, doc, scope, token)
         except ThreadlineError:
             await drain(scope, receive, services.settings.body_seconds)
             raise
         state = scope["state"]
-        call = Call(services, scope, receive, state["key"], state["project"])
+        call = Call(services, scope, receive, state["key"], state["project"], arrived)
         with services.room_for(body_size(scope, BATCH_LIMIT)):
             given = await handler(call)
     except ThreadlineError as error:

@@ -39,7 +39,8 @@ from threadline.ingest.row import Row, Rows
 @dataclass(frozen=True, slots=True)
 class Sender:
     """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids.
-    `scrub`: takes out of addresses what must not be stored."""
+    `scrub`: takes out of addresses what must not be stored. `skew_ms`: how far the sender's clock
+    is behind ours."""
 
     project_id: str
     site: Site
@@ -52,6 +53,7 @@ class Sender:
     salt: bytes
     id_key: int
     now_ms: int
+    skew_ms: int = 0
     placeholders: Placeholders = PLACEHOLDERS
 
 
@@ -74,9 +76,11 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     warnings: list[Notice] = []
     first_event_id = ""
     project_id, now_ms, scrub = sender.project_id, sender.now_ms, sender.scrub
+    skew = sender.skew_ms
     agent = read_agent(sender.user_agent)
     for index, event in enumerate(events):
-        timestamp, properties = check(event, now_ms, index if in_batch else None)
+        timestamp, properties = check(event, now_ms - skew, index if in_batch else None)
+        timestamp = max(0, timestamp + skew)
         user_id, anonymous_id = event.user_id, event.anonymous_id
         if user_id is not None and is_placeholder(user_id, sender.placeholders):
             warnings.append(_placeholder(index, "user_id", user_id))
@@ -97,8 +101,9 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
         # Before anything looks at them, so that what is stored says the same when read again.
         url, referrer = scrub(event.url or ""), scrub(event.referrer or "")
         found = classify(url, referrer, sender.site)
-        if found.click_ids:
-            properties = _with_properties(properties, found.click_ids)
+        said = found.click_ids + found.utm if sender.browser_key else found.click_ids
+        if said and event.event != "$identify":  # traits are of a person, not of a page
+            properties = _with_properties(properties, said)
         rows.append(
             (
                 project_id,

@@ -1,0 +1,83 @@
+// Builds the package (`dist/`) and what the server serves (`src/threadline/web/built/`), then shows
+// what each costs a page, and fails where that is too much.
+
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { minify } from "terser";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const SERVED = join(HERE, "..", "src", "threadline", "web", "built");
+const PACKAGE = join(HERE, "dist");
+const MAX_BYTES = 1800;
+const ADDONS = readdirSync(join(HERE, "src", "addons"))
+  .map((file) => basename(file, ".ts"))
+  .filter((name) => name != "site");
+
+/** As a script tag runs an add-on: with the client that is there when something happens. */
+const addonScript = (name) =>
+  name == "cross-domain"
+    ? `import { start } from "./cross-domain"; start(document.currentScript.dataset);`
+    : `import { start } from "./${name}";
+       const call = (name) => (...given) => self.mm?.[name]?.(...given);
+       start({ track: call("track"), flush: call("flush") });`;
+
+const outputs = [
+  { file: join(PACKAGE, "index.js"), entry: "src/index.ts", format: "esm", max: MAX_BYTES },
+  { file: join(SERVED, "a.js"), entry: "src/loader.ts", format: "iife", max: MAX_BYTES },
+  ...ADDONS.flatMap((name) => [
+    { file: join(PACKAGE, "addons", `${name}.js`), entry: `src/addons/${name}.ts`, format: "esm" },
+    { file: join(SERVED, "addons", `${name}.js`), source: addonScript(name), format: "iife" },
+  ]),
+];
+
+/** esbuild bundles; terser, after it, takes another percent or two off. */
+async function bundle({ file, entry, source, format }) {
+  const input = entry
+    ? { entryPoints: [join(HERE, entry)] }
+    : { stdin: { contents: source, resolveDir: join(HERE, "src", "addons"), loader: "ts" } };
+  const bundled = await build({
+    ...input,
+    absWorkingDir: HERE,
+    bundle: true,
+    minify: true,
+    format,
+    target: "es2020",
+    outfile: file,
+    sourcemap: "external",
+    write: false,
+    // No "use strict" where a script does not need it.
+    tsconfigRaw: "{}",
+  });
+  const text = (end) => bundled.outputFiles.find(({ path }) => path.endsWith(end)).text;
+  const name = basename(file);
+  const { code, map } = await minify(
+    { [name]: text(".js") },
+    {
+      ecma: 2020,
+      module: true,
+      compress: { passes: 3, unsafe: true, pure_getters: true },
+      sourceMap: { content: text(".map"), filename: name },
+    },
+  );
+  mkdirSync(dirname(file), { recursive: true });
+  // The address of the map goes into a header, so that it costs nothing; a package needs it inside.
+  const pointer = file.startsWith(PACKAGE) ? `\n//# sourceMappingURL=${name}.map\n` : "";
+  writeFileSync(file, code + pointer);
+  writeFileSync(`${file}.map`, map);
+  return gzipSync(code, { level: 9 }).length;
+}
+
+for (const folder of [PACKAGE, SERVED]) rmSync(folder, { recursive: true, force: true });
+let tooLarge = false;
+for (const output of outputs) {
+  const bytes = await bundle(output);
+  const over = bytes > (output.max ?? Infinity);
+  tooLarge ||= over;
+  const limit = output.max ? ` of at most ${output.max}` : "";
+  const name = output.file.slice(dirname(HERE).length + 1);
+  console.log(`  ${name}: ${bytes} bytes gzipped${limit}${over ? "  TOO LARGE" : ""}`);
+}
+process.exit(tooLarge ? 1 : 0);
