@@ -57,7 +57,8 @@ async function bundle({ file, entry, source, format }) {
     { [name]: text(".js") },
     {
       ecma: 2020,
-      module: true,
+      // Of a script, every name outside of a function would be the page's, too.
+      module: format == "esm",
       compress: { passes: 3, unsafe: true, pure_getters: true },
       sourceMap: { content: text(".map"), filename: name },
     },

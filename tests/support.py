@@ -56,11 +56,13 @@ def row_values(**fields: row.Value) -> list[row.Value]:
 class Server:
     """`threadline serve` on a free port. Ended by its own process id."""
 
+    module = "threadline.cli.main"
+
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self.lines: list[str] = []
         self._read = threading.Condition()
-        command = [sys.executable, "-m", "threadline.cli.main", "serve"]
+        command = [sys.executable, "-m", self.module, "serve"]
         if "THREADLINE_PORT" not in environ:
             environ["THREADLINE_PORT"] = "0"
         self.process = subprocess.Popen(

@@ -37,6 +37,8 @@ let excluded: string[];
 let anonymousId: string | undefined;
 
 let queueName: string;
+/** Ends the event ids, so that those of one page and one millisecond keep their order. */
+let count = 1e3;
 /** Events as JSON, until the server has taken them. */
 let queue: string[] = [];
 /** So many of them, from the first, are on their way or wait to go again. */
@@ -73,8 +75,8 @@ const safely =
     }
   };
 
-/** Everything worth listening to reaches the window, also what happens to the document. */
-const on = (name: string, work: (event: any) => void) => addEventListener(name, safely(work));
+/** On its way down, also what happens to the document passes the window. */
+const on = (name: string, work: (event: any) => void) => addEventListener(name, safely(work), true);
 
 const randomId = () => crypto.getRandomValues(new Uint32Array(4)).join("");
 
@@ -102,7 +104,7 @@ const push = (event: string, properties?: Properties) => {
   if (page.prerendering) return on("prerenderingchange", () => push(event, properties));
   const text = JSON.stringify({
     event,
-    event_id: randomId(),
+    event_id: queueName + count++,
     timestamp: new Date(),
     anonymous_id: getAnonymousId(),
     user_id: store[UID],
@@ -128,7 +130,7 @@ const track = (event: string, properties?: Properties) =>
   });
 
 const identify = (id: unknown, traits?: Properties) => {
-  if (id instanceof Object || NOBODY.test(id as string)) throw `no user id: ${id}`;
+  if (id instanceof Object || NOBODY.test(id as string)) throw `no user: ${id}`;
   if (denied()) return;
   set(UID, "" + id);
   push("$identify", traits);
@@ -207,7 +209,7 @@ const init = (given: Options) => {
   excluded = ("" + given.exclude).match(/[^*, ]+/g)!;
   // The server may know the visitor already.
   setAnonymousId(
-    page.querySelector<HTMLMetaElement>("[name=threadline-aid]")?.content ||
+    (page.getElementsByName("threadline-aid")[0] as HTMLMetaElement)?.content ||
       page.cookie.match(`\\b${given.cookie}=([^;]+)`)?.[1],
   );
   // What earlier pages could not send.
@@ -249,7 +251,8 @@ export const client = {
   optOut: () => {
     set(OUT, "1");
     set(UID);
-    set(AID, (anonymousId = ""));
+    anonymousId = "";
+    set(AID);
     flush();
   },
   optIn: () => set(OUT),

@@ -231,7 +231,7 @@ test("a page made ahead counts when it is shown, or never", async () => {
   expect(server.bodies).toEqual([]);
   expect(stored("mm_q")).toEqual([]);
   made.prerendering = false;
-  dispatchEvent(new Event("prerenderingchange"));
+  document.dispatchEvent(new Event("prerenderingchange"));
   await wait(2000);
   expect(server.names()).toEqual(["$pageview"]);
 });

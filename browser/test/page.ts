@@ -56,7 +56,7 @@ let listening: [string, EventListener][] = [];
 const original = { add: addEventListener, push: history.pushState, replace: history.replaceState };
 
 export function leave(): void {
-  for (const [name, listener] of listening) removeEventListener(name, listener);
+  for (const [name, listener] of listening) removeEventListener(name, listener, true);
   listening = [];
   history.pushState = original.push;
   history.replaceState = original.replace;
@@ -67,7 +67,7 @@ export async function load(options: Partial<Options> = {}): Promise<Api> {
   leave();
   vi.stubGlobal("addEventListener", (name: string, listener: EventListener) => {
     listening.push([name, listener]);
-    original.add.call(window, name, listener);
+    original.add.call(window, name, listener, true);
   });
   vi.clearAllTimers();
   vi.resetModules();

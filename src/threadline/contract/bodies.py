@@ -16,6 +16,7 @@ MAX_PROPERTIES_BYTES = 8192
 MAX_PROPERTIES_DEPTH = 32
 MAX_FUTURE_MS = DAY_MS
 MAX_DROPPED = 1_000_000
+MINUTE_MS = 60_000
 
 # Server-made event ids are always new; client-made ones have to be looked up.
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -77,8 +78,8 @@ class Batch(msgspec.Struct, gc=False):
         Annotated[
             str,
             msgspec.Meta(
-                description="ISO 8601, by the sender's clock, when the batch left. What that clock "
-                "is off by is taken out of the events' times."
+                description="ISO 8601, by the sender's clock, when the batch left. The minutes "
+                "that this clock is off by are taken out of the events' times."
             ),
         ]
         | None
@@ -155,14 +156,16 @@ def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
 
 
 def skew_ms(sent_at: str | None, now_ms: int) -> int:
-    """How far the sender's clock is behind ours, in milliseconds; 0 if it does not say.
+    """How far the sender's clock is behind ours, in milliseconds, to the minute; 0 if it does not
+    say. What the request took is part of the difference and another each time: to the millisecond,
+    two requests would put events of one second out of order.
 
     Raises `InvalidPayload`.
     """
     if sent_at is None:
         return 0
     try:
-        return now_ms - parse_ms(sent_at)
+        return round((now_ms - parse_ms(sent_at)) / MINUTE_MS) * MINUTE_MS
     except (ValueError, OverflowError):
         message = "Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z"
         raise InvalidPayload(
