@@ -17,7 +17,6 @@ const MAX_REQUEST = 2e4;
 /** More than the server takes: it would never get rid of such an event. */
 const MAX_EVENT = 2e4;
 const MAX_ADDRESS = 2048;
-const MAX_PAUSE_S = 60;
 
 /** What code sends that has no user: it would make one person of everybody. */
 const NOBODY =
@@ -112,7 +111,7 @@ const push = (event: string, properties?: Properties) => {
     referrer: referrer.slice(0, MAX_ADDRESS),
     properties,
   });
-  if (text[MAX_EVENT]) throw `too large: ${event}`;
+  if (text[MAX_EVENT]) throw `no room: ${event}`;
   queue.push(text);
   dropped += queue.splice(0, queue.length - MAX_QUEUE).length;
   keep();
@@ -125,12 +124,14 @@ const track = (event: string, properties?: Properties) =>
     // The server adds what the url says of a campaign.
     viewport: innerWidth + "x" + innerHeight,
     language: navigator.language,
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    // The second way keeps a slow phone busy for a tenth of a second.
+    timezone:
+      (self as any).Temporal?.Now.timeZoneId() || Intl.DateTimeFormat().resolvedOptions().timeZone,
     ...properties,
   });
 
 const identify = (id: unknown, traits?: Properties) => {
-  if (id instanceof Object || NOBODY.test(id as string)) throw `no user: ${id}`;
+  if (id instanceof Object || NOBODY.test(id as string)) throw `no id: ${id}`;
   if (denied()) return;
   set(UID, "" + id);
   push("$identify", traits);
@@ -165,15 +166,16 @@ const flush = async () => {
     if (!answer.ok) {
       const refusal = await answer.text();
       console.warn(refusal);
-      if (answer.status != 400) throw answer.headers.get("Retry-After");
+      if (answer.status > 400) throw answer.headers.get("Retry-After");
       // One bad event fails them all: it goes, the others go again.
       bad = batch[JSON.parse(refusal).details.index];
     }
     queue = queue.filter((event) => !(bad ? [bad] : batch).includes(event));
     failures = dropped = 0;
   } catch (seconds) {
-    const pause = +(seconds as string) || Math.min(2 ** failures++, MAX_PAUSE_S);
-    await new Promise<void>((wake) => setTimeout((goOn = wake), pause * 1e3 * (1 + Math.random())));
+    // A second longer each time, and up to one by chance, so that not all come at once.
+    const pauseS = (+(seconds as string) || ++failures) + Math.random();
+    await new Promise<void>((wake) => setTimeout((goOn = wake), pauseS * 1e3));
   }
   flying -= batch.length;
   flush();

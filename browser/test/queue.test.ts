@@ -78,7 +78,7 @@ describe("when the server refuses", () => {
     await wait(2000);
     for (let tries = 1; tries <= 5; tries++) {
       expect(server.bodies).toHaveLength(tries);
-      const pause = 1000 * 2 ** (tries - 1);
+      const pause = 1000 * tries;
       await wait(pause - 1);
       expect(server.bodies).toHaveLength(tries);
       await wait(1);
@@ -99,7 +99,7 @@ describe("when the server refuses", () => {
     server.reply = accept;
     await wait(6999);
     expect(server.bodies).toHaveLength(1);
-    await wait(7002);
+    await wait(1002);
     expect(server.bodies).toHaveLength(2);
   });
 
@@ -145,7 +145,7 @@ test("an event that no server takes is not kept", async () => {
   client.track("fine");
   await wait(2000);
   expect(server.names()).toEqual(["fine"]);
-  expect(console.warn).toHaveBeenCalledWith("too large: huge");
+  expect(console.warn).toHaveBeenCalledWith("no room: huge");
 });
 
 test("what a page could not send goes from the next, under the same ids", async () => {

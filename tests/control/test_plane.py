@@ -95,6 +95,22 @@ def test_what_is_no_origin_is_refused(folder: Path, origin: str) -> None:
         control.create_project("shop", [origin])
 
 
+def test_origins_come_and_go(folder: Path) -> None:
+    with Control(folder) as control, Control(folder) as running:
+        project, _ = control.create_project("shop", ["https://shop.example"])
+        control.set_origins(
+            project.project_id,
+            ["https://SHOP.example:443", "https://shop.test/"],
+            ["https://shop.example"],
+        )
+        assert running.project("shop").origins == {"https://shop.test"}
+        assert running.project("shop").hosts == {"shop.test"}
+        with pytest.raises(ControlError, match=r"those are: https://shop\.test"):
+            control.set_origins(project.project_id, [], ["https://shop.example"])
+        with pytest.raises(ControlError, match="is not an origin"):
+            control.set_origins(project.project_id, ["shop.example"], [])
+
+
 def test_names_are_taken_once(folder: Path) -> None:
     with Control(folder) as control:
         control.create_project("shop", [])

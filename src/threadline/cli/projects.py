@@ -71,19 +71,28 @@ def create(
 @app.command("set")
 def set_project(
     project: Annotated[str, typer.Argument(help="Project id or name.")],
+    add_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Let browser keys be used from here, too."),
+    ] = None,
+    remove_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Let them be used from here no more."),
+    ] = None,
     subdomains: Subdomains = None,
     data: Data = None,
 ) -> None:
     """Change a project. Works while the server runs; counts for the next event.
 
-    Example: `threadline project set shop --subdomains separate`
+    Example: `threadline project set shop --add-origin https://shop.example.de`
     """
     _check_subdomains(subdomains)
     with open_control(data) as control:
         chosen = control.project(project)
+        control.set_origins(chosen.project_id, add_origin or [], remove_origin or [])
         control.set_site(chosen.project_id, subdomains)
         chosen = control.project(chosen.project_id)
-    typer.echo(f"{chosen.name}: subdomains {chosen.subdomains}")
+    typer.echo(f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}")
 
 
 def _check_subdomains(given: str | None) -> None:

@@ -188,10 +188,7 @@ class Control:
 
         Raises `ControlError` if the name is taken or an origin is none.
         """
-        try:
-            listed = sorted({normalise_origin(origin) for origin in origins})
-        except ValueError as error:
-            raise ControlError(str(error)) from None
+        listed = _normalised(origins)
         project_id = f"prj_{secrets.token_hex(6)}"
         with self._lock:
             try:
@@ -221,6 +218,26 @@ class Control:
                 return project
         names = ", ".join(f"{p.project_id} ({p.name})" for p in projects) or "none yet"
         raise ControlError(f"There is no project {wanted!r}. Projects: {names}.")
+
+    def set_origins(self, project_id: str, add: list[str], remove: list[str]) -> None:
+        """Change where browser keys may be used from. Raises `ControlError` for what is none, and
+        if one to remove is not there."""
+        added, removed = _normalised(add), _normalised(remove)
+        origins = self.project(project_id).origins
+        for origin in removed:
+            if origin not in origins:
+                there = ", ".join(sorted(origins)) or "none"
+                raise ControlError(f"{origin} is not an origin of the project; those are: {there}.")
+        with self._lock:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO origins VALUES (?, ?)",
+                [(project_id, origin) for origin in added],
+            )
+            self._db.executemany(
+                "DELETE FROM origins WHERE project_id = ? AND origin = ?",
+                [(project_id, origin) for origin in removed],
+            )
+        self._told()
 
     def set_site(
         self, project_id: str, subdomains: str | None = None, rules: str | None = None
@@ -343,3 +360,10 @@ def _pepper(path: Path) -> bytes:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _normalised(origins: list[str]) -> list[str]:
+    try:
+        return sorted({normalise_origin(origin) for origin in origins})
+    except ValueError as error:
+        raise ControlError(str(error)) from None
