@@ -60,7 +60,7 @@ async function bundle({ file, entry, source, format }) {
       // Of a script, every name outside of a function would be the page's, too.
       module: format == "esm",
       compress: { passes: 3, unsafe: true, pure_getters: true },
-      sourceMap: { content: text(".map"), filename: name },
+      sourceMap: { content: text(".map"), filename: name, includeSources: true },
     },
   );
   mkdirSync(dirname(file), { recursive: true });
