@@ -157,10 +157,11 @@ class _Append:
             address_hash=bytes(16),
             user_agent="",
             country="",
-            salt=b"",
+            salt=self._services.control.salt(),
             id_key=self._services.log.id_key,
             now_ms=time.time_ns() // 1_000_000,
             placeholders=self._services.placeholders,
+            country_of=self._services.country_of,
         )
         on_disk: Future[None] = Future()
         accepted = accept(events, sender, in_batch=True)

@@ -4,6 +4,8 @@ The happy path is a single msgspec decode. Only when that fails is the body look
 time, field by field, so that the caller learns all that is wrong with it at once.
 """
 
+from functools import cache
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -37,7 +39,7 @@ Properties = Annotated[
 ]
 
 
-def _no_properties() -> msgspec.Raw:
+def no_properties() -> msgspec.Raw:
     return msgspec.Raw(b"{}")
 
 
@@ -60,7 +62,29 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     url: Address | None = None
     path: Address | None = None
     referrer: Address | None = None
-    properties: Properties = msgspec.field(default_factory=_no_properties)
+    user_agent: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=2048,
+                description="Of the browser, where a server speaks for it (sk). Default: the"
+                " request's own.",
+            ),
+        ]
+        | None
+    ) = None
+    ip: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=64,
+                description="The visitor's address, where a server speaks for them (sk). Never"
+                " stored; see docs/privacy.md. Default: the request's own.",
+            ),
+        ]
+        | None
+    ) = None
+    properties: Properties = msgspec.field(default_factory=no_properties)
 
 
 class Batch(msgspec.Struct, gc=False):
@@ -97,7 +121,7 @@ class Identify(msgspec.Struct, kw_only=True):
 
     anonymous_id: AnonymousId
     user_id: UserId
-    traits: Properties = msgspec.field(default_factory=_no_properties)
+    traits: Properties = msgspec.field(default_factory=no_properties)
     event_id: EventId | None = None
     timestamp: Timestamp | None = None
 
@@ -132,10 +156,10 @@ class Unalias(msgspec.Struct, kw_only=True):
 Body = TypeVar("Body", bound=msgspec.Struct)
 FieldErrors = dict[str, list[str]]
 
-_decoders: dict[type, msgspec.json.Decoder[Any]] = {
-    body: msgspec.json.Decoder(body)
-    for body in (Event, Batch, Identify, Forget, Link, Alias, Unalias)
-}
+
+@cache
+def _decoder(body: type) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(body)
 
 
 def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
@@ -147,7 +171,7 @@ def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
     try:
         raw.decode()  # fields kept as raw JSON are not looked into by the decoder
         try:
-            decoded: Body = _decoders[body].decode(raw)
+            decoded: Body = _decoder(body).decode(raw)
         except msgspec.ValidationError as error:
             raise _explain(raw, body, now_ms, str(error)) from None
     except (ValueError, RecursionError) as error:
@@ -155,7 +179,7 @@ def decode(raw: bytes, body: type[Body], now_ms: int) -> Body:
     return decoded
 
 
-def skew_ms(sent_at: str | None, now_ms: int) -> int:
+def skew_ms(sent_at: str | None, now_ms: int, field: str = "sent_at") -> int:
     """How far the sender's clock is behind ours, in milliseconds, to the minute; 0 if it does not
     say. What the request took is part of the difference and another each time: to the millisecond,
     two requests would put events of one second out of order.
@@ -169,7 +193,7 @@ def skew_ms(sent_at: str | None, now_ms: int) -> int:
     except (ValueError, OverflowError):
         message = "Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z"
         raise InvalidPayload(
-            "The body has invalid fields; nothing was stored.", fieldErrors={"sent_at": [message]}
+            "The body has invalid fields; nothing was stored.", fieldErrors={field: [message]}
         ) from None
 
 
@@ -192,10 +216,19 @@ def moment_ms(timestamp: str | None, now_ms: int) -> int:
     return ms
 
 
-def properties_text(raw: msgspec.Raw) -> str:
+def address_text(ip: str) -> str:
+    """The address in its shortest form. Raises `ValueError` with a message for the caller if it is
+    none."""
+    try:
+        return str(ip_address(ip))
+    except ValueError:
+        raise ValueError("Expected an IP address such as 203.0.113.7 or 2001:db8::7") from None
+
+
+def properties_text(raw: msgspec.Raw, max_bytes: int = MAX_PROPERTIES_BYTES) -> str:
     """The JSON object as text, exactly as it was sent.
 
-    Raises `ValueError` with a message for the caller if it is not an object, over 8192 bytes, or
+    Raises `ValueError` with a message for the caller if it is not an object, over `max_bytes`, or
     nested deeper than 32 levels.
     """
     body = bytes(raw)
@@ -203,8 +236,8 @@ def properties_text(raw: msgspec.Raw) -> str:
         return "{}"
     if not body.startswith(b"{"):
         raise ValueError("Expected an object")
-    if len(body) > MAX_PROPERTIES_BYTES:
-        raise ValueError(f"Expected at most {MAX_PROPERTIES_BYTES} bytes of JSON, got {len(body)}")
+    if len(body) > max_bytes:
+        raise ValueError(f"Expected at most {max_bytes} bytes of JSON, got {len(body)}")
     # Brackets inside strings count here too, so this only proves the harmless case.
     if body.count(b"{") + body.count(b"[") > MAX_PROPERTIES_DEPTH and _depth(body) > 32:
         raise ValueError(f"Expected at most {MAX_PROPERTIES_DEPTH} levels of nesting")
@@ -267,6 +300,8 @@ def _field_errors(raw: bytes | msgspec.Raw, struct: type, now_ms: int) -> FieldE
                 value = msgspec.json.decode(given[name], type=field.type)
                 if name == "timestamp":
                     moment_ms(value, now_ms)
+                if name == "ip" and value is not None:
+                    address_text(value)
         except ValueError as error:
             errors[name] = [str(error).replace("`", "")]
     return errors

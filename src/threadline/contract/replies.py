@@ -36,6 +36,14 @@ class Ok(msgspec.Struct):
     ok: bool = True
 
 
+class Success(msgspec.Struct):
+    """To a Segment-spec library: what is good of it is safe on disk. `warnings` is there only if
+    something was changed or left out."""
+
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
+    success: bool = True
+
+
 class Decided(msgspec.Struct):
     """The decision counts from the next question on. `changed`: it was not so before."""
 
@@ -56,3 +64,11 @@ class Error(msgspec.Struct):
 
     error: str
     details: dict[str, Any]
+
+
+class SegmentError(Error):
+    """The same where Segment-spec libraries look for it."""
+
+    code: str
+    message: str
+    success: bool = False

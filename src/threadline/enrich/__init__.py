@@ -1,5 +1,5 @@
 from threadline.enrich.agent import Agent, read_agent
-from threadline.enrich.country import Countries, CountryFileError
+from threadline.enrich.country import Countries, CountryFileError, no_country
 from threadline.enrich.scrub import scrubber
 from threadline.enrich.visitor import (
     address_hash,
@@ -15,6 +15,7 @@ __all__ = [
     "CountryFileError",
     "address_hash",
     "cookieless_id",
+    "no_country",
     "random_id",
     "read_agent",
     "scrubber",

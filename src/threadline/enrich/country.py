@@ -72,6 +72,11 @@ class Countries:
             ) from error
 
 
+def no_country(_address: str) -> str:
+    """Where there is no file to look into."""
+    return ""
+
+
 def _code(entry: dict[str, object]) -> str:
     """MaxMind's files have `country.iso_code`; others in its format are flatter."""
     country = entry.get("country")

@@ -7,7 +7,7 @@ import structlog
 from litestar.types import Send
 
 from threadline.contract.errors import InternalError, ThreadlineError
-from threadline.contract.replies import Error
+from threadline.contract.replies import Error, SegmentError
 from threadline.enrich import time_ordered_id
 
 RETRY_AFTER_S = 1
@@ -34,15 +34,18 @@ def answer(reply: object, status: int = 200) -> Answer:
     return Answer(status, [JSON], msgspec.json.encode(reply))
 
 
-def answer_error(error: ThreadlineError) -> Answer:
-    """An error of the contract, as it is."""
+def answer_error(error: ThreadlineError, segment: bool = False) -> Answer:
+    """An error of the contract, as it is. `segment`: for a library of that spec."""
     headers = [JSON]
     if error.status in (429, 503):
         wait_s = float(str(error.details.get("retry_after_s", RETRY_AFTER_S)))
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return Answer(error.status, headers, msgspec.json.encode(Error(error.code, error.details)))
+    reply = Error(error.code, error.details)
+    if segment:
+        reply = SegmentError(error.code, error.details, error.code, str(error))
+    return Answer(error.status, headers, msgspec.json.encode(reply))
 
 
 def answer_bug(method: str, path: str, error: Exception) -> Answer:

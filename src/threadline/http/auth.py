@@ -42,7 +42,10 @@ def admit(services: Services, doc: Doc, scope: Scope, token: str = "") -> None:
     if not token:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise MissingBearerToken("Send the key as `Authorization: Bearer KEY`.")
+            raise MissingBearerToken(
+                "Send the key as `Authorization: Bearer KEY`; in a beacon, a browser key as `key`"
+                " in the body."
+            )
     key, project = services.control.authenticate(token.strip())
     state["key"], state["project"] = key, project
     if key.kind == "ak":

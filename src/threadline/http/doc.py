@@ -38,7 +38,7 @@ class Doc:
     """One route. `keys`: the kinds that may use it; none: everybody may.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
-    draw on.
+    draw on. `segment`: the Segment spec's shape of the body, which is taken, too.
     """
 
     summary: str
@@ -50,6 +50,7 @@ class Doc:
     bucket: str | None = None
     params: type | None = None
     body: type | None = None
+    segment: type | None = None
     path_params: dict[str, str] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
     errors: Errors = ()

@@ -74,8 +74,10 @@ def _body(document: Json, operation: Json) -> str:
     if "requestBody" not in operation:
         return ""
     body = operation["requestBody"]
-    schema = _resolve(document, body["content"]["application/json"]["schema"])
-    return f"<h4>Body</h4><p>{_text(body['description'])}</p>{_fields(document, schema)}"
+    schema = body["content"]["application/json"]["schema"]
+    shapes = [_resolve(document, shape) for shape in schema.get("anyOf", [schema])]
+    fields = "<p>or</p>".join(_fields(document, shape) for shape in shapes)
+    return f"<h4>Body</h4><p>{_text(body['description'])}</p>{fields}"
 
 
 def _answers(document: Json, operation: Json) -> str:

@@ -14,6 +14,7 @@ from litestar.types import (
 )
 
 from threadline.contract.errors import OriginNotAllowed
+from threadline.contract.segment import SHORT
 from threadline.control import origin_allowed
 from threadline.http import ingest
 from threadline.http.answers import Answer, answer_error
@@ -21,7 +22,10 @@ from threadline.http.services import Services
 
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Content-Encoding"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Content-Type, Content-Encoding, X-Retry-Count",
+    ),
     (b"access-control-max-age", b"7200"),
 ]
 
@@ -43,6 +47,7 @@ class Edge:
         if scope["path"].startswith("//"):
             # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
             scope["path"] = "/" + scope["path"].lstrip("/")
+        scope["path"] = SHORT.get(scope["path"], scope["path"])
         if scope["path"].startswith("/v1/users/"):
             # A user id may hold a slash; only the path as it was sent still tells which is which.
             scope["path"] = scope["raw_path"].decode("ascii", "replace")

@@ -82,20 +82,32 @@ def _route(decision: Decision) -> HTTPRouteHandler:
         body = decode(raw, decision.body, time.time_ns() // 1_000_000)
         given = msgspec.structs.asdict(body)
         if PlaceholderId in decision.errors:
-            _refuse_placeholders(given, services.placeholders)
-
-        def decide() -> bool:
-            # One after the other, because each looks at those before it.
-            with services.deciding:
-                return decision.decide(services.store, project_id, by, **given)
-
-        changed = await asyncio.to_thread(decide)
+            refuse_placeholders(given, services.placeholders)
+        changed = await decide(services, decision.decide, project_id, by, given)
         return Response(msgspec.json.encode(Decided(changed)), media_type="application/json")
 
     return handler
 
 
-def _refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> None:
+async def decide(
+    services: Services,
+    decision: Callable[..., bool],
+    project_id: str,
+    by: str,
+    given: dict[str, str],
+) -> bool:
+    """Have it decided, by the key of this prefix; whether it changed anything."""
+
+    def one_by_one() -> bool:
+        # Because each looks at those before it.
+        with services.deciding:
+            return decision(services.store, project_id, by, **given)
+
+    return await asyncio.to_thread(one_by_one)
+
+
+def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> None:
+    """Raises `PlaceholderId`."""
     for name, user_id in given.items():
         if is_placeholder(user_id, placeholders):
             message = f"{name} {user_id!r} is a placeholder; it would merge strangers."

@@ -5,88 +5,82 @@ the event itself does.
 """
 
 import asyncio
-import time
+import base64
+import binascii
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from functools import partial
 
 import msgspec
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from threadline.contract.bodies import Batch, Event, Forget, Identify, decode, skew_ms
 from threadline.contract.errors import (
+    AliasCycle,
     ForgetRequiresSecretKey,
+    InsufficientScope,
     InternalError,
     InvalidPayload,
     KeyKindNotAllowed,
     MethodNotAllowed,
-    MissingBearerToken,
     PlaceholderId,
     ThreadlineError,
 )
-from threadline.contract.replies import Batched, Forgotten, Ok, Tracked
-from threadline.control import Key, Project
+from threadline.contract.replies import Batched, Forgotten, Ok, Success, Tracked
+from threadline.contract.segment import Message, Messages
 from threadline.enrich import address_hash, time_ordered_id
+from threadline.http import segment
 from threadline.http.answers import Answer, answer, answer_bug, answer_error
-from threadline.http.auth import admit, client_address, header
+from threadline.http.auth import admit, header
 from threadline.http.body import MIB, body_size, drain, read_body
+from threadline.http.call import Call, now_ms
 from threadline.http.doc import Doc
-from threadline.http.services import Services, site_of
-from threadline.ingest.accept import Accepted, Sender, accept, identify_event
+from threadline.http.services import Services
+from threadline.ingest.accept import identify_event
 from threadline.ingest.log import ForgetRequest
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
 # Who sends it is known only after it is read.
 BEACON_LIMIT = 1 * MIB
-# What proxies say for "unknown", though it looks like a country.
-NO_COUNTRY = ("XX", "ZZ")
-
-
-class Call(NamedTuple):
-    """One request that was let in."""
-
-    services: Services
-    scope: Scope
-    receive: Receive
-    key: Key
-    project: Project
-    arrived: bytes | None = None  # the body, where the key was in it
-
-    async def body(self, limit: int) -> bytes:
-        if self.arrived is not None:
-            return self.arrived
-        seconds = self.services.settings.body_seconds
-        return await read_body(self.scope, self.receive, limit, seconds)
 
 
 async def track(call: Call) -> Answer:
-    event = decode(await call.body(TRACK_LIMIT), Event, _now_ms())
-    accepted = await _store(call, [event], in_batch=False)
+    raw = await call.body(TRACK_LIMIT)
+    if segment.is_segment(raw, segment.OF_A_CALL):
+        return await segment.take(call, "track", raw)
+    event = decode(raw, Event, now_ms())
+    accepted = await call.store([event], in_batch=False)
     reply = Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET)
     return answer(reply, 202)
 
 
 async def batch(call: Call) -> Answer:
-    body = decode(await call.body(BATCH_LIMIT), Batch, _now_ms())
-    behind = skew_ms(body.sent_at, _now_ms())
-    accepted = await _store(call, body.events, in_batch=True, behind_ms=behind)
+    raw = await call.body(BATCH_LIMIT)
+    if segment.is_segment(raw, segment.OF_A_BATCH):
+        return await segment.take(call, "batch", raw)
+    body = decode(raw, Batch, now_ms())
+    behind = skew_ms(body.sent_at, now_ms())
+    accepted = await call.store(body.events, in_batch=True, behind_ms=behind)
     call.services.metrics.dropped.inc(body.dropped)
     return answer(Batched(len(body.events), accepted.warnings or msgspec.UNSET), 202)
 
 
 async def identify(call: Call) -> Answer:
-    body = decode(await call.body(TRACK_LIMIT), Identify, _now_ms())
+    raw = await call.body(TRACK_LIMIT)
+    if segment.is_segment(raw, segment.OF_A_CALL):
+        return await segment.take(call, "identify", raw)
+    body = decode(raw, Identify, now_ms())
     try:
         event = identify_event(body, call.services.placeholders)
     except PlaceholderId:
         call.services.count_placeholder_ids(call.project.project_id)
         raise
-    await _store(call, [event], in_batch=False)
+    await call.store([event], in_batch=False)
     return answer(Ok())
 
 
 async def forget(call: Call) -> Answer:
-    body = decode(await call.body(TRACK_LIMIT), Forget, _now_ms())
+    body = decode(await call.body(TRACK_LIMIT), Forget, now_ms())
     if (body.user_id is None) == (body.anonymous_id is None):
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
@@ -100,70 +94,41 @@ async def forget(call: Call) -> Answer:
     return answer(Forgotten(asked.receipt_id))
 
 
-async def _store(call: Call, events: list[Event], in_batch: bool, behind_ms: int = 0) -> Accepted:
-    """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
-    accepted = accept(events, _sender(call, behind_ms), in_batch)
-    on_disk = asyncio.get_running_loop().create_future()
-    call.services.log.append(accepted.rows, on_disk)
-    await on_disk
-    metrics = call.services.metrics
-    metrics.accepted.labels(call.scope["path"]).inc(len(events))
-    if accepted.warnings:
-        call.services.count_placeholder_ids(call.project.project_id, len(accepted.warnings))
-    return accepted
-
-
-def _sender(call: Call, behind_ms: int) -> Sender:
-    services, project = call.services, call.project
-    address, salt = client_address(services, call.scope), services.control.salt()
-    return Sender(
-        project_id=project.project_id,
-        site=site_of(project),
-        scrub=services.scrub,
-        browser_key=call.key.kind == "pk",
-        address=address,
-        address_hash=address_hash(salt, project.project_id, address),
-        user_agent=header(call.scope, "user-agent"),
-        country=_country(services, call.scope, address),
-        salt=salt,
-        id_key=services.log.id_key,
-        now_ms=_now_ms(),
-        skew_ms=behind_ms,
-        placeholders=services.placeholders,
-    )
+async def segment_call(kind: str, call: Call) -> Answer:
+    """A type of call that only the Segment spec has."""
+    return await segment.take(call, kind, await call.body(TRACK_LIMIT))
 
 
 class Keyed(msgspec.Struct):
-    """The part of a body that says whose it is."""
+    """The part of a body that says whose it is. `writeKey`: of the Segment spec."""
 
-    key: str
+    key: str | None = None
+    writeKey: str | None = None  # noqa: N815
 
 
-def _key_in(body: bytes) -> str:
-    """The key of a body that came without one in its headers, as beacons have to. It lies open in
-    every page, so it has to be a browser key."""
+def _key_in(body: bytes, doc: Doc) -> str:
+    """The key of a body that came without one in its headers, as beacons have to. `key` lies open
+    in every page, so it has to be a browser key."""
     try:
-        key = msgspec.json.decode(body, type=Keyed).key
+        found = msgspec.json.decode(body, type=Keyed)
     except (ValueError, RecursionError):
-        raise MissingBearerToken(
-            "Send the key as `Authorization: Bearer KEY`, or a browser key as `key` in the body."
-        ) from None
-    if not key.startswith("pk_"):
-        raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
-    return key
+        found = Keyed()
+    if doc.body is Batch and found.key:
+        if not found.key.startswith("pk_"):
+            raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
+        return found.key
+    return found.writeKey or ""
 
 
-def _country(services: Services, scope: Scope, address: str) -> str:
-    """From the first trusted header that names one, else looked up; empty where nobody knows."""
-    for name in services.country_headers:
-        code = header(scope, name).upper()
-        if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY:
-            return code
-    return services.countries.country(address) if services.countries else ""
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _key_of_basic(scope: Scope) -> str:
+    """The key as the user name of `Authorization: Basic`, as Segment-spec libraries send it."""
+    scheme, _, packed = header(scope, "authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(packed, validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""
 
 
 ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
@@ -175,6 +140,7 @@ ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
             keys=("pk", "sk"),
             bucket="track",
             body=Event,
+            segment=Message,
             answer=Tracked,
             status=202,
         ),
@@ -187,6 +153,7 @@ ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
             keys=("pk", "sk"),
             bucket="batch",
             body=Batch,
+            segment=Messages,
             answer=Batched,
             status=202,
         ),
@@ -199,6 +166,7 @@ ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
             keys=("pk", "sk"),
             bucket="identify",
             body=Identify,
+            segment=Message,
             answer=Ok,
             errors=(PlaceholderId,),
         ),
@@ -216,32 +184,55 @@ ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
     ),
 }
 
+# What only Segment-spec libraries send.
+for _kind, _summary, _errors in (
+    ("page", "Record a page view", ()),
+    ("screen", "Record a screen of an app", ()),
+    ("group", "Record that a user belongs to a group", ()),
+    ("alias", "Join two users", (AliasCycle, InsufficientScope)),
+):
+    ROUTES[f"/v1/{_kind}"] = (
+        partial(segment_call, _kind),
+        Doc(
+            summary=f"{_summary}, as Segment-spec libraries send it",
+            tag="Segment spec",
+            keys=("pk", "sk"),
+            bucket="track",
+            body=Message,
+            answer=Success,
+            errors=(*_errors, PlaceholderId),
+        ),
+    )
+
 
 async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Answer a request whose path is one of `ROUTES`."""
     handler, doc = ROUTES[scope["path"]]
+    state = scope.setdefault("state", {})
     try:
         try:
             if scope["method"] != "POST":
                 message = f"{scope['path']} does not take {scope['method']}; see /docs."
                 raise MethodNotAllowed(message)
             arrived, token = None, ""
-            if doc.body is Batch and not header(scope, "authorization"):
-                seconds = services.settings.body_seconds
-                with services.room_for(body_size(scope, BEACON_LIMIT)):
-                    arrived = await read_body(scope, receive, BEACON_LIMIT, seconds)
-                token = _key_in(arrived)
+            if doc.segment or doc.body is Message:
+                token = _key_of_basic(scope)
+                state["segment"] = bool(token)
+                if not header(scope, "authorization"):
+                    seconds = services.settings.body_seconds
+                    with services.room_for(body_size(scope, BEACON_LIMIT)):
+                        arrived = await read_body(scope, receive, BEACON_LIMIT, seconds)
+                    token = _key_in(arrived, doc)
             admit(services, doc, scope, token)
         except ThreadlineError:
             await drain(scope, receive, services.settings.body_seconds)
             raise
-        state = scope["state"]
         call = Call(services, scope, receive, state["key"], state["project"], arrived)
         with services.room_for(body_size(scope, BATCH_LIMIT)):
             given = await handler(call)
     except ThreadlineError as error:
         services.metrics.rejected.labels(error.code).inc()
-        given = answer_error(error)
+        given = answer_error(error, state.get("segment", False))
     except Exception as error:  # noqa: BLE001 - logged with an id that the caller gets
         services.metrics.rejected.labels(InternalError.code).inc()
         given = answer_bug(scope["method"], scope["path"], error)

@@ -9,7 +9,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 
 from threadline import __version__
 from threadline.contract.errors import ThreadlineError
-from threadline.contract.replies import Error
+from threadline.contract.replies import Error, Success
 from threadline.contract.times import Moment
 from threadline.control import KINDS
 from threadline.http.doc import Doc
@@ -76,12 +76,26 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
         operation["security"] = [{"key": []}]
         operation["description"] = f"Key: {' or '.join(doc.keys)}."
     if doc.body:
+        description = f"{_first_line(doc.body)} May be packed with gzip or zstd."
+        schema = _schema(doc.body, components)
+        if doc.segment:
+            schema = {"anyOf": [schema, _schema(doc.segment, components)]}
+            description += " Or in the Segment spec's shape, answered as it expects."
+            _add_segment_answer(operation["responses"], components)
         operation["requestBody"] = {
             "required": True,
-            "description": f"{_first_line(doc.body)} May be packed with gzip or zstd.",
-            "content": {JSON: {"schema": _schema(doc.body, components)}},
+            "description": description,
+            "content": {JSON: {"schema": schema}},
         }
     return operation
+
+
+def _add_segment_answer(responses: Json, components: Json) -> None:
+    """Where both answer with 200, either may come."""
+    content = responses.get("200", {}).get("content", {JSON: {}})
+    schemas = [content[JSON].get("schema"), _schema(Success, components)]
+    content[JSON]["schema"] = {"anyOf": [schema for schema in schemas if schema]}
+    responses.setdefault("200", {"description": _first_line(Success), "content": content})
 
 
 def _answer_content(doc: Doc, components: Json) -> Json:

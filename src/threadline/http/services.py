@@ -13,7 +13,7 @@ from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.errors import Unavailable
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
-from threadline.enrich import Countries, scrubber
+from threadline.enrich import Countries, no_country, scrubber
 from threadline.http.limits import Buckets
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
@@ -43,7 +43,9 @@ class Services:
         with ExitStack() as opened:
             self.settings = settings
             self.metrics = Metrics()
-            self.countries = Countries(Path(settings.country_db)) if settings.country_db else None
+            self.country_of: Callable[[str], str] = no_country
+            if settings.country_db:
+                self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
             self.store = opened.enter_context(
                 Store(store_url(settings.store, folder), settings.query_seconds)

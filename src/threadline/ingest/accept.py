@@ -17,9 +17,11 @@ from xxhash import xxh3_64_intdigest
 
 from threadline.classify import Site, classify
 from threadline.contract.bodies import (
+    MAX_PROPERTIES_BYTES,
     Event,
     FieldErrors,
     Identify,
+    address_text,
     moment_ms,
     properties_text,
 )
@@ -27,7 +29,9 @@ from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import PLACEHOLDERS, Placeholders, is_placeholder
 from threadline.contract.replies import Notice
 from threadline.enrich import (
+    address_hash,
     cookieless_id,
+    no_country,
     random_id,
     read_agent,
     session_id,
@@ -40,7 +44,7 @@ from threadline.ingest.row import Row, Rows
 class Sender:
     """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids.
     `scrub`: takes out of addresses what must not be stored. `skew_ms`: how far the sender's clock
-    is behind ours."""
+    is behind ours. `country_of`: looks an address up."""
 
     project_id: str
     site: Site
@@ -55,6 +59,8 @@ class Sender:
     now_ms: int
     skew_ms: int = 0
     placeholders: Placeholders = PLACEHOLDERS
+    country_of: Callable[[str], str] = no_country
+    max_properties_bytes: int = MAX_PROPERTIES_BYTES
 
 
 class Accepted(NamedTuple):
@@ -77,10 +83,20 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     first_event_id = ""
     project_id, now_ms, scrub = sender.project_id, sender.now_ms, sender.scrub
     skew = sender.skew_ms
-    agent = read_agent(sender.user_agent)
+    senders_agent = read_agent(sender.user_agent)
+    max_bytes = sender.max_properties_bytes
     for index, event in enumerate(events):
-        timestamp, properties = check(event, now_ms - skew, index if in_batch else None)
+        at = index if in_batch else None
+        timestamp, properties = check(event, now_ms - skew, at, max_bytes)
         timestamp = max(0, timestamp + skew)
+        agent, country, ip_hash = senders_agent, sender.country, sender.address_hash
+        if not sender.browser_key:  # servers speak for browsers; browsers for themselves
+            if event.user_agent is not None:
+                agent = read_agent(event.user_agent)
+            if event.ip is not None:
+                ip = address_text(event.ip)
+                country = sender.country_of(ip)
+                ip_hash = address_hash(sender.salt, project_id, ip)
         user_id, anonymous_id = event.user_id, event.anonymous_id
         if user_id is not None and is_placeholder(user_id, sender.placeholders):
             warnings.append(_placeholder(index, "user_id", user_id))
@@ -103,7 +119,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
         found = classify(url, referrer, sender.site)
         said = found.click_ids + found.utm if sender.browser_key else found.click_ids
         if said and event.event != "$identify":  # traits are of a person, not of a page
-            properties = _with_properties(properties, said)
+            properties = with_properties(properties, said)
         rows.append(
             (
                 project_id,
@@ -122,12 +138,12 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
                 url,
                 scrub(event.path) if event.path else _path(url),
                 referrer,
-                sender.country,
+                country,
                 agent.device_type,
                 agent.browser,
                 agent.os,
                 properties,
-                sender.address_hash,
+                ip_hash,
                 now_ms,
                 found.term,
                 found.content,
@@ -166,23 +182,34 @@ def identify_event(body: Identify, placeholders: Placeholders = PLACEHOLDERS) ->
     )
 
 
-def check(event: Event, now_ms: int, index: int | None = None) -> tuple[int, str]:
+def check(
+    event: Event,
+    now_ms: int,
+    index: int | None = None,
+    max_bytes: int = MAX_PROPERTIES_BYTES,
+) -> tuple[int, str]:
     """The event's time (milliseconds since 1970) and properties, past all limits that a type
     cannot say. Raises `InvalidPayload`, naming the event's index in its batch if there is one."""
     try:
-        return moment_ms(event.timestamp, now_ms), properties_text(event.properties)
+        if event.ip is not None:
+            address_text(event.ip)
+        return moment_ms(event.timestamp, now_ms), properties_text(event.properties, max_bytes)
     except ValueError:
-        raise _explain(event, now_ms, index) from None
+        raise _explain(event, now_ms, index, max_bytes) from None
 
 
-def _explain(event: Event, now_ms: int, index: int | None) -> InvalidPayload:
+def _explain(event: Event, now_ms: int, index: int | None, max_bytes: int) -> InvalidPayload:
     errors: FieldErrors = {}
     try:
         moment_ms(event.timestamp, now_ms)
     except ValueError as error:
         errors["timestamp"] = [str(error)]
     try:
-        properties_text(event.properties)
+        address_text("::" if event.ip is None else event.ip)
+    except ValueError as error:
+        errors["ip"] = [str(error)]
+    try:
+        properties_text(event.properties, max_bytes)
     except ValueError as error:
         name = "traits" if index is None and event.event == "$identify" else "properties"
         errors[name] = [str(error)]
@@ -206,7 +233,7 @@ def _make_visitor(sender: Sender) -> str:
     return random_id()
 
 
-def _with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
+def with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
     """The JSON object with more strings in it, except where it has such a name already."""
     names = msgspec.json.decode(sent, type=dict[str, msgspec.Raw])
     added = {name: value for name, value in more if name not in names}

@@ -1,0 +1,163 @@
+"""A call of a Segment-spec library as the event it is stored as; docs/segment.md has the table.
+
+Pure. What a library says of page and browser goes where the contract has a place for it; the rest
+of `context` is passed over.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+
+from threadline.contract.bodies import Event, address_text, properties_text
+from threadline.contract.errors import InvalidPayload
+from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
+from threadline.ingest.accept import with_properties
+
+EVENT_NAMES = {
+    "identify": "$identify",
+    "page": "$pageview",
+    "screen": "$screen",
+    "group": "$group",
+}
+CAMPAIGN = {
+    "source": "utm_source",
+    "medium": "utm_medium",
+    "name": "utm_campaign",
+    "term": "utm_term",
+    "content": "utm_content",
+}
+# Longer ones are cut: nobody who sends them could make them shorter.
+MAX_URL = 2048
+MAX_ANONYMOUS_ID, MAX_USER_ID = 128, 256
+
+
+class Alias(NamedTuple):
+    """Two users who are one person."""
+
+    user_id: str
+    alias_of: str
+
+
+def read(message: Message, kind: str) -> Event | Alias:
+    """The call, which is one of type `kind`. Raises `InvalidPayload`."""
+    user_id = _id("userId", message.user_id, MAX_USER_ID)
+    anonymous_id = _id("anonymousId", message.anonymous_id, MAX_ANONYMOUS_ID)
+    if kind == "alias":
+        return _read_alias(message, user_id, anonymous_id)
+    name = message.event if kind == "track" else EVENT_NAMES.get(kind)
+    if name is None and kind != "track":
+        allowed = ", ".join(("track", "alias", *EVENT_NAMES))
+        raise _invalid("type", f"Expected one of {allowed}, not {kind!r}")
+    if not name:
+        raise _invalid("event", "Required")
+    context = _object(message.context)
+    page = _part(context, "page")
+    properties = msgspec.Raw(_properties(message, kind, context).encode())
+    # A page view's properties say more surely which page it was.
+    said = _object(properties) if kind == "page" else {}
+    return Event(
+        event=name,
+        event_id=message.message_id,
+        timestamp=message.timestamp or message.original_timestamp,
+        anonymous_id=anonymous_id,
+        user_id=user_id,
+        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
+        path=(_text(said, "path") or _text(page, "path"))[:MAX_URL] or None,
+        referrer=(_text(said, "referrer") or _text(page, "referrer"))[:MAX_URL] or None,
+        user_agent=_text(context, "userAgent")[:MAX_URL] or None,
+        ip=_ip(_text(context, "ip")),
+        properties=properties,
+    )
+
+
+def is_corrected(message: Message) -> bool:
+    """Whether its `timestamp` has the sender's clock taken out already, as in an export."""
+    return message.timestamp is not None and message.original_timestamp is not None
+
+
+def _read_alias(message: Message, user_id: str | None, anonymous_id: str | None) -> Event | Alias:
+    previous_id = _id("previousId", message.previous_id, MAX_USER_ID)
+    if user_id is None or previous_id is None:
+        field = "userId" if user_id is None else "previousId"
+        raise _invalid(field, "Required")
+    if previous_id == anonymous_id:  # the visitor turns out to be this user
+        return Event(
+            event="$identify",
+            event_id=message.message_id,
+            timestamp=message.timestamp or message.original_timestamp,
+            anonymous_id=anonymous_id,
+            user_id=user_id,
+        )
+    return Alias(user_id=previous_id, alias_of=user_id)
+
+
+def _properties(message: Message, kind: str, context: Mapping[str, Any]) -> str:
+    """Traits or properties as sent, and next to them what the spec keeps elsewhere."""
+    field = "traits" if kind in ("identify", "group") else "properties"
+    raw = message.traits if field == "traits" else message.properties
+    if kind == "identify" and bytes(raw) in (b"{}", b"null") and (traits := context.get("traits")):
+        raw = msgspec.Raw(msgspec.json.encode(traits))
+    try:
+        sent = properties_text(raw, MAX_MESSAGE_BYTES)
+    except ValueError as error:
+        raise _invalid(field, str(error)) from None
+    group_id = _id("groupId", message.group_id, MAX_USER_ID)
+    more: dict[str, str | None] = {}
+    if kind in ("page", "screen"):
+        more = {"name": message.name, "category": message.category}
+    elif kind == "group":
+        more = {"group_id": group_id}
+    if kind != "identify":  # traits are of a person, not of a browser
+        more["language"] = _text(context, "locale")
+        more["timezone"] = _text(context, "timezone")
+    return with_properties(sent, tuple((name, value) for name, value in more.items() if value))
+
+
+def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
+    """With the campaign in it, where it names none itself: that is where sources are read from, now
+    and whenever stored events are classified anew."""
+    said = {name: text for key, name in CAMPAIGN.items() if (text := _text(campaign, key))}
+    if said and "utm_" not in url:
+        address, hash_, fragment = url.partition("#")
+        url = f"{address}{'&' if '?' in address else '?'}{urlencode(said)}{hash_}{fragment}"
+    return url[:MAX_URL] or None
+
+
+def _ip(text: str) -> str | None:
+    try:
+        return address_text(text)
+    except ValueError:
+        return None
+
+
+def _id(field: str, value: Id | None, longest: int) -> str | None:
+    text = "" if value is None else str(value)
+    if len(text) > longest:
+        raise _invalid(field, f"Expected at most {longest} characters, got {len(text)}")
+    return text or None
+
+
+def _object(raw: msgspec.Raw) -> Mapping[str, Any]:
+    try:
+        found = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _part(context: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = context.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(part: Mapping[str, Any], name: str) -> str:
+    found = part.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _invalid(field: str, message: str) -> InvalidPayload:
+    return InvalidPayload(
+        "The call has invalid fields; it was not stored.", fieldErrors={field: [message]}
+    )
