@@ -3,117 +3,229 @@
 import atexit
 import json
 import logging
+import os
 import random
+import sys
 import threading
-import uuid
-from collections import deque
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Self
-from urllib.parse import urlsplit
+from itertools import count
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Literal, Self
+
+from threadline.client.context import UserId, current, fill
+from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
+from threadline.client.queue import Event, MemoryQueue, Queue, encode
+from threadline.client.read import Reader
+from threadline.client.wire import Wire
 
 MAX_BATCH_EVENTS = 1000
-MAX_BATCH_BYTES = 4 * 1024 * 1024
-RETRIES = 6
+FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+DEFAULT_HOST = "http://127.0.0.1:8787"
+
+# What callers send by mistake instead of an id; the server knows more of them.
+NOBODY = ("", "undefined", "null", "None", "nan")
+
+OnError = Callable[[ThreadlineError, list[Event]], None]
+WhenFull = Literal["drop_oldest", "drop_newest"]
 
 _logger = logging.getLogger("threadline")
 
 
-class Client:
-    """A connection to one project. Safe to share between threads.
+class Client(Reader):
+    """A connection to one project. Safe to share between threads, and to take through a fork.
 
-    Every event gets its id here, so a batch that is sent twice is counted once. Bad events never
-    raise into your program: what the server refuses is logged under the name `threadline`.
+    Every event gets its id here, so a batch that is sent twice is counted once. Nothing that goes
+    wrong with events is raised into your program: it is logged under the name `threadline`, given
+    to `on_error`, and counted in `dropped`.
     """
 
     def __init__(
         self,
-        key: str,
-        host: str = "http://127.0.0.1:8787",
+        key: str | None = None,
+        host: str | None = None,
         *,
         flush_at: int = 100,
         flush_interval_s: float = 1.0,
+        flush_bytes: int = 1024 * 1024,
         max_queue: int = 10_000,
+        when_full: WhenFull = "drop_oldest",
         timeout_s: float = 10.0,
+        exit_timeout_s: float = 10.0,
+        gzip: bool = True,
+        spool: str | Path | None = None,
+        spool_max_bytes: int = 256 * 1024 * 1024,
+        sync: bool = False,
+        disabled: bool = False,
+        debug: bool = False,
+        on_error: OnError | None = None,
     ) -> None:
-        """`key`: an sk key. `max_queue`: events kept while the server is away; older ones go
-        first."""
-        address = urlsplit(host)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"host has to look like https://example.com, not {host!r}")
-        self._address = address
-        self._key = key
+        """`key`: an sk key, or `THREADLINE_KEY`. `host`: the server, or `THREADLINE_HOST`.
+
+        A batch leaves when `flush_at` events wait, `flush_interval_s` after the first of them, and
+        holds about `flush_bytes` at most. `max_queue`: events kept while the server is away; then
+        `when_full` says which go. `exit_timeout_s`: how long the end of the program may wait for
+        what is queued. `spool`: a folder in which events wait instead, up to `spool_max_bytes`, and
+        outlive the process. `sync`: every event is sent before `track` returns, by no thread, for
+        programs that are frozen between requests. `disabled`: nothing is sent. `debug`: what is
+        sent is logged to standard error.
+
+        Raises `ValueError` for a host that is no address or a key that is missing.
+        """
+        key = key or os.environ.get("THREADLINE_KEY", "")
+        if not key and not disabled:
+            raise ValueError("Client needs a key: Client('sk_live_…'), or set THREADLINE_KEY.")
+        host = host or os.environ.get("THREADLINE_HOST") or DEFAULT_HOST
+        self.disabled = disabled
+        self.dropped = 0
+        self._wire = Wire(host, key, timeout_s, gzip)
         self._flush_at = min(flush_at, MAX_BATCH_EVENTS)
         self._flush_interval_s = flush_interval_s
-        self._timeout_s = timeout_s
-        self._queue: deque[dict[str, Any]] = deque(maxlen=max_queue)
-        self._changed = threading.Condition()
-        self._sending = 0
-        self._flushing = False
+        self._flush_bytes = flush_bytes
+        self._exit_timeout_s = exit_timeout_s
+        self._sync = sync
+        self._on_error = on_error
+        self._debug = debug
+        self._queue: Queue = MemoryQueue(max_queue, when_full == "drop_oldest", self._unfit)
+        if spool is not None:
+            self._queue = _open_spool(Path(spool), spool_max_bytes)
+        if debug:
+            _log_to_stderr()
         self._closed = False
-        self._connection: HTTPConnection | None = None
-        self._thread = threading.Thread(target=self._run, name="threadline-client", daemon=True)
-        self._thread.start()
+        self._begin()
+        _living.add(self)
         atexit.register(self.close)
+        if len(self._queue) and not disabled:  # left by a process before this one
+            self._wake(at_once=True)
+
+    def _begin(self) -> None:
+        """What a process needs for itself. The thread starts with the first event."""
+        self._prefix = os.urandom(16).hex() + "-"
+        self._numbers = count(1)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._some, self._enough = threading.Event(), threading.Event()
+        self._closing = threading.Event()
+        self._deadline = float("inf")
+        self._state = threading.Condition()
+        self._busy = False
+
+    # Sending
 
     def track(
         self,
         event: str,
         properties: Mapping[str, object] | None = None,
         *,
-        user_id: str | None = None,
+        user_id: UserId = None,
         anonymous_id: str | None = None,
         timestamp: datetime | None = None,
         url: str | None = None,
         referrer: str | None = None,
+        session_id: str | None = None,
         event_id: str | None = None,
     ) -> str:
-        """Queue one event and return its id. A timestamp without a zone is UTC; default: now."""
-        moment = timestamp or datetime.now(UTC)
-        fields = {
-            "event": event,
-            "event_id": event_id or str(uuid.uuid4()),
-            "timestamp": moment.replace(tzinfo=moment.tzinfo or UTC).isoformat(),
-            "user_id": user_id,
-            "anonymous_id": anonymous_id,
-            "url": url,
-            "referrer": referrer,
-            "properties": dict(properties) if properties else None,
-        }
-        queued = {name: value for name, value in fields.items() if value is not None}
-        with self._changed:
-            if len(self._queue) == self._queue.maxlen:
-                _logger.warning("queue full: the oldest event was dropped")
-            self._queue.append(queued)
-            if len(self._queue) >= self._flush_at:
-                self._changed.notify_all()
-        return str(queued["event_id"])
+        """Queue one event and return its id. A timestamp without a zone is UTC; default: now.
+
+        Within a request or job that middleware knows, the visitor and their page are filled in.
+        """
+        if event_id is None:
+            event_id = self._prefix + str(next(self._numbers))
+        fields: Event = {"event": event, "event_id": event_id, "timestamp": _moment(timestamp)}
+        if properties:
+            fields["properties"] = dict(properties)  # the caller's may change before it leaves
+        if user_id is not None:
+            fields["user_id"] = str(user_id)
+        if anonymous_id is not None:
+            fields["anonymous_id"] = anonymous_id
+        if url is not None:
+            fields["url"] = url
+        if referrer is not None:
+            fields["referrer"] = referrer
+        if session_id is not None:
+            fields["session_id"] = session_id
+        context = current()
+        if context is not None:
+            fill(fields, context)
+        self._put(fields)
+        return event_id
 
     def identify(
-        self, anonymous_id: str, user_id: str, traits: Mapping[str, object] | None = None
+        self,
+        user_id: UserId,
+        traits: Mapping[str, object] | None = None,
+        *,
+        anonymous_id: str | None = None,
+        timestamp: datetime | None = None,
+    ) -> str | None:
+        """Say that this visitor is this user; within a request, the visitor is known. Without a
+        user it warns and does nothing."""
+        if user_id is None or str(user_id).strip() in NOBODY:
+            _logger.warning("identify(%r) does nothing: that is nobody", user_id)
+            return None
+        return self.track(
+            "$identify", traits, user_id=user_id, anonymous_id=anonymous_id, timestamp=timestamp
+        )
+
+    def page(
+        self,
+        name: str | None = None,
+        properties: Mapping[str, object] | None = None,
+        **fields: Any,
     ) -> str:
-        """Say that this visitor is this user."""
-        return self.track("$identify", traits, user_id=user_id, anonymous_id=anonymous_id)
+        """A page view that the server saw. Fields as of `track`."""
+        named = {"name": name} if name else {}
+        return self.track("$pageview", {**named, **(properties or {})}, **fields)
+
+    def batch(self, events: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Queue events that are dictionaries of the fields of `track`; their ids."""
+        return [self.track(**event) for event in events]
+
+    def alias(self, user_id: UserId, alias_of: UserId) -> bool:
+        """Declare a user the same person as another; whether that is new. Asks the server at once.
+
+        Raises `APIError` (409 where it would run in a circle) or `Unreachable`.
+        """
+        body = {"user_id": str(user_id), "alias_of": str(alias_of)}
+        return bool(self._ask("PUT", "/v1/identity/aliases", body=body).get("changed"))
+
+    def forget(self, user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
+        """Have everything about a user or a device deleted; the receipt's id. Asks the server at
+        once, after what is queued.
+
+        Raises `APIError` or `Unreachable`.
+        """
+        self.flush()
+        body = {"user_id": str(user_id)} if user_id is not None else {"anonymous_id": anonymous_id}
+        return str(self._ask("POST", "/v1/forget", body=body).get("receipt_id", ""))
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Send everything queued so far and wait for it; False if that took too long."""
-        with self._changed:
-            self._flushing = True
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._queue and not self._sending, timeout_s)
+        if self.disabled or not (len(self._queue) or self._busy):
+            return True
+        self._wake(at_once=True)
+        with self._state:
+            return self._state.wait_for(lambda: not self._busy and not len(self._queue), timeout_s)
 
     def close(self) -> None:
         """Flush and stop. Called by itself when the program ends."""
         if self._closed:
             return
-        self.flush()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join(self._timeout_s)
+        self._closed = True
         atexit.unregister(self.close)
+        self._deadline = monotonic() + self._exit_timeout_s
+        self._closing.set()
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._some.set()
+            self._enough.set()
+            thread.join(self._exit_timeout_s + 1)
+        elif not self.disabled:
+            self._drain()
+        self._queue.close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,69 +233,224 @@ class Client:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _run(self) -> None:
-        while batch := self._next_batch():
-            self._deliver(batch)
-            with self._changed:
-                self._sending = 0
-                self._changed.notify_all()
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        body: object = None,
+    ) -> dict[str, Any]:
+        return {} if self.disabled else self._wire.ask(method, path, params, body)
 
-    def _next_batch(self) -> list[bytes]:
-        """The next events, encoded; empty when the client is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._queue) or self._closed)
-            self._changed.wait_for(
-                lambda: len(self._queue) >= self._flush_at or self._flushing or self._closed,
-                self._flush_interval_s,
-            )
-            batch: list[bytes] = []
-            size = 0
-            while self._queue and len(batch) < MAX_BATCH_EVENTS and size < MAX_BATCH_BYTES:
-                event = json.dumps(self._queue.popleft(), default=str).encode()
-                batch.append(event)
-                size += len(event)
-            self._flushing = self._flushing and bool(self._queue)
-            self._sending = len(batch)
-            return batch
+    # On the caller's thread
 
-    def _deliver(self, batch: list[bytes]) -> None:
-        body = b'{"events":[' + b",".join(batch) + b"]}"
-        for attempt in range(RETRIES):
-            pause_s = min(LONGEST_PAUSE_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
+    def _put(self, event: Event) -> None:
+        if self.disabled:
+            return
+        if self._closed:
+            self._drop(Dropped("the client is closed"), [event])
+            return
+        if self._debug:
+            _logger.debug("queued %s", event)
+        if self._sync:
+            self._deadline = monotonic() + self._exit_timeout_s
             try:
-                status, retry_after, text = self._post(body)
-            except (OSError, HTTPException) as error:
-                self._drop_connection()
-                _logger.info("attempt %d failed: %s", attempt + 1, error)
-            else:
-                if status == 202:
-                    return
-                if status != 429 and status < 500:
-                    _logger.error("%d events refused with %d: %s", len(batch), status, text)
-                    return
-                pause_s = max(pause_s, retry_after)
-            with self._changed:
-                if self._closed:
-                    break
-                self._changed.wait(pause_s)
-        _logger.error("%d events lost after %d attempts", len(batch), RETRIES)
+                self._deliver([encode(event)])
+            except (ValueError, TypeError, RecursionError) as error:
+                self._unfit(event, error)
+            return
+        try:
+            gone = self._queue.put(event)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._unfit(event, error)
+            return
+        except OSError as error:
+            self._drop(Dropped(f"the spool cannot be written: {error}"), [event])
+            return
+        if gone is not None:
+            self._drop(Dropped("the queue is full"), [gone])
+        if not self._some.is_set():
+            self._wake()
+        if len(self._queue) >= self._flush_at and not self._enough.is_set():
+            self._enough.set()
 
-    def _post(self, body: bytes) -> tuple[int, float, str]:
-        if self._connection is None:
-            secure = self._address.scheme == "https"
-            kind = HTTPSConnection if secure else HTTPConnection
-            self._connection = kind(
-                self._address.hostname or "", self._address.port, timeout=self._timeout_s
-            )
-        path = f"{self._address.path.rstrip('/')}/v1/batch"
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        self._connection.request("POST", path, body, headers)
-        response = self._connection.getresponse()
-        text = response.read().decode(errors="replace")
-        wait = response.getheader("Retry-After", "0")
-        return response.status, float(wait) if wait.isdecimal() else 0.0, text
+    def _wake(self, at_once: bool = False) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="threadline-client", daemon=True
+                    )
+                    try:
+                        self._thread.start()
+                    except RuntimeError:  # the program is ending; `close` sends what is there
+                        self._thread = None
+                    else:
+                        _close_with_process(self)
+        if at_once:
+            self._enough.set()
+        self._some.set()
 
-    def _drop_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    # On a thread of its own
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._some.wait()
+            self._enough.wait(self._flush_interval_s)
+            self._some.clear()
+            self._enough.clear()
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        """Send all there is. What cannot be sent before the end stays, if it is on disk."""
+        with self._state:
+            self._busy = True
+        try:
+            while True:
+                batch = self._queue.take(self._flush_at, self._flush_bytes)
+                if not self._deliver(batch) and not isinstance(self._queue, MemoryQueue):
+                    return
+                self._queue.arrived()
+                if not batch and not len(self._queue):
+                    return
+        finally:
+            with self._state:
+                self._busy = False
+                self._state.notify_all()
+
+    def _deliver(self, batch: list[bytes]) -> bool:
+        """Until they have arrived, were refused, or the program ends; whether they are done with.
+
+        An event that spoils its batch is taken out; where the server does not say which one it is,
+        halves are tried.
+        """
+        failures = 0
+        while batch:
+            refused, wait_s = self._try(batch)
+            if refused is None:
+                return True
+            if (
+                isinstance(refused, APIError)
+                and refused.status not in (408, 429)
+                and (refused.status < 500)
+            ):
+                bad = _guilty(refused, len(batch))
+                if bad is None:
+                    half = len(batch) // 2
+                    first = self._deliver(batch[:half])
+                    return self._deliver(batch[half:]) and first
+                self._drop(refused, [json.loads(batch[at]) for at in bad])
+                batch = [event for at, event in enumerate(batch) if at not in bad]
+                continue
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures)
+            failures += 1
+            pause_s = max(wait_s, random.uniform(pause_s / 2, pause_s))
+            _logger.info("%s; %d events wait for %.1f s", refused, len(batch), pause_s)
+            if not self._pause(pause_s):
+                if isinstance(self._queue, MemoryQueue):
+                    self._drop(refused, [json.loads(event) for event in batch])
+                return False
+        return True
+
+    def _try(self, batch: list[bytes]) -> tuple[ThreadlineError | None, float]:
+        """Send it once: what is wrong, and how long the server asks to wait."""
+        began = monotonic()
+        try:
+            reply = self._wire.send("POST", "/v1/batch", b'{"events":[%s]}' % b",".join(batch))
+        except Unreachable as error:
+            return error, 0.0
+        if self._debug:
+            took_ms = (monotonic() - began) * 1000
+            _logger.debug("sent %d events: %d in %.0f ms", len(batch), reply.status, took_ms)
+        if reply.status == 202:
+            for warning in reply.json().get("warnings", []):
+                _logger.warning("event %s: %s", warning["index"], warning["message"])
+            return None, 0.0
+        found = reply.json()
+        details = found.get("details", {})
+        message = str(details.get("message", reply.text))
+        code = str(found.get("error", "unknown"))
+        return APIError(reply.status, code, message, details), reply.wait_s()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; False where the end of the program does not leave the time."""
+        if not self._sync and not self._closing.wait(seconds):
+            return True
+        left_s = self._deadline - monotonic()
+        if left_s <= 0:
+            return False
+        threading.Event().wait(min(seconds, left_s))
+        return True
+
+    def _unfit(self, event: Event, error: Exception) -> None:
+        self._drop(Dropped(f"the event is no JSON: {error}"), [event])
+
+    def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
+        with self._state:
+            self.dropped += len(events)
+        names = ", ".join(sorted({str(event["event"]) for event in events})[:5])
+        _logger.error("%d events lost (%s): %s", len(events), names, error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error, events)
+            except Exception:  # the program's own, on a thread that has to go on
+                _logger.exception("on_error failed")
+
+    def _after_fork(self) -> None:
+        """In the child. What is queued and on its way is the parent's to send."""
+        self._begin()
+        self._wire.forget_connections()
+        self._queue.after_fork()
+
+
+def _guilty(error: APIError, events: int) -> list[int] | None:
+    """Which events of the batch the server refuses; None where it does not say."""
+    index = error.details.get("index")
+    if isinstance(index, int) and 0 <= index < events:
+        return [index]
+    if error.status in (400, 413) and events > 1:
+        return None
+    return list(range(events))
+
+
+def _moment(timestamp: datetime | None) -> float | str:
+    if timestamp is None:
+        return time()
+    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).isoformat()
+
+
+def _open_spool(folder: Path, max_bytes: int) -> Queue:
+    try:
+        from threadline.client.spool import Spool
+    except ImportError as error:
+        raise ValueError("spool needs file locks as Linux and macOS have them.") from error
+    return Spool(folder, max_bytes)
+
+
+def _log_to_stderr() -> None:
+    _logger.setLevel(logging.DEBUG)
+    if not _logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("threadline: %(message)s"))
+        _logger.addHandler(handler)
+
+
+def _close_with_process(client: Client) -> None:
+    """Children of multiprocessing end without atexit, but not without this."""
+    module = sys.modules.get("multiprocessing.util")
+    parent = sys.modules.get("multiprocessing.process")
+    if module and parent and parent.parent_process() is not None:
+        module.Finalize(None, client.close, exitpriority=100)
+
+
+_living: "weakref.WeakSet[Client]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for client in list(_living):
+        client._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

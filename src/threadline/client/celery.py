@@ -1,0 +1,51 @@
+"""Celery: `threadline.client.celery.connect()` once, where the application is made.
+
+What a request knows of its visitor goes into the headers of the tasks that it starts, and counts
+while they run. Workers send what is queued before they end.
+"""
+
+from typing import Any
+
+from celery.signals import (
+    before_task_publish,
+    task_postrun,
+    task_prerun,
+    worker_process_shutdown,
+    worker_shutdown,
+)
+
+from threadline.client import default
+from threadline.client.context import carried, carry, enter, leave
+
+HEADER = "threadline"
+_tokens: dict[str, Any] = {}
+
+
+def connect() -> None:
+    """Have every task carry the context. To call it twice does no harm."""
+    before_task_publish.connect(_publish, dispatch_uid=HEADER)
+    task_prerun.connect(_begin, dispatch_uid=HEADER)
+    task_postrun.connect(_end, dispatch_uid=HEADER)
+    worker_process_shutdown.connect(_flush, dispatch_uid=HEADER)
+    worker_shutdown.connect(_flush, dispatch_uid=HEADER)
+
+
+def _publish(headers: dict[str, Any] | None = None, **_: object) -> None:
+    if headers is not None and (fields := carry()):
+        headers.setdefault(HEADER, fields)
+
+
+def _begin(task_id: str, task: Any, **_: object) -> None:
+    fields = task.request.get(HEADER)
+    if fields:
+        _tokens[task_id] = enter(carried(fields))
+
+
+def _end(task_id: str, **_: object) -> None:
+    token = _tokens.pop(task_id, None)
+    if token is not None:
+        leave(token)
+
+
+def _flush(**_: object) -> None:
+    default.flush()

@@ -1,0 +1,98 @@
+"""Whom the code that runs now serves: the visitor, their page, their browser.
+
+Middleware sets it for a request, a worker for a job; `track` and `identify` fill in from it what
+they were not given.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+
+UserId = str | int | None
+CARRIED = ("anonymous_id", "user_id", "url", "referrer", "user_agent", "ip")
+
+
+@dataclass(slots=True)
+class Context:
+    """`anonymous_id` and `user_id` may be functions, for what is known only when somebody asks."""
+
+    anonymous_id: str | Callable[[], str | None] | None = None
+    user_id: UserId | Callable[[], UserId] = None
+    url: str | None = None
+    referrer: str | None = None
+    user_agent: str | None = None
+    ip: str | None = None
+
+    def visitor(self) -> str | None:
+        """The visitor, if they have an id."""
+        return self.anonymous_id() if callable(self.anonymous_id) else self.anonymous_id
+
+    def user(self) -> str | None:
+        """The user, if it is known who that is."""
+        found = self.user_id() if callable(self.user_id) else self.user_id
+        return None if found is None else str(found)
+
+
+_current: ContextVar[Context | None] = ContextVar("threadline_context", default=None)
+# The very method: it is asked on every event.
+current = _current.get
+
+
+@contextmanager
+def use(context: Context) -> Iterator[Context]:
+    """Serve this visitor for the length of the block."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)
+
+
+def enter(context: Context) -> Token[Context | None]:
+    """The same where there is no block; `leave` ends it."""
+    return _current.set(context)
+
+
+def leave(token: Token[Context | None]) -> None:
+    _current.reset(token)
+
+
+def carry() -> dict[str, str]:
+    """The context as plain strings, for a job that goes on elsewhere; {} where there is none."""
+    context = current()
+    if context is None:
+        return {}
+    found = {name: getattr(context, name) for name in CARRIED}
+    found |= {"anonymous_id": context.visitor(), "user_id": context.user()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def carried(fields: Mapping[str, str]) -> Context:
+    """What `carry` gave, as a context again."""
+    return Context(**{name: fields[name] for name in CARRIED if name in fields})
+
+
+def fill(event: dict[str, object], context: Context) -> None:
+    """Add what the event does not say itself.
+
+    An event of another user than the one being served, or of another visitor, gets nothing: an
+    administrator's browser is not the customer's.
+    """
+    anonymous_id, user_id = event.get("anonymous_id"), event.get("user_id")
+    visitor = context.visitor()
+    if anonymous_id is not None and anonymous_id != visitor:
+        return
+    served = context.user()
+    if user_id is not None and served is not None and user_id != served:
+        return
+    for name, value in (
+        ("anonymous_id", visitor),
+        ("user_id", served),
+        ("url", context.url),
+        ("referrer", context.referrer),
+        ("user_agent", context.user_agent),
+        ("ip", context.ip),
+    ):
+        if value is not None and event.get(name) is None:
+            event[name] = value

@@ -1,0 +1,81 @@
+"""One client for the whole program: `threadline.init(…)`, then `threadline.track(…)` anywhere."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from threadline.client.client import Client
+from threadline.client.context import UserId
+
+_client: Client | None = None
+
+
+def init(key: str | None = None, host: str | None = None, **options: Any) -> Client:
+    """Make the program's client, as `Client` does; one that was there before is closed."""
+    before = replace(Client(key, host, **options))
+    if before is not None:
+        before.close()
+    return get_client()
+
+
+def get_client() -> Client:
+    """The program's client. Without `init`, one by `THREADLINE_KEY` and `THREADLINE_HOST`.
+
+    Raises `ValueError` where neither is there.
+    """
+    global _client
+    if _client is None:
+        _client = Client()
+    return _client
+
+
+def replace(new: Client | None) -> Client | None:
+    """Use another from now on; the one before."""
+    global _client
+    before, _client = _client, new
+    return before
+
+
+def track(event: str, properties: Mapping[str, object] | None = None, **fields: Any) -> str:
+    """As `Client.track`."""
+    return get_client().track(event, properties, **fields)
+
+
+def identify(
+    user_id: UserId, traits: Mapping[str, object] | None = None, **fields: Any
+) -> str | None:
+    """As `Client.identify`."""
+    return get_client().identify(user_id, traits, **fields)
+
+
+def page(
+    name: str | None = None, properties: Mapping[str, object] | None = None, **fields: Any
+) -> str:
+    """As `Client.page`."""
+    return get_client().page(name, properties, **fields)
+
+
+def batch(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """As `Client.batch`."""
+    return get_client().batch(events)
+
+
+def alias(user_id: UserId, alias_of: UserId) -> bool:
+    """As `Client.alias`."""
+    return get_client().alias(user_id, alias_of)
+
+
+def forget(user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
+    """As `Client.forget`."""
+    return get_client().forget(user_id, anonymous_id=anonymous_id)
+
+
+def flush(timeout_s: float = 30.0) -> bool:
+    """As `Client.flush`."""
+    return get_client().flush(timeout_s)
+
+
+def close() -> None:
+    """As `Client.close`; `init` may make a new one."""
+    before = replace(None)
+    if before is not None:
+        before.close()

@@ -1,0 +1,119 @@
+"""Django: `"threadline.client.django.Middleware"` in MIDDLEWARE, after sessions and authentication.
+
+Settings, all optional: `THREADLINE = {"key": …, "host": …, "identify_on_login": True, …}`; what the
+client does not take is a rule of `Rules`. In a template's head: `{{ request.threadline.html }}`.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+from threadline.client import default
+from threadline.client.client import Client
+from threadline.client.context import enter, leave
+from threadline.client.visit import Asked, Rules, Visit
+from threadline.client.wsgi import headers
+
+RULES = {part.name for part in fields(Rules) if part.init} - {"client"}
+CLIENT = set(inspect.signature(Client.__init__).parameters) - {"self"}
+
+
+class Middleware:
+    """Every request gets its visit as `request.threadline`; for sync and async stacks."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+        _set_up()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if iscoroutinefunction(self._get_response):
+            return self._answer_async(request)
+        visit = _visit(request)
+        token = enter(visit.context)
+        try:
+            return _with_cookie(visit, self._get_response(request))
+        finally:
+            leave(token)
+
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        visit = _visit(request)
+        token = enter(visit.context)
+        try:
+            return _with_cookie(visit, await self._get_response(request))
+        finally:
+            leave(token)
+
+
+@lru_cache(maxsize=1)
+def _set_up() -> Rules:
+    """The program's client and the rules, by the settings. Raises `ImproperlyConfigured`."""
+    given = dict(getattr(settings, "THREADLINE", {}))
+    if given.pop("identify_on_login", True):
+        user_logged_in.connect(_identify, dispatch_uid="threadline")
+    unknown = given.keys() - RULES - CLIENT
+    if unknown:
+        known = ", ".join(sorted(RULES | CLIENT))
+        raise ImproperlyConfigured(f"THREADLINE knows no {', '.join(unknown)}; it knows {known}.")
+    if options := {name: given[name] for name in given.keys() & CLIENT}:
+        default.init(**options)
+    return Rules(**{name: given[name] for name in given.keys() & RULES})
+
+
+def _visit(request: HttpRequest) -> Visit:
+    asked = Asked(
+        method=request.method or "",
+        scheme=request.scheme or "",
+        host=request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""),
+        path=request.get_full_path(),
+        header=headers(request.META),
+        peer=request.META.get("REMOTE_ADDR", ""),
+        body=lambda: request.body,  # which Django keeps, and reads forms from
+    )
+    visit = Visit(asked, _set_up(), lambda: _user_id(request))
+    request.threadline = visit
+    return visit
+
+
+def _user_id(request: HttpRequest) -> str | None:
+    user = getattr(request, "user", None)
+    try:
+        return str(user.pk) if user is not None and user.is_authenticated else None
+    except SynchronousOnlyOperation:  # an async view that has not asked for its user yet
+        return None
+
+
+def _identify(request: HttpRequest | None, user: Any, **_: object) -> None:
+    """Whoever logs in, or signs up and is logged in by that, is known from here on."""
+    visit = getattr(request, "threadline", None)
+    if visit is not None:
+        visit.client.identify(str(user.pk), anonymous_id=visit.anonymous_id)
+
+
+def _with_cookie(visit: Visit, response: HttpResponseBase) -> HttpResponseBase:
+    cookie = visit.cookie(
+        response.status_code,
+        response.get("Content-Type", ""),
+        response.get("Cache-Control", ""),
+    )
+    if cookie:
+        pair, *attributes = cookie.split("; ")
+        name, _, value = pair.partition("=")
+        response.cookies[name] = value
+        for attribute in attributes:
+            key, _, setting = attribute.partition("=")
+            response.cookies[name][key.lower()] = setting or True
+        patch_vary_headers(response, ("Cookie",))
+    return response

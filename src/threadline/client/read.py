@@ -1,0 +1,272 @@
+"""Asking questions: answers as typed objects, lists that follow their cursors, tables."""
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from threadline.client.wire import in_path
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+Row = TypeVar("Row")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored event, with what the server added to it."""
+
+    timestamp: datetime
+    event_id: str
+    event_name: str
+    anonymous_id: str
+    user_id: str | None = None
+    session_id: str = ""
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    url: str = ""
+    path: str = ""
+    referrer: str = ""
+    country: str = ""
+    device_type: str = ""
+    browser: str = ""
+    os: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An event that somebody came by."""
+
+    timestamp: datetime
+    event_id: str
+    anonymous_id: str
+    source: str
+    medium: str
+    campaign: str = ""
+    url: str = ""
+    referrer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A visitor id of a user. `shared`: others were seen on it, too."""
+
+    anonymous_id: str
+    first_seen: datetime
+    last_seen: datetime
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user, before and after they were known."""
+
+    user_id: str
+    known_since: datetime
+    first_touch: Touch
+    last_touch: Touch
+    traits: dict[str, Any]
+    devices: list[Device]
+    shared_devices: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user in a list. The last two are there if a conversion was asked for and happened."""
+
+    user_id: str
+    known_since: datetime
+    first_touch: Touch
+    devices: int
+    converted_at: datetime | None = None
+    seconds_to_conversion: float | None = None
+
+
+class Frames:
+    """What can become a table of pandas or polars, where those are installed."""
+
+    def to_dicts(self) -> list[Json]:
+        """All rows as dictionaries."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """All rows as a `pandas.DataFrame`."""
+        import pandas
+
+        return pandas.json_normalize(self.to_dicts())
+
+    def to_polars(self) -> "polars.DataFrame":
+        """All rows as a `polars.DataFrame`."""
+        import polars
+
+        return polars.DataFrame(self.to_dicts(), infer_schema_length=None)
+
+
+class Pages(Frames, Generic[Row]):
+    """Rows, fetched page by page while you iterate; each `for` starts from the first."""
+
+    def __init__(self, kind: type[Row], fetch: Callable[[str | None], Json]) -> None:
+        self._kind = kind
+        self._fetch = fetch
+
+    def __iter__(self) -> Iterator[Row]:
+        for page in self.pages():
+            yield from page
+
+    def pages(self) -> Iterator[list[Row]]:
+        """The same as lists, one a request."""
+        cursor: str | None = None
+        while True:
+            page = self._fetch(cursor)
+            yield [read(self._kind, row) for row in page.get("rows", [])]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def to_dicts(self) -> list[Json]:
+        return [asdict(row) for row in self]  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Table(Frames):
+    """An answer in rows whose columns depend on the question. `answer`: all that the route said."""
+
+    rows: list[Json]
+    answer: Json
+
+    def __iter__(self) -> Iterator[Json]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dicts(self) -> list[Json]:
+        return self.rows
+
+
+class Reader:
+    """The questions, for whatever can ask the server."""
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        body: object = None,
+    ) -> Json:
+        raise NotImplementedError
+
+    @property
+    def users(self) -> "Users":
+        """`users.get(id)`, `users.list()`, `users.journey(id)`."""
+        return Users(self)
+
+    def ask(self, path: str, **params: object) -> Json:
+        """Any read route, such as `/v1/paths`; its JSON. Of names a trailing underscore is
+        dropped (`from_`), lists are joined by commas.
+
+        Raises `APIError` or `Unreachable`, as all questions do.
+        """
+        return self._ask("GET", path, params)
+
+    def events(self, **filters: object) -> Pages[Event]:
+        """Stored events, newest first. Filters: from_, to, event, source, medium, user_id, …"""
+        return self._pages(Event, "/v1/query", {"limit": 1000, **filters})
+
+    def stats(self, metric: str = "count", **params: object) -> Table:
+        """Count, uniques, persons or sum, by `group_by` and `interval`."""
+        return self._table("/v1/stats", {"metric": metric, **params})
+
+    def sources(self, **params: object) -> Table:
+        """Where people came from."""
+        return self._table("/v1/sources", params)
+
+    def attribution(self, conversion: str, model: str = "last_touch", **params: object) -> Table:
+        """Which sources conversions are credited to."""
+        return self._table("/v1/attribution", {"conversion": conversion, "model": model, **params})
+
+    def funnel(self, steps: Sequence[str], **params: object) -> Table:
+        """How many people get from step to step, across their devices: a row a step and group."""
+        answer = self.ask("/v1/funnel", steps=steps, **params)
+        rows = [
+            {**{name: value for name, value in row.items() if name != "steps"}, **step}
+            for row in answer["rows"]
+            for step in row["steps"]
+        ]
+        return Table(rows, answer)
+
+    def retention(self, **params: object) -> Table:
+        """Who comes back, by cohort."""
+        return self._table("/v1/retention", params)
+
+    def time_to_conversion(self, conversion: str, **params: object) -> Table:
+        """How long people take from their first touch."""
+        return self._table("/v1/time-to-conversion", {"conversion": conversion, **params})
+
+    def _table(self, path: str, params: Mapping[str, object]) -> Table:
+        answer = self._ask("GET", path, params)
+        return Table(answer.get("rows", []), answer)
+
+    def _pages(self, kind: type[Row], path: str, params: Mapping[str, object]) -> Pages[Row]:
+        return Pages(kind, lambda cursor: self._ask("GET", path, {**params, "cursor": cursor}))
+
+
+@dataclass(frozen=True)
+class Users:
+    """Questions about users."""
+
+    _reader: Reader
+
+    def get(self, user_id: str | int, **params: object) -> User:
+        """One user. Raises `APIError` with status 404 for one that nobody has seen."""
+        path = f"/v1/users/{in_path(str(user_id))}"
+        return read(User, self._reader._ask("GET", path, params))
+
+    def list(self, **filters: object) -> Pages[UserRow]:
+        """Users, those known last first. Filters: source, medium, campaign, conversion, …"""
+        return self._reader._pages(UserRow, "/v1/users", filters)
+
+    def journey(self, user_id: str | int, phase: str = "all", **params: object) -> Pages[Event]:
+        """Everything they did, oldest first: `phase` before or after they were known, or all."""
+        path = f"/v1/users/{in_path(str(user_id))}/events"
+        return self._reader._pages(Event, path, {"phase": phase, "limit": 1000, **params})
+
+
+def read(kind: type[Row], value: Json) -> Row:
+    """JSON as the dataclass. What it does not know is left out: servers may be newer."""
+    given = {
+        name: _convert(wanted, value[name])
+        for name, wanted in _types(kind).items()  # type: ignore[arg-type]
+        if name in value
+    }
+    return kind(**given)
+
+
+@cache
+def _types(kind: Hashable) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {part.name: hints[part.name] for part in fields(kind)}  # type: ignore[arg-type]
+
+
+def _convert(wanted: Any, value: Any) -> Any:
+    if isinstance(wanted, UnionType):
+        if value is None:
+            return None
+        wanted = next(part for part in get_args(wanted) if part is not type(None))
+    if wanted is datetime:
+        return datetime.fromisoformat(value)
+    if is_dataclass(wanted):
+        return read(wanted, value)  # type: ignore[arg-type]
+    if get_origin(wanted) is list:
+        return [_convert(get_args(wanted)[0], part) for part in value]
+    if get_origin(wanted) is dict and isinstance(value, str):
+        return json.loads(value)  # properties come as the JSON they were sent as
+    return value

@@ -1,0 +1,155 @@
+"""Events on their way, on disk: they outlive the process."""
+
+import errno
+import fcntl
+import os
+import threading
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from threadline.client.queue import Event, encode
+
+SEGMENT_BYTES = 1024 * 1024
+SUFFIX = ".ndjson"
+
+
+class Spool:
+    """A folder of files, one event a line. `put` returns when the operating system has the line,
+    so events survive the end of the process, but not that of the machine.
+
+    Each process writes files of its own and holds a lock on each; files without a lock are of
+    processes that are gone, and belong to whoever finds them. A file is deleted when all of it has
+    arrived; what of it had arrived before a crash is sent again, and counts once by its event_id.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        """Raises `OSError` where the folder cannot be written."""
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clear()
+        self._adopt()
+
+    def _clear(self) -> None:
+        self._writing: int | None = None
+        self._written_bytes = 0
+        self._written_events = 0
+        # Finished files: descriptor (it holds the lock), path, events.
+        self._finished: deque[tuple[int, Path, int]] = deque()
+        self._reading: Iterator[bytes] | None = None
+        self._path = Path()
+        self._bytes = 0
+
+    def put(self, event: Event) -> Event | None:
+        line = encode(event) + b"\n"
+        with self._lock:
+            if self._bytes + len(line) > self._max_bytes:
+                return event
+            if self._writing is None:
+                self._path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
+                self._writing = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+                fcntl.flock(self._writing, fcntl.LOCK_EX)
+            self._append(line)
+            self._bytes += len(line)
+            self._written_bytes += len(line)
+            self._written_events += 1
+            if self._written_bytes >= SEGMENT_BYTES:
+                self._finish()
+        return None
+
+    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+        taken: list[bytes] = []
+        size = 0
+        while len(taken) < max_events and size < max_bytes:
+            line = self._next_line()
+            if line is None:
+                break
+            taken.append(line)
+            size += len(line)
+        return taken
+
+    def arrived(self) -> None:
+        """Of a file, only when all of it has."""
+        if self._reading is None and self._finished and self._finished[0][2] == 0:
+            with self._lock:
+                descriptor, path, _ = self._finished.popleft()
+                self._bytes -= os.fstat(descriptor).st_size
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self.close()  # the parent's own copies hold the locks on
+
+    def close(self) -> None:
+        with self._lock:
+            for descriptor, _, _ in self._finished:
+                os.close(descriptor)
+            if self._writing is not None:
+                os.close(self._writing)
+            self._clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return self._written_events + sum(events for _, _, events in self._finished)
+
+    def _next_line(self) -> bytes | None:
+        """The next event; none at the end of a file, too, so that no batch spans two."""
+        with self._lock:
+            if self._reading is None:
+                if not self._finished:
+                    self._finish()
+                if not self._finished:
+                    return None
+                descriptor, path, _ = self._finished[0]
+                self._reading = _lines(path)
+            line = next(self._reading, None)
+            descriptor, path, events = self._finished[0]
+            if line is None:
+                self._reading = None
+                self._finished[0] = (descriptor, path, 0)
+            else:
+                self._finished[0] = (descriptor, path, max(0, events - 1))
+        return line
+
+    def _append(self, line: bytes) -> None:
+        assert self._writing is not None
+        written = os.write(self._writing, line)
+        if written < len(line):  # half a line would spoil the next one
+            os.ftruncate(self._writing, self._written_bytes)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def _finish(self) -> None:
+        if self._writing is not None:
+            self._finished.append((self._writing, self._path, self._written_events))
+            self._writing, self._written_bytes, self._written_events = None, 0, 0
+
+    def _adopt(self) -> None:
+        """Files of processes that are gone."""
+        for path in sorted(self._folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime):
+            try:
+                descriptor = os.open(path, os.O_RDWR)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            events = sum(1 for _ in _lines(path)) if path.exists() else 0
+            if not events:  # sent by another in the meantime
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+                continue
+            self._bytes += os.fstat(descriptor).st_size
+            self._finished.append((descriptor, path, events))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The events of a file. The last line of a process that was killed may be half a line."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"}\n"):
+                yield line[:-1]

@@ -1,0 +1,241 @@
+"""A request as part of a visit: whose it is, and how their id is kept.
+
+The id comes from the browser SDK, in a header or in the body, else from the cookie, else it is
+made. It stays the same through login and logout. Nothing of a web framework is known here.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from threadline.client import default
+from threadline.client.client import Client
+from threadline.client.context import Context, UserId
+
+HEADER = "x-threadline-anonymous-id"
+COOKIE = "tl_aid"
+FIELD = "anonymous_id"
+MAX_AGE_S = 400 * 86_400  # as long as browsers keep any
+MAX_BODY_BYTES = 64 * 1024
+# What a cookie can hold as it is. Ids that the SDKs make are UUIDs.
+FIT = re.compile(r"[\w.~:@/+=-]{1,128}", re.ASCII)
+FORMS = ("application/x-www-form-urlencoded", "application/json")
+
+Networks = Sequence[IPv4Network | IPv6Network]
+Headers = Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How visitors are known.
+
+    `http_only`: False lets the browser SDK read the cookie itself (its option `cookie`); a page
+    that has `html()` in it needs no such thing. `secure`: default: where the request came by https.
+    `trusted_proxies`: addresses or networks whose `X-Forwarded-…` headers are believed.
+    `respect_dnt`: visitors who ask not to be tracked get no id and no cookie.
+    """
+
+    client: Client | None = None
+    cookie: str = COOKIE
+    domain: str | None = None
+    http_only: bool = True
+    secure: bool | None = None
+    body_field: str | None = FIELD
+    trusted_proxies: Sequence[str] = ()
+    respect_dnt: bool = True
+    networks: Networks = field(init=False)
+
+    def __post_init__(self) -> None:
+        networks = [ip_network(text, strict=False) for text in self.trusted_proxies]
+        object.__setattr__(self, "networks", networks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request, as every framework can say it. `header`: by its lower-case name, "" if it is not
+    there. `body`: read only where it may hold the id."""
+
+    method: str
+    scheme: str
+    host: str
+    path: str
+    header: Headers
+    peer: str
+    body: Callable[[], bytes] = bytes
+
+
+class Html(str):
+    """Text that Django's and Jinja's templates put into a page as it is."""
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+class Visit:
+    """What a view gets as `request.threadline`."""
+
+    def __init__(
+        self, asked: Asked, rules: Rules, user_id: UserId | Callable[[], UserId] = None
+    ) -> None:
+        self._asked = asked
+        self._rules = rules
+        self._header = asked.header
+        self._id: str | None = None
+        self._kept: str | None = None
+        self._known = self._used = False
+        signals = self._header("sec-gpc") == "1" or self._header("dnt") == "1"
+        self.is_anonymous = rules.respect_dnt and signals
+        trusted = _within(asked.peer, rules.networks)
+        self._scheme = (trusted and self._header("x-forwarded-proto")) or asked.scheme
+        host = (trusted and self._header("x-forwarded-host")) or asked.host
+        self.context = Context(user_id=user_id)
+        if not self.is_anonymous:
+            self.context = Context(
+                anonymous_id=lambda: self.anonymous_id,
+                user_id=user_id,
+                url=f"{self._scheme}://{host}{asked.path}",
+                referrer=self._header("referer") or None,
+                user_agent=self._header("user-agent") or None,
+                ip=self._client_address(trusted),
+            )
+
+    @property
+    def client(self) -> Client:
+        """What `track` and `identify` send by."""
+        return self._rules.client or default.get_client()
+
+    @property
+    def anonymous_id(self) -> str | None:
+        """The visitor's id; None for who asks not to be tracked."""
+        if self.is_anonymous:
+            return None
+        self._used = True
+        if not self._known:
+            self._known = True
+            self._kept = self._of_cookie()
+            self._id = self._of_sdk() or self._kept or str(uuid.uuid4())
+        return self._id
+
+    def set_anonymous_id(self, anonymous_id: str) -> None:
+        """The visitor is this one, from now on.
+
+        Raises `ValueError` for an id that a cookie cannot hold.
+        """
+        if not FIT.fullmatch(anonymous_id):
+            raise ValueError(f"{anonymous_id!r} does not fit into a cookie as it is.")
+        if not self.is_anonymous:
+            self._kept = self.anonymous_id and self._kept
+            self._id = anonymous_id
+
+    def track(self, event: str, properties: Mapping[str, object] | None = None, **more: Any) -> str:
+        """As `Client.track`, of this visitor."""
+        return self.client.track(event, properties, **more)
+
+    def identify(
+        self, user_id: UserId, traits: Mapping[str, object] | None = None, **more: Any
+    ) -> str | None:
+        """As `Client.identify`, of this visitor; the rest of the request is the user's, too."""
+        found = self.client.identify(user_id, traits, **more)
+        if found is not None:
+            self.context.user_id = user_id
+        return found
+
+    def html(self) -> Html:
+        """For a page's head: tells the browser SDK the id. "" for who asks not to be tracked."""
+        anonymous_id = self.anonymous_id
+        if anonymous_id is None:
+            return Html()
+        return Html(f'<meta name="threadline-aid" content="{escape(anonymous_id)}">')
+
+    def cookie(self, status: int, media_type: str, cache_control: str) -> str | None:
+        """The `Set-Cookie` that the answer needs, or none.
+
+        Pages keep the id alive; other answers carry it only where it was used and is not the
+        cookie's already; what caches may share never does, or all would become one visitor.
+        """
+        if self.is_anonymous or "public" in cache_control or "s-maxage" in cache_control:
+            return None
+        page = media_type.startswith("text/html") and status < 400
+        if not page and not (self._used and self._id != self._kept):
+            return None
+        rules = self._rules
+        secure = self._scheme == "https" if rules.secure is None else rules.secure
+        parts = [
+            f"{rules.cookie}={self.anonymous_id}",
+            "Path=/",
+            f"Max-Age={MAX_AGE_S}",
+            "SameSite=Lax",
+            f"Domain={rules.domain}" if rules.domain else "",
+            "Secure" if secure else "",
+            "HttpOnly" if rules.http_only else "",
+        ]
+        return "; ".join(filter(None, parts))
+
+    def _of_sdk(self) -> str | None:
+        found = self._header(HEADER)
+        if not found and self._rules.body_field and self._asked.method in ("POST", "PUT", "PATCH"):
+            found = self._of_body(self._rules.body_field)
+        return found if FIT.fullmatch(found) else None
+
+    def _of_body(self, name: str) -> str:
+        """Only from a page of the site itself: another could give its visitor's browser any id."""
+        origin = self._header("origin")
+        if origin and urlsplit(origin).netloc != urlsplit(self.context.url or "").netloc:
+            return ""
+        media_type = self._header("content-type").partition(";")[0].strip().lower()
+        length = self._header("content-length")
+        if media_type not in FORMS or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return ""
+        return _field_of(self._asked.body(), media_type, name)
+
+    def _of_cookie(self) -> str | None:
+        try:
+            morsel = SimpleCookie(self._header("cookie")).get(self._rules.cookie)
+        except CookieError:
+            return None
+        return morsel.value if morsel is not None and FIT.fullmatch(morsel.value) else None
+
+    def _client_address(self, trusted: bool) -> str | None:
+        """Of a chain of proxies the first from our end that is not trusted."""
+        address = self._asked.peer
+        if trusted:
+            for hop in reversed(self._header("x-forwarded-for").split(",")):
+                if _is_address(hop.strip()):
+                    address = hop.strip()
+                if not _within(address, self._rules.networks):
+                    break
+        return address if _is_address(address) else None
+
+
+def _field_of(body: bytes, media_type: str, name: str) -> str:
+    try:
+        if media_type == "application/json":
+            found = json.loads(body)
+            value = found.get(name) if isinstance(found, dict) else None
+        else:
+            value = parse_qs(body.decode()).get(name, [None])[0]
+    except (ValueError, RecursionError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(text: str, networks: Networks) -> bool:
+    if not networks or not _is_address(text):
+        return False
+    address = ip_address(text)
+    return any(address in network for network in networks)

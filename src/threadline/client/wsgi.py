@@ -1,0 +1,75 @@
+"""WSGI middleware: `application = Middleware(application)`."""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from wsgiref.util import request_uri
+
+from threadline.client.context import enter, leave
+from threadline.client.visit import Asked, Rules, Visit
+
+Environ = dict[str, Any]
+KEY = "threadline"
+
+
+class Middleware:
+    """Every request gets its visit as `environ["threadline"]`, and answers the cookie."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], **rules: Any) -> None:
+        """`rules`: see `Rules`; `user_id` may be a function of the environ."""
+        self._app = app
+        self._user_id = rules.pop("user_id", None)
+        self._rules = Rules(**rules)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        of_user = self._user_id
+        visit = Visit(asked(environ), self._rules, of_user and (lambda: of_user(environ)))
+        environ[KEY] = visit
+
+        def start(status: str, given: list[tuple[str, str]], *more: Any) -> Any:
+            found = {name.lower(): value for name, value in given}
+            cookie = visit.cookie(
+                int(status[:3]), found.get("content-type", ""), found.get("cache-control", "")
+            )
+            if cookie:
+                given = [*given, ("Set-Cookie", cookie), ("Vary", "Cookie")]
+            return start_response(status, given, *more)
+
+        token = enter(visit.context)
+        try:
+            return self._app(environ, start)
+        finally:
+            leave(token)
+
+
+def headers(environ: Mapping[str, Any]) -> Callable[[str], str]:
+    """The request's headers by their lower-case names."""
+
+    def header(name: str) -> str:
+        key = name.upper().replace("-", "_")
+        bare = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        return str(environ.get(key if bare else f"HTTP_{key}", ""))
+
+    return header
+
+
+def asked(environ: Environ) -> Asked:
+    """The request that the environ describes."""
+
+    def body() -> bytes:
+        """Read, and put back for whoever reads it next."""
+        found: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(found)
+        return found
+
+    scheme, _, rest = request_uri(environ).partition("://")
+    host, slash, path = rest.partition("/")
+    return Asked(
+        method=environ["REQUEST_METHOD"],
+        scheme=scheme,
+        host=environ.get("HTTP_HOST") or host,
+        path=slash + path,
+        header=headers(environ),
+        peer=environ.get("REMOTE_ADDR", ""),
+        body=body,
+    )
