@@ -1,15 +1,16 @@
 """ASGI middleware: `app = Middleware(app)`."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from threadline.client.context import enter, leave
 from threadline.client.visit import MAX_BODY_BYTES, Asked, Rules, Visit
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+# Every framework has types of its own for these, and none that another would take.
+Scope = Any
+Message = Any
+Receive = Callable[..., Awaitable[Any]]
+Send = Callable[..., Awaitable[None]]
 KEY = "threadline"
 
 
@@ -17,9 +18,7 @@ class Middleware:
     """Every request gets its visit as `scope["state"]["threadline"]`, which is
     `request.state.threadline` in Starlette, FastAPI and Litestar, and answers the cookie."""
 
-    def __init__(
-        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], **rules: Any
-    ) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]], **rules: Any) -> None:
         """`rules`: see `Rules`; `user_id` may be a function of the scope."""
         self._app = app
         self._user_id = rules.pop("user_id", None)

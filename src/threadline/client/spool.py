@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from threadline.client.queue import Event, encode
 
@@ -91,6 +92,12 @@ class Spool:
             if self._writing is not None:
                 os.close(self._writing)
             self._clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         with self._lock:

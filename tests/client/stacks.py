@@ -1,0 +1,215 @@
+"""The same small site on every stack: a page, a signup, an answer that nobody caches, one that all
+may, and what was known of the visitor."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import threadline
+from threadline.client import asgi, wsgi
+from threadline.client.visit import Visit
+
+Rules = dict[str, Any]
+PAGE, JSON = "text/html; charset=utf-8", "application/json"
+
+
+def respond(path: str, visit: Visit) -> tuple[str, str]:
+    """Media type and text of the answer."""
+    if path == "/":
+        return PAGE, f"<head>{visit.html()}</head>"
+    if path == "/signup":
+        visit.identify("user_42", {"plan": "weaver"})
+        threadline.track("signup")
+        return JSON, json.dumps({"anonymous_id": visit.anonymous_id})
+    if path == "/as-admin":
+        threadline.track("approved", user_id="somebody else")
+        threadline.track("seen", anonymous_id="another visitor")
+    if path == "/track":
+        threadline.track("x")
+    return JSON, "{}"
+
+
+def caching(path: str) -> dict[str, str]:
+    return {"Cache-Control": "public, max-age=60"} if path == "/shared" else {}
+
+
+def plain_wsgi(rules: Rules) -> Any:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        media_type, text = respond(path, environ["threadline"])
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        media_type = PAGE if path == "/shared" else media_type
+        headers = [("Content-Type", media_type), *caching(path).items()]
+        start_response("200 OK", headers)
+        return [text.encode()]
+
+    return wsgi.Middleware(app, **rules)
+
+
+def flask_app(rules: Rules) -> Any:
+    from flask import Flask, Response, request
+
+    from threadline.client.flask import Threadline, visit
+
+    app = Flask(__name__)
+    Threadline(app, **rules)
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+    @app.route("/<path:path>", methods=["GET", "POST"])
+    def answer(path: str) -> Response:
+        media_type, text = respond(f"/{path}", request.threadline)  # type: ignore[attr-defined]
+        assert visit() is request.threadline  # type: ignore[attr-defined]
+        assert request.get_data() is not None
+        media_type = PAGE if path == "shared" else media_type
+        return Response(text, headers={"Content-Type": media_type, **caching(f"/{path}")})
+
+    return app.wsgi_app
+
+
+def django_app(rules: Rules) -> Any:
+    import django
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import re_path
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        media_type, text = respond(request.path, request.threadline)
+        assert request.body is not None
+        media_type = PAGE if request.path == "/shared" else media_type
+        return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
+
+    if not settings.configured:
+        urls = type("Urls", (), {"urlpatterns": [re_path("", answer)]})
+        settings.configure(
+            ALLOWED_HOSTS=["*"],
+            ROOT_URLCONF=urls,
+            MIDDLEWARE=["threadline.client.django.Middleware"],
+            SECRET_KEY="x",
+        )
+        django.setup()
+    settings.THREADLINE = rules
+    from threadline.client import django as ours
+
+    ours._set_up.cache_clear()
+    return get_wsgi_application()
+
+
+def plain_asgi(rules: Rules) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        while (await receive()).get("more_body"):
+            pass
+        path = scope["path"]
+        media_type, text = respond(path, scope["state"]["threadline"])
+        media_type = PAGE if path == "/shared" else media_type
+        headers = {"Content-Type": media_type, **caching(path)}
+        given = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": given})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+    return asgi.Middleware(app, **rules)
+
+
+def fastapi_app(rules: Rules) -> Any:
+    from fastapi import FastAPI, Request, Response
+
+    from threadline.client.starlette import Middleware, visit
+
+    app = FastAPI()
+    app.add_middleware(Middleware, **rules)
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    def answer(path: str, request: Request) -> Response:
+        # On another thread than the middleware.
+        assert visit(request) is request.state.threadline
+        media_type, text = respond(f"/{path}", visit(request))
+        media_type = PAGE if path == "shared" else media_type
+        return Response(text, media_type=media_type, headers=caching(f"/{path}"))
+
+    answer.__annotations__["request"] = Request
+    return app
+
+
+def litestar_app(rules: Rules) -> Any:
+    from litestar import HttpMethod, Litestar, Request, Response, route
+    from litestar.middleware import DefineMiddleware
+
+    from threadline.client.litestar import Middleware, visit
+
+    methods = [HttpMethod.GET, HttpMethod.POST]
+
+    @route(["/", "/signup", "/api", "/track", "/shared", "/as-admin"], http_method=methods)
+    async def answer(request: Request) -> Response[str]:  # type: ignore[type-arg]
+        path = request.url.path
+        assert visit(request) is request.state.threadline
+        media_type, text = respond(path, visit(request))
+        media_type = PAGE if path == "/shared" else media_type
+        return Response(text, media_type=media_type, headers=caching(path), status_code=200)
+
+    return Litestar(
+        [answer],
+        middleware=[DefineMiddleware(Middleware, **rules)],
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+STACKS: dict[str, Callable[[Rules], Any]] = {
+    "wsgi": plain_wsgi,
+    "flask": flask_app,
+    "django": django_app,
+    "asgi": plain_asgi,
+    "fastapi": fastapi_app,
+    "litestar": litestar_app,
+}
+SYNC = ("wsgi", "flask", "django")
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+@contextmanager
+def serve(stack: str, rules: Rules) -> Iterator[int]:
+    """The site on a free port."""
+    app = STACKS[stack](rules)
+    if stack in SYNC:
+        server = make_server("127.0.0.1", 0, app, _Server, _Quiet)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        return
+    import socket
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        up = threading.Event()
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            self.up.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        running = Server(uvicorn.Config(app, log_level="error", proxy_headers=False))
+        running.up = threading.Event()
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        thread.start()
+        assert running.up.wait(20)
+        yield listening.getsockname()[1]
+        running.should_exit = True
+        thread.join()

@@ -1,0 +1,190 @@
+"""The visitor's id through a site on every stack: from page to page, through login and logout."""
+
+import http.client
+import json
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.client.stacks import STACKS, serve
+from threadline import testing
+
+BROWSER = "Mozilla/5.0 Firefox/140.0"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Site:
+    """One stack, as a browser asks it, without keeping cookies."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def ask(
+        self, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[str, list[str], str]:
+        """The `Set-Cookie`, what the answer varies by, and the text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        given = {"Host": "shop.example", "User-Agent": BROWSER, **(headers or {})}
+        connection.request("GET" if body is None else "POST", path, body, given)
+        response = connection.getresponse()
+        text = response.read().decode()
+        assert response.status == 200, text
+        connection.close()
+        vary = response.headers.get("Vary", "").split(", ")
+        return response.headers.get("Set-Cookie", ""), vary, text
+
+
+@pytest.fixture
+def recorded() -> Iterator[testing.Recorder]:
+    with testing.record() as recorder:
+        yield recorder
+
+
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def id_in(cookie: str) -> str:
+    found = re.match(r"tl_aid=([^;]+)", cookie)
+    assert found, cookie
+    return found[1]
+
+
+def test_a_visit_is_one_thread(stack: str, recorded: testing.Recorder) -> None:
+    with serve(stack, {}) as port:
+        site = Site(port)
+        cookie, vary, page = site.ask("/?gclid=1", headers={"Referer": "https://www.google.com/"})
+        visitor = id_in(cookie)
+        assert f'<meta name="threadline-aid" content="{visitor}">' in page
+        assert {"Max-Age=34560000", "Path=/", "SameSite=Lax", "HttpOnly"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie  # it came by http
+        assert "Cookie" in vary
+
+        kept = {"Cookie": f"other=1; tl_aid={visitor}"}
+        body = urlencode({"account": "user_42"})
+        referer = {"Referer": "https://shop.example/pricing"}
+        cookie, _, text = site.ask("/signup", body, {**kept, **FORM, **referer})
+        assert (cookie, json.loads(text)) == ("", {"anonymous_id": visitor})
+        # The next page keeps the id alive, whoever is logged in.
+        cookie, _, _ = site.ask("/", headers=kept)
+        assert id_in(cookie) == visitor
+    assert recorded.names() == ["$identify", "signup"]
+    for event in recorded.recorded:
+        assert event["anonymous_id"] == visitor
+        assert event["user_id"] == "user_42"
+        assert event["url"] == "http://shop.example/signup"
+        assert event["referrer"] == "https://shop.example/pricing"
+        assert (event["user_agent"], event["ip"]) == (BROWSER, "127.0.0.1")
+    assert recorded.recorded[0]["properties"] == {"plan": "weaver"}
+
+
+def test_the_browsers_own_id_wins(stack: str, recorded: testing.Recorder) -> None:
+    def visitor(body: str = "", **headers: str) -> str:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        _, _, text = site.ask("/signup", body, {"Cookie": "tl_aid=old", **named})
+        return str(json.loads(text)["anonymous_id"])
+
+    with serve(stack, {}) as port:
+        site = Site(port)
+        form = {"Content_Type": FORM["Content-Type"]}
+        sent = {"Content_Type": "application/json; charset=utf-8"}
+        assert visitor(X_Threadline_Anonymous_Id="new") == "new"
+        assert visitor("anonymous_id=new&a=b", **form) == "new"
+        assert visitor('{"anonymous_id": "new"}', **sent) == "new"
+        # From another site, or what is none.
+        assert visitor("anonymous_id=new", Origin="https://evil.example", **form) == "old"
+        assert visitor("anonymous_id=new", Origin="http://shop.example", **form) == "new"
+        assert visitor("anonymous_id=" + "x" * 70_000, **form) == "old"
+        for broken in ("{", "[]", '{"anonymous_id": 1}', '{"anonymous_id": "a;b"}', "[" * 9000):
+            assert visitor(broken, **sent) == "old"
+        assert visitor(X_Threadline_Anonymous_Id="a b") == "old"
+        assert visitor(X_Threadline_Anonymous_Id="x" * 129) == "old"
+        # What wins goes into the cookie.
+        given = {"Cookie": "tl_aid=old", "X-Threadline-Anonymous-Id": "new"}
+        cookie, _, _ = site.ask("/track", "", given)
+        assert id_in(cookie) == "new"
+
+
+def test_only_what_needs_a_cookie_sets_one(stack: str, recorded: testing.Recorder) -> None:
+    with serve(stack, {}) as port:
+        site = Site(port)
+        assert site.ask("/api")[0] == ""
+        assert site.ask("/shared")[0] == ""  # a cache would give it to everybody
+        cookie, _, _ = site.ask("/track")
+        assert id_in(cookie) == recorded.recorded[0]["anonymous_id"]
+        for broken in ("tl_aid=", "tl_aid=a b", "tl_aid", ";;;", "tl_aid=\x7f", "=" * 4000):
+            assert id_in(site.ask("/", headers={"Cookie": broken})[0]) != ""
+
+
+def test_who_asks_not_to_be_tracked_is_not(stack: str, recorded: testing.Recorder) -> None:
+    with serve(stack, {}) as port:
+        for signal in ("DNT", "Sec-GPC"):
+            given = {"Cookie": "tl_aid=old", signal: "1"}
+            cookie, _, page = Site(port).ask("/", headers=given)
+            assert (cookie, page) == ("", "<head></head>")
+            Site(port).ask("/signup", "", given)
+    for event in recorded.recorded:
+        assert event.keys() <= {"event", "event_id", "timestamp", "user_id", "properties"}
+    with serve(stack, {"respect_dnt": False}) as port:
+        assert Site(port).ask("/", headers={"DNT": "1"})[0]
+
+
+def test_an_administrator_is_not_their_customer(stack: str, recorded: testing.Recorder) -> None:
+    if stack in ("django", "flask"):
+        return  # who is logged in is the framework's to say: see the examples
+    with serve(stack, {"user_id": lambda _: "admin"}) as port:
+        Site(port).ask("/as-admin")
+        Site(port).ask("/track")
+    approved, seen, own = recorded.recorded
+    assert "anonymous_id" not in approved
+    assert "ip" not in approved
+    assert (seen["anonymous_id"], seen.get("user_id")) == ("another visitor", None)
+    assert (own["user_id"], own["ip"]) == ("admin", "127.0.0.1")
+
+
+def test_proxies_are_believed_if_they_are_ours(stack: str, recorded: testing.Recorder) -> None:
+    given = {
+        "X-Forwarded-For": "192.0.2.66, 203.0.113.7, 10.0.0.3",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "www.shop.example",
+    }
+    with serve(stack, {"trusted_proxies": ["127.0.0.0/8", "10.0.0.0/8"]}) as port:
+        cookie, _, _ = Site(port).ask("/track?a=1", headers=given)
+        assert "Secure" in cookie
+    with serve(stack, {}) as port:
+        Site(port).ask("/track", headers=given)
+    trusting, wary = recorded.recorded
+    assert (trusting["ip"], trusting["url"]) == (
+        "203.0.113.7",
+        "https://www.shop.example/track?a=1",
+    )
+    assert (wary["ip"], wary["url"]) == ("127.0.0.1", "http://shop.example/track")
+
+
+def test_the_cookie_is_as_the_site_wants_it(stack: str) -> None:
+    rules = {"cookie": "aid", "domain": "shop.example", "http_only": False, "secure": True}
+    with serve(stack, rules) as port:
+        cookie, _, _ = Site(port).ask("/")
+    parts = set(cookie.split("; "))
+    assert {"Domain=shop.example", "Secure", "SameSite=Lax"} <= parts
+    assert "HttpOnly" not in parts
+    assert cookie.startswith("aid=")
+
+
+def test_rules_that_are_none_are_refused() -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
+    for stack in ("wsgi", "asgi"):
+        with pytest.raises(TypeError, match="cokie"), serve(stack, {"cokie": "x"}):
+            pass
+    with pytest.raises(ImproperlyConfigured, match="cokie"), serve("django", {"cokie": "x"}):
+        pass
+    with (
+        pytest.raises(ValueError, match="nowhere"),
+        serve("wsgi", {"trusted_proxies": ["nowhere"]}),
+    ):
+        pass
