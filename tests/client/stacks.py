@@ -40,8 +40,8 @@ def caching(path: str) -> dict[str, str]:
 def plain_wsgi(rules: Rules) -> Any:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        media_type, text = respond(path, environ["threadline"])
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        media_type, text = respond(path, environ["threadline"])
         media_type = PAGE if path == "/shared" else media_type
         headers = [("Content-Type", media_type), *caching(path).items()]
         start_response("200 OK", headers)
@@ -61,9 +61,9 @@ def flask_app(rules: Rules) -> Any:
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])
     def answer(path: str) -> Response:
-        media_type, text = respond(f"/{path}", request.threadline)  # type: ignore[attr-defined]
-        assert visit() is request.threadline  # type: ignore[attr-defined]
         assert request.get_data() is not None
+        assert visit() is request.threadline  # type: ignore[attr-defined]
+        media_type, text = respond(f"/{path}", visit())
         media_type = PAGE if path == "shared" else media_type
         return Response(text, headers={"Content-Type": media_type, **caching(f"/{path}")})
 
@@ -78,8 +78,8 @@ def django_app(rules: Rules) -> Any:
     from django.urls import re_path
 
     def answer(request: HttpRequest) -> HttpResponse:
+        assert request.POST is not None
         media_type, text = respond(request.path, request.threadline)
-        assert request.body is not None
         media_type = PAGE if request.path == "/shared" else media_type
         return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from threadline.client.context import enter, leave
-from threadline.client.visit import MAX_BODY_BYTES, Asked, Rules, Visit
+from threadline.client.visit import Asked, Headers, Rules, Visit, may_hold_id
 
 # Every framework has types of its own for these, and none that another would take.
 Scope = Any
@@ -28,23 +28,24 @@ class Middleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        body, receive = await _small_body(scope, receive)
+        header = headers(scope)
+        body, receive = await _small_body(header, receive)
         of_user = self._user_id
-        visit = Visit(asked(scope, body), self._rules, of_user and (lambda: of_user(scope)))
+        visit = Visit(asked(scope, header, body), self._rules, of_user and (lambda: of_user(scope)))
         scope.setdefault("state", {})[KEY] = visit
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", []))
-                found = {name.lower(): value.decode("latin-1") for name, value in headers}
+                given = list(message.get("headers", []))
+                found = {name.lower(): value.decode("latin-1") for name, value in given}
                 cookie = visit.cookie(
                     message["status"],
                     found.get(b"content-type", ""),
                     found.get(b"cache-control", ""),
                 )
                 if cookie:
-                    headers += [(b"set-cookie", cookie.encode("latin-1")), (b"vary", b"Cookie")]
-                    message = {**message, "headers": headers}
+                    given += [(b"set-cookie", cookie.encode("latin-1")), (b"vary", b"Cookie")]
+                    message = {**message, "headers": given}
             await send(message)
 
         token = enter(visit.context)
@@ -54,30 +55,31 @@ class Middleware:
             leave(token)
 
 
-def asked(scope: Scope, body: bytes) -> Asked:
+def headers(scope: Scope) -> Headers:
+    """The request's headers by their lower-case names."""
+    found = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    return lambda name: found.get(name.encode(), "")
+
+
+def asked(scope: Scope, header: Headers, body: bytes) -> Asked:
     """The request that the scope describes."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     query = scope.get("query_string", b"").decode("latin-1")
     path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
     server = scope.get("server") or ("", None)
     return Asked(
         method=scope.get("method", "GET"),
         scheme=scope["scheme"],
-        host=headers.get(b"host", server[0]),
+        host=header("host") or server[0],
         path=path + (f"?{query}" if query else ""),
-        header=lambda name: headers.get(name.encode(), ""),
+        header=header,
         peer=(scope.get("client") or ("",))[0],
         body=lambda: body,
     )
 
 
-async def _small_body(scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
+async def _small_body(header: Headers, receive: Receive) -> tuple[bytes, Receive]:
     """A body that may hold the visitor's id, and a `receive` that gives it again."""
-    headers = dict(scope["headers"])
-    length = headers.get(b"content-length", b"").decode("latin-1")
-    media_type = headers.get(b"content-type", b"").lower()
-    wanted = media_type.startswith((b"application/x-www-form-urlencoded", b"application/json"))
-    if not wanted or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+    if not may_hold_id(header):
         return b"", receive
     messages: list[Message] = []
     while True:

@@ -14,7 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, RawPostDataException
 from django.utils.cache import patch_vary_headers
 
 from threadline.client import default
@@ -80,11 +80,20 @@ def _visit(request: HttpRequest) -> Visit:
         path=request.get_full_path(),
         header=headers(request.META),
         peer=request.META.get("REMOTE_ADDR", ""),
-        body=lambda: request.body,  # which Django keeps, and reads forms from
+        body=lambda: _body(request),
     )
     visit = Visit(asked, _set_up(), lambda: _user_id(request))
     request.threadline = visit
     return visit
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Django keeps it, and reads forms from what it has kept."""
+    try:
+        found: bytes = request.body
+        return found
+    except RawPostDataException:  # the view reads it as a stream
+        return b""
 
 
 def _user_id(request: HttpRequest) -> str | None:

@@ -189,11 +189,9 @@ class Visit:
         origin = self._header("origin")
         if origin and urlsplit(origin).netloc != urlsplit(self.context.url or "").netloc:
             return ""
-        media_type = self._header("content-type").partition(";")[0].strip().lower()
-        length = self._header("content-length")
-        if media_type not in FORMS or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        if not may_hold_id(self._header):
             return ""
-        return _field_of(self._asked.body(), media_type, name)
+        return _field_of(self._asked.body(), self._header("content-type"), name)
 
     def _of_cookie(self) -> str | None:
         try:
@@ -214,9 +212,16 @@ class Visit:
         return address if _is_address(address) else None
 
 
+def may_hold_id(header: Headers) -> bool:
+    """Whether the body is one that is worth looking into."""
+    media_type = header("content-type").partition(";")[0].strip().lower()
+    length = header("content-length")
+    return media_type in FORMS and length.isdecimal() and int(length) <= MAX_BODY_BYTES
+
+
 def _field_of(body: bytes, media_type: str, name: str) -> str:
     try:
-        if media_type == "application/json":
+        if "json" in media_type.lower():
             found = json.loads(body)
             value = found.get(name) if isinstance(found, dict) else None
         else:

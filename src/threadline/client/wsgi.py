@@ -6,7 +6,7 @@ from typing import Any
 from wsgiref.util import request_uri
 
 from threadline.client.context import enter, leave
-from threadline.client.visit import Asked, Rules, Visit
+from threadline.client.visit import Asked, Rules, Visit, may_hold_id
 
 Environ = dict[str, Any]
 KEY = "threadline"
@@ -56,12 +56,11 @@ def headers(environ: Mapping[str, Any]) -> Callable[[str], str]:
 def asked(environ: Environ) -> Asked:
     """The request that the environ describes."""
 
-    def body() -> bytes:
-        """Read, and put back for whoever reads it next."""
-        found: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(found)
-        return found
-
+    body = b""
+    if may_hold_id(headers(environ)):
+        # Before anybody else does, and put back: a body can be read once.
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"] = io.BytesIO(body)
     scheme, _, rest = request_uri(environ).partition("://")
     host, slash, path = rest.partition("/")
     return Asked(
@@ -71,5 +70,5 @@ def asked(environ: Environ) -> Asked:
         path=slash + path,
         header=headers(environ),
         peer=environ.get("REMOTE_ADDR", ""),
-        body=body,
+        body=lambda: body,
     )
