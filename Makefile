@@ -62,12 +62,14 @@ bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows 
 	@$(BIN)/python -m benchmarks.classifying
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.browser
+	@$(BIN)/python -m benchmarks.sdk
 
 bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
 	@$(BIN)/python -m benchmarks.classifying --visits 20000 --runs 1
 	@$(BIN)/python -m benchmarks.ingest --seconds 1
 	@$(BIN)/python -m benchmarks.browser --own-only --runs 1
+	@$(BIN)/python -m benchmarks.sdk --events 2000
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
