@@ -44,7 +44,7 @@ settings.configure(
             "DIRS": [Path(__file__).parent / "templates"],
         }
     ],
-    THREADLINE={"key": os.environ["THREADLINE_KEY"], "host": os.environ["THREADLINE_HOST"]},
+    THREADLINE={"key": os.environ["THREADLINE_SDK_KEY"], "host": os.environ["THREADLINE_SDK_HOST"]},
 )
 django.setup()
 
@@ -58,8 +58,8 @@ from django.utils.html import format_html  # noqa: E402
 def page(request: HttpRequest, template: str, **shown: object) -> HttpResponse:
     shown |= {
         "visitor": request.threadline.html(),
-        "stats": os.environ["THREADLINE_HOST"],
-        "browser_key": os.environ["THREADLINE_BROWSER_KEY"],
+        "stats": os.environ["THREADLINE_SDK_HOST"],
+        "browser_key": os.environ["THREADLINE_SDK_BROWSER_KEY"],
         "csrf": format_html(
             '<input type="hidden" name="csrfmiddlewaretoken" value="{}">', get_token(request)
         ),

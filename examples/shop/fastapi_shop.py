@@ -13,7 +13,7 @@ from starlette.middleware.sessions import SessionMiddleware
 import threadline
 from threadline.client.starlette import Middleware
 
-threadline.init(os.environ["THREADLINE_KEY"], os.environ["THREADLINE_HOST"])
+threadline.init(os.environ["THREADLINE_SDK_KEY"], os.environ["THREADLINE_SDK_HOST"])
 app = FastAPI()
 app.add_middleware(SessionMiddleware, secret_key=os.environ.get("SHOP_SECRET", "for trying it out"))
 app.add_middleware(Middleware, user_id=lambda scope: scope["session"].get("user"))
@@ -24,8 +24,8 @@ Account = Annotated[str, Form()]
 def page(request: Request, template: str, **shown: object) -> Response:
     shown |= {
         "visitor": request.state.threadline.html(),
-        "stats": os.environ["THREADLINE_HOST"],
-        "browser_key": os.environ["THREADLINE_BROWSER_KEY"],
+        "stats": os.environ["THREADLINE_SDK_HOST"],
+        "browser_key": os.environ["THREADLINE_SDK_BROWSER_KEY"],
         "user": request.session.get("user"),
     }
     return templates.TemplateResponse(request, template, shown)

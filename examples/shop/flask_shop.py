@@ -10,8 +10,8 @@ from threadline.client.flask import Threadline
 
 app = Flask(__name__)
 app.secret_key = os.environ.get("SHOP_SECRET", "only for trying it out")
-app.config["THREADLINE_KEY"] = os.environ["THREADLINE_KEY"]
-app.config["THREADLINE_HOST"] = os.environ["THREADLINE_HOST"]
+app.config["THREADLINE_KEY"] = os.environ["THREADLINE_SDK_KEY"]
+app.config["THREADLINE_HOST"] = os.environ["THREADLINE_SDK_HOST"]
 Threadline(app, user_id=lambda: session.get("user"))
 
 
@@ -19,8 +19,8 @@ def page(template: str, **shown: object) -> str:
     return render_template(
         template,
         visitor=request.threadline.html(),
-        stats=os.environ["THREADLINE_HOST"],
-        browser_key=os.environ["THREADLINE_BROWSER_KEY"],
+        stats=os.environ["THREADLINE_SDK_HOST"],
+        browser_key=os.environ["THREADLINE_SDK_BROWSER_KEY"],
         user=session.get("user"),
         **shown,
     )

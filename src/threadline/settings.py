@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import msgspec
 
 PREFIX = "THREADLINE_"
+# What the tests and the Python SDK read, perhaps in the same shell.
+OF_OTHERS = ("THREADLINE_TEST_", "THREADLINE_SDK_")
 FILE = "threadline.toml"
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -118,7 +120,7 @@ def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:
     from_environ = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}TEST_")
+        if name.startswith(PREFIX) and not name.startswith(OF_OTHERS)
     }
     values: dict[str, Any] = {**_from_file(Path(FILE)), **from_environ}
     known = [field.name for field in msgspec.structs.fields(Settings)]

@@ -198,13 +198,16 @@ def test_a_full_queue_drops_and_counts(
 
 def test_the_end_of_the_program_does_not_wait_for_ever(client: NewClient, moody: Moody) -> None:
     moody.answers = [(503, {})] * 100
-    lost: list[ThreadlineError] = []
-    sender = client(on_error=lambda error, _: lost.append(error))
-    sender.track("x")
+    lost: list[str] = []
+    sender = client(flush_at=2, on_error=lambda error, _: lost.append(str(error)))
+    for _ in range(5):
+        sender.track("x")
     sender.close()
-    assert (sender.dropped, [getattr(error, "status", 0) for error in lost]) == (1, [503])
+    assert sender.dropped == 5
+    assert len(moody.requests) < 4  # not once for each batch
+    assert lost[-1] == "the program ended before they could be sent"
     sender.track("y")
-    assert sender.dropped == 2
+    assert (sender.dropped, lost[-1]) == (6, "the client is closed")
 
 
 def test_sync_sends_before_it_returns(moody: Moody, client: NewClient) -> None:
@@ -230,10 +233,10 @@ def test_the_host_has_to_be_a_url_and_the_key_has_to_be_there(
 ) -> None:
     with pytest.raises(ValueError, match="has to look like"):
         Client("sk", "localhost:8787")
-    monkeypatch.delenv("THREADLINE_KEY", raising=False)
+    monkeypatch.delenv("THREADLINE_SDK_KEY", raising=False)
     with pytest.raises(ValueError, match="needs a key"):
         Client()
-    monkeypatch.setenv("THREADLINE_KEY", "sk_test")
+    monkeypatch.setenv("THREADLINE_SDK_KEY", "sk_test")
     Client().close()
 
 

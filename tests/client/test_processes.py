@@ -75,8 +75,8 @@ def test_workers_of_gunicorn_lose_nothing(project: Project, tmp_path: Path) -> N
     env = {
         **os.environ,
         "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-        "THREADLINE_KEY": project.keys["sk"],
-        "THREADLINE_HOST": project.url,
+        "THREADLINE_SDK_KEY": project.keys["sk"],
+        "THREADLINE_SDK_HOST": project.url,
     }
     bind = tmp_path / "socket"
     command = [sys.executable, "-m", "gunicorn", "--workers", "4", "--preload", "--bind"]
@@ -211,3 +211,9 @@ def test_a_full_or_broken_spool_drops_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Client("sk", spool=tmp_path / "file")
+
+
+def test_what_the_sdk_reads_does_not_stop_the_server(folder: Path) -> None:
+    environ = {"THREADLINE_SDK_HOST": "http://localhost:8787", "THREADLINE_SDK_KEY": "sk"}
+    with Server(folder, **environ) as server:
+        assert server.stop() == 0

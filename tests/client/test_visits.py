@@ -139,11 +139,15 @@ def test_an_administrator_is_not_their_customer(stack: str, recorded: testing.Re
     with serve(stack, {"user_id": lambda _: "admin"}) as port:
         Site(port).ask("/as-admin")
         Site(port).ask("/track")
-    approved, seen, own = recorded.recorded
+        Site(port).ask("/signup", "", {"Cookie": "tl_aid=v1"})
+    approved, seen, own, identified, signup = recorded.recorded
     assert "anonymous_id" not in approved
     assert "ip" not in approved
     assert (seen["anonymous_id"], seen.get("user_id")) == ("another visitor", None)
     assert (own["user_id"], own["ip"]) == ("admin", "127.0.0.1")
+    # Who signs in while another is still logged in is this visitor, too.
+    for event in (identified, signup):
+        assert (event["user_id"], event["anonymous_id"]) == ("user_42", "v1")
 
 
 def test_proxies_are_believed_if_they_are_ours(stack: str, recorded: testing.Recorder) -> None:

@@ -32,9 +32,9 @@ def shop(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> Iter
         "PYTHONPATH": str(ROOT / "src"),
         "PORT": str(port),
         "SHOP_DATABASE": str(tmp_path / "shop.sqlite3"),
-        "THREADLINE_HOST": server.url,
-        "THREADLINE_KEY": project.keys["sk"],
-        "THREADLINE_BROWSER_KEY": project.keys["pk"],
+        "THREADLINE_SDK_HOST": server.url,
+        "THREADLINE_SDK_KEY": project.keys["sk"],
+        "THREADLINE_SDK_BROWSER_KEY": project.keys["pk"],
     }
     script = ROOT / "examples" / "shop" / f"{request.param}_shop.py"
     log = (tmp_path / "log").open("w")

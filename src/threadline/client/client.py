@@ -63,7 +63,7 @@ class Client(Reader):
         debug: bool = False,
         on_error: OnError | None = None,
     ) -> None:
-        """`key`: an sk key, or `THREADLINE_KEY`. `host`: the server, or `THREADLINE_HOST`.
+        """`key`: an sk key, or `THREADLINE_SDK_KEY`. `host`: the server, or `THREADLINE_SDK_HOST`.
 
         A batch leaves when `flush_at` events wait, `flush_interval_s` after the first of them, and
         holds about `flush_bytes` at most. `max_queue`: events kept while the server is away; then
@@ -75,10 +75,10 @@ class Client(Reader):
 
         Raises `ValueError` for a host that is no address or a key that is missing.
         """
-        key = key or os.environ.get("THREADLINE_KEY", "")
+        key = key or os.environ.get("THREADLINE_SDK_KEY", "")
         if not key and not disabled:
-            raise ValueError("Client needs a key: Client('sk_live_…'), or set THREADLINE_KEY.")
-        host = host or os.environ.get("THREADLINE_HOST") or DEFAULT_HOST
+            raise ValueError("Client needs a key: Client('sk_live_…'), or set THREADLINE_SDK_KEY.")
+        host = host or os.environ.get("THREADLINE_SDK_HOST") or DEFAULT_HOST
         self.disabled = disabled
         self.dropped = 0
         self._wire = Wire(host, key, timeout_s, gzip)
@@ -309,7 +309,8 @@ class Client(Reader):
         try:
             while True:
                 batch = self._queue.take(self._flush_at, self._flush_bytes)
-                if not self._deliver(batch) and not isinstance(self._queue, MemoryQueue):
+                if not self._deliver(batch):
+                    self._give_up()
                     return
                 self._queue.arrived()
                 if not batch and not len(self._queue):
@@ -318,6 +319,14 @@ class Client(Reader):
             with self._state:
                 self._busy = False
                 self._state.notify_all()
+
+    def _give_up(self) -> None:
+        """The program ends. What is in memory is lost; what is on disk waits for the next one."""
+        while isinstance(self._queue, MemoryQueue) and (
+            batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes)
+        ):
+            events = [json.loads(event) for event in batch]
+            self._drop(Dropped("the program ended before they could be sent"), events)
 
     def _deliver(self, batch: list[bytes]) -> bool:
         """Until they have arrived, were refused, or the program ends; whether they are done with.

@@ -18,7 +18,7 @@ def init(key: str | None = None, host: str | None = None, **options: Any) -> Cli
 
 
 def get_client() -> Client:
-    """The program's client. Without `init`, one by `THREADLINE_KEY` and `THREADLINE_HOST`.
+    """The program's client. Without `init`, one by `THREADLINE_SDK_KEY` and `THREADLINE_SDK_HOST`.
 
     Raises `ValueError` where neither is there.
     """

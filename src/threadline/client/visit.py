@@ -141,7 +141,9 @@ class Visit:
     def identify(
         self, user_id: UserId, traits: Mapping[str, object] | None = None, **more: Any
     ) -> str | None:
-        """As `Client.identify`, of this visitor; the rest of the request is the user's, too."""
+        """As `Client.identify`, of this visitor, also where somebody else was logged in until now;
+        the rest of the request is the user's, too."""
+        more.setdefault("anonymous_id", self.anonymous_id)
         found = self.client.identify(user_id, traits, **more)
         if found is not None:
             self.context.user_id = user_id
