@@ -71,32 +71,47 @@ def flask_app(rules: Rules) -> Any:
 
 
 def django_app(rules: Rules) -> Any:
-    import django
-    from django.conf import settings
     from django.core.wsgi import get_wsgi_application
     from django.http import HttpRequest, HttpResponse
-    from django.urls import re_path
 
     def answer(request: HttpRequest) -> HttpResponse:
+        media_type, text = respond(request.path, request.threadline)
         assert request.POST is not None
+        media_type = PAGE if request.path == "/shared" else media_type
+        return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
+
+    _set_django_up(answer, rules)
+    return get_wsgi_application()
+
+
+def django_async_app(rules: Rules) -> Any:
+    from django.core.asgi import get_asgi_application
+    from django.http import HttpRequest, HttpResponse
+
+    async def answer(request: HttpRequest) -> HttpResponse:
         media_type, text = respond(request.path, request.threadline)
         media_type = PAGE if request.path == "/shared" else media_type
         return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
 
+    _set_django_up(answer, rules)
+    return get_asgi_application()
+
+
+def _set_django_up(view: Callable[..., Any], rules: Rules) -> None:
+    import django
+    from django.conf import settings
+    from django.urls import clear_url_caches, re_path
+
     if not settings.configured:
-        urls = type("Urls", (), {"urlpatterns": [re_path("", answer)]})
-        settings.configure(
-            ALLOWED_HOSTS=["*"],
-            ROOT_URLCONF=urls,
-            MIDDLEWARE=["threadline.client.django.Middleware"],
-            SECRET_KEY="x",
-        )
+        middleware = ["threadline.client.django.Middleware"]
+        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=middleware, SECRET_KEY="x")
         django.setup()
+    settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [re_path("", view)]})
+    clear_url_caches()
     settings.THREADLINE = rules
     from threadline.client import django as ours
 
     ours._set_up.cache_clear()
-    return get_wsgi_application()
 
 
 def plain_asgi(rules: Rules) -> Any:
@@ -164,6 +179,7 @@ STACKS: dict[str, Callable[[Rules], Any]] = {
     "wsgi": plain_wsgi,
     "flask": flask_app,
     "django": django_app,
+    "django-async": django_async_app,
     "asgi": plain_asgi,
     "fastapi": fastapi_app,
     "litestar": litestar_app,
@@ -205,7 +221,9 @@ def serve(stack: str, rules: Rules) -> Iterator[int]:
             self.up.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        running = Server(uvicorn.Config(app, log_level="error", proxy_headers=False))
+        running = Server(
+            uvicorn.Config(app, log_level="error", proxy_headers=False, lifespan="off")
+        )
         running.up = threading.Event()
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()

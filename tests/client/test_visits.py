@@ -10,6 +10,7 @@ import pytest
 
 from tests.client.stacks import STACKS, serve
 from threadline import testing
+from threadline.client.visit import Asked, Rules, Visit
 
 BROWSER = "Mozilla/5.0 Firefox/140.0"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -134,7 +135,7 @@ def test_who_asks_not_to_be_tracked_is_not(stack: str, recorded: testing.Recorde
 
 
 def test_an_administrator_is_not_their_customer(stack: str, recorded: testing.Recorder) -> None:
-    if stack in ("django", "flask"):
+    if stack in ("django", "django-async", "flask"):
         return  # who is logged in is the framework's to say: see the examples
     with serve(stack, {"user_id": lambda _: "admin"}) as port:
         Site(port).ask("/as-admin")
@@ -192,3 +193,23 @@ def test_rules_that_are_none_are_refused() -> None:
         serve("wsgi", {"trusted_proxies": ["nowhere"]}),
     ):
         pass
+
+
+def test_a_site_may_say_who_its_visitor_is() -> None:
+    headers = {"cookie": "tl_aid=old"}
+    asked = Asked(
+        method="GET",
+        scheme="https",
+        host="shop.example",
+        path="/",
+        header=lambda name: headers.get(name, ""),
+        peer="203.0.113.7",
+    )
+    visit = Visit(asked, Rules())
+    assert visit.cookie(200, "application/json", "") is None
+    visit.set_anonymous_id("new")
+    assert visit.html() == '<meta name="threadline-aid" content="new">'
+    assert visit.context.visitor() == "new"
+    assert str(visit.cookie(200, "application/json", "")).startswith("tl_aid=new; ")
+    with pytest.raises(ValueError, match="does not fit into a cookie"):
+        visit.set_anonymous_id("a; b")
