@@ -1,14 +1,15 @@
 """The client for programs that run on an event loop."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from threadline.client.client import Client
 from threadline.client.context import UserId
 from threadline.client.read import Event, Pages, Table, User, UserRow
 
 Row = TypeVar("Row")
+Result = TypeVar("Result")
+P = ParamSpec("P")
 
 
 class AsyncClient:
@@ -35,35 +36,35 @@ class AsyncClient:
 
     async def alias(self, user_id: UserId, alias_of: UserId) -> bool:
         """As `Client.alias`."""
-        return await asyncio.to_thread(self.client.alias, user_id, alias_of)
+        return await _beside(self.client.alias, user_id, alias_of)
 
     async def forget(self, user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
         """As `Client.forget`."""
-        return await asyncio.to_thread(self.client.forget, user_id, anonymous_id=anonymous_id)
+        return await _beside(self.client.forget, user_id, anonymous_id=anonymous_id)
 
     async def flush(self, timeout_s: float = 30.0) -> bool:
         """As `Client.flush`."""
-        return await asyncio.to_thread(self.client.flush, timeout_s)
+        return await _beside(self.client.flush, timeout_s)
 
     async def close(self) -> None:
         """As `Client.close`."""
-        await asyncio.to_thread(self.client.close)
+        await _beside(self.client.close)
 
     async def ask(self, path: str, **params: object) -> dict[str, Any]:
         """Any read route; its JSON."""
-        return await asyncio.to_thread(self.client.ask, path, **params)
+        return await _beside(self.client.ask, path, **params)
 
     async def stats(self, metric: str = "count", **params: object) -> Table:
         """As `Client.stats`."""
-        return await asyncio.to_thread(self.client.stats, metric, **params)
+        return await _beside(self.client.stats, metric, **params)
 
     async def table(self, question: Callable[..., Table], *given: Any, **params: object) -> Table:
         """The other questions: `await client.table(Client.funnel, ["visit", "signup"])`."""
-        return await asyncio.to_thread(question, self.client, *given, **params)
+        return await _beside(question, self.client, *given, **params)
 
     def events(self, **filters: object) -> AsyncIterator[Event]:
         """As `Client.events`, by `async for`."""
-        return _beside(self.client.events(**filters))
+        return _rows(self.client.events(**filters))
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,20 +81,28 @@ class AsyncUsers:
 
     async def get(self, user_id: str | int, **params: object) -> User:
         """As `Users.get`."""
-        return await asyncio.to_thread(self._users.get, user_id, **params)
+        return await _beside(self._users.get, user_id, **params)
 
     def list(self, **filters: object) -> AsyncIterator[UserRow]:
         """As `Users.list`, by `async for`."""
-        return _beside(self._users.list(**filters))
+        return _rows(self._users.list(**filters))
 
     def journey(self, user_id: str | int, **params: Any) -> AsyncIterator[Event]:
         """As `Users.journey`, by `async for`."""
-        return _beside(self._users.journey(user_id, **params))
+        return _rows(self._users.journey(user_id, **params))
 
 
-async def _beside(rows: Pages[Row]) -> AsyncIterator[Row]:
+async def _beside(work: Callable[P, Result], *given: P.args, **more: P.kwargs) -> Result:
+    """On another thread."""
+    # Here, so that programs without an event loop do not pay for it when they start.
+    from asyncio import to_thread
+
+    return await to_thread(work, *given, **more)
+
+
+async def _rows(rows: Pages[Row]) -> AsyncIterator[Row]:
     """Each page is fetched on another thread."""
     pages = rows.pages()
-    while (page := await asyncio.to_thread(next, pages, None)) is not None:
+    while (page := await _beside(next, pages, None)) is not None:
         for row in page:
             yield row
