@@ -52,9 +52,9 @@ def record(answers: Mapping[str, dict[str, Any]] | None = None) -> Iterator[Reco
     """Every event of `threadline.track` and of integrations that were given no client of their own,
     for the length of the block."""
     recorder = Recorder(answers)
-    before = default.replace(recorder)
+    before = default.stand_in(recorder)
     try:
         yield recorder
     finally:
-        default.replace(before)
+        default.stand_in(before)
         recorder.close()

@@ -92,7 +92,9 @@ def test_the_recorder_stands_in_for_everything() -> None:
         )
         recorder.clear()
         assert (recorder.recorded, recorder.calls) == ([], [])
-    assert threadline.client.default._client is not recorder
+        threadline.init("sk_1", disabled=True)  # as an application does when it starts
+        assert threadline.get_client() is recorder
+    assert threadline.get_client() is not recorder
 
 
 def test_a_program_has_one_client() -> None:

@@ -7,14 +7,16 @@ from threadline.client.client import Client
 from threadline.client.context import UserId
 
 _client: Client | None = None
+_stand_in: Client | None = None
 
 
 def init(key: str | None = None, host: str | None = None, **options: Any) -> Client:
     """Make the program's client, as `Client` does; one that was there before is closed."""
-    before = replace(Client(key, host, **options))
-    if before is not None:
-        before.close()
-    return get_client()
+    global _client
+    made = Client(key, host, **options)
+    close()
+    _client = made
+    return made
 
 
 def get_client() -> Client:
@@ -23,16 +25,26 @@ def get_client() -> Client:
     Raises `ValueError` where neither is there.
     """
     global _client
+    if _stand_in is not None:
+        return _stand_in
     if _client is None:
         _client = Client()
     return _client
 
 
-def replace(new: Client | None) -> Client | None:
-    """Use another from now on; the one before."""
-    global _client
-    before, _client = _client, new
+def stand_in(client: Client | None) -> Client | None:
+    """Use this one instead, whatever is made in the meantime; the one that stood in before."""
+    global _stand_in
+    before, _stand_in = _stand_in, client
     return before
+
+
+def close() -> None:
+    """As `Client.close`; `init` may make a new one."""
+    global _client
+    before, _client = _client, None
+    if before is not None:
+        before.close()
 
 
 def track(event: str, properties: Mapping[str, object] | None = None, **fields: Any) -> str:
@@ -72,10 +84,3 @@ def forget(user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
 def flush(timeout_s: float = 30.0) -> bool:
     """As `Client.flush`."""
     return get_client().flush(timeout_s)
-
-
-def close() -> None:
-    """As `Client.close`; `init` may make a new one."""
-    before = replace(None)
-    if before is not None:
-        before.close()
