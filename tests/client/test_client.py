@@ -136,7 +136,9 @@ def test_the_server_says_how_long_to_wait(moody: Moody, client: NewClient) -> No
     assert 1 <= pauses[2] <= 2 <= pauses[3] <= 4  # twice as long each time, and some chance
 
 
-def test_one_bad_event_does_not_take_the_others_along(project: Project) -> None:
+def test_one_bad_event_does_not_take_the_others_along(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
     lost: list[tuple[ThreadlineError, list[dict[str, object]]]] = []
     circle: dict[str, object] = {}
     circle["again"] = circle
@@ -151,6 +153,7 @@ def test_one_bad_event_does_not_take_the_others_along(project: Project) -> None:
         client.track("good")
     assert [row["event_name"] for row in project.stored()] == ["good", "good"]
     assert client.dropped == len(lost) == 4
+    assert caplog.text.encode()  # nothing in it that a log cannot hold
     assert {type(error).__name__ for error, _ in lost} == {"APIError", "Dropped"}
     assert sorted(str(events[0]["event"])[:5] for _, events in lost) == [
         "circl",
@@ -165,7 +168,7 @@ def test_a_key_that_is_refused_is_logged(
 ) -> None:
     with caplog.at_level(logging.ERROR, "threadline"), Client("sk_no", project.url) as client:
         client.track("signup")
-    assert "1 events lost (signup): 401 malformed_api_key" in caplog.text
+    assert "1 events lost ('signup'): 401 malformed_api_key" in caplog.text
 
 
 def test_an_error_in_on_error_stops_nothing(moody: Moody, client: NewClient) -> None:

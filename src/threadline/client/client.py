@@ -398,7 +398,8 @@ class Client(Reader):
     def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
         with self._state:
             self.dropped += len(events)
-        names = ", ".join(sorted({str(event["event"]) for event in events})[:5])
+        # As Python writes them: a name may hold a line's end, or what no log can.
+        names = ", ".join(sorted({repr(event["event"]) for event in events})[:5])
         _logger.error("%d events lost (%s): %s", len(events), names, error)
         if self._on_error is not None:
             try:
