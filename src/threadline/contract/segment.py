@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.contract.bodies import EventId, Properties, Timestamp, no_properties
+from threadline.contract.bodies import EventId, Timestamp, no_properties
 
 MAX_MESSAGE_BYTES = 32 * 1024
 MAX_BATCH_BYTES = 500 * 1024
@@ -25,6 +25,13 @@ SHORT = {
     "/v1/b": "/v1/batch",
 }
 
+Properties = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={"type": "object"},
+        description=f"With the rest of the call at most {MAX_MESSAGE_BYTES // 1024} KiB of JSON.",
+    ),
+]
 # Some libraries send numbers as they got them.
 Id = str | int
 

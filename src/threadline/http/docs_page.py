@@ -74,26 +74,36 @@ def _body(document: Json, operation: Json) -> str:
     if "requestBody" not in operation:
         return ""
     body = operation["requestBody"]
-    schema = body["content"]["application/json"]["schema"]
-    shapes = [_resolve(document, shape) for shape in schema.get("anyOf", [schema])]
+    shapes = _shapes(document, body["content"]["application/json"]["schema"])
     fields = "<p>or</p>".join(_fields(document, shape) for shape in shapes)
     return f"<h4>Body</h4><p>{_text(body['description'])}</p>{fields}"
 
 
 def _answers(document: Json, operation: Json) -> str:
-    (status, success), *errors = operation["responses"].items()
-    content = success["content"]
-    schema = _resolve(document, next(iter(content.values()))["schema"])
-    kinds = ", ".join(content)
-    rows = "".join(
-        f"<tr><td>{status}</td><td>{_codes(response['description'])}</td></tr>"
-        for status, response in errors
+    responses = operation["responses"].items()
+    answers = "".join(
+        _answer(document, status, response) for status, response in responses if status < "400"
     )
+    errors = "".join(
+        f"<tr><td>{status}</td><td>{_codes(response['description'])}</td></tr>"
+        for status, response in responses
+        if status >= "400"
+    )
+    return f"{answers}<h4>Errors</h4><table>{errors}</table>"
+
+
+def _answer(document: Json, status: str, response: Json) -> str:
+    kinds = ", ".join(response["content"])
+    schema = next(iter(response["content"].values()))["schema"]
+    fields = "<p>or</p>".join(_fields(document, shape) for shape in _shapes(document, schema))
     return (
         f"<h4>Answer {status} <span class=kind>{escape(kinds)}</span></h4>"
-        f"<p>{_text(success['description'])}</p>{_fields(document, schema)}"
-        f"<h4>Errors</h4><table>{rows}</table>"
+        f"<p>{_text(response['description'])}</p>{fields}"
     )
+
+
+def _shapes(document: Json, schema: Json) -> list[Json]:
+    return [_resolve(document, shape) for shape in schema.get("anyOf", [schema])]
 
 
 def _codes(description: str) -> str:
@@ -116,7 +126,8 @@ def _fields(document: Json, schema: Json) -> str:
 
 
 def _field(name: str, schema: Json, required: bool, described: Json) -> str:
-    text = schema.get("description") or described.get("description", "")
+    parts = [schema, *schema.get("anyOf", []), described]
+    text = next((part["description"] for part in parts if "description" in part), "")
     kind = f"{_kind(schema)}{'' if required else ', optional'}"
     return (
         f"<tr><td><code>{escape(name)}</code><br><span class=kind>{escape(kind)}</span></td>"

@@ -80,7 +80,7 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
         schema = _schema(doc.body, components)
         if doc.segment:
             schema = {"anyOf": [schema, _schema(doc.segment, components)]}
-            description += " Or in the Segment spec's shape, answered as it expects."
+            description += " Or in the Segment spec's shape (docs/segment.md)."
             _add_segment_answer(operation["responses"], components)
         operation["requestBody"] = {
             "required": True,
