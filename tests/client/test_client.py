@@ -123,6 +123,37 @@ def test_what_fails_for_a_while_is_sent_again(moody: Moody, client: NewClient) -
     assert tries == [event_id] * 6  # one of them was cut off before it was answered
 
 
+def test_an_outage_may_be_long(moody: Moody, client: NewClient) -> None:
+    pauses: list[float] = []
+    sender = client()
+    attempt = sender._try
+    away = Unreachable("nobody answers")
+    sender._try = lambda batch: (away, 0.0) if len(pauses) < 1100 else attempt(batch)  # type: ignore[method-assign]
+    sender._pause = lambda seconds: not pauses.append(seconds)  # type: ignore[method-assign,func-returns-value]
+    sender.track("x")
+    assert sender.flush()
+    assert (len(pauses), len(moody.events), sender.dropped) == (1100, 1, 0)
+    assert 15 <= max(pauses) <= 30
+
+
+def test_a_bug_does_not_end_the_sending(moody: Moody, client: NewClient) -> None:
+    sender = client()
+    attempt = sender._try
+    failing = iter([True])
+
+    def first_fails(batch: list[bytes]) -> tuple[ThreadlineError | None, float]:
+        if next(failing, False):
+            raise RuntimeError("a bug")
+        return attempt(batch)
+
+    sender._try = first_fails  # type: ignore[method-assign]
+    sender.track("x")
+    assert sender.flush()
+    sender.track("y")
+    assert sender.flush()
+    assert [event["event"] for event in moody.events] == ["y"]
+
+
 def test_the_server_says_how_long_to_wait(moody: Moody, client: NewClient) -> None:
     pauses: list[float] = []
     sender = client()
@@ -220,7 +251,7 @@ def test_sync_sends_before_it_returns(moody: Moody, client: NewClient) -> None:
     moody.answers = [(503, {})]
     sender.track("y")
     assert sender.dropped == 1
-    assert "threadline-client" not in [thread.name for thread in threading.enumerate()]
+    assert sender._thread is None
 
 
 def test_disabled_sends_nothing() -> None:

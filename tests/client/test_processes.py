@@ -177,6 +177,23 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(spool.iterdir()) == []
 
 
+def test_a_broken_line_does_not_take_the_others_along(project: Project, tmp_path: Path) -> None:
+    lines = [f'{{"event":"x","event_id":"e{number}"}}' for number in range(5)]
+    lines[2] = '{"event":"x","event_i{"event":"x"}'
+    (tmp_path / "left.ndjson").write_text("\n".join(lines) + "\n")
+    lost: list[str] = []
+    with Client(
+        project.keys["sk"],
+        project.url,
+        spool=tmp_path,
+        on_error=lambda _, events: lost.extend(event.get("line", "") for event in events),
+    ) as client:
+        assert client.flush()
+    assert sorted(ids(project.stored())) == ["e0", "e1", "e3", "e4"]
+    assert lost == [lines[2]]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_sent_in_time_stays_on_disk(tmp_path: Path) -> None:
     with Moody() as moody:
         moody.answers = [(503, {})] * 2

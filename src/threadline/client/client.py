@@ -299,7 +299,10 @@ class Client(Reader):
             self._enough.wait(self._flush_interval_s)
             self._some.clear()
             self._enough.clear()
-            self._drain()
+            try:
+                self._drain()
+            except Exception:  # a bug must not end the thread, or nothing is sent ever after
+                _logger.exception("sending failed")
         self._drain()
 
     def _drain(self) -> None:
@@ -325,8 +328,7 @@ class Client(Reader):
         while isinstance(self._queue, MemoryQueue) and (
             batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes)
         ):
-            events = [json.loads(event) for event in batch]
-            self._drop(Dropped("the program ended before they could be sent"), events)
+            self._drop(Dropped("the program ended before they could be sent"), _decoded(batch))
 
     def _deliver(self, batch: list[bytes]) -> bool:
         """Until they have arrived, were refused, or the program ends; whether they are done with.
@@ -349,16 +351,16 @@ class Client(Reader):
                     half = len(batch) // 2
                     first = self._deliver(batch[:half])
                     return self._deliver(batch[half:]) and first
-                self._drop(refused, [json.loads(batch[at]) for at in bad])
+                self._drop(refused, _decoded([batch[at] for at in bad]))
                 batch = [event for at, event in enumerate(batch) if at not in bad]
                 continue
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures)
-            failures += 1
+            failures = min(failures + 1, 16)  # an outage may be long; the power of two must not
             pause_s = max(wait_s, random.uniform(pause_s / 2, pause_s))
             _logger.info("%s; %d events wait for %.1f s", refused, len(batch), pause_s)
             if not self._pause(pause_s):
                 if isinstance(self._queue, MemoryQueue):
-                    self._drop(refused, [json.loads(event) for event in batch])
+                    self._drop(refused, _decoded(batch))
                 return False
         return True
 
@@ -422,6 +424,17 @@ def _guilty(error: APIError, events: int) -> list[int] | None:
     if error.status in (400, 413) and events > 1:
         return None
     return list(range(events))
+
+
+def _decoded(batch: list[bytes]) -> list[Event]:
+    """Events again. A line of a spool may have been broken."""
+    events: list[Event] = []
+    for line in batch:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            events.append({"event": "unreadable", "line": line.decode(errors="replace")})
+    return events
 
 
 def _moment(timestamp: datetime | None) -> float | str:
