@@ -44,7 +44,7 @@ demo: $(READY) $(BUILT) ## Start a server with a believable log in it
 
 test: $(READY) $(BROWSER) test-browser ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 test-browser: $(BUILT)
 	@echo "Running the browser SDK's unit tests ..."
