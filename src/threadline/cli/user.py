@@ -61,7 +61,7 @@ def _print_profile(console: Console, profile: Answer) -> None:
     known = f"{_day(profile['known_since'])}, {_clock(profile['known_since'])}"
     rows = [
         ("first touch", f"[bold]{_source(first)}[/], {_when(first)}, {_place(first)}"),
-        ("known since", f"{known}[dim], {_span(waited)} later[/]" if waited else known),
+        ("known since", f"{known}[dim], {_later(waited)}[/]" if waited else known),
         ("last seen", _when(last)),
     ]
     for device in profile["devices"]:
@@ -85,7 +85,7 @@ def _print_journey(console: Console, profile: Answer, journey: Answer) -> None:
         now = _moment(row["timestamp"])
         thread = SOLID if tied else DOTTED
         if before and now - before >= LONG_PAUSE:
-            console.print(f"  {thread}  [dim]{_span(now - before)} later[/]")
+            console.print(f"  {thread}  [dim]{_later(now - before)}[/]")
         if _day(row["timestamp"]) != day:
             day = _day(row["timestamp"])
             console.print(f"  {thread}  [bold]{day}[/]")
@@ -144,8 +144,8 @@ def _clock(text: str) -> str:
     return f"{_moment(text):%H:%M}"
 
 
-def _span(span: timedelta) -> str:
-    """`5 days 21 hours`: the two largest units that are not zero."""
+def _later(span: timedelta) -> str:
+    """`5 days 21 hours later`: the two largest units that are not zero."""
     total = int(span.total_seconds())
     parts = [
         ("day", total // 86_400),
@@ -154,4 +154,4 @@ def _span(span: timedelta) -> str:
         ("second", total % 60),
     ]
     named = [f"{count} {unit}{'' if count == 1 else 's'}" for unit, count in parts if count]
-    return " ".join(named[:2]) or "at once"
+    return f"{' '.join(named[:2])} later" if named else "at once"
