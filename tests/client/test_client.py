@@ -284,16 +284,24 @@ def test_debugging_shows_what_is_sent(
     assert "sent 1 events: 202" in caplog.text
 
 
+def bare_python(script: str) -> "subprocess.CompletedProcess[str]":
+    """Without anything that is installed beside it."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, "-S", "-c", script], capture_output=True, text=True, env=env
+    )
+
+
 def test_it_needs_nothing_but_python() -> None:
-    script = "import sys; import threadline, threadline.testing, threadline.client.wsgi;"
+    script = "import sys, threadline, threadline.testing, threadline.client.wsgi;"
     script += "import threadline.client.asgi; threadline.Client('sk').close();"
     script += "print([name for name in sys.modules if 'site-packages' in"
     script += " str(getattr(sys.modules[name], '__file__', ''))])"
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True, env=env
-    )
-    assert done.stdout.strip() == "[]"
+    assert bare_python(script).stdout.strip() == "[]"
+    command = bare_python("from threadline.cli.main import main; main()")
+    assert command.returncode == 1
+    assert "pip install 'threadline[server]'" in command.stderr
+    assert "Traceback" not in command.stderr
 
 
 def test_decisions_are_made_at_once(project: Project) -> None:

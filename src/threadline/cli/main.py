@@ -5,7 +5,10 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:  # the base install is the SDK
+    sys.exit("threadline: The server is not installed; `pip install 'threadline[server]'` does it.")
 
 
 class Command(NamedTuple):
