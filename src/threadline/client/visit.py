@@ -24,6 +24,7 @@ COOKIE = "tl_aid"
 FIELD = "anonymous_id"
 MAX_AGE_S = 400 * 86_400  # as long as browsers keep any
 MAX_BODY_BYTES = 64 * 1024
+MAX_LENGTH = 2048  # of addresses, in the contract; an event with a longer one would be refused
 # What a cookie can hold as it is. Ids that the SDKs make are UUIDs.
 FIT = re.compile(r"[\w.~:@/+=-]{1,128}", re.ASCII)
 FORMS = ("application/x-www-form-urlencoded", "application/json")
@@ -93,16 +94,16 @@ class Visit:
         signals = self._header("sec-gpc") == "1" or self._header("dnt") == "1"
         self.is_anonymous = rules.respect_dnt and signals
         trusted = _within(asked.peer, rules.networks)
-        self._scheme = (trusted and self._header("x-forwarded-proto")) or asked.scheme
-        host = (trusted and self._header("x-forwarded-host")) or asked.host
+        self._scheme = (trusted and _first(self._header("x-forwarded-proto"))) or asked.scheme
+        host = (trusted and _first(self._header("x-forwarded-host"))) or asked.host
         self.context = Context(user_id=user_id)
         if not self.is_anonymous:
             self.context = Context(
                 anonymous_id=lambda: self.anonymous_id,
                 user_id=user_id,
-                url=f"{self._scheme}://{host}{asked.path}",
-                referrer=self._header("referer") or None,
-                user_agent=self._header("user-agent") or None,
+                url=f"{self._scheme}://{host}{asked.path}"[:MAX_LENGTH],
+                referrer=self._header("referer")[:MAX_LENGTH] or None,
+                user_agent=self._header("user-agent")[:MAX_LENGTH] or None,
                 ip=self._client_address(trusted),
             )
 
@@ -219,6 +220,11 @@ def may_hold_id(header: Headers) -> bool:
     media_type = header("content-type").partition(";")[0].strip().lower()
     length = header("content-length")
     return media_type in FORMS and length.isdecimal() and int(length) <= MAX_BODY_BYTES
+
+
+def _first(listed: str) -> str:
+    """Of a header that each proxy adds to."""
+    return listed.partition(",")[0].strip()
 
 
 def _field_of(body: bytes, media_type: str, name: str) -> str:
