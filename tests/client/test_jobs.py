@@ -74,6 +74,16 @@ def test_rq_jobs_run_for_the_visitor() -> None:
     assert "anonymous_id" not in nobodys
 
 
+def test_jobs_of_programs_without_a_client_run_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THREADLINE_SDK_KEY", raising=False)
+    threadline.close()
+    connection = FakeStrictRedis()
+    queue = rq_helper.Queue(connection=connection)
+    job = queue.enqueue(max, 1, 2)
+    SimpleWorker([queue], connection=connection, job_class=rq_helper.Job).work(burst=True)
+    assert job.return_value() == 2
+
+
 def test_the_recorder_stands_in_for_everything() -> None:
     with testing.record({"/v1/stats": {"rows": [{"value": 3}]}}) as recorder:
         threadline.track("x", {"n": 1}, anonymous_id="a")
@@ -105,3 +115,4 @@ def test_a_program_has_one_client() -> None:
     assert first._closed
     threadline.close()
     assert second._closed
+    assert threadline.flush()  # and makes none

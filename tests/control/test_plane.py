@@ -66,6 +66,7 @@ def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.Mo
         assert len(set(salts)) == 4
 
         with Control(folder) as reader:
+            control._db.execute("PRAGMA busy_timeout = 100")  # nobody waits for this reader
             reader._db.execute("BEGIN")
             reader._db.execute("SELECT * FROM salts").fetchall()
             monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 4 * DAY_MS)

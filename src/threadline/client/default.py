@@ -82,5 +82,6 @@ def forget(user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
 
 
 def flush(timeout_s: float = 30.0) -> bool:
-    """As `Client.flush`."""
-    return get_client().flush(timeout_s)
+    """As `Client.flush`; where no client was made, there is nothing to send."""
+    made = _stand_in or _client
+    return made is None or made.flush(timeout_s)
