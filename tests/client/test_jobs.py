@@ -1,5 +1,6 @@
 """What a request knows of its visitor goes with the jobs that it starts."""
 
+import logging
 from typing import Any
 
 import celery
@@ -74,14 +75,20 @@ def test_rq_jobs_run_for_the_visitor() -> None:
     assert "anonymous_id" not in nobodys
 
 
-def test_jobs_of_programs_without_a_client_run_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run_without_a_client(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.delenv("THREADLINE_SDK_KEY", raising=False)
     threadline.close()
     connection = FakeStrictRedis()
     queue = rq_helper.Queue(connection=connection)
+    queue.enqueue(charge, 7)
     job = queue.enqueue(max, 1, 2)
-    SimpleWorker([queue], connection=connection, job_class=rq_helper.Job).work(burst=True)
+    with caplog.at_level(logging.WARNING, "threadline"):
+        SimpleWorker([queue], connection=connection, job_class=rq_helper.Job).work(burst=True)
     assert job.return_value() == 2
+    assert caplog.text.count("no key: nothing is sent") == 1
+    threadline.close()
 
 
 def test_the_recorder_stands_in_for_everything() -> None:

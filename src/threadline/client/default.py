@@ -1,11 +1,14 @@
 """One client for the whole program: `threadline.init(…)`, then `threadline.track(…)` anywhere."""
 
+import logging
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from threadline.client.client import Client
 from threadline.client.context import UserId
 
+_logger = logging.getLogger("threadline")
 _client: Client | None = None
 _stand_in: Client | None = None
 
@@ -20,15 +23,19 @@ def init(key: str | None = None, host: str | None = None, **options: Any) -> Cli
 
 
 def get_client() -> Client:
-    """The program's client. Without `init`, one by `THREADLINE_SDK_KEY` and `THREADLINE_SDK_HOST`.
-
-    Raises `ValueError` where neither is there.
-    """
+    """The program's client. Without `init`, one by `THREADLINE_SDK_KEY` and `THREADLINE_SDK_HOST`;
+    without a key, one that sends nothing and says so once, so that a program runs where nobody
+    set it up."""
     global _client
     if _stand_in is not None:
         return _stand_in
     if _client is None:
-        _client = Client()
+        has_key = bool(os.environ.get("THREADLINE_SDK_KEY"))
+        if not has_key:
+            _logger.warning(
+                "no key: nothing is sent; call threadline.init or set THREADLINE_SDK_KEY"
+            )
+        _client = Client(disabled=not has_key)
     return _client
 
 
