@@ -14,6 +14,10 @@ from threadline.contract.errors import InvalidPayload
 from threadline.contract.times import DAY_MS, parse_ms
 
 MAX_BATCH_EVENTS = 1000
+MAX_ANONYMOUS_ID = 128
+MAX_USER_ID = 256
+MAX_EVENT_NAME = 128
+MAX_ADDRESS = 2048
 MAX_PROPERTIES_BYTES = 8192
 MAX_PROPERTIES_DEPTH = 32
 MAX_FUTURE_MS = DAY_MS
@@ -22,9 +26,9 @@ MINUTE_MS = 60_000
 
 # Server-made event ids are always new; client-made ones have to be looked up.
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-AnonymousId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-Address = Annotated[str, msgspec.Meta(max_length=2048)]
+AnonymousId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ANONYMOUS_ID)]
+UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_USER_ID)]
+Address = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS)]
 Timestamp = Annotated[
     str, msgspec.Meta(description="ISO 8601; without an offset: UTC. Default: now.")
 ]
@@ -50,7 +54,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
         str,
         msgspec.Meta(
             min_length=1,
-            max_length=128,
+            max_length=MAX_EVENT_NAME,
             description="A leading $ is for system events: $pageview, $identify.",
         ),
     ]
@@ -66,7 +70,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
         Annotated[
             str,
             msgspec.Meta(
-                max_length=2048,
+                max_length=MAX_ADDRESS,
                 description="Of the browser, where a server speaks for it (sk). Default: the"
                 " request's own.",
             ),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.contract.bodies import EventId, Timestamp, no_properties
+from threadline.contract.bodies import MAX_EVENT_NAME, EventId, Timestamp, no_properties
 
 MAX_MESSAGE_BYTES = 32 * 1024
 MAX_BATCH_BYTES = 500 * 1024
@@ -54,7 +54,7 @@ class Message(msgspec.Struct, kw_only=True, rename="camel"):
     user_id: Id | None = None
     previous_id: Id | None = None
     group_id: Id | None = None
-    event: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    event: Annotated[str, msgspec.Meta(max_length=MAX_EVENT_NAME)] | None = None
     name: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
     category: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
     properties: Properties = msgspec.field(default_factory=no_properties)

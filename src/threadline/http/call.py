@@ -13,6 +13,7 @@ from threadline.http.auth import client_address, header
 from threadline.http.body import read_body
 from threadline.http.services import Services, site_of
 from threadline.ingest.accept import Accepted, Sender, accept
+from threadline.ingest.row import Rows
 
 # What proxies say for "unknown", though it looks like a country.
 NO_COUNTRY = ("XX", "ZZ")
@@ -58,17 +59,17 @@ class Call(NamedTuple):
     async def store(self, events: list[Event], in_batch: bool, behind_ms: int = 0) -> Accepted:
         """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
         accepted = accept(events, self.sender(behind_ms), in_batch)
-        await self.keep(accepted, len(events))
+        await self.keep(accepted.rows, len(accepted.warnings))
         return accepted
 
-    async def keep(self, accepted: Accepted, count: int) -> None:
-        """The rows of so many events onto the disk. Raises `Unavailable`."""
+    async def keep(self, rows: Rows, placeholder_ids: int) -> None:
+        """Rows onto the disk, and so many ids counted that they lost. Raises `Unavailable`."""
         on_disk = asyncio.get_running_loop().create_future()
-        self.services.log.append(accepted.rows, on_disk)
+        self.services.log.append(rows, on_disk)
         await on_disk
-        self.services.metrics.accepted.labels(self.scope["path"]).inc(count)
-        if accepted.warnings:
-            self.services.count_placeholder_ids(self.project.project_id, len(accepted.warnings))
+        self.services.metrics.accepted.labels(self.scope["path"]).inc(rows.size)
+        if placeholder_ids:
+            self.services.count_placeholder_ids(self.project.project_id, placeholder_ids)
 
 
 def _country(services: Services, scope: Scope, address: str) -> str:

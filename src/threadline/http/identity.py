@@ -2,7 +2,6 @@
 people are known."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided
 from threadline.control import Control
 from threadline.http.body import MIB, read_body
+from threadline.http.call import now_ms
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
 from threadline.http.read import READ, answer_stitched, partition
@@ -79,7 +79,7 @@ def _route(decision: Decision) -> HTTPRouteHandler:
         project_id, by = request.state.project.project_id, request.state.key.prefix
         seconds = services.settings.body_seconds
         raw = await read_body(request.scope, request.receive, MIB, seconds)
-        body = decode(raw, decision.body, time.time_ns() // 1_000_000)
+        body = decode(raw, decision.body, now_ms())
         given = msgspec.structs.asdict(body)
         if PlaceholderId in decision.errors:
             refuse_placeholders(given, services.placeholders)

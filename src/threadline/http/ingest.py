@@ -99,11 +99,11 @@ async def segment_call(kind: str, call: Call) -> Answer:
     return await segment.take(call, kind, await call.body(TRACK_LIMIT))
 
 
-class Keyed(msgspec.Struct):
-    """The part of a body that says whose it is. `writeKey`: of the Segment spec."""
+class Keyed(msgspec.Struct, rename="camel"):
+    """The part of a body that says whose it is. `write_key`: of the Segment spec."""
 
     key: str | None = None
-    writeKey: str | None = None  # noqa: N815
+    write_key: str | None = None
 
 
 def _key_in(body: bytes, doc: Doc) -> str:
@@ -117,7 +117,7 @@ def _key_in(body: bytes, doc: Doc) -> str:
         if not found.key.startswith("pk_"):
             raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
         return found.key
-    return found.writeKey or ""
+    return found.write_key or ""
 
 
 def _key_of_basic(scope: Scope) -> str:

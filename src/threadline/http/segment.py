@@ -82,7 +82,9 @@ async def _store(
             else:
                 by = uncorrected if is_corrected(message) else sender
                 parts.append(accept([found], by, in_batch=False))
-                notices += [_moved(notice, index) for notice in parts[-1].warnings]
+                notices += [
+                    msgspec.structs.replace(notice, index=index) for notice in parts[-1].warnings
+                ]
         except Unavailable:
             raise
         except ThreadlineError as error:
@@ -100,8 +102,7 @@ async def _store(
         )
     if parts:
         rows = Rows.join([part.rows for part in parts])
-        warned = [notice for part in parts for notice in part.warnings]
-        await call.keep(Accepted(rows, "", warned), len(parts))
+        await call.keep(rows, sum(len(part.warnings) for part in parts))
     return Success(notices or msgspec.UNSET)
 
 
@@ -122,10 +123,6 @@ def _limit(raw: bytes | msgspec.Raw, limit: int) -> None:
     size = len(bytes(raw))
     if size > limit:
         raise PayloadTooLarge(f"Expected at most {limit} bytes, got {size}.", limit_bytes=limit)
-
-
-def _moved(notice: Notice, index: int) -> Notice:
-    return msgspec.structs.replace(notice, index=index)
 
 
 def _refused(index: int, error: ThreadlineError) -> list[Notice]:

@@ -87,14 +87,13 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     max_bytes = sender.max_properties_bytes
     for index, event in enumerate(events):
         at = index if in_batch else None
-        timestamp, properties = check(event, now_ms - skew, at, max_bytes)
+        timestamp, properties, ip = check(event, now_ms - skew, at, max_bytes)
         timestamp = max(0, timestamp + skew)
         agent, country, ip_hash = senders_agent, sender.country, sender.address_hash
         if not sender.browser_key:  # servers speak for browsers; browsers for themselves
             if event.user_agent is not None:
                 agent = read_agent(event.user_agent)
-            if event.ip is not None:
-                ip = address_text(event.ip)
+            if ip is not None:
                 country = sender.country_of(ip)
                 ip_hash = address_hash(sender.salt, project_id, ip)
         user_id, anonymous_id = event.user_id, event.anonymous_id
@@ -187,13 +186,16 @@ def check(
     now_ms: int,
     index: int | None = None,
     max_bytes: int = MAX_PROPERTIES_BYTES,
-) -> tuple[int, str]:
-    """The event's time (milliseconds since 1970) and properties, past all limits that a type
-    cannot say. Raises `InvalidPayload`, naming the event's index in its batch if there is one."""
+) -> tuple[int, str, str | None]:
+    """The event's time (milliseconds since 1970), properties and address, past all limits that a
+    type cannot say. Raises `InvalidPayload`, naming the event's index in its batch if there is
+    one."""
     try:
-        if event.ip is not None:
-            address_text(event.ip)
-        return moment_ms(event.timestamp, now_ms), properties_text(event.properties, max_bytes)
+        return (
+            moment_ms(event.timestamp, now_ms),
+            properties_text(event.properties, max_bytes),
+            None if event.ip is None else address_text(event.ip),
+        )
     except ValueError:
         raise _explain(event, now_ms, index, max_bytes) from None
 

@@ -1,7 +1,8 @@
 """A call of a Segment-spec library as the event it is stored as; docs/segment.md has the table.
 
 Pure. What a library says of page and browser goes where the contract has a place for it; the rest
-of `context` is passed over.
+of `context` is passed over. Addresses that are too long are cut: nobody who sends them could make
+them shorter.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from threadline.contract.bodies import Event, address_text, properties_text
+from threadline.contract.bodies import (
+    MAX_ADDRESS,
+    MAX_ANONYMOUS_ID,
+    MAX_USER_ID,
+    Event,
+    address_text,
+    properties_text,
+)
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
 from threadline.ingest.accept import with_properties
@@ -28,9 +36,6 @@ CAMPAIGN = {
     "term": "utm_term",
     "content": "utm_content",
 }
-# Longer ones are cut: nobody who sends them could make them shorter.
-MAX_URL = 2048
-MAX_ANONYMOUS_ID, MAX_USER_ID = 128, 256
 
 
 class Alias(NamedTuple):
@@ -64,9 +69,9 @@ def read(message: Message, kind: str) -> Event | Alias:
         anonymous_id=anonymous_id,
         user_id=user_id,
         url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
-        path=(_text(said, "path") or _text(page, "path"))[:MAX_URL] or None,
-        referrer=(_text(said, "referrer") or _text(page, "referrer"))[:MAX_URL] or None,
-        user_agent=_text(context, "userAgent")[:MAX_URL] or None,
+        path=(_text(said, "path") or _text(page, "path"))[:MAX_ADDRESS] or None,
+        referrer=(_text(said, "referrer") or _text(page, "referrer"))[:MAX_ADDRESS] or None,
+        user_agent=_text(context, "userAgent")[:MAX_ADDRESS] or None,
         ip=_ip(_text(context, "ip")),
         properties=properties,
     )
@@ -122,7 +127,7 @@ def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
     if said and "utm_" not in url:
         address, hash_, fragment = url.partition("#")
         url = f"{address}{'&' if '?' in address else '?'}{urlencode(said)}{hash_}{fragment}"
-    return url[:MAX_URL] or None
+    return url[:MAX_ADDRESS] or None
 
 
 def _ip(text: str) -> str | None:
