@@ -3,18 +3,9 @@
 `pip install threadline` brings the client; `threadline[server]` the server.
 """
 
-from threadline.client import (
-    APIError,
-    AsyncClient,
-    Client,
-    Context,
-    Dropped,
-    ThreadlineError,
-    Unreachable,
-    carried,
-    carry,
-    use,
-)
+from threadline.client.aio import AsyncClient
+from threadline.client.client import Client
+from threadline.client.context import Context, carried, carry, use
 from threadline.client.default import (
     alias,
     batch,
@@ -27,6 +18,7 @@ from threadline.client.default import (
     page,
     track,
 )
+from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
 
 __version__ = "0.1.0"
 

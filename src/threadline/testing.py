@@ -7,18 +7,18 @@ assert recorded.names() == ["$identify", "signup"]
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from threadline.client import default
 from threadline.client.client import Client
 from threadline.client.queue import Event
+from threadline.client.wire import Json, Params
 
 
 class Recorder(Client):
     """`recorded`: what would have been sent, as dictionaries. `calls`: other requests, as method,
     path and body; they answer {} or what `answers` says for their path."""
 
-    def __init__(self, answers: Mapping[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
         super().__init__("sk_test_recorder", "http://127.0.0.1:9")
         self.recorded: list[Event] = []
         self.calls: list[tuple[str, str, object]] = []
@@ -36,19 +36,13 @@ class Recorder(Client):
     def _put(self, event: Event) -> None:
         self.recorded.append(event)
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, object] | None = None,
-        body: object = None,
-    ) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         self.calls.append((method, path, body))
         return self.answers.get(path, {})
 
 
 @contextmanager
-def record(answers: Mapping[str, dict[str, Any]] | None = None) -> Iterator[Recorder]:
+def record(answers: Mapping[str, Json] | None = None) -> Iterator[Recorder]:
     """Every event of `threadline.track` and of integrations that were given no client of their own,
     for the length of the block."""
     recorder = Recorder(answers)

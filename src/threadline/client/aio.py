@@ -5,9 +5,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from threadline.client.client import Client
 from threadline.client.context import UserId
-from threadline.client.read import Event, Pages, Table, User, UserRow
+from threadline.client.read import Event, Pages, Row, Table, User, UserRow
 
-Row = TypeVar("Row")
 Result = TypeVar("Result")
 P = ParamSpec("P")
 

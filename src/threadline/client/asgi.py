@@ -3,15 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from threadline.client.context import enter, leave
-from threadline.client.visit import Asked, Headers, Rules, Visit, may_hold_id
+from threadline.client.context import use
+from threadline.client.visit import KEY, Asked, Headers, Rules, Visit, may_hold_id
 
 # Every framework has types of its own for these, and none that another would take.
 Scope = Any
 Message = Any
 Receive = Callable[..., Awaitable[Any]]
 Send = Callable[..., Awaitable[None]]
-KEY = "threadline"
 
 
 class Middleware:
@@ -19,9 +18,8 @@ class Middleware:
     `request.state.threadline` in Starlette, FastAPI and Litestar, and answers the cookie."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], **rules: Any) -> None:
-        """`rules`: see `Rules`; `user_id` may be a function of the scope."""
+        """`rules`: see `Rules`; `user_id` is asked with the scope."""
         self._app = app
-        self._user_id = rules.pop("user_id", None)
         self._rules = Rules(**rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,8 +28,7 @@ class Middleware:
             return
         header = headers(scope)
         body, receive = await _small_body(header, receive)
-        of_user = self._user_id
-        visit = Visit(asked(scope, header, body), self._rules, of_user and (lambda: of_user(scope)))
+        visit = Visit(asked(scope, header, body), self._rules, scope)
         scope.setdefault("state", {})[KEY] = visit
 
         async def answer(message: Message) -> None:
@@ -48,11 +45,8 @@ class Middleware:
                     message = {**message, "headers": given}
             await send(message)
 
-        token = enter(visit.context)
-        try:
+        with use(visit.context):
             await self._app(scope, receive, answer)
-        finally:
-            leave(token)
 
 
 def headers(scope: Scope) -> Headers:

@@ -4,6 +4,7 @@ What a request knows of its visitor goes into the headers of the tasks that it s
 while they run. Workers send what is queued before they end.
 """
 
+from contextlib import ExitStack
 from typing import Any
 
 from celery.signals import (
@@ -15,10 +16,10 @@ from celery.signals import (
 )
 
 from threadline.client import default
-from threadline.client.context import carried, carry, enter, leave
+from threadline.client.context import carried, carry, use
 
 HEADER = "threadline"
-_tokens: dict[str, Any] = {}
+_running: dict[str, ExitStack] = {}
 
 
 def connect() -> None:
@@ -38,13 +39,13 @@ def _publish(headers: dict[str, Any] | None = None, **_: object) -> None:
 def _begin(task_id: str, task: Any, **_: object) -> None:
     fields = task.request.get(HEADER)
     if fields:
-        _tokens[task_id] = enter(carried(fields))
+        _running[task_id] = ExitStack()
+        _running[task_id].enter_context(use(carried(fields)))
 
 
 def _end(task_id: str, **_: object) -> None:
-    token = _tokens.pop(task_id, None)
-    if token is not None:
-        leave(token)
+    if task_id in _running:
+        _running.pop(task_id).close()
 
 
 def _flush(**_: object) -> None:

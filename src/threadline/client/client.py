@@ -19,7 +19,7 @@ from threadline.client.context import UserId, current, fill
 from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
 from threadline.client.queue import Event, MemoryQueue, Queue, encode
 from threadline.client.read import Reader
-from threadline.client.wire import Wire
+from threadline.client.wire import Json, Params, Wire
 
 MAX_BATCH_EVENTS = 1000
 FIRST_PAUSE_S = 0.5
@@ -73,11 +73,14 @@ class Client(Reader):
         programs that are frozen between requests. `disabled`: nothing is sent. `debug`: what is
         sent is logged to standard error.
 
-        Raises `ValueError` for a host that is no address or a key that is missing.
+        Raises `ValueError` for a host that is no address, a key that is missing, or `sync` with a
+        spool: what is not queued would not be in it.
         """
         key = key or os.environ.get("THREADLINE_SDK_KEY", "")
         if not key and not disabled:
             raise ValueError("Client needs a key: Client('sk_live_…'), or set THREADLINE_SDK_KEY.")
+        if sync and spool is not None:
+            raise ValueError("sync and spool exclude each other: sync queues nothing.")
         host = host or os.environ.get("THREADLINE_SDK_HOST") or DEFAULT_HOST
         self.disabled = disabled
         self.dropped = 0
@@ -233,13 +236,7 @@ class Client(Reader):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, object] | None = None,
-        body: object = None,
-    ) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)
 
     # On the caller's thread
@@ -325,9 +322,9 @@ class Client(Reader):
 
     def _give_up(self) -> None:
         """The program ends. What is in memory is lost; what is on disk waits for the next one."""
-        while isinstance(self._queue, MemoryQueue) and (
-            batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes)
-        ):
+        if self._queue.outlives:
+            return
+        while batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes):
             self._drop(Dropped("the program ended before they could be sent"), _decoded(batch))
 
     def _deliver(self, batch: list[bytes]) -> bool:
@@ -341,11 +338,7 @@ class Client(Reader):
             refused, wait_s = self._try(batch)
             if refused is None:
                 return True
-            if (
-                isinstance(refused, APIError)
-                and refused.status not in (408, 429)
-                and (refused.status < 500)
-            ):
+            if isinstance(refused, APIError) and not refused.may_pass:
                 bad = _guilty(refused, len(batch))
                 if bad is None:
                     half = len(batch) // 2
@@ -359,7 +352,7 @@ class Client(Reader):
             pause_s = max(wait_s, random.uniform(pause_s / 2, pause_s))
             _logger.info("%s; %d events wait for %.1f s", refused, len(batch), pause_s)
             if not self._pause(pause_s):
-                if isinstance(self._queue, MemoryQueue):
+                if not self._queue.outlives:
                     self._drop(refused, _decoded(batch))
                 return False
         return True
@@ -378,11 +371,7 @@ class Client(Reader):
             for warning in reply.json().get("warnings", []):
                 _logger.warning("event %s: %s", warning["index"], warning["message"])
             return None, 0.0
-        found = reply.json()
-        details = found.get("details", {})
-        message = str(details.get("message", reply.text))
-        code = str(found.get("error", "unknown"))
-        return APIError(reply.status, code, message, details), reply.wait_s()
+        return reply.error(), reply.wait_s()
 
     def _pause(self, seconds: float) -> bool:
         """Wait; False where the end of the program does not leave the time."""

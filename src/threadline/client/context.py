@@ -6,7 +6,7 @@ they were not given.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 UserId = str | int | None
@@ -47,15 +47,6 @@ def use(context: Context) -> Iterator[Context]:
         yield context
     finally:
         _current.reset(token)
-
-
-def enter(context: Context) -> Token[Context | None]:
-    """The same where there is no block; `leave` ends it."""
-    return _current.set(context)
-
-
-def leave(token: Token[Context | None]) -> None:
-    _current.reset(token)
 
 
 def carry() -> dict[str, str]:

@@ -19,11 +19,11 @@ from django.utils.cache import patch_vary_headers
 
 from threadline.client import default
 from threadline.client.client import Client
-from threadline.client.context import enter, leave
+from threadline.client.context import use
 from threadline.client.visit import Asked, Rules, Visit
 from threadline.client.wsgi import headers
 
-RULES = {part.name for part in fields(Rules) if part.init} - {"client"}
+RULES = {part.name for part in fields(Rules) if part.init} - {"client", "user_id"}
 CLIENT = set(inspect.signature(Client.__init__).parameters) - {"self"}
 
 
@@ -42,19 +42,13 @@ class Middleware:
         if iscoroutinefunction(self._get_response):
             return self._answer_async(request)
         visit = _visit(request)
-        token = enter(visit.context)
-        try:
+        with use(visit.context):
             return _with_cookie(visit, self._get_response(request))
-        finally:
-            leave(token)
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         visit = _visit(request)
-        token = enter(visit.context)
-        try:
+        with use(visit.context):
             return _with_cookie(visit, await self._get_response(request))
-        finally:
-            leave(token)
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +63,7 @@ def _set_up() -> Rules:
         raise ImproperlyConfigured(f"THREADLINE knows no {', '.join(unknown)}; it knows {known}.")
     if options := {name: given[name] for name in given.keys() & CLIENT}:
         default.init(**options)
-    return Rules(**{name: given[name] for name in given.keys() & RULES})
+    return Rules(user_id=_user_id, **{name: given[name] for name in given.keys() & RULES})
 
 
 def _visit(request: HttpRequest) -> Visit:
@@ -82,7 +76,7 @@ def _visit(request: HttpRequest) -> Visit:
         peer=request.META.get("REMOTE_ADDR", ""),
         body=lambda: _body(request),
     )
-    visit = Visit(asked, _set_up(), lambda: _user_id(request))
+    visit = Visit(asked, _set_up(), request)
     request.threadline = visit
     return visit
 

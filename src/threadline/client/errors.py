@@ -20,6 +20,11 @@ class APIError(ThreadlineError):
         self.code = code
         self.details = details
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may be taken a little later."""
+        return self.status in (408, 429) or self.status >= 500
+
 
 class Dropped(ThreadlineError):
     """Events that will not arrive, and why; given to `on_error`, never raised."""

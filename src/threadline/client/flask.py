@@ -11,8 +11,8 @@ from flask import Flask, has_request_context, request
 
 from threadline.client import default
 from threadline.client.context import UserId
-from threadline.client.visit import Visit
-from threadline.client.wsgi import KEY, Middleware
+from threadline.client.visit import KEY, Visit
+from threadline.client.wsgi import Middleware
 
 
 class Threadline:
@@ -35,7 +35,7 @@ class Threadline:
         """Set the application up."""
         if "client" not in self._rules and app.config.get("THREADLINE_KEY"):
             default.init(app.config["THREADLINE_KEY"], app.config.get("THREADLINE_HOST"))
-        app.wsgi_app = Middleware(  # type: ignore[method-assign]
+        app.wsgi_app = Middleware(  # type: ignore[method-assign]  # Flask's own way to wrap it
             app.wsgi_app, user_id=self._user_id and self._user, **self._rules
         )
         app.before_request(_expose)
@@ -52,4 +52,4 @@ def visit() -> Visit:
 
 
 def _expose() -> None:
-    request.threadline = visit()  # type: ignore[attr-defined]
+    request.threadline = visit()  # type: ignore[attr-defined]  # ours

@@ -6,8 +6,8 @@ Provide(visit, sync_to_thread=False)}`, or `threadline.track`.
 
 from litestar import Request
 
-from threadline.client.asgi import KEY, Middleware
-from threadline.client.visit import Visit
+from threadline.client.asgi import Middleware
+from threadline.client.visit import KEY, Visit
 
 __all__ = ["Middleware", "Visit", "visit"]
 

@@ -11,7 +11,9 @@ Event = dict[str, Any]
 
 
 class Queue(Protocol):
-    """What a client keeps events in until they have arrived."""
+    """What a client keeps events in until they have arrived. `outlives`: the process."""
+
+    outlives: bool
 
     def put(self, event: Event) -> Event | None:
         """Take it in; what had to go for it, perhaps itself. Raises `ValueError` or `TypeError`
@@ -35,6 +37,8 @@ class Queue(Protocol):
 class MemoryQueue:
     """Bounded. `keep_newest`: which stay when it is full. `unfit`: told of events that JSON cannot
     hold, which shows only when they are sent."""
+
+    outlives = False
 
     def __init__(
         self,

@@ -1,21 +1,22 @@
 """Asking questions: answers as typed objects, lists that follow their cursors, tables."""
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from threadline.client.wire import in_path
+from threadline.client.wire import Json, Params, in_path
 
 if TYPE_CHECKING:
     import pandas
     import polars
+    from _typeshed import DataclassInstance
 
-Row = TypeVar("Row")
-Json = dict[str, Any]
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,12 @@ class UserRow:
     seconds_to_conversion: float | None = None
 
 
-class Frames:
+class Frames(ABC):
     """What can become a table of pandas or polars, where those are installed."""
 
+    @abstractmethod
     def to_dicts(self) -> list[Json]:
         """All rows as dictionaries."""
-        raise NotImplementedError
 
     def to_pandas(self) -> "pandas.DataFrame":
         """All rows as a `pandas.DataFrame`."""
@@ -132,7 +133,7 @@ class Pages(Frames, Generic[Row]):
                 return
 
     def to_dicts(self) -> list[Json]:
-        return [asdict(row) for row in self]  # type: ignore[call-overload]
+        return [asdict(row) for row in self]
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,11 @@ class Table(Frames):
         return self.rows
 
 
-class Reader:
+class Reader(ABC):
     """The questions, for whatever can ask the server."""
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, object] | None = None,
-        body: object = None,
-    ) -> Json:
-        raise NotImplementedError
+    @abstractmethod
+    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json: ...
 
     @property
     def users(self) -> "Users":
@@ -244,16 +239,16 @@ def read(kind: type[Row], value: Json) -> Row:
     """JSON as the dataclass. What it does not know is left out: servers may be newer."""
     given = {
         name: _convert(wanted, value[name])
-        for name, wanted in _types(kind).items()  # type: ignore[arg-type]
+        for name, wanted in _types(kind).items()
         if name in value
     }
     return kind(**given)
 
 
 @cache
-def _types(kind: Hashable) -> dict[str, Any]:
+def _types(kind: "type[DataclassInstance]") -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {part.name: hints[part.name] for part in fields(kind)}  # type: ignore[arg-type]
+    return {part.name: hints[part.name] for part in fields(kind)}
 
 
 def _convert(wanted: Any, value: Any) -> Any:
@@ -263,8 +258,8 @@ def _convert(wanted: Any, value: Any) -> Any:
         wanted = next(part for part in get_args(wanted) if part is not type(None))
     if wanted is datetime:
         return datetime.fromisoformat(value)
-    if is_dataclass(wanted):
-        return read(wanted, value)  # type: ignore[arg-type]
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        return read(wanted, value)
     if get_origin(wanted) is list:
         return [_convert(get_args(wanted)[0], part) for part in value]
     if get_origin(wanted) is dict and isinstance(value, str):

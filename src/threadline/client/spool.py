@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,16 @@ from threadline.client.queue import Event, encode
 
 SEGMENT_BYTES = 1024 * 1024
 SUFFIX = ".ndjson"
+
+
+@dataclass(slots=True)
+class _File:
+    """`descriptor` holds the lock. `events`: those that were not taken yet."""
+
+    path: Path
+    descriptor: int
+    events: int = 0
+    bytes: int = 0
 
 
 class Spool:
@@ -25,6 +36,8 @@ class Spool:
     arrived; what of it had arrived before a crash is sent again, and counts once by its event_id.
     """
 
+    outlives = True
+
     def __init__(self, folder: Path, max_bytes: int) -> None:
         """Raises `OSError` where the folder cannot be written."""
         self._folder = folder
@@ -35,13 +48,9 @@ class Spool:
         self._adopt()
 
     def _clear(self) -> None:
-        self._writing: int | None = None
-        self._written_bytes = 0
-        self._written_events = 0
-        # Finished files: descriptor (it holds the lock), path, events.
-        self._finished: deque[tuple[int, Path, int]] = deque()
-        self._reading: Iterator[bytes] | None = None
-        self._path = Path()
+        self._writing: _File | None = None
+        self._finished: deque[_File] = deque()
+        self._reading: Iterator[bytes] | None = None  # of the first that is finished
         self._bytes = 0
 
     def put(self, event: Event) -> Event | None:
@@ -49,15 +58,10 @@ class Spool:
         with self._lock:
             if self._bytes + len(line) > self._max_bytes:
                 return event
-            if self._writing is None:
-                self._path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
-                self._writing = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-                fcntl.flock(self._writing, fcntl.LOCK_EX)
-            self._append(line)
+            file = self._writing = self._writing or self._begin()
+            _append(file, line)
             self._bytes += len(line)
-            self._written_bytes += len(line)
-            self._written_events += 1
-            if self._written_bytes >= SEGMENT_BYTES:
+            if file.bytes >= SEGMENT_BYTES:
                 self._finish()
         return None
 
@@ -74,12 +78,12 @@ class Spool:
 
     def arrived(self) -> None:
         """Of a file, only when all of it has."""
-        if self._reading is None and self._finished and self._finished[0][2] == 0:
+        if self._reading is None and self._finished and self._finished[0].events == 0:
             with self._lock:
-                descriptor, path, _ = self._finished.popleft()
-                self._bytes -= os.fstat(descriptor).st_size
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+                file = self._finished.popleft()
+                self._bytes -= file.bytes
+            file.path.unlink(missing_ok=True)
+            os.close(file.descriptor)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -87,10 +91,9 @@ class Spool:
 
     def close(self) -> None:
         with self._lock:
-            for descriptor, _, _ in self._finished:
-                os.close(descriptor)
-            if self._writing is not None:
-                os.close(self._writing)
+            self._finish()
+            for file in self._finished:
+                os.close(file.descriptor)
             self._clear()
 
     def __enter__(self) -> Self:
@@ -101,7 +104,8 @@ class Spool:
 
     def __len__(self) -> int:
         with self._lock:
-            return self._written_events + sum(events for _, _, events in self._finished)
+            written = self._writing.events if self._writing else 0
+            return written + sum(file.events for file in self._finished)
 
     def _next_line(self) -> bytes | None:
         """The next event; none at the end of a file, too, so that no batch spans two."""
@@ -111,28 +115,26 @@ class Spool:
                     self._finish()
                 if not self._finished:
                     return None
-                descriptor, path, _ = self._finished[0]
-                self._reading = _lines(path)
+                self._reading = _lines(self._finished[0].path)
             line = next(self._reading, None)
-            descriptor, path, events = self._finished[0]
+            file = self._finished[0]
             if line is None:
                 self._reading = None
-                self._finished[0] = (descriptor, path, 0)
+                file.events = 0
             else:
-                self._finished[0] = (descriptor, path, max(0, events - 1))
+                file.events = max(0, file.events - 1)
         return line
 
-    def _append(self, line: bytes) -> None:
-        assert self._writing is not None
-        written = os.write(self._writing, line)
-        if written < len(line):  # half a line would spoil the next one
-            os.ftruncate(self._writing, self._written_bytes)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+    def _begin(self) -> _File:
+        path = self._folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return _File(path, descriptor)
 
     def _finish(self) -> None:
         if self._writing is not None:
-            self._finished.append((self._writing, self._path, self._written_events))
-            self._writing, self._written_bytes, self._written_events = None, 0, 0
+            self._finished.append(self._writing)
+            self._writing = None
 
     def _adopt(self) -> None:
         """Files of processes that are gone."""
@@ -150,8 +152,18 @@ class Spool:
                 path.unlink(missing_ok=True)
                 os.close(descriptor)
                 continue
-            self._bytes += os.fstat(descriptor).st_size
-            self._finished.append((descriptor, path, events))
+            file = _File(path, descriptor, events, os.fstat(descriptor).st_size)
+            self._bytes += file.bytes
+            self._finished.append(file)
+
+
+def _append(file: _File, line: bytes) -> None:
+    written = os.write(file.descriptor, line)
+    if written < len(line):  # half a line would spoil the next one
+        os.ftruncate(file.descriptor, file.bytes)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.path))
+    file.events += 1
+    file.bytes += len(line)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

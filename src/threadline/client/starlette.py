@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from threadline.client import asgi
-from threadline.client.visit import Visit
+from threadline.client.visit import KEY, Visit
 
 __all__ = ["Middleware", "Visit", "visit"]
 
@@ -24,5 +24,5 @@ class Middleware(asgi.Middleware):
 
 def visit(request: HTTPConnection) -> Visit:
     """The visit that this request is part of; a FastAPI dependency, too."""
-    found: Visit = request.scope["state"][asgi.KEY]
+    found: Visit = request.scope["state"][KEY]
     return found

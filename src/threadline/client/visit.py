@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +19,7 @@ from threadline.client import default
 from threadline.client.client import Client
 from threadline.client.context import Context, UserId
 
+KEY = "threadline"  # where requests have it
 HEADER = "x-threadline-anonymous-id"
 COOKIE = "tl_aid"
 FIELD = "anonymous_id"
@@ -37,6 +38,7 @@ Headers = Callable[[str], str]
 class Rules:
     """How visitors are known.
 
+    `user_id`: who is logged in, asked with the request as the middleware knows it.
     `http_only`: False lets the browser SDK read the cookie itself (its option `cookie`); a page
     that has `html()` in it needs no such thing. `secure`: default: where the request came by https.
     `trusted_proxies`: addresses or networks whose `X-Forwarded-…` headers are believed.
@@ -44,6 +46,7 @@ class Rules:
     """
 
     client: Client | None = None
+    user_id: Callable[[Any], UserId] | None = None
     cookie: str = COOKIE
     domain: str | None = None
     http_only: bool = True
@@ -82,22 +85,23 @@ class Html(str):
 class Visit:
     """What a view gets as `request.threadline`."""
 
-    def __init__(
-        self, asked: Asked, rules: Rules, user_id: UserId | Callable[[], UserId] = None
-    ) -> None:
+    def __init__(self, asked: Asked, rules: Rules, request: object = None) -> None:
+        """`request`: what `rules.user_id` is asked with."""
         self._asked = asked
         self._rules = rules
         self._header = asked.header
         self._id: str | None = None
         self._kept: str | None = None
-        self._known = self._used = False
         signals = self._header("sec-gpc") == "1" or self._header("dnt") == "1"
         self.is_anonymous = rules.respect_dnt and signals
         trusted = _within(asked.peer, rules.networks)
         self._scheme = (trusted and _first(self._header("x-forwarded-proto"))) or asked.scheme
         host = (trusted and _first(self._header("x-forwarded-host"))) or asked.host
-        self.context = Context(user_id=user_id)
-        if not self.is_anonymous:
+        of_user = rules.user_id
+        user_id = None if of_user is None else lambda: of_user(request)
+        if self.is_anonymous:
+            self.context = Context(user_id=user_id)
+        else:
             self.context = Context(
                 anonymous_id=lambda: self.anonymous_id,
                 user_id=user_id,
@@ -117,9 +121,7 @@ class Visit:
         """The visitor's id; None for who asks not to be tracked."""
         if self.is_anonymous:
             return None
-        self._used = True
-        if not self._known:
-            self._known = True
+        if self._id is None:
             self._kept = self._of_cookie()
             self._id = self._of_sdk() or self._kept or str(uuid.uuid4())
         return self._id
@@ -132,7 +134,7 @@ class Visit:
         if not FIT.fullmatch(anonymous_id):
             raise ValueError(f"{anonymous_id!r} does not fit into a cookie as it is.")
         if not self.is_anonymous:
-            self._kept = self.anonymous_id and self._kept
+            self._kept = self._of_cookie()
             self._id = anonymous_id
 
     def track(self, event: str, properties: Mapping[str, object] | None = None, **more: Any) -> str:
@@ -166,7 +168,7 @@ class Visit:
         if self.is_anonymous or "public" in cache_control or "s-maxage" in cache_control:
             return None
         page = media_type.startswith("text/html") and status < 400
-        if not page and not (self._used and self._id != self._kept):
+        if not page and self._id in (None, self._kept):
             return None
         rules = self._rules
         secure = self._scheme == "https" if rules.secure is None else rules.secure
@@ -208,11 +210,11 @@ class Visit:
         address = self._asked.peer
         if trusted:
             for hop in reversed(self._header("x-forwarded-for").split(",")):
-                if _is_address(hop.strip()):
+                if _address(hop.strip()):
                     address = hop.strip()
                 if not _within(address, self._rules.networks):
                     break
-        return address if _is_address(address) else None
+        return address if _address(address) else None
 
 
 def may_hold_id(header: Headers) -> bool:
@@ -239,16 +241,13 @@ def _field_of(body: bytes, media_type: str, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _within(text: str, networks: Networks) -> bool:
-    if not networks or not _is_address(text):
-        return False
-    address = ip_address(text)
-    return any(address in network for network in networks)
+    address = _address(text) if networks else None
+    return address is not None and any(address in network for network in networks)

@@ -17,6 +17,9 @@ PACK_FROM_BYTES = 1024
 LONGEST_WAIT_S = 300.0
 AGENT = "threadline-python"
 
+Json = dict[str, Any]
+Params = Mapping[str, object] | None
+
 
 class Reply(NamedTuple):
     status: int
@@ -27,13 +30,20 @@ class Reply(NamedTuple):
     def text(self) -> str:
         return self.body.decode(errors="replace")
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Json:
         """The object; {} if it is none."""
         try:
             found = json.loads(self.body)
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+    def error(self) -> APIError:
+        """What the server says is wrong."""
+        found = self.json()
+        details = found.get("details", {})
+        message = str(details.get("message", self.text))
+        return APIError(self.status, str(found.get("error", "unknown")), message, details)
 
     def wait_s(self) -> float:
         """What `Retry-After` asks for, in seconds or as a date; 0 if nothing."""
@@ -97,23 +107,14 @@ class Wire:
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{self._name} does not answer: {reason}") from error
 
-    def ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, object] | None = None,
-        body: object = None,
-    ) -> dict[str, Any]:
+    def ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
         given = {name.rstrip("_"): _param(v) for name, v in (params or {}).items() if v is not None}
         query = f"?{urlencode(given)}" if given else ""
         raw = None if body is None else json.dumps(body).encode()
         reply = self.send(method, path + query, raw)
         if reply.status >= 300:
-            found = reply.json()
-            details = found.get("details", {})
-            code = str(found.get("error", "unknown"))
-            raise APIError(reply.status, code, details.get("message", reply.text), details)
+            raise reply.error()
         return reply.json()
 
 

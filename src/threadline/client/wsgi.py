@@ -5,25 +5,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.util import request_uri
 
-from threadline.client.context import enter, leave
-from threadline.client.visit import Asked, Rules, Visit, may_hold_id
+from threadline.client.context import use
+from threadline.client.visit import KEY, Asked, Headers, Rules, Visit, may_hold_id
 
 Environ = dict[str, Any]
-KEY = "threadline"
 
 
 class Middleware:
     """Every request gets its visit as `environ["threadline"]`, and answers the cookie."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], **rules: Any) -> None:
-        """`rules`: see `Rules`; `user_id` may be a function of the environ."""
+        """`rules`: see `Rules`; `user_id` is asked with the environ."""
         self._app = app
-        self._user_id = rules.pop("user_id", None)
         self._rules = Rules(**rules)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        of_user = self._user_id
-        visit = Visit(asked(environ), self._rules, of_user and (lambda: of_user(environ)))
+        visit = Visit(asked(environ), self._rules, environ)
         environ[KEY] = visit
 
         def start(status: str, given: list[tuple[str, str]], *more: Any) -> Any:
@@ -35,14 +32,11 @@ class Middleware:
                 given = [*given, ("Set-Cookie", cookie), ("Vary", "Cookie")]
             return start_response(status, given, *more)
 
-        token = enter(visit.context)
-        try:
+        with use(visit.context):
             return self._app(environ, start)
-        finally:
-            leave(token)
 
 
-def headers(environ: Mapping[str, Any]) -> Callable[[str], str]:
+def headers(environ: Mapping[str, Any]) -> Headers:
     """The request's headers by their lower-case names."""
 
     def header(name: str) -> str:
@@ -55,9 +49,9 @@ def headers(environ: Mapping[str, Any]) -> Callable[[str], str]:
 
 def asked(environ: Environ) -> Asked:
     """The request that the environ describes."""
-
+    header = headers(environ)
     body = b""
-    if may_hold_id(headers(environ)):
+    if may_hold_id(header):
         # Before anybody else does, and put back: a body can be read once.
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -68,7 +62,7 @@ def asked(environ: Environ) -> Asked:
         scheme=scheme,
         host=environ.get("HTTP_HOST") or host,
         path=slash + path,
-        header=headers(environ),
+        header=header,
         peer=environ.get("REMOTE_ADDR", ""),
         body=lambda: body,
     )
