@@ -71,10 +71,15 @@ def rate(events: float, seconds: float) -> str:
 def memory(pid: int) -> str:
     """Resident memory of a process. How much of the engine's library counts depends on how its file
     came into the page cache, so what is the process's own is said, too."""
+    kb = memory_kb(pid)
+    return f"{kb['VmRSS'] / 1024:,.0f} MB, {kb['RssAnon'] / 1024:,.0f} its own"
+
+
+def memory_kb(pid: int | str) -> dict[str, int]:
+    """What Linux says of a process's memory, by its names, in KiB."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    kb = {
+    return {
         line.split(":")[0]: int(line.split()[1])
         for line in status
         if line.startswith(("Vm", "Rss"))
     }
-    return f"{kb['VmRSS'] / 1024:,.0f} MB, {kb['RssAnon'] / 1024:,.0f} its own"

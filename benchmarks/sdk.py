@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Report, rate
+from benchmarks.report import Report, memory_kb, rate
 
 EVENT = "clicked_pricing"
 PROPERTIES = {"plan": "weaver", "value": 24, "currency": "EUR", "position": 3, "logged_in": True}
@@ -93,12 +93,6 @@ def open_library(name: str, key: str, url: str, queue: int, folder: str) -> Open
     return lambda: segment.track("user_42", EVENT, PROPERTIES), segment.flush
 
 
-def resident_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
 def measure(name: str, key: str, url: str, events: int) -> dict[str, float]:
     """One library, in this process: µs a call, and events a second until they arrived."""
     with tempfile.TemporaryDirectory() as folder:
@@ -128,10 +122,10 @@ def measure_memory(name: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         track, _ = open_library(name, "sk_x", "http://127.0.0.1:9", QUEUE, folder)
         track()
-        before = resident_bytes()
+        before_kb = memory_kb("self")["VmRSS"]
         for _ in range(QUEUE - 1):
             track()
-        return {"bytes": (resident_bytes() - before) / QUEUE}
+        return {"bytes": (memory_kb("self")["VmRSS"] - before_kb) * 1024 / QUEUE}
 
 
 def in_process(*arguments: str) -> dict[str, Any]:

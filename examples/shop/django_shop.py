@@ -48,7 +48,8 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib.auth import login as log_in  # noqa: E402 - after the settings
+# Django wants its settings before these can be imported.
+from django.contrib.auth import login as log_in  # noqa: E402
 from django.contrib.auth import logout as log_out  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.middleware.csrf import get_token  # noqa: E402

@@ -17,34 +17,30 @@ Rules = dict[str, Any]
 PAGE, JSON = "text/html; charset=utf-8", "application/json"
 
 
-def respond(path: str, visit: Visit) -> tuple[str, str]:
-    """Media type and text of the answer."""
+def respond(path: str, visit: Visit) -> tuple[dict[str, str], str]:
+    """Headers and text of the answer."""
     if path == "/":
-        return PAGE, f"<head>{visit.html()}</head>"
+        return {"Content-Type": PAGE}, f"<head>{visit.html()}</head>"
+    if path == "/shared":
+        return {"Content-Type": PAGE, "Cache-Control": "public, max-age=60"}, "{}"
     if path == "/signup":
         visit.identify("user_42", {"plan": "weaver"})
         threadline.track("signup")
-        return JSON, json.dumps({"anonymous_id": visit.anonymous_id})
+        return {"Content-Type": JSON}, json.dumps({"anonymous_id": visit.anonymous_id})
     if path == "/as-admin":
         threadline.track("approved", user_id="somebody else")
         threadline.track("seen", anonymous_id="another visitor")
     if path == "/track":
         threadline.track("x")
-    return JSON, "{}"
-
-
-def caching(path: str) -> dict[str, str]:
-    return {"Cache-Control": "public, max-age=60"} if path == "/shared" else {}
+    return {"Content-Type": JSON}, "{}"
 
 
 def plain_wsgi(rules: Rules) -> Any:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        media_type, text = respond(path, environ["threadline"])
-        media_type = PAGE if path == "/shared" else media_type
-        headers = [("Content-Type", media_type), *caching(path).items()]
-        start_response("200 OK", headers)
+        headers, text = respond(path, environ["threadline"])
+        start_response("200 OK", [*headers.items()])
         return [text.encode()]
 
     return wsgi.Middleware(app, **rules)
@@ -63,9 +59,8 @@ def flask_app(rules: Rules) -> Any:
     def answer(path: str) -> Response:
         assert request.get_data() is not None
         assert visit() is request.threadline  # type: ignore[attr-defined]
-        media_type, text = respond(f"/{path}", visit())
-        media_type = PAGE if path == "shared" else media_type
-        return Response(text, headers={"Content-Type": media_type, **caching(f"/{path}")})
+        headers, text = respond(f"/{path}", visit())
+        return Response(text, headers=headers)
 
     return app.wsgi_app
 
@@ -75,10 +70,9 @@ def django_app(rules: Rules) -> Any:
     from django.http import HttpRequest, HttpResponse
 
     def answer(request: HttpRequest) -> HttpResponse:
-        media_type, text = respond(request.path, request.threadline)
         assert request.POST is not None
-        media_type = PAGE if request.path == "/shared" else media_type
-        return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
+        headers, text = respond(request.path, request.threadline)
+        return HttpResponse(text, headers=headers)
 
     _set_django_up(answer, rules)
     return get_wsgi_application()
@@ -89,9 +83,8 @@ def django_async_app(rules: Rules) -> Any:
     from django.http import HttpRequest, HttpResponse
 
     async def answer(request: HttpRequest) -> HttpResponse:
-        media_type, text = respond(request.path, request.threadline)
-        media_type = PAGE if request.path == "/shared" else media_type
-        return HttpResponse(text, headers={"Content-Type": media_type, **caching(request.path)})
+        headers, text = respond(request.path, request.threadline)
+        return HttpResponse(text, headers=headers)
 
     _set_django_up(answer, rules)
     return get_asgi_application()
@@ -120,10 +113,7 @@ def plain_asgi(rules: Rules) -> Any:
             return
         while (await receive()).get("more_body"):
             pass
-        path = scope["path"]
-        media_type, text = respond(path, scope["state"]["threadline"])
-        media_type = PAGE if path == "/shared" else media_type
-        headers = {"Content-Type": media_type, **caching(path)}
+        headers, text = respond(scope["path"], scope["state"]["threadline"])
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": given})
         await send({"type": "http.response.body", "body": text.encode()})
@@ -143,9 +133,8 @@ def fastapi_app(rules: Rules) -> Any:
     def answer(path: str, request: Request) -> Response:
         # On another thread than the middleware.
         assert visit(request) is request.state.threadline
-        media_type, text = respond(f"/{path}", visit(request))
-        media_type = PAGE if path == "shared" else media_type
-        return Response(text, media_type=media_type, headers=caching(f"/{path}"))
+        headers, text = respond(f"/{path}", visit(request))
+        return Response(text, headers=headers)
 
     answer.__annotations__["request"] = Request
     return app
@@ -161,11 +150,9 @@ def litestar_app(rules: Rules) -> Any:
 
     @route(["/", "/signup", "/api", "/track", "/shared", "/as-admin"], http_method=methods)
     async def answer(request: Request) -> Response[str]:  # type: ignore[type-arg]
-        path = request.url.path
         assert visit(request) is request.state.threadline
-        media_type, text = respond(path, visit(request))
-        media_type = PAGE if path == "/shared" else media_type
-        return Response(text, media_type=media_type, headers=caching(path), status_code=200)
+        headers, text = respond(request.url.path, visit(request))
+        return Response(text, headers=headers, status_code=200)
 
     return Litestar(
         [answer],

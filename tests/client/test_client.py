@@ -41,6 +41,16 @@ def client(moody: Moody) -> Iterator[NewClient]:
         one.close()
 
 
+def noting(pauses: list[float]) -> Callable[[float], bool]:
+    """A pause that takes no time."""
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return True
+
+    return pause
+
+
 def test_events_arrive_in_batches(project: Project) -> None:
     with Client(project.keys["sk"], project.url) as client:
         sent = [client.track("x", {"n": n}, anonymous_id="a") for n in range(250)]
@@ -112,10 +122,12 @@ def test_large_bodies_are_packed(moody: Moody, client: NewClient) -> None:
     assert len({event["properties"]["x"] for event in moody.events}) == 1
 
 
-def test_what_fails_for_a_while_is_sent_again(moody: Moody, client: NewClient) -> None:
+def test_what_fails_for_a_while_is_sent_again(
+    moody: Moody, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moody.answers = [(503, {}), (429, {"Retry-After": "0"}), None, (408, {}), (500, {})]
     sender = client()
-    sender._pause = lambda seconds: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sender, "_pause", lambda seconds: True)
     event_id = sender.track("x")
     assert sender.flush()
     assert sender.dropped == 0
@@ -123,20 +135,26 @@ def test_what_fails_for_a_while_is_sent_again(moody: Moody, client: NewClient) -
     assert tries == [event_id] * 6  # one of them was cut off before it was answered
 
 
-def test_an_outage_may_be_long(moody: Moody, client: NewClient) -> None:
+def test_an_outage_may_be_long(
+    moody: Moody, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
     sender = client()
     attempt = sender._try
     away = Unreachable("nobody answers")
-    sender._try = lambda batch: (away, 0.0) if len(pauses) < 1100 else attempt(batch)  # type: ignore[method-assign]
-    sender._pause = lambda seconds: not pauses.append(seconds)  # type: ignore[method-assign,func-returns-value]
+    monkeypatch.setattr(
+        sender, "_try", lambda batch: (away, 0.0) if len(pauses) < 1100 else attempt(batch)
+    )
+    monkeypatch.setattr(sender, "_pause", noting(pauses))
     sender.track("x")
     assert sender.flush()
     assert (len(pauses), len(moody.events), sender.dropped) == (1100, 1, 0)
     assert 15 <= max(pauses) <= 30
 
 
-def test_a_bug_does_not_end_the_sending(moody: Moody, client: NewClient) -> None:
+def test_a_bug_does_not_end_the_sending(
+    moody: Moody, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sender = client()
     attempt = sender._try
     failing = iter([True])
@@ -146,7 +164,7 @@ def test_a_bug_does_not_end_the_sending(moody: Moody, client: NewClient) -> None
             raise RuntimeError("a bug")
         return attempt(batch)
 
-    sender._try = first_fails  # type: ignore[method-assign]
+    monkeypatch.setattr(sender, "_try", first_fails)
     sender.track("x")
     assert sender.flush()
     sender.track("y")
@@ -154,10 +172,12 @@ def test_a_bug_does_not_end_the_sending(moody: Moody, client: NewClient) -> None
     assert [event["event"] for event in moody.events] == ["y"]
 
 
-def test_the_server_says_how_long_to_wait(moody: Moody, client: NewClient) -> None:
+def test_the_server_says_how_long_to_wait(
+    moody: Moody, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
     sender = client()
-    sender._pause = lambda seconds: not pauses.append(seconds)  # type: ignore[method-assign,func-returns-value]
+    monkeypatch.setattr(sender, "_pause", noting(pauses))
     long_ago = "Thu, 01 Jan 1970 00:00:00 GMT"
     moody.answers = [(429, {"Retry-After": "7"}), (503, {"Retry-After": "86400"})]
     moody.answers += [(503, {"Retry-After": long_ago}), (503, {"Retry-After": "soon"})]
@@ -272,6 +292,8 @@ def test_the_host_has_to_be_a_url_and_the_key_has_to_be_there(
         Client()
     monkeypatch.setenv("THREADLINE_SDK_KEY", "sk_test")
     Client().close()
+    with pytest.raises(ValueError, match="sync and spool"):
+        Client("sk", sync=True, spool="spool")
 
 
 def test_debugging_shows_what_is_sent(
@@ -386,7 +408,9 @@ def test_the_same_on_an_event_loop(project: Project) -> None:
     asyncio.run(use())
 
 
-def test_it_waits_for_a_server_that_comes_up_late(folder: Path, moody: Moody) -> None:
+def test_it_waits_for_a_server_that_comes_up_late(
+    folder: Path, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Server(folder) as server:
         project = Project(server)
         server.stop()
@@ -394,7 +418,12 @@ def test_it_waits_for_a_server_that_comes_up_late(folder: Path, moody: Moody) ->
     client = Client(project.keys["sk"], f"http://127.0.0.1:{port}", flush_at=1)
     failed = threading.Event()
     pause = client._pause
-    client._pause = lambda seconds: failed.set() or pause(seconds)  # type: ignore[method-assign,func-returns-value]
+
+    def told(seconds: float) -> bool:
+        failed.set()
+        return pause(seconds)
+
+    monkeypatch.setattr(client, "_pause", told)
     client.track("x", event_id="e1")
     assert failed.wait(30)
     with Server(folder, THREADLINE_PORT=str(port)) as server:

@@ -121,7 +121,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def test_a_hundred_thousand_events_across_the_death_of_the_server(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Server(folder) as server:
         project = Project(server)
@@ -136,8 +136,8 @@ def test_a_hundred_thousand_events_across_the_death_of_the_server(
             tries.release()
             return attempt(batch)
 
-        client._try = counted  # type: ignore[method-assign]
-        client._pause = lambda seconds: not client._closing.wait(0.05)  # type: ignore[method-assign]
+        monkeypatch.setattr(client, "_try", counted)
+        monkeypatch.setattr(client, "_pause", lambda seconds: not client._closing.wait(0.05))
         given = [client.track("x", {"n": number}) for number in range(EVENTS // 2)]
         for _ in range(5):
             assert tries.acquire(timeout=60)

@@ -82,15 +82,7 @@ class Site:
 
     def sent(self, count: int) -> list[Json]:
         """The stored events, oldest first, as soon as there are so many."""
-        waiting = threading.Event()
-        rows: list[Json] = []
-        for _ in range(int(PATIENCE_S / 0.1)):
-            rows = self.project.stored()
-            if len(rows) >= count:
-                break
-            waiting.wait(0.1)
-        assert len(rows) == count, [row["event_name"] for row in rows[::-1]]
-        return rows[::-1]
+        return await_events(self.project, count)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -100,6 +92,19 @@ class Site:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def await_events(project: Project, count: int, leave_out: str = "") -> list[Json]:
+    """The stored events but for those of one name, oldest first, as soon as there are so many."""
+    waiting = threading.Event()
+    rows: list[Json] = []
+    for _ in range(int(PATIENCE_S / 0.1)):
+        rows = [row for row in project.stored()[::-1] if row["event_name"] != leave_out]
+        if len(rows) >= count:
+            break
+        waiting.wait(0.1)
+    assert len(rows) == count, [row["event_name"] for row in rows]
+    return rows
 
 
 def snippet(**attributes: str) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import NewDevice
+from tests.e2e.site import PATIENCE_S, await_events
 from tests.e2e.test_story import follow
 from tests.support import ROOT, Json, Project, Server
 
 AD = "/?utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR2x"
-PATIENCE_S = 20.0
 
 
 @pytest.fixture(params=["flask", "fastapi", "django"])
@@ -62,18 +62,6 @@ def _await_answer(url: str, running: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the shop does not answer")
 
 
-def happened(project: Project, count: int) -> list[Json]:
-    """All events but `$identify`, oldest first, as soon as there are so many."""
-    pause = threading.Event()
-    rows: list[Json] = []
-    for _ in range(int(PATIENCE_S / 0.1)):
-        rows = [row for row in project.stored()[::-1] if row["event_name"] != "$identify"]
-        if len(rows) >= count:
-            break
-        pause.wait(0.1)
-    return rows
-
-
 def test_the_ad_is_credited_with_what_the_server_saw(shop: Json, device: NewDevice) -> None:
     origin, project = shop["origin"], shop["project"]
     laptop = device()
@@ -105,7 +93,7 @@ def test_the_ad_is_credited_with_what_the_server_saw(shop: Json, device: NewDevi
     page.close()
     other.close()
 
-    rows = happened(project, 11)
+    rows = await_events(project, 11, leave_out="$identify")
     assert [row["event_name"] for row in rows] == [
         *["$pageview"] * 3,
         "signup",
