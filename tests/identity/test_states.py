@@ -18,14 +18,15 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
         project.track("x", anonymous_id="phone", user_id="dan")
         assert project.post("/v1/forget", {"user_id": "cy"}).status == 200
         users = project.ask("/v1/users", stitch="first")["rows"]
-        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
+        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
         server.stop()
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
 
     with Store(store_url("chdb", folder)) as store:
         store.delete("links", "user_id = 'dan'", {})
         store.delete("observations", "user_id = 'bob'", {})
         store.delete("user_touches", "user_id = 'ada'", {})
+        store.delete("activity", "user_hash = sipHash64('user', 'ada')", {})
         store.execute(
             "INSERT INTO visitor_touches (project_id, visitor, first_touch)"
             " SELECT project_id, visitor + 1, first_touch FROM visitor_touches LIMIT 1"
@@ -39,13 +40,14 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
     assert done.returncode == 1
     assert "links: 3 rows compared; 1 missing, 0 too many, 0 wrong" in done.stdout
     assert "observations: 6 rows compared; 2 missing, 0 too many, 0 wrong" in done.stdout
+    assert "activity: 13 rows compared; 3 missing, 0 too many, 0 wrong" in done.stdout
     assert "visitor_touches: 2 rows compared; 0 missing, 1 too many, 0 wrong" in done.stdout
     assert "user_touches: 3 rows compared; 1 missing, 0 too many, 1 wrong" in done.stdout
     assert "threadline rebuild" in done.stdout
 
     assert "Done" in ok("rebuild", *data)
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
-    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 4
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
+    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 5
     with Server(folder) as server:
         project = project.again(server)
         assert project.ask("/v1/users", stitch="first")["rows"] == users
@@ -80,7 +82,7 @@ def test_a_rebuild_while_events_come_and_somebody_is_forgotten(folder: Path) -> 
         assert "Done" in ok("rebuild", *data)
         rebuilt.set()
         sender.join()
-        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 4
+        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
         users = {user["user_id"] for user in project.pages("/v1/users", limit=1000)}
         assert users == {"ada", *(f"u{number}" for number in sent)}
         assert "e02" in ok("sql", "SELECT event_id FROM stitched_events WHERE owner = 'ada'", *data)

@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from statistics import median
+from zoneinfo import ZoneInfo
 
 import chdb
 import pytest
@@ -58,7 +59,9 @@ def wire(event: oracle.Event) -> Json:
     back=st.integers(0, 3),
     model=st.sampled_from(MODELS),
     exclude=st.sampled_from([None, "refund"]),
-    cohort=st.sampled_from([("first_seen", None), ("known", "purchase"), ("signup", None)]),
+    cohort=st.sampled_from(
+        [("first_seen", None), ("known", None), ("known", "purchase"), ("signup", None)]
+    ),
 )
 def test_counting_is_the_oracles(
     server: Server,
@@ -225,6 +228,23 @@ def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
     )["rows"]
     assert {(row["time"][:10], row["event_name"]): row["value"] for row in by_day} == (
         oracle.persons(pairs, lambda event: (event["t"].date().isoformat(), event["event"]))
+    )
+    # Neither hours nor days of this zone begin when the store's do; nor does the range.
+    zone = ZoneInfo("Asia/Kolkata")
+    start, end = START + dt.timedelta(minutes=310), START + dt.timedelta(minutes=2590)
+    in_zone = project.ask(
+        "/v1/stats",
+        **{"from": iso(start), "to": iso(end)},
+        metric="persons",
+        interval="day",
+        tz=zone.key,
+        **on,
+    )["rows"]
+    assert {dt.datetime.fromisoformat(row["time"]): row["value"] for row in in_zone} == (
+        oracle.persons(
+            [(person, event) for person, event in pairs if start <= event["t"] < end],
+            lambda event: dt.datetime.combine(event["t"].astimezone(zone), dt.time(), zone),
+        )
     )
     about = project.ask("/v1/stats", metric="persons", exact="false", **on)["rows"]
     assert [row["value"] for row in about] == [len(oracle.by_person(pairs))]

@@ -5,6 +5,7 @@ hold all of time, are then computed from the events. Bots do not count unless as
 project never unlinked or aliased anything, none of that is in the SQL.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,10 @@ TOUCH = """(
 # Events `e` that show a user on a device.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_made"
 
+# What a question about a time binds, and on which side of it a moment lies.
+FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"
+RANGE = {"from_": f">= {FROM}", "to": f"< {TO}"}
+
 DECISIONS = f"""
     SELECT
         (SELECT count() FROM aliases WHERE {PROJECT}) > 0 AS aliased,
@@ -38,8 +43,16 @@ LINKS = f"""
         WHERE {PROJECT}%s"""
 
 OBSERVATIONS = f"""
-        SELECT visitor, timestamp, user_id
+        SELECT visitor, timestamp, user_id, user_hash
         FROM observations
+        WHERE {PROJECT}%s"""
+
+HOUR_MS = 3_600_000
+MOMENT = f"fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + %s, 'UTC')"
+ACTIVITY = f"""
+        SELECT visitor, user_hash, hour,
+            {MOMENT % "first_ms"} AS began, {MOMENT % "last_ms"} AS ended
+        FROM activity
         WHERE {PROJECT}%s"""
 
 
@@ -104,21 +117,30 @@ class Ground:
 
     @property
     def observations(self) -> str:
-        """SQL relation (visitor, timestamp, user_id): when who was seen where. One may come in
-        several rows."""
+        """SQL relation (visitor, timestamp, user_id, user_hash): when who was seen where. One may
+        come in several rows."""
         observations = OBSERVATIONS % self._people
         if self.as_of:
             observations = f"""
-        SELECT e.visitor AS visitor, e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id
+        SELECT e.visitor AS visitor, e.timestamp AS timestamp,
+            assumeNotNull(e.user_id) AS user_id, e.user_hash AS user_hash
         FROM events AS e
         WHERE {self.received} AND {OBSERVED}"""
         if self.unlinked:
             observations = f"SELECT * FROM ({observations}) AS r WHERE {self.linked('r')}"
         if self.aliased:
             observations = f"""
-        SELECT r.visitor AS visitor, r.timestamp AS timestamp, {self.person("r.user_id")} AS user_id
+        SELECT r.visitor AS visitor, r.timestamp AS timestamp,
+            {self.person("r.user_id")} AS user_id, {self.person_hash("r.user_hash")} AS user_hash
         FROM ({observations}) AS r"""
         return f"({observations})"
+
+    @property
+    def activity(self) -> str:
+        """SQL relation (visitor, user_hash, hour, began, ended): the first moment and the last of
+        every hour in which a visitor was active; `hour` counts from 1970. One may come in several
+        rows. Not with `as_of`."""
+        return f"({ACTIVITY % self._people})"
 
     def linked(self, alias: str) -> str:
         """The condition that this row's pair of visitor and user was not unlinked."""
@@ -177,6 +199,11 @@ class Ground:
     @property
     def _decided(self) -> str:
         return f" AND decided_at <= {AS_OF}" if self.as_of else ""
+
+
+def in_range(at: str, bound: Mapping[str, object]) -> list[str]:
+    """Conditions that a moment lies between `from_` and `to`, as far as these are bound."""
+    return [f"{at} {side}" for name, side in RANGE.items() if name in bound]
 
 
 def ground(

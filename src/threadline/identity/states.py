@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from threadline.identity.ground import OBSERVED, TOUCH
+from threadline.identity.ground import HOUR_MS, OBSERVED, TOUCH
 from threadline.store import Statements
 
 
@@ -45,6 +45,22 @@ STATES = (
             e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id, e.is_bot AS is_bot
         FROM events AS e
         WHERE {OBSERVED} AND {{sample}}""",
+    ),
+    State(
+        "activity",
+        "project_id, is_bot, visitor, user_hash, hour, first_ms, last_ms",
+        "project_id, is_bot, visitor, user_hash, hour",
+        "first_ms, last_ms",
+        "min(s.first_ms) AS first_ms, max(s.last_ms) AS last_ms",
+        f"""
+        SELECT e.project_id AS project_id, e.is_bot AS is_bot, e.visitor AS visitor,
+            e.user_hash AS user_hash,
+            toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), {HOUR_MS})) AS hour,
+            toUInt32(min(toUnixTimestamp64Milli(e.timestamp) % {HOUR_MS})) AS first_ms,
+            toUInt32(max(toUnixTimestamp64Milli(e.timestamp) % {HOUR_MS})) AS last_ms
+        FROM events AS e
+        WHERE {{sample}}
+        GROUP BY e.project_id, e.is_bot, e.visitor, e.user_hash, hour""",
     ),
     State(
         "visitor_touches",

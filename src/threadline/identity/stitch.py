@@ -69,24 +69,29 @@ SHARED = """
     SELECT l.visitor FROM %(links)s AS l WHERE %(devices)s
     GROUP BY l.visitor HAVING min(l.user_hash) != max(l.user_hash)"""
 
-# On a shared device every observation ends the stretch before it. Who was seen last has what comes
-# after, too. Users seen at the same instant: the smallest takes what came before, the greatest what
-# comes after.
+# On a shared device a turn ends with the last observation in a row of the same user. Who was seen
+# last has what comes after, too. Users seen at the same instant: the smallest takes what came
+# before, the greatest what comes after. `next_hash`: who follows, at least until `next_until`.
 TURNS = f"""
-    SELECT visitor, turn.1 AS user_id, turn.2 AS until
+    SELECT visitor, user_id, user_hash, if(next_hash = 0, {END}, timestamp) AS until,
+        next_hash, next_until
     FROM (
-        SELECT visitor, groupArray((earlier, timestamp)) AS ended,
-            arrayPushBack(ended, (argMax(later, timestamp), {END})) AS turns
+        SELECT visitor, user_id, user_hash, timestamp,
+            lagInFrame(timestamp) OVER seen AS before,
+            leadInFrame(user_hash) OVER seen AS next_hash,
+            leadInFrame(timestamp) OVER seen AS next_until
         FROM (
-            SELECT o.visitor AS visitor, o.timestamp AS timestamp,
-                min(o.user_id) AS earlier, max(o.user_id) AS later
+            SELECT DISTINCT o.visitor AS visitor, o.timestamp AS timestamp,
+                o.user_id AS user_id, o.user_hash AS user_hash
             FROM %(observations)s AS o
             WHERE o.visitor IN ({SHARED})
-            GROUP BY o.visitor, o.timestamp
         )
-        GROUP BY visitor
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
     )
-    ARRAY JOIN turns AS turn"""
+    WHERE next_hash != user_hash AND (next_hash = 0 OR before != timestamp)"""
 
 # The lasting claims once more, as numbers, for questions that count. SEVERAL: a device that goes
 # from hand to hand.
@@ -206,7 +211,7 @@ def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") 
     SELECT multiIf(
             o.person = 0, e.seen,
             o.person != {SEVERAL}, o.person,
-            sipHash64('user', c.user_id)
+            c.user_hash
         ) AS person,
         e.* EXCEPT (seen, moment){owned}
     ASOF LEFT JOIN ({fill(TURNS, ground, EVERYONE)}) AS c

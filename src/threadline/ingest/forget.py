@@ -37,6 +37,10 @@ OF_USER = f"""{PROJECT} AND (
 OF_DEVICE = f"{PROJECT} AND visitor = sipHash64({{anonymous_id:String}})"
 OF_SOLE_DEVICES = f"{PROJECT} AND visitor IN {{sole_devices:Array(UInt64)}}"
 OF_USERS = f"{PROJECT} AND {USERS}"
+ACTIVITY_OF_USER = f"""{PROJECT} AND (
+    user_hash = sipHash64('user', {{user_ids:Array(String)}}[1])
+    OR (user_hash = 0 AND visitor IN {{sole_devices:Array(UInt64)}})
+)"""
 
 REBUILD_USER_TOUCHES = f"""
     INSERT INTO user_touches (project_id, user_id, is_bot, first_touch)
@@ -74,6 +78,7 @@ def _forget_user(
         ),
     )
     store.delete("events", OF_USER, bound)
+    store.delete("activity", ACTIVITY_OF_USER, bound)
     store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
     store.delete("user_touches", OF_USERS, bound)
     store.delete("observations", OF_USERS, bound)
@@ -89,6 +94,7 @@ def _forget_device(
     _forget_ids(store, log, seen, request, OF_DEVICE, bound)
     log.forget_dead_letters(request.project_id, lambda event: event["anonymous_id"] == anonymous_id)
     store.delete("events", OF_DEVICE, bound)
+    store.delete("activity", OF_DEVICE, bound)
     store.delete("visitor_touches", OF_DEVICE, bound)
     store.delete("observations", OF_DEVICE, bound)
     # Others' first touch may have been on this device; it is now whatever remains of them.

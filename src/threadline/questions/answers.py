@@ -10,7 +10,7 @@ import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
 from threadline.contract.times import Moment, format_utc
-from threadline.identity.ground import Ground
+from threadline.identity.ground import RANGE, Ground, in_range
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
 from threadline.store import Row, Store, bound_ms
 
@@ -203,6 +203,11 @@ def bucket(interval: str, at: str) -> str:
     return f"toTimeZone({BUCKETS[interval].format(at=at)}, 'UTC')"
 
 
+def differ(interval: str) -> str:
+    """SQL for whether two moments, `began` and `ended`, are in different intervals; binds `tz`."""
+    return f"{bucket(interval, 'began')} != {bucket(interval, 'ended')}"
+
+
 def over_time(params: OverTime, at: str, groups: dict[str, str]) -> dict[str, str]:
     """The columns to group by: `groups`, and before them, if asked for, `time`, the start of the
     interval around `at`."""
@@ -242,9 +247,7 @@ def read_duration_s(text: Duration) -> int:
 def between(params: Ranged, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:
     """Conditions of `from` and `to` on a time, by default the events'; their values go into
     `bound`."""
-    conditions = []
-    for name, sign in (("from_", ">="), ("to", "<")):
+    for name in RANGE:
         if (moment := getattr(params, name)) is not None:
             bound[name] = bound_ms(moment.ms)
-            conditions.append(f"{column} {sign} {{{name}:DateTime64(3, 'UTC')}}")
-    return conditions
+    return in_range(column, bound)

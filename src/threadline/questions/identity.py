@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from threadline.contract.times import format_utc
+from threadline.identity.activity import ask_moments
 from threadline.identity.ground import OBSERVED, Ground
 from threadline.identity.stitch import (
     EVERYONE,
@@ -12,7 +13,6 @@ from threadline.identity.stitch import (
     claimed_in_turns,
     fill,
     first_touches,
-    person_events,
     shared,
 )
 from threadline.questions.answers import Limit, Stitched
@@ -137,7 +137,7 @@ class IdentityStats(msgspec.Struct):
 
 STATS = """
     SELECT
-        (SELECT uniqExact(person) FROM ({events})) AS persons,
+        (SELECT uniqExact(person) FROM ({moments})) AS persons,
         (SELECT count() FROM ({shared})) AS shared_devices,
         (
             SELECT (count(), quantileExactInclusiveOrNull(0.5)(
@@ -156,13 +156,16 @@ STATS = """
 
 def stats(store: Store, ground: Ground, placeholder_ids: int) -> IdentityStats:
     """How well people are known. `placeholder_ids`: as counted at the door."""
-    sql = STATS.format(
-        events=person_events(ground, {}),
-        shared=shared(ground),
-        touches=first_touches(ground),
-        links=ground.links,
-    )
-    (row,) = store.query(sql, ground.bound)
+
+    def sql(moments: str) -> str:
+        return STATS.format(
+            moments=moments,
+            shared=shared(ground),
+            touches=first_touches(ground),
+            links=ground.links,
+        )
+
+    (row,) = ask_moments(store, ground, sql, ground.bound)
     users, median_ms = row["known"]
     links, most, mean = row["linked"]
     return IdentityStats(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
+from threadline.identity.activity import ask_moments
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
@@ -13,6 +14,7 @@ from threadline.questions.answers import (
     between,
     bucket,
     conditions,
+    differ,
     read_zone,
 )
 from threadline.store import Store
@@ -59,9 +61,8 @@ class Retention(msgspec.Struct):
     rows: list[Cohort]
 
 
-# The events that people may begin with.
-BEGINS = {"first_seen": "TRUE", "known": "e.user_hash != 0"}
-BY_NAME = "e.event_name = {cohort:String}"
+# What people may begin with, other than an event of some name.
+BEGINS = {"first_seen": "TRUE", "known": "known"}
 
 # `minIf` of nothing is 1970 sharp. An event from then would be lost here; there are none.
 SQL = """
@@ -75,7 +76,8 @@ SQL = """
                 at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
             )) AS periods
         FROM (
-            SELECT person, minIf(at, begins) AS began, groupUniqArrayIf(period, returns) AS active
+            SELECT person, minIf(at, {begins}) AS began,
+                groupUniqArrayIf({period}, {returns}) AS active
             FROM ({events})
             GROUP BY person
         )
@@ -95,20 +97,29 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
         "cohort": params.cohort,
         "event": params.event,
     }
-    columns = {
-        "at": "e.timestamp",
-        "period": bucket(params.interval, "e.timestamp"),
-        "begins": BEGINS.get(params.cohort, BY_NAME),
-        "returns": "TRUE" if params.event is None else "e.event_name = {event:String}",
-    }
     where = ["toUnixTimestamp64Milli(began) > 0", *between(params, bound, "began")]
-    sql = SQL.format(
-        began_in=bucket(params.interval, "began"),
-        events=person_events(ground, columns),
-        where=conditions(where),
-    )
-    rows = [
-        Cohort(format_utc(row["cohort"]), row["persons"], row["retained"])
-        for row in store.query(sql, bound)
-    ]
+    begins = BEGINS.get(params.cohort, "begins")
+    returns = "TRUE" if params.event is None else "returns"
+
+    def sql(events: str) -> str:
+        return SQL.format(
+            began_in=bucket(params.interval, "began"),
+            begins=begins,
+            period=bucket(params.interval, "at"),
+            returns=returns,
+            events=events,
+            where=conditions(where),
+        )
+
+    if params.cohort in BEGINS and params.event is None:
+        changes = [differ(params.interval)]
+        found = ask_moments(store, ground, sql, bound, changes, everything=True)
+    else:
+        columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
+        if params.cohort not in BEGINS:
+            columns["begins"] = "e.event_name = {cohort:String}"
+        if params.event is not None:
+            columns["returns"] = "e.event_name = {event:String}"
+        found = store.query(sql(person_events(ground, columns)), bound)
+    rows = [Cohort(format_utc(row["cohort"]), row["persons"], row["retained"]) for row in found]
     return Retention(ground.policy, params.interval, rows)

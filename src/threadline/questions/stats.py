@@ -1,23 +1,27 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from threadline.contract.errors import InvalidParams
+from threadline.identity.activity import ask_moments
 from threadline.identity.ground import Ground
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     GROUPS,
     OverTime,
     between,
+    bucket,
     conditions,
+    differ,
     over_time,
     read_groups,
     read_zone,
     with_times,
 )
-from threadline.store import Store
+from threadline.store import Row, Store
 
 
 class Params(OverTime, kw_only=True):
@@ -84,13 +88,37 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
             )
         bound["property"] = params.property
     value, needed = METRICS[params.metric]
-    events = person_events if params.metric == "persons" else plain_events
-    sql = SQL.format(
-        names="".join(f"{name}, " for name in groups),
-        value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
-        events=events(ground, {**groups, **needed}, conditions(where)),
-        group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
-        order=", ".join([*(name for name in groups if name == "time"), "value DESC", *names]),
-        limit=params.limit,
+
+    def sql(events: str) -> str:
+        return SQL.format(
+            names="".join(f"{name}, " for name in groups),
+            value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
+            events=events,
+            group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
+            order=", ".join([*(name for name in groups if name == "time"), "value DESC", *names]),
+            limit=params.limit,
+        )
+
+    if params.metric == "persons" and not names and not params.event and params.interval != "hour":
+        rows = _active(store, ground, params, sql, bound)
+    else:
+        events = person_events if params.metric == "persons" else plain_events
+        rows = store.query(sql(events(ground, {**groups, **needed}, conditions(where))), bound)
+    return Stats(params.metric, with_times(rows))
+
+
+def _active(
+    store: Store,
+    ground: Ground,
+    params: Params,
+    sql: Callable[[str], str],
+    bound: dict[str, object],
+) -> list[Row]:
+    """Persons of every kind of event, by the days on which they were active."""
+    times, changes = "", []
+    if params.interval:
+        times = f"{bucket(params.interval, 'at')} AS time, "
+        changes = [differ(params.interval)]
+    return ask_moments(
+        store, ground, lambda moments: sql(f"SELECT {times}person FROM ({moments})"), bound, changes
     )
-    return Stats(params.metric, with_times(store.query(sql, bound)))

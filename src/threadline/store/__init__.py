@@ -8,7 +8,13 @@ from threadline.store.engine import (
     store_url,
     without_password,
 )
-from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
+from threadline.store.errors import (
+    QueryTimeout,
+    StoreAway,
+    StoreError,
+    StoreRefused,
+    Undecided,
+)
 
 __all__ = [
     "Params",
@@ -19,6 +25,7 @@ __all__ = [
     "StoreAway",
     "StoreError",
     "StoreRefused",
+    "Undecided",
     "bound_ms",
     "free_bytes",
     "store_url",

@@ -86,7 +86,8 @@ class Store:
         with self._opening:
             if self._writer is None:
                 with ExitStack() as opened, store_errors():
-                    writer = _connect(self._url, WRITE_S, {})
+                    # A block may bring months that were missing; the schema bounds how many exist.
+                    writer = _connect(self._url, WRITE_S, {"max_partitions_per_insert_block": 0})
                     opened.callback(writer.close)
                     _migrate(writer)
                     reading = {
@@ -181,8 +182,6 @@ class Store:
                     "deduplicate_blocks_in_dependent_materialized_views": 1,
                     # An acknowledgement from memory would not be one.
                     "async_insert": 0,
-                    # A block may bring months that were missing; the schema bounds how many exist.
-                    "max_partitions_per_insert_block": 0,
                 },
             )
 
