@@ -96,7 +96,7 @@ class Ground:
         seen where.
 
         A pair may come in several rows, as long as parts are not merged."""
-        links = LINKS % self._people
+        links = LINKS % self.people
         if self.as_of:
             links = f"""
         SELECT e.visitor AS visitor, assumeNotNull(e.user_id) AS user_id,
@@ -119,7 +119,7 @@ class Ground:
     def observations(self) -> str:
         """SQL relation (visitor, timestamp, user_id, user_hash): when who was seen where. One may
         come in several rows."""
-        observations = OBSERVATIONS % self._people
+        observations = OBSERVATIONS % self.people
         if self.as_of:
             observations = f"""
         SELECT e.visitor AS visitor, e.timestamp AS timestamp,
@@ -140,7 +140,7 @@ class Ground:
         """SQL relation (visitor, user_hash, hour, began, ended): the first moment and the last of
         every hour in which a visitor was active; `hour` counts from 1970. One may come in several
         rows. Not with `as_of`."""
-        return f"({ACTIVITY % self._people})"
+        return f"({ACTIVITY % self.people})"
 
     def linked(self, alias: str) -> str:
         """The condition that this row's pair of visitor and user was not unlinked."""
@@ -156,7 +156,7 @@ class Ground:
     def visitor_touches(self) -> str:
         """SQL relation (visitor, first_touch): first events without a user."""
         if not self.as_of:
-            of_project = f"{PROJECT}{self._people}"
+            of_project = f"{PROJECT}{self.people}"
             return f"(SELECT visitor, first_touch FROM visitor_touches WHERE {of_project})"
         return f"""(
             SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
@@ -167,7 +167,7 @@ class Ground:
     @property
     def user_touches(self) -> str:
         """SQL relation (user_id, first_touch): first events that carry a user."""
-        touches = f"SELECT user_id, first_touch FROM user_touches WHERE {PROJECT}{self._people}"
+        touches = f"SELECT user_id, first_touch FROM user_touches WHERE {PROJECT}{self.people}"
         if self.as_of:
             touches = f"""
             SELECT assumeNotNull(e.user_id) AS user_id, min({TOUCH}) AS first_touch
@@ -193,7 +193,8 @@ class Ground:
         return f"(SELECT (groupArray(user_id), groupArray(canonical)) FROM {self.aliases})"
 
     @property
-    def _people(self) -> str:
+    def people(self) -> str:
+        """The condition on a state's rows that leaves bots out."""
         return "" if self.bots else " AND NOT is_bot"
 
     @property

@@ -16,15 +16,20 @@ from threadline.store import Store
 USER = "{user_id:String}"
 
 PLACES = f"""
-    SELECT DISTINCT visitor FROM links WHERE {PROJECT} AND {USERS}
-    UNION ALL
-    SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))"""
+        SELECT visitor FROM links WHERE {PROJECT} AND {USERS}
+        UNION DISTINCT
+        SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))"""
 
+# Known since the first event that carries the user: as kept, and as of then.
 KNOWN_SINCE = f"""
-    SELECT min(e.timestamp) AS known_since
-    FROM events AS e
-    WHERE %(received)s AND e.visitor IN {{places:Array(UInt64)}} AND e.{USERS}
-    HAVING count() > 0"""
+        SELECT min(first_touch.timestamp) FROM user_touches
+        WHERE {PROJECT} AND {USERS}%(people)s HAVING count() > 0"""
+WAS_KNOWN_SINCE = f"""
+        SELECT min(e.timestamp) FROM events AS e
+        WHERE %(received)s AND e.visitor IN ({PLACES}) AND e.{USERS} HAVING count() > 0"""
+
+FOUND = f"""
+    SELECT (SELECT groupArray(visitor) FROM ({PLACES})) AS places, (%s) AS known_since"""
 
 DEVICES = f"""
     SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id,
@@ -59,10 +64,12 @@ def find_person(store: Store, ground: Ground, user_id: str) -> Person:
     """Raises `NotFound` if no event that counts ever carried this id."""
     person, user_ids = same_person(store, ground, user_id)
     bound: dict[str, object] = {**ground.bound, "user_id": person, "user_ids": user_ids}
-    bound["places"] = [row["visitor"] for row in store.query(PLACES, bound)]
-    known = store.query(KNOWN_SINCE % {"received": ground.received}, bound)
-    if not known:
+    known_since = WAS_KNOWN_SINCE if ground.as_of else KNOWN_SINCE
+    known_since %= {"received": ground.received, "people": ground.people}
+    (found,) = store.query(FOUND % known_since, bound)
+    if found["known_since"] is None:
         raise NotFound(f"There is no user {user_id!r} in this project.")
+    bound["places"] = found["places"]
     devices = store.query(DEVICES % {"links": ground.links}, bound)
     bound["whole"] = [
         device["visitor"]
@@ -78,7 +85,7 @@ def find_person(store: Store, ground: Ground, user_id: str) -> Person:
     return Person(
         person,
         ground,
-        known[0]["known_since"],
+        found["known_since"],
         [device["anonymous_id"] for device in devices],
         [device["anonymous_id"] for device in shared],
         passing(ground) and bool(shared),

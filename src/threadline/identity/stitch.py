@@ -224,23 +224,33 @@ def first_touches(ground: Ground) -> str:
     `first_touch` is the tuple of schema 002; the smallest is the earliest, ties by event_id. It
     comes from the states, so that the cost grows with devices and users, not with events.
     """
+    # The smallest of an array is found faster than min(tuple), which compares value by value.
+    smallest = "arrayMin(groupArray(touch)) AS first_touch"
+    return _firsts(ground, "first_touch", TOUCH, smallest)
+
+
+def first_touch_times(ground: Ground) -> str:
+    """SQL for (user_id, first_touched_at, known_since): the same, of which only when is wanted."""
+    return _firsts(ground, "first_touch.timestamp", "e.timestamp", "min(touch) AS first_touched_at")
+
+
+def _firsts(ground: Ground, of_state: str, of_event: str, smallest: str) -> str:
     # A link that comes twice, before parts are merged, changes no minimum.
     claims = ground.links if ground.policy == "any" else f"({lasting_claims(ground)})"
     parts = [
         f"""
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, {of_state} AS touch, first_touch.timestamp AS known
         FROM {ground.user_touches}""",
         f"""
-        SELECT c.user_id AS user_id, v.first_touch AS touch, {END} AS known
+        SELECT c.user_id AS user_id, v.{of_state} AS touch, {END} AS known
         FROM {ground.visitor_touches} AS v
         INNER JOIN {claims} AS c ON c.visitor = v.visitor""",
     ]
     if passing(ground):
-        columns = f"c.user_id AS user_id, {TOUCH} AS touch, {END} AS known"
+        columns = f"c.user_id AS user_id, {of_event} AS touch, {END} AS known"
         parts.append(claimed_in_turns(ground, EVERYONE, columns))
-    # The smallest of an array is found faster than min(tuple), which compares value by value.
     return f"""
-    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    SELECT user_id, {smallest}, min(known) AS known_since
     FROM ({"        UNION ALL".join(parts)})
     GROUP BY user_id"""
 

@@ -6,13 +6,13 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.activity import ask_moments
-from threadline.identity.ground import OBSERVED, Ground
+from threadline.identity.ground import Ground
 from threadline.identity.stitch import (
     EVERYONE,
-    FIRST_LINK,
-    claimed_in_turns,
+    OWNERS,
+    TURNS,
     fill,
-    first_touches,
+    first_touch_times,
     shared,
 )
 from threadline.questions.answers import Limit, Stitched
@@ -50,36 +50,36 @@ class SharedDevices(msgspec.Struct):
     rows: list[SharedDevice]
 
 
-# A turn's owner against the first owner, for every untagged event of a shared device.
+# The owner whose turn it is against the first, for every untagged event of a shared device.
 SHARED_DEVICES = """
-    WITH devices AS ({shared})
-    SELECT any(o.anonymous_id) AS anonymous_id, o.visitor AS visitor,
-        arraySort(groupArray((o.first_seen, o.user_id, o.observations, o.last_seen))) AS users,
-        any(d.events) AS events, any(d.moving) / events AS moving_share
+    SELECT max(n.anonymous_id) AS anonymous_id,
+        arraySort(
+            groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
+        ) AS users,
+        sum(found) AS events, sum(moving) / events AS moving_share
     FROM (
-        SELECT e.visitor AS visitor, {person} AS user_id, any(e.anonymous_id) AS anonymous_id,
-            count() AS observations,
-            min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen
-        FROM events AS e
-        WHERE {received} AND {observed} AND {linked}
-            AND e.visitor IN (SELECT visitor FROM devices)
-        GROUP BY e.visitor, user_id
-    ) AS o
-    INNER JOIN (
-        SELECT visitor, sum(found) AS events, sum(moves) AS moving
+        SELECT e.visitor AS visitor, {person} AS user_hash,
+            countIf(e.observed) AS observations,
+            minIf(e.timestamp, e.observed) AS first_seen,
+            maxIf(e.timestamp, e.observed) AS last_seen,
+            count() AS found, countIf(e.user_hash = 0 AND c.user_hash != f.person) AS moving
         FROM (
-            SELECT t.visitor AS visitor, 1 AS found, t.user_id != f.user_id AS moves
-            FROM ({turns}) AS t
-            INNER JOIN ({first}) AS f ON f.visitor = t.visitor
-            UNION ALL
-            SELECT e.visitor AS visitor, 1 AS found, 0 AS moves
+            SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+                e.user_hash != 0 AND {linked} AS observed
             FROM events AS e
-            WHERE {received} AND e.user_id IS NOT NULL
-                AND e.visitor IN (SELECT visitor FROM devices)
-        )
-        GROUP BY visitor
-    ) AS d ON d.visitor = o.visitor
-    GROUP BY o.visitor
+            WHERE {received} AND e.visitor IN ({shared})
+        ) AS e
+        INNER JOIN ({first}) AS f ON f.visitor = e.visitor
+        ASOF INNER JOIN ({turns}) AS c ON c.visitor = e.visitor AND e.timestamp <= c.until
+        GROUP BY e.visitor, user_hash
+    ) AS s
+    LEFT JOIN (
+        SELECT l.visitor AS visitor, l.user_hash AS user_hash, any(l.user_id) AS user_id,
+            any(l.anonymous_id) AS anonymous_id
+        FROM {links} AS l
+        GROUP BY l.visitor, l.user_hash
+    ) AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
+    GROUP BY s.visitor
     ORDER BY events DESC, anonymous_id
     LIMIT {limit}"""
 
@@ -89,13 +89,13 @@ def shared_devices(store: Store, ground: Ground, params: SharedParams) -> Shared
     turns to compare with the first user."""
     ground = replace(ground, policy="next")
     sql = SHARED_DEVICES.format(
-        shared=shared(ground),
-        person=ground.person("assumeNotNull(e.user_id)"),
-        received=ground.received,
-        observed=OBSERVED,
+        person=ground.person_hash("e.user_hash"),
         linked=ground.linked("e"),
-        turns=claimed_in_turns(ground, EVERYONE, "e.visitor AS visitor, c.user_id AS user_id"),
-        first=fill(FIRST_LINK, ground, EVERYONE),
+        received=ground.received,
+        shared=shared(ground),
+        first=fill(OWNERS["first"], ground, EVERYONE),
+        turns=fill(TURNS, ground, EVERYONE),
+        links=ground.links,
         limit=params.limit,
     )
     return SharedDevices(
@@ -141,7 +141,7 @@ STATS = """
         (SELECT count() FROM ({shared})) AS shared_devices,
         (
             SELECT (count(), quantileExactInclusiveOrNull(0.5)(
-                dateDiff('millisecond', first_touch.timestamp, known_since)
+                dateDiff('millisecond', first_touched_at, known_since)
             ))
             FROM ({touches})
         ) AS known,
@@ -161,7 +161,7 @@ def stats(store: Store, ground: Ground, placeholder_ids: int) -> IdentityStats:
         return STATS.format(
             moments=moments,
             shared=shared(ground),
-            touches=first_touches(ground),
+            touches=first_touch_times(ground),
             links=ground.links,
         )
 
