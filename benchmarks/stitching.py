@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -28,6 +29,7 @@ from threadline.contract.times import DAY_MS, Moment
 from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.ground import PROJECT, Ground, Policy, ground
+from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
 from threadline.ingest.accept import Sender, accept
 from threadline.ingest.row import COLUMNS
@@ -45,7 +47,7 @@ from threadline.questions import (
     time_to_conversion,
     users,
 )
-from threadline.store import Store, store_url
+from threadline.store import Params, Row, Store, store_url
 
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
 BLOCK = 100_000
@@ -94,7 +96,7 @@ DUCKDB_JOIN = """
 DIGEST = """
     SELECT count() AS users, sum(cityHash64(owner, touch.1, touch.2, touch.3, touch.4)) AS digest
     FROM ({answer})"""
-STATES = """
+FIRST_TOUCHES = """
     SELECT user_id AS owner, (first_touch.timestamp, first_touch.event_id, first_touch.source,
         first_touch.medium) AS touch
     FROM ({touches})"""
@@ -165,7 +167,7 @@ def load(folder: Path, project_id: str, count: int, visitors: int, times: int) -
             print(f"making {times} times as many of them")
             store.execute(MORE, {"times": times})
         # Merged as a store of some age is, so that two runs compare.
-        for table in ("events", "links", "observations", "visitor_touches", "user_touches"):
+        for table in ("events", *(state.table for state in STATES)):
             store.execute(f"OPTIMIZE TABLE {table} FINAL")
     return raw_bytes * times
 
@@ -226,7 +228,7 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
     plain_s = median_s(lambda: store.query(plain, bound), max(3, runs // 2))
     for policy in POLICIES:
         sql = DIGEST.format(
-            answer=STATES.format(touches=first_touches(ground(store, project_id, policy)))
+            answer=FIRST_TOUCHES.format(touches=first_touches(ground(store, project_id, policy)))
         )
         found = store.query(sql, bound)
         if policy == "any":
@@ -301,10 +303,13 @@ ATTRIBUTION = attribution.Params(conversion="signup", model="linear")
 
 
 def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[], object]:
-    """The same question with devices in the place of people."""
+    """The same question with devices in the place of people, read from the events."""
+    devices = {"person_events": _device_events, "ask_moments": _device_moments}
 
     def asked() -> object:
-        with patch.object(question, "person_events", _device_events):
+        with ExitStack() as patched:
+            for name in devices.keys() & vars(question).keys():
+                patched.enter_context(patch.object(question, name, devices[name]))
             return ask()
 
     return asked
@@ -312,6 +317,13 @@ def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[],
 
 def _device_events(on: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
     return plain_events(on, {"person": "e.visitor", **columns}, where)
+
+
+def _device_moments(
+    store: Store, on: Ground, sql: Callable[[str], str], bound: Params, *_: object, **__: object
+) -> list[Row]:
+    columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
+    return store.query(sql(_device_events(on, columns)), bound)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:

@@ -10,26 +10,27 @@ from datetime import datetime
 
 from threadline.contract.errors import NotFound
 from threadline.identity.ground import PROJECT, USERS, Ground
-from threadline.identity.stitch import Scope, claimed_in_turns, passing
+from threadline.identity.stitch import THESE_USERS, Scope, claimed_in_turns, passing
 from threadline.store import Store
 
 USER = "{user_id:String}"
 
-PLACES = f"""
-        SELECT visitor FROM links WHERE {PROJECT} AND {USERS}
-        UNION DISTINCT
-        SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))"""
-
-# Known since the first event that carries the user: as kept, and as of then.
+# Known since the first event that carries the user: as it is kept, and as of then.
 KNOWN_SINCE = f"""
-        SELECT min(first_touch.timestamp) FROM user_touches
-        WHERE {PROJECT} AND {USERS}%(people)s HAVING count() > 0"""
+    SELECT min(first_touch.timestamp) FROM user_touches
+    WHERE {PROJECT} AND {USERS}%(people)s HAVING count() > 0"""
 WAS_KNOWN_SINCE = f"""
-        SELECT min(e.timestamp) FROM events AS e
-        WHERE %(received)s AND e.visitor IN ({PLACES}) AND e.{USERS} HAVING count() > 0"""
+    SELECT min(e.timestamp) FROM events AS e
+    WHERE %(received)s AND {THESE_USERS.tagged} HAVING count() > 0"""
 
+# Where all their tagged events lie: on their devices and at their own places.
 FOUND = f"""
-    SELECT (SELECT groupArray(visitor) FROM ({PLACES})) AS places, (%s) AS known_since"""
+    SELECT arrayConcat(
+            groupUniqArray(visitor), arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}})
+        ) AS places,
+        (%s) AS known_since
+    FROM links
+    WHERE {PROJECT} AND {USERS}"""
 
 DEVICES = f"""
     SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id,
