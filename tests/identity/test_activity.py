@@ -13,9 +13,11 @@ from threadline.store import Store, store_url
 NOON = 1_777_636_800_000  # 2026-05-01
 BEFORE_MIDNIGHT = 11 * 60 + 50
 
-QUIET = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
+# Minutes after noon, and who the event carries.
+Story = list[tuple[int, str | None]]
+QUIET: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
 # Three turns in one hour, and the one in the middle may have been empty.
-BUSY = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (50, "cy")]
+BUSY: Story = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (50, "cy")]
 
 
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
@@ -36,7 +38,7 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     ],
 )
 def test_hours_tell_as_much_as_events(
-    folder: Path, story: list[tuple[int, str | None]], policy: Policy, without_events: bool
+    folder: Path, story: Story, policy: Policy, without_events: bool
 ) -> None:
     values = [
         row_values(

@@ -16,8 +16,9 @@ import pytest
 
 from tests import test_story
 from tests.clickhouse_server import ClickHouse
-from tests.identity import test_vectors
+from tests.identity import test_activity, test_vectors
 from tests.support import Project, Server, ids
+from threadline.contract.times import format_ms
 from threadline.store import Store, StoreError
 
 REAL = os.environ.get("THREADLINE_TEST_CLICKHOUSE_URL", "").rstrip("/")
@@ -59,6 +60,24 @@ def test_the_story(project: Project) -> None:
 @pytest.mark.parametrize("entry", test_vectors.VECTORS, ids=lambda e: f"{e['name']}-{e['policy']}")
 def test_identity(project: Project, entry: dict[str, Any]) -> None:
     test_vectors.test_vector(project, entry, "shuffled")
+
+
+@pytest.mark.parametrize("story", [test_activity.QUIET, test_activity.BUSY])
+def test_who_was_active(project: Project, story: test_activity.Story) -> None:
+    """Told by hours or, where these leave something open, by the events."""
+    project.batch(
+        [
+            {
+                "event": "x",
+                "anonymous_id": "kiosk",
+                "user_id": user,
+                "timestamp": format_ms(test_activity.NOON + minute * 60_000),
+            }
+            for minute, user in story
+        ]
+    )
+    (day,) = project.ask("/v1/stats", metric="persons", interval="day", stitch="next")["rows"]
+    assert day["value"] == len({user for _, user in story if user})
 
 
 def test_repeats_and_forgetting(project: Project) -> None:

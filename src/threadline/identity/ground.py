@@ -17,13 +17,14 @@ PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"
 AS_OF = "{as_of:DateTime64(3, 'UTC')}"
 
-TOUCH = """(
-    e.timestamp, e.event_id, e.visitor,
-    toString(e.source), toString(e.medium), toString(e.campaign)
-)::Tuple(
+TOUCH_TYPE = """Tuple(
     timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
     source String, medium String, campaign String
 )"""
+TOUCH = f"""(
+    e.timestamp, e.event_id, e.visitor,
+    toString(e.source), toString(e.medium), toString(e.campaign)
+)::{TOUCH_TYPE}"""
 
 # Events `e` that show a user on a device.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_made"
@@ -43,9 +44,18 @@ LINKS = f"""
         WHERE {PROJECT}%s"""
 
 OBSERVATIONS = f"""
-        SELECT visitor, timestamp, user_id, user_hash
+        SELECT visitor, timestamp, user_id, sipHash64('user', user_id) AS user_hash
         FROM observations
         WHERE {PROJECT}%s"""
+
+VISITOR_TOUCHES = f"""(
+            SELECT visitor, (
+                first_touch.timestamp, first_touch.event_id, visitor,
+                first_touch.source, first_touch.medium, first_touch.campaign
+            )::{TOUCH_TYPE} AS first_touch
+            FROM visitor_touches
+            WHERE {PROJECT}%s
+        )"""
 
 HOUR_MS = 3_600_000
 MOMENT = f"fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + %s, 'UTC')"
@@ -156,8 +166,7 @@ class Ground:
     def visitor_touches(self) -> str:
         """SQL relation (visitor, first_touch): first events without a user."""
         if not self.as_of:
-            of_project = f"{PROJECT}{self.people}"
-            return f"(SELECT visitor, first_touch FROM visitor_touches WHERE {of_project})"
+            return VISITOR_TOUCHES % self.people
         return f"""(
             SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
             FROM events AS e WHERE {self.received} AND e.user_id IS NULL

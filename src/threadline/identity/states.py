@@ -68,11 +68,14 @@ STATES = (
         "project_id, visitor, is_bot",
         "first_touch",
         "min(s.first_touch) AS first_touch",
-        f"""
+        """
         SELECT e.project_id AS project_id, e.visitor AS visitor, e.is_bot AS is_bot,
-            min({TOUCH}) AS first_touch
+            min((
+                e.timestamp, e.event_id,
+                toString(e.source), toString(e.medium), toString(e.campaign)
+            )) AS first_touch
         FROM events AS e
-        WHERE e.user_id IS NULL AND {{sample}}
+        WHERE e.user_id IS NULL AND {sample}
         GROUP BY e.project_id, e.visitor, e.is_bot""",
     ),
     State(

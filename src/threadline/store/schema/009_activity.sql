@@ -40,7 +40,48 @@ SELECT
 FROM events
 GROUP BY project_id, is_bot, visitor, user_hash, hour;
 
--- Who was seen when, as numbers, too.
-ALTER TABLE observations ADD COLUMN IF NOT EXISTS user_hash UInt64
-    MATERIALIZED sipHash64('user', user_id) CODEC(ZSTD);
-ALTER TABLE observations MATERIALIZE COLUMN user_hash;
+-- The first event without a user, per device, once more: without the visitor, which is the row's own.
+DROP VIEW IF EXISTS visitor_touches_mv;
+DROP TABLE IF EXISTS visitor_touches;
+CREATE TABLE visitor_touches (
+    project_id LowCardinality(String),
+    visitor UInt64,
+    is_bot Bool,
+    first_touch SimpleAggregateFunction(min, Tuple(
+        timestamp DateTime64(3, 'UTC'), event_id String,
+        source String, medium String, campaign String
+    ))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (project_id, is_bot, visitor)
+SETTINGS non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE MATERIALIZED VIEW visitor_touches_mv TO visitor_touches AS
+SELECT
+    e.project_id AS project_id,
+    e.visitor AS visitor,
+    e.is_bot AS is_bot,
+    min((
+        e.timestamp, e.event_id, toString(e.source), toString(e.medium), toString(e.campaign)
+    )) AS first_touch
+FROM events AS e
+WHERE e.user_id IS NULL
+GROUP BY e.project_id, e.visitor, e.is_bot;
+
+INSERT INTO visitor_touches
+SELECT project_id, visitor, is_bot, min((
+    timestamp, event_id, toString(source), toString(medium), toString(campaign)
+))
+FROM events
+WHERE user_id IS NULL
+GROUP BY project_id, visitor, is_bot;
+
+-- A quarter less for links.
+ALTER TABLE links
+    MODIFY COLUMN user_id String CODEC(ZSTD),
+    MODIFY COLUMN anonymous_id SimpleAggregateFunction(any, String) CODEC(ZSTD),
+    MODIFY COLUMN first_seen
+        SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(T64, ZSTD),
+    MODIFY COLUMN last_seen
+        SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(T64, ZSTD);
