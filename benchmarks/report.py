@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,8 +49,15 @@ class Report:
 
 def median_s(ask: Callable[[], object], runs: int) -> float:
     """The median duration, after one run to warm up."""
-    ask()
-    return statistics.median(timed_s(ask)[0] for _ in range(runs))
+    return medians_s([ask], runs)[0]
+
+
+def medians_s(asks: Sequence[Callable[[], object]], runs: int) -> list[float]:
+    """The median duration of each, taken in turns: whatever slows the machine down slows all."""
+    for ask in asks:
+        ask()
+    took = [[timed_s(ask)[0] for ask in asks] for _ in range(runs)]
+    return [statistics.median(times) for times in zip(*took, strict=True)]
 
 
 def timed_s(ask: Callable[[], T]) -> tuple[float, T]:

@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 from tests.support import Server
 
-from benchmarks.report import OUT, Report, median_s, memory, ms, timed_s
+from benchmarks.report import OUT, Report, median_s, medians_s, memory, ms, timed_s
 from threadline.classify import NO_SITE
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
@@ -224,16 +224,15 @@ def report_disk(report: Report, store: Store, raw_bytes: int, count: int) -> Non
 def report_first_touch(report: Report, store: Store, project_id: str, runs: int) -> None:
     bound = {"project_id": project_id}
     plain = DIGEST.format(answer=PLAIN_JOIN)
-    expected = store.query(plain, bound)
-    plain_s = median_s(lambda: store.query(plain, bound), max(3, runs // 2))
+    questions = [plain]
     for policy in POLICIES:
-        sql = DIGEST.format(
-            answer=FIRST_TOUCHES.format(touches=first_touches(ground(store, project_id, policy)))
-        )
-        found = store.query(sql, bound)
-        if policy == "any":
-            assert found == expected, f"answers differ: {found} instead of {expected}"
-        took_s = median_s(lambda sql=sql: store.query(sql, bound), runs)  # type: ignore[misc]
+        touches = first_touches(ground(store, project_id, policy))
+        questions.append(DIGEST.format(answer=FIRST_TOUCHES.format(touches=touches)))
+    found, expected = store.query(questions[1], bound), store.query(plain, bound)
+    assert found == expected, f"answers differ: {found} instead of {expected}"
+    asks = [lambda sql=sql: store.query(sql, bound) for sql in questions]
+    plain_s, *took = medians_s(asks, max(5, runs))
+    for policy, took_s in zip(POLICIES, took, strict=True):
         report.row(
             f"first touch of all users, {policy}",
             ms(took_s),
@@ -287,7 +286,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
         ),
     }
     for name, (stitched, plain, target) in pairs.items():
-        plain_s, stitched_s = median_s(plain, runs), median_s(stitched, runs)
+        plain_s, stitched_s = medians_s([plain, stitched], runs)
         report.row(
             f"{name}, next",
             ms(stitched_s),

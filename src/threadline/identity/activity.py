@@ -8,6 +8,8 @@ they leave something open: the store says so, and the events are asked instead.
 
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from threadline.identity.ground import FROM, HOUR_MS, TO, Ground, in_range
 from threadline.identity.stitch import (
     EVERYONE,
@@ -20,14 +22,50 @@ from threadline.identity.stitch import (
 )
 from threadline.store import Params, Row, Store, Undecided
 
+_logger = structlog.get_logger("threadline.identity")
+
 HOUR_OF = f"intDiv(toUnixTimestamp64Milli(%s), {HOUR_MS})"
-# Of the bounds of a range: which hours may lie inside, and which reach across.
+# Of each bound of a range: which hours may lie inside, and which reach across.
 INSIDE = {"from_": f"hour >= {HOUR_OF % FROM}", "to": f"hour <= {HOUR_OF % TO}"}
 ACROSS = {
-    name: f"began < {edge} AND ended >= {edge}" for name, edge in (("from_", FROM), ("to", TO))
+    name: f"(began < {bound} AND ended >= {bound})" for name, bound in (("from_", FROM), ("to", TO))
 }
 
-OPEN = "the first and the last moment of an hour do not tell"
+# From the inside: hours that may count, with how much changes in each; whose an hour is, from its
+# first moment to its last; one moment of it, or both.
+MOMENTS = """
+    SELECT moment.1 AS person, moment.2 AS at, known
+    FROM (
+        SELECT known,
+            arrayJoin(
+                if(changes = 0, [(person, began)], [(person, began), (later, ended)])
+            ) AS moment
+        FROM (
+            SELECT a.known AS known, a.began AS began, a.ended AS ended, {whose}
+            FROM (
+                SELECT if(user_hash = 0, visitor, {person}) AS seen, user_hash != 0 AS known,
+                    began, ended, {changes} AS changes
+                FROM {activity}
+                WHERE {hours}
+            ) AS a
+            LEFT ANY JOIN ({owners}) AS o ON o.visitor = a.seen
+            {turns}
+        )
+        WHERE NOT throwIf(changes > 1, 'two moments do not tell this hour')
+    )
+    WHERE {inside}"""
+
+LASTING = "if(o.person = 0, a.seen, o.person) AS person, person AS later, a.changes AS changes"
+
+IN_TURNS = f"o.person = {SEVERAL}"
+TURNED, AGAIN = f"({IN_TURNS} AND a.ended > c.until)", f"({IN_TURNS} AND a.ended > c.next_until)"
+PASSING = f"""
+                multiIf({IN_TURNS}, c.user_hash, o.person = 0, a.seen, o.person) AS person,
+                if({TURNED}, c.next_hash, person) AS later,
+                a.changes + {TURNED} + {AGAIN} AS changes"""
+TURNS_OF_HOURS = f"""
+            ASOF LEFT JOIN (%s) AS c
+                ON c.visitor = if({IN_TURNS}, a.seen, 0) AND a.began <= c.until"""
 
 
 def ask_moments(
@@ -49,7 +87,7 @@ def ask_moments(
         try:
             return store.query(sql(_by_hours(ground, bound, changes, everything)), bound)
         except Undecided:
-            pass
+            _logger.info("hours_do_not_tell")
     columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
     inside = [] if everything else in_range("e.timestamp", bound)
     moments = person_events(ground, columns, " AND ".join(inside) or "TRUE")
@@ -57,39 +95,16 @@ def ask_moments(
 
 
 def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything: bool) -> str:
-    changes = [*(ACROSS[name] for name in ACROSS if name in bound), *changes]
+    counted = [*(ACROSS[name] for name in ACROSS if name in bound), *changes]
     hours = [] if everything else [INSIDE[name] for name in INSIDE if name in bound]
     inside = [] if everything else in_range("at", bound)
-    active = f"""
-        SELECT if(a.user_hash = 0, a.visitor, {ground.person_hash("a.user_hash")}) AS seen,
-            a.user_hash != 0 AS known, a.began AS began, a.ended AS ended,
-            {" + ".join(f"({change})" for change in changes) or "0"} AS changes
-        FROM {ground.activity} AS a
-        WHERE {" AND ".join(hours) or "TRUE"}"""
-    owned = f"""
-    FROM ({active}) AS a
-    LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS o ON o.visitor = a.seen"""
-    of_device = "if(o.person = 0, a.seen, o.person)"
-    if passing(ground):
-        turned = f"o.person = {SEVERAL} AND a.ended > c.until"
-        again = f"o.person = {SEVERAL} AND a.ended > c.next_until"
-        persons = f"""
-            if(o.person = {SEVERAL}, c.user_hash, {of_device}) AS person,
-            if({turned}, c.next_hash, person) AS later,
-            a.changes + ({turned}) + ({again}) AS changes"""
-        owned += f"""
-    ASOF LEFT JOIN ({fill(TURNS, ground, EVERYONE)}) AS c
-        ON c.visitor = if(o.person = {SEVERAL}, a.seen, 0) AND a.began <= c.until"""
-    else:
-        persons = f"{of_device} AS person, person AS later, a.changes AS changes"
-    return f"""
-    SELECT moment.1 AS person, moment.2 AS at, known
-    FROM (
-        SELECT known,
-            arrayJoin(
-                if(changes = 0, [(person, began)], [(person, began), (later, ended)])
-            ) AS moment
-        FROM (SELECT a.known AS known, a.began AS began, a.ended AS ended, {persons} {owned})
-        WHERE NOT throwIf(changes > 1, '{OPEN}')
+    return MOMENTS.format(
+        whose=PASSING if passing(ground) else LASTING,
+        person=ground.person_hash("user_hash"),
+        changes=" + ".join(counted) or "0",
+        activity=ground.activity,
+        hours=" AND ".join(hours) or "TRUE",
+        owners=fill(OWNERS[ground.policy], ground, EVERYONE),
+        turns=TURNS_OF_HOURS % fill(TURNS, ground, EVERYONE) if passing(ground) else "",
+        inside=" AND ".join(inside) or "TRUE",
     )
-    WHERE {" AND ".join(inside) or "TRUE"}"""

@@ -205,7 +205,7 @@ def bucket(interval: str, at: str) -> str:
 
 def differ(interval: str) -> str:
     """SQL for whether two moments, `began` and `ended`, are in different intervals; binds `tz`."""
-    return f"{bucket(interval, 'began')} != {bucket(interval, 'ended')}"
+    return f"({bucket(interval, 'began')} != {bucket(interval, 'ended')})"
 
 
 def over_time(params: OverTime, at: str, groups: dict[str, str]) -> dict[str, str]:

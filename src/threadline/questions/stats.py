@@ -99,7 +99,8 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
             limit=params.limit,
         )
 
-    if params.metric == "persons" and not names and not params.event and params.interval != "hour":
+    at_all = params.event is None and not names  # did anything, whatever it was
+    if params.metric == "persons" and at_all and params.interval != "hour":
         rows = _active(store, ground, params, sql, bound)
     else:
         events = person_events if params.metric == "persons" else plain_events
