@@ -102,7 +102,7 @@ OWNERS: dict[Policy, str] = {
         FROM %(links)s AS l GROUP BY l.visitor""",
     "next": f"""
         SELECT l.visitor AS visitor,
-            if(min(l.user_hash) = max(l.user_hash), any(l.user_hash), {SEVERAL}) AS person
+            if(min(l.user_hash) = max(l.user_hash), min(l.user_hash), {SEVERAL}) AS person
         FROM %(links)s AS l GROUP BY l.visitor""",
 }
 
