@@ -30,6 +30,11 @@ def forget(project: Project, **whom: str) -> Json:
     return reply.json
 
 
+def persons(project: Project) -> int:
+    (row,) = project.ask("/v1/stats", metric="persons")["rows"]
+    return int(row["value"])
+
+
 def test_a_user_goes_with_all_devices_only_they_had(project: Project) -> None:
     send(
         project,
@@ -41,8 +46,10 @@ def test_a_user_goes_with_all_devices_only_they_had(project: Project) -> None:
         ("e6", "kiosk", "bob"),
         ("e7", "stranger", None),
     )
+    assert persons(project) == 3
     forget(project, user_id="ada")
     assert sorted(ids(project.stored())) == ["e4", "e6", "e7"]
+    assert persons(project) == 2
     assert project.get("/v1/users/ada").status == 404
     assert [row["user_id"] for row in project.ask("/v1/users")["rows"]] == ["bob"]
     bob = project.ask("/v1/users/bob")
@@ -61,6 +68,7 @@ def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:
     assert project.ask("/v1/users/ada")["first_touch"]["event_id"] == "e1"
     forget(project, anonymous_id="phone")
     assert sorted(ids(project.stored())) == ["e3", "e4"]
+    assert persons(project) == 1
     ada = project.ask("/v1/users/ada")
     assert ada["first_touch"]["event_id"] == "e3"
     assert ada["known_since"] == "2026-05-01T10:03:00.000Z"
