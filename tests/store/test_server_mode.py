@@ -64,7 +64,6 @@ def test_identity(project: Project, entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("story", [test_activity.QUIET, test_activity.BUSY])
 def test_who_was_active(project: Project, story: test_activity.Story) -> None:
-    """Told by hours or, where these leave something open, by the events."""
     project.batch(
         [
             {

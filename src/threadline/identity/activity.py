@@ -1,14 +1,12 @@
 """The stitched relation once more, by the hour: when was which person active?
 
-That needs no events. The state `activity` keeps, of every hour of a visitor, the first moment and
-the last. Where nothing changes between the two (the device changes hands, a day begins), the first
-tells all there is to know; where one thing does, both together. Where more changes within the hour
-they leave something open: the store says so, and the events are asked instead.
+That hardly needs events. The state `activity` keeps, of every hour of a visitor, the first moment
+and the last, and whose they are tells all about the hour: a turn that begins and ends between the
+two ends with its user being seen, and so is in the same hour of that user. Only where a day begins
+within the hour, or the time that is asked about, the events of the hour are read.
 """
 
 from collections.abc import Callable, Sequence
-
-import structlog
 
 from threadline.identity.ground import FROM, HOUR_MS, TO, Ground, in_range
 from threadline.identity.stitch import (
@@ -20,9 +18,7 @@ from threadline.identity.stitch import (
     passing,
     person_events,
 )
-from threadline.store import Params, Row, Store, Undecided
-
-_logger = structlog.get_logger("threadline.identity")
+from threadline.store import Params, Row, Store
 
 HOUR_OF = f"intDiv(toUnixTimestamp64Milli(%s), {HOUR_MS})"
 # Of each bound of a range: which hours may lie inside, and which reach across.
@@ -31,41 +27,42 @@ ACROSS = {
     name: f"(began < {bound} AND ended >= {bound})" for name, bound in (("from_", FROM), ("to", TO))
 }
 
-# From the inside: hours that may count, with how much changes in each; whose an hour is, from its
-# first moment to its last; one moment of it, or both.
-MOMENTS = """
-    SELECT moment.1 AS person, moment.2 AS at, known
+HOURS = """
+            SELECT if(user_hash = 0, visitor, {person}) AS seen, user_hash != 0 AS known,
+                began, ended
+            FROM {activity}
+            WHERE {hours} AND NOT ({changes})"""
+
+# An event is an hour that ends when it begins.
+EVENTS = f"""
+            UNION ALL
+            SELECT if(e.user_hash = 0, e.visitor, {{event_person}}) AS seen,
+                e.user_hash != 0 AS known, e.timestamp AS began, e.timestamp AS ended
+            FROM events AS e
+            WHERE {{received}} AND (e.visitor, {HOUR_OF % "e.timestamp"}) IN (
+                SELECT visitor, hour FROM {{activity}} WHERE {{hours}} AND ({{changes}})
+            )"""
+
+# From the inside: hours, and events of hours in which something changes; who has the device, and
+# where that changes, both moments; whose turn it is.
+MOMENTS = f"""
+    SELECT {{owner}} AS person, h.at AS at, h.known AS known
     FROM (
-        SELECT known,
+        SELECT a.seen AS seen, a.known AS known, o.person AS person,
             arrayJoin(
-                if(changes = 0, [(person, began)], [(person, began), (later, ended)])
-            ) AS moment
-        FROM (
-            SELECT a.known AS known, a.began AS began, a.ended AS ended, {whose}
-            FROM (
-                SELECT if(user_hash = 0, visitor, {person}) AS seen, user_hash != 0 AS known,
-                    began, ended, {changes} AS changes
-                FROM {activity}
-                WHERE {hours}
-            ) AS a
-            LEFT ANY JOIN ({owners}) AS o ON o.visitor = a.seen
-            {turns}
-        )
-        WHERE NOT throwIf(changes > 1, 'two moments do not tell this hour')
-    )
-    WHERE {inside}"""
-
-LASTING = "if(o.person = 0, a.seen, o.person) AS person, person AS later, a.changes AS changes"
-
-IN_TURNS = f"o.person = {SEVERAL}"
-TURNED, AGAIN = f"({IN_TURNS} AND a.ended > c.until)", f"({IN_TURNS} AND a.ended > c.next_until)"
-PASSING = f"""
-                multiIf({IN_TURNS}, c.user_hash, o.person = 0, a.seen, o.person) AS person,
-                if({TURNED}, c.next_hash, person) AS later,
-                a.changes + {TURNED} + {AGAIN} AS changes"""
-TURNS_OF_HOURS = f"""
-            ASOF LEFT JOIN (%s) AS c
-                ON c.visitor = if({IN_TURNS}, a.seen, 0) AND a.began <= c.until"""
+                if(o.person = {SEVERAL} AND began != ended, [began, ended], [began])
+            ) AS at
+        FROM ({{hours}}
+        ) AS a
+        LEFT ANY JOIN ({{owners}}) AS o ON o.visitor = a.seen
+    ) AS h
+    {{turns}}
+    WHERE {{inside}}"""
+LASTING_OWNER = "if(h.person = 0, h.seen, h.person)"
+PASSING_OWNER = f"if(h.person = {SEVERAL}, c.user_hash, {LASTING_OWNER})"
+TURN_OF_MOMENT = f"""
+    ASOF LEFT JOIN (%s) AS c
+        ON c.visitor = if(h.person = {SEVERAL}, h.seen, 0) AND h.at <= c.until"""
 
 
 def ask_moments(
@@ -83,28 +80,32 @@ def ask_moments(
     two moments of an hour, `began` and `ended`. What lies outside of `from_` and `to` is left out,
     unless `everything` is wanted.
     """
-    if not ground.as_of:
-        try:
-            return store.query(sql(_by_hours(ground, bound, changes, everything)), bound)
-        except Undecided:
-            _logger.info("hours_do_not_tell")
-    columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
-    inside = [] if everything else in_range("e.timestamp", bound)
-    moments = person_events(ground, columns, " AND ".join(inside) or "TRUE")
+    if ground.as_of:
+        columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
+        inside = [] if everything else in_range("e.timestamp", bound)
+        moments = person_events(ground, columns, " AND ".join(inside) or "TRUE")
+    else:
+        moments = _by_hours(ground, bound, changes, everything)
     return store.query(sql(moments), bound)
 
 
 def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything: bool) -> str:
-    counted = [*(ACROSS[name] for name in ACROSS if name in bound), *changes]
+    changes = [*(ACROSS[name] for name in ACROSS if name in bound), *changes]
     hours = [] if everything else [INSIDE[name] for name in INSIDE if name in bound]
-    inside = [] if everything else in_range("at", bound)
-    return MOMENTS.format(
-        whose=PASSING if passing(ground) else LASTING,
+    inside = [] if everything else in_range("h.at", bound)
+    active = (HOURS + EVENTS if changes else HOURS).format(
         person=ground.person_hash("user_hash"),
-        changes=" + ".join(counted) or "0",
+        event_person=ground.person_hash("e.user_hash"),
         activity=ground.activity,
+        received=ground.received,
         hours=" AND ".join(hours) or "TRUE",
+        changes=" OR ".join(changes) or "FALSE",
+    )
+    turns = fill(TURNS, ground, EVERYONE)
+    return MOMENTS.format(
+        owner=PASSING_OWNER if passing(ground) else LASTING_OWNER,
+        hours=active,
         owners=fill(OWNERS[ground.policy], ground, EVERYONE),
-        turns=TURNS_OF_HOURS % fill(TURNS, ground, EVERYONE) if passing(ground) else "",
+        turns=TURN_OF_MOMENT % turns if passing(ground) else "",
         inside=" AND ".join(inside) or "TRUE",
     )

@@ -71,15 +71,13 @@ SHARED = """
 
 # On a shared device a turn ends with the last observation in a row of the same user. Who was seen
 # last has what comes after, too. Users seen at the same instant: the smallest takes what came
-# before, the greatest what comes after. `next_hash`: who follows, at least until `next_until`.
+# before, the greatest what comes after.
 TURNS = f"""
-    SELECT visitor, user_id, user_hash, if(next_hash = 0, {END}, timestamp) AS until,
-        next_hash, next_until
+    SELECT visitor, user_id, user_hash, if(next_hash = 0, {END}, timestamp) AS until
     FROM (
         SELECT visitor, user_id, user_hash, timestamp,
             lagInFrame(timestamp) OVER seen AS before,
-            leadInFrame(user_hash) OVER seen AS next_hash,
-            leadInFrame(timestamp) OVER seen AS next_until
+            leadInFrame(user_hash) OVER seen AS next_hash
         FROM (
             SELECT DISTINCT o.visitor AS visitor, o.timestamp AS timestamp,
                 o.user_id AS user_id, o.user_hash AS user_hash

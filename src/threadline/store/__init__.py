@@ -8,13 +8,7 @@ from threadline.store.engine import (
     store_url,
     without_password,
 )
-from threadline.store.errors import (
-    QueryTimeout,
-    StoreAway,
-    StoreError,
-    StoreRefused,
-    Undecided,
-)
+from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
 
 __all__ = [
     "Params",
@@ -25,7 +19,6 @@ __all__ = [
     "StoreAway",
     "StoreError",
     "StoreRefused",
-    "Undecided",
     "bound_ms",
     "free_bytes",
     "store_url",

@@ -40,7 +40,6 @@ TROUBLES = {
 }
 
 TIMEOUT_EXCEEDED = 159
-THROWN_IF = 395
 UNKNOWN_DATABASE = 81
 
 
@@ -60,10 +59,6 @@ class QueryTimeout(StoreError):
     """The question took longer than it may."""
 
 
-class Undecided(StoreError):
-    """A statement met a case that it says itself (`throwIf`) it cannot answer for."""
-
-
 @contextmanager
 def store_errors() -> Iterator[None]:
     """The driver's errors as ours."""
@@ -79,8 +74,6 @@ def _kind(error: ClickHouseError) -> type[StoreError]:
         return StoreRefused
     if code == TIMEOUT_EXCEEDED:
         return QueryTimeout
-    if code == THROWN_IF:
-        return Undecided
     if code in TROUBLES or (code is None and isinstance(error, OperationalError)):
         return StoreAway
     return StoreError
