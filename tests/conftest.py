@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import Project, Server
+
+# In the background this may be ignored, and programs that tests start would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "default",

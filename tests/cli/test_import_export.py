@@ -172,8 +172,6 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
         command,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     notes = folder / "imports"
     while not (notes.exists() and any(notes.glob(f"*{project_id}.json"))):
