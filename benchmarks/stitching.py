@@ -28,6 +28,7 @@ from threadline.contract.bodies import Event
 from threadline.contract.times import DAY_MS, Moment
 from threadline.control import Control
 from threadline.enrich import scrubber
+from threadline.identity.activity import MOMENT_COLUMNS
 from threadline.identity.ground import PROJECT, Ground, Policy, ground
 from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
@@ -321,8 +322,7 @@ def _device_events(on: Ground, columns: dict[str, str], where: str = "TRUE") -> 
 def _device_moments(
     store: Store, on: Ground, sql: Callable[[str], str], bound: Params, *_: object, **__: object
 ) -> list[Row]:
-    columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
-    return store.query(sql(_device_events(on, columns)), bound)
+    return store.query(sql(_device_events(on, MOMENT_COLUMNS)), bound)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:

@@ -8,7 +8,7 @@ within the hour, or the time that is asked about, the events of the hour are rea
 
 from collections.abc import Callable, Sequence
 
-from threadline.identity.ground import FROM, HOUR_MS, TO, Ground, in_range
+from threadline.identity.ground import FROM, HOUR_MS, TO, Ground, conditions, in_range
 from threadline.identity.stitch import (
     EVERYONE,
     OWNERS,
@@ -26,6 +26,9 @@ INSIDE = {"from_": f"hour >= {HOUR_OF % FROM}", "to": f"hour <= {HOUR_OF % TO}"}
 ACROSS = {
     name: f"(began < {bound} AND ended >= {bound})" for name, bound in (("from_", FROM), ("to", TO))
 }
+
+# A moment, of an event.
+MOMENT_COLUMNS = {"at": "e.timestamp", "known": "e.user_hash != 0"}
 
 HOURS = """
             SELECT if(user_hash = 0, visitor, {person}) AS seen, user_hash != 0 AS known,
@@ -81,9 +84,8 @@ def ask_moments(
     unless `everything` is wanted.
     """
     if ground.as_of:
-        columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
         inside = [] if everything else in_range("e.timestamp", bound)
-        moments = person_events(ground, columns, " AND ".join(inside) or "TRUE")
+        moments = person_events(ground, MOMENT_COLUMNS, conditions(inside))
     else:
         moments = _by_hours(ground, bound, changes, everything)
     return store.query(sql(moments), bound)
@@ -98,7 +100,7 @@ def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything:
         event_person=ground.person_hash("e.user_hash"),
         activity=ground.activity,
         received=ground.received,
-        hours=" AND ".join(hours) or "TRUE",
+        hours=conditions(hours),
         changes=" OR ".join(changes) or "FALSE",
     )
     turns = fill(TURNS, ground, EVERYONE)
@@ -107,5 +109,5 @@ def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything:
         hours=active,
         owners=fill(OWNERS[ground.policy], ground, EVERYONE),
         turns=TURN_OF_MOMENT % turns if passing(ground) else "",
-        inside=" AND ".join(inside) or "TRUE",
+        inside=conditions(inside),
     )

@@ -5,7 +5,7 @@ hold all of time, are then computed from the events. Bots do not count unless as
 project never unlinked or aliased anything, none of that is in the SQL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -214,6 +214,11 @@ class Ground:
 def in_range(at: str, bound: Mapping[str, object]) -> list[str]:
     """Conditions that a moment lies between `from_` and `to`, as far as these are bound."""
     return [f"{at} {side}" for name, side in RANGE.items() if name in bound]
+
+
+def conditions(parts: Sequence[str]) -> str:
+    """All of them; of none, TRUE."""
+    return " AND ".join(parts) or "TRUE"
 
 
 def ground(

@@ -1,7 +1,7 @@
 """Shapes and small parts that several questions share: parameters, cursors, event rows."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -153,10 +153,6 @@ def shared_among(store: Store, ground: Ground, scope: Scope, bound: dict[str, An
     limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
     found = store.query(shared_devices(ground, scope) + limit, bound)
     return [row["anonymous_id"] for row in found]
-
-
-def conditions(parts: Sequence[str]) -> str:
-    return " AND ".join(parts) or "TRUE"
 
 
 Interval = Annotated[

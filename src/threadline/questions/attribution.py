@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events
 from threadline.questions import places
-from threadline.questions.answers import Ranged, between, conditions, read_groups
+from threadline.questions.answers import Ranged, between, read_groups
 from threadline.store import Store
 
 Model = Literal[

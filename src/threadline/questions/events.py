@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.identity.ground import PROJECT
+from threadline.identity.ground import PROJECT, conditions
 from threadline.questions.answers import (
     CursorText,
     EventRow,
@@ -12,7 +12,6 @@ from threadline.questions.answers import (
     IncludeBots,
     Limit,
     To,
-    conditions,
     event_columns,
     event_row,
     read_cursor,

@@ -6,13 +6,12 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from threadline.contract.errors import InvalidParams
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import first_events, person_events
 from threadline.questions.answers import (
     Duration,
     Ranged,
     between,
-    conditions,
     read_duration_s,
     read_groups,
 )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.person import events_of, find_person
 from threadline.questions.answers import (
     CursorText,
@@ -13,7 +13,6 @@ from threadline.questions.answers import (
     Limit,
     Stitched,
     bound_time,
-    conditions,
     event_columns,
     event_row,
     read_cursor,

@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     Duration,
     Ranged,
     between,
-    conditions,
     read_duration_s,
 )
 from threadline.store import Row, Store, bound_ms

@@ -5,15 +5,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.activity import ask_moments
-from threadline.identity.ground import Ground
+from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import (
     Ranged,
     TimeZone,
     between,
     bucket,
-    conditions,
     differ,
     read_zone,
 )
@@ -115,7 +114,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
         changes = [differ(params.interval)]
         found = ask_moments(store, ground, sql, bound, changes, everything=True)
     else:
-        columns = {"at": "e.timestamp", "known": "e.user_hash != 0"}
+        columns = dict(MOMENT_COLUMNS)
         if params.cohort not in BEGINS:
             columns["begins"] = "e.event_name = {cohort:String}"
         if params.event is not None:

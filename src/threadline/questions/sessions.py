@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events
 from threadline.questions import places
 from threadline.questions.answers import (
     OverTime,
     between,
-    conditions,
     over_time,
     read_groups,
     read_zone,

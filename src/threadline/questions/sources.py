@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import Ranged, between, conditions
+from threadline.questions.answers import Ranged, between
 from threadline.questions.stats import DEVICE
 from threadline.store import Store
 

@@ -7,14 +7,13 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.identity.activity import ask_moments
-from threadline.identity.ground import Ground
+from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     GROUPS,
     OverTime,
     between,
     bucket,
-    conditions,
     differ,
     over_time,
     read_groups,

@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.identity.ground import TOUCH, Ground
+from threadline.identity.ground import TOUCH, Ground, conditions
 from threadline.identity.person import events_of, find_person
 from threadline.identity.stitch import EVERYONE, conversions, first_touches
 from threadline.questions.answers import (
     Ranged,
     between,
-    conditions,
     read_groups,
     shared_among,
 )

@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.ground import PROJECT, USERS, Ground
+from threadline.identity.ground import PROJECT, USERS, Ground, conditions
 from threadline.identity.person import events_of, find_person, with_aliases
 from threadline.identity.stitch import THESE_USERS, conversions, first_touches
 from threadline.questions.answers import (
@@ -16,7 +16,6 @@ from threadline.questions.answers import (
     Stitched,
     To,
     Touch,
-    conditions,
     read_cursor,
     seconds_between,
     shared_among,
