@@ -24,7 +24,7 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
 
     with Store(store_url("chdb", folder)) as store:
         store.delete("links", "user_id = 'dan'", {})
-        store.delete("observations", "user_id = 'bob'", {})
+        store.delete("device_users", "visitor = sipHash64('phone')", {})
         store.delete("user_touches", "user_id = 'ada'", {})
         store.delete("activity", "user_hash = sipHash64('user', 'ada')", {})
         store.execute(
@@ -39,7 +39,7 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
     done = run("doctor", *data, "--verify-identity")
     assert done.returncode == 1
     assert "links: 3 rows compared; 1 missing, 0 too many, 0 wrong" in done.stdout
-    assert "observations: 6 rows compared; 2 missing, 0 too many, 0 wrong" in done.stdout
+    assert "device_users: 2 rows compared; 1 missing, 0 too many, 0 wrong" in done.stdout
     assert "activity: 13 rows compared; 3 missing, 0 too many, 0 wrong" in done.stdout
     assert "visitor_touches: 2 rows compared; 0 missing, 1 too many, 0 wrong" in done.stdout
     assert "user_touches: 3 rows compared; 1 missing, 0 too many, 1 wrong" in done.stdout

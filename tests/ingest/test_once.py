@@ -177,7 +177,7 @@ def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path)
         log.close()
         assert stored(store) == ["e1", "e2", "e3"]
         # Rows of the states, not their minima, which a repeat would leave as they are.
-        states = {"links": 1, "observations": 1, "user_touches": 1, "visitor_touches": 2}
+        states = {"links": 1, "device_users": 1, "user_touches": 1, "visitor_touches": 2}
         for table, rows in states.items():
             (counted,) = store.query(f"SELECT count() AS rows FROM {table}", {})
             assert counted["rows"] <= rows
@@ -186,7 +186,7 @@ def test_a_block_replayed_after_a_crash_lands_once_states_included(folder: Path)
 def test_a_crash_between_events_and_states_is_mended_by_the_replay(folder: Path) -> None:
     """The views missed the block. It comes again: the events stay as they are, the states get
     it; a third time nothing happens."""
-    states = ["links", "observations", "visitor_touches", "user_touches"]
+    states = ["links", "device_users", "visitor_touches", "user_touches"]
     body = b"".join(map(row.encode, [values("e1"), values("e2", user_id="u")]))
     with Store(store_url("chdb", folder)) as store:
 

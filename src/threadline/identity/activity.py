@@ -1,71 +1,46 @@
 """The stitched relation once more, by the hour: when was which person active?
 
 That hardly needs events. The state `activity` keeps, of every hour of a visitor, the first moment
-and the last, and whose they are tells all about the hour: a turn that begins and ends between the
-two ends with its user being seen, and so is in the same hour of that user. Only where a day begins
-within the hour, or the time that is asked about, the events of the hour are read.
+and the last, and whose the last is tells all about the hour: a turn that ended before it ended with
+its user being seen, and so is in the same hour of that user. Only where a day begins within the
+hour, or the time that is asked about, the events of the hour are read.
 """
 
 from collections.abc import Callable, Sequence
 
-from threadline.identity.ground import FROM, HOUR_MS, TO, Ground, conditions, in_range
-from threadline.identity.stitch import (
-    EVERYONE,
-    OWNERS,
-    SEVERAL,
-    TURNS,
-    fill,
-    passing,
-    person_events,
-)
+from threadline.identity.ground import FROM, HOUR_OF, TO, Ground, conditions, in_range
+from threadline.identity.stitch import person_events, persons
 from threadline.store import Params, Row, Store
 
-HOUR_OF = f"intDiv(toUnixTimestamp64Milli(%s), {HOUR_MS})"
 # Of each bound of a range: which hours may lie inside, and which reach across.
 INSIDE = {"from_": f"hour >= {HOUR_OF % FROM}", "to": f"hour <= {HOUR_OF % TO}"}
 ACROSS = {
     name: f"(began < {bound} AND ended >= {bound})" for name, bound in (("from_", FROM), ("to", TO))
 }
+# No hour reaches across the beginning of another.
+ON_THE_HOUR = ":00:00.000"
 
 # A moment, of an event.
 MOMENT_COLUMNS = {"at": "e.timestamp", "known": "e.user_hash != 0"}
 
+# The last moment of an hour, and of hours in which something changes every event.
 HOURS = """
-            SELECT if(user_hash = 0, visitor, {person}) AS seen, user_hash != 0 AS known,
-                began, ended
+            SELECT if(known, {person}, visitor) AS seen, ended AS at, known
             FROM {activity}
-            WHERE {hours} AND NOT ({changes})"""
-
-# An event is an hour that ends when it begins.
+            WHERE {whole}"""
 EVENTS = f"""
             UNION ALL
-            SELECT if(e.user_hash = 0, e.visitor, {{event_person}}) AS seen,
-                e.user_hash != 0 AS known, e.timestamp AS began, e.timestamp AS ended
+            SELECT if(e.user_hash = 0, e.visitor, {{event_person}}) AS seen, e.timestamp AS at,
+                e.user_hash != 0 AS known
             FROM events AS e
             WHERE {{received}} AND (e.visitor, {HOUR_OF % "e.timestamp"}) IN (
                 SELECT visitor, hour FROM {{activity}} WHERE {{hours}} AND ({{changes}})
             )"""
-
-# From the inside: hours, and events of hours in which something changes; who has the device, and
-# where that changes, both moments; whose turn it is.
-MOMENTS = f"""
-    SELECT {{owner}} AS person, h.at AS at, h.known AS known
-    FROM (
-        SELECT a.seen AS seen, a.known AS known, o.person AS person,
-            arrayJoin(
-                if(o.person = {SEVERAL} AND began != ended, [began, ended], [began])
-            ) AS at
-        FROM ({{hours}}
-        ) AS a
-        LEFT ANY JOIN ({{owners}}) AS o ON o.visitor = a.seen
-    ) AS h
-    {{turns}}
-    WHERE {{inside}}"""
-LASTING_OWNER = "if(h.person = 0, h.seen, h.person)"
-PASSING_OWNER = f"if(h.person = {SEVERAL}, c.user_hash, {LASTING_OWNER})"
-TURN_OF_MOMENT = f"""
-    ASOF LEFT JOIN (%s) AS c
-        ON c.visitor = if(h.person = {SEVERAL}, h.seen, 0) AND h.at <= c.until"""
+MOMENTS = """
+        SELECT seen, at AS moment, at, known
+        FROM ({moments}
+        )
+        WHERE {inside}"""
 
 
 def ask_moments(
@@ -92,22 +67,19 @@ def ask_moments(
 
 
 def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything: bool) -> str:
-    changes = [*(ACROSS[name] for name in ACROSS if name in bound), *changes]
+    cut = [name for name in ACROSS if name in bound and not str(bound[name]).endswith(ON_THE_HOUR)]
+    changes = [*(ACROSS[name] for name in cut), *changes]
     hours = [] if everything else [INSIDE[name] for name in INSIDE if name in bound]
-    inside = [] if everything else in_range("h.at", bound)
-    active = (HOURS + EVENTS if changes else HOURS).format(
+    inside = [] if everything else in_range("at", bound)
+    apart = " OR ".join(changes)
+    moments = (HOURS + EVENTS if changes else HOURS).format(
         person=ground.person_hash("user_hash"),
         event_person=ground.person_hash("e.user_hash"),
         activity=ground.activity,
         received=ground.received,
+        # Without a needless part: a filter that can be read at once is twice as fast.
+        whole=conditions([*hours, f"NOT ({apart})"] if changes else hours),
         hours=conditions(hours),
-        changes=" OR ".join(changes) or "FALSE",
+        changes=apart,
     )
-    turns = fill(TURNS, ground, EVERYONE)
-    return MOMENTS.format(
-        owner=PASSING_OWNER if passing(ground) else LASTING_OWNER,
-        hours=active,
-        owners=fill(OWNERS[ground.policy], ground, EVERYONE),
-        turns=TURN_OF_MOMENT % turns if passing(ground) else "",
-        inside=conditions(inside),
-    )
+    return persons(ground, MOMENTS.format(moments=moments, inside=conditions(inside)))

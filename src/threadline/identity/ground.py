@@ -43,10 +43,10 @@ LINKS = f"""
         FROM links
         WHERE {PROJECT}%s"""
 
-OBSERVATIONS = f"""
-        SELECT visitor, timestamp, user_id, sipHash64('user', user_id) AS user_hash
-        FROM observations
-        WHERE {PROJECT}%s"""
+# One row for each device; FINAL costs a quarter of grouping them.
+DEVICE_USERS = f"""(
+        SELECT visitor, least, greatest FROM device_users FINAL WHERE {PROJECT}%s
+        )"""
 
 VISITOR_TOUCHES = f"""(
             SELECT visitor, (
@@ -58,9 +58,10 @@ VISITOR_TOUCHES = f"""(
         )"""
 
 HOUR_MS = 3_600_000
+HOUR_OF = f"intDiv(toUnixTimestamp64Milli(%s), {HOUR_MS})"
 MOMENT = f"fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + %s, 'UTC')"
 ACTIVITY = f"""
-        SELECT visitor, user_hash, hour,
+        SELECT visitor, known, user_hash, hour,
             {MOMENT % "first_ms"} AS began, {MOMENT % "last_ms"} AS ended
         FROM activity
         WHERE {PROJECT}%s"""
@@ -126,38 +127,55 @@ class Ground:
         return f"({links})"
 
     @property
-    def observations(self) -> str:
-        """SQL relation (visitor, timestamp, user_id, user_hash): when who was seen where. One may
-        come in several rows."""
-        observations = OBSERVATIONS % self.people
-        if self.as_of:
-            observations = f"""
-        SELECT e.visitor AS visitor, e.timestamp AS timestamp,
-            assumeNotNull(e.user_id) AS user_id, e.user_hash AS user_hash
-        FROM events AS e
-        WHERE {self.received} AND {OBSERVED}"""
-        if self.unlinked:
-            observations = f"SELECT * FROM ({observations}) AS r WHERE {self.linked('r')}"
-        if self.aliased:
-            observations = f"""
-        SELECT r.visitor AS visitor, r.timestamp AS timestamp,
-            {self.person("r.user_id")} AS user_id, {self.person_hash("r.user_hash")} AS user_hash
-        FROM ({observations}) AS r"""
-        return f"({observations})"
+    def device_users(self) -> str:
+        """SQL relation (visitor, least, greatest): of every device that persons were seen on the
+        least and the greatest hash of them; the same where it is only one."""
+        if not (self.as_of or self.aliased or self.unlinked):
+            return DEVICE_USERS % self.people
+        return f"""(
+        SELECT l.visitor AS visitor, min(l.user_hash) AS least, max(l.user_hash) AS greatest
+        FROM {self.links} AS l
+        GROUP BY l.visitor)"""
+
+    def observations(self, devices: str) -> str:
+        """SQL relation (visitor, timestamp, user_id, user_hash): when who was seen on `devices`
+        (SQL)."""
+        return f"({self._observed} AND e.visitor IN ({devices}))"
+
+    def turning_observations(self, devices: str) -> str:
+        """The same for many devices, as far as it tells whose turn it is: of an hour with one
+        person only the last.
+
+        That one has no `user_id`, which is for persons seen at the same instant, to put them in
+        order. One may come in several rows. Not with `as_of`."""
+        hours = f"""
+            SELECT a.visitor AS visitor, a.hour AS hour, max(a.ended) AS ended,
+                min({self.person_hash("a.user_hash")}) AS least,
+                max({self.person_hash("a.user_hash")}) AS greatest
+            FROM {self.activity} AS a
+            WHERE a.known AND a.visitor IN ({devices}) AND {self.linked("a")}
+            GROUP BY a.visitor, a.hour"""
+        return f"""(
+        SELECT visitor, ended AS timestamp, '' AS user_id, least AS user_hash
+        FROM ({hours})
+        WHERE least = greatest
+        UNION ALL{self._observed} AND (e.visitor, {HOUR_OF % "e.timestamp"}) IN (
+            SELECT visitor, hour FROM ({hours}) WHERE least != greatest
+        ))"""
 
     @property
     def activity(self) -> str:
-        """SQL relation (visitor, user_hash, hour, began, ended): the first moment and the last of
-        every hour in which a visitor was active; `hour` counts from 1970. One may come in several
-        rows. Not with `as_of`."""
+        """SQL relation (visitor, known, user_hash, hour, began, ended): the first moment and the
+        last of every hour in which a visitor was active, and whether as a user; `hour` counts from
+        1970. One may come in several rows. Not with `as_of`."""
         return f"({ACTIVITY % self.people})"
 
     def linked(self, alias: str) -> str:
         """The condition that this row's pair of visitor and user was not unlinked."""
         if not self.unlinked:
             return "TRUE"
-        return f"""({alias}.visitor, assumeNotNull({alias}.user_id)) NOT IN (
-            SELECT visitor, user_id FROM unlinks
+        return f"""({alias}.visitor, {alias}.user_hash) NOT IN (
+            SELECT visitor, sipHash64('user', user_id) FROM unlinks
             WHERE {PROJECT}{self._decided}
             GROUP BY visitor, user_id HAVING argMax(unlinked, decided_at)
         )"""
@@ -200,6 +218,15 @@ class Ground:
     @property
     def _aliases(self) -> str:
         return f"(SELECT (groupArray(user_id), groupArray(canonical)) FROM {self.aliases})"
+
+    @property
+    def _observed(self) -> str:
+        return f"""
+        SELECT e.visitor AS visitor, e.timestamp AS timestamp,
+            {self.person("assumeNotNull(e.user_id)")} AS user_id,
+            {self.person_hash("e.user_hash")} AS user_hash
+        FROM events AS e
+        WHERE {self.received} AND {OBSERVED} AND {self.linked("e")}"""
 
     @property
     def people(self) -> str:

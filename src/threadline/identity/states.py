@@ -35,26 +35,27 @@ STATES = (
         GROUP BY e.project_id, e.user_id, e.visitor, e.is_bot""",
     ),
     State(
-        "observations",
-        "project_id, visitor, timestamp, user_id, is_bot",
-        "project_id, visitor, timestamp, user_id, is_bot",
-        "TRUE",
-        "TRUE",
+        "device_users",
+        "project_id, is_bot, visitor, least, greatest",
+        "project_id, is_bot, visitor",
+        "least, greatest",
+        "min(s.least) AS least, max(s.greatest) AS greatest",
         f"""
-        SELECT DISTINCT e.project_id AS project_id, e.visitor AS visitor,
-            e.timestamp AS timestamp, assumeNotNull(e.user_id) AS user_id, e.is_bot AS is_bot
+        SELECT e.project_id AS project_id, e.is_bot AS is_bot, e.visitor AS visitor,
+            min(e.user_hash) AS least, max(e.user_hash) AS greatest
         FROM events AS e
-        WHERE {OBSERVED} AND {{sample}}""",
+        WHERE {OBSERVED} AND {{sample}}
+        GROUP BY e.project_id, e.is_bot, e.visitor""",
     ),
     State(
         "activity",
-        "project_id, is_bot, visitor, user_hash, hour, first_ms, last_ms",
-        "project_id, is_bot, visitor, user_hash, hour",
+        "project_id, is_bot, known, visitor, user_hash, hour, first_ms, last_ms",
+        "project_id, is_bot, known, visitor, user_hash, hour",
         "first_ms, last_ms",
         "min(s.first_ms) AS first_ms, max(s.last_ms) AS last_ms",
         f"""
-        SELECT e.project_id AS project_id, e.is_bot AS is_bot, e.visitor AS visitor,
-            e.user_hash AS user_hash,
+        SELECT e.project_id AS project_id, e.is_bot AS is_bot,
+            e.user_hash != 0 AS known, e.visitor AS visitor, e.user_hash AS user_hash,
             toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), {HOUR_MS})) AS hour,
             toUInt32(min(toUnixTimestamp64Milli(e.timestamp) % {HOUR_MS})) AS first_ms,
             toUInt32(max(toUnixTimestamp64Milli(e.timestamp) % {HOUR_MS})) AS last_ms

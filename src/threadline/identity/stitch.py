@@ -66,30 +66,35 @@ SOLE_LINK = """
 
 # Devices that more than one person was seen on.
 SHARED = """
-    SELECT l.visitor FROM %(links)s AS l WHERE %(devices)s
-    GROUP BY l.visitor HAVING min(l.user_hash) != max(l.user_hash)"""
+    SELECT l.visitor FROM %(device_users)s AS l WHERE l.least != l.greatest AND %(devices)s"""
 
-# On a shared device a turn ends with the last observation in a row of the same user. Who was seen
-# last has what comes after, too. Users seen at the same instant: the smallest takes what came
+# On a shared device a turn ends with the last observation in a row of the same person. Who was seen
+# last has what comes after, too. Persons seen at the same instant: the smallest takes what came
 # before, the greatest what comes after.
 TURNS = f"""
-    SELECT visitor, user_id, user_hash, if(next_hash = 0, {END}, timestamp) AS until
+    SELECT visitor, user_hash, if(next_hash = 0, {END}, timestamp) AS until
     FROM (
-        SELECT visitor, user_id, user_hash, timestamp,
+        SELECT visitor, user_hash, timestamp,
             lagInFrame(timestamp) OVER seen AS before,
             leadInFrame(user_hash) OVER seen AS next_hash
-        FROM (
-            SELECT DISTINCT o.visitor AS visitor, o.timestamp AS timestamp,
-                o.user_id AS user_id, o.user_hash AS user_hash
-            FROM %(observations)s AS o
-            WHERE o.visitor IN ({SHARED})
-        )
+        FROM (SELECT DISTINCT o.* FROM %(observations)s AS o)
         WINDOW seen AS (
             PARTITION BY visitor ORDER BY timestamp, user_id
             ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
         )
     )
     WHERE next_hash != user_hash AND (next_hash = 0 OR before != timestamp)"""
+
+# The same with the names of persons.
+USERS_TURNS = f"""
+    SELECT t.visitor AS visitor, n.user_id AS user_id, t.until AS until
+    FROM ({TURNS}) AS t
+    INNER JOIN (
+        SELECT l.visitor AS visitor, l.user_hash AS user_hash, any(l.user_id) AS user_id
+        FROM %(links)s AS l
+        WHERE %(devices)s
+        GROUP BY l.visitor, l.user_hash
+    ) AS n ON n.visitor = t.visitor AND n.user_hash = t.user_hash"""
 
 # The lasting claims once more, as numbers, for questions that count. SEVERAL: a device that goes
 # from hand to hand.
@@ -99,15 +104,14 @@ OWNERS: dict[Policy, str] = {
         SELECT l.visitor AS visitor, argMin(l.user_hash, (l.first_seen, l.user_id)) AS person
         FROM %(links)s AS l GROUP BY l.visitor""",
     "next": f"""
-        SELECT l.visitor AS visitor,
-            if(min(l.user_hash) = max(l.user_hash), min(l.user_hash), {SEVERAL}) AS person
-        FROM %(links)s AS l GROUP BY l.visitor""",
+        SELECT d.visitor AS visitor, if(d.least = d.greatest, d.least, {SEVERAL}) AS person
+        FROM %(device_users)s AS d""",
 }
 
 # Claims that hold for all time need only what is known of a device as a whole; the others have to
 # look at its events.
 LASTING_CLAIMS: dict[Policy, str] = {"any": EVERY_LINK, "first": FIRST_LINK, "next": SOLE_LINK}
-PASSING_CLAIMS: dict[Policy, str] = {"next": TURNS}
+PASSING_CLAIMS: dict[Policy, str] = {"next": USERS_TURNS}
 
 
 def lasting_claims(ground: Ground, scope: Scope = EVERYONE) -> str:
@@ -134,7 +138,7 @@ def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "T
     return f"""
     SELECT {columns}
     FROM events AS e
-    ASOF INNER JOIN ({fill(TURNS, ground, scope)}) AS c
+    ASOF INNER JOIN ({fill(USERS_TURNS, ground, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
     WHERE {scope.users} AND {ground.received} AND e.user_hash = 0 AND {where}
         AND e.visitor IN ({shared(ground, scope)})"""
@@ -194,11 +198,19 @@ def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") 
     (name: expression) and `where` speak of the events as `e`. For `first` and `next` only: under
     `any` an event may have several owners.
     """
-    seen = f"""
+    return persons(
+        ground,
+        f"""
         SELECT if(e.user_hash = 0, e.visitor, {ground.person_hash("e.user_hash")}) AS seen,
             e.timestamp AS moment{"".join(f", {sql} AS {name}" for name, sql in columns.items())}
         FROM events AS e
-        WHERE {ground.received} AND {where}"""
+        WHERE {ground.received} AND {where}""",
+    )
+
+
+def persons(ground: Ground, seen: str) -> str:
+    """SQL for (person, …columns) from SQL for (seen, moment, …columns): whose a moment is at which
+    a user was seen, by the hash, or a visitor, who may be somebody's."""
     owned = f"""
     FROM ({seen}) AS e
     LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS o ON o.visitor = e.seen"""
@@ -289,11 +301,15 @@ def shared_devices(ground: Ground, scope: Scope) -> str:
 
 def fill(sql: str, ground: Ground, scope: Scope) -> str:
     """One of the queries above, for these people on this ground."""
-    return sql % {
+    filled = {
         "links": ground.links,
-        "observations": ground.observations,
+        "device_users": ground.device_users,
         "devices": _of("l", scope.devices),
     }
+    # Of a few devices the events themselves are close at hand.
+    many = scope is EVERYONE and not ground.as_of
+    observations = ground.turning_observations if many else ground.observations
+    return sql % {**filled, "observations": observations(SHARED % filled)}
 
 
 def _of(alias: str, condition: str) -> str:

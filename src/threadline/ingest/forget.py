@@ -8,7 +8,7 @@ deleted is found through the links, and those go last.
 import numpy as np
 
 from threadline.identity import decisions
-from threadline.identity.ground import PROJECT, TOUCH, USERS, Ground
+from threadline.identity.ground import OBSERVED, PROJECT, TOUCH, USERS, Ground
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.seen import SeenIds
@@ -36,6 +36,7 @@ OF_USER = f"""{PROJECT} AND (
 )"""
 OF_DEVICE = f"{PROJECT} AND visitor = sipHash64({{anonymous_id:String}})"
 OF_SOLE_DEVICES = f"{PROJECT} AND visitor IN {{sole_devices:Array(UInt64)}}"
+OF_DEVICES = f"{PROJECT} AND visitor IN {{devices:Array(UInt64)}}"
 OF_USERS = f"{PROJECT} AND {USERS}"
 ACTIVITY_OF_USER = f"""{PROJECT} AND (
     user_hash = sipHash64('user', {{user_ids:Array(String)}}[1])
@@ -51,6 +52,14 @@ REBUILD_USER_TOUCHES = f"""
         UNION ALL SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))
     )
     GROUP BY e.project_id, e.user_id, e.is_bot"""
+
+# Others may have been seen on the user's devices, too.
+REBUILD_DEVICE_USERS = f"""
+    INSERT INTO device_users (project_id, is_bot, visitor, least, greatest)
+    SELECT e.project_id, e.is_bot, e.visitor, min(e.user_hash), max(e.user_hash)
+    FROM events AS e
+    WHERE e.{OF_DEVICES} AND {OBSERVED}
+    GROUP BY e.project_id, e.is_bot, e.visitor"""
 
 
 def forget(store: Store, log: Log, seen: SeenIds, request: ForgetRequest) -> None:
@@ -81,7 +90,8 @@ def _forget_user(
     store.delete("activity", ACTIVITY_OF_USER, bound)
     store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
     store.delete("user_touches", OF_USERS, bound)
-    store.delete("observations", OF_USERS, bound)
+    store.delete("device_users", OF_DEVICES, bound)
+    store.execute(REBUILD_DEVICE_USERS, bound)
     decisions.forget_user(store, request.project_id, user_id)
     store.delete("links", OF_USERS, bound)
 
@@ -96,7 +106,7 @@ def _forget_device(
     store.delete("events", OF_DEVICE, bound)
     store.delete("activity", OF_DEVICE, bound)
     store.delete("visitor_touches", OF_DEVICE, bound)
-    store.delete("observations", OF_DEVICE, bound)
+    store.delete("device_users", OF_DEVICE, bound)
     # Others' first touch may have been on this device; it is now whatever remains of them.
     store.delete("user_touches", OF_USERS, bound)
     store.execute(REBUILD_USER_TOUCHES, bound)
