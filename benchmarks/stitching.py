@@ -41,6 +41,7 @@ from threadline.questions import (
     identity,
     journey,
     paths,
+    places,
     retention,
     sessions,
     sources,
@@ -93,14 +94,17 @@ DUCKDB_JOIN = """
     )
     GROUP BY owner"""
 
+NAMES = places.named("t.first_touch.place")
+
 # Both sides give their answer to the same outer query, so only the question differs.
 DIGEST = """
     SELECT count() AS users, sum(cityHash64(owner, touch.1, touch.2, touch.3, touch.4)) AS digest
     FROM ({answer})"""
 FIRST_TOUCHES = """
-    SELECT user_id AS owner, (first_touch.timestamp, first_touch.event_id, first_touch.source,
-        first_touch.medium) AS touch
-    FROM ({touches})"""
+    SELECT user_id AS owner,
+        (first_touch.timestamp, first_touch.event_id, names.source, names.medium) AS touch
+    FROM ({touches}) AS t
+    {names}"""
 
 
 def main() -> None:
@@ -228,7 +232,7 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
     questions = [plain]
     for policy in POLICIES:
         touches = first_touches(ground(store, project_id, policy))
-        questions.append(DIGEST.format(answer=FIRST_TOUCHES.format(touches=touches)))
+        questions.append(DIGEST.format(answer=FIRST_TOUCHES.format(touches=touches, names=NAMES)))
     found, expected = store.query(questions[1], bound), store.query(plain, bound)
     assert found == expected, f"answers differ: {found} instead of {expected}"
     asks = [lambda sql=sql: store.query(sql, bound) for sql in questions]

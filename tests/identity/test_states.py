@@ -18,9 +18,9 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
         project.track("x", anonymous_id="phone", user_id="dan")
         assert project.post("/v1/forget", {"user_id": "cy"}).status == 200
         users = project.ask("/v1/users", stitch="first")["rows"]
-        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
+        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 6
         server.stop()
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 6
 
     with Store(store_url("chdb", folder)) as store:
         store.delete("links", "user_id = 'dan'", {})
@@ -33,7 +33,7 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
         )
         store.execute(
             "INSERT INTO user_touches (project_id, user_id, first_touch) SELECT project_id, 'bob',"
-            " (toDateTime64('2001-01-01 00:00:00', 3, 'UTC'), 'e', 1, '', '', '')"
+            " (toDateTime64('2001-01-01 00:00:00', 3, 'UTC'), 'e', 1, 1)"
             " FROM user_touches LIMIT 1"
         )
     done = run("doctor", *data, "--verify-identity")
@@ -46,8 +46,8 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
     assert "threadline rebuild" in done.stdout
 
     assert "Done" in ok("rebuild", *data)
-    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
-    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 5
+    assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 6
+    assert ok("doctor", *data, "--verify-identity", "--sample", "3").count("as the events say") == 6
     with Server(folder) as server:
         project = project.again(server)
         assert project.ask("/v1/users", stitch="first")["rows"] == users
@@ -82,7 +82,7 @@ def test_a_rebuild_while_events_come_and_somebody_is_forgotten(folder: Path) -> 
         assert "Done" in ok("rebuild", *data)
         rebuilt.set()
         sender.join()
-        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 5
+        assert ok("doctor", *data, "--verify-identity").count("all as the events say") == 6
         users = {user["user_id"] for user in project.pages("/v1/users", limit=1000)}
         assert users == {"ada", *(f"u{number}" for number in sent)}
         assert "e02" in ok("sql", "SELECT event_id FROM stitched_events WHERE owner = 'ada'", *data)

@@ -17,14 +17,11 @@ PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"
 AS_OF = "{as_of:DateTime64(3, 'UTC')}"
 
+# The smallest is the first; ties by event_id. `place`: where it came from, as a number.
 TOUCH_TYPE = """Tuple(
-    timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
-    source String, medium String, campaign String
+    timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64
 )"""
-TOUCH = f"""(
-    e.timestamp, e.event_id, e.visitor,
-    toString(e.source), toString(e.medium), toString(e.campaign)
-)::{TOUCH_TYPE}"""
+TOUCH = f"(e.timestamp, e.event_id, e.visitor, e.place)::{TOUCH_TYPE}"
 
 # Events `e` that show a user on a device.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_made"
@@ -50,8 +47,7 @@ DEVICE_USERS = f"""(
 
 VISITOR_TOUCHES = f"""(
             SELECT visitor, (
-                first_touch.timestamp, first_touch.event_id, visitor,
-                first_touch.source, first_touch.medium, first_touch.campaign
+                first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
             )::{TOUCH_TYPE} AS first_touch
             FROM visitor_touches
             WHERE {PROJECT}%s

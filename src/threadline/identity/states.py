@@ -71,10 +71,7 @@ STATES = (
         "min(s.first_touch) AS first_touch",
         """
         SELECT e.project_id AS project_id, e.visitor AS visitor, e.is_bot AS is_bot,
-            min((
-                e.timestamp, e.event_id,
-                toString(e.source), toString(e.medium), toString(e.campaign)
-            )) AS first_touch
+            min((e.timestamp, e.event_id, e.place)) AS first_touch
         FROM events AS e
         WHERE e.user_id IS NULL AND {sample}
         GROUP BY e.project_id, e.visitor, e.is_bot""",
@@ -91,6 +88,19 @@ STATES = (
         FROM events AS e
         WHERE e.user_id IS NOT NULL AND {{sample}}
         GROUP BY e.project_id, e.user_id, e.is_bot""",
+    ),
+    State(
+        "places",
+        "project_id, place, source, medium, campaign",
+        "project_id, place",
+        "source, medium, campaign",
+        "any(s.source) AS source, any(s.medium) AS medium, any(s.campaign) AS campaign",
+        """
+        SELECT e.project_id AS project_id, e.place AS place, toString(any(e.source)) AS source,
+            toString(any(e.medium)) AS medium, toString(any(e.campaign)) AS campaign
+        FROM events AS e
+        WHERE {sample}
+        GROUP BY e.project_id, e.place""",
     ),
 )
 
@@ -113,6 +123,7 @@ DIFFERENCES = """
     )"""
 
 # Of the parts that the hash of a key falls into, these are looked at.
+SAMPLED = ("user_id", "visitor", "place")
 SAMPLE = "sipHash64({of}) % {{parts:UInt32}} = 0"
 
 
@@ -130,7 +141,7 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
     """Recompute every state from the events, of one in `parts` users and visitors, and compare."""
     found = []
     for state in STATES:
-        of = "user_id" if "user_id" in state.key else "visitor"
+        of = next(name for name in SAMPLED if name in state.key)
         sql = DIFFERENCES.format(
             **state._asdict() | {"from_events": ""},
             raw=state.from_events.format(sample=SAMPLE.format(of=f"assumeNotNull(e.{of})")),

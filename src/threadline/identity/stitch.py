@@ -231,8 +231,7 @@ def persons(ground: Ground, seen: str) -> str:
 def first_touches(ground: Ground) -> str:
     """SQL for (user_id, first_touch, known_since): one row for every user.
 
-    `first_touch` is the tuple of schema 002; the smallest is the earliest, ties by event_id. It
-    comes from the states, so that the cost grows with devices and users, not with events.
+    It comes from the states, so that the cost grows with devices and users, not with events.
     """
     # The smallest of an array is found faster than min(tuple), which compares value by value.
     smallest = "arrayMin(groupArray(touch)) AS first_touch"
@@ -286,6 +285,16 @@ def conversions(ground: Ground, scope: Scope) -> str:
     SELECT owner AS user_id, min(timestamp) AS converted_at
     FROM ({owned})
     GROUP BY owner"""
+
+
+def persons_conversions(ground: Ground) -> str:
+    """SQL for (person, converted_at): the same of everyone, as `person_events` names them."""
+    if ground.policy == "any":
+        return f"""
+    SELECT sipHash64('user', user_id) AS person, converted_at
+    FROM ({conversions(ground, EVERYONE)})"""
+    named = person_events(ground, {"at": "e.timestamp"}, "e.event_name = {conversion:String}")
+    return f"SELECT person, min(at) AS converted_at FROM ({named}) GROUP BY person"
 
 
 def shared_devices(ground: Ground, scope: Scope) -> str:

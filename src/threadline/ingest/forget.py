@@ -38,10 +38,16 @@ OF_DEVICE = f"{PROJECT} AND visitor = sipHash64({{anonymous_id:String}})"
 OF_SOLE_DEVICES = f"{PROJECT} AND visitor IN {{sole_devices:Array(UInt64)}}"
 OF_DEVICES = f"{PROJECT} AND visitor IN {{devices:Array(UInt64)}}"
 OF_USERS = f"{PROJECT} AND {USERS}"
+OF_PLACES = f"{PROJECT} AND place IN {{places:Array(UInt64)}}"
 ACTIVITY_OF_USER = f"""{PROJECT} AND (
     user_hash = sipHash64('user', {{user_ids:Array(String)}}[1])
     OR (user_hash = 0 AND visitor IN {{sole_devices:Array(UInt64)}})
 )"""
+
+# A link may carry anything in its campaign.
+PLACES_OF_NO_EVENT = f"""
+    SELECT place FROM places
+    WHERE {PROJECT} AND place NOT IN (SELECT place FROM events WHERE {PROJECT})"""
 
 REBUILD_USER_TOUCHES = f"""
     INSERT INTO user_touches (project_id, user_id, is_bot, first_touch)
@@ -93,6 +99,7 @@ def _forget_user(
     store.delete("device_users", OF_DEVICES, bound)
     store.execute(REBUILD_DEVICE_USERS, bound)
     decisions.forget_user(store, request.project_id, user_id)
+    _forget_places(store, bound)
     store.delete("links", OF_USERS, bound)
 
 
@@ -111,7 +118,14 @@ def _forget_device(
     store.delete("user_touches", OF_USERS, bound)
     store.execute(REBUILD_USER_TOUCHES, bound)
     store.delete("unlinks", OF_DEVICE, bound)
+    _forget_places(store, bound)
     store.delete("links", OF_DEVICE, bound)
+
+
+def _forget_places(store: Store, bound: dict[str, object]) -> None:
+    bound["places"] = [row["place"] for row in store.query(PLACES_OF_NO_EVENT, bound)]
+    if bound["places"]:
+        store.delete("places", OF_PLACES, bound)
 
 
 def _forget_ids(

@@ -8,6 +8,7 @@ identity keeps are made anew at the end.
 """
 
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -23,7 +24,8 @@ SLICE_VISITS = 50_000
 MAX_CHANGES = 500_000
 LOOK_AGAIN_S = 0.05
 
-COLUMNS = "source medium campaign source_confidence source_rule_id term content".split()
+PLACE = "source medium campaign".split()
+COLUMNS = [*PLACE, *"source_confidence source_rule_id term content".split()]
 
 OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
         AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
@@ -57,7 +59,7 @@ UNFINISHED = """
     WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
         AND command LIKE '%reclassified%'"""
 
-TOUCHES = ("visitor_touches", "user_touches")
+STATES = ("visitor_touches", "user_touches", "places")
 
 
 class Place(NamedTuple):
@@ -140,7 +142,7 @@ def reclassify(
                 changes, begun = [], number + 1
     if write:
         if counts.changed or interrupted:
-            rebuild(TOUCHES)
+            rebuild(STATES)
         store.execute("DROP TABLE reclassified SYNC")
     return Outcome(
         counts.before.total(), counts.changed, counts.moved, dict(counts.before), dict(counts.after)
@@ -165,11 +167,14 @@ def _write(store: Statements, changes: list[Row], bound: dict[str, object]) -> N
     """Into the events' columns; and the version, also where nothing changes."""
     store.execute("TRUNCATE TABLE reclassified")
     if changes:
-        lines = b"\n".join(map(msgspec.json.encode, changes))
-        store.insert("reclassified", list(changes[0]), "JSONEachRow", lines, "")
-    (place,) = store.query("SELECT currentDatabase() AS database", {})
+        _insert(store, "reclassified", changes)
+        # First, so that no question meets a place without a name.
+        places = {tuple(change[name] for name in PLACE) for change in changes}
+        project = {"project_id": bound["project_id"]}
+        _insert(store, "places", [project | dict(zip(PLACE, p, strict=True)) for p in places])
+    (here,) = store.query("SELECT currentDatabase() AS database", {})
     # A mutation runs in the background, where no database is the current one.
-    table = f"{place['database']}.reclassified".replace("'", "''")
+    table = f"{here['database']}.reclassified".replace("'", "''")
 
     def found(column: str) -> str:
         return f"joinGet('{table}', '{column}', url, referrer)"
@@ -181,6 +186,11 @@ def _write(store: Statements, changes: list[Row], bound: dict[str, object]) -> N
         bound,
     )
     _await_mutation(store)
+
+
+def _insert(store: Statements, table: str, rows: list[Row]) -> None:
+    lines = b"\n".join(map(msgspec.json.encode, rows))
+    store.insert(table, list(rows[0]), "JSONEachRow", lines, uuid.uuid4().hex)
 
 
 def _await_mutation(store: Statements) -> None:

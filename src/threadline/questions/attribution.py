@@ -112,7 +112,7 @@ SQL = """
         ARRAY JOIN arrayZip(touches, weights) AS credited
         WHERE credited.2 > 0
     ) AS credits
-    LEFT ANY JOIN ({names}) AS names ON names.place = credits.place
+    {names}
     {group_by}
     ORDER BY conversions DESC, {order}"""
 
@@ -141,7 +141,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
     )
     arrivals = person_events(
         ground,
-        {"at": "e.timestamp", "place": places.PLACE, "session": "cityHash64(e.session_id)"},
+        {"at": "e.timestamp", "place": "e.place", "session": "cityHash64(e.session_id)"},
         places.FROM_ELSEWHERE,
     )
     by = ", ".join(names)
@@ -151,7 +151,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
         weights=WEIGHTS[params.model],
         half_life_ms=HALF_LIFE_MS,
         direct=places.DIRECT,
-        names=places.names(ground),
+        names=places.named("credits.place"),
         conversions=conversions,
         arrivals=arrivals,
         group_by=f"GROUP BY GROUPING SETS (({by}), ())" if names else "",

@@ -8,6 +8,7 @@ import msgspec
 from threadline.contract.errors import InvalidParams
 from threadline.identity.ground import Ground, conditions
 from threadline.identity.stitch import first_events, person_events
+from threadline.questions import places
 from threadline.questions.answers import (
     Duration,
     Ranged,
@@ -64,7 +65,7 @@ class Funnel(msgspec.Struct):
 
 
 STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
-GROUPS = {"source": "first.source", "medium": "first.medium", "campaign": "first.campaign"}
+GROUPS = ("source", "medium", "campaign")
 
 # An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
 # the last four bits which step it is. Step 0 is what must not come in between.
@@ -147,11 +148,12 @@ def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
     touches = ""
     if names:
-        touches = f"INNER JOIN ({first_events(ground)}) AS t ON t.person = f.person"
+        touches = f"""INNER JOIN ({first_events(ground)}) AS t ON t.person = f.person
+    {places.named("t.first.place")}"""
     numbers = list(range(1, len(wanted) + 1))
     nothing = f"{[[] for _ in numbers]}::Array(Array(Int64))"
     sql = SQL.format(
-        columns="".join(f"{GROUPS[name]} AS {name}, " for name in names),
+        columns="".join(f"names.{name} AS {name}, " for name in names),
         numbers=numbers,
         times=TIMES.format(numbers=numbers, nothing=nothing),
         events=person_events(ground, {"walked": walked}, where),

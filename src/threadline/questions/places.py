@@ -1,29 +1,26 @@
-"""Places that people come from, as numbers: source, medium and campaign in one column.
+"""Places that people come from, as numbers: source, medium and campaign in one column, `place`.
 
 A number is carried through joins and sorted far faster than three names. Of the same moment the
-smaller number comes first, which is always the same one.
+smaller number comes first, which is always the same one. Numbers of direct visits are odd.
 """
 
-from threadline.identity.ground import Ground
+from threadline.identity.ground import PROJECT
 
-# Odd where people come from nowhere in particular.
-PLACE = "cityHash64(e.source, e.medium, e.campaign) * 2 + (e.source = 'direct')"
+# As events have it that say no more.
 DIRECT = "cityHash64('direct', 'direct', '') * 2 + 1"
+# Of a session without anything else.
 INTERNAL = "0"
 
 # Events that may be where a visit comes from. Internal ones go on from a page of the site itself.
 FROM_ELSEWHERE = "e.source != 'internal'"
 
+NAMES = f"""(
+        SELECT place, source, medium, campaign FROM places WHERE {PROJECT}
+        UNION ALL SELECT {DIRECT}, 'direct', 'direct', ''
+        UNION ALL SELECT {INTERNAL}, 'internal', 'internal', ''
+    )"""
 
-def names(ground: Ground) -> str:
-    """SQL for (place, source, medium, campaign)."""
-    return f"""
-        SELECT {PLACE} AS place, toString(any(e.source)) AS source,
-            toString(any(e.medium)) AS medium, toString(any(e.campaign)) AS campaign
-        FROM events AS e
-        WHERE {ground.received} AND {FROM_ELSEWHERE}
-        GROUP BY place
-        UNION ALL
-        SELECT {DIRECT}, 'direct', 'direct', ''
-        UNION ALL
-        SELECT {INTERNAL}, 'internal', 'internal', ''"""
+
+def named(place: str) -> str:
+    """SQL for joining `names` (source, medium, campaign) to what has this place."""
+    return f"LEFT ANY JOIN {NAMES} AS names ON names.place = {place}"

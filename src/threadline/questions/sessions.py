@@ -43,7 +43,7 @@ GROUPS = ("source", "medium", "campaign")
 COLUMNS = {
     "session": "cityHash64(e.session_id)",
     "at": "e.timestamp",
-    "place": f"if({places.FROM_ELSEWHERE}, {places.PLACE}, {places.INTERNAL})",
+    "place": f"if({places.FROM_ELSEWHERE}, e.place, {places.INTERNAL})",
 }
 
 SQL = """
@@ -57,7 +57,7 @@ SQL = """
         FROM ({events})
         GROUP BY person, session
     ) AS s
-    LEFT ANY JOIN ({names}) AS names ON names.place = s.place
+    {names}
     WHERE {where}
     {group_by}
     ORDER BY {order}
@@ -74,7 +74,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Sessions:
         columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
         events=person_events(ground, COLUMNS),
         internal=places.INTERNAL,
-        names=places.names(ground),
+        names=places.named("s.place"),
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
         order=", ".join([*(name for name in columns if name == "time"), "sessions DESC", *names]),

@@ -6,7 +6,8 @@ import msgspec
 
 from threadline.identity.ground import TOUCH, Ground, conditions
 from threadline.identity.person import events_of, find_person
-from threadline.identity.stitch import EVERYONE, conversions, first_touches
+from threadline.identity.stitch import EVERYONE, first_touches, persons_conversions
+from threadline.questions import places
 from threadline.questions.answers import (
     Ranged,
     between,
@@ -60,7 +61,7 @@ BOUNDS = [
 EVERYBODYS = """
             SELECT t.first_touch AS first_touch, c.converted_at AS converted_at
             FROM ({conversions}) AS c
-            INNER JOIN ({touches}) AS t ON t.user_id = c.user_id"""
+            INNER JOIN ({touches}) AS t ON sipHash64('user', t.user_id) = c.person"""
 
 ONE_USERS = """
             SELECT min(touch) AS first_touch,
@@ -77,7 +78,8 @@ SQL = """
     FROM (
         SELECT *, dateDiff('millisecond', first_touch.timestamp, converted_at) / 1000 AS seconds
         FROM ({pairs})
-    )
+    ) AS p
+    {names}
     WHERE {where}
     {group_by}
     ORDER BY persons DESC, {order}"""
@@ -93,7 +95,7 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
     if params.user_id is None:
         shared = shared_among(store, ground, EVERYONE, bound)
         pairs = EVERYBODYS.format(
-            conversions=conversions(ground, EVERYONE), touches=first_touches(ground)
+            conversions=persons_conversions(ground), touches=first_touches(ground)
         )
     else:
         person = find_person(store, ground, params.user_id)
@@ -104,9 +106,10 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
         )
     where = between(params, bound, "converted_at")
     sql = SQL.format(
-        groups="".join(f"first_touch.{group} AS {group}, " for group in groups),
+        groups="".join(f"names.{group} AS {group}, " for group in groups),
         bounds=BOUNDS,
         pairs=pairs,
+        names=places.named("p.first_touch.place") if groups else "",
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
         order=", ".join(groups) or "1",

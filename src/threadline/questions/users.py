@@ -9,6 +9,7 @@ from threadline.contract.times import format_utc
 from threadline.identity.ground import PROJECT, USERS, Ground, conditions
 from threadline.identity.person import events_of, find_person, with_aliases
 from threadline.identity.stitch import THESE_USERS, conversions, first_touches
+from threadline.questions import places
 from threadline.questions.answers import (
     CursorText,
     From,
@@ -69,9 +70,9 @@ class Users(msgspec.Struct):
 FILTERS = {
     "from_": "first_touch.timestamp >= {from_:DateTime64(3, 'UTC')}",
     "to": "first_touch.timestamp < {to:DateTime64(3, 'UTC')}",
-    "source": "first_touch.source = {source:String}",
-    "medium": "first_touch.medium = {medium:String}",
-    "campaign": "first_touch.campaign = {campaign:String}",
+    "source": "names.source = {source:String}",
+    "medium": "names.medium = {medium:String}",
+    "campaign": "names.campaign = {campaign:String}",
 }
 BEHIND_CURSOR = (
     "(known_since < {cursor_at:DateTime64(3, 'UTC')}"
@@ -79,8 +80,10 @@ BEHIND_CURSOR = (
 )
 
 SQL = """
-    SELECT user_id, first_touch, known_since
-    FROM ({touches})
+    SELECT user_id, first_touch, known_since,
+        names.source AS source, names.medium AS medium, names.campaign AS campaign
+    FROM ({touches}) AS t
+    {names}
     WHERE {where}
     ORDER BY known_since DESC, user_id
     LIMIT {limit}"""
@@ -116,6 +119,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Users:
     rows = store.query(
         SQL.format(
             touches=first_touches(ground),
+            names=places.named("t.first_touch.place"),
             where=conditions(where),
             limit=params.limit + 1,
         ),
@@ -150,7 +154,7 @@ def _users(
         User(
             row["user_id"],
             format_utc(row["known_since"]),
-            _touch({**FORGOTTEN, **row["first_touch"], **details.get(touch["event_id"], {})}),
+            _touch({**FORGOTTEN, **row, **touch, **details.get(touch["event_id"], {})}),
             devices.get(row["user_id"], 0),
         )
         for row, touch in zip(page, touches, strict=True)
