@@ -288,11 +288,8 @@ def conversions(ground: Ground, scope: Scope) -> str:
 
 
 def persons_conversions(ground: Ground) -> str:
-    """SQL for (person, converted_at): the same of everyone, as `person_events` names them."""
-    if ground.policy == "any":
-        return f"""
-    SELECT sipHash64('user', user_id) AS person, converted_at
-    FROM ({conversions(ground, EVERYONE)})"""
+    """SQL for (person, converted_at): the same of everyone, as `person_events` names them, and
+    under the same policies."""
     named = person_events(ground, {"at": "e.timestamp"}, "e.event_name = {conversion:String}")
     return f"SELECT person, min(at) AS converted_at FROM ({named}) GROUP BY person"
 

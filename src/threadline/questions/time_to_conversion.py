@@ -6,7 +6,12 @@ import msgspec
 
 from threadline.identity.ground import TOUCH, Ground, conditions
 from threadline.identity.person import events_of, find_person
-from threadline.identity.stitch import EVERYONE, first_touches, persons_conversions
+from threadline.identity.stitch import (
+    EVERYONE,
+    conversions,
+    first_touches,
+    persons_conversions,
+)
 from threadline.questions import places
 from threadline.questions.answers import (
     Ranged,
@@ -59,12 +64,17 @@ BOUNDS = [
 ]
 
 EVERYBODYS = """
-            SELECT t.first_touch AS first_touch, c.converted_at AS converted_at
+            SELECT t.touched_at AS touched_at, t.place AS place, c.converted_at AS converted_at
             FROM ({conversions}) AS c
-            INNER JOIN ({touches}) AS t ON sipHash64('user', t.user_id) = c.person"""
+            INNER JOIN (
+                SELECT user_id, sipHash64('user', user_id) AS person,
+                    first_touch.timestamp AS touched_at, first_touch.place AS place
+                FROM ({touches})
+            ) AS t ON t.{owner} = c.{owner}"""
 
 ONE_USERS = """
-            SELECT min(touch) AS first_touch,
+            SELECT min(touch) AS first_touch, first_touch.timestamp AS touched_at,
+                first_touch.place AS place,
                 minIf(timestamp, event_name = {{conversion:String}}) AS converted_at
             FROM ({events})
             HAVING countIf(event_name = {{conversion:String}}) > 0"""
@@ -76,7 +86,7 @@ SQL = """
         quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
         sumMap(map(roundDown(toUInt64(seconds), {bounds}), 1)) AS histogram
     FROM (
-        SELECT *, dateDiff('millisecond', first_touch.timestamp, converted_at) / 1000 AS seconds
+        SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
         FROM ({pairs})
     ) AS p
     {names}
@@ -94,8 +104,11 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
     bound = {**ground.bound, "conversion": params.conversion}
     if params.user_id is None:
         shared = shared_among(store, ground, EVERYONE, bound)
+        parted = ground.policy != "any"  # an event has one owner, which can be a number
         pairs = EVERYBODYS.format(
-            conversions=persons_conversions(ground), touches=first_touches(ground)
+            conversions=persons_conversions(ground) if parted else conversions(ground, EVERYONE),
+            touches=first_touches(ground),
+            owner="person" if parted else "user_id",
         )
     else:
         person = find_person(store, ground, params.user_id)
@@ -109,7 +122,7 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
         groups="".join(f"names.{group} AS {group}, " for group in groups),
         bounds=BOUNDS,
         pairs=pairs,
-        names=places.named("p.first_touch.place") if groups else "",
+        names=places.named("p.place") if groups else "",
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
         order=", ".join(groups) or "1",
