@@ -1,4 +1,4 @@
-"""Who was active when is known without the events, however much happened within an hour."""
+"""Hours tell who was active when, and whose turn it was; where they do not, events are asked."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import row_values
 from threadline.identity.ground import Policy, ground
+from threadline.identity.stitch import stitched_events
 from threadline.ingest import row
 from threadline.questions import retention, stats
 from threadline.store import Store, store_url
@@ -15,9 +16,28 @@ BEFORE_MIDNIGHT = 11 * 60 + 50
 
 # Minutes after noon, and who the event carries.
 Story = list[tuple[int, str | None]]
-QUIET: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
-# Three turns in one hour; the last of them goes on after it.
-BUSY: Story = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (70, "cy")]
+ONE_AN_HOUR: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
+# Turns within one hour; the last of them goes on after it. At half past, two at once.
+SEVERAL: Story = [
+    *((0, None), (10, "ada"), (20, None), (30, "cy"), (30, "bob"), (35, None)),
+    *((40, "ada"), (50, None), (70, None), (80, "cy"), (90, None)),
+]
+OWNERS = {0: "ada", 20: "bob", 35: "ada", 50: "cy", 70: "cy", 90: "cy"}
+
+
+def insert(store: Store, story: Story, **fields: row.Value) -> None:
+    values = [
+        row_values(
+            event_id=f"{minute}{user or ''}",
+            anonymous_id="kiosk",
+            user_id=user,
+            timestamp=NOON + minute * 60_000,
+            **fields,
+        )
+        for minute, user in story
+    ]
+    body = b"".join(row.encode(one) for one in values)
+    store.insert("events", row.COLUMNS, "MsgPack", body, str(story))
 
 
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
@@ -29,22 +49,34 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
 
 
 @pytest.mark.parametrize("policy", ["first", "next"])
-@pytest.mark.parametrize("story", [QUIET, BUSY])
-def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Policy) -> None:
-    values = [
-        row_values(
-            event_id=f"e{minute}",
-            anonymous_id="kiosk",
-            user_id=user,
-            timestamp=NOON + minute * 60_000,
-        )
-        for minute, user in story
-    ]
+def test_hours_tell_all_without_events(folder: Path, policy: Policy) -> None:
     with Store(store_url("chdb", folder)) as store:
-        body = b"".join(row.encode(one) for one in values)
-        store.insert("events", row.COLUMNS, "MsgPack", body, "1")
-        users = {user for _, user in story} - {None}
-        known = ([len(users)], [[len(users), len(users), 0]])
+        insert(store, ONE_AN_HOUR)
+        known = ([2], [[2, 2, 0]])
         assert asked(store, policy) == known
         store.execute("TRUNCATE TABLE events")
         assert asked(store, policy) == known
+
+
+def owners(store: Store, bots: bool = False) -> dict[int, str]:
+    """Of every untagged event, by its minute."""
+    on = ground(store, "p", "next", bots=bots)
+    columns = "e.event_id AS event_id, e.user_hash AS user_hash"
+    sql = f"SELECT owner, event_id FROM ({stitched_events(on, columns)}) WHERE user_hash = 0"
+    return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.bound)}
+
+
+def test_turns_within_an_hour(folder: Path) -> None:
+    with Store(store_url("chdb", folder)) as store:
+        for one in SEVERAL[::-1]:  # each in a part of its own, the last first
+            insert(store, [one])
+        assert owners(store) == OWNERS
+        assert asked(store, "next") == ([3], [[3, 3, 0]])
+
+
+def test_a_bot_on_the_device_counts_only_among_bots(folder: Path) -> None:
+    with Store(store_url("chdb", folder)) as store:
+        insert(store, [(0, None), (10, "ada"), (20, None), (40, None), (50, "ada")])
+        insert(store, [(30, "bob")], is_bot=True)
+        assert owners(store) == {0: "ada", 20: "ada", 40: "ada"}
+        assert owners(store, bots=True) == {0: "ada", 20: "bob", 40: "ada"}

@@ -57,6 +57,25 @@ def test_a_user_goes_with_all_devices_only_they_had(project: Project) -> None:
     assert ids(project.journey("bob")) == ["e4", "e6"]
 
 
+def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> None:
+    project = Project(server)
+    for device, user in (("own", "ada"), ("other", "bob")):
+        for campaign in ("spring", f"for-{user}"):
+            project.track(
+                "x",
+                anonymous_id=device,
+                user_id=user,
+                url=f"https://shop.example/?utm_source=mail&utm_campaign={campaign}",
+            )
+    forget(project, user_id="ada")
+    assert persons(project) == 1
+    here = ("--data", str(server.folder), "--project", project.project_id)
+    mine = f"project_id = '{project.project_id}'"
+    names = f"SELECT DISTINCT campaign FROM places WHERE {mine} ORDER BY campaign"
+    kept = ok("sql", *here, names)
+    assert re.findall("for-ada|for-bob|spring", kept) == ["for-bob", "spring"]
+
+
 def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:
     send(
         project,

@@ -40,9 +40,9 @@ LINKS = f"""
         FROM links
         WHERE {PROJECT}%s"""
 
-# One row for each device; FINAL costs a quarter of grouping them.
+# One row for each device, bots apart; FINAL costs a quarter of grouping them.
 DEVICE_USERS = f"""(
-        SELECT visitor, least, greatest FROM device_users FINAL WHERE {PROJECT}%s
+        SELECT visitor, least, greatest FROM device_users FINAL WHERE {PROJECT} AND NOT is_bot
         )"""
 
 VISITOR_TOUCHES = f"""(
@@ -126,8 +126,8 @@ class Ground:
     def device_users(self) -> str:
         """SQL relation (visitor, least, greatest): of every device that persons were seen on the
         least and the greatest hash of them; the same where it is only one."""
-        if not (self.as_of or self.aliased or self.unlinked):
-            return DEVICE_USERS % self.people
+        if not (self.as_of or self.aliased or self.unlinked or self.bots):
+            return DEVICE_USERS
         return f"""(
         SELECT l.visitor AS visitor, min(l.user_hash) AS least, max(l.user_hash) AS greatest
         FROM {self.links} AS l

@@ -155,11 +155,11 @@ def ask(store: Store, ground: Ground, params: Params) -> Paths:
     )
     found = store.query(sql, bound)
     # A path's nodes, and the last two of a flow's numbers; 0 is the event itself.
-    nodes = {node for row in found for node in row["nodes"][row["kind"] // 2 :]}
-    bound["ids"] = sorted(nodes - {0})
+    ids = {node for row in found for node in row["nodes"][row["kind"] // 2 :]} - {0}
+    bound["ids"] = sorted(ids)
     wanted = f"{DONE} AND {node_id} IN {{ids:Array(UInt64)}}"
     events = plain_events(ground, {"id": node_id, "node": node}, wanted)
-    named = store.query(NAMES.format(events=events, many=len(bound["ids"])), bound)
+    named = store.query(NAMES.format(events=events, many=len(ids)), bound)
     names = {0: params.event, **{row["id"]: row["name"] for row in named}}
     of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
     for row in found:
