@@ -138,7 +138,8 @@ class Difference(NamedTuple):
 
 
 def verify(store: Statements, parts: int = 1) -> list[Difference]:
-    """Recompute every state from the events, of one in `parts` users and visitors, and compare."""
+    """Recompute every state from the events, of one in `parts` users, visitors and places, and
+    compare."""
     found = []
     for state in STATES:
         of = next(name for name in SAMPLED if name in state.key)

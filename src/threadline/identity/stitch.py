@@ -138,7 +138,7 @@ def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "T
     return f"""
     SELECT {columns}
     FROM events AS e
-    ASOF INNER JOIN ({fill(USERS_TURNS, ground, scope)}) AS c
+    ASOF INNER JOIN ({fill(PASSING_CLAIMS[ground.policy], ground, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
     WHERE {scope.users} AND {ground.received} AND e.user_hash = 0 AND {where}
         AND e.visitor IN ({shared(ground, scope)})"""
