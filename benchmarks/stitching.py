@@ -135,7 +135,7 @@ def main() -> None:
         visitors=f"{visitors:,}",
         users=f"{visitors // 5:,}",
     )
-    with Store(store_url("chdb", folder)) as store:
+    with Store(store_url("chdb", folder), query_seconds=300) as store:  # for the plain join
         report_disk(report, store, int(size.read_text()), count)
         report_first_touch(report, store, project_id, options.runs)
         report_duckdb(report, store, project_id)
