@@ -16,8 +16,10 @@ BEFORE_MIDNIGHT = 11 * 60 + 50
 
 # Minutes after noon, and who the event carries.
 Story = list[tuple[int, str | None]]
-ONE_AN_HOUR: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
-# Turns within one hour; the last of them goes on after it. At half past, two at once.
+QUIET: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
+# Three turns in one hour; the last of them goes on after it.
+BUSY: Story = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (70, "cy")]
+# There and back again; at half past, two at once.
 SEVERAL: Story = [
     *((0, None), (10, "ada"), (20, None), (30, "cy"), (30, "bob"), (35, None)),
     *((40, "ada"), (50, None), (70, None), (80, "cy"), (90, None)),
@@ -49,10 +51,12 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
 
 
 @pytest.mark.parametrize("policy", ["first", "next"])
-def test_hours_tell_all_without_events(folder: Path, policy: Policy) -> None:
+@pytest.mark.parametrize("story", [QUIET, BUSY])
+def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Policy) -> None:
     with Store(store_url("chdb", folder)) as store:
-        insert(store, ONE_AN_HOUR)
-        known = ([2], [[2, 2, 0]])
+        insert(store, story)
+        users = {user for _, user in story} - {None}
+        known = ([len(users)], [[len(users), len(users), 0]])
         assert asked(store, policy) == known
         store.execute("TRUNCATE TABLE events")
         assert asked(store, policy) == known
