@@ -175,6 +175,12 @@ def rebuild(store: Statements, tables: Sequence[str] = ()) -> None:
         _fill(store, table, state, since, {"started": started["at"]})
 
 
+def add(store: Statements, table: str, where: str, bound: dict[str, object]) -> None:
+    """Add to a state what follows from these events `e`, after its rows of them were deleted."""
+    (state,) = (state for state in STATES if state.table == table)
+    _fill(store, table, state, where, bound)
+
+
 def _fill(
     store: Statements, table: str, state: State, where: str, bound: dict[str, object]
 ) -> None:

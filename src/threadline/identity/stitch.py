@@ -198,19 +198,18 @@ def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") 
     (name: expression) and `where` speak of the events as `e`. For `first` and `next` only: under
     `any` an event may have several owners.
     """
-    return persons(
-        ground,
-        f"""
-        SELECT if(e.user_hash = 0, e.visitor, {ground.person_hash("e.user_hash")}) AS seen,
-            e.timestamp AS moment{"".join(f", {sql} AS {name}" for name, sql in columns.items())}
-        FROM events AS e
-        WHERE {ground.received} AND {where}""",
-    )
+    moments = {"seen": seen_at(ground), "moment": "e.timestamp", **columns}
+    return persons(ground, plain_events(ground, moments, where))
+
+
+def seen_at(ground: Ground) -> str:
+    """SQL for whom an event `e` shows: a user, or a visitor, who may be somebody's."""
+    return f"if(e.user_hash = 0, e.visitor, {ground.person_hash('e.user_hash')})"
 
 
 def persons(ground: Ground, seen: str) -> str:
-    """SQL for (person, …columns) from SQL for (seen, moment, …columns): whose a moment is at which
-    a user was seen, by the hash, or a visitor, who may be somebody's."""
+    """SQL for (person, …columns) from SQL for (seen, moment, …columns): whose each moment is.
+    `seen`: as by `seen_at`."""
     owned = f"""
     FROM ({seen}) AS e
     LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS o ON o.visitor = e.seen"""

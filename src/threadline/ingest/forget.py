@@ -7,8 +7,8 @@ deleted is found through the links, and those go last.
 
 import numpy as np
 
-from threadline.identity import decisions
-from threadline.identity.ground import OBSERVED, PROJECT, TOUCH, USERS, Ground
+from threadline.identity import decisions, states
+from threadline.identity.ground import PROJECT, USERS, Ground
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.seen import SeenIds
@@ -49,23 +49,10 @@ PLACES_OF_NO_EVENT = f"""
     SELECT place FROM places
     WHERE {PROJECT} AND place NOT IN (SELECT place FROM events WHERE {PROJECT})"""
 
-REBUILD_USER_TOUCHES = f"""
-    INSERT INTO user_touches (project_id, user_id, is_bot, first_touch)
-    SELECT e.project_id, assumeNotNull(e.user_id), e.is_bot, min({TOUCH})
-    FROM events AS e
-    WHERE e.{OF_USERS} AND e.visitor IN (
+TAGGED = f"""e.{OF_USERS} AND e.visitor IN (
         {DEVICES_OF_USER}
         UNION ALL SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))
-    )
-    GROUP BY e.project_id, e.user_id, e.is_bot"""
-
-# Others may have been seen on the user's devices, too.
-REBUILD_DEVICE_USERS = f"""
-    INSERT INTO device_users (project_id, is_bot, visitor, least, greatest)
-    SELECT e.project_id, e.is_bot, e.visitor, min(e.user_hash), max(e.user_hash)
-    FROM events AS e
-    WHERE e.{OF_DEVICES} AND {OBSERVED}
-    GROUP BY e.project_id, e.is_bot, e.visitor"""
+    )"""
 
 
 def forget(store: Store, log: Log, seen: SeenIds, request: ForgetRequest) -> None:
@@ -97,7 +84,8 @@ def _forget_user(
     store.delete("visitor_touches", OF_SOLE_DEVICES, bound)
     store.delete("user_touches", OF_USERS, bound)
     store.delete("device_users", OF_DEVICES, bound)
-    store.execute(REBUILD_DEVICE_USERS, bound)
+    # Others may have been seen on the user's devices, too.
+    states.add(store, "device_users", f"e.{OF_DEVICES}", bound)
     decisions.forget_user(store, request.project_id, user_id)
     _forget_places(store, bound)
     store.delete("links", OF_USERS, bound)
@@ -116,7 +104,7 @@ def _forget_device(
     store.delete("device_users", OF_DEVICE, bound)
     # Others' first touch may have been on this device; it is now whatever remains of them.
     store.delete("user_touches", OF_USERS, bound)
-    store.execute(REBUILD_USER_TOUCHES, bound)
+    states.add(store, "user_touches", TAGGED, bound)
     store.delete("unlinks", OF_DEVICE, bound)
     _forget_places(store, bound)
     store.delete("links", OF_DEVICE, bound)
