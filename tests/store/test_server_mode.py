@@ -62,9 +62,7 @@ def test_identity(project: Project, entry: dict[str, Any]) -> None:
     test_vectors.test_vector(project, entry, "shuffled")
 
 
-@pytest.mark.parametrize(
-    "story", [test_activity.QUIET, test_activity.BUSY, test_activity.SEVERAL]
-)
+@pytest.mark.parametrize("story", [test_activity.QUIET, test_activity.BUSY, test_activity.SEVERAL])
 def test_who_was_active(project: Project, story: test_activity.Story) -> None:
     project.batch(
         [
