@@ -46,7 +46,7 @@ class Insert(msgspec.Struct, tag=True):
 
 class Door(ThreadingUnixStreamServer):
     """Answers one command after the other on handles of their own, so that events and questions
-    go on meanwhile."""
+    go on meanwhile. These are opened for the first, and kept: a rebuild is many statements."""
 
     daemon_threads = True
 
@@ -54,6 +54,7 @@ class Door(ThreadingUnixStreamServer):
         self._services = services
         self._folder = Path(services.settings.data)
         self._lock = threading.Lock()
+        self._store: Store | None = None
         (self._folder / SOCKET).unlink(missing_ok=True)
         with _address(self._folder) as address:
             super().__init__(address, _Answer)
@@ -65,8 +66,8 @@ class Door(ThreadingUnixStreamServer):
     def carry_out(self, asked: Statement | Insert) -> bytes:
         """Raises `StoreError`."""
         self._services.writer.catch_up(CATCH_UP_S)
-        url = store_url(self._services.settings.store, self._folder)
-        with self._lock, Store(url, query_seconds=STATEMENT_S) as store:
+        with self._lock:
+            store = self._own_store()
             if isinstance(asked, Insert):
                 store.insert(*msgspec.structs.astuple(asked))
                 return b""
@@ -75,8 +76,17 @@ class Door(ThreadingUnixStreamServer):
                 return b""
             return store.query_bytes(asked.sql, asked.params, asked.format)
 
+    def _own_store(self) -> Store:
+        if self._store is None:
+            url = store_url(self._services.settings.store, self._folder)
+            self._store = Store(url, query_seconds=STATEMENT_S)
+        return self._store
+
     def server_close(self) -> None:
         super().server_close()
+        # A statement that still runs ends with the process.
+        if self._store is not None and self._lock.acquire(blocking=False):
+            self._store.close()
         (self._folder / SOCKET).unlink(missing_ok=True)
 
 

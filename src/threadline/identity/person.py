@@ -1,34 +1,33 @@
-"""One user, looked up before the question is asked.
+"""One user, whose events a question asks for.
 
 What a user owns depends on a handful of devices. Knowing them first turns the stitched relation
 into conditions on the primary key: most people have no shared device, and for them no join is left.
 The answers are those of `stitch`, by the same claims.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from threadline.contract.errors import NotFound
 from threadline.identity.ground import PROJECT, USERS, Ground
 from threadline.identity.stitch import THESE_USERS, Scope, claimed_in_turns, passing
-from threadline.store import Store
+from threadline.store import Query, Row, Store
 
 USER = "{user_id:String}"
 
 # Known since the first event that carries the user: as it is kept, and as of then.
 KNOWN_SINCE = f"""
-    SELECT min(first_touch.timestamp) FROM user_touches
+    SELECT min(first_touch.timestamp) AS known_since FROM user_touches
     WHERE {PROJECT} AND {USERS}%(people)s HAVING count() > 0"""
 WAS_KNOWN_SINCE = f"""
-    SELECT min(e.timestamp) FROM events AS e
+    SELECT min(e.timestamp) AS known_since FROM events AS e
     WHERE %(received)s AND {THESE_USERS.tagged} HAVING count() > 0"""
 
-# Where all their tagged events lie: on their devices and at their own places.
+# Where all their tagged events lie: on devices and, of events without one, at their own places.
 FOUND = f"""
-    SELECT arrayConcat(
-            groupUniqArray(visitor), arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}})
-        ) AS places,
-        (%s) AS known_since
+    SELECT groupUniqArray(visitor) AS devices,
+        arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}}) AS homes
     FROM links
     WHERE {PROJECT} AND {USERS}"""
 
@@ -47,9 +46,9 @@ DEVICES = f"""
 class Person:
     """A user on a ground.
 
-    `user_id`: of the person, where the one asked for is an alias. `bound` holds the values that the
-    SQL of `events_of` needs. `contested`: some untagged events on shared devices are theirs and
-    some are not.
+    `user_id`: of the person, where the one asked for is an alias. `whole`: devices of which all
+    untagged events are theirs; of those of `contested` some are and some are not. `bound` holds
+    the values that the SQL of `events_of` needs.
     """
 
     user_id: str
@@ -57,41 +56,67 @@ class Person:
     known_since: datetime
     devices: list[str]
     shared_devices: list[str]
-    contested: bool
-    bound: dict[str, object]
+    whole: frozenset[int]
+    contested: frozenset[int]
+    found: dict[str, object]
+
+    @property
+    def bound(self) -> dict[str, object]:
+        return {**self.found, "whole": sorted(self.whole), "contested": sorted(self.contested)}
 
 
-def find_person(store: Store, ground: Ground, user_id: str) -> Person:
-    """Raises `NotFound` if no event that counts ever carried this id."""
-    person, user_ids = same_person(store, ground, user_id)
-    bound: dict[str, object] = {**ground.bound, "user_id": person, "user_ids": user_ids}
+def ask_of(
+    store: Store,
+    ground: Ground,
+    user_id: str,
+    queries: Callable[[Person], Sequence[Query]],
+) -> tuple[Person, list[list[Row]]]:
+    """The person, and the answers to `queries`, which take the person's `events_of`.
+
+    They may be called twice: first with somebody whose devices are theirs alone, as most people's
+    are, while it is found out whether they are. Raises `NotFound` if no event that counts ever
+    carried this id.
+    """
+    user, user_ids = same_person(store, ground, user_id)
+    bound: dict[str, object] = {**ground.bound, "user_id": user, "user_ids": user_ids}
     known_since = WAS_KNOWN_SINCE if ground.as_of else KNOWN_SINCE
     known_since %= {"received": ground.received, "people": ground.people}
-    (found,) = store.query(FOUND % known_since, bound)
-    if found["known_since"] is None:
+    (found,), known = store.query_all((FOUND, bound), (known_since, bound))
+    if not known:
         raise NotFound(f"There is no user {user_id!r} in this project.")
-    bound["places"] = found["places"]
-    devices = store.query(DEVICES % {"links": ground.links}, bound)
-    bound["whole"] = [
-        device["visitor"]
-        for device in devices
-        if {
-            "any": True,
-            "first": device["seen_first"],
-            "next": not device["shared"],
-        }[ground.policy]
-    ]
-    shared = [device for device in devices if device["shared"]]
-    bound["contested"] = [device["visitor"] for device in shared]
-    return Person(
-        person,
+    bound["places"] = found["devices"] + found["homes"]
+    likely = Person(
+        user,
         ground,
-        found["known_since"],
-        [device["anonymous_id"] for device in devices],
-        [device["anonymous_id"] for device in shared],
-        passing(ground) and bool(shared),
-        bound,
+        known[0]["known_since"],
+        devices=[],
+        shared_devices=[],
+        whole=frozenset(found["devices"]),
+        contested=frozenset(),
+        found=bound,
     )
+    devices, *answers = store.query_all(
+        (DEVICES % {"links": ground.links}, bound), *queries(likely)
+    )
+    shared = [device for device in devices if device["shared"]]
+    person = replace(
+        likely,
+        devices=[device["anonymous_id"] for device in devices],
+        shared_devices=[device["anonymous_id"] for device in shared],
+        whole=frozenset(
+            device["visitor"]
+            for device in devices
+            if {
+                "any": True,
+                "first": device["seen_first"],
+                "next": not device["shared"],
+            }[ground.policy]
+        ),
+        contested=frozenset(device["visitor"] for device in shared if passing(ground)),
+    )
+    if (person.whole, person.contested) != (likely.whole, likely.contested):
+        answers = store.query_all(*queries(person))
+    return person, answers
 
 
 def same_person(store: Store, ground: Ground, user_id: str) -> tuple[str, list[str]]:
@@ -124,14 +149,16 @@ CONTESTED = Scope(
 )
 
 
-def events_of(person: Person, columns: str) -> str:
-    """SQL for the events this person owns. `columns` speaks of the events as `e`."""
+def events_of(person: Person, columns: str, where: str = "TRUE") -> str:
+    """SQL for the events this person owns, to which `GROUP BY`, `ORDER BY` and the like may be
+    added. `columns` and `where` speak of the events as `e`."""
     plain = f"""
     SELECT {columns}
     FROM events AS e
-    WHERE {person.ground.received}
+    WHERE {person.ground.received} AND {where}
         AND e.visitor IN {{places:Array(UInt64)}}
         AND (e.{USERS} OR (e.user_id IS NULL AND e.visitor IN {{whole:Array(UInt64)}}))"""
     if not person.contested:
         return plain
-    return f"{plain} UNION ALL {claimed_in_turns(person.ground, CONTESTED, columns)}"
+    in_turns = claimed_in_turns(person.ground, CONTESTED, columns, where)
+    return f"SELECT * FROM ({plain}    UNION ALL{in_turns})"

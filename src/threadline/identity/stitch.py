@@ -129,6 +129,16 @@ def shared(ground: Ground, scope: Scope = EVERYONE) -> str:
     return fill(SHARED, ground, scope)
 
 
+def shared_devices(ground: Ground, scope: Scope) -> str:
+    """SQL for (anonymous_id): the names of the same devices."""
+    return f"""
+    SELECT any(l.anonymous_id) AS anonymous_id
+    FROM {ground.links} AS l
+    WHERE l.visitor IN ({shared(ground, scope)})
+    GROUP BY l.visitor
+    ORDER BY anonymous_id"""
+
+
 def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
     """SQL for `columns` of the untagged events that turns give to users in scope.
 
@@ -291,17 +301,6 @@ def persons_conversions(ground: Ground) -> str:
     under the same policies."""
     named = person_events(ground, {"at": "e.timestamp"}, "e.event_name = {conversion:String}")
     return f"SELECT person, min(at) AS converted_at FROM ({named}) GROUP BY person"
-
-
-def shared_devices(ground: Ground, scope: Scope) -> str:
-    """SQL for (anonymous_id): devices in scope that more than one person was seen on."""
-    return f"""
-    SELECT any(l.anonymous_id) AS anonymous_id
-    FROM {ground.links} AS l
-    WHERE {_of("l", scope.devices)}
-    GROUP BY l.visitor
-    HAVING uniqExact(l.user_id) > 1
-    ORDER BY anonymous_id"""
 
 
 def fill(sql: str, ground: Ground, scope: Scope) -> str:

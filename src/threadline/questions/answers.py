@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 import msgspec
@@ -12,7 +12,7 @@ from threadline.contract.errors import InvalidGroupBy, InvalidParams
 from threadline.contract.times import Moment, format_utc
 from threadline.identity.ground import RANGE, Ground, in_range
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
-from threadline.store import Row, Store, bound_ms
+from threadline.store import Row, bound_ms
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="Rows in one answer.")]
 CursorText = Annotated[
@@ -148,11 +148,11 @@ def seconds_between(start: datetime, end: datetime) -> float:
     return (end - start).total_seconds()
 
 
-def shared_among(store: Store, ground: Ground, scope: Scope, bound: dict[str, Any]) -> list[str]:
-    """Devices that more than one person was seen on, at most `MAX_SHARED_DEVICES` of everyone's."""
+def shared_among(ground: Ground, scope: Scope) -> str:
+    """SQL for (anonymous_id): devices that more than one person was seen on, at most
+    `MAX_SHARED_DEVICES` of everyone's."""
     limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
-    found = store.query(shared_devices(ground, scope) + limit, bound)
-    return [row["anonymous_id"] for row in found]
+    return shared_devices(ground, scope) + limit
 
 
 Interval = Annotated[

@@ -6,7 +6,7 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground, conditions
-from threadline.identity.person import events_of, find_person
+from threadline.identity.person import Person, ask_of, events_of
 from threadline.questions.answers import (
     CursorText,
     EventRow,
@@ -18,7 +18,7 @@ from threadline.questions.answers import (
     read_cursor,
     write_cursor,
 )
-from threadline.store import Store
+from threadline.store import Query, Store
 
 
 class Params(Stitched, kw_only=True):
@@ -43,39 +43,37 @@ class Journey(msgspec.Struct):
     stitch: str
 
 
-SQL = """
-    SELECT *
-    FROM ({owned})
-    WHERE {where}
+SQL = """{owned}
     ORDER BY timestamp {order}, event_id {order}
     LIMIT {limit}"""
 
 PHASES = {
-    "all": "TRUE",
-    "before": "timestamp < {known_since:DateTime64(3, 'UTC')}",
-    "after": "timestamp >= {known_since:DateTime64(3, 'UTC')}",
+    "before": "e.timestamp < {known_since:DateTime64(3, 'UTC')}",
+    "after": "e.timestamp >= {known_since:DateTime64(3, 'UTC')}",
 }
+SIDES = {"asc": ">", "desc": "<"}
+BEYOND_CURSOR = (
+    "(e.timestamp, e.event_id) %s ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})"
+)
 
 
 def ask(store: Store, ground: Ground, params: Params, user_id: str) -> Journey:
     """The events this user owns on this ground. Raises `NotFound` for an unknown user."""
-    person = find_person(store, ground, user_id)
-    bound = {**person.bound, "known_since": bound_time(person.known_since)}
-    where = [PHASES[params.phase]]
+    where = [PHASES[params.phase]] if params.phase in PHASES else []
+    cursor: dict[str, object] = {}
     if params.cursor:
-        bound |= read_cursor(params.cursor)
-        side = ">" if params.order == "asc" else "<"
-        where.append(
-            f"(timestamp, event_id) {side} "
-            "({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})"
+        cursor = read_cursor(params.cursor)
+        where.append(BEYOND_CURSOR % SIDES[params.order])
+
+    def queries(person: Person) -> list[Query]:
+        sql = SQL.format(
+            owned=events_of(person, event_columns(params.include_bots), conditions(where)),
+            order=params.order.upper(),
+            limit=params.limit + 1,
         )
-    sql = SQL.format(
-        owned=events_of(person, event_columns(params.include_bots)),
-        where=conditions(where),
-        order=params.order.upper(),
-        limit=params.limit + 1,
-    )
-    rows = store.query(sql, bound)
+        return [(sql, {**person.bound, "known_since": bound_time(person.known_since), **cursor})]
+
+    person, (rows,) = ask_of(store, ground, user_id, queries)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     return Journey(

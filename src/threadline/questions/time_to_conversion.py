@@ -1,11 +1,12 @@
 """`GET /v1/time-to-conversion`: how long from the first touch until people do the thing."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from threadline.identity.ground import TOUCH, Ground, conditions
-from threadline.identity.person import events_of, find_person
+from threadline.identity.person import Person, ask_of, events_of
 from threadline.identity.stitch import (
     EVERYONE,
     conversions,
@@ -19,7 +20,7 @@ from threadline.questions.answers import (
     read_groups,
     shared_among,
 )
-from threadline.store import Row, Store
+from threadline.store import Query, Row, Store
 
 
 class Params(Ranged, kw_only=True):
@@ -101,33 +102,40 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
     Only users who converted count. Raises `InvalidGroupBy`.
     """
     groups = read_groups(params.group_by, GROUPS)
-    bound = {**ground.bound, "conversion": params.conversion}
+    bound: dict[str, object] = {"conversion": params.conversion}
+    where = conditions(between(params, bound, "converted_at"))
+
+    def query(pairs: str, values: Mapping[str, object]) -> Query:
+        sql = SQL.format(
+            groups="".join(f"names.{group} AS {group}, " for group in groups),
+            bounds=BOUNDS,
+            pairs=pairs,
+            names=places.named("p.place") if groups else "",
+            where=where,
+            group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
+            order=", ".join(groups) or "1",
+        )
+        return sql, {**values, **bound}
+
+    def of_person(person: Person) -> list[Query]:
+        events = events_of(person, f"e.event_name, e.timestamp, {TOUCH} AS touch")
+        return [query(ONE_USERS.format(events=events), person.bound)]
+
     if params.user_id is None:
-        shared = shared_among(store, ground, EVERYONE, bound)
         parted = ground.policy != "any"  # an event has one owner, which can be a number
         pairs = EVERYBODYS.format(
             conversions=persons_conversions(ground) if parted else conversions(ground, EVERYONE),
             touches=first_touches(ground),
             owner="person" if parted else "user_id",
         )
-    else:
-        person = find_person(store, ground, params.user_id)
-        bound |= person.bound
-        shared = person.shared_devices
-        pairs = ONE_USERS.format(
-            events=events_of(person, f"e.event_name, e.timestamp, {TOUCH} AS touch")
+        found, several = store.query_all(
+            query(pairs, ground.bound), (shared_among(ground, EVERYONE), ground.bound)
         )
-    where = between(params, bound, "converted_at")
-    sql = SQL.format(
-        groups="".join(f"names.{group} AS {group}, " for group in groups),
-        bounds=BOUNDS,
-        pairs=pairs,
-        names=places.named("p.place") if groups else "",
-        where=conditions(where),
-        group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
-        order=", ".join(groups) or "1",
-    )
-    rows = [_row(row, groups) for row in store.query(sql, bound)]
+        shared = [row["anonymous_id"] for row in several]
+    else:
+        person, (found,) = ask_of(store, ground, params.user_id, of_person)
+        shared = person.shared_devices
+    rows = [_row(row, groups) for row in found]
     answer = TimeToConversion(params.conversion, ground.policy, rows, shared)
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]

@@ -7,7 +7,7 @@ import msgspec
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
 from threadline.identity.ground import PROJECT, USERS, Ground, conditions
-from threadline.identity.person import events_of, find_person, with_aliases
+from threadline.identity.person import Person, ask_of, events_of, with_aliases
 from threadline.identity.stitch import THESE_USERS, conversions, first_touches
 from threadline.questions import places
 from threadline.questions.answers import (
@@ -22,7 +22,7 @@ from threadline.questions.answers import (
     shared_among,
     write_cursor,
 )
-from threadline.store import Row, Store, bound_ms
+from threadline.store import Query, Row, Store, bound_ms
 
 
 class Params(Stitched, kw_only=True):
@@ -129,44 +129,44 @@ def ask(store: Store, ground: Ground, params: Params) -> Users:
     if not page:
         return Users([], None, [], ground.policy)
     bound["user_ids"] = with_aliases(store, ground, [row["user_id"] for row in page])
-    return Users(
-        _users(store, ground, bound, page, params.conversion),
-        write_cursor(page[-1], "known_since", "user_id") if len(rows) > params.limit else None,
-        shared_among(store, ground, THESE_USERS, bound),
-        ground.policy,
-    )
-
-
-def _users(
-    store: Store,
-    ground: Ground,
-    bound: dict[str, object],
-    page: list[Row],
-    conversion: str | None,
-) -> list[User]:
     touches = [row["first_touch"] for row in page]
-    bound["visitors"] = [touch["visitor"] for touch in touches]
-    bound["event_ids"] = [touch["event_id"] for touch in touches]
-    details = {row["event_id"]: row for row in store.query(TOUCH_DETAILS, bound)}
-    counted = store.query(DEVICE_COUNTS % {"links": ground.links}, bound)
-    devices = {row["user_id"]: row["devices"] for row in counted}
+    bound |= {
+        "user_ids": with_aliases(store, ground, [row["user_id"] for row in page]),
+        "visitors": [touch["visitor"] for touch in touches],
+        "event_ids": [touch["event_id"] for touch in touches],
+    }
+    queries = [
+        TOUCH_DETAILS,
+        DEVICE_COUNTS % {"links": ground.links},
+        shared_among(ground, THESE_USERS),
+    ]
+    if params.conversion is not None:
+        bound["conversion"] = params.conversion
+        queries.append(conversions(ground, THESE_USERS))
+    details, counted, shared, *converted = store.query_all(*((query, bound) for query in queries))
+    detail_of = {row["event_id"]: row for row in details}
+    devices_of = {row["user_id"]: row["devices"] for row in counted}
     users = [
         User(
             row["user_id"],
             format_utc(row["known_since"]),
-            _touch({**FORGOTTEN, **row, **touch, **details.get(touch["event_id"], {})}),
-            devices.get(row["user_id"], 0),
+            _touch({**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}),
+            devices_of.get(row["user_id"], 0),
         )
         for row, touch in zip(page, touches, strict=True)
     ]
-    if conversion is not None:
-        asked = store.query(conversions(ground, THESE_USERS), {**bound, "conversion": conversion})
-        converted = {row["user_id"]: row["converted_at"] for row in asked}
-        for user, row in zip(users, page, strict=True):
-            at = converted.get(user.user_id)
+    for found in converted:
+        converted_at = {row["user_id"]: row["converted_at"] for row in found}
+        for user, touch in zip(users, touches, strict=True):
+            at = converted_at.get(user.user_id)
             user.converted_at = at and format_utc(at)
-            user.seconds_to_conversion = at and seconds_between(row["first_touch"]["timestamp"], at)
-    return users
+            user.seconds_to_conversion = at and seconds_between(touch["timestamp"], at)
+    return Users(
+        users,
+        write_cursor(page[-1], "known_since", "user_id") if len(rows) > params.limit else None,
+        [row["anonymous_id"] for row in shared],
+        ground.policy,
+    )
 
 
 def _touch(row: Row) -> Touch:
@@ -227,11 +227,18 @@ TRAITS = f"""
 
 def profile(store: Store, ground: Ground, user_id: str) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
-    person = find_person(store, ground, user_id)
-    touches = store.query(FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound)
+
+    def queries(person: Person) -> list[Query]:
+        seen = events_of(person, "e.anonymous_id, e.anonymous_id_made, e.timestamp")
+        return [
+            (FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound),
+            (DEVICES.format(owned=seen), person.bound),
+            (TRAITS % {"received": ground.received}, person.bound),
+        ]
+
+    person, (touches, seen, identifies) = ask_of(store, ground, user_id, queries)
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
-    seen = events_of(person, "e.anonymous_id, e.anonymous_id_made, e.timestamp")
     devices = [
         Device(
             row["anonymous_id"],
@@ -239,7 +246,7 @@ def profile(store: Store, ground: Ground, user_id: str) -> Profile:
             format_utc(row["last_seen"]),
             row["anonymous_id"] in person.shared_devices,
         )
-        for row in store.query(DEVICES.format(owned=seen), person.bound)
+        for row in seen
         if row["anonymous_id"] in person.devices
     ]
     first, last = touches[0]["first"], touches[0]["last"]
@@ -247,7 +254,7 @@ def profile(store: Store, ground: Ground, user_id: str) -> Profile:
         person.user_id,
         ground.policy,
         format_utc(person.known_since),
-        _traits(store.query(TRAITS % {"received": ground.received}, person.bound)),
+        _traits(identifies),
         Touch(format_utc(first[0]), *first[1:]),
         Touch(format_utc(last[0]), *last[1:]),
         devices,

@@ -1,5 +1,6 @@
 from threadline.store.engine import (
     Params,
+    Query,
     Row,
     Statements,
     Store,
@@ -12,6 +13,7 @@ from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRe
 
 __all__ = [
     "Params",
+    "Query",
     "QueryTimeout",
     "Row",
     "Statements",
