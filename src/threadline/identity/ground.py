@@ -135,29 +135,31 @@ class Ground:
 
     def observations(self, devices: str) -> str:
         """SQL relation (visitor, timestamp, user_id, user_hash): when who was seen on `devices`
-        (SQL)."""
-        return f"({self._observed} AND e.visitor IN ({devices}))"
+        (SQL), each once."""
+        seen = f"{self._observed} AND e.visitor IN ({devices})"
+        return f"(SELECT DISTINCT * FROM ({seen}))"
 
     def turning_observations(self, devices: str) -> str:
         """The same for many devices, as far as it tells whose turn it is: of an hour with one
-        person only the last.
+        person the last is enough.
 
         That one has no `user_id`, which is for persons seen at the same instant, to put them in
-        order. One may come in several rows. Not with `as_of`."""
-        hours = f"""
-            SELECT a.visitor AS visitor, a.hour AS hour, max(a.ended) AS ended,
-                min({self.person_hash("a.user_hash")}) AS least,
-                max({self.person_hash("a.user_hash")}) AS greatest
+        order. Not with `as_of`."""
+        person = self.person_hash("a.user_hash")
+        known = f"""
             FROM {self.activity} AS a
-            WHERE a.known AND a.visitor IN ({devices}) AND {self.linked("a")}
-            GROUP BY a.visitor, a.hour"""
+            WHERE a.known AND a.visitor IN ({devices}) AND {self.linked("a")}"""
         return f"""(
-        SELECT visitor, ended AS timestamp, '' AS user_id, least AS user_hash
-        FROM ({hours})
-        WHERE least = greatest
-        UNION ALL{self._observed} AND (e.visitor, {HOUR_OF % "e.timestamp"}) IN (
-            SELECT visitor, hour FROM ({hours}) WHERE least != greatest
-        ))"""
+        SELECT visitor, timestamp, user_hash, max(user_id) AS user_id
+        FROM (
+            SELECT a.visitor AS visitor, a.ended AS timestamp, '' AS user_id, {person} AS user_hash
+            {known}
+            UNION ALL{self._observed} AND (e.visitor, {HOUR_OF % "e.timestamp"}) IN (
+                SELECT a.visitor, a.hour {known}
+                GROUP BY a.visitor, a.hour HAVING min({person}) != max({person})
+            )
+        )
+        GROUP BY visitor, timestamp, user_hash)"""
 
     @property
     def activity(self) -> str:

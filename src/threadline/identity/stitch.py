@@ -77,7 +77,7 @@ TURNS = f"""
         SELECT visitor, user_hash, timestamp,
             lagInFrame(timestamp) OVER seen AS before,
             leadInFrame(user_hash) OVER seen AS next_hash
-        FROM (SELECT DISTINCT o.* FROM %(observations)s AS o)
+        FROM %(observations)s
         WINDOW seen AS (
             PARTITION BY visitor ORDER BY timestamp, user_id
             ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
