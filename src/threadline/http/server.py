@@ -32,7 +32,7 @@ def healthz() -> Response[bytes]:
 def readyz(request: Req) -> Response[bytes]:
     services: Services = request.app.state.services
     try:
-        services.store.query("SELECT 1 AS one", {})
+        services.store.ping()
     except StoreError as error:
         raise Unavailable("The store does not answer; the log says why.") from error
     return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)

@@ -9,16 +9,25 @@ from threadline.store.engine import (
     store_url,
     without_password,
 )
-from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
+from threadline.store.errors import (
+    QueryTimeout,
+    QueryTooLarge,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+)
 
 __all__ = [
     "Params",
     "Query",
     "QueryTimeout",
+    "QueryTooLarge",
     "Row",
     "Statements",
     "Store",
     "StoreAway",
+    "StoreBusy",
     "StoreError",
     "StoreRefused",
     "bound_ms",
