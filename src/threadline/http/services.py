@@ -1,20 +1,22 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import structlog
 
 from threadline.classify import RulesError, Site, Subdomains, read_site
-from threadline.contract.errors import Unavailable
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
 from threadline.http.limits import Buckets
+from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
@@ -22,10 +24,10 @@ from threadline.settings import Settings
 from threadline.store import Store, store_url
 
 KEEP_HOUSE_EVERY_S = 60.0
-# Bodies that are on their way in at the same time; more would be memory without a bound.
-MAX_ARRIVING_BYTES = 128 * 1024**2
-# Bodies of this size always find room, so that a few large ones cannot shut everybody out.
-SMALL_BYTES = 64 * 1024
+# Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
+LARGE_AT_ONCE = 2
+
+Result = TypeVar("Result")
 
 _logger = structlog.get_logger("threadline")
 
@@ -59,7 +61,9 @@ class Services:
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
-            self._arriving_bytes = 0
+            self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
+            self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
+            opened.callback(self._large.shutdown)
             opened.enter_context(_again_and_again(self._keep_house))
             self._opened = opened.pop_all()
 
@@ -73,16 +77,12 @@ class Services:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    @contextmanager
-    def room_for(self, size: int) -> Iterator[None]:
-        """Hold memory for a body of so many bytes. Raises `Unavailable` if there is none left."""
-        if size > SMALL_BYTES and self._arriving_bytes + size > MAX_ARRIVING_BYTES:
-            raise Unavailable("Too many large requests at the same time; try again.")
-        self._arriving_bytes += size
-        try:
-            yield
-        finally:
-            self._arriving_bytes -= size
+    async def beside(self, size: int, step: Callable[[], Result]) -> Result:
+        """Have a step done that takes time in proportion to `size` bytes: at once if that is next
+        to nothing, else beside the event loop."""
+        if size <= SMALL_BYTES:
+            return step()
+        return await asyncio.get_running_loop().run_in_executor(self._large, step)
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""
