@@ -122,6 +122,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     query_seconds: Annotated[
         Positive, msgspec.Meta(description="A question that takes longer is stopped.")
     ] = 30
+    query_memory: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Bytes of memory one question may take. 0: an eighth of the machine's; on a"
+            " ClickHouse server whatever is configured there.",
+        ),
+    ] = 0
+    metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
+        False
+    )
 
 
 def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:

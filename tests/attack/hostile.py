@@ -170,7 +170,8 @@ def bodies(size: int) -> Iterator[Hostile]:
     one = b'{"event":"e"}'
     yield Hostile("too many events", b'{"events":[' + b",".join([one] * (size // 15)) + b"]}")
     yield Hostile("too many numbers as events", b'{"events":[' + b"1," * (size // 2 - 8) + b"1]}")
-    last_bad = [one] * 999 + [b'{"event":1,"properties":{"a":[' + b"[]," * 2000 + b"1]}}"]
+    bad = b'{"event":1,"properties":{"a":[' + b"[]," * 2000 + b"1]}}"
+    last_bad = [one] * 999 + [bad]
     yield Hostile("the last is bad", b'{"events":[' + b",".join(last_bad) + b"]}")
 
 

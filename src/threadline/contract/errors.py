@@ -144,6 +144,12 @@ class InternalError(ThreadlineError):
     status, code = 500, "internal_error"
 
 
+class Busy(ThreadlineError):
+    """So many questions are being answered that this one's turn did not come; `Retry-After`."""
+
+    status, code = 503, "busy"
+
+
 class Unavailable(ThreadlineError):
     """The event could not be put on disk, or the store cannot answer; try again."""
 

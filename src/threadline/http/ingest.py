@@ -21,7 +21,6 @@ from threadline.contract.errors import (
     InternalError,
     InvalidPayload,
     KeyKindNotAllowed,
-    MethodNotAllowed,
     PlaceholderId,
     ThreadlineError,
 )
@@ -29,7 +28,7 @@ from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success,
 from threadline.contract.segment import Message, Messages
 from threadline.enrich import address_hash, time_ordered_id
 from threadline.http import segment
-from threadline.http.answers import Answer, answer, answer_bug, answer_error
+from threadline.http.answers import Answer, answer, answer_bug, answer_error, answer_method
 from threadline.http.auth import admit, header
 from threadline.http.body import drain
 from threadline.http.call import Call, now_ms, whole_body
@@ -253,6 +252,10 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
     """Answer a request whose path is one of `ROUTES`."""
     handler, doc = ROUTES[scope["path"]]
     state = scope.setdefault("state", {})
+    if scope["method"] != "POST":
+        await drain(scope, receive, services.settings.body_seconds)
+        await answer_method(scope["path"], scope["method"], ["POST"]).send(send)
+        return
     keyed = bool(header(scope, "authorization"))
     with Hold(services.room if keyed else services.strangers) as hold:
         try:
@@ -271,9 +274,7 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
 async def _let_in(
     services: Services, doc: Doc, scope: HTTPScope, receive: Receive, hold: Hold, keyed: bool
 ) -> Call:
-    """Raises what the contract says of method, key and origin."""
-    if scope["method"] != "POST":
-        raise MethodNotAllowed(f"{scope['path']} does not take {scope['method']}; see /docs.")
+    """Raises what the contract says of key and origin."""
     state = scope["state"]
     arrived, token = None, ""
     if doc.segment or doc.body is Message:

@@ -50,7 +50,11 @@ class Services:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
             self.store = opened.enter_context(
-                Store(store_url(settings.store, folder), settings.query_seconds)
+                Store(
+                    store_url(settings.store, folder),
+                    settings.query_seconds,
+                    settings.query_memory or None,
+                )
             )
             self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
@@ -61,6 +65,7 @@ class Services:
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
+            self._proxy_noted = False
             self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
@@ -88,12 +93,25 @@ class Services:
         """The counters, and how log and writer stand at this moment."""
         self.metrics.log_events.set(self.log.depth_events)
         self.metrics.log_bytes.set(self.log.depth_bytes)
+        self.metrics.body_bytes.set(self.room.held + self.strangers.held)
         self.metrics.lag_s.set(self.log.lag_s())
         self.metrics.dead_letters.set(self.log.count_dead_letters())
         pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
         self.metrics.forgets.set(len(pending))
         self.metrics.store_up.set(self.writer.failing_since is None)
         return self.metrics.text()
+
+    def note_proxy(self) -> None:
+        """A request came by a proxy that nobody told us to trust."""
+        if not self._proxy_noted:
+            _logger.warning(
+                "proxy_without_address_header",
+                problem="A proxy says where visitors come from, but"
+                " THREADLINE_CLIENT_ADDRESS_HEADER is empty: all of them have the proxy's address,"
+                " and share one rate limit.",
+            )
+        self._proxy_noted = True
+        self.metrics.behind_proxy.inc()
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
         """So many more ids of this project were dropped or refused."""
