@@ -167,11 +167,11 @@ def bodies(size: int) -> Iterator[Hostile]:
             f"an unheard-of field: {name}",
             b'{"events":[{"event":"e"}],"x":' + make(size - 40).encode() + b"}",
         )
-    one = b'{"event":"e"}'
-    yield Hostile("too many events", b'{"events":[' + b",".join([one] * (size // 15)) + b"]}")
+    small = b'{"event":"e"}'
+    yield Hostile("too many events", b'{"events":[' + b",".join([small] * (size // 15)) + b"]}")
     yield Hostile("too many numbers as events", b'{"events":[' + b"1," * (size // 2 - 8) + b"1]}")
     bad = b'{"event":1,"properties":{"a":[' + b"[]," * 2000 + b"1]}}"
-    last_bad = [one] * 999 + [bad]
+    last_bad = [small] * 999 + [bad]
     yield Hostile("the last is bad", b'{"events":[' + b",".join(last_bad) + b"]}")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from threadline.contract.errors import (
+    Busy,
     InsufficientScope,
     InternalError,
     InvalidApiKey,
@@ -69,5 +70,5 @@ class Doc:
         if self.body:
             found += BODY_ERRORS
         if self.params:
-            found += [InvalidParams]
+            found += [InvalidParams, Busy]
         return tuple(dict.fromkeys([*found, InternalError]))
