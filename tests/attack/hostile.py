@@ -128,18 +128,19 @@ class Hostile(NamedTuple):
     body: bytes
 
 
-def ordinary(size: int, events: int = 1000) -> bytes:
+def ordinary(size: int, seed: int = 0) -> bytes:
     """A batch of so many bytes as pages and servers send them: the measure of all others."""
-    room = size // events - 500
+    events = min(1000, size // 480)
+    room = size // events - 480
     made = [
         {
             "event": "$pageview",
             "event_id": f"01988c3e-6c0e-7{i:03x}-8000-{i:012x}",
             "timestamp": f"2026-05-01T10:{i % 60:02}:{i // 60 % 60:02}.000Z",
             "anonymous_id": f"3f2b8c1e-0000-4000-8000-{i % 250:012x}",
-            "url": f"https://shop.example/products/{i}?utm_source=news&utm_medium=email&page={i}",
+            "url": f"https://shop.example/{seed}/products/{i}?utm_source=news&utm_medium=email&page={i}",
             "path": f"/products/{i}",
-            "referrer": f"https://www.google.com/search?q={i}",
+            "referrer": f"https://www.google.com/search?q={seed}+{i}",
             "properties": {"title": f"Product {i}", "price": i / 7, "text": "x" * max(0, room)},
         }
         for i in range(events)

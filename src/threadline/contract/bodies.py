@@ -260,7 +260,13 @@ def _with_whole_characters(raw: bytes) -> bytes:
         except UnicodeDecodeError:
             return raw
         raw = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    return ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], raw)
+    # Match by match, because `sub` would let nobody else run until it has made millions of pieces.
+    whole, since = bytearray(), 0
+    for found in ESCAPE.finditer(raw):
+        if found[1]:
+            whole += raw[since : found.start()] + b"\\ufffd"
+            since = found.end()
+    return bytes(whole + raw[since:])
 
 
 def _unknown_fields(raw: bytes, body: type[msgspec.Struct]) -> list[Notice]:
@@ -403,6 +409,9 @@ def _explain(raw: bytes, body: type, now_ms: int, first_message: str) -> Invalid
     if body is Batch and at:
         events = msgspec.json.decode(fields["events"], type=list[msgspec.Raw])
         for index, event in enumerate(events[: int(at[1]) + 1]):
+            # Those before it have the right types, but perhaps a wrong time.
+            if index < int(at[1]) and _is_sound(event, now_ms):
+                continue
             if errors := _field_errors(event, Event, now_ms):
                 return InvalidPayload(
                     f"Event {index} of the batch is invalid; nothing was stored.",
@@ -411,6 +420,18 @@ def _explain(raw: bytes, body: type, now_ms: int, first_message: str) -> Invalid
                 )
     errors = _field_errors(raw, body, now_ms) or {"": [plain(first_message)]}
     return InvalidPayload("The body has invalid fields; nothing was stored.", fieldErrors=errors)
+
+
+def _is_sound(raw: msgspec.Raw, now_ms: int) -> bool:
+    """Whether there is nothing wrong with an event that has the right types."""
+    event = _decoder(Event).decode(raw)
+    try:
+        moment_ms(event.timestamp, now_ms)
+        properties_text(event.properties)
+        address_text(event.ip or "::")
+    except ValueError:
+        return False
+    return True
 
 
 def _field_errors(raw: bytes | msgspec.Raw, struct: type, now_ms: int) -> FieldErrors:
