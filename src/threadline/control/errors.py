@@ -1,6 +1,7 @@
 """What goes wrong with the control plane, as a sentence with the way out."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,13 @@ def said_plainly(path: Path) -> Iterator[None]:
             f"{where}: {error.strerror}. Free some space if the disk is full; else run the command "
             "as the owner of the data folder."
         ) from error
+
+
+def log_line(event: str, **fields: object) -> None:
+    """A warning in the server's log; on stderr where there is none."""
+    import structlog  # takes as long as the rest of a command that makes a key
+
+    logger = structlog.get_logger("threadline.control")
+    if not structlog.is_configured():
+        logger = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+    logger.warning(event, **fields)

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import structlog
-
 from threadline import migrations
-from threadline.control.errors import ControlError, said_plainly
+from threadline.control.errors import ControlError, log_line, said_plainly
 from threadline.control.pepper import FILE as PEPPER
 from threadline.control.pepper import read_pepper, replace_pepper, settle_pepper
 from threadline.control.snapshot import Snapshot, read_snapshot
@@ -26,8 +24,6 @@ from threadline.sqlite import connect, transaction
 FILE = "control.db"
 # Asking at every request would cost a sixth of it.
 LOOK_EVERY_S = 0.005
-
-_logger = structlog.get_logger("threadline.control")
 
 
 class ControlFile:
@@ -88,7 +84,7 @@ class ControlFile:
                 self.pepper = read_pepper(self.folder)
         except (sqlite3.Error, ControlError) as error:
             if not self._outdated:
-                _logger.error("control_not_read", file=str(self.path), error=str(error))
+                log_line("control_not_read", file=str(self.path), error=str(error))
             self._outdated = True
             return None
         self._outdated = False

@@ -14,18 +14,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Self
 
-import structlog
-
 from threadline.contract.errors import InvalidApiKey, KeyKindMismatch
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import salts
 from threadline.control.changes import Changes
-from threadline.control.errors import ControlError
+from threadline.control.errors import ControlError, log_line, said_plainly
 from threadline.control.keys import Key, parse_token, secret_hash
 from threadline.control.snapshot import Project
 from threadline.sqlite import transaction
-
-_logger = structlog.get_logger("threadline.control")
 
 
 class Control(Changes):
@@ -54,7 +50,7 @@ class Control(Changes):
             if self._spare_salts:
                 self.destroy_old_salts()
         except ControlError as error:
-            _logger.error("uses_not_saved", error=str(error))
+            log_line("uses_not_saved", error=str(error))
         super().close()
 
     def __enter__(self) -> Self:
@@ -180,7 +176,7 @@ class Control(Changes):
 
     def _erase_from_wal(self) -> None:
         """Busy while another process reads; then again the next time."""
-        with self._writing:
+        with self._writing, said_plainly(self.path):
             (self._salts_in_wal, *_) = self._db.execute(
                 "PRAGMA wal_checkpoint(TRUNCATE)"
             ).fetchone()
@@ -220,14 +216,14 @@ class Control(Changes):
 
 def _say_what_is_doubted(before: salts.Clock, after: salts.Clock) -> None:
     if after.looks == 1:
-        _logger.warning(
+        log_line(
             "clock_doubted",
             clock_says=format_ms(after.doubted_day * DAY_MS)[:10],
             believed=format_ms(after.day * DAY_MS)[:10],
             what="Salts stay as they are until the clock has said so for an hour.",
         )
     elif before.looks and not after.looks:
-        _logger.warning("clock_believed", day=format_ms(after.day * DAY_MS)[:10])
+        log_line("clock_believed", day=format_ms(after.day * DAY_MS)[:10])
 
 
 def _now_ms() -> int:
