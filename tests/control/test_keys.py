@@ -214,6 +214,10 @@ def test_a_project_needs_a_name(folder: Path, name: str) -> None:
         with pytest.raises(ControlError, match="name"):
             control.create_project(name, [])
         assert control.projects() == []
+        project_id = made_project(control)
+        if name:
+            with pytest.raises(ControlError, match="name"):
+                control.create_key(project_id, "sk", name=name)
 
 
 def test_an_id_is_an_id_even_where_another_project_is_named_so(folder: Path) -> None:
@@ -304,9 +308,10 @@ def test_what_commands_say(folder: Path) -> None:
     assert "pk (pages), sk (servers)" in " ".join(ok("key", "create", "--help").split())
     (folder / "pepper").unlink()
     assert "replace-pepper" in fails("key", "list", *data)
+    assert "Revoked ak_live_" in ok("key", "revoke", json.loads(done.stdout)["prefix"], *data)
     assert run("key", "replace-pepper", *data).returncode != 0, "nobody said yes"
     assert not (folder / "pepper").exists()
-    assert "4 keys are revoked" in ok("key", "replace-pepper", "--yes", *data)
+    assert "3 keys are revoked" in ok("key", "replace-pepper", "--yes", *data)
     assert "nothing was changed" in fails("key", "replace-pepper", "--yes", *data)
     made = ok("key", "create", "--kind", "sk", *data).splitlines()[0]
     with Control(folder) as control:

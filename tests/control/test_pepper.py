@@ -67,10 +67,12 @@ def test_the_pepper_of_another_folder_is_noticed(tmp_path: Path) -> None:
     assert "not the one" in check(tmp_path / "a")[0].found
 
 
-def test_a_folder_of_an_older_version_keeps_its_pepper(folder: Path) -> None:
+@pytest.mark.parametrize("half_done", [False, True])
+def test_a_folder_of_an_older_version_keeps_its_pepper(folder: Path, half_done: bool) -> None:
     key = made(folder)
     with closing(sqlite3.connect(folder / "control.db", isolation_level=None)) as db:
-        for table in ("pepper", "clock", "key_details"):
+        db.execute("DELETE FROM pepper")
+        for table in ("clock", "pepper") if half_done else ("clock", "pepper", "key_details"):
             db.execute(f"DROP TABLE {table}")
         db.execute("DELETE FROM schema_migrations WHERE number = 4")
     with (folder / "pepper").open("a") as file:
@@ -123,6 +125,18 @@ def test_replacing_it_is_asked_for(folder: Path) -> None:
         with pytest.raises(InvalidApiKey):
             running.authenticate(key)
     assert check(folder) == []
+
+
+def test_a_leaked_key_can_be_revoked_without_it(folder: Path) -> None:
+    key = made(folder)
+    with Control(folder) as running:
+        (folder / "pepper").unlink()
+        running.authenticate(key)
+        with Control(folder, only_revoking=True) as control:
+            assert control.revoke_key(key).revoked_ms is None
+        with pytest.raises(InvalidApiKey):
+            running.authenticate(key)
+    assert not (folder / "pepper").exists()
 
 
 def test_a_server_does_not_start_without_it(folder: Path) -> None:

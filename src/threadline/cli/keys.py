@@ -113,7 +113,7 @@ def revoke(named: Named, data: Data = None) -> None:
 
     Example: `threadline key revoke sk_live_5fK2bQx0Za`
     """
-    with open_control(data) as control:
+    with open_control(data, only_revoking=True) as control:
         key = control.revoke_key(named)
         owner = control.project(key.project_id)
     whose = f"{key.label}{_called(key)} of project {_project(owner)}"

@@ -136,10 +136,10 @@ def data_folder(data: str | None) -> Path:
     return Path(settings.load(data=data).data)
 
 
-def open_control(data: str | None, create: bool = False) -> Control:
+def open_control(data: str | None, create: bool = False, only_revoking: bool = False) -> Control:
     """The control plane of that folder. Raises `ControlError` if there is none, unless it may
     `create` one."""
-    return Control(data_folder(data), create)
+    return Control(data_folder(data), create, only_revoking)
 
 
 def _say_how_kept(origins: list[str]) -> None:

@@ -32,7 +32,7 @@ class Changes(ControlFile):
 
         Raises `ControlError` if the name is none or taken, or an origin is none.
         """
-        name = _checked_name(name)
+        name = _checked_name("project", name)
         listed = _normalised(origins)
         project_id = f"prj_{secrets.token_hex(6)}"
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
@@ -98,7 +98,8 @@ class Changes(ControlFile):
             )
 
     def create_key(self, project_id: str, kind: str, env: str = "live", name: str = "") -> Token:
-        """A new key, returned once with its secret."""
+        """A new key, returned once with its secret. Raises `ControlError` if `name` is none."""
+        name = name and _checked_name("key", name)
         token = new_token(kind, env)
         with self._write_and_tell() as db:
             self._insert_key(db, token, project_id, name)
@@ -217,14 +218,14 @@ def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:
     )
 
 
-def _checked_name(text: str) -> str:
+def _checked_name(what: str, text: str) -> str:
     name = text.strip()
     if not name:
-        raise ControlError("A project needs a name, such as shop; the one you gave is empty.")
+        raise ControlError(f"A {what} needs a name, such as shop; the one you gave is empty.")
     if len(name) > MAX_NAME or not name.isprintable():
         raise ControlError(
-            f"A project's name is at most {MAX_NAME} characters long and holds no line breaks or "
-            "other control characters."
+            f"The name of a {what} is at most {MAX_NAME} characters long and holds no line breaks "
+            "or other control characters."
         )
     return name
 

@@ -29,7 +29,9 @@ LOOK_EVERY_S = 0.005
 class ControlFile:
     """Opened once by the server, or for a moment by the command line."""
 
-    def __init__(self, folder: Path, create: bool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, folder: Path, create: bool, only_revoking: bool, clock: Callable[[], int]
+    ) -> None:
         """As `Control`."""
         self.folder, self.path = folder, folder / FILE
         self._now_ms = clock
@@ -40,7 +42,8 @@ class ControlFile:
         with said_plainly(self.path):
             self._db = open_file(folder, create)
             try:
-                self.pepper = settle_pepper(folder, self._db)
+                # A server may run on with a pepper that is gone, and a leaked key must stop there.
+                self.pepper = b"" if only_revoking else settle_pepper(folder, self._db)
                 self._read_db = sqlite3.connect(
                     self.path, isolation_level=None, check_same_thread=False, timeout=0
                 )

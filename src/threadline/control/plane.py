@@ -28,14 +28,18 @@ class Control(Changes):
     """Opened once by the server, or for a moment by the command line."""
 
     def __init__(
-        self, folder: Path, create: bool = True, clock: Callable[[], int] | None = None
+        self,
+        folder: Path,
+        create: bool = True,
+        only_revoking: bool = False,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        """`create`: make the folder and the file where there is none. `clock`: tells milliseconds
-        since 1970.
+        """`create`: make the folder and the file where there is none. `only_revoking`: do without
+        the pepper if it is lost. `clock`: tells milliseconds since 1970.
 
         Raises `ControlError`, or `SchemaTooNew`.
         """
-        super().__init__(folder, create, clock or (lambda: _now_ms()))
+        super().__init__(folder, create, only_revoking, clock or (lambda: _now_ms()))
         # Held for a moment by whoever counts or reads what was counted; nobody waits inside it.
         self._counting = threading.Lock()
         self._used: dict[str, int] = {}
@@ -110,13 +114,13 @@ class Control(Changes):
     # -- housekeeping: once a minute, on a thread of its own --------------------------------
 
     def keep_house(self) -> None:
-        """Save what was counted; destroy old salts; delete keys of commands that were killed.
+        """Destroy old salts; delete keys of commands that were killed; save what was counted.
 
         Raises `ControlError`; what was not done is done the next time.
         """
-        self.save_uses()
         self.destroy_old_salts()
         self.delete_passed_keys()
+        self.save_uses()
 
     def save_uses(self) -> None:
         """Write down when keys were last used, and what was counted. Raises `ControlError`; then

@@ -70,7 +70,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         " FROM keys LEFT JOIN key_details USING (prefix)"
     )
     clock = db.execute("SELECT day, doubted_day, looks FROM clock").fetchone()
-    (pepper_hash,) = db.execute("SELECT hash FROM pepper").fetchone()
+    pepper = db.execute("SELECT hash FROM pepper").fetchone()
     return Snapshot(
         projects=projects,
         projects_by_id={project.project_id: project for project in projects},
@@ -79,5 +79,5 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         salts=dict(db.execute("SELECT day, salt FROM salts").fetchall()),
         clock=clock and Clock(*clock),
         placeholder_ids=dict(db.execute("SELECT project_id, refused FROM placeholder_ids")),
-        pepper_hash=pepper_hash,
+        pepper_hash=pepper[0] if pepper else b"",
     )
