@@ -55,7 +55,7 @@ class MalformedApiKey(ThreadlineError):
 
 
 class InvalidApiKey(ThreadlineError):
-    """No such key, a wrong secret, or a revoked key."""
+    """No such key, a wrong secret, or a key that was revoked or has expired."""
 
     status, code = 401, "invalid_api_key"
 

@@ -121,8 +121,7 @@ class Services:
     def _keep_house(self) -> None:
         """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
         sends anything."""
-        self.control.save_uses()
-        self.control.destroy_old_salts()
+        self.control.keep_house()
 
 
 @lru_cache(maxsize=1024)
