@@ -15,12 +15,11 @@ from threadline.client.options import WhenFull, check, find_host, find_key
 from threadline.client.queue import Event, MemoryQueue, Queue
 from threadline.client.read import Reader
 from threadline.client.sending import OnError, Sender, said
-from threadline.client.values import Timestamp, Unfit, moment, snapshot, text
+from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
 from threadline.client.wire import Json, Params, Wire
 
 # What callers send by mistake instead of an id; the server knows more of them.
 NOBODY = ("undefined", "null", "None", "nan")
-TEXT = frozenset((str,))
 
 _logger = logging.getLogger("threadline")
 
@@ -113,30 +112,27 @@ class Client(Sender, Reader):
         logged. Within a request or job that middleware knows, the visitor and their page are
         filled in.
         """
+        fit = event_id is None and type(event) is str and event
         if event_id is None:
             event_id = self._prefix + str(next(self._numbers))
         fields: Event = {"event": event, "event_id": event_id}
         if user_id is not None:
             fields["user_id"] = user_id
+            fit = fit and type(user_id) is str and user_id
         if anonymous_id is not None:
             fields["anonymous_id"] = anonymous_id
-        if url is not None:
-            fields["url"] = url
-        if path is not None:
-            fields["path"] = path
-        if referrer is not None:
-            fields["referrer"] = referrer
-        if session_id is not None:
-            fields["session_id"] = session_id
-        if user_agent is not None:
-            fields["user_agent"] = user_agent
-        if ip is not None:
-            fields["ip"] = ip
+            fit = fit and type(anonymous_id) is str and anonymous_id
+        if not (url is path is referrer is session_id is user_agent is ip is None):
+            fields |= {"url": url, "path": path, "referrer": referrer, "session_id": session_id}
+            fields |= {"user_agent": user_agent, "ip": ip}
+            fit = False
         try:
-            if not TEXT.issuperset(map(type, fields.values())) or "" in fields.values():
+            if not fit:
                 self._make_text(fields)
             fields["timestamp"] = time() if timestamp is None else moment(timestamp, self._note)
-            if properties is not None:
+            if type(properties) is dict and is_flat(map(type, properties.values())):
+                fields["properties"] = properties.copy()
+            elif properties is not None:
                 fields["properties"] = snapshot(properties, self._note)
             if unknown:
                 self._note(f"track ignored what no event has: {ignored(unknown)}")
@@ -147,11 +143,13 @@ class Client(Sender, Reader):
         except Exception as error:  # noqa: BLE001 - whatever was given, the program goes on
             fields.setdefault("properties", properties)
             self._unfit(fields, error)
-        return str(fields["event_id"])
+        return fields["event_id"]  # type: ignore[no-any-return]
 
     def _make_text(self, fields: Event) -> None:
         """What is empty is none. Raises what the text form of a value raises."""
         for name, value in tuple(fields.items()):
+            if type(value) is str and value:
+                continue
             found = text(value, self._note)
             if found is not None:
                 fields[name] = found

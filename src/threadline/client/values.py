@@ -13,6 +13,7 @@ from typing import Any
 
 # JSON has them, and nobody can change them.
 FLAT = frozenset((str, int, float, bool, type(None)))
+is_flat = FLAT.issuperset  # of the types of some values; asked for every event
 # The server takes 8 KiB of properties; these end a walk through what is far larger, or endless.
 MAX_SIZE = 64 * 1024
 MAX_DEPTH = 64
@@ -32,8 +33,6 @@ class Unfit(ValueError):
 def snapshot(properties: Any, note: Note) -> dict[str, Any]:
     """Properties as they are now. Raises `Unfit` for what is too large or holds itself, and what
     the text form of a value raises."""
-    if type(properties) is dict and FLAT.issuperset(map(type, properties.values())):
-        return properties.copy()
     found = plain(properties, note)
     if isinstance(found, list):  # of pairs, as `dict` takes them
         try:
