@@ -16,8 +16,8 @@ from threadline.client.wire import Json, Params
 
 
 class Recorder(Client):
-    """`recorded`: what would have been sent, as the server would read it. `calls`: other requests, as method,
-    path and body; they answer {} or what `answers` says for their path."""
+    """`recorded`: what would have been sent, as the server would read it. `calls`: other requests,
+    as method, path and body; they answer {} or what `answers` says for their path."""
 
     def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
         super().__init__("sk_test_recorder", "http://127.0.0.1:9", proxy="")

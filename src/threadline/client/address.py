@@ -48,7 +48,7 @@ def redirected(address: Address, path: str, location: str) -> tuple[Address, str
     """Where a redirect leads, as an address and a path; None where the key must not follow: to
     another host, or out of https."""
     found = _split(urljoin(address.origin + path, location))
-    if not found or found.scheme not in ("http", "https"):
+    if not location or not found or found.scheme not in ("http", "https"):
         return None
     if found.hostname != address.host or (address.scheme, found.scheme) == ("https", "http"):
         return None

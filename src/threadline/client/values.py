@@ -81,7 +81,7 @@ def moment(value: Any, note: Note) -> str | float:
                 value.tzname(),
             )
         return str(value.astimezone(UTC).isoformat())
-    number = plain(value, note)
+    number = plain(float(value) if isinstance(value, Decimal) else value, note)
     if isinstance(number, str):  # numpy's times, which are UTC
         return moment(f"{number}+00:00" if "T" in number else number, note)
     if isinstance(number, int | float) and not isinstance(number, bool):
@@ -250,6 +250,7 @@ SHAPES: tuple[tuple[str, Convert], ...] = (
     ("to_list", _Walk.array),
     ("to_dict", lambda walk, value, depth: walk.plain(value.to_dict(), depth + 1)),
     ("item", _Walk.array),
+    ("as_integer_ratio", lambda walk, value, depth: walk.plain(float(value), depth)),
 )
 CONTAINERS: tuple[tuple[Any, Convert], ...] = (
     (Mapping, _Walk.mapping),

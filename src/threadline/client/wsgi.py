@@ -35,7 +35,8 @@ class Middleware:
         with use(visit.context):
             parts = self._app(environ, start)
         # A list is done with; a file is sent by the server itself, if it is the very object.
-        if isinstance(parts, list | tuple | environ.get("wsgi.file_wrapper", ())):
+        file = environ.get("wsgi.file_wrapper")
+        if isinstance(parts, list | tuple) or (isinstance(file, type) and isinstance(parts, file)):
             return parts
         return Streamed(parts, visit.context)
 
