@@ -66,7 +66,7 @@ SILENT = """
 import logging, socket, sys, threadline
 logging.basicConfig(stream=sys.stdout)
 server = socket.create_server(("127.0.0.1", 0))
-lost = []
+lost, held = [], []
 clients = [
     threadline.Client("sk", f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=60,
         exit_timeout_s=0.2, on_error=lambda error, events: lost.extend(events), flush_interval_s=0)
@@ -74,7 +74,8 @@ clients = [
 ]
 for client in clients:
     client.track("x")
-    server.accept()       # its request is on its way
+    held.append(server.accept()[0])
+    held[-1].recv(1)  # its request is on its way
     client.track("y")
 """
 
@@ -145,9 +146,8 @@ def test_a_batch_is_halved_until_the_bad_event_is_alone(
         with Client(
             "sk", picky.url, flush_interval_s=3600, on_error=lambda _, events: lost.extend(events)
         ) as client:
-            client.batch(
-                {"event": "bad" if n == 11 else "x", "event_id": f"{n}"} for n in range(40)
-            )
+            for number in range(40):
+                client.track("bad" if number == 11 else "x", event_id=str(number))
             assert client.flush()
         stored = [event["event_id"] for event in picky.events]
     assert stored == [str(n) for n in range(40) if n != 11]

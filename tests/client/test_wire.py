@@ -36,7 +36,7 @@ class Hop:
                     self.send_header(name, value)
                 self.end_headers()
 
-            do_GET = do_CONNECT = do_POST
+            do_GET = do_CONNECT = do_POST  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -82,7 +82,7 @@ def test_redirects_within_the_host_are_followed(status: int, moody: Moody) -> No
 def test_other_redirects_keep_the_events_and_say_where_to(
     location: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost: list[str] = []
+    lost: list[Exception] = []
     answers = iter([(307, {"Location": location})] * 2)
     with Hop(lambda _: next(answers, (202, {}))) as hop:
         client = Client("sk", f"http://127.0.0.1:{hop.port}", on_error=lambda e, _: lost.append(e))
