@@ -18,7 +18,7 @@ import pytest
 from tests.client.moody import PATIENCE_S, Answer, Moody
 from tests.support import ROOT
 from threadline import Client, ThreadlineError
-from threadline.client.sending import OnWay
+from threadline.client.batches import OnWay
 
 
 @pytest.fixture
@@ -95,7 +95,8 @@ def test_what_the_end_of_the_program_costs_is_said() -> None:
     ):
         assert done.stdout.count(f"1 events lost ('{name}'): {why}") == 4
     script = SILENT + "client.close(); import json; print(json.dumps([client.dropped, lost]))"
-    dropped, lost = json.loads(run(script).stdout.splitlines()[4])
+    (counted,) = [line for line in run(script).stdout.splitlines() if line.startswith("[")]
+    dropped, lost = json.loads(counted)
     assert (dropped, [event["event"] for event in lost]) == (2, ["x", "y"])
 
 

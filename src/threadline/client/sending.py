@@ -1,24 +1,23 @@
 """From the queue to the server: in batches, by a thread of its own, until all has arrived."""
 
 import atexit
-import json
 import logging
 import os
 import random
 import sys
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain, count
+from itertools import count
 from queue import SimpleQueue
 from time import monotonic
 
-from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
+from threadline.client.batches import OnWay, decoded, guilty, repeat_warnings, said, shown
+from threadline.client.errors import Dropped, ThreadlineError, Unreachable
 from threadline.client.queue import Event, Queue, encode
 from threadline.client.values import Unfit
-from threadline.client.wire import Reply, Wire
+from threadline.client.wire import Wire
 
 MAX_BATCH_EVENTS = 1000
 FIRST_PAUSE_S = 0.5
@@ -27,7 +26,6 @@ LONGEST_PAUSE_S = 30.0
 # say what was lost; and no request gets less time.
 GRACE_S = 1.0
 MAX_NOTES = 1000
-MAX_NAME = 128
 
 OnError = Callable[[ThreadlineError, list[Event]], None]
 
@@ -220,14 +218,14 @@ class Sender:
         if self._queue.outlives:
             return
         while batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes, self._unfit):
-            self._drop(Dropped("the program ended before they could be sent"), _decoded(batch))
+            self._drop(Dropped("the program ended before they could be sent"), decoded(batch))
 
     def _abandon(self) -> None:
         """The program ends, and the thread still waits for an answer."""
         lost = self._on_way.take()
         if not self._queue.outlives:
             ended = Dropped("the program ended before the server answered; it may have them")
-            self._drop(ended, _decoded(lost))
+            self._drop(ended, decoded(lost))
         self._give_up()
 
     def _deliver(self, batch: list[bytes]) -> bool:
@@ -241,10 +239,10 @@ class Sender:
             return self._work_off(on_way)
         except Exception as error:  # a bug, which must not end the sending
             _logger.exception("sending failed")
-            self._drop(Dropped(f"sending failed: {said(error)}"), _decoded(on_way.take()))
+            self._drop(Dropped(f"sending failed: {said(error)}"), decoded(on_way.take()))
             return True
 
-    def _work_off(self, on_way: "OnWay") -> bool:
+    def _work_off(self, on_way: OnWay) -> bool:
         failures = 0
         while part := on_way.part():
             refused, wait_s = self._try(part)
@@ -261,15 +259,15 @@ class Sender:
                 if not self._pause(pause_s):
                     lost = on_way.take()
                     if not self._queue.outlives:
-                        self._drop(refused, _decoded(lost))
+                        self._drop(refused, decoded(lost))
                     return False
-            elif (bad := _guilty(refused, len(part))) is None:
+            elif (bad := guilty(refused, len(part))) is None:
                 half = len(part) // 2
                 on_way.replace(part[:half], part[half:])
             else:
                 rest = [event for at, event in enumerate(part) if at not in bad]
                 if on_way.replace(rest):
-                    self._drop(refused, _decoded(part[at] for at in bad))
+                    self._drop(refused, decoded(part[at] for at in bad))
         return not on_way.taken
 
     def _try(self, batch: list[bytes]) -> tuple[ThreadlineError | None, float]:
@@ -285,7 +283,7 @@ class Sender:
             took_ms = (monotonic() - began) * 1000
             _logger.debug("sent %d events: %d in %.0f ms", len(batch), reply.status, took_ms)
         if reply.status == 202:
-            _repeat_warnings(reply)
+            repeat_warnings(reply)
             return None, 0.0
         return reply.error(), reply.wait_s()
 
@@ -311,7 +309,7 @@ class Sender:
         with self._state:
             self.dropped += len(events)
         # As Python writes them: a name may hold a line's end, or what no log can.
-        names = ", ".join(sorted({_shown(event.get("event")) for event in events})[:5])
+        names = ", ".join(sorted({shown(event.get("event")) for event in events})[:5])
         _logger.error("%d events lost (%s): %s", len(events), names, error)
         if self._on_error is not None:
             try:
@@ -333,87 +331,12 @@ class Sender:
         self._queue.after_fork()
 
 
-class OnWay:
-    """A batch, and what has become of it: the parts that are still to be sent. Whoever takes events
-    out says what became of them, so nothing is said twice."""
-
-    def __init__(self, batch: list[bytes]) -> None:
-        self._lock = threading.Lock()
-        self._parts = [batch]
-        self.taken = False
-
-    def part(self) -> list[bytes]:
-        """The first; [] if all is done."""
-        with self._lock:
-            while self._parts and not self._parts[0]:
-                self._parts.pop(0)
-            return self._parts[0] if self._parts else []
-
-    def replace(self, *parts: list[bytes]) -> bool:
-        """The first by these; False if all was taken in the meantime."""
-        with self._lock:
-            if not self.taken:
-                self._parts[:1] = parts
-            return not self.taken
-
-    def take(self) -> list[bytes]:
-        """All that is left."""
-        with self._lock:
-            self.taken = True
-            left, self._parts = list(chain.from_iterable(self._parts)), []
-            return left
-
-
 def _look_after(calls: "SimpleQueue[Sender | None]") -> None:
     """The thread: it knows a sender only while there is something to send."""
     while (sender := calls.get()) is not None:
         if not sender._round():
             return
         del sender
-
-
-def _guilty(error: ThreadlineError, events: int) -> list[int] | None:
-    """Which events of the batch the server refuses; None where it does not say."""
-    if isinstance(error, APIError):
-        index = error.details.get("index")
-        if isinstance(index, int) and 0 <= index < events:
-            return [index]
-        if error.status in (400, 413, 422) and events > 1:
-            return None
-    return list(range(events))
-
-
-def _repeat_warnings(reply: Reply) -> None:
-    """What the server made of the events, once for each kind."""
-    warnings = reply.json().get("warnings")
-    found = [one for one in warnings if isinstance(one, dict)] if isinstance(warnings, list) else []
-    said = Counter(str(one.get("message")) for one in found)
-    first = {str(one.get("message")): one.get("index") for one in reversed(found)}
-    for message, events in said.items():
-        _logger.warning("event %s of a batch, %d in all: %s", first[message], events, message)
-
-
-def _decoded(batch: Iterable[bytes]) -> list[Event]:
-    """Events again. A line of a spool may have been broken."""
-    events: list[Event] = []
-    for line in batch:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            events.append({"event": "unreadable", "line": line.decode(errors="replace")})
-    return events
-
-
-def _shown(name: object) -> str:
-    return ascii(name[:MAX_NAME]) if isinstance(name, str) else f"a {type(name).__name__}"
-
-
-def said(error: Exception) -> str:
-    """An error's text, even where that raises."""
-    try:
-        return f"{error}" or type(error).__name__
-    except Exception:  # noqa: BLE001 - it is the program's own
-        return type(error).__name__
 
 
 # Every process closes what it has, once: at its end, or, where it is a child of multiprocessing
