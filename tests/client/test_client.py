@@ -322,7 +322,7 @@ def test_it_needs_nothing_but_python() -> None:
     assert bare_python(script).stdout.strip() == "[]"
     command = bare_python("from threadline.cli.main import main; main()")
     assert command.returncode == 1
-    assert "pip install 'threadline[server]'" in command.stderr
+    assert "in a clone, `pip install '.[server]'`" in command.stderr
     assert "Traceback" not in command.stderr
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 try:
     import typer
 except ModuleNotFoundError:  # the base install is the SDK
-    sys.exit("threadline: The server is not installed; `pip install 'threadline[server]'` does it.")
+    sys.exit("threadline: The server is not installed; in a clone, `pip install '.[server]'` does it.")
 
 
 class Command(NamedTuple):
