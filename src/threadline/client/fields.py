@@ -1,7 +1,6 @@
 """The names of what an event says, and what callers write instead."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 FIELDS = (
     "event",
@@ -39,6 +38,8 @@ def ignored(names: Mapping[object, int] | Iterable[object]) -> str:
 
 
 def _meant(name: object) -> str:
+    from difflib import get_close_matches  # here, because hardly any program ever needs it
+
     found = ELSEWHERE.get(str(name)) or next(
         iter(get_close_matches(str(name).lower(), FIELDS, 1, 0.7)), None
     )
