@@ -8,7 +8,8 @@ from typing import NamedTuple
 try:
     import typer
 except ModuleNotFoundError:  # the base install is the SDK
-    sys.exit("threadline: The server is not installed; `pip install 'threadline[server]'` does it.")
+    how = "in a clone, `pip install '.[server]'` does it"
+    sys.exit(f"threadline: The server is not installed; {how}.")
 
 
 class Command(NamedTuple):
