@@ -60,6 +60,7 @@ class Server:
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
+        self.environ = environ
         self.lines: list[str] = []
         self._read = threading.Condition()
         command = [sys.executable, "-m", self.module, "serve"]

@@ -111,7 +111,7 @@ def sql(
     with open_store(chosen) as store:
         on = ground(store, project_id, cast(Policy, stitch), bots=include_bots)
         asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
-        names, found = _within(seconds + GRACE_S, lambda: asking.answer(query, rows))
+        names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)
     _print(names, found[:rows], format)
     if len(found) > rows:
         typer.echo(f"Only the first {rows:,} rows are shown; --rows gives more.", err=True)
@@ -200,9 +200,9 @@ def _text(value: str) -> str:
     return f"'{escapes}'"
 
 
-def _within(seconds: int, ask: Callable[[], Any]) -> Any:
-    """What `ask` answers. Where the engine does not hear of its time limit, as in one long
-    calculation, the command ends all the same."""
+def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
+    """What `ask` answers within `wait_s`. Where the engine does not hear of the time it was
+    allowed, as in one long calculation, the command ends all the same."""
     answers: list[Any] = []
     errors: list[Exception] = []
 
@@ -214,10 +214,10 @@ def _within(seconds: int, ask: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, name="threadline-sql", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(wait_s)
     if thread.is_alive():
         # The engine would be waited for at the end of the process.
-        print(f"threadline: {_too_long(seconds - GRACE_S)}", file=sys.stderr, flush=True)
+        print(f"threadline: {_too_long(allowed_s)}", file=sys.stderr, flush=True)
         os._exit(1)
     if errors:
         raise errors[0]

@@ -17,7 +17,16 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 import msgspec
 
 from threadline.http.services import Services
-from threadline.store import Params, QueryTimeout, Row, Store, StoreAway, StoreError, store_url
+from threadline.store import (
+    Params,
+    QueryTimeout,
+    Row,
+    Store,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    store_url,
+)
 
 SOCKET = "operator.sock"
 CATCH_UP_S = 60.0
@@ -93,7 +102,7 @@ class Door(ThreadingUnixStreamServer):
     def _answer(self, asked: Asked) -> bytes:
         """Beside all else: it must not keep a rebuild waiting."""
         if not self._asking.acquire(blocking=False):
-            raise StoreAway(f"{ASKING} questions in SQL run already; ask again when one is done.")
+            raise StoreBusy(f"{ASKING} questions in SQL run already; ask again when one is done.")
         try:
             return self._services.store.query_read_only(*msgspec.structs.astuple(asked))
         finally:
