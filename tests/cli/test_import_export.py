@@ -183,6 +183,6 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
         assert "The same command goes on" in said
     done = run("import", str(path), "--data", str(folder), "--json")
     assert done.returncode == 0, done.stderr
-    assert "going on behind line" in done.stderr
+    assert "going on after line" in done.stderr
     assert json.loads(done.stdout)[0]["accepted"] == count
     assert len(exported(folder)) == count
