@@ -8,7 +8,8 @@ import re
 
 APOSTROPHE = "'"
 # What formulas begin with; tabs and line ends before one are passed over.
-RUNS = "'*[=+\\-@\\t\\r\\n＝＋－＠]"  # noqa: RUF001 - these wide signs, too
+# The last four are the wide signs of East Asian keyboards.
+RUNS = "'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]"
 _runs = re.compile(RUNS)
 _escaped = re.compile(APOSTROPHE + RUNS)
 

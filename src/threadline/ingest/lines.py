@@ -1,5 +1,6 @@
 """Events out of files: NDJSON or CSV, packed or not, one after the other with its line number."""
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -10,10 +11,9 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 import msgspec
 import zstandard
@@ -34,19 +34,18 @@ FINGERPRINT_BYTES = 64 * 1024
 SAMPLE_LINES = 500
 
 TOGETHER = 500
+# A little at a time, because it may unpack to a lot.
+PACKED_BYTES = 16 * 1024
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # How a file may begin that is something else than its name says.
 OTHERWISE = {
-    b"\xff\xfe": "is UTF-16; save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8",
-    b"\xfe\xff": "is UTF-16; save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8",
-    b"{\0": "is UTF-16; save it as UTF-8, for example: iconv -f UTF-16LE -t UTF-8",
-    b"e\0": "is UTF-16; save it as UTF-8, for example: iconv -f UTF-16LE -t UTF-8",
     b"\x1f\x8b": "is packed with gzip; give it a name that ends in .gz",
     b"\x28\xb5\x2f\xfd": "is packed with zstd; give it a name that ends in .zst",
     b"PK\x03\x04": "is a ZIP archive or a spreadsheet; unpack it, or save it as CSV",
     b"PAR1": "is Parquet, which is not read; export NDJSON or CSV",
 }
+# What a broken file, or one that is packed otherwise than its name says, raises when it is read.
+DAMAGE = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 UNIX_TIME = re.compile(r"(\d{9,10})(\.\d+)?|(\d{12,13})")
 
 _decoder = msgspec.json.Decoder(Event)
@@ -104,9 +103,12 @@ class EventFile:
         self.fingerprint = self._fingerprint()
         self._stream = _unpacked(self._raw, packing)
         self._head: list[_Raw] = []
-        with self._damage():
+        self._broken: Exception | None = None
+        try:
             self._look_at_beginning()
             self._read_names()
+        except DAMAGE as error:
+            raise self._damaged(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -128,17 +130,21 @@ class EventFile:
         """The lines after this number. An event without an id gets one that is the same whenever
         this file is read. Raises `FileError` where a packed file is broken."""
         raw_lines = self._ndjson() if self.format == "ndjson" else self._csv()
-        with self._damage():
-            wanted = (line for line in raw_lines if line.number > after)
-            while some := list(islice(wanted, TOGETHER)):
-                yield from self._read(some, now_ms)
+        wanted = (line for line in raw_lines if line.number > after)
+        broken: Exception | None = None
+        while not broken:
+            some: list[_Raw] = []
+            try:
+                some.extend(islice(wanted, TOGETHER))
+            except DAMAGE as error:
+                broken = error  # what comes before it is read first
+            if not some and not broken:
+                return
+            yield from self._read(some, now_ms)
+        raise self._damaged(broken) from broken
 
-    @contextmanager
-    def _damage(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-            raise FileError(f"{self.path.name} is cut short or damaged: {error}.") from error
+    def _damaged(self, error: Exception) -> FileError:
+        return FileError(f"{self.path.name} is cut short or damaged: {error}.")
 
     def _read(self, some: list[_Raw], now_ms: int) -> Iterator[Line]:
         """Decoding many lines in one go takes half the time; when that fails, one by one."""
@@ -177,9 +183,14 @@ class EventFile:
         for mark, what in OTHERWISE.items():
             if beginning.startswith(mark):
                 raise FileError(f"{self.path.name} {what}.")
-        if beginning.startswith(BYTE_ORDER_MARK):
-            self._stream.read(len(BYTE_ORDER_MARK))
-        if self.format == "ndjson" and beginning.lstrip(BYTE_ORDER_MARK).lstrip()[:1] == b"[":
+        if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in beginning[:4]:
+            raise FileError(
+                f"{self.path.name} is UTF-16; save it as UTF-8, for example: "
+                f"iconv -f UTF-16 -t UTF-8 {self.path.name} > events.{self.format}"
+            )
+        if beginning.startswith(codecs.BOM_UTF8):
+            self._stream.read(len(codecs.BOM_UTF8))
+        if self.format == "ndjson" and beginning.lstrip(codecs.BOM_UTF8).lstrip()[:1] == b"[":
             raise FileError(
                 f"{self.path.name} is one JSON array; NDJSON has an object a line: "
                 f"jq -c '.[]' {self.path.name} > events.ndjson"
@@ -191,7 +202,10 @@ class EventFile:
             return
         names: dict[str, None] = {}
         self._numbered = enumerate(iter(self._next_line, b""), 1)
-        self._head = list(islice(self._json_lines(), SAMPLE_LINES))
+        try:
+            self._head.extend(islice(self._json_lines(), SAMPLE_LINES))
+        except DAMAGE as error:
+            self._broken = error
         for raw in self._head:
             try:
                 names |= dict.fromkeys(msgspec.json.decode(raw.json, type=dict[str, msgspec.Raw]))
@@ -212,6 +226,8 @@ class EventFile:
     def _ndjson(self) -> Iterator[_Raw]:
         yield from self._head
         self._head = []
+        if self._broken:
+            raise self._broken
         yield from self._json_lines()
 
     def _json_lines(self) -> Iterator[_Raw]:
@@ -274,27 +290,31 @@ class EventFile:
         """The file's lines; `_taken` keeps those of the row that is being read."""
         while line := self._text.readline(MAX_LINE_BYTES + 1):
             self._taken.append(line)
-            while len(line) > MAX_LINE_BYTES and not line.endswith(("\n", "\r")):
-                line = self._text.readline(MAX_LINE_BYTES)
-            yield self._taken[-1]
+            rest = line
+            while len(line) > MAX_LINE_BYTES and rest and not rest.endswith(("\n", "\r")):
+                rest = self._text.readline(MAX_LINE_BYTES)
+            yield line
 
     def _csv(self) -> Iterator[_Raw]:
         while True:
             self._taken.clear()
+            cells: list[str] = []
+            reason = ""
             try:
                 cells = next(self._table)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield _Raw(self._table.line_num, b"", self._row(), f"it is not CSV: {error}")
-                continue
-            if cells:
+                reason = f"it is not CSV: {error}"
+            if any(len(line) > MAX_LINE_BYTES for line in self._taken):
+                reason = "the line is over 1 MiB"
+            if reason:
+                yield _Raw(self._table.line_num, b"", self._row(), reason)
+            elif cells:
                 yield self._record(self._table.line_num, cells)
 
     def _record(self, number: int, cells: list[str]) -> _Raw:
         row = self._row()
-        if any(len(line) > MAX_LINE_BYTES for line in self._taken):
-            return _Raw(number, b"", row, "the line is over 1 MiB")
         if len(cells) != len(self._names):
             reason = f"the row has {len(cells)} cells, the header {len(self._names)} columns"
             return _Raw(number, b"", row, reason)
@@ -322,13 +342,41 @@ class EventFile:
         return digest.hexdigest()
 
 
+class _ZstdFrames(io.RawIOBase):
+    """All frames of a zstd file; the library's own reader takes one without an end for whole."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = b""
+        self._plain = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while not self._plain:
+            self._packed = self._packed or self._raw.read(PACKED_BYTES)
+            if not self._packed and self._frame:
+                raise EOFError("it ends in the middle")
+            if not self._packed:
+                return 0
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._plain = self._frame.decompress(self._packed)
+            self._packed = b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        view = memoryview(target)
+        size = min(len(view), len(self._plain))
+        view[:size], self._plain = self._plain[:size], self._plain[size:]
+        return size
+
+
 def _unpacked(raw: BinaryIO, packing: str) -> BinaryIO:
     if packing == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
     if packing == ".zst":
-        unpacker = zstandard.ZstdDecompressor()
-        stream = unpacker.stream_reader(raw, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(stream))
+        return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw)))
     return raw
 
 
