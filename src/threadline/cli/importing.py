@@ -118,7 +118,8 @@ def _import(
         for file in files:
             imports.append(Import(file, folder, owner.project_id))
             _run(imports[-1], file, send, console)
-        if not running_server(Path(chosen.data)):
+        written = not all(each.repeated for each in imports)
+        if written and not running_server(Path(chosen.data)):
             console.print("Writing the rest to the store …")
 
 

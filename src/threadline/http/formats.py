@@ -38,7 +38,11 @@ def _flatten(row: dict[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in row.items():
         if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
+            flat |= {f"{name}.{inner}": _cell(part) for inner, part in value.items()}
         else:
-            flat[name] = escaped(value) if isinstance(value, str) else value
+            flat[name] = _cell(value)
     return flat
+
+
+def _cell(value: object) -> object:
+    return escaped(value) if isinstance(value, str) else value

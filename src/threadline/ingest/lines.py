@@ -2,21 +2,18 @@
 
 import codecs
 import csv
-import gzip
 import hashlib
 import io
 import os
 import re
 import stat
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self, cast
+from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
-import zstandard
 
 from threadline.contract.bodies import Event, decode
 from threadline.contract.cells import unescaped
@@ -24,6 +21,7 @@ from threadline.contract.errors import InvalidPayload
 from threadline.contract.times import format_ms
 from threadline.ingest.accept import check
 from threadline.ingest.columns import EXPORTED, FIELDS, OURS, Columns, columns, map_hint, meant
+from threadline.ingest.unpacking import DAMAGE, OTHERWISE, is_utf16, unpacked
 
 FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv"}
 PACKINGS = (".gz", ".zst")
@@ -34,18 +32,7 @@ FINGERPRINT_BYTES = 64 * 1024
 SAMPLE_LINES = 500
 
 TOGETHER = 500
-# A little at a time, because it may unpack to a lot.
-PACKED_BYTES = 16 * 1024
 
-# How a file may begin that is something else than its name says.
-OTHERWISE = {
-    b"\x1f\x8b": "is packed with gzip; give it a name that ends in .gz",
-    b"\x28\xb5\x2f\xfd": "is packed with zstd; give it a name that ends in .zst",
-    b"PK\x03\x04": "is a ZIP archive or a spreadsheet; unpack it, or save it as CSV",
-    b"PAR1": "is Parquet, which is not read; export NDJSON or CSV",
-}
-# What a broken file, or one that is packed otherwise than its name says, raises when it is read.
-DAMAGE = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 UNIX_TIME = re.compile(r"(\d{9,10})(\.\d+)?|(\d{12,13})")
 
 _decoder = msgspec.json.Decoder(Event)
@@ -101,7 +88,7 @@ class EventFile:
         self._raw: BinaryIO = path.open("rb")
         self.size = os.fstat(self._raw.fileno()).st_size
         self.fingerprint = self._fingerprint()
-        self._stream = _unpacked(self._raw, packing)
+        self._stream = unpacked(self._raw, packing)
         self._head: list[_Raw] = []
         self._broken: Exception | None = None
         try:
@@ -183,7 +170,7 @@ class EventFile:
         for mark, what in OTHERWISE.items():
             if beginning.startswith(mark):
                 raise FileError(f"{self.path.name} {what}.")
-        if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in beginning[:4]:
+        if is_utf16(beginning):
             raise FileError(
                 f"{self.path.name} is UTF-16; save it as UTF-8, for example: "
                 f"iconv -f UTF-16 -t UTF-8 {self.path.name} > events.{self.format}"
@@ -340,44 +327,6 @@ class EventFile:
         digest.update(self._raw.read(FINGERPRINT_BYTES))
         self._raw.seek(0)
         return digest.hexdigest()
-
-
-class _ZstdFrames(io.RawIOBase):
-    """All frames of a zstd file; the library's own reader takes one without an end for whole."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._packed = b""
-        self._plain = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        while not self._plain:
-            self._packed = self._packed or self._raw.read(PACKED_BYTES)
-            if not self._packed and self._frame:
-                raise EOFError("it ends in the middle")
-            if not self._packed:
-                return 0
-            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            self._plain = self._frame.decompress(self._packed)
-            self._packed = b""
-            if self._frame.eof:
-                self._packed, self._frame = self._frame.unused_data, None
-        view = memoryview(target)
-        size = min(len(view), len(self._plain))
-        view[:size], self._plain = self._plain[:size], self._plain[size:]
-        return size
-
-
-def _unpacked(raw: BinaryIO, packing: str) -> BinaryIO:
-    if packing == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    if packing == ".zst":
-        return cast(BinaryIO, io.BufferedReader(_ZstdFrames(raw)))
-    return raw
 
 
 def _as_json(row: dict[str, str]) -> bytes:
