@@ -108,13 +108,26 @@ class _OverHttp:
             self._address.hostname or "", self._address.port, timeout=timeout_s
         )
         headers = {"Authorization": f"Bearer {self._key}", "Connection": "close"}
-        connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
-        response = connection.getresponse()
+        with answering(self._address.geturl()):
+            connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
+            response = connection.getresponse()
         if response.status == 200:
             return response
         with response:
             message = json.load(response)["details"]["message"]
         raise (NotFound if response.status == 404 else ThreadlineError)(message)
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Says what it means that nobody answers at the address of a server that runs."""
+    try:
+        yield
+    except (ConnectionRefusedError, ConnectionResetError):
+        raise ThreadlineError(
+            f"The server at {url} does not answer: it is starting or stopping. Try again in a few "
+            "seconds."
+        ) from None
 
 
 def _plain(answer: object) -> Answer:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline import settings
+from threadline.cli.ask import answering
 from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
@@ -249,8 +250,11 @@ class _Post:
             self._kept.connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
         connection: HTTPConnection = self._kept.connection
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        connection.request("POST", "/v1/batch", msgspec.json.encode({"events": events}), headers)
-        response = connection.getresponse()
+        with answering(self._address.geturl()):
+            connection.request(
+                "POST", "/v1/batch", msgspec.json.encode({"events": events}), headers
+            )
+            response = connection.getresponse()
         text = response.read()
         if response.status != 202:
             message = json.loads(text)["details"]["message"]
