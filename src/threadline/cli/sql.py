@@ -214,9 +214,12 @@ def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
 
     thread = threading.Thread(target=run, name="threadline-sql", daemon=True)
     thread.start()
-    thread.join(wait_s)
+    # The engine would be waited for at the end of the process, so what it does not stop ends hard.
+    try:
+        thread.join(wait_s)
+    except KeyboardInterrupt:
+        os._exit(130)
     if thread.is_alive():
-        # The engine would be waited for at the end of the process.
         print(f"threadline: {_too_long(allowed_s)}", file=sys.stderr, flush=True)
         os._exit(1)
     if errors:
