@@ -27,7 +27,7 @@ COMMANDS = {
     "dead-letter": Command("letters"),
     "receipts": Command("letters", "list_receipts"),
     "import": Command("importing", "import_files"),
-    "export": Command("importing", "export_file"),
+    "export": Command("exporting", "export_file"),
     "user": Command("user", "user"),
     "classify": Command("classifying", "classify"),
     "rules": Command("rules"),

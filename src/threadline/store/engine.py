@@ -161,6 +161,21 @@ class Store:
         with self._reader() as client:
             return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
 
+    def query_read_only(
+        self, sql: str, params: Params, format: str, settings: Mapping[str, object]
+    ) -> bytes:
+        """As `query_bytes`, for a statement that somebody else wrote: on a handle of its own, which
+        can change neither data nor these settings of the engine, and is closed afterwards."""
+        self.open()
+        with store_errors():
+            # The engine gives up first; where it does not, a server's answer is not waited for.
+            limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
+            client = _connect(self._url, limit_s + CONNECT_S, {**settings, "readonly": 1})
+            try:
+                return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
+            finally:
+                client.close()
+
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes."""
