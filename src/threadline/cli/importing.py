@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.ask import questions
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
@@ -59,7 +59,7 @@ def import_files(
     if format not in (None, "ndjson", "csv"):
         raise typer.BadParameter("choose ndjson or csv", param_hint="--format")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    chosen = settings.load(data=data)
+    chosen = folders.load(data)
     started = time.monotonic()
     imports: list[Import] = []
     try:
@@ -229,7 +229,7 @@ def export_file(
         "user_id": user_id,
         "anonymous_id": anonymous_id,
     }
-    with questions(settings.load(data=data), project) as ask:
+    with questions(folders.load(data), project) as ask:
         exported = ask.export({name: value for name, value in given.items() if value is not None})
         with exported, ExitStack() as opened:
             target = opened.enter_context(out.open("wb")) if out else sys.stdout.buffer

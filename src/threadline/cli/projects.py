@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.options import AsJson, Data
 from threadline.control import Control, ControlError
 
@@ -53,7 +53,7 @@ def create(
     if stitch not in (None, *POLICIES):
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     _check_subdomains(subdomains)
-    with open_control(data) as control:
+    with open_control(data, new=True) as control:
         project, tokens = control.create_project(name, origin or [], stitch)
         if subdomains is not None:
             control.set_site(project.project_id, subdomains)
@@ -127,9 +127,10 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
         typer.echo(f"{project.project_id}  {project.name}  {_origins(project.origins)}")
 
 
-def open_control(data: str | None) -> Control:
-    """The control plane of the folder that options, environment and file name."""
-    return Control(Path(settings.load(data=data).data))
+def open_control(data: str | None, new: bool = False) -> Control:
+    """The control plane of the folder that options, environment and file name; `new`: which may
+    not be there yet."""
+    return Control(Path(folders.load(data, needs=None if new else "control.db").data))
 
 
 def _origins(origins: frozenset[str]) -> str:
