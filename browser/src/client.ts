@@ -255,7 +255,8 @@ const startAnew = () => {
 };
 
 const leave = (event: Event) => {
-  leaving = event.type == "pagehide" || page.hidden;
+  // By the alphabet: `pagehide`, and not `visibilitychange`.
+  leaving = event.type < "v" || page.hidden;
   flush();
   // In an old Firefox, what is on its way dies with the page. Nobody hears a beacon's answer, so the
   // events stay, and go again if the page does.
@@ -304,7 +305,7 @@ const init = (given: Options) => {
   // What earlier pages could not send, and how much of it they had to drop.
   queueName = QUEUE + randomId();
   for (const name in store)
-    if (/^mm_q\d+$/.test(name)) {
+    if (/^mm_q\d/.test(name)) {
       for (const line of store[name]!.split("\n"))
         if (+line) dropped += +line;
         else queue.push(line);
