@@ -33,8 +33,8 @@ $(BUILT): $(MODULES) browser/build.mjs $(wildcard browser/src/*.ts browser/src/a
 	@echo "Building the browser SDK ..."
 	@$(NPM) run build
 
-$(BROWSER): tests/e2e/chromium.py | $(READY)
-	@$(BIN)/python -m tests.e2e.chromium
+$(BROWSER): tests/e2e/browsers.py | $(READY)
+	@$(BIN)/python -m tests.e2e.browsers
 	@touch $@
 
 build: $(BUILT) ## Build what browsers load

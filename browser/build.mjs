@@ -11,7 +11,7 @@ import { minify } from "terser";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SERVED = join(HERE, "..", "src", "threadline", "web", "built");
 const PACKAGE = join(HERE, "dist");
-const MAX_BYTES = 1800;
+const MAX_BYTES = 2200;
 const ADDONS = readdirSync(join(HERE, "src", "addons"))
   .map((file) => basename(file, ".ts"))
   .filter((name) => name != "site");
@@ -21,7 +21,7 @@ const addonScript = (name) =>
   name == "cross-domain"
     ? `import { start } from "./cross-domain"; start(document.currentScript.dataset);`
     : `import { start } from "./${name}";
-       const call = (name) => (...given) => self.mm?.[name]?.(...given);
+       const call = (name) => (...given) => (self.threadline || self.mm)?.[name]?.(...given);
        start({ track: call("track"), flush: call("flush") });`;
 
 const outputs = [
@@ -44,8 +44,10 @@ async function bundle({ file, entry, source, format }) {
     bundle: true,
     minify: true,
     format,
-    target: "es2020",
+    target: "es2021",
     outfile: file,
+    // In a page there is one; where a server renders, the package finds none and does nothing.
+    define: format == "iife" ? { "globalThis.document": "document" } : {},
     sourcemap: "external",
     write: false,
     // No "use strict" where a script does not need it.
@@ -59,7 +61,7 @@ async function bundle({ file, entry, source, format }) {
       ecma: 2020,
       // Of a script, every name outside of a function would be the page's, too.
       module: format == "esm",
-      compress: { passes: 3, unsafe: true, pure_getters: true },
+      compress: { passes: 3, unsafe: true, pure_getters: true, booleans_as_integers: true },
       sourceMap: { content: text(".map"), filename: name, includeSources: true },
     },
   );
