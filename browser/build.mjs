@@ -1,5 +1,6 @@
 // Builds the package (`dist/`) and what the server serves (`src/threadline/web/built/`), then shows
-// what each costs a page, and fails where that is too much.
+// what each costs a page. With `--check` it fails where that is too much: another compressor may
+// take some bytes more, and nobody who only builds can do anything about it.
 
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -74,6 +75,7 @@ async function bundle({ file, entry, source, format }) {
 }
 
 for (const folder of [PACKAGE, SERVED]) rmSync(folder, { recursive: true, force: true });
+const checking = process.argv.includes("--check");
 let tooLarge = false;
 for (const output of outputs) {
   const bytes = await bundle(output);
@@ -81,6 +83,7 @@ for (const output of outputs) {
   tooLarge ||= over;
   const limit = output.max ? ` of at most ${output.max}` : "";
   const name = output.file.slice(dirname(HERE).length + 1);
-  console.log(`  ${name}: ${bytes} bytes gzipped${limit}${over ? "  TOO LARGE" : ""}`);
+  if (checking || over)
+    console.log(`  ${name}: ${bytes} bytes gzipped${limit}${over ? "  TOO LARGE" : ""}`);
 }
-process.exit(tooLarge ? 1 : 0);
+process.exit(checking && tooLarge ? 1 : 0);
