@@ -21,13 +21,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadline import settings
 from threadline.cli.demo_log import DemoLog, Event
 from threadline.contract.bodies import MAX_BATCH_EVENTS
-from threadline.contract.times import DAY_MS
 from threadline.control import Control, ControlError
 from threadline.http.serve import serve_async
 
 PROJECT = "demo"
 ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
+HOUR_MS = 3_600_000
 
 
 class Notes(msgspec.Struct):
@@ -51,7 +51,7 @@ def demo(
     users: Annotated[
         int | None, typer.Option(min=0, help="People who sign up. Default: a fifth of the devices.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same numbers and seed: same log.")] = 1,
+    seed: Annotated[int, typer.Option(help="Same numbers, seed and hour: same log.")] = 1,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
@@ -67,8 +67,8 @@ def demo(
     folder = Path(data)
     visitors = visitors or max(1, events // 20)
     users = max(1, visitors // 5) if users is None else users
-    midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-    notes = _notes(folder, Notes({}, events, visitors, users, seed, midnight_ms))
+    hour_ms = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS
+    notes = _notes(folder, Notes({}, events, visitors, users, seed, hour_ms))
     Console().print(f"Starting the server on [bold]{folder}[/] …")
     uvloop.run(_serve_and_load(chosen, folder, notes))
 
@@ -130,11 +130,12 @@ def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Even
 
 
 def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) -> bool:
-    """Post the log in batches, one browser's events a batch. False if stopped before the end."""
+    """Post the log in batches, as a server that passes on what browsers send. False if stopped
+    before the end."""
     log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
-    waiting: dict[str, list[Event]] = {}
+    waiting: list[Event] = []
     columns = (
         TextColumn("Loading events"),
         BarColumn(),
@@ -147,10 +148,11 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
         started = time.monotonic()
         sent = 0
 
-        def post(agent: str, batch: list[Event]) -> None:
+        def post() -> None:
             nonlocal sent
-            _post(connection, notes.keys["sk"], agent, batch)
-            sent += len(batch)
+            _post(connection, notes.keys["sk"], waiting)
+            sent += len(waiting)
+            waiting.clear()
             rate = f"{sent / (time.monotonic() - started):,.0f} events/s"
             progress.update(bar, completed=sent, rate=rate)
 
@@ -160,12 +162,11 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
             if not notes.user_id and _worth_showing(person.sent[0].event, person.devices):
                 notes.user_id = person.user_id or ""
             for agent, event in person.sent:
-                batch = waiting.setdefault(agent, [])
-                batch.append(event)
-                if len(batch) == MAX_BATCH_EVENTS:
-                    post(agent, waiting.pop(agent))
-        for agent, batch in waiting.items():
-            post(agent, batch)
+                waiting.append(event | {"user_agent": agent} if agent else event)
+                if len(waiting) == MAX_BATCH_EVENTS:
+                    post()
+        if waiting:
+            post()
     return True
 
 
@@ -173,11 +174,11 @@ def _worth_showing(first: Event, devices: list[str]) -> bool:
     return len(devices) == 2 and "utm_medium=cpc" in first["url"]
 
 
-def _post(connection: HTTPConnection, key: str, agent: str, batch: list[Event]) -> None:
+def _post(connection: HTTPConnection, key: str, batch: list[Event]) -> None:
     headers = {
         "Authorization": f"Bearer {key}",
         "Content-Type": "application/json",
-        "User-Agent": agent,
+        "User-Agent": "threadline-demo",
     }
     connection.request("POST", "/v1/batch", msgspec.json.encode({"events": batch}), headers)
     response = connection.getresponse()

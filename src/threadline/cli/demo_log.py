@@ -11,7 +11,7 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
-from threadline.cli.demo_diary import HOUR_MS, Device, Diary, Sent, crawler, stranger
+from threadline.cli.demo_diary import HOUR_MS, Device, Diary, Sent, crawler, random_id, stranger
 from threadline.cli.demo_tables import (
     CRAWLERS,
     DESKTOPS,
@@ -35,9 +35,9 @@ SECOND_DEVICES = 0.3
 AT_SHARED_DEVICES = 0.12
 USERS_OF_SHARED_DEVICE = 3
 # What is sent on average where lengths are not scaled: of these follows the scale.
-DEVICES_PER_USER = 1 + SECOND_DEVICES + AT_SHARED_DEVICES / USERS_OF_SHARED_DEVICE
-EVENTS_OF_STRANGER = 3.6
-EVENTS_OF_USER = 80.0
+DEVICES_PER_USER = 1.2
+EVENTS_OF_STRANGER = 3.45
+EVENTS_OF_USER = 75.0
 # Strangers who come after the last user, so that events and devices run out together.
 LAST_STRANGERS = 0.3
 
@@ -113,7 +113,11 @@ class DemoLog:
         while moment > self._until_ms - HOUR_MS:
             moment = self._some_time()
         User(diary, user_id, devices, LIVES.draw(random), pace).live(moment, self._start_ms)
-        return Person(user_id, [device.anonymous_id for device in devices], diary.sent)
+        # Some have gone before they took up their second device.
+        seen = {event.get("anonymous_id") for _, event in diary.sent}
+        used = [device.anonymous_id for device in devices if device.anonymous_id in seen]
+        self._devices_left += len(devices) - len(used)
+        return Person(user_id, used, diary.sent)
 
     def _strangers_left(self) -> float:
         return self._devices_left - self._users_left * DEVICES_PER_USER
@@ -129,7 +133,7 @@ class DemoLog:
         if not user_agent:
             table = PHONES if random.random() < ON_PHONES and not shared else DESKTOPS
             user_agent = table.draw(random)
-        return Device(f"{random.getrandbits(64):016x}", user_agent, shared)
+        return Device(random_id(random), user_agent, shared)
 
     def _shared_device(self) -> Device:
         """The computer at the front desk of an office, until enough people have used it."""

@@ -280,9 +280,9 @@ class Life(NamedTuple):
 
 
 LIVES = Weighted(
-    (37, Life(days=1.5, visits_a_day=0.5, pays=0.01, returns=0.06)),
-    (43, Life(days=11, visits_a_day=0.45, pays=0.08, returns=0.08)),
-    (20, Life(days=150, visits_a_day=0.6, pays=0.5, returns=0.08)),
+    (34, Life(days=1.5, visits_a_day=0.5, pays=0.01, returns=0.06)),
+    (44, Life(days=12, visits_a_day=0.55, pays=0.08, returns=0.08)),
+    (22, Life(days=120, visits_a_day=0.7, pays=0.5, returns=0.08)),
 )
 
 

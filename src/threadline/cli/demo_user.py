@@ -148,7 +148,7 @@ class User:
         if device not in self._signed_in:
             moment = self._sign_in(device, moment)
             arrival = FROM_LOGIN
-        length = diary.some(7 * self._pace)
+        length = diary.some(11 * self._pace)
         moment = diary.walk(APP, device, self._user_id, arrival, moment, length)
         if random.random() < (0.95 if device.shared else SIGNS_OUT):
             url = f"{SITE}/app/settings"
