@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from threadline.cli.demo_tables import (
     ARRIVALS,
+    CRAWLED,
     HOUR_OF_DAY,
     PUBLIC,
     RETURNS,
@@ -16,6 +17,7 @@ from threadline.cli.demo_tables import (
     Arrival,
     Event,
     Properties,
+    Weighted,
 )
 from threadline.contract.times import DAY_MS, format_ms
 
@@ -26,7 +28,7 @@ STEP_MS = 40_000
 SECONDS = [f"{number:02}" for number in range(60)]
 MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 PAGE_VIEW = Action("$pageview")
-CRAWLED = Area(PUBLIC.pages, {}, 0)
+NOTHING: tuple[float, Weighted[Action]] = (0, Weighted((1, PAGE_VIEW)))
 BOUNCES = 0.45
 COMES_BACK = 0.3
 
@@ -117,11 +119,11 @@ class Diary:
         self.write(device, user_id, PAGE_VIEW, moment, url, referrer)
         for _ in range(length - 1):
             moment += self.wait(step_ms)
-            actions = area.actions.get(path)
-            if actions and random.random() < area.acts:
+            share, actions = area.actions.get(path, NOTHING)
+            if random.random() < share:
                 self.write(device, user_id, actions.draw(random), moment, url, referrer)
             else:
-                path = area.pages.draw(random)
+                path = area.links(path).draw(random)
                 referrer, url = url, f"{SITE}{path}"
                 self.write(device, user_id, PAGE_VIEW, moment, url, referrer)
         return moment + self.wait(step_ms)
@@ -158,10 +160,10 @@ def stranger(diary: Diary, device: Device, moment: int, pace: float) -> None:
         arrival = RETURNS.draw(random)
 
 
-def crawler(diary: Diary, device: Device, moment: int, pace: float) -> None:
+def crawler(diary: Diary, device: Device, moment: int) -> None:
     """Reads on by itself, at any hour and without a referrer."""
-    arrival = Arrival("", "", PUBLIC.pages)
-    diary.walk(CRAWLED, device, None, arrival, moment, diary.some(5 * pace), 4 * SECOND_MS)
+    arrival = Arrival("", "", CRAWLED.pages)
+    diary.walk(CRAWLED, device, None, arrival, moment, diary.some(5), 4 * SECOND_MS)
 
 
 def random_id(random: Random) -> str:

@@ -11,16 +11,9 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
+from threadline.cli.demo_agents import CRAWLERS, DESKTOPS, PHONES
 from threadline.cli.demo_diary import HOUR_MS, Device, Diary, Sent, crawler, random_id, stranger
-from threadline.cli.demo_tables import (
-    CRAWLERS,
-    DESKTOPS,
-    HOURS,
-    LIVES,
-    PHONES,
-    WEEKDAYS,
-    Event,
-)
+from threadline.cli.demo_tables import HOURS, LIVES, WEEKDAYS, Event
 from threadline.cli.demo_user import User
 from threadline.contract.times import DAY_MS
 
@@ -91,7 +84,7 @@ class DemoLog:
         if random.random() < BOTS:
             device = self._device(CRAWLERS.draw(random))
             moment = self._start_ms + int(random.random() * DAYS * DAY_MS)
-            crawler(diary, device, moment, 1.0)
+            crawler(diary, device, moment)
         else:
             device = self._device()
             stranger(diary, device, self._some_time(), min(100.0, max(0.05, pace)))

@@ -1,5 +1,5 @@
-"""What the demo log is drawn from: ways to the site, pages and what happens on them, browsers,
-crawlers, plans and how long people stay."""
+"""What the demo log is drawn from: ways to the site, pages and what happens on them, plans and
+how long people stay."""
 
 from bisect import bisect
 from itertools import accumulate
@@ -42,13 +42,24 @@ class Action(NamedTuple):
     properties: Properties | None = None
 
 
-class Area(NamedTuple):
-    """Pages that link to each other, what happens on each, and how often that is the next step
-    rather than another page."""
+class Area:
+    """Pages that all link to each other, and what happens on them: for a path, how often that is
+    the next step rather than another page, and the actions."""
 
-    pages: Weighted[str]
-    actions: dict[str, Weighted[Action]]
-    acts: float
+    def __init__(
+        self,
+        pages: list[tuple[float, str]],
+        actions: dict[str, tuple[float, Weighted[Action]]],
+    ) -> None:
+        self.pages = Weighted(*pages)
+        self.actions = actions
+        self._links = {
+            path: Weighted(*(entry for entry in pages if entry[1] != path)) for _, path in pages
+        }
+
+    def links(self, path: str) -> Weighted[str]:
+        """Other pages than this one."""
+        return self._links.get(path, self.pages)
 
 
 HOME = Weighted((1, "/"))
@@ -125,14 +136,15 @@ TO_APP = Weighted(
     ),
 )
 TO_WELCOME = Arrival("", f"{SITE}/signup", Weighted((1, "/app/welcome")))
-TO_BILLING = Arrival("", "", Weighted((1, "/app/billing")))
+TO_BILLING = Arrival("", f"{SITE}/app/settings", Weighted((1, "/app/billing")))
 
+BLOG_PATHS = ("/blog/shared-calendars", "/blog/time-blocking", "/blog/fewer-meetings")
 BLOG = Weighted(
     (70, Action("article_read", {"depth": 75})),
     (30, Action("newsletter_subscribed", {"list": "monthly"})),
 )
 PUBLIC = Area(
-    pages=Weighted(
+    pages=[
         (25, "/"),
         (25, "/features"),
         (24, "/pricing"),
@@ -141,131 +153,88 @@ PUBLIC = Area(
         (3, "/blog/fewer-meetings"),
         (8, "/customers"),
         (5, "/security"),
-    ),
+    ],
     actions={
-        "/": Weighted(
-            (60, Action("clicked_pricing", {"place": "header"})),
-            (40, Action("watched_video", {"video": "tour", "seconds": 45})),
+        "/": (
+            0.2,
+            Weighted(
+                (60, Action("clicked_pricing", {"place": "header"})),
+                (40, Action("watched_video", {"video": "tour", "seconds": 45})),
+            ),
         ),
-        "/features": Weighted(
-            (40, Action("clicked_pricing", {"place": "footer"})),
-            (60, Action("watched_video", {"video": "sharing", "seconds": 80})),
+        "/features": (
+            0.3,
+            Weighted(
+                (40, Action("clicked_pricing", {"place": "footer"})),
+                (60, Action("watched_video", {"video": "sharing", "seconds": 80})),
+            ),
         ),
-        "/pricing": Weighted(
-            (70, Action("compared_plans", {"interval": "month"})),
-            (30, Action("compared_plans", {"interval": "year"})),
+        "/pricing": (
+            0.2,
+            Weighted(
+                (70, Action("compared_plans", {"interval": "month"})),
+                (30, Action("compared_plans", {"interval": "year"})),
+            ),
         ),
-        "/blog/shared-calendars": BLOG,
-        "/blog/time-blocking": BLOG,
-        "/blog/fewer-meetings": BLOG,
+        "/blog/shared-calendars": (0.4, BLOG),
+        "/blog/time-blocking": (0.4, BLOG),
+        "/blog/fewer-meetings": (0.4, BLOG),
     },
-    acts=0.25,
 )
+CRAWLED = Area([(1, path) for path in ("/", "/features", "/pricing", *BLOG_PATHS)], {})
 APP = Area(
-    pages=Weighted(
+    pages=[
         (55, "/app/calendar"),
         (20, "/app/bookings"),
         (10, "/app/team"),
         (8, "/app/integrations"),
         (7, "/app/settings"),
-    ),
+    ],
     actions={
-        "/app/calendar": Weighted(
-            (30, Action("event_created", {"guests": 0, "minutes": 30})),
-            (22, Action("event_created", {"guests": 2, "minutes": 30})),
-            (8, Action("event_created", {"guests": 6, "minutes": 60})),
-            (15, Action("event_moved")),
-            (12, Action("feature_used", {"feature": "search"})),
-            (8, Action("feature_used", {"feature": "week_view"})),
-            (5, Action("feature_used", {"feature": "time_zones"})),
+        "/app/calendar": (
+            0.75,
+            Weighted(
+                (30, Action("event_created", {"guests": 0, "minutes": 30})),
+                (22, Action("event_created", {"guests": 2, "minutes": 30})),
+                (8, Action("event_created", {"guests": 6, "minutes": 60})),
+                (15, Action("event_moved")),
+                (12, Action("feature_used", {"feature": "search"})),
+                (8, Action("feature_used", {"feature": "week_view"})),
+                (5, Action("feature_used", {"feature": "time_zones"})),
+            ),
         ),
-        "/app/bookings": Weighted(
-            (45, Action("booking_link_copied", {"minutes": 30})),
-            (55, Action("feature_used", {"feature": "booking_page"})),
+        "/app/bookings": (
+            0.6,
+            Weighted(
+                (45, Action("booking_link_copied", {"minutes": 30})),
+                (55, Action("feature_used", {"feature": "booking_page"})),
+            ),
         ),
-        "/app/team": Weighted(
-            (60, Action("invite_sent", {"role": "member"})),
-            (10, Action("invite_sent", {"role": "admin"})),
-            (30, Action("feature_used", {"feature": "team_calendar"})),
+        "/app/team": (
+            0.4,
+            Weighted(
+                (60, Action("invite_sent", {"role": "member"})),
+                (10, Action("invite_sent", {"role": "admin"})),
+                (30, Action("feature_used", {"feature": "team_calendar"})),
+            ),
         ),
-        "/app/integrations": Weighted(
-            (50, Action("integration_connected", {"provider": "video"})),
-            (20, Action("integration_connected", {"provider": "chat"})),
-            (30, Action("feature_used", {"feature": "sync"})),
+        "/app/integrations": (
+            0.35,
+            Weighted(
+                (50, Action("integration_connected", {"provider": "video"})),
+                (20, Action("integration_connected", {"provider": "chat"})),
+                (30, Action("feature_used", {"feature": "sync"})),
+            ),
         ),
-        "/app/settings": Weighted((1, Action("feature_used", {"feature": "working_hours"}))),
-        "/app/welcome": Weighted(
-            (60, Action("calendar_imported", {"format": "ics"})),
-            (40, Action("feature_used", {"feature": "tour"})),
+        "/app/settings": (0.4, Weighted((1, Action("feature_used", {"feature": "working_hours"})))),
+        "/app/welcome": (
+            0.5,
+            Weighted(
+                (60, Action("calendar_imported", {"format": "ics"})),
+                (40, Action("feature_used", {"feature": "tour"})),
+            ),
         ),
     },
-    acts=0.6,
-)
-
-CHROME, SAFARI, FIREFOX = "155.0.0.0", "26.4", "157.0"
-WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
-BLINK = f"AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{CHROME}"
-# On iPhones and Macs the system's version has stood still for years.
-DESKTOPS = Weighted(
-    (40, f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Safari/537.36"),
-    (14, f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Safari/537.36 Edg/{CHROME}"),
-    (14, f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {BLINK} Safari/537.36"),
-    (
-        20,
-        f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} "
-        f"Version/{SAFARI} Safari/605.1.15",
-    ),
-    (
-        8,
-        f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:{FIREFOX}) Gecko/20100101 Firefox/{FIREFOX}",
-    ),
-    (4, f"Mozilla/5.0 (X11; Linux x86_64; rv:{FIREFOX}) Gecko/20100101 Firefox/{FIREFOX}"),
-)
-PHONES = Weighted(
-    (
-        50,
-        f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) {WEBKIT} "
-        f"Version/{SAFARI} Mobile/15E148 Safari/604.1",
-    ),
-    (36, f"Mozilla/5.0 (Linux; Android 10; K) {BLINK} Mobile Safari/537.36"),
-    (
-        5,
-        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
-        "SamsungBrowser/29.0 Chrome/136.0.0.0 Mobile Safari/537.36",
-    ),
-    (
-        9,
-        f"Mozilla/5.0 (iPad; CPU OS 18_7 like Mac OS X) {WEBKIT} "
-        f"Version/{SAFARI} Mobile/15E148 Safari/604.1",
-    ),
-)
-CRAWLERS = Weighted(
-    (
-        40,
-        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Googlebot/2.1; "
-        f"+http://www.google.com/bot.html) Chrome/{CHROME} Safari/537.36",
-    ),
-    (
-        15,
-        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; "
-        f"+http://www.bing.com/bingbot.htm) Chrome/{CHROME} Safari/537.36",
-    ),
-    (
-        15,
-        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; "
-        "+https://openai.com/gptbot)",
-    ),
-    (
-        10,
-        "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0; "
-        "+claudebot@anthropic.com)",
-    ),
-    (10, "Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)"),
-    (
-        10,
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-        f"HeadlessChrome/{CHROME} Safari/537.36",
-    ),
 )
 
 
@@ -281,8 +250,8 @@ class Life(NamedTuple):
 
 LIVES = Weighted(
     (34, Life(days=1.5, visits_a_day=0.5, pays=0.01, returns=0.06)),
-    (44, Life(days=12, visits_a_day=0.55, pays=0.08, returns=0.08)),
-    (22, Life(days=120, visits_a_day=0.7, pays=0.5, returns=0.08)),
+    (45, Life(days=12, visits_a_day=0.55, pays=0.06, returns=0.08)),
+    (21, Life(days=110, visits_a_day=0.7, pays=0.5, returns=0.08)),
 )
 
 

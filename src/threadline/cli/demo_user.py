@@ -30,8 +30,11 @@ SIGNS_OUT = 0.04
 REFUNDED = 0.06
 NOT_CHARGED = 0.06
 BY_THE_YEAR = 0.2
+TRIES = 0.35
+TRIAL_DAYS = 14
 MOST_VISITS = 400
 
+BILLING = f"{SITE}/app/billing"
 WELCOME: Properties = {"template": "welcome"}
 LOGIN = Action("login", {"method": "email"})
 LOGOUT = Action("logout")
@@ -72,6 +75,8 @@ class User:
         self._pace = pace / self._often
         self._signed_in: set[Device] = set()
         names = (FIRST_NAMES.draw(self._random), LAST_NAMES.draw(self._random))
+        self._pays = self._random.random() < life.pays
+        self._tries = self._pays or self._random.random() < TRIES
         self._traits: Properties = {"name": " ".join(names), "plan": "free"}
 
     def live(self, signup_ms: int, first_ms: int) -> None:
@@ -80,9 +85,13 @@ class User:
         self._sign_up(signup_ms, first)
         end = signup_ms + self._diary.wait(self._life.days * DAY_MS)
         paid_at = 0
-        if self._random.random() < self._life.pays:
+        if self._pays:
             paid_at = self._diary.later(signup_ms, 5)
-            end = max(end, paid_at + DAY_MS)
+            end = max(end, paid_at + self._diary.wait(90 * DAY_MS))
+        if self._tries:
+            over_ms = signup_ms + TRIAL_DAYS * DAY_MS
+            ended: Properties = {"plan": "pro", "converted": 0 < paid_at < over_ms}
+            self._diary.serve(self._user_id, "trial_ended", over_ms, ended)
         self._work(signup_ms, end, paid_at)
         if self._random.random() < self._life.returns:
             back = self._diary.later(end + 14 * DAY_MS, 10)
@@ -119,7 +128,14 @@ class User:
         diary.serve(self._user_id, "welcome_email_sent", moment + 20 * SECOND_MS, WELCOME)
         moment += diary.wait(5 * SECOND_MS)
         length = 1 + diary.some(3 * self._pace)
-        diary.walk(APP, device, self._user_id, TO_WELCOME, moment, length)
+        moment = diary.walk(APP, device, self._user_id, TO_WELCOME, moment, length)
+        if self._tries:
+            self._try(device, moment)
+
+    def _try(self, device: Device, moment: int) -> None:
+        moment = self._diary.walk(APP, device, self._user_id, TO_BILLING, moment, 1)
+        trial = Action("trial_started", {"plan": "pro", "days": TRIAL_DAYS})
+        self._diary.write(device, self._user_id, trial, moment, BILLING, TO_BILLING.referrer)
 
     def _identify(self, device: Device, moment: int, url: str, referrer: str) -> None:
         self._signed_in.add(device)
@@ -178,11 +194,10 @@ class User:
         moment = diary.walk(APP, device, self._user_id, TO_BILLING, moment, 1)
         plan = PLANS.draw(random)
         bill = _bill(plan, plan.seats.draw(random), random.random() < BY_THE_YEAR)
-        url = f"{SITE}/app/billing"
         purchase = Action("purchase", bill.properties())
-        diary.write(device, self._user_id, purchase, moment, url, f"{SITE}/app/calendar")
+        diary.write(device, self._user_id, purchase, moment, BILLING, TO_BILLING.referrer)
         self._traits["plan"] = plan.name
-        self._identify(device, moment + SECOND_MS, url, f"{SITE}/app/calendar")
+        self._identify(device, moment + SECOND_MS, BILLING, TO_BILLING.referrer)
         self._charge(moment + 3 * SECOND_MS, end, bill)
 
     def _charge(self, moment: int, end: int, bill: Bill) -> None:
