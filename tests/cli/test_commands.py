@@ -209,7 +209,7 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
                 *COMMAND,
                 "demo",
                 "--events",
-                "3000",
+                "10000",
                 "--seed",
                 "5",
                 "--port",

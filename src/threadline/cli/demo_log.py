@@ -29,8 +29,10 @@ AT_SHARED_DEVICES = 0.12
 USERS_OF_SHARED_DEVICE = 3
 # What is sent on average where lengths are not scaled: of these follows the scale.
 DEVICES_PER_USER = 1.2
-EVENTS_OF_STRANGER = 3.45
-EVENTS_OF_USER = 75.0
+EVENTS_OF_STRANGER = 3.5
+EVENTS_OF_USER = 78.0
+# Enough for looking around, signing up and first steps.
+FEWEST = 30
 # Strangers who come after the last user, so that events and devices run out together.
 LAST_STRANGERS = 0.3
 
@@ -65,7 +67,10 @@ class DemoLog:
         """Everybody, until all events are made."""
         while self._events_left > 0:
             person = self._next()
-            sent = person.sent[: self._events_left]
+            # The most active people must not take the room of all who are still to come.
+            others = max(0.0, self._strangers_left()) * 2 + self._users_left * FEWEST
+            room = max(FEWEST, self._events_left - int(others))
+            sent = person.sent[: min(room, self._events_left)]
             self._events_left -= len(sent)
             yield person._replace(sent=sent)
 

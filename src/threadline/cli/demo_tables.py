@@ -2,6 +2,7 @@
 how long people stay."""
 
 from bisect import bisect
+from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -21,6 +22,9 @@ class Weighted(Generic[T]):
     def __init__(self, *table: tuple[float, T]) -> None:
         self._values = [value for _, value in table]
         *self._bounds, self._total = accumulate(weight for weight, _ in table)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._values)
 
     def draw(self, random: Random) -> T:
         return self._values[bisect(self._bounds, random.random() * self._total)]
@@ -122,6 +126,10 @@ RETURNS = Weighted(
         13,
         Arrival("?utm_source=newsletter&utm_medium=email&utm_campaign=monthly", "", FROM_LINKS),
     ),
+)
+TO_LOGIN = Weighted(
+    (75, Arrival("", "", HOME)),
+    (25, Arrival("", "https://www.google.com/", HOME)),
 )
 # Signed in people open the application itself.
 TO_APP = Weighted(
@@ -249,9 +257,9 @@ class Life(NamedTuple):
 
 
 LIVES = Weighted(
-    (34, Life(days=1.5, visits_a_day=0.5, pays=0.01, returns=0.06)),
-    (45, Life(days=12, visits_a_day=0.55, pays=0.06, returns=0.08)),
-    (21, Life(days=110, visits_a_day=0.7, pays=0.5, returns=0.08)),
+    (26, Life(days=1.5, visits_a_day=0.6, pays=0.01, returns=0.06)),
+    (56, Life(days=9, visits_a_day=0.65, pays=0.05, returns=0.08)),
+    (18, Life(days=200, visits_a_day=0.75, pays=0.55, returns=0.08)),
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from threadline.cli.demo_diary import HOUR_MS, PAGE_VIEW, SECOND_MS, STEP_MS, Device, Diary
+from threadline.cli.demo_diary import HOUR_MS, PAGE_VIEW, SECOND_MS, STEP_MS, Device, Diary, Sent
 from threadline.cli.demo_tables import (
     APP,
     ARRIVALS,
@@ -14,6 +14,7 @@ from threadline.cli.demo_tables import (
     SITE,
     TO_APP,
     TO_BILLING,
+    TO_LOGIN,
     TO_WELCOME,
     Action,
     Arrival,
@@ -59,6 +60,11 @@ def _bill(plan: Plan, seats: int, by_the_year: bool) -> Bill:
     return Bill(plan.price * seats, plan.name, seats, "month")
 
 
+def _moment(sent: Sent) -> str:
+    moment: str = sent.event["timestamp"]
+    return moment
+
+
 class User:
     """Somebody who signs up. The first device is the one they sign up on."""
 
@@ -74,6 +80,7 @@ class User:
         self._often = min(2.5, max(0.4, pace**0.5))
         self._pace = pace / self._often
         self._signed_in: set[Device] = set()
+        self._late: list[Sent] = []
         names = (FIRST_NAMES.draw(self._random), LAST_NAMES.draw(self._random))
         self._pays = self._random.random() < life.pays
         self._tries = self._pays or self._random.random() < TRIES
@@ -97,6 +104,9 @@ class User:
             back = self._diary.later(end + 14 * DAY_MS, 10)
             self._visit(back)
             self._work(back, back + 7 * DAY_MS, 0)
+        # What the server sends was written down when its cause was.
+        self._diary.sent.sort(key=_moment)
+        self._diary.sent += self._late
 
     def _look_around(self, signup_ms: int, first_ms: int) -> bool:
         """Visits on days before; whether the sign-up is the first visit of all."""
@@ -117,7 +127,9 @@ class User:
     def _sign_up(self, moment: int, first: bool) -> None:
         diary, device, plan = self._diary, self._devices[0], self._traits["plan"]
         arrival = (ARRIVALS if first else RETURNS).draw(self._random)
-        moment = diary.walk(PUBLIC, device, None, arrival, moment, 1 + diary.some(1))
+        moment = diary.walk(PUBLIC, device, None, arrival, moment, diary.some(1))
+        diary.write(device, None, PAGE_VIEW, moment, f"{SITE}/pricing", f"{SITE}/")
+        moment += diary.wait(STEP_MS)
         url = f"{SITE}/signup"
         diary.write(device, None, PAGE_VIEW, moment, url, f"{SITE}/pricing")
         moment += diary.wait(STEP_MS)
@@ -173,17 +185,15 @@ class User:
 
     def _sign_in(self, device: Device, moment: int) -> int:
         diary, random = self._diary, self._random
-        moment = diary.walk(PUBLIC, device, None, RETURNS.draw(random), moment, 1)
+        moment = diary.walk(PUBLIC, device, None, TO_LOGIN.draw(random), moment, 1)
         url = f"{SITE}/login"
         diary.write(device, None, PAGE_VIEW, moment, url, f"{SITE}/")
         moment += diary.wait(10 * SECOND_MS)
         self._identify(device, moment, url, f"{SITE}/")
-        late = diary.sent[-1]
+        if random.random() < IDENTIFIES_LATE and moment < diary.until_ms:
+            # It was queued on the device and arrives after everything else.
+            self._late.append(diary.sent.pop())
         diary.write(device, self._user_id, LOGIN, moment + SECOND_MS, url, f"{SITE}/")
-        if random.random() < IDENTIFIES_LATE and late.event["event"] == "$identify":
-            # It was queued on the device and arrives after the login that it belongs to.
-            diary.sent.remove(late)
-            diary.sent.append(late)
         return moment + diary.wait(5 * SECOND_MS)
 
     def _pay(self, moment: int, end: int) -> None:
