@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline import settings
-from threadline.cli.demo_log import DemoLog, Event
+from threadline.cli.demo_log import DemoLog, Event, Person
 from threadline.contract.bodies import MAX_BATCH_EVENTS
 from threadline.control import Control, ControlError
 from threadline.http.serve import serve_async
@@ -159,7 +159,7 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
         for person in log.people():
             if stopped.is_set():
                 return False
-            if not notes.user_id and _worth_showing(person.sent[0].event, person.devices):
+            if not notes.user_id and _worth_showing(person):
                 notes.user_id = person.user_id or ""
             for agent, event in person.sent:
                 waiting.append(event | {"user_agent": agent} if agent else event)
@@ -170,8 +170,12 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
     return True
 
 
-def _worth_showing(first: Event, devices: list[str]) -> bool:
-    return len(devices) == 2 and "utm_medium=cpc" in first["url"]
+def _worth_showing(person: Person) -> bool:
+    """An ad on one day, a signup on another, and a second device."""
+    if len(person.devices) < 2 or "utm_medium=cpc" not in person.sent[0].event["url"]:
+        return False
+    known = next((event for _, event in person.sent if "user_id" in event), None)
+    return known is not None and known["timestamp"][:10] > person.sent[0].event["timestamp"][:10]
 
 
 def _post(connection: HTTPConnection, key: str, batch: list[Event]) -> None:

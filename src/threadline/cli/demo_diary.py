@@ -163,7 +163,7 @@ def stranger(diary: Diary, device: Device, moment: int, pace: float) -> None:
 def crawler(diary: Diary, device: Device, moment: int) -> None:
     """Reads on by itself, at any hour and without a referrer."""
     arrival = Arrival("", "", CRAWLED.pages)
-    diary.walk(CRAWLED, device, None, arrival, moment, diary.some(5), 4 * SECOND_MS)
+    diary.walk(CRAWLED, device, None, arrival, moment, diary.some(7), 4 * SECOND_MS)
 
 
 def random_id(random: Random) -> str:

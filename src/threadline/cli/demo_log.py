@@ -22,15 +22,15 @@ __all__ = ["DAYS", "DemoLog", "Event", "Person", "Sent"]
 DAYS = 60
 # Of the first visits on the last day, as many as this for each on the first.
 GROWTH = 2.2
-BOTS = 0.02
+BOTS = 0.04
 ON_PHONES = 0.42
 SECOND_DEVICES = 0.3
-AT_SHARED_DEVICES = 0.12
+AT_SHARED_DEVICES = 0.16
 USERS_OF_SHARED_DEVICE = 3
 # What is sent on average where lengths are not scaled: of these follows the scale.
-DEVICES_PER_USER = 1.2
-EVENTS_OF_STRANGER = 3.5
-EVENTS_OF_USER = 78.0
+DEVICES_PER_USER = 1.3
+EVENTS_OF_STRANGER = 3.6
+EVENTS_OF_USER = 82.0
 # Enough for looking around, signing up and first steps.
 FEWEST = 30
 # Strangers who come after the last user, so that events and devices run out together.
@@ -61,6 +61,7 @@ class DemoLog:
         self._last_strangers = LAST_STRANGERS * (visitors - users * DEVICES_PER_USER)
         self._office: Device | None = None
         self._office_places = 0
+        self._office_used: Device | None = None
         self._hours = list(accumulate(self._visits_by_hour()))
 
     def people(self) -> Iterator[Person]:
@@ -93,6 +94,7 @@ class DemoLog:
         else:
             device = self._device()
             stranger(diary, device, self._some_time(), min(100.0, max(0.05, pace)))
+        self._devices_left -= 1
         return Person(None, [device.anonymous_id], diary.sent)
 
     def _user(self) -> Person:
@@ -113,9 +115,11 @@ class DemoLog:
         User(diary, user_id, devices, LIVES.draw(random), pace).live(moment, self._start_ms)
         # Some have gone before they took up their second device.
         seen = {event.get("anonymous_id") for _, event in diary.sent}
-        used = [device.anonymous_id for device in devices if device.anonymous_id in seen]
-        self._devices_left += len(devices) - len(used)
-        return Person(user_id, used, diary.sent)
+        used = [device for device in devices if device.anonymous_id in seen]
+        self._devices_left -= sum(device != self._office_used for device in used)
+        if used[-1].shared:
+            self._office_used = used[-1]
+        return Person(user_id, [device.anonymous_id for device in used], diary.sent)
 
     def _strangers_left(self) -> float:
         return self._devices_left - self._users_left * DEVICES_PER_USER
@@ -127,7 +131,6 @@ class DemoLog:
 
     def _device(self, user_agent: str = "", shared: bool = False) -> Device:
         random = self._random
-        self._devices_left -= 1
         if not user_agent:
             table = PHONES if random.random() < ON_PHONES and not shared else DESKTOPS
             user_agent = table.draw(random)

@@ -257,9 +257,9 @@ class Life(NamedTuple):
 
 
 LIVES = Weighted(
-    (26, Life(days=1.5, visits_a_day=0.6, pays=0.01, returns=0.06)),
-    (56, Life(days=9, visits_a_day=0.65, pays=0.05, returns=0.08)),
-    (18, Life(days=200, visits_a_day=0.75, pays=0.55, returns=0.08)),
+    (15, Life(days=1.5, visits_a_day=0.6, pays=0.01, returns=0.12)),
+    (71, Life(days=9.5, visits_a_day=0.75, pays=0.06, returns=0.15)),
+    (14, Life(days=200, visits_a_day=0.75, pays=0.7, returns=0.15)),
 )
 
 

@@ -93,12 +93,8 @@ class User:
         end = signup_ms + self._diary.wait(self._life.days * DAY_MS)
         paid_at = 0
         if self._pays:
-            paid_at = self._diary.later(signup_ms, 5)
+            paid_at = self._diary.later(signup_ms, 4)
             end = max(end, paid_at + self._diary.wait(90 * DAY_MS))
-        if self._tries:
-            over_ms = signup_ms + TRIAL_DAYS * DAY_MS
-            ended: Properties = {"plan": "pro", "converted": 0 < paid_at < over_ms}
-            self._diary.serve(self._user_id, "trial_ended", over_ms, ended)
         self._work(signup_ms, end, paid_at)
         if self._random.random() < self._life.returns:
             back = self._diary.later(end + 14 * DAY_MS, 10)
@@ -118,6 +114,8 @@ class User:
         first = True
         while first_ms < moment < signup_ms - HOUR_MS:
             device = self._devices[0] if random.random() < 0.6 else self._devices[-1]
+            if device.shared:
+                device = self._devices[0]
             diary.walk(PUBLIC, device, None, arrival, moment, 1 + diary.some(2))
             arrival = RETURNS.draw(random)
             moment = diary.later(moment, 2.5)
@@ -128,8 +126,9 @@ class User:
         diary, device, plan = self._diary, self._devices[0], self._traits["plan"]
         arrival = (ARRIVALS if first else RETURNS).draw(self._random)
         moment = diary.walk(PUBLIC, device, None, arrival, moment, diary.some(1))
-        diary.write(device, None, PAGE_VIEW, moment, f"{SITE}/pricing", f"{SITE}/")
-        moment += diary.wait(STEP_MS)
+        if "/pricing" not in diary.sent[-1].event["url"]:
+            diary.write(device, None, PAGE_VIEW, moment, f"{SITE}/pricing", f"{SITE}/")
+            moment += diary.wait(STEP_MS)
         url = f"{SITE}/signup"
         diary.write(device, None, PAGE_VIEW, moment, url, f"{SITE}/pricing")
         moment += diary.wait(STEP_MS)
