@@ -14,7 +14,7 @@ from tests.support import Json, Project
 from threadline.cli.demo_agents import CRAWLERS, DESKTOPS, PHONES
 from threadline.cli.demo_log import DAYS, DemoLog, Person
 from threadline.cli.demo_tables import Weighted
-from threadline.contract.times import DAY_MS, parse_ms
+from threadline.contract.times import DAY_MS, format_ms, parse_ms
 from threadline.enrich.agent import read_agent
 
 UNTIL_MS = parse_ms("2026-11-26T15:00:00Z")
@@ -150,6 +150,10 @@ def test_its_numbers_are_what_was_asked_for(seed: int) -> None:
     assert abs(len(devices) - visitors) < visitors * 0.02
     assert devices == {device for person in people for device in person.devices}
     assert abs(len({person.user_id for person in people} - {None}) - users) < users * 0.02
+
+
+def test_times_are_written_as_everywhere(log: list[Json]) -> None:
+    assert all(format_ms(at(event)) == event["timestamp"] for event in log)
 
 
 def test_every_event_has_an_id_of_its_own(log: list[Json]) -> None:

@@ -17,18 +17,15 @@ from threadline.cli.demo_tables import (
     Arrival,
     Event,
     Properties,
-    Weighted,
 )
 from threadline.contract.times import DAY_MS, format_ms
 
 SECOND_MS = 1000
-MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 STEP_MS = 40_000
-SECONDS = [f"{number:02}" for number in range(60)]
+SECONDS = [f"{number // 60:02}:{number % 60:02}" for number in range(3600)]
 MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 PAGE_VIEW = Action("$pageview")
-NOTHING: tuple[float, Weighted[Action]] = (0, Weighted((1, PAGE_VIEW)))
 BOUNCES = 0.45
 COMES_BACK = 0.3
 
@@ -117,14 +114,15 @@ class Diary:
             referrer = referrer.replace("{n}", f"{random.getrandbits(24):x}")
         url = f"{SITE}{path}{query}"
         self.write(device, user_id, PAGE_VIEW, moment, url, referrer)
+        page = area.pages.get(path, area.other_page)
         for _ in range(length - 1):
             moment += self.wait(step_ms)
-            share, actions = area.actions.get(path, NOTHING)
-            if random.random() < share:
-                self.write(device, user_id, actions.draw(random), moment, url, referrer)
+            if random.random() < page.acts:
+                self.write(device, user_id, page.actions.draw(random), moment, url, referrer)
             else:
-                path = area.links(path).draw(random)
-                referrer, url = url, f"{SITE}{path}"
+                path = page.links.draw(random)
+                page = area.pages[path]
+                referrer, url = url, SITE + path
                 self.write(device, user_id, PAGE_VIEW, moment, url, referrer)
         return moment + self.wait(step_ms)
 
@@ -162,7 +160,7 @@ def stranger(diary: Diary, device: Device, moment: int, pace: float) -> None:
 
 def crawler(diary: Diary, device: Device, moment: int) -> None:
     """Reads on by itself, at any hour and without a referrer."""
-    arrival = Arrival("", "", CRAWLED.pages)
+    arrival = Arrival("", "", CRAWLED.paths)
     diary.walk(CRAWLED, device, None, arrival, moment, diary.some(7), 4 * SECOND_MS)
 
 
@@ -171,10 +169,10 @@ def random_id(random: Random) -> str:
 
 
 def _stamp(ms: int) -> str:
-    """As `format_ms`, at a third of its price: most events share their minute with another."""
-    return _minute(ms // MINUTE_MS) + SECONDS[ms // SECOND_MS % 60] + MILLISECONDS[ms % SECOND_MS]
+    """As `format_ms`, at a third of its price: a log has few hours."""
+    return _hour(ms // HOUR_MS) + SECONDS[ms // SECOND_MS % 3600] + MILLISECONDS[ms % SECOND_MS]
 
 
-@lru_cache(maxsize=10_000)
-def _minute(number: int) -> str:
-    return format_ms(number * MINUTE_MS)[: len("2026-05-01T14:00:")]
+@lru_cache(maxsize=2000)
+def _hour(number: int) -> str:
+    return format_ms(number * HOUR_MS)[: len("2026-05-01T14:")]

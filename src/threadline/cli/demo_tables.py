@@ -46,24 +46,32 @@ class Action(NamedTuple):
     properties: Properties | None = None
 
 
+class Page(NamedTuple):
+    """How often the next step is one of the actions rather than another page."""
+
+    acts: float
+    actions: Weighted[Action]
+    links: Weighted[str]
+
+
+NOTHING: tuple[float, Weighted[Action]] = (0, Weighted((1, Action("nothing"))))
+
+
 class Area:
     """Pages that all link to each other, and what happens on them: for a path, how often that is
     the next step rather than another page, and the actions."""
 
     def __init__(
         self,
-        pages: list[tuple[float, str]],
+        paths: list[tuple[float, str]],
         actions: dict[str, tuple[float, Weighted[Action]]],
     ) -> None:
-        self.pages = Weighted(*pages)
-        self.actions = actions
-        self._links = {
-            path: Weighted(*(entry for entry in pages if entry[1] != path)) for _, path in pages
-        }
-
-    def links(self, path: str) -> Weighted[str]:
-        """Other pages than this one."""
-        return self._links.get(path, self.pages)
+        self.paths = Weighted(*paths)
+        self.pages = {}
+        for path in {path for _, path in paths} | actions.keys():
+            others = Weighted(*(entry for entry in paths if entry[1] != path))
+            self.pages[path] = Page(*actions.get(path, NOTHING), others)
+        self.other_page = Page(*NOTHING, self.paths)
 
 
 HOME = Weighted((1, "/"))
@@ -152,7 +160,7 @@ BLOG = Weighted(
     (30, Action("newsletter_subscribed", {"list": "monthly"})),
 )
 PUBLIC = Area(
-    pages=[
+    paths=[
         (25, "/"),
         (25, "/features"),
         (24, "/pricing"),
@@ -191,7 +199,7 @@ PUBLIC = Area(
 )
 CRAWLED = Area([(1, path) for path in ("/", "/features", "/pricing", *BLOG_PATHS)], {})
 APP = Area(
-    pages=[
+    paths=[
         (55, "/app/calendar"),
         (20, "/app/bookings"),
         (10, "/app/team"),

@@ -39,7 +39,7 @@ BILLING = f"{SITE}/app/billing"
 WELCOME: Properties = {"template": "welcome"}
 LOGIN = Action("login", {"method": "email"})
 LOGOUT = Action("logout")
-FROM_LOGIN = Arrival("", f"{SITE}/login", APP.pages)
+FROM_LOGIN = Arrival("", f"{SITE}/login", APP.paths)
 
 
 class Bill(NamedTuple):
@@ -61,7 +61,7 @@ def _bill(plan: Plan, seats: int, by_the_year: bool) -> Bill:
 
 
 def _moment(sent: Sent) -> str:
-    moment: str = sent.event["timestamp"]
+    moment: str = sent[1]["timestamp"]
     return moment
 
 
