@@ -122,7 +122,7 @@ def _source(touch: Answer) -> str:
 
 def _place(touch: Answer) -> str:
     try:
-        return escape(urlsplit(touch["url"]).path)
+        return escape(urlsplit(touch["url"] or "").path)
     except ValueError:
         return ""
 

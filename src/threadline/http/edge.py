@@ -77,6 +77,9 @@ class Edge:
 def _allow(origin: str) -> list[tuple[bytes, bytes]]:
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
-        (b"access-control-expose-headers", b"Retry-After, Threadline-Stale"),
+        (
+            b"access-control-expose-headers",
+            b"Retry-After, Threadline-Stale, Threadline-Next-Cursor",
+        ),
         (b"vary", b"Origin"),
     ]

@@ -1,5 +1,6 @@
 """`GET /v1/retention`: of those who began together, how many came back, and when?"""
 
+import time
 from typing import Annotated, Literal
 
 import msgspec
@@ -7,16 +8,12 @@ import msgspec
 from threadline.contract.times import format_utc
 from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import (
-    Ranged,
-    TimeZone,
-    between,
-    bucket,
-    differ,
-    read_zone,
-)
-from threadline.store import Store
+from threadline.questions.answers import EventName, Ranged, between
+from threadline.questions.series import bucket, differ
+from threadline.questions.warned import Warned, noted, unknown_events
+from threadline.store import bound_ms
 
 
 class Params(Ranged, kw_only=True):
@@ -29,30 +26,32 @@ class Params(Ranged, kw_only=True):
         str,
         msgspec.Meta(
             min_length=1,
+            max_length=128,
             description="When people begin: `first_seen`, `known` (their first event with a user "
             "id), or the name of an event.",
         ),
     ] = "first_seen"
     event: (
-        Annotated[str, msgspec.Meta(description="What counts as coming back. Default: any event.")]
+        Annotated[
+            EventName, msgspec.Meta(description="What counts as coming back. Default: any event.")
+        ]
         | None
     ) = None
     periods: Annotated[
         int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
     ] = 8
-    tz: TimeZone = "UTC"
 
 
 class Cohort(msgspec.Struct):
     """`retained[k]`: persons with such an event in the k-th interval after the one they began in;
-    k = 0 is that interval itself."""
+    k = 0 is that interval itself. It ends with the interval that is now, or was at `as_of`."""
 
     cohort: str
     persons: int
     retained: list[int]
 
 
-class Retention(msgspec.Struct):
+class Retention(Warned):
     """Cohorts from the earliest on. A person is in exactly one."""
 
     stitch: str
@@ -63,11 +62,16 @@ class Retention(msgspec.Struct):
 # What people may begin with, other than an event of some name.
 BEGINS = {"first_seen": "TRUE", "known": "known"}
 
-# `minIf` of nothing is 1970 sharp. An event from then would be lost here; there are none.
+# What has not been yet is not shown as nobody.
 SQL = """
     SELECT cohort, count() AS persons,
         sumForEach(
-            arrayMap(k -> toUInt64(has(periods, k)), range({{periods:UInt16}}))
+            arrayMap(k -> toUInt64(has(periods, k)), range(toUInt16(least(
+                {{periods:UInt16}},
+                greatest(1, dateDiff(
+                    {{interval:String}}, cohort, {{now:DateTime64(3, 'UTC')}}, {{tz:String}}
+                ) + 1)
+            ))))
         ) AS retained
     FROM (
         SELECT {began_in} AS cohort,
@@ -75,7 +79,7 @@ SQL = """
                 at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
             )) AS periods
         FROM (
-            SELECT person, minIf(at, {begins}) AS began,
+            SELECT person, minIf(at, {begins}) AS began, countIf({begins}) > 0 AS has_begun,
                 groupUniqArrayIf({period}, {returns}) AS active
             FROM ({events})
             GROUP BY person
@@ -86,17 +90,18 @@ SQL = """
     ORDER BY cohort"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Retention:
+def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
     bound: dict[str, object] = {
         **ground.bound,
-        "tz": read_zone(params.tz),
+        "tz": params.tz,
+        "now": bound_ms(params.as_of.ms if params.as_of else time.time_ns() // 1_000_000),
         "interval": params.interval,
         "periods": params.periods,
         "cohort": params.cohort,
         "event": params.event,
     }
-    where = ["toUnixTimestamp64Milli(began) > 0", *between(params, bound, "began")]
+    where = ["has_begun", *between(params, bound, "began")]
     begins = BEGINS.get(params.cohort, "begins")
     returns = "TRUE" if params.event is None else "returns"
 
@@ -112,13 +117,19 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
 
     if params.cohort in BEGINS and params.event is None:
         changes = [differ(params.interval)]
-        found = ask_moments(store, ground, sql, bound, changes, everything=True)
+        found = ask_moments(reading, ground, sql, bound, changes, everything=True)
     else:
         columns = dict(MOMENT_COLUMNS)
         if params.cohort not in BEGINS:
             columns["begins"] = "e.event_name = {cohort:String}"
         if params.event is not None:
             columns["returns"] = "e.event_name = {event:String}"
-        found = store.query(sql(person_events(ground, columns)), bound)
+        found = reading.query(sql(person_events(ground, columns)), bound)
     rows = [Cohort(format_utc(row["cohort"]), row["persons"], row["retained"]) for row in found]
-    return Retention(ground.policy, params.interval, rows)
+    asked: dict[str, list[str | None]] = {}
+    if not rows and params.cohort not in BEGINS:
+        asked["cohort"] = [params.cohort]
+    if not any(sum(row.retained) for row in rows):
+        asked["event"] = [params.event]
+    unknown = unknown_events(reading, bound, asked)
+    return Retention(ground.policy, params.interval, rows, warnings=noted(unknown))
