@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -45,7 +45,7 @@ def parse_params(
     Raises `InvalidParams`: a parameter that does not exist, or of which only one value would
     count, is an error too, because an answer that silently ignored it would be to another question.
     """
-    fields = _fields(struct)
+    fields, choices = _fields(struct), _choices(struct)
     errors: FieldErrors = {}
     values: dict[str, Any] = {}
     for name, text in given.items():
@@ -56,7 +56,8 @@ def parse_params(
                 raise ValueError(_unknown(name, list(fields)))
             if name in repeated:
                 raise ValueError("given more than once; give it once")
-            values[fields[name].name] = _value(fields[name], text)
+            field = fields[name]
+            values[field.name] = _value(field, text, choices[field.name])
         except ValueError as error:
             errors[name] = [str(error)]
     errors |= {
@@ -76,12 +77,30 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, inspect.Field]:
     return {field.encode_name: field for field in info.fields}
 
 
-def _value(field: inspect.Field, text: str) -> Any:
-    if text == "" and field.default == "":
+@cache
+def _choices(struct: type[msgspec.Struct]) -> dict[str, tuple[str, ...]]:
+    """Of each field the words it takes, in the order in which they are written down."""
+    return {
+        name: _words(kind) for name, kind in get_type_hints(struct, include_extras=True).items()
+    }
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((words for part in get_args(kind) if (words := _words(part))), ())
+
+
+def _value(field: inspect.Field, text: str, words: tuple[str, ...]) -> Any:
+    if words:
+        if text not in words:
+            raise ValueError(f"choose one of {', '.join(words)}")
         return text
-    kind, hints = _kind(field.type)
-    if text == "" and not isinstance(kind, inspect.LiteralType):
+    if text == "":
+        if field.default == "":
+            return text
         raise ValueError("give it a value, or leave it out")
+    kind, hints = _kind(field.type)
     return READERS[type(kind)](kind, text, hints)
 
 
@@ -95,12 +114,6 @@ def _kind(kind: inspect.Type) -> tuple[Any, dict[str, str]]:
         else:
             (kind,) = (part for part in kind.types if not isinstance(part, inspect.NoneType))
     return kind, hints
-
-
-def _choice(kind: inspect.LiteralType, text: str, hints: dict[str, str]) -> str:
-    if text not in kind.values:
-        raise ValueError(f"choose one of {', '.join(map(str, kind.values))}")
-    return text
 
 
 def _number(kind: inspect.IntType, text: str, hints: dict[str, str]) -> int:
@@ -133,7 +146,6 @@ def _moment(kind: inspect.CustomType, text: str, hints: dict[str, str]) -> Momen
 
 
 READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {
-    inspect.LiteralType: _choice,
     inspect.IntType: _number,
     inspect.BoolType: _boolean,
     inspect.StrType: _text,
