@@ -1,11 +1,14 @@
 """What an answer says beside itself, and that nothing is left out without it."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from tests.support import Json, Project
+from tests.support import Json, Project, Server
+from threadline import Client
 
 
 def codes(answer: Json) -> list[tuple[str, str | None]]:
@@ -118,7 +121,7 @@ def test_an_event_that_never_came_where_none_did(project: Project) -> None:
     assert "warnings" not in project.ask("/v1/stats", event="something else", to="2020-01-01")
 
 
-def test_names_are_the_projects_own(project: Project, server: Any) -> None:
+def test_names_are_the_projects_own(project: Project, server: Server) -> None:
     other = Project(server)
     other.track("secret plan")
     project.track("visit")
@@ -342,3 +345,26 @@ def test_answers_that_leave_nothing_out_say_nothing(project: Project) -> None:
         answer = project.ask(path, **params)
         assert "warnings" not in answer, (path, json.dumps(answer))
         assert "truncated" not in answer
+
+
+def test_the_sdk_escapes_commas_in_steps(project: Project) -> None:
+    for minute, name in enumerate(("Clicked, CTA", "a, b")):
+        at = f"2026-05-01T10:0{minute}:00Z"
+        project.track(name, anonymous_id="d", timestamp=at, properties={"plan": "x,y"})
+    project.stored()
+    with Client(project.keys["rk"], project.url) as client:
+        table = client.funnel(["Clicked, CTA", r"a\, b{plan=x,y}"])
+        assert [row["persons"] for row in table] == [1, 1]
+        (event,) = client.events(event="a, b")
+        assert (event.campaign, event.url, event.country) == (None, None, None)
+
+
+def test_the_timeline_of_events_without_a_page(server: Server, project: Project) -> None:
+    project.track("bare", anonymous_id="d", user_id="u")
+    project.stored()
+    command = [sys.executable, "-m", "threadline.cli.main", "user", "u"]
+    options = ["--data", str(server.folder), "--project", project.project_id]
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "bare" in ran.stdout
+    assert "None" not in ran.stdout

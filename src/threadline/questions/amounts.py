@@ -1,23 +1,18 @@
 """Numbers out of properties. Whoever has the browser key can send `NaN`, `inf` or 1e308 as one, so
 what no sum can be made of counts as none, and is counted."""
 
+# Looked up once: a number, a text with its quotes, `null`; empty if there is no such property.
+RAW = "JSONExtractRaw(e.properties, {property})"
+NUMBER = f"toFloat64OrNull(replaceAll({RAW}, '\"', ''))"
 # Millions of such numbers still have a sum. Of NaN the comparison is false.
-USABLE = "abs({number}) < 1e200"
+USABLE = f"ifNull(abs({NUMBER}) < 1e200, FALSE)"
 
-NUMBER = "JSONExtractFloat(e.properties, {property})"
-VALUE = f"if({USABLE.format(number=NUMBER)}, {NUMBER}, 0)"
+VALUE = f"if({USABLE}, assumeNotNull({NUMBER}), 0)"
 
-# What reads as a number other than 0 needs no second look; most others are not there at all.
+# Where one number is out of all bounds, the engine cannot read any of the properties.
 SKIPPED = f"""multiIf(
-    {NUMBER} != 0 AND {USABLE.format(number=NUMBER)}, FALSE,
-    JSONType(e.properties, {{property}}) = 'Null',
-        position(e.properties, {{property}}) > 0 AND NOT isValidJSON(e.properties),
-    JSONType(e.properties, {{property}}) = 'String',
-        NOT ifNull({
-    USABLE.format(number="toFloat64OrNull(JSONExtractString(e.properties, {property}))")
-}, FALSE),
-    JSONType(e.properties, {{property}}) NOT IN ('Int64', 'UInt64', 'Double')
-        OR NOT {USABLE.format(number=NUMBER)}
+    {RAW} = '', position(e.properties, {{property}}) > 0 AND NOT isValidJSON(e.properties),
+    {RAW} != 'null' AND NOT {USABLE}
 )"""
 
 

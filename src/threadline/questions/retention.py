@@ -1,11 +1,13 @@
 """`GET /v1/retention`: of those who began together, how many came back, and when?"""
 
-import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import format_utc
+from threadline.contract.times import EPOCH, ONE_MS, as_utc, format_utc
 from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
 from threadline.identity.ground import Ground, conditions
 from threadline.identity.reading import Reading
@@ -13,7 +15,6 @@ from threadline.identity.stitch import person_events
 from threadline.questions.answers import EventName, Ranged, between
 from threadline.questions.series import bucket, differ
 from threadline.questions.warned import Warned, noted, unknown_events
-from threadline.store import bound_ms
 
 
 class Params(Ranged, kw_only=True):
@@ -62,16 +63,10 @@ class Retention(Warned):
 # What people may begin with, other than an event of some name.
 BEGINS = {"first_seen": "TRUE", "known": "known"}
 
-# What has not been yet is not shown as nobody.
 SQL = """
     SELECT cohort, count() AS persons,
         sumForEach(
-            arrayMap(k -> toUInt64(has(periods, k)), range(toUInt16(least(
-                {{periods:UInt16}},
-                greatest(1, dateDiff(
-                    {{interval:String}}, cohort, {{now:DateTime64(3, 'UTC')}}, {{tz:String}}
-                ) + 1)
-            ))))
+            arrayMap(k -> toUInt64(has(periods, k)), range({{periods:UInt16}}))
         ) AS retained
     FROM (
         SELECT {began_in} AS cohort,
@@ -90,18 +85,27 @@ SQL = """
     ORDER BY cohort"""
 
 
+# The number of whole intervals from one's first day to any day.
+BETWEEN: dict[str, Callable[[date, date], int]] = {
+    "day": lambda first, day: (day - first).days,
+    "week": lambda first, day: (day - first).days // 7,
+    "month": lambda first, day: (day.year - first.year) * 12 + day.month - first.month,
+}
+
+
 def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
     bound: dict[str, object] = {
         **ground.bound,
         "tz": params.tz,
-        "now": bound_ms(params.as_of.ms if params.as_of else time.time_ns() // 1_000_000),
         "interval": params.interval,
         "periods": params.periods,
         "cohort": params.cohort,
         "event": params.event,
     }
-    where = ["has_begun", *between(params, bound, "began")]
+    # Everybody was first seen sometime; all else may never have happened.
+    where = [] if params.cohort == "first_seen" else ["has_begun"]
+    where += between(params, bound, "began")
     begins = BEGINS.get(params.cohort, "begins")
     returns = "TRUE" if params.event is None else "returns"
 
@@ -125,7 +129,15 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
         if params.event is not None:
             columns["returns"] = "e.event_name = {event:String}"
         found = reading.query(sql(person_events(ground, columns)), bound)
-    rows = [Cohort(format_utc(row["cohort"]), row["persons"], row["retained"]) for row in found]
+    rows = [
+        Cohort(
+            format_utc(row["cohort"]),
+            row["persons"],
+            # What has not been yet is not shown as nobody.
+            row["retained"][: _begun(params, as_utc(row["cohort"]))],
+        )
+        for row in found
+    ]
     asked: dict[str, list[str | None]] = {}
     if not rows and params.cohort not in BEGINS:
         asked["cohort"] = [params.cohort]
@@ -133,3 +145,11 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
         asked["event"] = [params.event]
     unknown = unknown_events(reading, bound, asked)
     return Retention(ground.policy, params.interval, rows, warnings=noted(unknown))
+
+
+def _begun(params: Params, cohort: datetime) -> int:
+    """How many intervals from this one on have begun by now, or by `as_of`; at least itself."""
+    zone = ZoneInfo(params.tz)
+    now = EPOCH + params.as_of.ms * ONE_MS if params.as_of else datetime.now(UTC)
+    first, last = cohort.astimezone(zone).date(), now.astimezone(zone).date()
+    return max(1, 1 + BETWEEN[params.interval](first, last))
