@@ -7,6 +7,7 @@ import pytest
 from tests.support import row_values
 from threadline import migrations
 from threadline.identity.ground import ground
+from threadline.identity.reading import Reading
 from threadline.ingest import row
 from threadline.migrations import SchemaTooNew
 from threadline.questions import users
@@ -40,7 +41,7 @@ def test_events_from_before_the_states_are_in_them(
             insert(old, "1", event("e1", 1, None), event("e2", 2, "u"), crawler, columns=23)
     with Store(url) as store:
         insert(store, "2", event("e0", 0, None))
-        (user,) = users.ask(store, ground(store, "p", "any"), users.Params()).rows
+        (user,) = users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows
     assert (user.first_touch.event_id, user.first_touch.source) == ("e0", "source of e0")
     assert user.known_since == "2026-05-01T14:02:00.000Z"
     with Store(url) as store:
@@ -58,7 +59,9 @@ def test_a_migration_cut_short_is_run_again(folder: Path, monkeypatch: pytest.Mo
             Store(url)
     with Store(url) as store:
         insert(store, "1", event("e1", 1, "u"))
-        assert len(users.ask(store, ground(store, "p", "any"), users.Params()).rows) == 1
+        assert (
+            len(users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows) == 1
+        )
 
 
 def test_a_newer_store_is_refused(folder: Path) -> None:

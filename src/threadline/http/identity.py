@@ -23,7 +23,7 @@ from threadline.control import Control
 from threadline.http.call import now_ms, whole_body
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
-from threadline.http.read import READ, answer_stitched, partition
+from threadline.http.read import PARTITIONS, READ, answer_stitched, partition
 from threadline.http.room import MIB, Hold
 from threadline.http.services import Services
 from threadline.identity import decisions
@@ -128,6 +128,7 @@ def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> No
             params=questions.StatsParams,
             answer=questions.IdentityStats,
             errors=(StitchNotAPartition,),
+            choices={"stitch": PARTITIONS},
         )
     },
 )
@@ -137,7 +138,7 @@ async def stats(request: Req) -> Response[bytes]:
     control: Control = request.app.state.services.control
     placeholder_ids = control.placeholder_ids(request.state.project.project_id)
     return await answer_stitched(
-        request, params, lambda store, on: questions.stats(store, on, placeholder_ids)
+        request, params, lambda reading, on: questions.stats(reading, on, placeholder_ids)
     )
 
 
