@@ -4,10 +4,11 @@ import random
 import signal
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from threadline.ingest.bloom import Bloom
 from threadline.ingest.log import ForgetRequest, Log
 from threadline.ingest.seen import SeenIds
 from threadline.ingest.writer import Writer
-from threadline.store import Store, StoreError, store_url
+from threadline.store import Params, Store, StoreError, store_url
 
 WAIT_S = 30
 
@@ -228,17 +229,21 @@ def test_a_new_day_reads_nothing_again(empty: Store, monkeypatch: pytest.MonkeyP
     asked: list[str] = []
     seen = clocks.seen(empty)
     seen.remember(hashes(*range(1, 1000)), "block")
-    query, query_bytes = empty.query, empty.query_bytes
-    monkeypatch.setattr(empty, "query", lambda sql, _: asked.append(sql) or query(sql, _))
-    monkeypatch.setattr(
-        empty, "query_bytes", lambda sql, _: asked.append(sql) or query_bytes(sql, _)
-    )
-    for day in range(10):
-        clocks.run(seen, days=1)
-        seen.remember(hashes(2000 + day), f"block {day}")
-    assert asked == []
-    assert known(seen, 1, 2009) == [2009]
-    assert len(asked) == 1, "only what may be known is looked up"
+    with monkeypatch.context() as listening:
+        for name in ("query", "query_bytes"):
+            answer = getattr(empty, name)
+
+            def listen(sql: str, bound: Params, answer: Callable[..., Any] = answer) -> Any:
+                asked.append(sql)
+                return answer(sql, bound)
+
+            listening.setattr(empty, name, listen)
+        for day in range(10):
+            clocks.run(seen, days=1)
+            seen.remember(hashes(2000 + day), f"block {day}")
+        assert asked == []
+        assert known(seen, 1, 2009) == [2009]
+        assert len(asked) == 1, "only what may be known is looked up"
 
 
 def test_filters_that_are_full_or_not_yet_read_forget_nothing(

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -22,16 +22,17 @@ from threadline.http.folder import Running, running_server
 from threadline.http.operator import OperatorStore
 from threadline.identity import states
 from threadline.ingest import dead_letters
-from threadline.ingest.log import Receipt, open_db, receipts
+from threadline.ingest.log import open_db
+from threadline.ingest.recovery import AtWork, alone
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
 from threadline.store import (
-    Statements,
     Store,
     StoreAway,
     StoreError,
     free_bytes,
     store_url,
+    unfinished,
     without_password,
 )
 
@@ -95,6 +96,7 @@ def examine(data: str | None) -> list[Finding]:
         _clock,
         _log,
         _letters,
+        _unfinished,
         _projects,
     ]
     return findings + [check(chosen, folder) for check in checks]
@@ -115,44 +117,6 @@ def _difference(found: states.Difference) -> Finding:
         f"{what}; {found.missing:,} missing, {found.beyond:,} too many, {found.wrong:,} wrong",
         "threadline rebuild makes them anew from the events.",
     )
-
-
-def rebuild(data: Data = None) -> None:
-    """Make links and first touches anew from the events.
-
-    Works whether the server runs or not; events and questions go on meanwhile.
-
-    Example: `threadline rebuild --data /var/lib/threadline`
-    """
-    chosen = settings.load(data=data)
-    with open_store(chosen) as store:
-        typer.echo("Rebuilding links and first touches from the events …")
-        rebuild_states(store, Path(chosen.data))
-    typer.echo("Done.")
-
-
-def rebuild_states(store: Statements, folder: Path, tables: Sequence[str] = ()) -> None:
-    """Make these states of identity, or all, anew from the events."""
-    while True:
-        before = _forgotten(folder)
-        states.rebuild(store, tables)
-        # Who was forgotten in between may be in what was read before.
-        if _forgotten(folder) == before:
-            return
-        typer.echo("Somebody was forgotten meanwhile; once more …", err=True)
-
-
-def _forgotten(folder: Path) -> list[Receipt]:
-    """All requests to forget that were carried out; waits for those under way."""
-    if not (folder / "log.db").exists():
-        return []
-    with closing(open_db(folder)) as db:
-        found = receipts(db)
-        # Without a server nobody is about to carry them out.
-        while running_server(folder) and any(receipt.finished_ms is None for receipt in found):
-            time.sleep(0.1)
-            found = receipts(db)
-    return found
 
 
 @contextmanager
@@ -259,6 +223,23 @@ def _letters(chosen: Settings, folder: Path) -> Finding:
         mend = "threadline dead-letter list says why; retry or drop them."
         return Finding("letters", f"the store refused {letters:,} events", mend)
     return Finding("letters", "no dead letters")
+
+
+def _unfinished(chosen: Settings, folder: Path) -> Finding:
+    """What a command is at work on now needs no mending."""
+    try:
+        with open_store(chosen) as store:
+            works = unfinished(store)
+    except (StoreError, SchemaTooNew):
+        return Finding("work", "unknown: the store does not open")
+    if not works:
+        return Finding("work", "nothing was interrupted")
+    found = "; ".join(f"{work.name} of {work.subject} since {work.since}" for work in works)
+    try:
+        with alone(folder):
+            return Finding("work", f"interrupted: {found}", " ".join(work.left for work in works))
+    except AtWork:
+        return Finding("work", f"under way: {found}")
 
 
 def _projects(chosen: Settings, folder: Path) -> Finding:

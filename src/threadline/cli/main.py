@@ -32,7 +32,7 @@ COMMANDS = {
     "rules": Command("rules"),
     "reclassify": Command("reclassifying", "reclassify"),
     "doctor": Command("doctor", "doctor"),
-    "rebuild": Command("doctor", "rebuild"),
+    "rebuild": Command("rebuilding", "rebuild"),
     "sql": Command("sql", "sql"),
 }
 

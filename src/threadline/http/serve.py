@@ -19,6 +19,7 @@ from threadline.enrich import read_agent
 from threadline.http.app import create_app
 from threadline.http.folder import folder_lock
 from threadline.http.operator import operator_door
+from threadline.http.recovery import interrupted_work_finished
 from threadline.http.services import Services
 from threadline.settings import Settings
 
@@ -47,6 +48,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
         folder_lock(Path(settings.data), url),
         Services(settings) as services,
         operator_door(services),
+        interrupted_work_finished(services),
     ):
         server = Server(
             create_app(services),

@@ -6,10 +6,10 @@ import msgspec
 from litestar import MediaType, Request, Response, get
 
 from threadline.contract.errors import Unavailable
-from threadline.contract.replies import Ok
+from threadline.contract.replies import Ok, Ready, Unfinished
 from threadline.http.doc import Doc
 from threadline.http.services import Services
-from threadline.store import StoreError
+from threadline.store import StoreError, unfinished
 
 PROMETHEUS = "text/plain"
 Req = Request[Any, Any, Any]
@@ -27,15 +27,19 @@ def healthz() -> Response[bytes]:
 @get(
     "/readyz",
     sync_to_thread=True,
-    opt={"doc": Doc(summary="The store answers", tag="Server", answer=Ok, errors=(Unavailable,))},
+    opt={
+        "doc": Doc(summary="The store answers", tag="Server", answer=Ready, errors=(Unavailable,))
+    },
 )
 def readyz(request: Req) -> Response[bytes]:
     services: Services = request.app.state.services
     try:
-        services.store.query("SELECT 1 AS one", {})
+        works = unfinished(services.store)
     except StoreError as error:
         raise Unavailable("The store does not answer; the log says why.") from error
-    return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
+    listed = [Unfinished(work.name, work.subject, work.since, work.left) for work in works]
+    ready = Ready(unfinished=listed or msgspec.UNSET)
+    return Response(msgspec.json.encode(ready), media_type=MediaType.JSON)
 
 
 @get(

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Self, cast
@@ -19,7 +19,7 @@ from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
 from threadline.settings import Settings
-from threadline.store import Store, store_url
+from threadline.store import Store, StoreError, store_url, unfinished
 
 KEEP_HOUSE_EVERY_S = 60.0
 # Bodies that are on their way in at the same time; more would be memory without a bound.
@@ -93,6 +93,9 @@ class Services:
         pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
         self.metrics.forgets.set(len(pending))
         self.metrics.store_up.set(self.writer.failing_since is None)
+        if self.store.is_open:
+            with suppress(StoreError):  # then what it was before
+                self.metrics.unfinished_work.set(len(unfinished(self.store)))
         return self.metrics.text()
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:

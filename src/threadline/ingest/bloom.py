@@ -43,7 +43,8 @@ class Bloom:
 
     def may_hold(self, hashes: Hashes) -> NDArray[np.bool_]:
         at, bits = self._spots(hashes)
-        return (self._words[at] & bits) == bits
+        held: NDArray[np.bool_] = (self._words[at] & bits) == bits
+        return held
 
     def _spots(self, hashes: Hashes) -> tuple[NDArray[np.intp], Words]:
         """The word of each hash, by its upper half, and the bits in it, by its lower half."""

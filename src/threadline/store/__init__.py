@@ -10,8 +10,11 @@ from threadline.store.engine import (
     without_password,
 )
 from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
+from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
 
 __all__ = [
+    "REBUILD",
+    "RECLASSIFY",
     "Params",
     "Query",
     "QueryTimeout",
@@ -21,8 +24,12 @@ __all__ = [
     "StoreAway",
     "StoreError",
     "StoreRefused",
+    "Work",
+    "begin",
     "bound_ms",
+    "finish",
     "free_bytes",
     "store_url",
+    "unfinished",
     "without_password",
 ]
