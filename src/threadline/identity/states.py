@@ -136,7 +136,8 @@ NEWEST_BLOCK = """
 CAME_SINCE = "toInt64(splitByChar('_', e._part)[3]) > {block:Int64}"
 LEFTOVERS = """
     SELECT name FROM system.tables
-    WHERE database = currentDatabase() AND startsWith(name, {start:String})"""
+    WHERE database = currentDatabase()
+        AND arrayExists(table -> startsWith(name, concat(table, '_new')), {tables:Array(String)})"""
 
 
 class Difference(NamedTuple):
@@ -180,7 +181,10 @@ def rebuild(
     in it again, so that one is made once more. `progressed` is called with each state to come.
     """
     chosen = [state for state in STATES if not tables or state.table in tables]
-    begin(store, REBUILD, [state.table for state in chosen])
+    names = [state.table for state in chosen]
+    begin(store, REBUILD, names)
+    for left in store.query(LEFTOVERS, {"tables": names}):
+        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
     for state in chosen:
         progressed(state.table)
         before = forgotten()
@@ -200,8 +204,6 @@ def _make_anew(store: Statements, state: State) -> None:
     cannot touch this one.
     """
     table = state.table
-    for left in store.query(LEFTOVERS, {"start": f"{table}_new"}):
-        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
     made = f"{table}_new_{uuid.uuid4().hex}"
     newest = _newest_block(store)
     store.execute(f"CREATE TABLE {made} AS {table}")
