@@ -11,9 +11,18 @@ import structlog
 from threadline.http.operator import STATEMENT_S, OperatorStore
 from threadline.http.services import Services
 from threadline.ingest.recovery import AtWork, alone, finish_rebuilds
-from threadline.store import REBUILD, Params, Row, Statements, Store, store_url, unfinished
+from threadline.store import (
+    REBUILD,
+    Params,
+    Row,
+    Statements,
+    Store,
+    StoreBusy,
+    store_url,
+    unfinished,
+)
 
-LOOK_EVERY_S = 10.0
+LOOK_EVERY_S = 5.0
 # After one that failed the wait doubles, up to this.
 LONGEST_WAIT_S = 600.0
 # A statement that still runs ends with the process, and is done again after the next start.
@@ -46,9 +55,11 @@ def _keep_finishing(services: Services, stopping: threading.Event) -> None:
     while not stopping.wait(wait_s):
         try:
             if services.store.is_open:
-                _finish(services, stopping)
+                _look_and_finish(services, stopping)
         except _Stopping:
             return
+        except StoreBusy:
+            pass
         except Exception as error:  # noqa: BLE001 - it stays written down, the next time it may work
             if stopping.is_set():
                 return
@@ -59,22 +70,24 @@ def _keep_finishing(services: Services, stopping: threading.Event) -> None:
         wait_s = min(LOOK_EVERY_S * 2**failures, LONGEST_WAIT_S)
 
 
-def _finish(services: Services, stopping: threading.Event) -> None:
-    works = [work for work in unfinished(services.store) if work.name == REBUILD]
-    folder = Path(services.settings.data)
+def _look_and_finish(services: Services, stopping: threading.Event) -> None:
+    services.unfinished = unfinished(services.store)
+    works = [work for work in services.unfinished if work.name == REBUILD]
     if not works:
         return
+    folder = Path(services.settings.data)
     try:
-        with alone(folder), _commands_store(services) as opened:
+        with alone(folder), _commands_store(services) as store:
             started = time.monotonic()
             tables = [work.subject for work in works]
             _logger.info("rebuild_resumed", tables=tables, since=works[0].since)
-            store = _UntilStopping(opened, stopping.is_set)
-            finished = finish_rebuilds(store, folder, lambda: not stopping.is_set())
+            until_stopping = _UntilStopping(store, stopping.is_set)
+            finished = finish_rebuilds(until_stopping, folder, lambda: not stopping.is_set())
             took_s = round(time.monotonic() - started, 1)
-            _logger.info("rebuild_finished", tables=finished, seconds=took_s)
     except AtWork:
         return
+    services.unfinished = unfinished(services.store)
+    _logger.info("rebuild_finished", tables=finished, seconds=took_s)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Finishing what was interrupted, by whoever comes next: the server, or a command."""
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from threadline.control import ControlError
 from threadline.identity import states
 from threadline.ingest import reclassify
-from threadline.ingest.log import Receipt, open_db, receipts
+from threadline.ingest.log import open_db, receipts
 from threadline.store import REBUILD, Statements, unfinished
 
 LOCK_FILE = "maintenance.lock"
@@ -24,7 +25,7 @@ class AtWork(ControlError):
 def alone(folder: Path) -> Iterator[None]:
     """Be the only one that rebuilds or reclassifies; the lock ends with the process. Raises
     `AtWork`."""
-    with (folder / LOCK_FILE).open("w") as file:
+    with os.fdopen(os.open(folder / LOCK_FILE, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,7 +62,7 @@ def finish_rebuilds(store: Statements, folder: Path, served: Callable[[], bool])
     return tables
 
 
-def _forgotten(folder: Path, served: Callable[[], bool]) -> list[Receipt]:
+def _forgotten(folder: Path, served: Callable[[], bool]) -> list[str]:
     """All requests to forget that were carried out; waits for those under way."""
     if not (folder / "log.db").exists():
         return []
@@ -71,4 +72,4 @@ def _forgotten(folder: Path, served: Callable[[], bool]) -> list[Receipt]:
         while served() and any(receipt.finished_ms is None for receipt in found):
             time.sleep(LOOK_AGAIN_S)
             found = receipts(db)
-    return found
+    return [receipt.receipt_id for receipt in found if receipt.finished_ms is not None]

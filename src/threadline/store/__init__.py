@@ -9,7 +9,14 @@ from threadline.store.engine import (
     store_url,
     without_password,
 )
-from threadline.store.errors import QueryTimeout, StoreAway, StoreError, StoreRefused
+from threadline.store.errors import (
+    QueryTimeout,
+    QueryTooLarge,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+)
 from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
 
 __all__ = [
@@ -18,10 +25,12 @@ __all__ = [
     "Params",
     "Query",
     "QueryTimeout",
+    "QueryTooLarge",
     "Row",
     "Statements",
     "Store",
     "StoreAway",
+    "StoreBusy",
     "StoreError",
     "StoreRefused",
     "Work",

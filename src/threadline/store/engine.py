@@ -1,16 +1,16 @@
 """The one door to ClickHouse, through clickhouse-connect: the embedded engine, opened by path, or a
 server, by URL.
 
-A handle serves one query at a time, so reads take one from a small pool while the writer keeps its
-own.
+A handle serves one query at a time, so reads take one from a small pool, and what writes from
+another.
 """
 
-import queue
+import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
@@ -23,9 +23,16 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from threadline import migrations
 from threadline.contract.times import format_ms
 from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
+from threadline.store.pool import Pool
 
 READERS = 4
+# The log's writer, and beside it what people decide and what forgets them.
+WRITERS = 2
 CONNECT_S = 5
+PING_S = 3
+# All questions at once may take half of the machine's memory; what would take more goes by way of
+# the disk where the engine can do that, else it is stopped.
+SHARE_OF_MEMORY = 0.5
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
 SERVER_SCHEMES = {"clickhouse": False, "clickhouses": True}
@@ -60,8 +67,10 @@ class Statements(Protocol):
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
 
-    def __init__(self, url: str, query_seconds: int = 30) -> None:
+    def __init__(self, url: str, query_seconds: int = 30, query_bytes: int | None = None) -> None:
         """Open and migrate. `url`: `chdb:///absolute/folder` or `clickhouse://…` (see `store_url`).
+        `query_bytes`: memory that one question may take; None: its share of the machine's, or
+        whatever a server has configured.
 
         A server that is away may come later: every use tries again. Raises `SchemaTooNew` for a
         store of a newer version, `StoreError` if it cannot be opened, for example because another
@@ -70,9 +79,21 @@ class Store:
         self._url = url
         self._query_seconds = query_seconds
         self._opening = threading.Lock()
-        self._opened = ExitStack()
-        self._writer: Client | None = None
-        self._readers: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._migrated = False
+        # The engine gives up first, and says why.
+        self._readers = self._pool(
+            READERS,
+            query_seconds + CONNECT_S,
+            {
+                "max_execution_time": query_seconds,
+                "max_memory_usage": query_bytes or _share_of_memory(url),
+                # A longer list matches everywhere; looking each up first is in vain.
+                "use_index_for_in_with_subqueries_max_values": 1000,
+            },
+        )
+        # A block may bring months that were missing; the schema bounds how many exist.
+        self._writers = self._pool(WRITERS, WRITE_S, {"max_partitions_per_insert_block": 0})
+        self._pings = self._pool(1, PING_S, {"max_execution_time": PING_S})
         self._beside = ThreadPoolExecutor(READERS, "threadline-query")
         try:
             self.open()
@@ -83,38 +104,34 @@ class Store:
                 f"The store at {without_password(url)} cannot be opened: {error}"
             ) from error
 
-    def open(self) -> Client:
-        """The writer's handle, after everything is open and migrated. Raises as the constructor,
-        and `StoreAway`."""
+    def _pool(self, size: int, timeout_s: int, settings: Mapping[str, object]) -> Pool:
+        return Pool(lambda: _connect(self._url, timeout_s, settings), size)
+
+    def open(self) -> None:
+        """Migrate, unless that was done. Raises as the constructor, and `StoreAway`."""
+        if self._migrated:
+            return
         with self._opening:
-            if self._writer is None:
-                with ExitStack() as opened, store_errors():
-                    # A block may bring months that were missing; the schema bounds how many exist.
-                    writer = _connect(self._url, WRITE_S, {"max_partitions_per_insert_block": 0})
-                    opened.callback(writer.close)
+            if not self._migrated:
+                with store_errors(), self._writers.handle() as writer:
                     _migrate(writer)
-                    reading = {
-                        # The engine gives up first, and says why.
-                        "max_execution_time": self._query_seconds,
-                        # A longer list matches everywhere; looking each up first is in vain.
-                        "use_index_for_in_with_subqueries_max_values": 1000,
-                    }
-                    for _ in range(READERS):
-                        reader = _connect(self._url, self._query_seconds + CONNECT_S, reading)
-                        opened.callback(reader.close)
-                        self._readers.put(reader)
-                    self._opened = opened.pop_all()
-                self._writer = writer
-            return self._writer
+                self._migrated = True
 
     @property
     def is_open(self) -> bool:
         """False as long as a server has never been reached."""
-        return self._writer is not None
+        return self._migrated
+
+    def ping(self) -> None:
+        """Raises `StoreError` if the store does not answer soon. Waits for no question."""
+        self.open()
+        with store_errors(), self._pings.handle(PING_S) as client:
+            client.query("SELECT 1")
 
     def close(self) -> None:
         self._beside.shutdown()
-        self._opened.close()
+        for pool in (self._readers, self._writers, self._pings):
+            pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +142,8 @@ class Store:
     def query(self, sql: str, params: Params) -> list[Row]:
         """Rows as dictionaries; every value bound as `{name:Type}`, none formatted in.
 
-        Raises `QueryTimeout` when the question takes longer than the configured limit.
+        Raises `QueryTimeout` when the question takes longer than the configured limit,
+        `QueryTooLarge` when it takes more memory, `StoreBusy` when its turn did not come.
         """
         with self._reader() as client:
             return list(client.query(sql, parameters=dict(params)).named_results())
@@ -161,9 +179,8 @@ class Store:
                 shutil.copyfileobj(cast(BinaryIO, answer), file)
 
     def execute(self, sql: str, params: Params | None = None) -> None:
-        """A statement without an answer, on the writer's handle."""
-        writer = self.open()
-        with store_errors():
+        """A statement without an answer."""
+        with self._writer() as writer:
             writer.command(sql, parameters=dict(params or {}))
 
     def delete(self, table: str, condition: str, params: Params) -> None:
@@ -180,8 +197,7 @@ class Store:
         The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
         whenever they come, `StoreError` if they could not be stored now.
         """
-        writer = self.open()
-        with store_errors():
+        with self._writer() as writer:
             writer.raw_insert(
                 table,
                 columns,
@@ -197,14 +213,18 @@ class Store:
             )
 
     @contextmanager
-    def _reader(self) -> Iterator[Client]:
+    def _reader(self, wait_s: float | None = None) -> Iterator[Client]:
+        """A handle for a question, which waits for its turn no longer than it may run."""
         self.open()
-        client = self._readers.get()
-        try:
-            with store_errors():
-                yield client
-        finally:
-            self._readers.put(client)
+        wait_s = self._query_seconds if wait_s is None else wait_s
+        with store_errors(), self._readers.handle(wait_s) as client:
+            yield client
+
+    @contextmanager
+    def _writer(self) -> Iterator[Client]:
+        self.open()
+        with store_errors(), self._writers.handle() as client:
+            yield client
 
 
 def store_url(setting: str, folder: Path) -> str:
@@ -242,14 +262,24 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _connect(url: str, timeout_s: int, settings: Mapping[str, object]) -> Client:
+def _share_of_memory(url: str) -> int:
+    """Bytes for one question in this process; 0, no limit of ours, on a server: it has its own."""
+    if not url.startswith("chdb:"):
+        return 0
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such limit
+        machine = min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return int(machine * SHARE_OF_MEMORY / READERS)
+
+
+def _connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
     address = urlsplit(url)
+    # Whatever zone the machine or the server is in.
+    settings = {"session_timezone": "UTC", **given}
     if address.scheme == "chdb":
         path = Path(address.path)
         path.mkdir(parents=True, exist_ok=True)
-        return clickhouse_connect.get_client(
-            interface="chdb", path=str(path), settings=dict(settings)
-        )
+        return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
 
     def client(database: str | None) -> Client:
         return clickhouse_connect.get_client(
@@ -259,7 +289,7 @@ def _connect(url: str, timeout_s: int, settings: Mapping[str, object]) -> Client
             password=unquote(address.password or ""),
             secure=SERVER_SCHEMES[address.scheme],
             database=database,
-            settings=dict(settings),
+            settings=settings,
             connect_timeout=CONNECT_S,
             send_receive_timeout=timeout_s,
             # A session outlives a connection that broke, and would lock the next one out.

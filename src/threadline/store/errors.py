@@ -33,13 +33,13 @@ TROUBLES = {
     202: "TOO_MANY_SIMULTANEOUS_QUERIES",
     209: "SOCKET_TIMEOUT",
     210: "NETWORK_ERROR",
-    241: "MEMORY_LIMIT_EXCEEDED",
     243: "NOT_ENOUGH_SPACE",
     252: "TOO_MANY_PARTS",
     394: "QUERY_WAS_CANCELLED",
 }
 
 TIMEOUT_EXCEEDED = 159
+MEMORY_LIMIT_EXCEEDED = 241
 UNKNOWN_DATABASE = 81
 
 
@@ -55,8 +55,16 @@ class StoreAway(StoreError):
     """It cannot be reached, or has too much to do: try again later."""
 
 
+class StoreBusy(StoreAway):
+    """It is there, but everything that may be asked of it at the same time is being asked."""
+
+
 class QueryTimeout(StoreError):
     """The question took longer than it may."""
+
+
+class QueryTooLarge(StoreAway):
+    """The statement needed more memory than it may take; in a while, or for less, it may do."""
 
 
 @contextmanager
@@ -74,6 +82,8 @@ def _kind(error: ClickHouseError) -> type[StoreError]:
         return StoreRefused
     if code == TIMEOUT_EXCEEDED:
         return QueryTimeout
+    if code == MEMORY_LIMIT_EXCEEDED:
+        return QueryTooLarge
     if code in TROUBLES or (code is None and isinstance(error, OperationalError)):
         return StoreAway
     return StoreError

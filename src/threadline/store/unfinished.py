@@ -10,12 +10,12 @@ from threadline.store.engine import Statements
 REBUILD = "rebuild"
 RECLASSIFY = "reclassify"
 
-# What is left of each, and what to do about it.
+# What is left of each, and what to do about it. Anybody may read it, so it names no project.
 LEFT = {
     REBUILD: "{subject} is not made anew from the events to the end, so answers about people may be"
     " wrong. A running server finishes it by itself; without one, `threadline rebuild` does.",
-    RECLASSIFY: "Some events of {subject} still have the sources that other rules gave them."
-    " `threadline reclassify --project {subject}` goes on where it was.",
+    RECLASSIFY: "Some events of a project still have the sources that other rules gave them."
+    " `threadline reclassify` for that project goes on where it was.",
 }
 
 # By run, because the clock may go back between the beginning and the end.
