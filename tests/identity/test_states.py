@@ -4,7 +4,7 @@ and one that is interrupted is finished."""
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -12,25 +12,21 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import COMMAND, fails, ok, run
+from tests.dying import TABLES, Dying, Killed, listed, load, made, unsynced_store, wrong
 from tests.identity.steps import TIES, wire
-from tests.support import Project, Server, row_values
+from tests.support import Project, Server
 from threadline.http.operator import OperatorStore
 from threadline.identity import states
-from threadline.ingest import row
 from threadline.ingest.recovery import alone, finish_rebuilds
 from threadline.store import (
     REBUILD,
     Params,
-    Row,
-    Statements,
     Store,
     begin,
     finish,
     store_url,
     unfinished,
 )
-
-TABLES = [state.table for state in states.STATES]
 
 # Of every state: what spoils it, and what the doctor says then.
 SPOILED = {
@@ -152,85 +148,12 @@ def test_a_rebuild_while_events_come_and_somebody_is_forgotten(folder: Path) -> 
     assert not (folder / "operator.sock").exists()
 
 
-class Killed(Exception):
-    """The process is no more."""
-
-
-class Dying:
-    """A store whose process is killed before the nth statement from here on. Before each of the
-    last, events of a new user on a new device come, from a server whose clock is where it likes."""
-
-    def __init__(self, store: Store, statements: int) -> None:
-        self._store = store
-        self._left = statements
-
-    def query(self, sql: str, params: Params) -> list[Row]:
-        self._next()
-        return self._store.query(sql, params)
-
-    def execute(self, sql: str, params: Params | None = None) -> None:
-        self._next()
-        self._store.execute(sql, params)
-
-    def insert(
-        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
-    ) -> None:
-        self._next()
-        self._store.insert(table, columns, format, body, token)
-
-    def _next(self) -> None:
-        if not self._left:
-            raise Killed
-        self._left -= 1
-        if self._left < LOADED_STATEMENTS:
-            load(self._store)
-
-
-LOADED_STATEMENTS = 4
-_loaded = count()
-
-
 @pytest.fixture
 def store(folder: Path) -> Iterator[Store]:
-    """With somebody in it. No power is cut here, so nothing is synced."""
-    with Store(store_url("chdb", folder)) as store:
-        for table in ("events", "unfinished_work", *TABLES):
-            store.execute(f"ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 0")
+    """With somebody in it."""
+    with unsynced_store(folder) as store:
         load(store)
         yield store
-
-
-def load(store: Statements) -> None:
-    """Somebody is seen on a device and becomes known, in a place of their own."""
-    number = next(_loaded)
-    received_ms = [978_307_200_000, 1_777_644_000_000, 4_070_908_800_000][number % 3]
-    fields: dict[str, row.Value] = {
-        "anonymous_id": f"a{number}",
-        "source": f"s{number}",
-        "timestamp": 1_777_644_000_000 + number,
-        "received_at": received_ms,
-    }
-    rows = [
-        row_values(event_id=f"e{number}", **fields),
-        row_values(event_id=f"i{number}", user_id=f"u{number}", **fields),
-    ]
-    store.insert("events", row.COLUMNS, "MsgPack", b"".join(map(row.encode, rows)), f"{number}")
-
-
-def wrong(store: Statements) -> set[str]:
-    """The states that are not what the events say."""
-    found = states.verify(store)
-    return {table.table for table in found if table.beyond or table.missing or table.wrong}
-
-
-def listed(store: Statements) -> set[str]:
-    return {work.subject for work in unfinished(store) if work.name == REBUILD}
-
-
-def made(store: Statements) -> list[str]:
-    """Tables on their way to be states."""
-    sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
-    return [row["name"] for row in store.query(sql, {}) if "_new" in row["name"]]
 
 
 def test_a_rebuild_killed_at_any_statement_is_listed_and_finished(
