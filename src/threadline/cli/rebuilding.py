@@ -6,15 +6,14 @@ from pathlib import Path
 
 import typer
 
-from threadline import settings
-from threadline.cli.doctor import open_store
+from threadline.cli import folders
+from threadline.cli.opening import open_store
 from threadline.cli.options import Data
+from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.http.folder import running_server
 from threadline.identity.states import STATES
 from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, rebuild_states
-
-INTERRUPTED = 130
 
 
 def rebuild(data: Data = None) -> None:
@@ -26,7 +25,7 @@ def rebuild(data: Data = None) -> None:
 
     Example: `threadline rebuild --data /var/lib/threadline`
     """
-    chosen = settings.load(data=data)
+    chosen = folders.load(data)
     folder = Path(chosen.data)
     tables = [state.table for state in STATES]
 
@@ -49,9 +48,10 @@ def _how_to_go_on(folder: Path) -> str:
 
 @contextmanager
 def says_how_to_go_on(how: str) -> Iterator[None]:
-    """On Ctrl-C, one line instead of nothing."""
+    """On Ctrl-C and SIGTERM, one line instead of nothing."""
     try:
-        yield
-    except KeyboardInterrupt:
+        with ended_by_signals():
+            yield
+    except KeyboardInterrupt as interrupt:
         typer.echo(how, err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_status(interrupt)) from None

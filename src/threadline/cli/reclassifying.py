@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from threadline import settings
-from threadline.cli.doctor import open_store
+from threadline.cli import folders
 from threadline.cli.keys import chosen_project
+from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.rebuilding import says_how_to_go_on
 from threadline.contract.times import Moment
@@ -48,7 +48,7 @@ def reclassify(
 
     Example: `threadline reclassify --since 2026-01-01 --dry-run`
     """
-    chosen = settings.load(data=data)
+    chosen = folders.load(data)
     folder = Path(chosen.data)
     since_ms = _since_ms(since)
     with Control(folder) as control:
