@@ -21,7 +21,7 @@ from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
 from threadline.settings import Settings
-from threadline.store import Store, store_url
+from threadline.store import Store, Work, store_url
 
 KEEP_HOUSE_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
@@ -62,6 +62,7 @@ class Services:
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
             self.deciding = threading.Lock()
+            self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
@@ -99,6 +100,7 @@ class Services:
         pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
         self.metrics.forgets.set(len(pending))
         self.metrics.store_up.set(self.writer.failing_since is None)
+        self.metrics.unfinished_work.set(len(self.unfinished))
         return self.metrics.text()
 
     def note_proxy(self) -> None:

@@ -117,6 +117,7 @@ class Writer:
         if time.monotonic() - self._looked_around > LOOK_AROUND_S:
             self._looked_around = time.monotonic()
             self._store.open()
+            self._seen.look_around()
             if taken := self._log.requeue_dead_letters():
                 _logger.info("dead_letters_retried", events=taken)
         block = self._log.next_block() if self._behind() else None

@@ -17,8 +17,11 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
 
 __all__ = [
+    "REBUILD",
+    "RECLASSIFY",
     "Params",
     "Query",
     "QueryTimeout",
@@ -30,8 +33,12 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "StoreRefused",
+    "Work",
+    "begin",
     "bound_ms",
+    "finish",
     "free_bytes",
     "store_url",
+    "unfinished",
     "without_password",
 ]
