@@ -21,8 +21,9 @@ from threadline.control import Control, ControlError
 from threadline.http.folder import Running, running_server
 from threadline.http.operator import OperatorStore
 from threadline.identity import states
-from threadline.ingest import dead_letters
-from threadline.ingest.log import Receipt, open_db, receipts
+from threadline.ingest import dead_letters, receipts
+from threadline.ingest.log import open_db
+from threadline.ingest.receipts import Receipt
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
 from threadline.store import (
@@ -147,11 +148,11 @@ def _forgotten(folder: Path) -> list[Receipt]:
     if not (folder / "log.db").exists():
         return []
     with closing(open_db(folder)) as db:
-        found = receipts(db)
+        found = receipts.listed(db)
         # Without a server nobody is about to carry them out.
         while running_server(folder) and any(receipt.finished_ms is None for receipt in found):
             time.sleep(0.1)
-            found = receipts(db)
+            found = receipts.listed(db)
     return found
 
 

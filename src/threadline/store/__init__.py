@@ -1,4 +1,5 @@
 from threadline.store.engine import (
+    Deletion,
     Params,
     Query,
     Row,
@@ -19,6 +20,7 @@ from threadline.store.errors import (
 )
 
 __all__ = [
+    "Deletion",
     "Params",
     "Query",
     "QueryTimeout",
