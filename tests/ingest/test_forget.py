@@ -2,9 +2,17 @@
 
 import re
 import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
 
 from tests.cli.test_commands import ok
-from tests.support import Json, Project, Server, ids
+from tests.ingest.leftovers import traces
+from tests.support import Json, Project, Server, ids, row_values
+from threadline.http.operator import OperatorStore
+from threadline.ingest import dead_letters, row
+from threadline.ingest.dead_letters import Letter
+from threadline.ingest.log import open_db
 
 
 def send(project: Project, *events: tuple[str, str | None, str | None]) -> None:
@@ -143,3 +151,79 @@ def test_one_of_the_two_ids_has_to_be_given(project: Project) -> None:
     for body in ({}, {"user_id": "u", "anonymous_id": "a"}, {"user_id": None}):
         reply = project.post("/v1/forget", body)
         assert (reply.status, reply.error) == (400, "invalid_payload")
+
+
+WHO = {"user": "victim.q7@nowhere.example", "old": "old-victim-q7", "device": "device-victim-q7"}
+SECRETS = (*WHO.values(), "mail-of-victim-q7@nowhere.example", "for-victim-q7", "order-victim-q7")
+
+
+def test_no_byte_of_the_forgotten_stays_in_any_file(folder: Path) -> None:
+    """Whatever they were in: events of all kinds, links, unlinks, aliases, names of campaigns, dead
+    letters, what is still on its way. Compressed or not, after a restart as well."""
+    with Server(folder) as server:
+        project = Project(server)
+        leave_traces(project)
+        assert project.change(
+            "PUT", "/v1/identity/aliases", {"user_id": WHO["old"], "alias_of": WHO["user"]}
+        ).json["changed"]
+        pair = {"anonymous_id": WHO["device"], "user_id": WHO["old"]}
+        assert project.change("DELETE", "/v1/identity/links", pair).json["changed"]
+        for pair_of in (
+            "'of bob', 'bob'",
+            f"'{WHO['device']}', 'bob'",
+            f"'kiosk', '{WHO['user']}'",
+        ):
+            OperatorStore(folder).execute(
+                "INSERT INTO unlinks (project_id, anonymous_id, user_id, unlinked, decided_at)"
+                f" VALUES ('{project.project_id}', {pair_of}, TRUE, now64(6))"
+            )
+        with closing(open_db(folder)) as db:
+            for number, values in enumerate(({"user_id": WHO["old"]}, {"user_id": "bob"})):
+                body = row.encode(row_values(project_id=project.project_id, **values))
+                letter = Letter(f"letter {number}", project.project_id, "e", "x", body)
+                dead_letters.set_aside(db, letter, "no")
+            spoiled = f"who can read {WHO['user']}?".encode()
+            dead_letters.set_aside(db, Letter("spoiled", "", "", "1 events", spoiled), "no")
+        before = traces(folder, *SECRETS)
+        assert {trace.split(" as ")[0] for trace in before} == set(SECRETS), "it finds them"
+
+        leave_traces(project)
+        forget(project, user_id=WHO["user"])
+        forget(project, anonymous_id=WHO["device"])
+        until_erased(project)
+        assert ids(project.stored()) == ["bob's"]
+        assert traces(folder, *SECRETS) == []
+        with closing(open_db(folder)) as db:
+            assert [letter.letter_id for letter in dead_letters.listed(db)] == ["letter 1"]
+        left = OperatorStore(folder).query("SELECT anonymous_id, user_id FROM unlinks", {})
+        assert left == [{"anonymous_id": "of bob", "user_id": "bob"}]
+        assert server.stop() == 0
+        assert not [line for line in server.lines if any(secret in line for secret in SECRETS)]
+    assert traces(folder, *SECRETS) == []
+    with Server(folder) as server:
+        assert ids(project.again(server).stored()) == ["bob's"]
+        assert server.stop() == 0
+    assert traces(folder, *SECRETS) == []
+
+
+def leave_traces(project: Project) -> None:
+    url = f"https://shop.example/{WHO['user']}?utm_source=mail&utm_campaign=for-victim-q7"
+    for number, who in enumerate((WHO["user"], WHO["old"])):
+        identify = {"anonymous_id": WHO["device"], "user_id": who}
+        traits = {"email": "mail-of-victim-q7@nowhere.example"}
+        assert project.post("/v1/identify", {**identify, "traits": traits}).status == 200
+        project.track("x", **identify, event_id=f"order-victim-q7-{number}", url=url, referrer=url)
+    project.track("x", anonymous_id=WHO["device"], session_id="session-victim-q7")
+    project.track("x", user_id=WHO["user"], anonymous_id="kiosk")
+    project.track("x", user_id="bob", anonymous_id="kiosk", event_id="bob's")
+    assert project.stored()
+
+
+def until_erased(project: Project) -> None:
+    """A request after the other, until nothing is left of anybody who was to be forgotten."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = project.send("GET", "/metrics").body.decode()
+        if "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text:
+            return
+    raise AssertionError(text)

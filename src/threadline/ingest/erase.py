@@ -1,11 +1,13 @@
 """The rest of forgetting, beside inserts and questions: waits until the store has rewritten what
 held the forgotten, then erases the log's file, then the receipts say that it is done."""
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 
 import structlog
 
@@ -23,6 +25,13 @@ SAY_AGAIN_S = 60.0
 QUIET_WITHIN_S = 60.0
 # What is under way when the server is stopped may take so long; then the next start goes on.
 CLOSE_S = 5.0
+
+TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "places")
+PARTS = """
+    SELECT path FROM system.parts
+    WHERE database = currentDatabase() AND table = {table:String}"""
+OLD_PARTS = f"{PARTS} AND NOT active"
+NEW_PARTS = f"{PARTS} AND active AND modification_time >= now() - INTERVAL 1 HOUR"
 
 _logger = structlog.get_logger("threadline.forget")
 
@@ -104,6 +113,7 @@ class Eraser:
             ]
             if any(deleted):
                 self._await_deletions()
+            self._drop_old_parts()
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
         if forgettings:
             self._erase_log([forgetting.last_seq for forgetting in forgettings])
@@ -119,6 +129,24 @@ class Eraser:
             for deletion in awaited:
                 if left[deletion]:
                     self._say("forget_delayed", f"{deletion.table}: {left[deletion]}")
+
+    def _drop_old_parts(self) -> None:
+        """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,
+        after what took their place is on the disk; a server sees to it within minutes."""
+        for table in TABLES:
+            old = self._parts(OLD_PARTS, table)
+            for part in self._parts(NEW_PARTS, table) if old else ():
+                for path in (*part.iterdir(), part, part.parent):
+                    _sync(path)
+            while old := {part for part in old if part.is_dir()}:
+                # Of all that drops nothing, this looks for parts to clean up, too.
+                self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
+                if any(part.is_dir() for part in old) and self._closed(LOOK_AGAIN_S):
+                    raise _Stopped
+
+    def _parts(self, sql: str, table: str) -> set[Path]:
+        paths = {Path(row["path"]) for row in self._store.query(sql, {"table": table})}
+        return {path for path in paths if path.is_dir()}
 
     def _erase_log(self, seqs: Sequence[int]) -> None:
         latest = time.monotonic() + QUIET_WITHIN_S
@@ -138,3 +166,12 @@ class Eraser:
         if self._said_at is None or now - self._said_at > SAY_AGAIN_S:
             self._said_at = now
             _logger.error(what, error=str(error), exc_info=bug)
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError):  # replaced meanwhile
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

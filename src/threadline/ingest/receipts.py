@@ -45,12 +45,15 @@ def add(db: sqlite3.Connection, receipt_id: str, project_id: str, id_hash: bytes
 
 def listed(db: sqlite3.Connection) -> list[Receipt]:
     """All of them, oldest first."""
+    on_disk = _on_disk(db)
     rows = db.execute(
         "SELECT receipt_id, project_id, accepted_ms, finished_ms, events"
         " FROM receipts ORDER BY accepted_ms, receipt_id"
-    ).fetchall()
-    on_disk = _on_disk(db)
-    return [Receipt(*row, row[3] is not None and row[0] not in on_disk) for row in rows]
+    )
+    return [
+        Receipt(id_, project_id, accepted, finished, events, bool(finished) and id_ not in on_disk)
+        for id_, project_id, accepted, finished, events in rows
+    ]
 
 
 def count_on_disk(db: sqlite3.Connection) -> int:
