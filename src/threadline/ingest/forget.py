@@ -24,7 +24,7 @@ from threadline.identity.ground import PROJECT, USERS
 from threadline.ingest import unused_places
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.dead_letters import Whose
-from threadline.ingest.log import ForgetRequest
+from threadline.ingest.log import Ahead, ForgetRequest
 from threadline.ingest.seen import SeenIds
 from threadline.store import QueryTimeout, Row, Store
 
@@ -56,24 +56,34 @@ EVENTS = f"""{PROJECT} AND (
     OR (visitor IN {{untagged:Array(UInt64)}} AND user_hash = 0)
     OR visitor IN {{devices:Array(UInt64)}}
 )"""
-COUNTED = f"""
-    SELECT user_hash, visitor, place, count() AS events FROM events
-    WHERE {EVENTS} GROUP BY user_hash, visitor, place"""
-EVENT_IDS = f"SELECT event_id FROM events WHERE {EVENTS}"
+FOUND = f"SELECT user_hash, visitor, place, event_id FROM events WHERE {EVENTS}"
 
 HASH = "sipHash64('user', %s) IN {users:Array(UInt64)}"
 ON_DEVICES = "visitor IN {devices:Array(UInt64)}"
 
-# Every table that tells of people, but for `event_ids` and `places`, which name nobody.
+# Every table that tells of people, but for `event_ids` and `places`, which name nobody. Each with
+# what it is about: where there is none of that, there is nothing to delete.
 DELETED = {
-    "events": EVENTS,
-    "activity": EVENTS,
-    "visitor_touches": f"{PROJECT} AND (visitor IN {{untagged:Array(UInt64)}} OR {ON_DEVICES})",
-    "user_touches": f"""{PROJECT} AND (
-        {HASH % "user_id"} OR sipHash64('user', user_id) IN {{others:Array(UInt64)}}
-    )""",
-    "device_users": f"{PROJECT} AND (visitor IN {{visitors:Array(UInt64)}} OR {ON_DEVICES})",
-    "links": f"{PROJECT} AND (user_hash IN {{users:Array(UInt64)}} OR {ON_DEVICES})",
+    "events": (EVENTS, ("visitors", "devices")),
+    "activity": (EVENTS, ("visitors", "devices")),
+    "visitor_touches": (
+        f"{PROJECT} AND (visitor IN {{untagged:Array(UInt64)}} OR {ON_DEVICES})",
+        ("untagged", "devices"),
+    ),
+    "user_touches": (
+        f"""{PROJECT} AND (
+            {HASH % "user_id"} OR sipHash64('user', user_id) IN {{others:Array(UInt64)}}
+        )""",
+        ("visitors", "others"),
+    ),
+    "device_users": (
+        f"{PROJECT} AND (visitor IN {{visitors:Array(UInt64)}} OR {ON_DEVICES})",
+        ("visitors", "devices"),
+    ),
+    "links": (
+        f"{PROJECT} AND (user_hash IN {{users:Array(UInt64)}} OR {ON_DEVICES})",
+        ("visitors", "devices"),
+    ),
 }
 # Mostly there are none.
 DECISIONS = {
@@ -86,8 +96,8 @@ DECISIONS = {
 
 # What was deleted with it and belongs to somebody else follows from the events that remain.
 REMAINING = {
-    "device_users": f"e.{PROJECT} AND e.visitor IN {{visitors:Array(UInt64)}}",
-    "user_touches": f"e.{PROJECT} AND e.visitor IN {{of_others:Array(UInt64)}}",
+    "device_users": (f"e.{PROJECT} AND e.visitor IN {{shared:Array(UInt64)}}", "shared"),
+    "user_touches": (f"e.{PROJECT} AND e.visitor IN {{of_others:Array(UInt64)}}", "of_others"),
 }
 
 
@@ -95,8 +105,9 @@ class Share(msgspec.Struct):
     """What goes of one project, in the numbers of `events`.
 
     `users`; `visitors`: where their events lie. `untagged`: devices that only they had. `emptied`:
-    those nobody else was ever seen on. `devices`: they go as a whole; `others` were seen there,
-    too, and their events lie at `of_others`. `places`: where any of the events came from.
+    those nobody else was ever seen on; `shared`: all but those. `devices`: they go as a whole;
+    `others` were seen there, too, and their events lie at `of_others`. `places`: where any of the
+    events came from.
     `event_ids`: packed 64-bit hashes.
     """
 
@@ -105,6 +116,7 @@ class Share(msgspec.Struct):
     visitors: list[int] = []
     untagged: list[int] = []
     emptied: list[int] = []
+    shared: list[int] = []
     devices: list[int] = []
     others: list[int] = []
     of_others: list[int] = []
@@ -115,12 +127,13 @@ class Share(msgspec.Struct):
         """The same as bound values, so many visitors at a time that a server takes them."""
         bound: dict[str, object] = {"project_id": self.project_id, "users": self.users}
         lists: dict[str, list[int]] = {name: getattr(self, name) for name in SLICED}
-        for some in in_turn(sorted(set().union(*lists.values())) or [0], NUMBERS_AT_ONCE):
+        everywhere: set[int] = set().union(*lists.values())
+        for some in in_turn(sorted(everywhere) or [0], NUMBERS_AT_ONCE):
             here = set(some)
             yield bound | {name: [n for n in lists[name] if n in here] for name in SLICED}
 
 
-SLICED = "visitors untagged emptied devices others of_others".split()
+SLICED = "visitors untagged emptied shared devices others of_others".split()
 
 
 class Found(NamedTuple):
@@ -150,23 +163,54 @@ def find(store: Store, id_key: int, requests: Sequence[ForgetRequest]) -> Found:
     return found
 
 
+def find_ahead(
+    store: Store, id_key: int, requests: Sequence[ForgetRequest], ahead: Sequence[Ahead]
+) -> tuple[Found, list[int]]:
+    """The same, also for requests that lie further on in the log, behind rows that are not in the
+    store yet; and which of its records these are.
+
+    As long as the rows tell nothing of whom they are about, it makes no difference that they are
+    carried out earlier. Raises `StoreError`."""
+    while True:
+        later = [record for record in ahead if record.forget]
+        found = find(store, id_key, [*requests, *(r.forget for r in later if r.forget)])
+        names = {
+            msgspec.msgpack.encode(name)
+            for whose in found.letters
+            for name in whose.users | whose.devices | whose.sole_devices
+        }
+        last = max((record.seq for record in later), default=0)
+        for number, record in enumerate(ahead):
+            if record.seq < last and any(name in record.body for name in names):
+                ahead = ahead[:number]
+                break
+        else:
+            return found, [record.seq for record in later]
+
+
 def delete(store: Store, seen: SeenIds, shares: Sequence[Share]) -> None:
     """Have the store leave all of it out of every answer, and delete it. However often it is
     done, it ends in the same place, until anything else is inserted. Raises `StoreError`."""
     for share in shares:
         seen.forget(np.frombuffer(share.event_ids, dtype=np.uint64))
         for bound in share.slices():
-            for table, condition in DELETED.items():
-                store.delete(table, condition, bound)
+            for table, (condition, about) in DELETED.items():
+                if any(bound[name] for name in about):
+                    store.delete(table, condition, bound)
         for bound in share.slices():
-            for table, where in REMAINING.items():
-                states.add(store, table, where, bound)
+            for table, (where, about_others) in REMAINING.items():
+                if bound[about_others]:
+                    states.add(store, table, where, bound)
             for table, condition in DECISIONS.items():
                 if store.query(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", bound):
                     store.delete(table, condition, bound)
         # Of many events that takes long; then it is left to `erase.py`.
         with suppress(QueryTimeout):
             unused_places.delete(store, share.project_id, share.places, nullcontext, PLACES_S)
+
+
+# 64-bit numbers come as they are or as text, by version.
+ROW = msgspec.json.Decoder(tuple[int | str, int | str, int | str, str])
 
 
 class _Search:
@@ -201,8 +245,7 @@ class _Search:
                 turns.of_devices.setdefault(visitor_of[request.anonymous_id], turn)
         for visitor in share.untagged:
             turns.of_untagged[visitor] = max(turns.of_users[user] for user in self._had[visitor])
-        self._count(share, turns, found.events)
-        share.event_ids = self._event_ids(share, id_key)
+        self._look_through(share, turns, id_key, found.events)
         found.shares.append(share)
 
     def _find_devices(self, share: Share, users: frozenset[str]) -> None:
@@ -226,6 +269,7 @@ class _Search:
         share.visitors = sorted({*visitors, *share.users})
         share.untagged = [visitor for visitor in visitors if set() < self._had[visitor] <= going]
         share.emptied = [visitor for visitor in visitors if seen[visitor] <= going]
+        share.shared = [visitor for visitor in visitors if not seen[visitor] <= going]
 
     def _find_others(self, share: Share, users: frozenset[str]) -> None:
         """Who else was seen on devices that go as a whole, and where their other events are."""
@@ -235,25 +279,25 @@ class _Search:
         share.others = sorted(others.values())
         share.of_others = sorted({*others.values(), *(row["visitor"] for row in rest)})
 
-    def _count(self, share: Share, turns: "_Turns", events: dict[str, int]) -> None:
-        """How many events each request takes, and where all of them came from."""
+    def _look_through(
+        self, share: Share, turns: "_Turns", id_key: int, events: dict[str, int]
+    ) -> None:
+        """All their events: how many each request takes, where they came from, and their ids."""
         events.update({request.receipt_id: 0 for request in self._requests})
-        places = set()
+        places, visitors, hashes = set(), set(), []
         for bound in share.slices():
-            for row in self._store.query(COUNTED, bound):
-                turn = turns.first(row["user_hash"], row["visitor"])
-                events[self._requests[turn].receipt_id] += row["events"]
-                places.add(row["place"])
+            lines = self._store.query_bytes(FOUND, bound, "JSONCompactEachRow").splitlines()
+            for line in lines:
+                user_hash, visitor, place, event_id = ROW.decode(line)
+                turn = turns.first(int(user_hash), int(visitor))
+                events[self._requests[turn].receipt_id] += 1
+                visitors.add(int(visitor))
+                places.add(int(place))
+                hashes.append(event_id_hash(id_key, self._project_id, event_id))
         share.places = sorted(places)
-
-    def _event_ids(self, share: Share, id_key: int) -> bytes:
-        hashes = [
-            event_id_hash(id_key, self._project_id, event_id)
-            for bound in share.slices()
-            for line in self._store.query_bytes(EVENT_IDS, bound, "JSONCompactEachRow").splitlines()
-            for event_id in msgspec.json.decode(line, type=list[str])
-        ]
-        return np.array(hashes, dtype=np.uint64).tobytes()
+        share.event_ids = np.array(hashes, dtype=np.uint64).tobytes()
+        # Users' own places are looked at in vain where all events had a device.
+        share.visitors = [v for v in share.visitors if v in visitors or v in self._names]
 
     def _hashes(self, sql: str, ids: frozenset[str]) -> dict[str, int]:
         return {row["id"]: row["hash"] for row in self._links(sql, "ids", sorted(ids), IDS_AT_ONCE)}

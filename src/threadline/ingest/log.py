@@ -39,6 +39,7 @@ LAG_STEP_S = 0.1
 BUSY_S = 10
 ERASE_BUSY_MS = 50
 SMALL_BYTES = 8 * 1024**2
+DEPTH = "total(events), total(length(body)) FILTER (WHERE kind = 'rows')"
 
 _logger = structlog.get_logger("threadline.log")
 
@@ -71,6 +72,14 @@ class Block(NamedTuple):
     part: tuple[int, int] | None = None
     forgets: tuple[ForgetRequest, ...] = ()
     plan: bytes | None = None
+
+
+class Ahead(NamedTuple):
+    """A record further on in the log: rows as they are encoded, or a request to forget."""
+
+    seq: int
+    body: bytes
+    forget: ForgetRequest | None
 
 
 class Done(Protocol):
@@ -125,9 +134,7 @@ class Log:
         # The log's id is random and stays in this file: nobody outside can know the key.
         self.id_key = int(self.log_id.replace("-", ""), 16) % 2**64
         self.written_seq = int(written_seq)
-        last, events, size = self._db.execute(
-            "SELECT max(seq), total(events), total(length(body)) FROM records"
-        ).fetchone()
+        last, events, size = self._db.execute(f"SELECT max(seq), {DEPTH} FROM records").fetchone()
         self.acked_seq: int = last or self.written_seq
         self.depth_events, self.depth_bytes = int(events), int(size)
         # Since when which records wait, no finer than `LAG_STEP_S`.
@@ -381,8 +388,7 @@ class Log:
         """The store has the block, or has been told to forget: drop it from the log."""
         with self._transaction():
             events, size = self._db.execute(
-                "SELECT total(events), total(length(body)) FROM records WHERE seq <= ?",
-                (block.last_seq,),
+                f"SELECT {DEPTH} FROM records WHERE seq <= ?", (block.last_seq,)
             ).fetchone()
             self._db.execute("DELETE FROM records WHERE seq <= ?", (block.last_seq,))
             self._db.execute(
@@ -413,19 +419,45 @@ class Log:
 
     # -- forgetting -------------------------------------------------------------------------
 
+    def ahead(self, block: Block) -> list[Ahead]:
+        """What lies behind the block, up to the last request to forget, if that is soon looked
+        through."""
+        found: list[Ahead] = []
+        size = 0
+        with self._transaction():
+            sql = "SELECT max(seq) FROM records WHERE kind = 'forget' AND seq > ?"
+            (last,) = self._db.execute(sql, (block.last_seq,)).fetchone()
+            for seq, kind, checksum, *parts in self._db.execute(
+                "SELECT seq, kind, checksum, body, lengths, hashes FROM records"
+                " WHERE seq > ? AND seq <= ? ORDER BY seq",
+                (block.last_seq, last or 0),
+            ):
+                rows = Rows(*parts)
+                size += len(rows.body)
+                if size > BLOCK_BYTES or len(found) > BLOCK_FORGETS or _checksum(rows) != checksum:
+                    break
+                request = None
+                if kind == "forget":
+                    request = msgspec.msgpack.decode(rows.body, type=ForgetRequest)
+                found.append(Ahead(seq, b"" if request else rows.body, request))
+        return found
+
     def plan(
         self,
         block: Block,
+        early: Sequence[int],
         plan: bytes,
         events: Mapping[str, int],
         letters: Sequence[dead_letters.Whose],
     ) -> None:
-        """From now on, and after a crash, this is what is deleted for the block's requests.
+        """From now on, and after a crash, this is what is deleted for the block's requests, and for
+        those in the records `early`, which are not ahead any more.
 
         `events`: how many, by receipt. `letters`: which dead letters go, too."""
         with self._transaction():
             self._settle(block, b"")
             receipts.begin(self._db, block.last_seq, plan, events)
+            self._db.executemany("DELETE FROM records WHERE seq = ?", [(seq,) for seq in early])
             for whose in letters:
                 dead_letters.forget(self._db, whose)
 

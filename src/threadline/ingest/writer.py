@@ -174,9 +174,12 @@ class Writer:
         takes away by what it is found."""
         with self.deciding:
             if block.plan is None:
-                found = forget.find(self._store, self._log.id_key, block.forgets)
+                ahead = self._log.ahead(block)
+                found, early = forget.find_ahead(
+                    self._store, self._log.id_key, block.forgets, ahead
+                )
                 shares = found.shares
-                self._log.plan(block, forget.encode(shares), found.events, found.letters)
+                self._log.plan(block, early, forget.encode(shares), found.events, found.letters)
             else:
                 shares = forget.decode(block.plan)
             forget.delete(self._store, self._seen, shares)
