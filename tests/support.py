@@ -58,15 +58,19 @@ class Server:
 
     module = "threadline.cli.main"
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, before: str = "", **environ: str) -> None:
+        """`before`: a shell command that the server's process begins with, such as `ulimit`."""
         self.folder = folder
         self.lines: list[str] = []
         self._read = threading.Condition()
         command = [sys.executable, "-m", self.module, "serve"]
         if "THREADLINE_PORT" not in environ:
             environ["THREADLINE_PORT"] = "0"
+        command += ["--data", str(folder)]
+        if before:
+            command = ["bash", "-c", f'{before} && exec "$@"', "bash", *command]
         self.process = subprocess.Popen(
-            [*command, "--data", str(folder)],
+            command,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **environ},

@@ -29,6 +29,13 @@ class Metrics:
         self.log_bytes = self._gauge("log_bytes", "The same in bytes.")
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
+        self.busy = self._counter("questions_busy", "Questions refused: too many at once.")
+        self.behind_proxy = self._counter(
+            "requests_forwarded",
+            "Requests by a proxy while THREADLINE_CLIENT_ADDRESS_HEADER is empty: all visitors have"
+            " the proxy's address.",
+        )
+        self.body_bytes = self._gauge("body_bytes", "Memory held by large request bodies.")
         self.insert_s = Histogram(
             "threadline_insert_seconds",
             "Time of one block's insert into the store.",

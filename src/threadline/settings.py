@@ -90,6 +90,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     batch_burst: Annotated[
         Positive, msgspec.Meta(description="Browser keys: batch requests at once.")
     ] = 20
+    events_per_second: Annotated[
+        Positive,
+        msgspec.Meta(description="Browser keys: events a second, in whatever requests."),
+    ] = 1000
+    events_burst: Annotated[Positive, msgspec.Meta(description="Browser keys: events at once.")] = (
+        20_000
+    )
+    bytes_per_second: Annotated[
+        Positive, msgspec.Meta(description="Browser keys: unpacked bytes a second.")
+    ] = 1024**2
+    bytes_burst: Annotated[
+        Positive, msgspec.Meta(description="Browser keys: unpacked bytes at once.")
+    ] = 32 * 1024**2
     body_seconds: Annotated[
         Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
     ] = 30
@@ -109,6 +122,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     query_seconds: Annotated[
         Positive, msgspec.Meta(description="A question that takes longer is stopped.")
     ] = 30
+    query_memory: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Bytes of memory one question may take. 0: an eighth of the machine's; on a"
+            " ClickHouse server whatever is configured there.",
+        ),
+    ] = 0
+    metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
+        False
+    )
 
 
 def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:

@@ -218,7 +218,7 @@ def test_metrics_count_what_came_and_what_was_refused(folder: Path) -> None:
         project.track("x")
         assert project.post("/v1/track", {"event": ""}).status == 400
         project.stored()
-        reply = project.send("GET", "/metrics")
+        reply = project.get("/metrics")
         assert reply.headers["Content-Type"].startswith("text/plain")
         lines = dict(
             line.rsplit(" ", 1)

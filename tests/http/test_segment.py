@@ -258,6 +258,7 @@ def test_a_bad_call_in_a_batch_is_named_and_the_rest_stored(project: Project) ->
         (6, "timestamp", "invalid_payload"),
         (7, "user_id", "placeholder_id"),
         (8, "", "invalid_payload"),
+        (10, "previousId", "unknown_id"),
         (11, "", "alias_cycle"),
     ]
     rows = stored(project)

@@ -135,7 +135,7 @@ def test_forgetting_is_idempotent_and_leaves_a_receipt(server: Server, project: 
     assert len(rows) == 3
     text = ok("receipts", "--data", str(server.folder))
     assert re.search(rf"{receipts[0]} .* {project.project_id}  done .*, 1 events", text)
-    assert "threadline_forgets_pending 0.0" in project.send("GET", "/metrics").body.decode()
+    assert "threadline_forgets_pending 0.0" in project.get("/metrics").body.decode()
 
 
 def test_nothing_of_the_person_stays_in_the_log_file(server: Server, project: Project) -> None:

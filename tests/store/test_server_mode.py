@@ -159,7 +159,7 @@ def test_a_server_that_comes_late_is_waited_for(tmp_path: Path) -> None:
         project = Project(server)
         event_id = project.track("x")["event_id"]
         assert project.send("GET", "/readyz").status == 503
-        assert "threadline_store_up 0.0" in project.send("GET", "/metrics").body.decode()
+        assert "threadline_store_up 0.0" in project.get("/metrics").body.decode()
         clickhouse.start()
         while project.send("GET", "/readyz").status != 200:
             pass

@@ -27,12 +27,21 @@ class Source(NamedTuple):
     utm: tuple[tuple[str, str], ...] = ()
 
 
-@lru_cache(maxsize=16_384)  # visits repeat the same pages; parsing costs more than all the rules
+# Longer ones hardly come twice, and would fill the memory of strangers' visits.
+MAX_REMEMBERED = 1024
+
+
 def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
     """The source of a visit to `url` that came from `referrer` (both may be empty).
 
     Never raises: what cannot be parsed counts as absent.
     """
+    if len(url) + len(referrer) > MAX_REMEMBERED:
+        return _classify(url, referrer, site)
+    return _remembered(url, referrer, site)
+
+
+def _classify(url: str, referrer: str, site: Site) -> Source:
     visit = read_visit(url, referrer, site.own)
     said = visit.params.get
     for rules in (site.rules, RULES):
@@ -49,3 +58,7 @@ def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
                     visit.utm,
                 )
     raise AssertionError("the last rule always matches")
+
+
+# Visits repeat the same pages, and parsing costs more than all the rules.
+_remembered = lru_cache(maxsize=16_384)(_classify)

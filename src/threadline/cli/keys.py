@@ -1,36 +1,57 @@
 """`threadline key …`."""
 
 import json
+import re
+import time
 from typing import Annotated
 
 import typer
 
 from threadline.cli.options import AsJson, Data, ProjectName
-from threadline.cli.projects import open_control
+from threadline.cli.projects import data_folder, open_control
 from threadline.contract.times import format_ms
-from threadline.control import ENVS, KINDS, Control, ControlError, Key, Project, Token
+from threadline.control import (
+    ENVS,
+    KINDS,
+    Control,
+    ControlError,
+    Key,
+    Project,
+    Token,
+    new_pepper,
+)
 
 app = typer.Typer(
     help="API keys: create, list, revoke, rotate. All work while the server runs.",
     no_args_is_help=True,
 )
 
-Prefix = Annotated[
-    str, typer.Argument(help="The third part of the key; `threadline key list` shows it.")
+UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+MOST_MS = 366 * UNIT_MS["d"]
+
+Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="As `threadline key list` shows it (sk_live_PREFIX), its PREFIX, or the whole key.",
+    ),
 ]
 
 
 @app.command("create")
 def create(
-    kind: Annotated[str, typer.Option(help="pk, sk, rk or ak.")],
+    kind: Annotated[
+        str, typer.Option(help="pk (pages), sk (servers) or rk (read); ak works nowhere yet.")
+    ],
     project: ProjectName = None,
     env: Annotated[str, typer.Option(help="live or test: a label, written into the key.")] = "live",
+    name: Annotated[str, typer.Option(help="What it is for, as lists show it.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and show it once.
 
-    Example: `threadline key create --project shop --kind rk`
+    Example: `threadline key create --project shop --kind rk --name dashboard`
     """
     if kind not in KINDS:
         kinds = "; ".join(f"{name}: {use}" for name, use in KINDS.items())
@@ -38,52 +59,122 @@ def create(
     if env not in ENVS:
         raise ControlError(f"--env {env}: choose live or test.")
     with open_control(data) as control:
-        project_id = chosen_project(control, project).project_id
-        _show(control.create_key(project_id, kind, env), project_id, as_json)
+        owner = chosen_project(control, project)
+        token = control.create_key(owner.project_id, kind, env, name)
+    if kind == "ak":
+        typer.echo(
+            "Account keys (ak) are for MCP, which this version does not have: the key works "
+            "nowhere yet.",
+            err=True,
+        )
+    if as_json:
+        typer.echo(json.dumps(_made(token, owner, name)))
+        return
+    typer.echo(f"{token}\nIt is for project {_project(owner)}, and is not shown again.")
 
 
 @app.command("list")
-def list_keys(project: ProjectName = None, data: Data = None, as_json: AsJson = False) -> None:
-    """List keys: prefix, kind, when last used, whether revoked.
+def list_keys(
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project", metavar="ID", help="Only keys of this project (id or name). Default: all."
+        ),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List keys: what for, of which project, when created and last used, and how they stand.
+
+    Times are UTC.
 
     Example: `threadline key list --project shop`
     """
     with open_control(data) as control:
         project_id = control.project(project).project_id if project else None
-        keys = control.list_keys(project_id)
+        names = {each.project_id: each.name for each in control.projects()}
+        rows = [_as_row(key, names) for key in control.list_keys(project_id)]
     if as_json:
-        typer.echo(json.dumps([_as_row(key) for key in keys]))
+        typer.echo(json.dumps(rows))
         return
-    if not keys:
+    if not rows:
         typer.echo("No keys yet; `threadline project create NAME` makes a project with some.")
-    for row in map(_as_row, keys):
-        state = f"revoked {row['revoked_at']}" if row["revoked_at"] else "active"
-        used = f"last used {row['last_used_at']}" if row["last_used_at"] else "never used"
-        typer.echo(
-            f"{row['kind']}_{row['env']}_{row['prefix']}  {row['project_id']}  {state}  {used}"
-        )
+        return
+    lines = [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 @app.command("revoke")
-def revoke(prefix: Prefix, data: Data = None) -> None:
+def revoke(named: Named, data: Data = None) -> None:
     """Revoke a key. It stops working with the next request.
 
-    Example: `threadline key revoke 5fK2bQx0Za`
+    Example: `threadline key revoke sk_live_5fK2bQx0Za`
     """
-    with open_control(data) as control:
-        key = control.revoke_key(prefix)
-    typer.echo(f"Revoked {key.kind}_{key.env}_{key.prefix}.")
+    with open_control(data, only_revoking=True) as control:
+        key = control.revoke_key(named)
+        owner = control.project(key.project_id)
+    whose = f"{key.label}{_called(key)} of project {_project(owner)}"
+    if key.revoked_ms is None:
+        typer.echo(f"Revoked {whose}. It works no more.")
+    else:
+        typer.echo(f"Revoked already at {format_ms(key.revoked_ms)}: {whose}.")
 
 
 @app.command("rotate")
-def rotate(prefix: Prefix, data: Data = None, as_json: AsJson = False) -> None:
+def rotate(
+    named: Named,
+    keep_for: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Let the old key work for so long yet: 30m, 24h or 7d. Default: not at all.",
+        ),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
     """Replace a key: a new one like it is shown once, the old one stops working.
 
-    Example: `threadline key rotate 5fK2bQx0Za`
+    Example: `threadline key rotate sk_live_5fK2bQx0Za --keep-for 24h`
     """
+    keep_ms = 0 if keep_for is None else parse_keep_for(keep_for)
     with open_control(data) as control:
-        token, project_id = control.rotate_key(prefix)
-        _show(token, project_id, as_json)
+        token, project_id = control.rotate_key(named, keep_ms)
+        old, owner = control.find_key(named), control.project(project_id)
+    ends_ms = old.expires_ms if old.revoked_ms is None else None
+    if as_json:
+        ends_at = ends_ms and format_ms(ends_ms)
+        was = {"prefix": old.prefix, "works_until": ends_at}
+        typer.echo(json.dumps({**_made(token, owner, old.name), "old": was}))
+        return
+    typer.echo(f"{token}\nIt is for project {_project(owner)}, and is not shown again.")
+    if ends_ms:
+        typer.echo(f"The old key, {old.label}{_called(old)}, works until {format_ms(ends_ms)}.")
+    else:
+        typer.echo(f"The old key, {old.label}{_called(old)}, works no more.")
+
+
+@app.command("replace-pepper")
+def replace_pepper(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    data: Data = None,
+) -> None:
+    """Replace a pepper that is lost or damaged. All keys stop working for good.
+
+    The file `pepper` in the data folder is what secrets of keys are hashed with. Restore it from a
+    copy if there is one; this is for when there is none. Events stay as they are.
+
+    Example: `threadline key replace-pepper --yes`
+    """
+    folder = data_folder(data)
+    if not yes:
+        typer.confirm(f"All keys of {folder} stop working for good. Go on?", abort=True)
+    count = new_pepper(folder)
+    typer.echo(f"{folder / 'pepper'} is new. {count} keys are revoked; make others with")
+    typer.echo("  threadline key create --project NAME --kind KIND")
 
 
 def chosen_project(control: Control, wanted: str | None) -> Project:
@@ -99,29 +190,77 @@ def chosen_project(control: Control, wanted: str | None) -> Project:
     raise ControlError(f"There are several projects; choose with --project: {names}.")
 
 
-def _show(token: Token, project_id: str, as_json: bool) -> None:
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "key": str(token),
-                    "prefix": token.prefix,
-                    "kind": token.kind,
-                    "project_id": project_id,
-                }
-            )
+def parse_keep_for(text: str) -> int:
+    """`24h` to milliseconds. Raises `ControlError`."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
+    length_ms = int(match[1]) * UNIT_MS[match[2]] if match else 0
+    if not 0 < length_ms <= MOST_MS:
+        raise ControlError(
+            f"--keep-for {text}: write minutes, hours or days, such as 30m, 24h or 7d, and at most "
+            "366d."
         )
-    else:
-        typer.echo(f"{token}\nIt is not shown again.")
+    return length_ms
 
 
-def _as_row(key: Key) -> dict[str, str | None]:
+def _made(token: Token, owner: Project, name: str) -> dict[str, str]:
+    return {
+        "key": str(token),
+        "prefix": token.prefix,
+        "kind": token.kind,
+        "project_id": owner.project_id,
+        "project": owner.name,
+        "name": name,
+    }
+
+
+def _project(project: Project) -> str:
+    return f"{project.name} ({project.project_id})"
+
+
+def _called(key: Key) -> str:
+    return f" ({key.name})" if key.name else ""
+
+
+def _as_row(key: Key, projects: dict[str, str]) -> dict[str, str | None]:
+    """`ends_at`: when it stops or stopped by itself."""
+    state = key.state(time.time_ns() // 1_000_000)
     return {
         "prefix": key.prefix,
         "kind": key.kind,
         "env": key.env,
+        "name": key.name,
+        "use": KINDS[key.kind],
         "project_id": key.project_id,
+        "project": projects[key.project_id],
+        "state": "active" if state == "ending" else state,
         "created_at": format_ms(key.created_ms),
-        "last_used_at": key.last_used_ms and format_ms(key.last_used_ms),  # type: ignore[dict-item]
-        "revoked_at": key.revoked_ms and format_ms(key.revoked_ms),  # type: ignore[dict-item]
+        "last_used_at": _time(key.last_used_ms),
+        "revoked_at": _time(key.revoked_ms),
+        "ends_at": _time(key.expires_ms),
     }
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else format_ms(ms)
+
+
+def _cells(row: dict[str, str | None]) -> list[str]:
+    """A line of the list; times to the minute."""
+
+    def minute(column: str) -> str:
+        return (row[column] or "")[:16].replace("T", " ")
+
+    states = {
+        "revoked": f"revoked {minute('revoked_at')}",
+        "expired": f"expired {minute('ends_at')}",
+        "active": f"active until {minute('ends_at')}" if row["ends_at"] else "active",
+    }
+    return [
+        f"{row['kind']}_{row['env']}_{row['prefix']}",
+        states[row["state"] or ""],
+        f"last used {minute('last_used_at')}" if row["last_used_at"] else "never used",
+        f"created {minute('created_at')}",
+        f"{row['project']} ({row['project_id']})",
+        row["use"] or "",
+        row["name"] or "",
+    ]

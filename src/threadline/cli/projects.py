@@ -8,7 +8,7 @@ import typer
 
 from threadline import settings
 from threadline.cli.options import AsJson, Data
-from threadline.control import Control, ControlError
+from threadline.control import Control, ControlError, normalise_origin
 
 app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
@@ -33,7 +33,7 @@ def create(
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Where browser keys may be used from: https://example.com or "
+            help="Where browser keys (pk) may be used from: https://example.com or "
             "https://*.example.com. Repeat for more.",
         ),
     ] = None,
@@ -44,24 +44,25 @@ def create(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a project with one key of each kind. Works while the server runs.
+    """Create a project with a pk (pages), an sk (servers) and an rk key (read).
 
-    The keys are shown once; only hashes of them are kept.
+    Works while the server runs. The keys are shown once; only hashes of them are kept.
 
     Example: `threadline project create shop --origin https://shop.example.com`
     """
     if stitch not in (None, *POLICIES):
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     _check_subdomains(subdomains)
-    with open_control(data) as control:
+    with open_control(data, create=True) as control:
         project, tokens = control.create_project(name, origin or [], stitch)
         if subdomains is not None:
             control.set_site(project.project_id, subdomains)
+    _say_how_kept(origin or [])
     keys = {kind: str(token) for kind, token in tokens.items()}
     if as_json:
         typer.echo(json.dumps({"project_id": project.project_id, "keys": keys}))
         return
-    typer.echo(f"Project {name}: {project.project_id}")
+    typer.echo(f"Project {project.name}: {project.project_id}, in {data_folder(data)}")
     typer.echo(f"  pk  {keys['pk']}   for browsers, from {_origins(project.origins)}")
     typer.echo(f"  sk  {keys['sk']}   for servers; keep it secret")
     typer.echo(f"  rk  {keys['rk']}   for dashboards and agents, read only")
@@ -92,6 +93,7 @@ def set_project(
         control.set_origins(chosen.project_id, add_origin or [], remove_origin or [])
         control.set_site(chosen.project_id, subdomains)
         chosen = control.project(chosen.project_id)
+    _say_how_kept(add_origin or [])
     typer.echo(f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}")
 
 
@@ -122,14 +124,31 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows))
         return
     if not projects:
-        typer.echo("No projects yet; `threadline project create NAME` makes one.")
+        typer.echo(
+            f"No projects in {data_folder(data)} yet; `threadline project create NAME` makes one."
+        )
     for project in projects:
         typer.echo(f"{project.project_id}  {project.name}  {_origins(project.origins)}")
 
 
-def open_control(data: str | None) -> Control:
-    """The control plane of the folder that options, environment and file name."""
-    return Control(Path(settings.load(data=data).data))
+def data_folder(data: str | None) -> Path:
+    """The folder that options, environment and file name."""
+    return Path(settings.load(data=data).data)
+
+
+def open_control(data: str | None, create: bool = False, only_revoking: bool = False) -> Control:
+    """The control plane of that folder. Raises `ControlError` if there is none, unless it may
+    `create` one."""
+    return Control(data_folder(data), create, only_revoking)
+
+
+def _say_how_kept(origins: list[str]) -> None:
+    """Punycode does not look like what was written."""
+    for origin in origins:
+        if not origin.isascii():
+            typer.echo(
+                f"{origin} is kept as browsers send it: {normalise_origin(origin)}", err=True
+            )
 
 
 def _origins(origins: frozenset[str]) -> str:

@@ -55,7 +55,7 @@ class MalformedApiKey(ThreadlineError):
 
 
 class InvalidApiKey(ThreadlineError):
-    """No such key, a wrong secret, or a revoked key."""
+    """No such key, a wrong secret, or a key that was revoked or has expired."""
 
     status, code = 401, "invalid_api_key"
 
@@ -142,6 +142,12 @@ class InternalError(ThreadlineError):
     """A bug in Threadline. The log has the line with this request id."""
 
     status, code = 500, "internal_error"
+
+
+class Busy(ThreadlineError):
+    """So many questions are being answered that this one's turn did not come; `Retry-After`."""
+
+    status, code = 503, "busy"
 
 
 class Unavailable(ThreadlineError):

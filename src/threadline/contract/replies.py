@@ -31,8 +31,9 @@ class Batched(msgspec.Struct):
 
 
 class Ok(msgspec.Struct):
-    """Done."""
+    """Done. `warnings` is there only if something was changed or ignored."""
 
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
     ok: bool = True
 
 
@@ -48,6 +49,7 @@ class Decided(msgspec.Struct):
     """The decision counts from the next question on. `changed`: it was not so before."""
 
     changed: bool
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
     ok: bool = True
 
 
@@ -55,6 +57,7 @@ class Forgotten(msgspec.Struct):
     """The request to forget is safe on disk and will be carried out next."""
 
     receipt_id: str
+    warnings: list[Notice] | msgspec.UnsetType = msgspec.UNSET
     ok: bool = True
     queued: bool = True
 

@@ -1,6 +1,10 @@
-from threadline.control.keys import ENVS, KINDS, Token
-from threadline.control.origins import origin_allowed
-from threadline.control.plane import Control, ControlError, Key, Project
+from threadline.control.check import Problem, check
+from threadline.control.errors import ControlError
+from threadline.control.file import new_pepper
+from threadline.control.keys import ENVS, KINDS, Key, Token
+from threadline.control.origins import normalise_origin, origin_allowed
+from threadline.control.plane import Control
+from threadline.control.snapshot import Project
 
 __all__ = [
     "ENVS",
@@ -8,7 +12,11 @@ __all__ = [
     "Control",
     "ControlError",
     "Key",
+    "Problem",
     "Project",
     "Token",
+    "check",
+    "new_pepper",
+    "normalise_origin",
     "origin_allowed",
 ]

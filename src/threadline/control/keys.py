@@ -16,11 +16,13 @@ KINDS = {
     "pk": "browsers: ingest, from the project's origins",
     "sk": "servers: ingest, read, forget",
     "rk": "dashboards and agents: read",
-    "ak": "one account: read all its projects over MCP",
+    "ak": "accounts: for MCP, which is not there yet, so it works nowhere",
 }
 ENVS = ("live", "test")
 
 _SHAPE = re.compile(r"(pk|sk|rk|ak)_(live|test)_([A-Za-z0-9]{4,32})_([A-Za-z0-9]{16,128})")
+# How people name a key: whole, as lists print it, or by its prefix.
+_NAMED = re.compile(r"(?:(?:(pk|sk|rk|ak)_(live|test)_)?([A-Za-z0-9]{4,32}))(?:_[A-Za-z0-9]{16,})?")
 
 
 class Token(NamedTuple):
@@ -35,6 +37,45 @@ class Token(NamedTuple):
         return "_".join(self)
 
 
+class Key(NamedTuple):
+    """A key as stored: everything but its secret. Times are milliseconds since 1970.
+
+    `expires_ms`: refused from then on; None: never. `passing`: made by a command for itself.
+    """
+
+    prefix: str
+    project_id: str
+    kind: str
+    env: str
+    secret_hash: bytes
+    created_ms: int
+    last_used_ms: int | None
+    revoked_ms: int | None
+    name: str = ""
+    expires_ms: int | None = None
+    passing: int = 0
+
+    @property
+    def label(self) -> str:
+        """What may be shown of it: `sk_live_PREFIX`."""
+        return f"{self.kind}_{self.env}_{self.prefix}"
+
+    def state(self, now_ms: int) -> str:
+        """`active`, `ending` (active, but it expires), `expired` or `revoked`."""
+        if self.revoked_ms is not None:
+            return "revoked"
+        if self.expires_ms is None:
+            return "active"
+        return "ending" if now_ms < self.expires_ms else "expired"
+
+
+class Named(NamedTuple):
+    """How somebody names a key. `label`: what may be repeated of it, never the secret."""
+
+    prefix: str
+    label: str
+
+
 def new_token(kind: str, env: str) -> Token:
     """A fresh key from the system's random source."""
     return Token(kind, env, _random(PREFIX_LENGTH), _random(SECRET_LENGTH))
@@ -46,6 +87,15 @@ def parse_token(text: str) -> Token:
     if not match:
         raise MalformedApiKey("A key looks like sk_live_PREFIX_SECRET; this one does not.")
     return Token(*match.groups())
+
+
+def parse_named(text: str) -> Named | None:
+    """A key named as `sk_live_PREFIX`, by its prefix or as a whole; None for anything else."""
+    match = _NAMED.fullmatch(text.strip())
+    if not match:
+        return None
+    kind, env, prefix = match.groups()
+    return Named(prefix, f"{kind}_{env}_{prefix}" if kind else prefix)
 
 
 def secret_hash(pepper: bytes, secret: str) -> bytes:

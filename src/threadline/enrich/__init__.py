@@ -1,6 +1,6 @@
 from threadline.enrich.agent import Agent, read_agent
 from threadline.enrich.country import Countries, CountryFileError, no_country
-from threadline.enrich.scrub import scrubber
+from threadline.enrich.scrub import cut_parameters, scrubber
 from threadline.enrich.visitor import (
     address_hash,
     cookieless_id,
@@ -15,6 +15,7 @@ __all__ = [
     "CountryFileError",
     "address_hash",
     "cookieless_id",
+    "cut_parameters",
     "no_country",
     "random_id",
     "read_agent",

@@ -1,12 +1,13 @@
 """Answers as plain ASGI messages, and every error in the one shape that errors have."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import structlog
 from litestar.types import Send
 
-from threadline.contract.errors import InternalError, ThreadlineError
+from threadline.contract.errors import InternalError, MethodNotAllowed, ThreadlineError
 from threadline.contract.replies import Error, SegmentError
 from threadline.enrich import time_ordered_id
 
@@ -46,6 +47,14 @@ def answer_error(error: ThreadlineError, segment: bool = False) -> Answer:
     if segment:
         reply = SegmentError(error.code, error.details, error.code, str(error))
     return Answer(error.status, headers, msgspec.json.encode(reply))
+
+
+def answer_method(path: str, method: str, allowed: Sequence[str]) -> Answer:
+    """A method that the path does not take, and those that it does (RFC 9110, 15.5.6)."""
+    names = [*allowed, *(["HEAD"] if "GET" in allowed else []), "OPTIONS"]
+    refused = MethodNotAllowed(f"{path} does not take {method}; it takes {', '.join(names)}.")
+    found = answer_error(refused)
+    return found._replace(headers=[*found.headers, (b"allow", ", ".join(names).encode())])
 
 
 def answer_bug(method: str, path: str, error: Exception) -> Answer:

@@ -1,15 +1,18 @@
 """The application: routes, guard, error answers. Nothing here knows how a question is asked."""
 
+import errno
+import re
 from typing import Any
 
+import structlog
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from threadline.contract.errors import (
+    Busy,
     InvalidPayload,
-    MethodNotAllowed,
     NotFound,
     ThreadlineError,
     Unavailable,
@@ -25,13 +28,18 @@ from threadline.http import (
     read,
     server,
 )
-from threadline.http.answers import Answer, answer_bug, answer_error
+from threadline.http.answers import Answer, answer_bug, answer_error, answer_method
 from threadline.http.auth import require_key
 from threadline.http.edge import Edge
 from threadline.http.services import Services
-from threadline.store import QueryTimeout, StoreAway
+from threadline.store import QueryTimeout, QueryTooLarge, StoreAway, StoreBusy
 
 Req = Request[Any, Any, Any]
+
+# What goes away when others are done or an operator makes room.
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+
+_logger = structlog.get_logger("threadline.http")
 
 
 def create_app(services: Services) -> ASGIApp:
@@ -50,7 +58,10 @@ def create_app(services: Services) -> ASGIApp:
             ThreadlineError: lambda request, error: _response(answer_error(error)),
             HTTPException: answer_framework_error,
             QueryTimeout: answer_slow_question,
+            QueryTooLarge: answer_large_question,
+            StoreBusy: answer_busy_store,
             StoreAway: answer_store_away,
+            OSError: answer_failed_system,
             Exception: answer_failure,
         },
         state=State({"services": services}),
@@ -68,12 +79,22 @@ def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes
     if error.status_code == 404:
         found: ThreadlineError = NotFound(f"There is no route {request.url.path}; see /docs.")
     elif error.status_code == 405:
-        found = MethodNotAllowed(f"{request.url.path} does not take {request.method}; see /docs.")
+        return _response(answer_method(request.url.path, request.method, methods_of(request)))
     elif error.status_code < 500:
         found = InvalidPayload(error.detail)
     else:
         return answer_failure(request, error)
     return _response(answer_error(found))
+
+
+def methods_of(request: Req) -> list[str]:
+    """What the path of this request can be asked by."""
+    document = request.app.state.openapi
+    for template, methods in document["paths"].items():
+        pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            return [name.upper() for name in methods]
+    return ["GET"]
 
 
 def answer_slow_question(request: Req, error: QueryTimeout) -> Response[bytes]:
@@ -82,6 +103,31 @@ def answer_slow_question(request: Req, error: QueryTimeout) -> Response[bytes]:
         f"The question took longer than {request.app.state.services.settings.query_seconds} s; "
         "narrow it with from and to, or raise THREADLINE_QUERY_SECONDS."
     )
+    return _response(answer_error(Unavailable(message)))
+
+
+def answer_large_question(request: Req, error: QueryTooLarge) -> Response[bytes]:
+    """A question that needed too much memory."""
+    message = (
+        "The question takes more memory than one may; narrow it with from and to, ask for fewer "
+        "groups, or raise THREADLINE_QUERY_MEMORY."
+    )
+    return _response(answer_error(Unavailable(message)))
+
+
+def answer_busy_store(request: Req, error: StoreBusy) -> Response[bytes]:
+    """A question whose turn did not come."""
+    request.app.state.services.metrics.busy.inc()
+    message = "Too many questions are being answered; try again in a few seconds."
+    return _response(answer_error(Busy(message)))
+
+
+def answer_failed_system(request: Req, error: OSError) -> Response[bytes]:
+    """What the machine could not do: mostly for want of file descriptors or space."""
+    if error.errno not in FULL:
+        return answer_failure(request, error)
+    _logger.error("machine_full", path=request.url.path, error=str(error))
+    message = f"The server cannot answer now ({error.strerror}); try again."
     return _response(answer_error(Unavailable(message)))
 
 

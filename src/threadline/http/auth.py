@@ -15,6 +15,9 @@ from threadline.http.body import drain
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 
+# What proxies say of the visitor's address.
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"cf-connecting-ip"})
+
 
 async def require_key(
     connection: ASGIConnection,  # type: ignore[type-arg]
@@ -26,8 +29,8 @@ async def require_key(
     more than the whole request.
     """
     doc = handler.opt.get("doc")
-    if isinstance(doc, Doc) and doc.keys:
-        services: Services = connection.app.state.services
+    services: Services = connection.app.state.services
+    if isinstance(doc, Doc) and doc.keys and not getattr(services.settings, doc.unless, False):
         try:
             admit(services, doc, connection.scope)
         except ThreadlineError:
@@ -66,6 +69,8 @@ def client_address(services: Services, scope: Scope) -> str:
     name = services.settings.client_address_header
     if name and (value := header(scope, name)):
         return value.rpartition(",")[2].strip()
+    if not name and FORWARDED.intersection(dict(scope["headers"])):
+        services.note_proxy()
     return scope["client"][0] if scope["client"] else ""
 
 

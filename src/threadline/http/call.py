@@ -2,17 +2,18 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import NamedTuple
 
 from litestar.types import Receive, Scope
 
-from threadline.contract.bodies import Event
 from threadline.control import Key, Project
 from threadline.enrich import address_hash
 from threadline.http.auth import client_address, header
-from threadline.http.body import read_body
+from threadline.http.body import check_type, encoding_of, read_body, unpack
+from threadline.http.room import Hold
 from threadline.http.services import Services, site_of
-from threadline.ingest.accept import Accepted, Sender, accept
+from threadline.ingest.accept import Sender
 from threadline.ingest.row import Rows
 
 # What proxies say for "unknown", though it looks like a country.
@@ -20,20 +21,29 @@ NO_COUNTRY = ("XX", "ZZ")
 
 
 class Call(NamedTuple):
-    """A request that was let in. `arrived`: the body, where the key was in it."""
+    """A request that was let in. `hold`: the memory it takes. `arrived`: the body, where the key
+    was in it."""
 
     services: Services
     scope: Scope
     receive: Receive
     key: Key
     project: Project
+    hold: Hold
     arrived: bytes | None = None
 
     async def body(self, limit: int) -> bytes:
-        if self.arrived is not None:
-            return self.arrived
-        seconds = self.services.settings.body_seconds
-        return await read_body(self.scope, self.receive, limit, seconds)
+        """The body, unpacked: at most `limit` bytes. Raises what `read_body` and `unpack` raise."""
+        raw = self.arrived
+        if raw is None:
+            raw = await whole_body(self.services, self.scope, self.receive, limit, self.hold)
+        return raw
+
+    def spent(self, events: int, size: int) -> None:
+        """So many events came in so many bytes: of browser keys that is limited."""
+        if self.key.kind == "pk":
+            address = client_address(self.services, self.scope)
+            self.services.buckets.spend(self.project.project_id, address, events, size)
 
     def sender(self, behind_ms: int = 0) -> Sender:
         """Whom the events come from. `behind_ms`: how far their clock is behind ours."""
@@ -56,12 +66,6 @@ class Call(NamedTuple):
             country_of=services.country_of,
         )
 
-    async def store(self, events: list[Event], in_batch: bool, behind_ms: int = 0) -> Accepted:
-        """Through all steps and onto the disk. Raises what `accept` raises, or `Unavailable`."""
-        accepted = accept(events, self.sender(behind_ms), in_batch)
-        await self.keep(accepted.rows, len(accepted.warnings))
-        return accepted
-
     async def keep(self, rows: Rows, placeholder_ids: int) -> None:
         """Rows onto the disk, and so many ids counted that they lost. Raises `Unavailable`."""
         on_disk = asyncio.get_running_loop().create_future()
@@ -70,6 +74,19 @@ class Call(NamedTuple):
         self.services.metrics.accepted.labels(self.scope["path"]).inc(rows.size)
         if placeholder_ids:
             self.services.count_placeholder_ids(self.project.project_id, placeholder_ids)
+
+
+async def whole_body(
+    services: Services, scope: Scope, receive: Receive, limit: int, hold: Hold
+) -> bytes:
+    """A request's body, unpacked. Raises what `read_body`, `unpack` and `check_type` raise."""
+    sent = await read_body(scope, receive, limit, services.settings.body_seconds, hold)
+    body, encoding = sent, encoding_of(scope)
+    if encoding:
+        # How large it is shows only when it is unpacked.
+        body = await services.beside(limit, partial(unpack, sent, encoding, limit, hold))
+    check_type(scope, body)
+    return body
 
 
 def _country(services: Services, scope: Scope, address: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from threadline.contract.errors import (
+    Busy,
     InsufficientScope,
     InternalError,
     InvalidApiKey,
@@ -35,7 +36,8 @@ BODY_ERRORS: Errors = (InvalidPayload, RequestTimeout, PayloadTooLarge, Unsuppor
 
 @dataclass(frozen=True, kw_only=True)
 class Doc:
-    """One route. `keys`: the kinds that may use it; none: everybody may.
+    """One route. `keys`: the kinds that may use it; none: everybody may. `unless`: the setting by
+    which it takes no key.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
     draw on. `segment`: the Segment spec's shape of the body, which is taken, too.
@@ -46,6 +48,7 @@ class Doc:
     answer: object
     status: int = 200
     keys: tuple[str, ...] = ()
+    unless: str = ""
     refusal: type[ThreadlineError] = InsufficientScope
     bucket: str | None = None
     params: type | None = None
@@ -67,5 +70,5 @@ class Doc:
         if self.body:
             found += BODY_ERRORS
         if self.params:
-            found += [InvalidParams]
+            found += [InvalidParams, Busy]
         return tuple(dict.fromkeys([*found, InternalError]))

@@ -3,6 +3,7 @@ people are known."""
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,13 +19,13 @@ from threadline.contract.errors import (
     Unavailable,
 )
 from threadline.contract.ids import Placeholders, is_placeholder
-from threadline.contract.replies import Decided
+from threadline.contract.replies import Decided, Notice
 from threadline.control import Control
-from threadline.http.body import MIB, read_body
-from threadline.http.call import now_ms
+from threadline.http.call import now_ms, whole_body
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
 from threadline.http.read import CATCH_UP_S, READ, answer_stitched, partition
+from threadline.http.room import MIB, Hold
 from threadline.http.services import Services
 from threadline.identity import decisions
 from threadline.questions import identity as questions
@@ -78,14 +79,17 @@ def _route(decision: Decision) -> HTTPRouteHandler:
     async def handler(request: Req) -> Response[bytes]:
         services: Services = request.app.state.services
         project_id, by = request.state.project.project_id, request.state.key.prefix
-        seconds = services.settings.body_seconds
-        raw = await read_body(request.scope, request.receive, MIB, seconds)
-        body = decode(raw, decision.body, now_ms())
+        notices: list[Notice] = []
+        with Hold(services.room) as hold:
+            raw = await whole_body(services, request.scope, request.receive, MIB, hold)
+            read = partial(decode, raw, decision.body, now_ms(), notices)
+            body = await services.beside(len(raw), read)
         given = msgspec.structs.asdict(body)
         if PlaceholderId in decision.errors:
             refuse_placeholders(given, services.placeholders)
         changed = await decide(services, decision.decide, project_id, by, given)
-        return Response(msgspec.json.encode(Decided(changed)), media_type="application/json")
+        reply = Decided(changed, notices or msgspec.UNSET)
+        return Response(msgspec.json.encode(reply), media_type="application/json")
 
     return handler
 

@@ -21,21 +21,21 @@ from threadline.contract.errors import (
     InternalError,
     InvalidPayload,
     KeyKindNotAllowed,
-    MethodNotAllowed,
     PlaceholderId,
     ThreadlineError,
 )
-from threadline.contract.replies import Batched, Forgotten, Ok, Success, Tracked
+from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
 from threadline.enrich import address_hash, time_ordered_id
 from threadline.http import segment
-from threadline.http.answers import Answer, answer, answer_bug, answer_error
+from threadline.http.answers import Answer, answer, answer_bug, answer_error, answer_method
 from threadline.http.auth import admit, header
-from threadline.http.body import MIB, body_size, drain, read_body
-from threadline.http.call import Call, now_ms
+from threadline.http.body import drain
+from threadline.http.call import Call, now_ms, whole_body
 from threadline.http.doc import Doc
+from threadline.http.room import MIB, Hold
 from threadline.http.services import Services
-from threadline.ingest.accept import identify_event
+from threadline.ingest.accept import Accepted, accept, few, identify_event
 from threadline.ingest.log import ForgetRequest
 
 TRACK_LIMIT = 1 * MIB
@@ -44,43 +44,82 @@ BATCH_LIMIT = 16 * MIB
 BEACON_LIMIT = 1 * MIB
 
 
+def read_events(
+    call: Call,
+    raw: bytes,
+    read: Callable[[bytes, list[Notice]], tuple[list[Event], int]],
+    in_batch: bool = False,
+) -> Accepted:
+    """The events of a body as rows. `read`: from a body to its events and how far their clock is
+    behind, with notices of what was ignored. Raises `InvalidPayload`."""
+    notices: list[Notice] = []
+    events, behind_ms = read(raw, notices)
+    accepted = accept(events, call.sender(behind_ms), in_batch)
+    return accepted._replace(warnings=few(notices + accepted.warnings))
+
+
 async def track(call: Call) -> Answer:
     raw = await call.body(TRACK_LIMIT)
     if segment.is_segment(raw, segment.OF_A_CALL):
         return await segment.take(call, "track", raw)
-    event = decode(raw, Event, now_ms())
-    accepted = await call.store([event], in_batch=False)
-    reply = Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET)
-    return answer(reply, 202)
+
+    def read(raw: bytes, notices: list[Notice]) -> tuple[list[Event], int]:
+        return [decode(raw, Event, now_ms(), notices)], 0
+
+    accepted = await call.services.beside(len(raw), partial(read_events, call, raw, read))
+    await call.keep(accepted.rows, accepted.placeholder_ids)
+    call.spent(1, len(raw))
+    return answer(Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET), 202)
 
 
 async def batch(call: Call) -> Answer:
     raw = await call.body(BATCH_LIMIT)
-    if segment.is_segment(raw, segment.OF_A_BATCH):
+    is_segment = partial(segment.is_segment, raw, segment.OF_A_BATCH)
+    if await call.services.beside(len(raw), is_segment):
         return await segment.take(call, "batch", raw)
-    body = decode(raw, Batch, now_ms())
-    behind = skew_ms(body.sent_at, now_ms())
-    accepted = await call.store(body.events, in_batch=True, behind_ms=behind)
-    call.services.metrics.dropped.inc(body.dropped)
-    return answer(Batched(len(body.events), accepted.warnings or msgspec.UNSET), 202)
+    dropped = 0
+
+    def read(raw: bytes, notices: list[Notice]) -> tuple[list[Event], int]:
+        nonlocal dropped
+        body = decode(raw, Batch, now_ms(), notices)
+        dropped = body.dropped
+        return body.events, skew_ms(body.sent_at, now_ms())
+
+    try:
+        accepted = await call.services.beside(
+            len(raw), partial(read_events, call, raw, read, in_batch=True)
+        )
+    finally:
+        call.spent(0, len(raw))
+    await call.keep(accepted.rows, accepted.placeholder_ids)
+    call.spent(accepted.rows.size, 0)
+    call.services.metrics.dropped.inc(dropped)
+    return answer(Batched(accepted.rows.size, accepted.warnings or msgspec.UNSET), 202)
 
 
 async def identify(call: Call) -> Answer:
     raw = await call.body(TRACK_LIMIT)
     if segment.is_segment(raw, segment.OF_A_CALL):
         return await segment.take(call, "identify", raw)
-    body = decode(raw, Identify, now_ms())
+
+    def read(raw: bytes, notices: list[Notice]) -> tuple[list[Event], int]:
+        body = decode(raw, Identify, now_ms(), notices)
+        return [identify_event(body, call.services.placeholders)], 0
+
     try:
-        event = identify_event(body, call.services.placeholders)
+        accepted = await call.services.beside(len(raw), partial(read_events, call, raw, read))
     except PlaceholderId:
         call.services.count_placeholder_ids(call.project.project_id)
         raise
-    await call.store([event], in_batch=False)
-    return answer(Ok())
+    await call.keep(accepted.rows, accepted.placeholder_ids)
+    call.spent(1, len(raw))
+    return answer(Ok(accepted.warnings or msgspec.UNSET))
 
 
 async def forget(call: Call) -> Answer:
-    body = decode(await call.body(TRACK_LIMIT), Forget, now_ms())
+    notices: list[Notice] = []
+    raw = await call.body(TRACK_LIMIT)
+    body = await call.services.beside(len(raw), partial(decode, raw, Forget, now_ms(), notices))
     if (body.user_id is None) == (body.anonymous_id is None):
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
@@ -91,7 +130,7 @@ async def forget(call: Call) -> Answer:
     on_disk = asyncio.get_running_loop().create_future()
     call.services.log.append_forget(asked, id_hash, on_disk)
     await on_disk
-    return answer(Forgotten(asked.receipt_id))
+    return answer(Forgotten(asked.receipt_id, notices or msgspec.UNSET))
 
 
 async def segment_call(kind: str, call: Call) -> Answer:
@@ -108,11 +147,15 @@ class Keyed(msgspec.Struct, rename="camel"):
 
 def _key_in(body: bytes, doc: Doc) -> str:
     """The key of a body that came without one in its headers, as beacons have to. `key` lies open
-    in every page, so it has to be a browser key."""
-    try:
-        found = msgspec.json.decode(body, type=Keyed)
-    except (ValueError, RecursionError):
-        found = Keyed()
+    in every page, so it has to be a browser key. Raises `InvalidPayload` for what cannot be read.
+    """
+    found = Keyed()
+    if body.strip():
+        try:
+            found = decode(body, Keyed, 0)
+        except InvalidPayload as error:
+            if "fieldErrors" not in error.details:  # else it can be read, but says no key
+                raise
     if doc.body is Batch and found.key:
         if not found.key.startswith("pk_"):
             raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
@@ -209,31 +252,36 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
     """Answer a request whose path is one of `ROUTES`."""
     handler, doc = ROUTES[scope["path"]]
     state = scope.setdefault("state", {})
-    try:
+    if scope["method"] != "POST":
+        await drain(scope, receive, services.settings.body_seconds)
+        await answer_method(scope["path"], scope["method"], ["POST"]).send(send)
+        return
+    keyed = bool(header(scope, "authorization"))
+    with Hold(services.room if keyed else services.strangers) as hold:
         try:
-            if scope["method"] != "POST":
-                message = f"{scope['path']} does not take {scope['method']}; see /docs."
-                raise MethodNotAllowed(message)
-            arrived, token = None, ""
-            if doc.segment or doc.body is Message:
-                token = _key_of_basic(scope)
-                state["segment"] = bool(token)
-                if not header(scope, "authorization"):
-                    seconds = services.settings.body_seconds
-                    with services.room_for(body_size(scope, BEACON_LIMIT)):
-                        arrived = await read_body(scope, receive, BEACON_LIMIT, seconds)
-                    token = _key_in(arrived, doc)
-            admit(services, doc, scope, token)
-        except ThreadlineError:
-            await drain(scope, receive, services.settings.body_seconds)
-            raise
-        call = Call(services, scope, receive, state["key"], state["project"], arrived)
-        with services.room_for(body_size(scope, BATCH_LIMIT)):
+            call = await _let_in(services, doc, scope, receive, hold, keyed)
             given = await handler(call)
-    except ThreadlineError as error:
-        services.metrics.rejected.labels(error.code).inc()
-        given = answer_error(error, state.get("segment", False))
-    except Exception as error:  # noqa: BLE001 - logged with an id that the caller gets
-        services.metrics.rejected.labels(InternalError.code).inc()
-        given = answer_bug(scope["method"], scope["path"], error)
+        except ThreadlineError as error:
+            services.metrics.rejected.labels(error.code).inc()
+            await drain(scope, receive, services.settings.body_seconds)
+            given = answer_error(error, state.get("segment", False))
+        except Exception as error:  # noqa: BLE001 - logged with an id that the caller gets
+            services.metrics.rejected.labels(InternalError.code).inc()
+            given = answer_bug(scope["method"], scope["path"], error)
     await given.send(send)
+
+
+async def _let_in(
+    services: Services, doc: Doc, scope: HTTPScope, receive: Receive, hold: Hold, keyed: bool
+) -> Call:
+    """Raises what the contract says of key and origin."""
+    state = scope["state"]
+    arrived, token = None, ""
+    if doc.segment or doc.body is Message:
+        token = _key_of_basic(scope)
+        state["segment"] = bool(token)
+        if not keyed:
+            arrived = await whole_body(services, scope, receive, BEACON_LIMIT, hold)
+            token = await services.beside(len(arrived), partial(_key_in, arrived, doc))
+    admit(services, doc, scope, token)
+    return Call(services, scope, receive, state["key"], state["project"], hold, arrived)

@@ -4,8 +4,10 @@ A library cannot mend a batch, and forgets one that is refused. So what is good 
 the rest is counted and named in the answer.
 """
 
+import asyncio
 from dataclasses import replace
-from typing import cast
+from functools import partial
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -27,15 +29,26 @@ from threadline.contract.segment import (
 from threadline.http.answers import Answer, answer
 from threadline.http.call import Call, now_ms
 from threadline.http.identity import decide, refuse_placeholders
+from threadline.http.services import Services
 from threadline.identity import decisions
-from threadline.ingest.accept import Accepted, accept
-from threadline.ingest.row import Rows
-from threadline.ingest.segment import Alias, is_corrected, read
-from threadline.store import StoreAway
+from threadline.ingest.accept import Accepted, accept, few
+from threadline.ingest.row import NO_ROWS, Rows
+from threadline.ingest.segment import Alias, identified, is_corrected, read
+from threadline.store import StoreError
 
 OF_A_CALL = (b'"anonymousId"', b'"userId"', b'"messageId"', b'"writeKey"')
 OF_A_BATCH = (b'"batch"',)
 OURS = frozenset({"anonymous_id", "user_id", "event_id", "events"})
+# The names by which the two shapes are told apart; all others are passed over.
+NAMES = msgspec.defstruct(
+    "Names",
+    [
+        (name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET)
+        for name in (*sorted(OURS), "anonymousId", "userId", "messageId", "writeKey", "batch")
+    ],
+)
+# How long an alias waits for what was acknowledged before it.
+CATCH_UP_S = 5.0
 
 
 def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
@@ -43,80 +56,122 @@ def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
     if not any(mark in raw for mark in marks):
         return False
     try:
-        names = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).keys()
+        found = msgspec.json.decode(raw, type=NAMES)
     except (ValueError, RecursionError):
         return False  # whoever reads it next says what is wrong
+    names = {name for name in NAMES.__struct_fields__ if getattr(found, name) is not msgspec.UNSET}
     return not names & OURS and any(mark.decode()[1:-1] in names for mark in marks)
+
+
+class Refused(NamedTuple):
+    """A call that is not stored, and why."""
+
+    error: ThreadlineError
+
+
+Read = Accepted | Alias | Refused
 
 
 async def take(call: Call, kind: str, raw: bytes) -> Answer:
     """Store a call of this type, or a batch."""
     call.scope["state"]["segment"] = True
+    try:
+        found = await call.services.beside(len(raw), partial(_read, call, kind, raw))
+    finally:
+        call.spent(0, len(raw))
+    return answer(await _store(call, found))
+
+
+def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
+    """Each call as what becomes of it. Raises `InvalidPayload`, `PayloadTooLarge`."""
     now = now_ms()
     if kind == "batch":
         _limit(raw, MAX_BATCH_BYTES)
         batch = decode(raw, Messages, now)
-        behind_ms = skew_ms(batch.sent_at, now, "sentAt")
-        return answer(await _store(call, batch.batch, None, behind_ms))
-    sent_at = decode(raw, Message, now).sent_at
-    return answer(await _store(call, [raw], kind, skew_ms(sent_at, now, "sentAt")))
-
-
-async def _store(
-    call: Call, messages: list[msgspec.Raw] | list[bytes], kind: str | None, behind_ms: int
-) -> Success:
-    """`kind`: of the only message, if it is no batch. Raises what is wrong with the first where
-    nothing is right."""
+        messages, behind_ms = list(map(bytes, batch.batch)), skew_ms(batch.sent_at, now, "sentAt")
+    else:
+        messages, behind_ms = [raw], skew_ms(decode(raw, Message, now).sent_at, now, "sentAt")
     sender = replace(call.sender(behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
     uncorrected = replace(sender, skew_ms=0)
+    found: list[Read] = []
+    devices: set[str] = set()
+    for each in messages:
+        try:
+            _limit(each, MAX_MESSAGE_BYTES)
+            message = decode(each, Message, now)
+            event = read(message, message.type or "" if kind == "batch" else kind)
+            if isinstance(event, Alias) and event.user_id in devices:
+                event = identified(message, event)
+            if isinstance(event, Alias):
+                found.append(event)
+                continue
+            devices.add(event.anonymous_id or "")
+            by = uncorrected if is_corrected(message) else sender
+            found.append(accept([event], by, in_batch=False))
+        except ThreadlineError as error:
+            found.append(Refused(error))
+    return found
+
+
+async def _store(call: Call, found: list[Read]) -> Success:
+    """Raises what is wrong with the first where nothing is right."""
     parts: list[Accepted] = []
     notices: list[Notice] = []
     taken = 0
-    for index, raw in enumerate(messages):
-        try:
-            _limit(raw, MAX_MESSAGE_BYTES)
-            message = decode(bytes(raw), Message, sender.now_ms)
-            found = read(message, kind or message.type or "")
-            if isinstance(found, Alias):
-                await _alias(call, found)
-            else:
-                by = uncorrected if is_corrected(message) else sender
-                parts.append(accept([found], by, in_batch=False))
-                notices += [
-                    msgspec.structs.replace(notice, index=index) for notice in parts[-1].warnings
-                ]
-        except Unavailable:
-            raise
-        except ThreadlineError as error:
-            if len(messages) == 1:
-                raise
-            call.services.metrics.rejected.labels(error.code).inc()
-            notices += _refused(index, error)
-        else:
-            taken += 1
+    for index, each in enumerate(found):
+        if isinstance(each, Alias):
+            each = await _alias(call, each)
+        if isinstance(each, Refused):
+            if len(found) == 1 or isinstance(each.error, Unavailable):
+                raise each.error
+            call.services.metrics.rejected.labels(each.error.code).inc()
+            notices += _refused(index, each.error)
+            continue
+        taken += 1
+        parts.append(each)
+        notices += [msgspec.structs.replace(notice, index=index) for notice in each.warnings]
     if not taken:
         raise InvalidPayload(
             "No call of the batch is valid; nothing was stored.",
             index=0,
             fieldErrors={f"batch.{at.index}.{at.field}": [at.message] for at in notices},
         )
-    if parts:
-        rows = Rows.join([part.rows for part in parts])
-        await call.keep(rows, sum(len(part.warnings) for part in parts))
-    return Success(notices or msgspec.UNSET)
+    rows = Rows.join([part.rows for part in parts])
+    if rows.size:
+        await call.keep(rows, sum(part.placeholder_ids for part in parts))
+        call.spent(rows.size, 0)
+    return Success(few(notices) or msgspec.UNSET)
 
 
-async def _alias(call: Call, alias: Alias) -> None:
-    if call.key.kind != "sk":
-        message = "An alias joins two users: it takes an sk key. From a page, call identify."
-        raise InsufficientScope(message)
-    given = alias._asdict()
-    refuse_placeholders(given, call.services.placeholders)
-    project_id, by = call.project.project_id, call.key.prefix
+async def _alias(call: Call, alias: Alias) -> Accepted | Refused:
+    """What libraries call an alias may be of a user, or of the visitor who turns out to be one."""
+    services, project_id = call.services, call.project.project_id
+    warnings: list[Notice] = []
     try:
-        await decide(call.services, decisions.alias, project_id, by, given)
-    except StoreAway:
-        raise Unavailable("The store does not answer now; try again.") from None
+        if call.key.kind != "sk":
+            message = "An alias joins two users: it takes an sk key. From a page, call identify."
+            raise InsufficientScope(message)
+        given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
+        refuse_placeholders(given, services.placeholders)
+        kind = await asyncio.to_thread(_what_is, services, project_id, alias.user_id)
+        if kind == "device":
+            return accept([identified(alias.message, alias)], call.sender(), in_batch=False)
+        if not kind:
+            message = (
+                f"Neither a user nor a device is called {alias.user_id!r}; it was taken for a user."
+            )
+            warnings.append(Notice(0, "previousId", "unknown_id", message))
+        await decide(services, decisions.alias, project_id, call.key.prefix, given)
+    except StoreError:
+        return Refused(Unavailable("The store does not answer now; try again."))
+    except ThreadlineError as error:
+        return Refused(error)
+    return Accepted(NO_ROWS, "", warnings, 0)
+
+
+def _what_is(services: Services, project_id: str, identifier: str) -> str:
+    services.writer.catch_up(CATCH_UP_S)
+    return decisions.what_is(services.store, project_id, identifier)
 
 
 def _limit(raw: bytes | msgspec.Raw, limit: int) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from granian.server.embed import Server
 from threadline.classify import classify
 from threadline.enrich import read_agent
 from threadline.http.app import create_app
+from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
 from threadline.http.folder import folder_lock
 from threadline.http.operator import operator_door
 from threadline.http.services import Services
@@ -27,6 +29,7 @@ from threadline.settings import Settings
 # without use (mostly a minute), or their next request meets a connection that is just being closed.
 HEADER_MS = 75_000
 MAX_HEADER_BYTES = 64 * 1024
+SWITCH_S = 0.001
 
 
 def serve(settings: Settings) -> None:
@@ -43,10 +46,14 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
     port = settings.port or _free_port(settings.host)
     _check_address(settings.host, port)
     url = f"http://{settings.host}:{port}"
+    most = most_connections(raise_limit())
+    # What is read beside the event loop gives way to it after this long.
+    sys.setswitchinterval(SWITCH_S)
     with (
         folder_lock(Path(settings.data), url),
         Services(settings) as services,
         operator_door(services),
+        bounded_connections(port, most),
     ):
         server = Server(
             create_app(services),
@@ -60,6 +67,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
             websockets=False,
             log_enabled=False,
             backlog=1024,
+            backpressure=most,
         )
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)

@@ -1,4 +1,4 @@
-"""The server about itself: health, metrics and the reference. No key needed."""
+"""The server about itself: health, metrics and the reference."""
 
 from typing import Any
 
@@ -12,6 +12,17 @@ from threadline.http.services import Services
 from threadline.store import StoreError
 
 PROMETHEUS = "text/plain"
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+FRONT = b"""<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Threadline</title>
+<style>:root { color-scheme: light dark } body { font: 16px/1.55 system-ui, sans-serif;
+max-width: 36rem; margin: 15vh auto; padding: 0 1.25rem } a { color: #b4561a }
+code { font: .88rem ui-monospace, monospace }</style>
+<h1>Threadline is running</h1>
+<p>It takes events at <code>/v1/track</code> and answers questions with a read key.</p>
+<p><a href="docs">Every route, with its fields and errors</a></p>
+<p>See one person's way from the first visit on the machine it runs on:
+<code>threadline user USER_ID</code></p></html>"""
 Req = Request[Any, Any, Any]
 
 
@@ -45,6 +56,8 @@ def readyz(request: Req) -> Response[bytes]:
         "doc": Doc(
             summary="Counters in Prometheus' text format",
             tag="Server",
+            keys=("sk", "rk"),
+            unless="metrics_open",
             answer=str,
             media_types=(PROMETHEUS,),
         )
@@ -65,13 +78,18 @@ def openapi_json(request: Req) -> Response[bytes]:
     return Response(msgspec.json.encode(document), media_type=MediaType.JSON)
 
 
+@get("/", sync_to_thread=False)
+def front() -> Response[bytes]:
+    return Response(FRONT, media_type=MediaType.HTML, headers=PAGE_HEADERS)
+
+
 @get("/docs", sync_to_thread=False)
 def docs(request: Req) -> Response[bytes]:
     return Response(
         request.app.state.docs_page,
         media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        headers=PAGE_HEADERS,
     )
 
 
-ROUTES = [healthz, readyz, metrics, openapi_json, docs]
+ROUTES = [front, healthz, readyz, metrics, openapi_json, docs]

@@ -1,20 +1,22 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import structlog
 
 from threadline.classify import RulesError, Site, Subdomains, read_site
-from threadline.contract.errors import Unavailable
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
 from threadline.http.limits import Buckets
+from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
@@ -22,10 +24,10 @@ from threadline.settings import Settings
 from threadline.store import Store, store_url
 
 KEEP_HOUSE_EVERY_S = 60.0
-# Bodies that are on their way in at the same time; more would be memory without a bound.
-MAX_ARRIVING_BYTES = 128 * 1024**2
-# Bodies of this size always find room, so that a few large ones cannot shut everybody out.
-SMALL_BYTES = 64 * 1024
+# Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
+LARGE_AT_ONCE = 2
+
+Result = TypeVar("Result")
 
 _logger = structlog.get_logger("threadline")
 
@@ -48,7 +50,11 @@ class Services:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
             self.store = opened.enter_context(
-                Store(store_url(settings.store, folder), settings.query_seconds)
+                Store(
+                    store_url(settings.store, folder),
+                    settings.query_seconds,
+                    settings.query_memory or None,
+                )
             )
             self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
@@ -59,7 +65,10 @@ class Services:
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
-            self._arriving_bytes = 0
+            self._proxy_noted = False
+            self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
+            self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
+            opened.callback(self._large.shutdown)
             opened.enter_context(_again_and_again(self._keep_house))
             self._opened = opened.pop_all()
 
@@ -73,27 +82,36 @@ class Services:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    @contextmanager
-    def room_for(self, size: int) -> Iterator[None]:
-        """Hold memory for a body of so many bytes. Raises `Unavailable` if there is none left."""
-        if size > SMALL_BYTES and self._arriving_bytes + size > MAX_ARRIVING_BYTES:
-            raise Unavailable("Too many large requests at the same time; try again.")
-        self._arriving_bytes += size
-        try:
-            yield
-        finally:
-            self._arriving_bytes -= size
+    async def beside(self, size: int, step: Callable[[], Result]) -> Result:
+        """Have a step done that takes time in proportion to `size` bytes: at once if that is next
+        to nothing, else beside the event loop."""
+        if size <= SMALL_BYTES:
+            return step()
+        return await asyncio.get_running_loop().run_in_executor(self._large, step)
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""
         self.metrics.log_events.set(self.log.depth_events)
         self.metrics.log_bytes.set(self.log.depth_bytes)
+        self.metrics.body_bytes.set(self.room.held + self.strangers.held)
         self.metrics.lag_s.set(self.log.lag_s())
         self.metrics.dead_letters.set(self.log.count_dead_letters())
         self.metrics.forgets.set(self.log.count_unfinished_forgets())
         self.metrics.forgets_on_disk.set(self.log.count_forgets_on_disk())
         self.metrics.store_up.set(self.writer.failing_since is None)
         return self.metrics.text()
+
+    def note_proxy(self) -> None:
+        """A request came by a proxy that nobody told us to trust."""
+        if not self._proxy_noted:
+            _logger.warning(
+                "proxy_without_address_header",
+                problem="A proxy says where visitors come from, but"
+                " THREADLINE_CLIENT_ADDRESS_HEADER is empty: all of them have the proxy's address,"
+                " and share one rate limit.",
+            )
+        self._proxy_noted = True
+        self.metrics.behind_proxy.inc()
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
         """So many more ids of this project were dropped or refused."""
@@ -103,8 +121,7 @@ class Services:
     def _keep_house(self) -> None:
         """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
         sends anything."""
-        self.control.save_uses()
-        self.control.destroy_old_salts()
+        self.control.keep_house()
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ finds every user's person in one step.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -43,6 +44,22 @@ DECLARED = f"""
     SELECT user_id, argMax(alias_of, decided_at) AS alias_of FROM alias_decisions
     WHERE {PROJECT}
     GROUP BY user_id HAVING alias_of != ''"""
+
+
+WHAT_IS = f"""
+    SELECT
+        (SELECT count() FROM links WHERE {PROJECT} AND user_id = {{id:String}}) > 0
+        OR (SELECT count() FROM user_touches WHERE {PROJECT} AND user_id = {{id:String}}) > 0
+            AS is_user,
+        (SELECT count() FROM (
+            SELECT 1 FROM events WHERE {PROJECT} AND visitor = sipHash64({{id:String}}) LIMIT 1
+        )) > 0 AS is_device"""
+
+
+def what_is(store: Store, project_id: str, identifier: str) -> Literal["user", "device", ""]:
+    """Whether the project has seen this id as a user's, else as a device's."""
+    (found,) = store.query(WHAT_IS, {"project_id": project_id, "id": identifier})
+    return "user" if found["is_user"] else "device" if found["is_device"] else ""
 
 
 def unlink(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:

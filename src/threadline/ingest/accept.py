@@ -1,6 +1,6 @@
 """What happens to an event between the door and the log, step by step.
 
-    check -> drop placeholder ids -> visitor -> session -> scrub -> source -> agent -> row
+    check -> drop placeholder ids -> visitor -> session -> cut and scrub -> source -> agent -> row
 
 Pure given its inputs: nothing is read, nothing is written, so a whole batch either becomes rows or
 raises before anything is stored.
@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from threadline.classify import Site, classify
 from threadline.contract.bodies import (
+    FIRST_MS,
     MAX_PROPERTIES_BYTES,
     Event,
     FieldErrors,
@@ -31,6 +32,7 @@ from threadline.contract.replies import Notice
 from threadline.enrich import (
     address_hash,
     cookieless_id,
+    cut_parameters,
     no_country,
     random_id,
     read_agent,
@@ -38,6 +40,8 @@ from threadline.enrich import (
     time_ordered_id,
 )
 from threadline.ingest.row import Row, Rows
+
+MAX_WARNINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ class Sender:
 
 
 class Accepted(NamedTuple):
-    """Rows for the log, and what the answer says of them."""
+    """Rows for the log, and what the answer says of them. `placeholder_ids`: how many ids the
+    events lost because they are none."""
 
     rows: Rows
     first_event_id: str
     warnings: list[Notice]
+    placeholder_ids: int
 
 
 def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
@@ -88,7 +94,8 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
     for index, event in enumerate(events):
         at = index if in_batch else None
         timestamp, properties, ip = check(event, now_ms - skew, at, max_bytes)
-        timestamp = max(0, timestamp + skew)
+        if skew:
+            timestamp = _corrected(timestamp, sender, index, warnings)
         agent, country, ip_hash = senders_agent, sender.country, sender.address_hash
         if not sender.browser_key:  # servers speak for browsers; browsers for themselves
             if event.user_agent is not None:
@@ -106,7 +113,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
         made = anonymous_id is None
         visitor = _make_visitor(sender) if anonymous_id is None else anonymous_id
         event_id = event.event_id
-        if event_id is None:
+        if not event_id:
             event_id = time_ordered_id()
             hashes.append(0)
         else:
@@ -114,7 +121,8 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
         if index == 0:
             first_event_id = event_id
         # Before anything looks at them, so that what is stored says the same when read again.
-        url, referrer = scrub(event.url or ""), scrub(event.referrer or "")
+        url = scrub(_cut("url", event.url, index, warnings))
+        referrer = scrub(_cut("referrer", event.referrer, index, warnings))
         found = classify(url, referrer, sender.site)
         said = found.click_ids + found.utm if sender.browser_key else found.click_ids
         if said and event.event != "$identify":  # traits are of a person, not of a page
@@ -135,7 +143,7 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
                 found.confidence,
                 found.rule_id,
                 url,
-                scrub(event.path) if event.path else _path(url),
+                scrub(_cut("path", event.path, index, warnings)) if event.path else _path(url),
                 referrer,
                 country,
                 agent.device_type,
@@ -150,7 +158,8 @@ def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
                 agent.is_bot,
             )
         )
-    return Accepted(Rows.encode(rows, hashes), first_event_id, warnings)
+    lost = sum(notice.code == PlaceholderId.code for notice in warnings)
+    return Accepted(Rows.encode(rows, hashes), first_event_id, warnings, lost)
 
 
 def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:
@@ -224,9 +233,38 @@ def _explain(event: Event, now_ms: int, index: int | None, max_bytes: int) -> In
     )
 
 
+def few(warnings: list[Notice]) -> list[Notice]:
+    """The first hundred, and how many more there are."""
+    if len(warnings) <= MAX_WARNINGS:
+        return warnings
+    more = len(warnings) - MAX_WARNINGS
+    return [*warnings[:MAX_WARNINGS], Notice(0, "", "more", f"And {more:,} more warnings.")]
+
+
 def _placeholder(index: int, field: str, value: str) -> Notice:
     message = f"{value!r} is a placeholder, not an id; the event was stored without it."
     return Notice(index, field, PlaceholderId.code, message)
+
+
+def _cut(field: str, address: str | None, index: int, warnings: list[Notice]) -> str:
+    if not address:
+        return ""
+    kept = cut_parameters(address)
+    if kept is not address:
+        message = "The parameters after the 40th were cut off."
+        warnings.append(Notice(index, field, "cut", message))
+    return kept
+
+
+def _corrected(timestamp: int, sender: Sender, index: int, warnings: list[Notice]) -> int:
+    """The event's time by our clock. A sender whose clock is so wrong that its events would fall
+    before all time is not believed: the event keeps its own time, or gets ours."""
+    corrected = timestamp + sender.skew_ms
+    if corrected >= FIRST_MS:
+        return corrected
+    message = "The time when the batch was sent cannot be right; it was not taken into account."
+    warnings.append(Notice(index, "timestamp", "clock_ignored", message))
+    return min(timestamp, sender.now_ms)
 
 
 def _make_visitor(sender: Sender) -> str:

@@ -39,10 +39,11 @@ CAMPAIGN = {
 
 
 class Alias(NamedTuple):
-    """Two users who are one person."""
+    """Two users who are one person. `message`: the call that says so."""
 
     user_id: str
     alias_of: str
+    message: Message
 
 
 def read(message: Message, kind: str) -> Event | Alias:
@@ -87,15 +88,19 @@ def _read_alias(message: Message, user_id: str | None, anonymous_id: str | None)
     if user_id is None or previous_id is None:
         field = "userId" if user_id is None else "previousId"
         raise _invalid(field, "Required")
-    if previous_id == anonymous_id:  # the visitor turns out to be this user
-        return Event(
-            event="$identify",
-            event_id=message.message_id,
-            timestamp=message.timestamp or message.original_timestamp,
-            anonymous_id=anonymous_id,
-            user_id=user_id,
-        )
-    return Alias(user_id=previous_id, alias_of=user_id)
+    alias = Alias(previous_id, user_id, message)
+    return identified(message, alias) if previous_id == anonymous_id else alias
+
+
+def identified(message: Message, alias: Alias) -> Event:
+    """The call where it is a visitor who turns out to be a user."""
+    return Event(
+        event="$identify",
+        event_id=message.message_id,
+        timestamp=message.timestamp or message.original_timestamp,
+        anonymous_id=alias.user_id,
+        user_id=alias.alias_of,
+    )
 
 
 def _properties(message: Message, kind: str, context: Mapping[str, Any]) -> str:

@@ -33,11 +33,12 @@ def _all_hosts() -> dict[str, Listed]:
 
 
 HOSTS = _all_hosts()
+MOST_LABELS = max(host.count(".") + 1 for host in HOSTS)
 
 
 @lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
 def listed(host: str) -> Listed | None:
     """What this host, or the nearest domain above it that is listed, stands for."""
-    labels = host.split(".") if host else []
+    labels = host.split(".")[-MOST_LABELS:] if host else []
     candidates = (".".join(labels[i:]) for i in range(len(labels)))
     return next((HOSTS[name] for name in candidates if name in HOSTS), None)

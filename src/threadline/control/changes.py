@@ -1,0 +1,237 @@
+"""What the command line does to projects and keys."""
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from threadline.control.errors import ControlError
+from threadline.control.file import ControlFile
+from threadline.control.keys import Key, Token, new_token, parse_named, secret_hash
+from threadline.control.origins import normalise_origin
+from threadline.control.snapshot import Project
+
+MAX_NAME = 200
+# The key of one command ends soon after a crash of it; while the command runs, it renews the key.
+PASSING_MS = 300_000
+RENEW_EVERY_S = 60.0
+
+
+class Changes(ControlFile):
+    """Every change is one transaction, and is known everywhere when its method returns."""
+
+    def projects(self) -> list[Project]:
+        """All projects, by name."""
+        return list(self.look().projects)
+
+    def create_project(
+        self, name: str, origins: list[str], stitch: str | None = None
+    ) -> tuple[Project, dict[str, Token]]:
+        """A project with one live key of each kind pk, sk, rk.
+
+        Raises `ControlError` if the name is none or taken, or an origin is none.
+        """
+        name = _checked_name("project", name)
+        listed = _normalised(origins)
+        project_id = f"prj_{secrets.token_hex(6)}"
+        keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
+        try:
+            with self._write_and_tell() as db:
+                db.execute(
+                    "INSERT INTO projects VALUES (?, ?, ?, ?)",
+                    (project_id, name, stitch, self._now_ms()),
+                )
+                db.executemany(
+                    "INSERT INTO origins VALUES (?, ?)", [(project_id, origin) for origin in listed]
+                )
+                for token in keys.values():
+                    self._insert_key(db, token, project_id)
+        except sqlite3.IntegrityError:
+            raise ControlError(
+                f"There is a project named {name!r} already; choose another name."
+            ) from None
+        return self.project(project_id), keys
+
+    def project(self, wanted: str) -> Project:
+        """A project by its id or name. Raises `ControlError` naming those there are."""
+        projects = self.projects()
+        for project in (*(p for p in projects if p.project_id == wanted), *projects):
+            if wanted in (project.project_id, project.name):
+                return project
+        names = ", ".join(f"{p.project_id} ({p.name})" for p in projects) or "none yet"
+        raise ControlError(f"There is no project {wanted!r}. Projects: {names}.")
+
+    def set_origins(self, project_id: str, add: list[str], remove: list[str]) -> None:
+        """Change where browser keys may be used from. Raises `ControlError` for what is none, and
+        if one to remove is not there."""
+        added = _normalised(add)
+        origins = self.project(project_id).origins
+        # What an older version took for an origin can go, too.
+        kept = [origin for origin in remove if origin in origins]
+        removed = kept + _normalised([origin for origin in remove if origin not in origins])
+        for origin in removed:
+            if origin not in origins:
+                there = ", ".join(sorted(origins)) or "none"
+                raise ControlError(f"{origin} is not an origin of the project; those are: {there}.")
+        with self._write_and_tell() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO origins VALUES (?, ?)",
+                [(project_id, origin) for origin in added],
+            )
+            db.executemany(
+                "DELETE FROM origins WHERE project_id = ? AND origin = ?",
+                [(project_id, origin) for origin in removed],
+            )
+
+    def set_site(
+        self, project_id: str, subdomains: str | None = None, rules: str | None = None
+    ) -> None:
+        """Change what decides where visitors come from; what is None stays as it is. It counts for
+        the next event."""
+        with self._write_and_tell() as db:
+            db.execute(
+                "INSERT INTO sites VALUES (?1, coalesce(?2, 'same'), coalesce(?3, ''))"
+                " ON CONFLICT DO UPDATE SET"
+                " subdomains = coalesce(?2, subdomains), rules = coalesce(?3, rules)",
+                (project_id, subdomains, rules),
+            )
+
+    def create_key(self, project_id: str, kind: str, env: str = "live", name: str = "") -> Token:
+        """A new key, returned once with its secret. Raises `ControlError` if `name` is none."""
+        name = name and _checked_name("key", name)
+        token = new_token(kind, env)
+        with self._write_and_tell() as db:
+            self._insert_key(db, token, project_id, name)
+        return token
+
+    def list_keys(self, project_id: str | None = None) -> list[Key]:
+        """The keys of one project or of all, oldest first, revoked and expired ones too; without
+        those that a command made for itself."""
+        found = [
+            key
+            for key in self.look().keys.values()
+            if project_id in (None, key.project_id) and not key.passing
+        ]
+        return sorted(found, key=lambda key: (key.created_ms, key.prefix))
+
+    def find_key(self, named: str) -> Key:
+        """A key by what lists print (`sk_live_PREFIX`), its prefix, or the whole of it. Raises
+        `ControlError` if there is none; the message never holds a secret."""
+        parsed = parse_named(named)
+        if not parsed:
+            raise ControlError(
+                "A key is named as `threadline key list` shows it (sk_live_PREFIX), by its PREFIX, "
+                "or as a whole; what you gave is none of these."
+            )
+        key = self.look().keys.get(parsed.prefix)
+        if not key:
+            raise ControlError(f"There is no key {parsed.label}; `threadline key list` shows them.")
+        if parsed.label not in (key.prefix, key.label):
+            raise ControlError(f"There is no key {parsed.label}, but there is {key.label}.")
+        return key
+
+    def revoke_key(self, named: str) -> Key:
+        """Revoke at once; again is no error. The key as it was before. Raises `ControlError` if
+        there is no such key."""
+        key = self.find_key(named)
+        with self._write_and_tell() as db:
+            _revoke(db, key, self._now_ms())
+        return key
+
+    def rotate_key(self, named: str, keep_ms: int = 0) -> tuple[Token, str]:
+        """A new key like the one given, and the id of their project. The old one is revoked at
+        once, or goes on for so many milliseconds. Raises `ControlError`."""
+        old = self.find_key(named)
+        token = new_token(old.kind, old.env)
+        now_ms = self._now_ms()
+        state = old.state(now_ms)
+        if keep_ms and state in ("revoked", "expired"):
+            raise ControlError(f"{old.label} is {state} already and cannot be kept any longer.")
+        with self._write_and_tell() as db:
+            self._insert_key(db, token, old.project_id, old.name)
+            if keep_ms:
+                ends_ms = min(now_ms + keep_ms, old.expires_ms or now_ms + keep_ms)
+                _detail(db, old.prefix, old.name, ends_ms, old.passing)
+            else:
+                _revoke(db, old, now_ms)
+        return token, old.project_id
+
+    @contextmanager
+    def passing_key(self, project_id: str, kind: str) -> Iterator[str]:
+        """A key that lives for one command and leaves no trace; after a crash of the command, for
+        some minutes."""
+        token = new_token(kind, "live")
+        with self._write_and_tell() as db:
+            self._insert_key(
+                db, token, project_id, expires_ms=self._now_ms() + PASSING_MS, passing=1
+            )
+        left = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(token.prefix, left), daemon=True)
+        renewing.start()
+        try:
+            yield str(token)
+        finally:
+            left.set()
+            renewing.join()
+            # Where the file is locked, the key ends by itself, and housekeeping deletes it.
+            with suppress(ControlError), self._write_and_tell() as db:
+                db.execute("DELETE FROM keys WHERE prefix = ?", (token.prefix,))
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _renew(self, prefix: str, left: threading.Event) -> None:
+        while not left.wait(RENEW_EVERY_S):
+            with suppress(ControlError), self._write() as db:
+                _detail(db, prefix, "", self._now_ms() + PASSING_MS, 1)
+
+    def _insert_key(
+        self,
+        db: sqlite3.Connection,
+        token: Token,
+        project_id: str,
+        name: str = "",
+        expires_ms: int | None = None,
+        passing: int = 0,
+    ) -> None:
+        hashed = secret_hash(self.pepper, token.secret)
+        db.execute(
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
+            (token.prefix, project_id, token.kind, token.env, hashed, self._now_ms()),
+        )
+        _detail(db, token.prefix, name, expires_ms, passing)
+
+
+def _detail(
+    db: sqlite3.Connection, prefix: str, name: str, expires_ms: int | None, passing: int
+) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO key_details VALUES (?, ?, ?, ?)",
+        (prefix, name, expires_ms, passing),
+    )
+
+
+def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:
+    db.execute(
+        "UPDATE keys SET revoked_ms = ? WHERE prefix = ? AND revoked_ms IS NULL",
+        (now_ms, key.prefix),
+    )
+
+
+def _checked_name(what: str, text: str) -> str:
+    name = text.strip()
+    if not name:
+        raise ControlError(f"A {what} needs a name, such as shop; the one you gave is empty.")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise ControlError(
+            f"The name of a {what} is at most {MAX_NAME} characters long and holds no line breaks "
+            "or other control characters."
+        )
+    return name
+
+
+def _normalised(origins: list[str]) -> list[str]:
+    try:
+        return sorted({normalise_origin(origin) for origin in origins})
+    except ValueError as error:
+        raise ControlError(str(error)) from None

@@ -1,0 +1,132 @@
+"""File descriptors: as many as there may be, and none of them kept by connections that say nothing.
+
+Each connection takes one, and the engine needs some hundreds for itself. Where they run out nobody
+can connect any more, and questions fail. So the limit is raised as far as it goes, and when
+connections come near it, those that have been silent longest are answered 503 and closed.
+"""
+
+import os
+import resource
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import structlog
+
+# What the engine, the log and everything else but connections take at most.
+RESERVED = 800
+# Connections that may be open at the same time, where descriptors are no limit.
+MOST_CONNECTIONS = 16_384
+FEWEST_CONNECTIONS = 64
+# From this share on, connections that have said nothing for so long have to go.
+CROWDED = 0.75
+SILENT_S = 2.0
+LOOK_EVERY_S = 0.5
+
+GOODBYE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
+    b"Connection: close\r\nContent-Length: 66\r\n\r\n"
+    b'{"error":"unavailable","details":{"message":"Too many connections"}}'
+)
+# `tcp_info` of Linux: milliseconds since data was received, from this place on.
+LAST_RECEIVED = struct.Struct("=52xI")
+
+_logger = structlog.get_logger("threadline")
+
+
+def raise_limit() -> int:
+    """Raise the limit on open files as far as this process may; what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        _logger.warning("descriptors_not_raised", limit=soft, error=str(error))
+        return soft
+    return hard
+
+
+def most_connections(limit: int) -> int:
+    """How many connections there may be where so many files may be open."""
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, limit - RESERVED))
+
+
+class Connection(NamedTuple):
+    """A connection to the server: its descriptor, and for how long it has been silent."""
+
+    descriptor: int
+    silent_s: float
+
+
+def connections(port: int) -> list[Connection]:
+    """Those to this port of ours, the most silent first."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        silent_s = _silent_s(int(name), port)
+        if silent_s is not None:
+            found.append(Connection(int(name), silent_s))
+    return sorted(found, key=lambda connection: -connection.silent_s)
+
+
+def _silent_s(descriptor: int, port: int) -> float | None:
+    """None for what is no connection to the port."""
+    try:
+        if not os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:"):
+            return None
+        with socket.socket(fileno=os.dup(descriptor)) as peer:
+            if peer.family not in (socket.AF_INET, socket.AF_INET6):
+                return None
+            if peer.getsockname()[1] != port or peer.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+            ):
+                return None
+            info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_RECEIVED.size)
+            return float(LAST_RECEIVED.unpack(info)[0]) / 1000
+    except OSError:  # it has gone meanwhile
+        return None
+
+
+def make_room(port: int, most: int) -> int:
+    """Close the most silent connections where there are nearly as many as may be; how many."""
+    there = connections(port)
+    spare = len(there) - int(most * CROWDED)
+    closed = 0
+    for connection in there[: max(0, spare)]:
+        if connection.silent_s < SILENT_S:
+            break
+        try:
+            with socket.socket(fileno=os.dup(connection.descriptor)) as peer:
+                peer.setblocking(False)
+                peer.send(GOODBYE)
+                peer.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it has gone meanwhile
+            continue
+        closed += 1
+    return closed
+
+
+@contextmanager
+def bounded_connections(port: int, most: int) -> Iterator[None]:
+    """Make room now and again, on a thread of its own, as long as the block lasts. Only where the
+    system tells which connections there are (Linux)."""
+    if not os.path.isdir("/proc/self/fd") or not hasattr(socket, "TCP_INFO"):
+        yield
+        return
+    stopping = threading.Event()
+
+    def look() -> None:
+        while not stopping.wait(LOOK_EVERY_S):
+            if closed := make_room(port, most):
+                _logger.warning("connections_closed", silent=closed, most=most)
+
+    thread = threading.Thread(target=look, name="threadline-connections", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()

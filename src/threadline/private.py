@@ -1,0 +1,49 @@
+"""Files and folders that nobody but their owner may read, whatever the umask."""
+
+import os
+from pathlib import Path
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder if it is missing, for its owner alone. One that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def make_file(path: Path) -> None:
+    """Make the file, empty, if it is missing; from one of ours take what others may do."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        status = os.fstat(file)
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            os.fchmod(file, FILE_MODE)
+    finally:
+        os.close(file)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """The file holds the old text or the new, also after a power cut; never a part of one.
+
+    Two writers at the same time have to be kept apart by the caller.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, FILE_MODE), "w") as file:
+        os.fchmod(file.fileno(), FILE_MODE)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A renamed file is safe only when the folder's own entry is on the disk."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,49 @@
+"""What a body costs: CPU of the way from bytes to rows, beside an ordinary body of its size."""
+
+import time
+
+from tests.attack.hostile import ordinary
+from threadline.classify import NO_SITE, classify
+from threadline.contract.bodies import Batch, decode
+from threadline.contract.errors import ThreadlineError
+from threadline.contract.replies import Notice
+from threadline.enrich import read_agent, scrubber
+from threadline.ingest.accept import Sender, accept
+
+NOW_MS = 1_790_000_000_000
+SENDER = Sender(
+    project_id="p",
+    site=NO_SITE,
+    scrub=scrubber(),
+    browser_key=False,
+    address="203.0.113.7",
+    address_hash=bytes(16),
+    user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36",
+    country="",
+    salt=bytes(32),
+    id_key=7,
+    now_ms=NOW_MS,
+)
+
+
+def warm_up() -> None:
+    """What the server does before it says that it is ready."""
+    read_agent("Mozilla/5.0")
+    classify("https://example.com/", "https://example.org/")
+
+
+def cpu_s(body: bytes) -> float:
+    """CPU seconds of this thread until the body is rows, or refused."""
+    notices: list[Notice] = []
+    started = time.thread_time()
+    try:
+        accept(decode(body, Batch, NOW_MS, notices).events, SENDER, in_batch=True)
+    except ThreadlineError as error:
+        if error.status not in (400, 413):
+            raise
+    return time.thread_time() - started
+
+
+def ordinary_cpu_s(size: int, seed: int = 0) -> float:
+    """The same of an ordinary body with addresses that no cache has seen."""
+    return cpu_s(ordinary(size, seed=seed))
