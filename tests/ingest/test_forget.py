@@ -10,7 +10,7 @@ from tests.cli.test_commands import ok
 from tests.ingest.leftovers import traces
 from tests.support import Json, Project, Server, ids, row_values
 from threadline.http.operator import OperatorStore
-from threadline.ingest import dead_letters, row
+from threadline.ingest import dead_letters, receipts, row
 from threadline.ingest.dead_letters import Letter
 from threadline.ingest.log import open_db
 
@@ -223,7 +223,88 @@ def until_erased(project: Project) -> None:
     """A request after the other, until nothing is left of anybody who was to be forgotten."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        text = project.send("GET", "/metrics").body.decode()
+        text = project.get("/metrics").body.decode()
         if "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text:
             return
     raise AssertionError(text)
+
+
+def test_all_ids_of_the_person_go(server: Server, project: Project) -> None:
+    """As the answers show them: who is an alias of whom, both ways and over several steps. Whose
+    alias was taken back is somebody else."""
+    send(
+        project,
+        ("e1", "d1", None),
+        ("e2", "d1", "old"),
+        ("e3", "d2", "older"),
+        ("e4", "d3", "now"),
+        ("e5", "d4", "beside"),
+        ("e6", "d5", "former"),
+        ("e7", "kiosk", "old"),
+        ("e8", "kiosk", "bob"),
+        ("e9", "kiosk", None),
+    )
+    for user_id, alias_of in (
+        ("older", "old"),
+        ("old", "now"),
+        ("beside", "now"),
+        ("former", "now"),
+    ):
+        body = {"user_id": user_id, "alias_of": alias_of}
+        assert project.change("PUT", "/v1/identity/aliases", body).json["changed"]
+    taken_back = project.change("DELETE", "/v1/identity/aliases", {"user_id": "former"})
+    assert taken_back.json["changed"]
+    receipt = forget(project, user_id="old")["receipt_id"]
+    assert sorted(ids(project.stored())) == ["e6", "e8", "e9"]
+    assert {row["user_id"] for row in project.ask("/v1/users")["rows"]} == {"former", "bob"}
+    assert events_of([receipt], server) == [6]
+    again = project.change("PUT", "/v1/identity/aliases", {"user_id": "older", "alias_of": "now"})
+    assert again.json["changed"], "a new life"
+
+
+def test_the_others_on_a_device_stay_however_often_somebody_goes(project: Project) -> None:
+    """What is left is the same rows each time, which the store must not take for repeats."""
+    send(
+        project,
+        *(
+            (f"{who}{number}", "kiosk", who)
+            for who in ("bob", "ada", "cy", "di")
+            for number in "12"
+        ),
+        ("e1", "kiosk", None),
+    )
+    for left, gone in ((3, "ada"), (2, "cy"), (1, "di")):
+        forget(project, user_id=gone)
+        assert persons(project) == left
+        assert len(project.ask("/v1/users")["rows"]) == left
+    assert sorted(ids(project.stored())) == ["bob1", "bob2", "e1"]
+    assert [row["event_id"] for row in project.journey("bob")] == ["bob1", "bob2", "e1"]
+    for device in ("first", "second"):
+        send(project, (f"{device} 1", device, "bob"))
+        forget(project, anonymous_id=device)
+        assert sorted(ids(project.stored())) == ["bob1", "bob2", "e1"]
+        assert project.ask("/v1/users")["rows"][0]["first_touch"]["event_id"] == "bob1"
+
+
+def test_what_is_forgotten_is_what_came_before(server: Server, project: Project) -> None:
+    """Requests and events in turns, none waited for: whatever is carried out together, each event
+    counts to the life it came in."""
+    requests: list[str] = []
+    for number in range(9):
+        who = f"u{number % 3}"
+        project.track("x", event_id=f"{number} a", anonymous_id=f"d{number % 3}")
+        project.track("x", event_id=f"{number} b", anonymous_id=f"d{number % 3}", user_id=who)
+        requests.append(forget(project, user_id=who)["receipt_id"])
+        project.track("x", event_id=f"{number} c", anonymous_id=f"d{number % 3}", user_id=who)
+    assert sorted(ids(project.stored())) == ["6 c", "7 c", "8 c"]
+    assert events_of(requests, server) == [2] * 3 + [3] * 6
+    assert sorted(row["user_id"] for row in project.ask("/v1/users")["rows"]) == ["u0", "u1", "u2"]
+    for number in range(3):
+        assert ids(project.journey(f"u{number}")) == [f"{6 + number} c"]
+
+
+def events_of(requests: list[str], server: Server) -> list[int | None]:
+    """How many events each took, as the receipts say."""
+    with closing(open_db(server.folder)) as db:
+        counted = {receipt.receipt_id: receipt.events for receipt in receipts.listed(db)}
+    return [counted[receipt_id] for receipt_id in requests]

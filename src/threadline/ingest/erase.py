@@ -33,6 +33,12 @@ PARTS = """
 OLD_PARTS = f"{PARTS} AND NOT active"
 NEW_PARTS = f"{PARTS} AND active AND modification_time >= now() - INTERVAL 1 HOUR"
 
+MERGES = """
+    SELECT 1 FROM system.merges
+    WHERE database = currentDatabase() AND table = {table:String} LIMIT 1"""
+# Something else on the table had to go first.
+PUT_OFF = "ABORTED"
+
 _logger = structlog.get_logger("threadline.forget")
 
 
@@ -127,7 +133,7 @@ class Eraser:
             left = self._store.deletions()
             awaited &= left.keys()
             for deletion in awaited:
-                if left[deletion]:
+                if left[deletion] and PUT_OFF not in left[deletion]:
                     self._say("forget_delayed", f"{deletion.table}: {left[deletion]}")
 
     def _drop_old_parts(self) -> None:
@@ -138,10 +144,13 @@ class Eraser:
             for part in self._parts(NEW_PARTS, table) if old else ():
                 for path in (*part.iterdir(), part, part.parent):
                     _sync(path)
-            while old := {part for part in old if part.is_dir()}:
-                # Of all that drops nothing, this looks for parts to clean up, too.
-                self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
-                if any(part.is_dir() for part in old) and self._closed(LOOK_AGAIN_S):
+            while old:
+                # Of all that drops nothing, this looks for parts to clean up, too. But it stops
+                # merges, and a long one would never come to its end.
+                if not self._store.query(MERGES, {"table": table}):
+                    self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
+                old = {part for part in old if part.is_dir()}
+                if old and self._closed(RETRY_S):
                     raise _Stopped
 
     def _parts(self, sql: str, table: str) -> set[Path]:
