@@ -3,11 +3,14 @@ every way in which an id may be written."""
 
 import base64
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import lz4.block  # type: ignore[import-untyped]
 import zstandard
+
+from tests.support import Project
 
 CHECKSUM_BYTES, HEADER_BYTES = 16, 9
 PLAIN, LZ4, ZSTD, SEVERAL = 0x02, 0x82, 0x90, 0x91
@@ -78,3 +81,13 @@ def _block(raw: bytes, at: int) -> tuple[int, bytes] | None:
     except (lz4.block.LZ4BlockError, zstandard.ZstdError, struct.error):
         pass
     return None
+
+
+def until_erased(project: Project) -> None:
+    """A request after the other, until nothing is left of anybody who was to be forgotten."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = project.get("/metrics").body.decode()
+        if "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text:
+            return
+    raise AssertionError(text)

@@ -2,12 +2,11 @@
 
 import re
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
 from tests.cli.test_commands import ok
-from tests.ingest.leftovers import traces
+from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values
 from threadline.http.operator import OperatorStore
 from threadline.ingest import dead_letters, receipts, row
@@ -217,16 +216,6 @@ def leave_traces(project: Project) -> None:
     project.track("x", user_id=WHO["user"], anonymous_id="kiosk")
     project.track("x", user_id="bob", anonymous_id="kiosk", event_id="bob's")
     assert project.stored()
-
-
-def until_erased(project: Project) -> None:
-    """A request after the other, until nothing is left of anybody who was to be forgotten."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        text = project.get("/metrics").body.decode()
-        if "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text:
-            return
-    raise AssertionError(text)
 
 
 def test_all_ids_of_the_person_go(server: Server, project: Project) -> None:
