@@ -95,10 +95,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _set(self, settings: dict[str, str]) -> None:
         """These hold for one statement only."""
+        if "readonly" in self._settings:  # cannot be taken back
+            self._handle.close()
+            self._handle, self._settings = connect(self.folder), {}
         for name in self._settings.keys() - settings:
             self._handle.query(f"SET {name} = DEFAULT")
-        for name, value in settings.items() - self._settings.items():
-            self._handle.query(f"SET {name} = '{value}'")
+        changed = settings.items() - self._settings.items()
+        for name, value in sorted(changed, key=lambda setting: setting[0] == "readonly"):
+            text = value.replace("\\", "\\\\").replace("'", "\\'")
+            self._handle.query(f"SET {name} = '{text}'")
         self._settings = settings
 
     def _answer(self, status: int, body: bytes, code: str = "") -> None:

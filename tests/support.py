@@ -61,6 +61,7 @@ class Server:
     def __init__(self, folder: Path, before: str = "", **environ: str) -> None:
         """`before`: a shell command that the server's process begins with, such as `ulimit`."""
         self.folder = folder
+        self.environ = environ
         self.lines: list[str] = []
         self._read = threading.Condition()
         command = [sys.executable, "-m", self.module, "serve"]

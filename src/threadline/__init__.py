@@ -1,6 +1,6 @@
 """Threadline: analytics that ties anonymous visitors to known users.
 
-`pip install threadline` brings the client; `threadline[server]` the server.
+Installed without extras it is the client; with `[server]` the server, too.
 """
 
 from threadline.client.aio import AsyncClient

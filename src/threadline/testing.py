@@ -5,21 +5,22 @@ with threadline.testing.record() as recorded:
 assert recorded.names() == ["$identify", "signup"]
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from threadline.client import default
 from threadline.client.client import Client
-from threadline.client.queue import Event
+from threadline.client.queue import Event, encode
 from threadline.client.wire import Json, Params
 
 
 class Recorder(Client):
-    """`recorded`: what would have been sent, as dictionaries. `calls`: other requests, as method,
-    path and body; they answer {} or what `answers` says for their path."""
+    """`recorded`: what would have been sent, as the server would read it. `calls`: other requests,
+    as method, path and body; they answer {} or what `answers` says for their path."""
 
     def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
-        super().__init__("sk_test_recorder", "http://127.0.0.1:9")
+        super().__init__("sk_test_recorder", "http://127.0.0.1:9", proxy="")
         self.recorded: list[Event] = []
         self.calls: list[tuple[str, str, object]] = []
         self.answers = dict(answers or {})
@@ -34,7 +35,7 @@ class Recorder(Client):
         self.calls.clear()
 
     def _put(self, event: Event) -> None:
-        self.recorded.append(event)
+        self.recorded.append(json.loads(encode(event)))
 
     def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         self.calls.append((method, path, body))

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_what_is_no_file_of_events_is_one_line(folder: Path, tmp_path: Path) -> 
     assert "cut short or damaged" in run("import", str(tmp_path / "a.ndjson.gz"), *where).stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_it_goes_on_and_counts_nothing_twice(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -178,11 +179,228 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
         assert process.poll() is None
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
-    if how == signal.SIGINT:
-        assert process.returncode == 130
+    if how != signal.SIGKILL:
+        assert process.returncode == 128 + how
+        assert "stopped after line" in said
         assert "The same command goes on" in said
     done = run("import", str(path), "--data", str(folder), "--json")
     assert done.returncode == 0, done.stderr
-    assert "going on behind line" in done.stderr
+    assert "going on after line" in done.stderr
     assert json.loads(done.stdout)[0]["accepted"] == count
     assert len(exported(folder)) == count
+
+
+def imported(folder: Path, path: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    return run("import", str(path), "--data", str(folder), *options)
+
+
+def test_what_is_not_known_is_named_before_anything_goes_in(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    path.write_text("event,distinct_id,timestamp,colour\n$pageview,d1,2026-05-01T10:00:00Z,red\n")
+    done = imported(folder, path)
+    assert done.returncode == 1
+    assert "has no ids: nothing in it is called anonymous_id or user_id." in done.stderr
+    assert "Perhaps --map distinct_id=anonymous_id?" in done.stderr
+    assert "Unknown here: distinct_id, colour." in done.stderr
+    assert exported(folder) == []
+    done = imported(folder, path, "--map", "distinct_id=anonymous_id")
+    assert done.returncode == 0, done.stderr
+    assert "ignored, unknown here: colour" in done.stderr
+    assert [row["anonymous_id"] for row in exported(folder)] == ["d1"]
+    assert "write THEIRS=OURS" in imported(folder, path, "--map", "distinct_id=person").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("a.csv", "event,anonymous_id\nx,d\n", ""),
+        ("a.csv", "event,anonymous_id,time\nx,d,1714557600\n", "Perhaps --map time=timestamp?"),
+        ("a.ndjson", '{"event":"x","user_id":"u","time":1}\n', "Perhaps --map time=timestamp?"),
+    ],
+)
+def test_a_history_is_not_stored_as_of_now_unasked(
+    folder: Path, tmp_path: Path, name: str, text: str, hint: str
+) -> None:
+    project_in(folder)
+    path = tmp_path / name
+    path.write_text(text)
+    said = fails("import", str(path), "--data", str(folder))
+    assert "has no times: nothing in it is called timestamp." in said
+    assert "With --now" in said
+    assert hint in said
+    done = imported(folder, path, "--now")
+    assert done.returncode == 0
+    assert "1 of them have no time and are stored as of now" in done.stderr
+    assert len(exported(folder)) == 1
+
+
+def test_ids_may_be_missing_when_that_is_meant(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    path.write_text("event,timestamp,note\nx,2026-05-01,y\n")
+    assert "With --no-ids" in fails("import", str(path), "--data", str(folder))
+    done = imported(folder, path, "--no-ids")
+    assert "each event is a visitor of its own" in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_trial_run_imports_nothing(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("event,timestamp,user_id,plan\nx,2026-05-01,u,p\ny,never,u,p\nz,2026-05-01\n")
+    done = imported(folder, path, "--dry-run")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"{path}: csv with event, timestamp, user_id",
+        "  1 events would be accepted",
+        "  2 lines would be rejected",
+        "    line 3: timestamp: Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z",
+        "    line 4: the row has 2 cells, the header 4 columns",
+        "Nothing was imported.",
+    ]
+    assert "ignored, unknown here: plan" in done.stderr
+    (row,) = json.loads(imported(folder, path, "--dry-run", "--json").stdout)
+    assert (row["accepted"], row["rejected"], row["ignored"]) == (1, 2, ["plan"])
+    assert not folder.exists()
+    assert not list(tmp_path.glob("*.rejected"))
+
+
+def test_empty_repeated_and_several(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path, empty = write_ndjson(tmp_path / "a.ndjson", EVENTS[:2]), tmp_path / "b.csv"
+    empty.write_text("")
+    done = imported(folder, path, str(empty))
+    assert done.returncode == 0
+    assert f"{empty} is empty" in done.stderr
+    assert "2 events accepted" in done.stderr
+    again = imported(folder, path)
+    assert again.stderr.count("\n") == 1
+    assert f"{path} was imported before; nothing to do." in again.stderr
+    ok("project", "create", "other", "--data", str(folder))
+    assert "choose with --project: other, shop" in fails("import", str(path), "--data", str(folder))
+
+
+def test_a_pipe_does_not_wait_for_ever(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    os.mkfifo(tmp_path / "pipe.ndjson")
+    said = fails("import", str(tmp_path / "pipe.ndjson"), "--data", str(folder))
+    assert "write it to one first" in said
+
+
+NASTY = [
+    "'" * quotes + begin + "1+1"
+    for quotes in range(3)
+    for begin in ("", "=", "+", "-", "@", "\t", "\r", "\n=", " =", '"=', ",=", "ü=")
+]
+
+
+def test_any_text_comes_back_from_csv_and_none_is_a_formula(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    events = [
+        {
+            "event": text,
+            "event_id": f"{number}{text}",
+            "timestamp": "2026-05-01T10:00:00.000Z",
+            "anonymous_id": text,
+            "user_id": text,
+            "session_id": text,
+            "url": f"https://shop.example/?utm_campaign=%3D{number}",
+            "referrer": text,
+            "properties": {"text": text},
+        }
+        for number, text in enumerate(NASTY)
+    ]
+    ok("import", str(write_ndjson(tmp_path / "a.ndjson", events)), "--data", str(folder))
+    out, again = tmp_path / "out.csv", folder / "again"
+    done = run("export", "--data", str(folder), "-o", str(out))
+    assert done.stderr == f"{out}: {len(NASTY)} events, {out.stat().st_size:,} bytes.\n"
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(cell[:1] not in list("=+-@\t\r\n") for row in rows for cell in row.values())
+    project_in(again)
+    ok("import", str(out), "--data", str(again))
+    names = [name for name in events[0] if name != "url"]
+    before, after = exported(folder), exported(again)
+    assert [[row[name] for name in names] for row in after] == [
+        [row[name] for name in names] for row in before
+    ]
+    assert {row["user_id"] for row in after} == set(NASTY)
+
+
+def test_quotes_in_the_tables_of_others_stay(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    path.write_text("event,timestamp,user_id\nx,2026-05-01,'=1\n")
+    ok("import", str(path), "--data", str(folder))
+    assert [row["user_id"] for row in exported(folder)] == ["'=1"]
+
+
+def test_the_list_of_users_has_no_formulas(project: Project) -> None:
+    for number, text in enumerate(["=1+1", "+1", "-1+1", "@SUM(1)", "'=x", "plain"]):
+        project.track(
+            "x",
+            user_id=text,
+            anonymous_id=f"d{number}",
+            url="https://shop.example/?utm_source=a&utm_campaign=%3DSUM(A1)",
+        )
+    text = project.get("/v1/users", format="csv").body.decode()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert {row["user_id"] for row in rows} == {
+        "'=1+1",
+        "'+1",
+        "'-1+1",
+        "'@SUM(1)",
+        "''=x",
+        "plain",
+    }
+    assert {row["first_touch.campaign"] for row in rows} <= {"'=sum(a1)", "'=SUM(A1)"}
+    assert {row["devices"] for row in rows} == {"1"}
+    assert ",=" not in project.get("/v1/export", format="csv").body.decode()
+
+
+def test_an_export_says_what_it_left_out(server: Server, project: Project, tmp_path: Path) -> None:
+    bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    project.track("signup", anonymous_id="d")
+    project.track("signup", anonymous_id="b", user_agent=bot)
+    reply = project.get("/v1/export")
+    assert reply.headers["Threadline-Events"] == "1"
+    assert reply.headers["Threadline-Bots-Left-Out"] == "1"
+    both = project.get("/v1/export", include_bots="true")
+    assert both.headers["Threadline-Events"] == "2"
+    assert both.headers["Threadline-Bots-Left-Out"] == "0"
+    assert len(both.body.splitlines()) == 2
+
+    where = ("--data", str(server.folder), "--project", project.project_id)
+    out = tmp_path / "out.ndjson"
+    done = run("export", *where, "-o", str(out))
+    assert "1 events of bots were left out; --include-bots takes them along." in done.stderr
+    assert len(ok("export", *where, "--include-bots").splitlines()) == 2
+    done = run("export", *where, "-o", str(out), "--event", "signupp")
+    assert done.returncode == 0
+    assert "no event of the name signupp. Did you mean signup?" in done.stderr
+    assert f"{out}: 0 events" in done.stderr
+    assert "Threadline-Warnings" not in project.get("/v1/export", event="signup").headers
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x.csv.gz", "x.parq"])
+def test_an_export_to_a_name_of_no_format_is_refused(folder: Path, name: str) -> None:
+    project_in(folder)
+    where = ("--data", str(folder))
+    said = fails("export", *where, "-o", str(folder / name))
+    assert "Names that end in .ndjson, .jsonl, .json, .csv, .parquet" in said
+    assert not (folder / name).exists()
+
+
+def test_formats_of_an_export(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    where = ("--data", str(folder))
+    said = fails("export", *where, "--format", "xml")
+    assert said == "threadline: --format xml: choose one of ndjson, csv, parquet.\n"
+    assert "by its name" in fails("export", *where, "--format", "csv", "-o", "x.parquet")
+    ok("export", *where, "-o", "/dev/null")
+    assert not Path("/dev/null").is_file()
+    kept = tmp_path / "kept.csv"
+    kept.write_text("before")
+    fails("export", *where, "-o", str(kept), "--from", "yesterday")
+    assert kept.read_text() == "before"
+    assert set(tmp_path.iterdir()) == {folder, kept}

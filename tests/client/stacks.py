@@ -3,7 +3,7 @@ may, and what was known of the visitor."""
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -14,6 +14,7 @@ from threadline.client import asgi, wsgi
 from threadline.client.visit import Visit
 
 Rules = dict[str, Any]
+MORE = ("/webhook", "/stream")
 PAGE, JSON = "text/html; charset=utf-8", "application/json"
 
 
@@ -32,7 +33,25 @@ def respond(path: str, visit: Visit) -> tuple[dict[str, str], str]:
         threadline.track("seen", anonymous_id="another visitor")
     if path == "/track":
         threadline.track("x")
+    if path == "/webhook":  # as Django and Flask answer by themselves
+        threadline.identify("ada", {"plan": "pro"})
+        threadline.track("purchase", {"value": 49}, user_id="ada")
+        threadline.track("renewal", user_id="bob", anonymous_id="v_of_bob")
+        threadline.track("mailed")
+        return {"Content-Type": PAGE}, "ok"
     return {"Content-Type": JSON}, "{}"
+
+
+def parts(_visit: Visit) -> Iterator[bytes]:
+    """An answer that is made while it is sent."""
+    for name in ("first", "second"):
+        threadline.track(name)
+        yield name.encode()
+
+
+async def parts_async(visit: Visit) -> AsyncIterator[bytes]:
+    for part in parts(visit):
+        yield part
 
 
 def plain_wsgi(rules: Rules) -> Any:
@@ -41,6 +60,8 @@ def plain_wsgi(rules: Rules) -> Any:
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         headers, text = respond(path, environ["threadline"])
         start_response("200 OK", [*headers.items()])
+        if path == "/stream":
+            return parts(environ["threadline"])
         return [text.encode()]
 
     return wsgi.Middleware(app, **rules)
@@ -60,6 +81,8 @@ def flask_app(rules: Rules) -> Any:
         assert request.get_data() is not None
         assert visit() is request.threadline  # type: ignore[attr-defined]
         headers, text = respond(f"/{path}", visit())
+        if path == "stream":
+            return Response(parts(visit()), headers=headers)
         return Response(text, headers=headers)
 
     return app.wsgi_app
@@ -67,11 +90,13 @@ def flask_app(rules: Rules) -> Any:
 
 def django_app(rules: Rules) -> Any:
     from django.core.wsgi import get_wsgi_application
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
     def answer(request: HttpRequest) -> HttpResponse:
         assert request.POST is not None
         headers, text = respond(request.path, request.threadline)
+        if request.path == "/stream":
+            return StreamingHttpResponse(parts(request.threadline), headers=headers)
         return HttpResponse(text, headers=headers)
 
     _set_django_up(answer, rules)
@@ -80,10 +105,12 @@ def django_app(rules: Rules) -> Any:
 
 def django_async_app(rules: Rules) -> Any:
     from django.core.asgi import get_asgi_application
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
     async def answer(request: HttpRequest) -> HttpResponse:
         headers, text = respond(request.path, request.threadline)
+        if request.path == "/stream":
+            return StreamingHttpResponse(parts_async(request.threadline), headers=headers)
         return HttpResponse(text, headers=headers)
 
     _set_django_up(answer, rules)
@@ -116,6 +143,10 @@ def plain_asgi(rules: Rules) -> Any:
         headers, text = respond(scope["path"], scope["state"]["threadline"])
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": given})
+        if scope["path"] == "/stream":
+            async for part in parts_async(scope["state"]["threadline"]):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            text = ""
         await send({"type": "http.response.body", "body": text.encode()})
 
     return asgi.Middleware(app, **rules)
@@ -123,6 +154,7 @@ def plain_asgi(rules: Rules) -> Any:
 
 def fastapi_app(rules: Rules) -> Any:
     from fastapi import FastAPI, Request, Response
+    from fastapi.responses import StreamingResponse
 
     from threadline.client.starlette import Middleware, visit
 
@@ -134,6 +166,8 @@ def fastapi_app(rules: Rules) -> Any:
         # On another thread than the middleware.
         assert visit(request) is request.state.threadline
         headers, text = respond(f"/{path}", visit(request))
+        if path == "stream":
+            return StreamingResponse(parts(visit(request)), headers=headers)
         return Response(text, headers=headers)
 
     answer.__annotations__["request"] = Request
@@ -143,15 +177,18 @@ def fastapi_app(rules: Rules) -> Any:
 def litestar_app(rules: Rules) -> Any:
     from litestar import HttpMethod, Litestar, Request, Response, route
     from litestar.middleware import DefineMiddleware
+    from litestar.response import Stream
 
     from threadline.client.litestar import Middleware, visit
 
     methods = [HttpMethod.GET, HttpMethod.POST]
 
-    @route(["/", "/signup", "/api", "/track", "/shared", "/as-admin"], http_method=methods)
-    async def answer(request: Request) -> Response[str]:  # type: ignore[type-arg]
+    @route(["/", "/signup", "/api", "/track", "/shared", "/as-admin", *MORE], http_method=methods)
+    async def answer(request: Request) -> Response[Any]:  # type: ignore[type-arg]
         assert visit(request) is request.state.threadline
         headers, text = respond(request.url.path, visit(request))
+        if request.url.path == "/stream":
+            return Stream(parts(visit(request)), headers=headers, status_code=200)
         return Response(text, headers=headers, status_code=200)
 
     return Litestar(

@@ -4,13 +4,17 @@ import http.client
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlencode
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
+import threadline
 from tests.client.stacks import STACKS, serve
 from threadline import testing
 from threadline.client.visit import Asked, Rules, Visit
+from threadline.client.wsgi import Middleware
 
 BROWSER = "Mozilla/5.0 Firefox/140.0"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -53,6 +57,17 @@ def id_in(cookie: str) -> str:
     found = re.match(r"tl_aid=([^;]+)", cookie)
     assert found, cookie
     return found[1]
+
+
+def asked_with(headers: Mapping[str, str]) -> Asked:
+    return Asked(
+        method="GET",
+        scheme="https",
+        host="shop.example",
+        path="/",
+        header=lambda name: headers.get(name, ""),
+        peer="203.0.113.7",
+    )
 
 
 def test_a_visit_is_one_thread(stack: str, recorded: testing.Recorder) -> None:
@@ -151,6 +166,99 @@ def test_an_administrator_is_not_their_customer(stack: str, recorded: testing.Re
         assert (event["user_id"], event["anonymous_id"]) == ("user_42", "v1")
 
 
+def test_a_webhook_is_no_visitor(stack: str, recorded: testing.Recorder) -> None:
+    """A payment provider's server calls: its agent and address are not the customer's."""
+    given = {"User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"}
+    given["Content-Type"] = "application/json; charset=utf-8"
+    with serve(stack, {}) as port:
+        cookie, _, _ = Site(port).ask("/webhook", '{"id": "evt_1"}', given)
+        assert cookie == ""
+        Site(port).ask("/webhook", "", {"Cookie": "tl_aid=v1"})
+    identified, purchase, renewal, mailed = recorded.recorded[:4]
+    bare = {"event", "event_id", "timestamp", "properties", "user_id"}
+    assert identified.keys() == purchase.keys() == bare
+    assert {event["user_id"] for event in (identified, purchase, mailed)} == {"ada"}
+    assert mailed.keys() == bare - {"properties"}
+    assert renewal.keys() == bare - {"properties"} | {"anonymous_id"}
+    # A visitor who brings their id is one, whoever they say they are.
+    for event in (recorded.recorded[4], recorded.recorded[5], recorded.recorded[7]):
+        assert (event["anonymous_id"], event["ip"]) == ("v1", "127.0.0.1")
+    assert recorded.recorded[6]["anonymous_id"] == "v_of_bob"
+    assert "ip" not in recorded.recorded[6]
+
+
+def test_a_webhooks_jobs_are_no_visitors_either(recorded: testing.Recorder) -> None:
+    for headers in ({}, {"cookie": "tl_aid=v1"}):
+        visit = Visit(asked_with(headers), Rules())
+        with threadline.use(visit.context):
+            fields = threadline.carry()
+        with threadline.use(threadline.carried(json.loads(json.dumps(fields)))):
+            threadline.track("purchase", user_id="ada")
+            threadline.track("visit")
+    webhook, anonymous, purchase, _ = recorded.recorded
+    assert webhook.keys() == {"event", "event_id", "timestamp", "user_id"}
+    assert anonymous["anonymous_id"]
+    assert (purchase["anonymous_id"], purchase["url"]) == ("v1", "https://shop.example/")
+
+
+def test_what_is_said_to_be_the_visitors_is(recorded: testing.Recorder) -> None:
+    visit = Visit(asked_with({}), Rules())
+    with threadline.use(visit.context):
+        visit.identify("ada")
+        threadline.track("signup")
+    for event in recorded.recorded:
+        assert (event["anonymous_id"], event["user_id"]) == (visit.anonymous_id, "ada")
+        assert event["url"] == "https://shop.example/"
+
+
+def test_an_answer_in_parts_serves_its_visitor(stack: str, recorded: testing.Recorder) -> None:
+    with serve(stack, {}) as port:
+        _, _, text = Site(port).ask("/stream", headers={"Cookie": "tl_aid=v1"})
+        assert text == "firstsecond"
+        Site(port).ask("/stream", headers={"Cookie": "tl_aid=v2"})
+    assert recorded.names() == ["first", "second"] * 2
+    assert [event["anonymous_id"] for event in recorded.recorded] == ["v1", "v1", "v2", "v2"]
+    assert {event["url"] for event in recorded.recorded} == {"http://shop.example/stream"}
+
+
+def test_a_stream_of_wsgi_is_closed_and_a_file_stays_one() -> None:
+    closed = []
+
+    class Parts:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a"])
+
+        def close(self) -> None:
+            closed.append(threadline.carry()["anonymous_id"])
+
+    class File(Parts):
+        pass
+
+    for parts in (Parts(), File(), [b"a"]):
+        environ: dict[str, Any] = {"HTTP_COOKIE": "tl_aid=v1", "wsgi.file_wrapper": File}
+        setup_testing_defaults(environ)
+        app = Middleware(lambda environ, start, parts=parts: parts)
+        answer = app(environ, lambda *_: None)
+        assert list(answer) == [b"a"]
+        assert (answer is parts) == (type(parts) is not Parts)
+    environ = {"HTTP_COOKIE": "tl_aid=v1"}
+    setup_testing_defaults(environ)
+    Middleware(lambda *_: Parts())(environ, lambda *_: None).close()  # type: ignore[attr-defined]
+    assert closed == ["v1"]
+    assert threadline.carry() == {}
+
+
+def test_who_is_logged_in_may_be_unknown(
+    recorded: testing.Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve("fastapi", {"user_id": lambda scope: scope["session"].get("user")}) as port:
+        for _ in range(2):
+            Site(port).ask("/track", headers={"Cookie": "tl_aid=v1"})
+    assert [event["anonymous_id"] for event in recorded.recorded] == ["v1", "v1"]
+    assert "user_id" not in recorded.recorded[0]
+    assert caplog.text.count("KeyError: 'session'); add SessionMiddleware") == 1
+
+
 def test_proxies_are_believed_if_they_are_ours(stack: str, recorded: testing.Recorder) -> None:
     given = {
         "X-Forwarded-For": "192.0.2.66, 203.0.113.7, 10.0.0.3",
@@ -198,16 +306,7 @@ def test_rules_that_are_none_are_refused() -> None:
 
 
 def test_a_site_may_say_who_its_visitor_is() -> None:
-    headers = {"cookie": "tl_aid=old"}
-    asked = Asked(
-        method="GET",
-        scheme="https",
-        host="shop.example",
-        path="/",
-        header=lambda name: headers.get(name, ""),
-        peer="203.0.113.7",
-    )
-    visit = Visit(asked, Rules())
+    visit = Visit(asked_with({"cookie": "tl_aid=old"}), Rules())
     assert visit.cookie(200, "application/json", "") is None
     visit.set_anonymous_id("new")
     assert visit.html() == '<meta name="threadline-aid" content="new">'

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests import test_story
+from tests.cli.test_commands import fails, ok
 from tests.clickhouse_server import ClickHouse
 from tests.identity import test_activity, test_vectors
 from tests.support import Project, Server, ids
@@ -55,6 +56,20 @@ def project(server: Server) -> Project:
 
 def test_the_story(project: Project) -> None:
     test_story.test_an_ad_on_friday_is_credited_with_the_signup_six_days_later(project)
+
+
+def test_sql_reads_one_project_only(server: Server, project: Project) -> None:
+    other = Project(server)
+    for each, count in ((project, 3), (other, 5)):
+        each.batch([{"event": "x", "anonymous_id": f"d{n}"} for n in range(count)])
+        assert len(each.stored()) == count
+    where = ("--data", str(server.folder), "--project", project.project_id, "--format", "json")
+    environ = {"THREADLINE_STORE": server.environ["THREADLINE_STORE"]}
+    asked = ("sql", "SELECT count() AS n, uniq(project_id) AS p FROM events", *where)
+    assert ok(*asked, **environ) == '[{"n":3,"p":1}]\n'
+    for query in ("SELECT * FROM system.tables", "DROP TABLE events", "SELECT 1; SELECT 2"):
+        assert "Columns of stitched_events" in fails("sql", query, *where, **environ)
+    assert ok(*asked, **environ) == '[{"n":3,"p":1}]\n'
 
 
 @pytest.mark.parametrize("entry", test_vectors.VECTORS, ids=lambda e: f"{e['name']}-{e['policy']}")

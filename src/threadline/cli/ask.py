@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -34,7 +34,7 @@ class Questions(Protocol):
 
     def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer: ...
 
-    def export(self, given: Mapping[str, str]) -> BinaryIO:
+    def export(self, given: Mapping[str, str]) -> export.Export:
         """`given`: the parameters of `/v1/export`."""
 
 
@@ -70,7 +70,7 @@ class _Here:
     def _ground(self, policy: Policy | None) -> Ground:
         return ground(self._services.store, self._project_id, policy or self._default)
 
-    def export(self, given: Mapping[str, str]) -> BinaryIO:
+    def export(self, given: Mapping[str, str]) -> export.Export:
         params = parse_params(given, export.Params)
         folder = Path(self._services.settings.data)
         return export.ask(self._services.store, self._project_id, params, folder)
@@ -88,8 +88,14 @@ class _OverHttp:
         path = f"/v1/users/{quote(user_id, safe='')}/events"
         return self._get(path, stitch=policy, limit=limit)
 
-    def export(self, given: Mapping[str, str]) -> BinaryIO:
-        return self._open("/v1/export", given, timeout_s=3600)
+    def export(self, given: Mapping[str, str]) -> export.Export:
+        response = self._open("/v1/export", given, timeout_s=3600)
+        return export.Export(
+            cast(IO[bytes], response),
+            int(response.headers["Threadline-Events"]),
+            int(response.headers["Threadline-Bots-Left-Out"]),
+            json.loads(response.headers.get("Threadline-Warnings", "[]")),
+        )
 
     def _get(self, path: str, **params: object) -> Answer:
         given = {name: str(value) for name, value in params.items() if value is not None}
@@ -102,13 +108,26 @@ class _OverHttp:
             self._address.hostname or "", self._address.port, timeout=timeout_s
         )
         headers = {"Authorization": f"Bearer {self._key}", "Connection": "close"}
-        connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
-        response = connection.getresponse()
+        with answering(self._address.geturl()):
+            connection.request("GET", f"{path}?{urlencode(given)}", headers=headers)
+            response = connection.getresponse()
         if response.status == 200:
             return response
         with response:
             message = json.load(response)["details"]["message"]
         raise (NotFound if response.status == 404 else ThreadlineError)(message)
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Says what it means that nobody answers at the address of a server that runs."""
+    try:
+        yield
+    except (ConnectionRefusedError, ConnectionResetError):
+        raise ThreadlineError(
+            f"The server at {url} does not answer: it is starting or stopping. Try again in a few "
+            "seconds."
+        ) from None
 
 
 def _plain(answer: object) -> Answer:

@@ -1,8 +1,6 @@
-"""`threadline import` and `threadline export`: events out of files and into files."""
+"""`threadline import`: events out of files."""
 
 import json
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,16 +16,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from threadline import settings
-from threadline.cli.ask import questions
+from threadline.cli import folders
+from threadline.cli.ask import answering
+from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.contract.bodies import Event
 from threadline.contract.errors import ThreadlineError, Unavailable
 from threadline.control import Control, Project
 from threadline.http.folder import running_server
 from threadline.http.services import Services, site_of
 from threadline.ingest.accept import Sender, accept
+from threadline.ingest.columns import OURS, meant
 from threadline.ingest.importing import Import, Send
 from threadline.ingest.lines import EventFile
 from threadline.settings import Settings
@@ -35,7 +36,6 @@ from threadline.settings import Settings
 CONNECTIONS = 2
 # The log may be this far ahead of the store.
 AHEAD_EVENTS = 500_000
-INTERRUPTED = 130
 
 
 def import_files(
@@ -44,53 +44,94 @@ def import_files(
     format: Annotated[
         str | None, typer.Option(help="ndjson or csv, where the file's name does not say it.")
     ] = None,
+    map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THEIRS=OURS", help="A column that has another name here."),
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="A file without times: store its events as of now.")
+    ] = False,
+    no_ids: Annotated[
+        bool, typer.Option("--no-ids", help="A file without ids: each event is a visitor.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; import nothing.")
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Import events from NDJSON or CSV files, also packed with gzip or zstd.
 
-    A line, or a row under a line of column names, is an event as `POST /v1/track` takes it. Works
-    whether the server runs or not. Stopped by Ctrl-C or a crash, the same command goes on where it
-    was, and nothing counts twice. Lines that are not events go to FILE.rejected, with the reason;
-    the exit status is 1 then.
+    A line, or a row under a line of column names, is an event as `POST /v1/track` takes it; times
+    without a zone are UTC. Columns that are not known are named first, and ignored. Works whether
+    the server runs or not. Stopped by Ctrl-C or a crash, the same command goes on where it was, and
+    nothing counts twice. Lines that are not events go to FILE.rejected, with the reason; the exit
+    status is 1 then.
 
     Example: `threadline import 2026-0*.ndjson.gz --project shop`
     """
     if format not in (None, "ndjson", "csv"):
         raise typer.BadParameter("choose ndjson or csv", param_hint="--format")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    chosen = settings.load(data=data)
+    renamed = _renamed(map or [])
+    chosen = folders.load(data)
     started = time.monotonic()
     imports: list[Import] = []
-    try:
-        with ExitStack() as opened:
-            opened_files = [opened.enter_context(EventFile(path, format)) for path in files]
-            owner, send = opened.enter_context(_way_in(chosen, project))
-            folder = Path(chosen.data) / "imports"
-            for file in opened_files:
-                imports.append(Import(file, folder, owner.project_id))
-                _run(imports[-1], file, send, console)
-            if not running_server(Path(chosen.data)):
-                console.print("Writing the rest to the store …")
-    except KeyboardInterrupt:
-        for each in imports:
-            console.print(f"{each.notes.file}: stopped behind line {each.notes.lines:,}.")
-        console.print("The same command goes on from there.")
-        raise typer.Exit(INTERRUPTED) from None
+    with ExitStack() as opened:
+        found = [opened.enter_context(EventFile(path, format, renamed)) for path in files]
+        full = [file for file in found if not _is_empty(file, console)]
+        for file in full:
+            check_columns(file, now, no_ids)
+        for file in full:
+            say_columns(file, console)
+        if dry_run:
+            try_files(full, as_json)
+            return
+        try:
+            with ended_by_signals():
+                _import(full, chosen, project, imports, console)
+        except KeyboardInterrupt as interrupt:
+            for each in imports:
+                notes = each.notes
+                console.print(
+                    f"{notes.file}: stopped after line {notes.lines:,}"
+                    f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
+                )
+            console.print("The same command goes on from there.")
+            raise typer.Exit(exit_status(interrupt)) from None
     if as_json:
         typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
-    else:
+    elif imports:
         _summarise(imports, time.monotonic() - started, console)
     if any(each.notes.rejected for each in imports):
         raise typer.Exit(1)
 
 
+def _import(
+    files: list[EventFile],
+    chosen: Settings,
+    project: str | None,
+    imports: list[Import],
+    console: Console,
+) -> None:
+    """`imports`: what was begun is added."""
+    with _way_in(chosen, project) as (owner, send):
+        folder = Path(chosen.data) / "imports"
+        for file in files:
+            imports.append(Import(file, folder, owner.project_id))
+            _run(imports[-1], file, send, console)
+        written = not all(each.repeated for each in imports)
+        if written and not running_server(Path(chosen.data)):
+            console.print("Writing the rest to the store …")
+
+
 def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
-    if each.notes.finished:
+    each.repeated = each.notes.finished
+    if each.repeated:
         console.print(f"{file.path} was imported before; nothing to do.")
         return
     if each.notes.lines:
-        console.print(f"{file.path}: going on behind line {each.notes.lines:,}.")
+        console.print(f"{file.path}: going on after line {each.notes.lines:,}.")
     before, started = each.notes.accepted, time.monotonic()
     columns = (
         TextColumn("{task.description}"),
@@ -113,10 +154,34 @@ def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
 def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
     for each in imports:
         notes = each.notes
+        if each.repeated:
+            continue
         console.print(f"{notes.file}: {notes.accepted:,} events accepted")
+        if notes.untimed:
+            console.print(f"  {notes.untimed:,} of them have no time and are stored as of now")
         if notes.rejected:
             console.print(f"  {notes.rejected:,} lines rejected: see {each.rejected_path}")
-    console.print(f"Done in {seconds:.1f} s.")
+    if not all(each.repeated for each in imports):
+        console.print(f"Done in {seconds:.1f} s.")
+
+
+def _renamed(given: list[str]) -> dict[str, str]:
+    renamed = {}
+    for text in given:
+        theirs, _, ours = text.partition("=")
+        if not theirs or ours not in OURS:
+            close = f"; perhaps {theirs}={meant(ours)}" if meant(ours) else ""
+            message = f"{text}: write THEIRS=OURS, with one of {', '.join(OURS)}{close}"
+            raise typer.BadParameter(message, param_hint="--map")
+        renamed[theirs] = ours
+    return renamed
+
+
+def _is_empty(file: EventFile, console: Console) -> bool:
+    if file.size:
+        return False
+    console.print(f"{file.path} is empty; there is nothing in it to import.")
+    return True
 
 
 @contextmanager
@@ -186,53 +251,12 @@ class _Post:
             self._kept.connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
         connection: HTTPConnection = self._kept.connection
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        connection.request("POST", "/v1/batch", msgspec.json.encode({"events": events}), headers)
-        response = connection.getresponse()
+        with answering(self._address.geturl()):
+            connection.request(
+                "POST", "/v1/batch", msgspec.json.encode({"events": events}), headers
+            )
+            response = connection.getresponse()
         text = response.read()
         if response.status != 202:
             message = json.loads(text)["details"]["message"]
             raise (Unavailable if response.status == 503 else ThreadlineError)(message)
-
-
-def export_file(
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: standard output.")
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="ndjson, csv or parquet. Default: by FILE's name, or ndjson.")
-    ] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="ISO 8601, inclusive.")] = None,
-    to: Annotated[str | None, typer.Option(help="ISO 8601, exclusive.")] = None,
-    event: Annotated[str | None, typer.Option(help="Only events of this name.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only events from this source.")] = None,
-    medium: Annotated[str | None, typer.Option(help="Only events of this medium.")] = None,
-    user_id: Annotated[str | None, typer.Option(help="Only events tagged with this user.")] = None,
-    anonymous_id: Annotated[str | None, typer.Option(help="Only events of this device.")] = None,
-    project: ProjectName = None,
-    data: Data = None,
-) -> None:
-    """Export stored events as NDJSON, CSV or Parquet.
-
-    Works whether the server runs or not; an export of any size needs little memory, and as much
-    free disk as it is large. `threadline import` reads NDJSON and CSV back.
-
-    Example: `threadline export --from 2026-01-01 --to 2026-02-01 -o january.parquet`
-    """
-    by_name = out.suffix.removeprefix(".") if out else ""
-    given = {
-        "format": format or (by_name if by_name in ("csv", "parquet") else "ndjson"),
-        "from": from_,
-        "to": to,
-        "event": event,
-        "source": source,
-        "medium": medium,
-        "user_id": user_id,
-        "anonymous_id": anonymous_id,
-    }
-    with questions(settings.load(data=data), project) as ask:
-        exported = ask.export({name: value for name, value in given.items() if value is not None})
-        with exported, ExitStack() as opened:
-            target = opened.enter_context(out.open("wb")) if out else sys.stdout.buffer
-            shutil.copyfileobj(exported, target)
-    if out:
-        Console(stderr=True).print(f"{out}: {out.stat().st_size:,} bytes")

@@ -1,41 +1,31 @@
 """Sending events from Python: queued at once, delivered in batches by a thread of its own."""
 
-import atexit
-import json
 import logging
-import os
-import random
-import sys
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from itertools import count
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic, time
-from typing import Any, Literal, Self
+from time import time
+from typing import Any, Self
 
+from threadline.client.batches import said
 from threadline.client.context import UserId, current, fill
-from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
-from threadline.client.queue import Event, MemoryQueue, Queue, encode
+from threadline.client.errors import Dropped
+from threadline.client.fields import FIELDS, ignored
+from threadline.client.options import WhenFull, check, find_host, find_key
+from threadline.client.queue import Event, MemoryQueue, Queue
 from threadline.client.read import Reader
+from threadline.client.sending import OnError, Sender
+from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
 from threadline.client.wire import Json, Params, Wire
 
-MAX_BATCH_EVENTS = 1000
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-DEFAULT_HOST = "http://127.0.0.1:8787"
-
 # What callers send by mistake instead of an id; the server knows more of them.
-NOBODY = ("", "undefined", "null", "None", "nan")
-
-OnError = Callable[[ThreadlineError, list[Event]], None]
-WhenFull = Literal["drop_oldest", "drop_newest"]
+NOBODY = ("undefined", "null", "None", "nan")
 
 _logger = logging.getLogger("threadline")
 
 
-class Client(Reader):
+class Client(Sender, Reader):
     """A connection to one project. Safe to share between threads, and to take through a fork.
 
     Every event gets its id here, so a batch that is sent twice is counted once. Nothing that goes
@@ -56,6 +46,7 @@ class Client(Reader):
         timeout_s: float = 10.0,
         exit_timeout_s: float = 10.0,
         gzip: bool = True,
+        proxy: str | None = None,
         spool: str | Path | None = None,
         spool_max_bytes: int = 256 * 1024 * 1024,
         sync: bool = False,
@@ -68,124 +59,169 @@ class Client(Reader):
         A batch leaves when `flush_at` events wait, `flush_interval_s` after the first of them, and
         holds about `flush_bytes` at most. `max_queue`: events kept while the server is away; then
         `when_full` says which go. `exit_timeout_s`: how long the end of the program may wait for
-        what is queued. `spool`: a folder in which events wait instead, up to `spool_max_bytes`, and
-        outlive the process. `sync`: every event is sent before `track` returns, by no thread, for
-        programs that are frozen between requests. `disabled`: nothing is sent. `debug`: what is
-        sent is logged to standard error.
+        what is queued. `proxy`: its address, or "" for none; default: as `HTTP_PROXY`,
+        `HTTPS_PROXY` and `NO_PROXY` say. `spool`: a folder in which events wait instead, up to
+        `spool_max_bytes`, and outlive the process. `sync`: every event is sent before `track`
+        returns, by no thread, for programs that are frozen between requests. `disabled`: nothing
+        is sent. `debug`: what is sent is logged to standard error.
 
-        Raises `ValueError` for a host that is no address, a key that is missing, or `sync` with a
-        spool: what is not queued would not be in it.
+        Raises `ValueError` for a host that is no address, a key that is missing, an option that
+        cannot be meant, or `sync` with a spool: what is not queued would not be in it. Raises
+        `OSError` for a spool that cannot be written.
         """
-        key = key or os.environ.get("THREADLINE_SDK_KEY", "")
-        if not key and not disabled:
-            raise ValueError("Client needs a key: Client('sk_live_…'), or set THREADLINE_SDK_KEY.")
-        if sync and spool is not None:
-            raise ValueError("sync and spool exclude each other: sync queues nothing.")
-        host = host or os.environ.get("THREADLINE_SDK_HOST") or DEFAULT_HOST
-        self.disabled = disabled
-        self.dropped = 0
-        self._wire = Wire(host, key, timeout_s, gzip)
-        self._flush_at = min(flush_at, MAX_BATCH_EVENTS)
-        self._flush_interval_s = flush_interval_s
-        self._flush_bytes = flush_bytes
-        self._exit_timeout_s = exit_timeout_s
-        self._sync = sync
-        self._on_error = on_error
-        self._debug = debug
-        self._queue: Queue = MemoryQueue(max_queue, when_full == "drop_oldest", self._unfit)
+        check(locals())
+        wire = Wire(find_host(host), find_key(key, disabled), timeout_s, gzip, proxy)
+        queue: Queue = MemoryQueue(max_queue, when_full == "drop_oldest")
         if spool is not None:
-            self._queue = _open_spool(Path(spool), spool_max_bytes)
+            queue = _open_spool(Path(spool), spool_max_bytes)
         if debug:
             _log_to_stderr()
-        self._closed = False
-        self._begin()
-        _living.add(self)
-        atexit.register(self.close)
-        if len(self._queue) and not disabled:  # left by a process before this one
-            self._wake(at_once=True)
-
-    def _begin(self) -> None:
-        """What a process needs for itself. The thread starts with the first event."""
-        self._prefix = os.urandom(16).hex() + "-"
-        self._numbers = count(1)
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._some, self._enough = threading.Event(), threading.Event()
-        self._closing = threading.Event()
-        self._deadline = float("inf")
-        self._state = threading.Condition()
-        self._busy = False
-
-    # Sending
+        super().__init__(
+            wire,
+            queue,
+            flush_at=flush_at,
+            flush_interval_s=flush_interval_s,
+            flush_bytes=flush_bytes,
+            exit_timeout_s=exit_timeout_s,
+            sync=sync,
+            disabled=disabled,
+            debug=debug,
+            on_error=on_error,
+        )
 
     def track(
         self,
         event: str,
-        properties: Mapping[str, object] | None = None,
+        properties: Mapping[str, Any] | None = None,
         *,
         user_id: UserId = None,
         anonymous_id: str | None = None,
-        timestamp: datetime | None = None,
+        timestamp: Timestamp = None,
         url: str | None = None,
+        path: str | None = None,
         referrer: str | None = None,
         session_id: str | None = None,
         event_id: str | None = None,
+        user_agent: str | None = None,
+        ip: str | None = None,
+        **unknown: Any,
     ) -> str:
-        """Queue one event and return its id. A timestamp without a zone is UTC; default: now.
+        """Queue one event and return its id. All is taken as it is now.
 
-        Within a request or job that middleware knows, the visitor and their page are filled in.
+        `timestamp`: a datetime, which without a zone is the machine's, or ISO 8601, which without
+        an offset is UTC, or seconds since 1970; default: now. Other names are ignored, which is
+        logged. Within a request or job that middleware knows, the visitor and their page are
+        filled in.
         """
+        fit = event_id is None and type(event) is str and event
         if event_id is None:
             event_id = self._prefix + str(next(self._numbers))
-        fields: Event = {"event": event, "event_id": event_id, "timestamp": _moment(timestamp)}
-        if properties:
-            fields["properties"] = dict(properties)  # the caller's may change before it leaves
+        fields: Event = {"event": event, "event_id": event_id}
         if user_id is not None:
-            fields["user_id"] = str(user_id)
+            fields["user_id"] = user_id
+            fit = fit and type(user_id) is str and user_id
         if anonymous_id is not None:
             fields["anonymous_id"] = anonymous_id
-        if url is not None:
-            fields["url"] = url
-        if referrer is not None:
-            fields["referrer"] = referrer
-        if session_id is not None:
-            fields["session_id"] = session_id
-        context = current()
-        if context is not None:
-            fill(fields, context)
-        self._put(fields)
-        return event_id
+            fit = fit and type(anonymous_id) is str and anonymous_id
+        if not (url is path is referrer is session_id is user_agent is ip is None):
+            fields |= {"url": url, "path": path, "referrer": referrer, "session_id": session_id}
+            fields |= {"user_agent": user_agent, "ip": ip}
+            fit = False
+        try:
+            if not fit:
+                self._make_text(fields)
+            fields["timestamp"] = time() if timestamp is None else moment(timestamp, self._note)
+            if type(properties) is dict and is_flat(map(type, properties.values())):
+                fields["properties"] = properties.copy()
+            elif properties is not None:
+                fields["properties"] = snapshot(properties, self._note)
+            if unknown:
+                self._note(f"track ignored what no event has: {ignored(unknown)}")
+            context = current()
+            if context is not None:
+                fill(fields, context)
+            self._put(fields)
+        except Exception as error:  # noqa: BLE001 - whatever was given, the program goes on
+            fields.setdefault("properties", properties)
+            self._unfit(fields, error)
+        return fields["event_id"]  # type: ignore[no-any-return]
+
+    def _make_text(self, fields: Event) -> None:
+        """What is empty is none. Raises what the text form of a value raises."""
+        for name, value in tuple(fields.items()):
+            if type(value) is str and value:
+                continue
+            found = text(value, self._note)
+            if found is not None:
+                fields[name] = found
+            elif name == "event":
+                raise Unfit("it has no name")
+            elif name == "event_id":
+                fields[name] = self._prefix + str(next(self._numbers))
+            else:
+                del fields[name]
 
     def identify(
         self,
         user_id: UserId,
-        traits: Mapping[str, object] | None = None,
+        traits: Mapping[str, Any] | None = None,
         *,
         anonymous_id: str | None = None,
-        timestamp: datetime | None = None,
+        timestamp: Timestamp = None,
+        **fields: Any,
     ) -> str | None:
         """Say that this visitor is this user; within a request, the visitor is known. Without a
-        user it warns and does nothing."""
-        if user_id is None or str(user_id).strip() in NOBODY:
-            _logger.warning("identify(%r) does nothing: that is nobody", user_id)
+        user it warns and does nothing. Other fields as of `track`."""
+        named: Any = user_id
+        with suppress(Exception):  # `track` says what is wrong with it
+            named = text(user_id, self._note)
+        if named is None or (isinstance(named, str) and named.strip() in ("", *NOBODY)):
+            _logger.warning("identify(%r) does nothing: that is nobody", named)
             return None
-        return self.track(
-            "$identify", traits, user_id=user_id, anonymous_id=anonymous_id, timestamp=timestamp
-        )
+        fields |= {"user_id": named, "anonymous_id": anonymous_id, "timestamp": timestamp}
+        return self._track("$identify", traits, fields)
 
     def page(
         self,
         name: str | None = None,
-        properties: Mapping[str, object] | None = None,
+        properties: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> str:
         """A page view that the server saw. Fields as of `track`."""
-        named = {"name": name} if name else {}
-        return self.track("$pageview", {**named, **(properties or {})}, **fields)
+        if name is not None:
+            with suppress(Exception):  # `track` says what is wrong with them
+                given = {} if properties is None else snapshot(properties, self._note)
+                properties = {"name": name, **given} if text(name, self._note) else properties
+        return self._track("$pageview", properties, fields)
 
     def batch(self, events: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Queue events that are dictionaries of the fields of `track`; their ids."""
-        return [self.track(**event) for event in events]
+        """Queue events that are dictionaries of the fields of `track`; their ids. Other names are
+        ignored, which is logged, and what is no dictionary is dropped."""
+        sent: list[str] = []
+        unknown: Counter[object] = Counter()
+        try:
+            for event in events:
+                if not isinstance(event, Mapping):
+                    kind = type(event).__name__
+                    odd: Event = {"event": "unreadable", "given": event}
+                    self._drop(Dropped(f"an event has to be a dictionary, not a {kind}"), [odd])
+                    continue
+                unknown.update(name for name in event if name not in FIELDS)
+                fields = {name: event[name] for name in FIELDS if name in event}
+                name, properties = fields.pop("event", None), fields.pop("properties", None)
+                sent.append(self.track(name, properties, **fields))
+        except Exception as error:  # noqa: BLE001 - of what the events come from
+            _logger.error("batch stopped after %d events: %s", len(sent), said(error))
+        if unknown:
+            _logger.warning("batch ignored what no event has: %s", ignored(unknown))
+        return sent
+
+    def _track(self, event: str, properties: Any, fields: dict[str, Any]) -> str:
+        """As `track`, with fields that anybody may have named."""
+        own = {name: fields[name] for name in fields if name not in ("event", "properties")}
+        if len(own) < len(fields):
+            self._note(f"{event} ignored the fields event and properties: they are its own")
+        return self.track(event, properties, **own)
 
     def alias(self, user_id: UserId, alias_of: UserId) -> bool:
         """Declare a user the same person as another; whether that is new. Asks the server at once.
@@ -205,31 +241,6 @@ class Client(Reader):
         body = {"user_id": str(user_id)} if user_id is not None else {"anonymous_id": anonymous_id}
         return str(self._ask("POST", "/v1/forget", body=body).get("receipt_id", ""))
 
-    def flush(self, timeout_s: float = 30.0) -> bool:
-        """Send everything queued so far and wait for it; False if that took too long."""
-        if self.disabled or not (len(self._queue) or self._busy):
-            return True
-        self._wake(at_once=True)
-        with self._state:
-            return self._state.wait_for(lambda: not self._busy and not len(self._queue), timeout_s)
-
-    def close(self) -> None:
-        """Flush and stop. Called by itself when the program ends."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self.close)
-        self._deadline = monotonic() + self._exit_timeout_s
-        self._closing.set()
-        thread = self._thread
-        if thread is not None and thread.is_alive():
-            self._some.set()
-            self._enough.set()
-            thread.join(self._exit_timeout_s + 1)
-        elif not self.disabled:
-            self._drain()
-        self._queue.close()
-
     def __enter__(self) -> Self:
         return self
 
@@ -238,198 +249,6 @@ class Client(Reader):
 
     def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)
-
-    # On the caller's thread
-
-    def _put(self, event: Event) -> None:
-        if self.disabled:
-            return
-        if self._closed:
-            self._drop(Dropped("the client is closed"), [event])
-            return
-        if self._debug:
-            _logger.debug("queued %s", event)
-        if self._sync:
-            self._deadline = monotonic() + self._exit_timeout_s
-            try:
-                self._deliver([encode(event)])
-            except (ValueError, TypeError, RecursionError) as error:
-                self._unfit(event, error)
-            return
-        try:
-            gone = self._queue.put(event)
-        except (ValueError, TypeError, RecursionError) as error:
-            self._unfit(event, error)
-            return
-        except OSError as error:
-            self._drop(Dropped(f"the spool cannot be written: {error}"), [event])
-            return
-        if gone is not None:
-            self._drop(Dropped("the queue is full"), [gone])
-        if not self._some.is_set():
-            self._wake()
-        if len(self._queue) >= self._flush_at and not self._enough.is_set():
-            self._enough.set()
-
-    def _wake(self, at_once: bool = False) -> None:
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="threadline-client", daemon=True
-                    )
-                    try:
-                        self._thread.start()
-                    except RuntimeError:  # the program is ending; `close` sends what is there
-                        self._thread = None
-                    else:
-                        _close_with_process(self)
-        if at_once:
-            self._enough.set()
-        self._some.set()
-
-    # On a thread of its own
-
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            self._some.wait()
-            self._enough.wait(self._flush_interval_s)
-            self._some.clear()
-            self._enough.clear()
-            try:
-                self._drain()
-            except Exception:  # a bug must not end the thread, or nothing is sent ever after
-                _logger.exception("sending failed")
-        self._drain()
-
-    def _drain(self) -> None:
-        """Send all there is. What cannot be sent before the end stays, if it is on disk."""
-        with self._state:
-            self._busy = True
-        try:
-            while True:
-                batch = self._queue.take(self._flush_at, self._flush_bytes)
-                if not self._deliver(batch):
-                    self._give_up()
-                    return
-                self._queue.arrived()
-                if not batch and not len(self._queue):
-                    return
-        finally:
-            with self._state:
-                self._busy = False
-                self._state.notify_all()
-
-    def _give_up(self) -> None:
-        """The program ends. What is in memory is lost; what is on disk waits for the next one."""
-        if self._queue.outlives:
-            return
-        while batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes):
-            self._drop(Dropped("the program ended before they could be sent"), _decoded(batch))
-
-    def _deliver(self, batch: list[bytes]) -> bool:
-        """Until they have arrived, were refused, or the program ends; whether they are done with.
-
-        An event that spoils its batch is taken out; where the server does not say which one it is,
-        halves are tried.
-        """
-        failures = 0
-        while batch:
-            refused, wait_s = self._try(batch)
-            if refused is None:
-                return True
-            if isinstance(refused, APIError) and not refused.may_pass:
-                bad = _guilty(refused, len(batch))
-                if bad is None:
-                    half = len(batch) // 2
-                    first = self._deliver(batch[:half])
-                    return self._deliver(batch[half:]) and first
-                self._drop(refused, _decoded([batch[at] for at in bad]))
-                batch = [event for at, event in enumerate(batch) if at not in bad]
-                continue
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures)
-            failures = min(failures + 1, 16)  # an outage may be long; the power of two must not
-            pause_s = max(wait_s, random.uniform(pause_s / 2, pause_s))
-            _logger.info("%s; %d events wait for %.1f s", refused, len(batch), pause_s)
-            if not self._pause(pause_s):
-                if not self._queue.outlives:
-                    self._drop(refused, _decoded(batch))
-                return False
-        return True
-
-    def _try(self, batch: list[bytes]) -> tuple[ThreadlineError | None, float]:
-        """Send it once: what is wrong, and how long the server asks to wait."""
-        began = monotonic()
-        try:
-            reply = self._wire.send("POST", "/v1/batch", b'{"events":[%s]}' % b",".join(batch))
-        except Unreachable as error:
-            return error, 0.0
-        if self._debug:
-            took_ms = (monotonic() - began) * 1000
-            _logger.debug("sent %d events: %d in %.0f ms", len(batch), reply.status, took_ms)
-        if reply.status == 202:
-            for warning in reply.json().get("warnings", []):
-                _logger.warning("event %s: %s", warning["index"], warning["message"])
-            return None, 0.0
-        return reply.error(), reply.wait_s()
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait; False where the end of the program does not leave the time."""
-        if not self._sync and not self._closing.wait(seconds):
-            return True
-        left_s = self._deadline - monotonic()
-        if left_s <= 0:
-            return False
-        threading.Event().wait(min(seconds, left_s))
-        return True
-
-    def _unfit(self, event: Event, error: Exception) -> None:
-        self._drop(Dropped(f"the event is no JSON: {error}"), [event])
-
-    def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
-        with self._state:
-            self.dropped += len(events)
-        # As Python writes them: a name may hold a line's end, or what no log can.
-        names = ", ".join(sorted({repr(event["event"]) for event in events})[:5])
-        _logger.error("%d events lost (%s): %s", len(events), names, error)
-        if self._on_error is not None:
-            try:
-                self._on_error(error, events)
-            except Exception:  # the program's own, on a thread that has to go on
-                _logger.exception("on_error failed")
-
-    def _after_fork(self) -> None:
-        """In the child. What is queued and on its way is the parent's to send."""
-        self._begin()
-        self._wire.forget_connections()
-        self._queue.after_fork()
-
-
-def _guilty(error: APIError, events: int) -> list[int] | None:
-    """Which events of the batch the server refuses; None where it does not say."""
-    index = error.details.get("index")
-    if isinstance(index, int) and 0 <= index < events:
-        return [index]
-    if error.status in (400, 413) and events > 1:
-        return None
-    return list(range(events))
-
-
-def _decoded(batch: list[bytes]) -> list[Event]:
-    """Events again. A line of a spool may have been broken."""
-    events: list[Event] = []
-    for line in batch:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            events.append({"event": "unreadable", "line": line.decode(errors="replace")})
-    return events
-
-
-def _moment(timestamp: datetime | None) -> float | str:
-    if timestamp is None:
-        return time()
-    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).isoformat()
 
 
 def _open_spool(folder: Path, max_bytes: int) -> Queue:
@@ -446,23 +265,3 @@ def _log_to_stderr() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("threadline: %(message)s"))
         _logger.addHandler(handler)
-
-
-def _close_with_process(client: Client) -> None:
-    """Children of multiprocessing end without atexit, but not without this."""
-    module = sys.modules.get("multiprocessing.util")
-    parent = sys.modules.get("multiprocessing.process")
-    if module and parent and parent.parent_process() is not None:
-        module.Finalize(None, client.close, exitpriority=100)
-
-
-_living: "weakref.WeakSet[Client]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for client in list(_living):
-        client._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -7,15 +7,20 @@ they were not given.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UserId = str | int | None
+MADE = "made"
 CARRIED = ("anonymous_id", "user_id", "url", "referrer", "user_agent", "ip")
 
 
 @dataclass(slots=True)
 class Context:
-    """`anonymous_id` and `user_id` may be functions, for what is known only when somebody asks."""
+    """`anonymous_id` and `user_id` may be functions, for what is known only when somebody asks.
+
+    `made`: the visitor's id is new, who asks brought none. `known`: the id if there is one already,
+    where `anonymous_id` would make one.
+    """
 
     anonymous_id: str | Callable[[], str | None] | None = None
     user_id: UserId | Callable[[], UserId] = None
@@ -23,6 +28,10 @@ class Context:
     referrer: str | None = None
     user_agent: str | None = None
     ip: str | None = None
+    made: bool | Callable[[], bool] = False
+    known: Callable[[], str | None] | None = None
+    # Whom `identify` named, where nobody brought an id.
+    named: str | None = field(default=None, init=False)
 
     def visitor(self) -> str | None:
         """The visitor, if they have an id."""
@@ -32,6 +41,14 @@ class Context:
         """The user, if it is known who that is."""
         found = self.user_id() if callable(self.user_id) else self.user_id
         return None if found is None else str(found)
+
+    def visitor_so_far(self) -> str | None:
+        """The same, but none is made."""
+        return self.visitor() if self.known is None else self.known()
+
+    def is_new(self) -> bool:
+        """Whether who asks brought no id: perhaps no visitor at all, but another program."""
+        return self.made() if callable(self.made) else self.made
 
 
 _current: ContextVar[Context | None] = ContextVar("threadline_context", default=None)
@@ -56,27 +73,40 @@ def carry() -> dict[str, str]:
         return {}
     found = {name: getattr(context, name) for name in CARRIED}
     found |= {"anonymous_id": context.visitor(), "user_id": context.user()}
+    found[MADE] = MADE if context.is_new() else None
     return {name: value for name, value in found.items() if value is not None}
 
 
 def carried(fields: Mapping[str, str]) -> Context:
     """What `carry` gave, as a context again."""
-    return Context(**{name: fields[name] for name in CARRIED if name in fields})
+    found = {name: fields[name] for name in CARRIED if name in fields}
+    context = Context(**found)  # type: ignore[arg-type]  # none of these is a function
+    context.made = MADE in fields
+    return context
 
 
 def fill(event: dict[str, object], context: Context) -> None:
     """Add what the event does not say itself.
 
     An event of another user than the one being served, or of another visitor, gets nothing: an
-    administrator's browser is not the customer's.
+    administrator's browser is not the customer's, and where nobody brought an id of ours, it may
+    be the server of a payment provider that asks.
     """
     anonymous_id, user_id = event.get("anonymous_id"), event.get("user_id")
-    visitor = context.visitor()
-    if anonymous_id is not None and anonymous_id != visitor:
+    if anonymous_id is not None and anonymous_id != context.visitor_so_far():
         return
     served = context.user()
-    if user_id is not None and served is not None and user_id != served:
+    if user_id is not None and user_id != served:
+        if served is not None:
+            return
+        if anonymous_id is None and context.is_new():
+            if event["event"] == "$identify":
+                context.named = str(user_id)
+            return
+    elif user_id is None and anonymous_id is None and served is None and context.named:
+        event["user_id"] = context.named
         return
+    visitor = context.visitor()
     for name, value in (
         ("anonymous_id", visitor),
         ("user_id", served),

@@ -2,13 +2,16 @@
 
 import logging
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from threadline.client.client import Client
 from threadline.client.context import UserId
+from threadline.client.options import DEFAULT_HOST
 
 _logger = logging.getLogger("threadline")
+_making = threading.Lock()
 _client: Client | None = None
 _stand_in: Client | None = None
 
@@ -24,19 +27,26 @@ def init(key: str | None = None, host: str | None = None, **options: Any) -> Cli
 
 def get_client() -> Client:
     """The program's client. Without `init`, one by `THREADLINE_SDK_KEY` and `THREADLINE_SDK_HOST`;
-    without a key, one that sends nothing and says so once, so that a program runs where nobody
-    set it up."""
+    without a key, or with what is none, one that sends nothing and says so once, so that a program
+    runs where nobody set it up."""
     global _client
     if _stand_in is not None:
         return _stand_in
     if _client is None:
-        has_key = bool(os.environ.get("THREADLINE_SDK_KEY"))
-        if not has_key:
-            _logger.warning(
-                "no key: nothing is sent; call threadline.init or set THREADLINE_SDK_KEY"
-            )
-        _client = Client(disabled=not has_key)
+        with _making:
+            _client = _client or _by_environment()
     return _client
+
+
+def _by_environment() -> Client:
+    if not os.environ.get("THREADLINE_SDK_KEY"):
+        _logger.warning("no key: nothing is sent; call threadline.init or set THREADLINE_SDK_KEY")
+        return Client("none", DEFAULT_HOST, disabled=True, proxy="")
+    try:
+        return Client()
+    except ValueError as error:  # the program tracks, it does not ask for a client
+        _logger.error("nothing is sent: %s", error)
+        return Client("none", DEFAULT_HOST, disabled=True, proxy="")
 
 
 def stand_in(client: Client | None) -> Client | None:
@@ -54,20 +64,18 @@ def close() -> None:
         before.close()
 
 
-def track(event: str, properties: Mapping[str, object] | None = None, **fields: Any) -> str:
+def track(event: str, properties: Mapping[str, Any] | None = None, **fields: Any) -> str:
     """As `Client.track`."""
     return get_client().track(event, properties, **fields)
 
 
-def identify(
-    user_id: UserId, traits: Mapping[str, object] | None = None, **fields: Any
-) -> str | None:
+def identify(user_id: UserId, traits: Mapping[str, Any] | None = None, **fields: Any) -> str | None:
     """As `Client.identify`."""
     return get_client().identify(user_id, traits, **fields)
 
 
 def page(
-    name: str | None = None, properties: Mapping[str, object] | None = None, **fields: Any
+    name: str | None = None, properties: Mapping[str, Any] | None = None, **fields: Any
 ) -> str:
     """As `Client.page`."""
     return get_client().page(name, properties, **fields)

@@ -5,7 +5,7 @@ client does not take is a rule of `Rules`. In a template's head: `{{ request.thr
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -14,14 +14,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.http import HttpRequest, HttpResponseBase, RawPostDataException
+from django.http import FileResponse, HttpRequest, HttpResponseBase, RawPostDataException
 from django.utils.cache import patch_vary_headers
 
 from threadline.client import default
 from threadline.client.client import Client
-from threadline.client.context import use
+from threadline.client.context import Context, use
 from threadline.client.visit import Asked, Rules, Visit
-from threadline.client.wsgi import headers
+from threadline.client.wsgi import Streamed, headers
 
 RULES = {part.name for part in fields(Rules) if part.init} - {"client", "user_id"}
 CLIENT = set(inspect.signature(Client.__init__).parameters) - {"self"}
@@ -43,12 +43,12 @@ class Middleware:
             return self._answer_async(request)
         visit = _visit(request)
         with use(visit.context):
-            return _with_cookie(visit, self._get_response(request))
+            return _finished(visit, self._get_response(request))
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         visit = _visit(request)
         with use(visit.context):
-            return _with_cookie(visit, await self._get_response(request))
+            return _finished(visit, await self._get_response(request))
 
 
 @lru_cache(maxsize=1)
@@ -103,6 +103,23 @@ def _identify(request: HttpRequest | None, user: Any, **_: object) -> None:
     visit = getattr(request, "threadline", None)
     if visit is not None:
         visit.client.identify(str(user.pk), anonymous_id=visit.anonymous_id)
+
+
+def _finished(visit: Visit, response: Any) -> HttpResponseBase:
+    """With its cookie; what is made while it is sent still serves the visitor."""
+    if response.streaming and not isinstance(response, FileResponse):
+        stream = _streamed if response.is_async else Streamed
+        response.streaming_content = stream(response.streaming_content, visit.context)
+    return _with_cookie(visit, response)
+
+
+async def _streamed(parts: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    while True:
+        with use(context):
+            part = await anext(parts, None)
+        if part is None:
+            return
+        yield part
 
 
 def _with_cookie(visit: Visit, response: HttpResponseBase) -> HttpResponseBase:

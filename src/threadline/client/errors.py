@@ -2,13 +2,22 @@
 
 from collections.abc import Mapping
 
+# The same request may be taken later: the server, or a proxy before it, is not ready for it. A
+# redirect that is not followed waits for whoever mends the address.
+LATER = frozenset((407, 408, 429))
+
 
 class ThreadlineError(Exception):
-    """Base of the errors of the client."""
+    """Base of the errors of the client. `may_pass`: whether the same request may be taken a little
+    later."""
+
+    may_pass = False
 
 
 class Unreachable(ThreadlineError):
     """The server does not answer, or the network does not reach it."""
+
+    may_pass = True
 
 
 class APIError(ThreadlineError):
@@ -19,11 +28,7 @@ class APIError(ThreadlineError):
         self.status = status
         self.code = code
         self.details = details
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same request may be taken a little later."""
-        return self.status in (408, 429) or self.status >= 500
+        self.may_pass = status in LATER or status >= 500 or 300 <= status < 400
 
 
 class Dropped(ThreadlineError):

@@ -7,7 +7,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from threadline.client.values import Unfit, plain
+
+MAX_EVENT_BYTES = 1024 * 1024  # as many as the server takes in one request for one event
+
 Event = dict[str, Any]
+# Told of an event that cannot be sent, and why.
+OnUnfit = Callable[[Event, Exception], None]
 
 
 class Queue(Protocol):
@@ -19,7 +25,7 @@ class Queue(Protocol):
         """Take it in; what had to go for it, perhaps itself. Raises `ValueError` or `TypeError`
         for what JSON cannot hold, `OSError` where the disk refuses."""
 
-    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+    def take(self, max_events: int, max_bytes: int, unfit: OnUnfit) -> list[bytes]:
         """The next events, encoded, oldest first; [] if there are none."""
 
     def arrived(self) -> None:
@@ -35,21 +41,15 @@ class Queue(Protocol):
 
 
 class MemoryQueue:
-    """Bounded. `keep_newest`: which stay when it is full. `unfit`: told of events that JSON cannot
-    hold, which shows only when they are sent."""
+    """Bounded. `keep_newest`: which stay when it is full. Events become JSON when they are taken
+    out: the program does not wait for that."""
 
     outlives = False
 
-    def __init__(
-        self,
-        max_events: int,
-        keep_newest: bool,
-        unfit: Callable[[Event, Exception], None],
-    ) -> None:
+    def __init__(self, max_events: int, keep_newest: bool) -> None:
         self._events: deque[Event] = deque()
         self._max_events = max_events
         self._keep_newest = keep_newest
-        self._unfit = unfit
 
     def put(self, event: Event) -> Event | None:
         gone = None
@@ -61,7 +61,7 @@ class MemoryQueue:
         self._events.append(event)
         return gone
 
-    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+    def take(self, max_events: int, max_bytes: int, unfit: OnUnfit) -> list[bytes]:
         taken: list[bytes] = []
         size = 0
         while len(taken) < max_events and size < max_bytes:
@@ -71,8 +71,8 @@ class MemoryQueue:
                 break
             try:
                 taken.append(encode(event))
-            except (ValueError, TypeError, RecursionError) as error:
-                self._unfit(event, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it costs this event only
+                unfit(event, error)
                 continue
             size += len(taken[-1])
         return taken
@@ -92,32 +92,18 @@ class MemoryQueue:
 
 def encode(event: Event) -> bytes:
     """As JSON. The time, if it is a number, is in seconds since 1970. Numbers that JSON does not
-    have become null. Raises `ValueError` or `TypeError` for what it cannot hold."""
+    have become null, half characters U+FFFD. Raises `ValueError` or `TypeError` for what it cannot
+    hold."""
     when = event["timestamp"]
     if isinstance(when, float):
         event = {**event, "timestamp": datetime.fromtimestamp(when, UTC).isoformat()}
     try:
-        return _dumps(event).encode()
-    except ValueError:
-        return _dumps(_without_nan(event)).encode()
+        line = _dumps(event).encode()
+    except (ValueError, TypeError):
+        line = _dumps(plain(event, lambda *_: None)).encode()
+    if len(line) > MAX_EVENT_BYTES:
+        raise Unfit(f"it takes {len(line):,} bytes, and the server at most {MAX_EVENT_BYTES:,}")
+    return line
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-_dumps = json.JSONEncoder(
-    default=_plain, separators=(",", ":"), allow_nan=False, ensure_ascii=True
-).encode
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return value
+_dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode

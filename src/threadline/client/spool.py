@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import threading
 import uuid
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from threadline.client.queue import Event, encode
+from threadline.client.queue import Event, OnUnfit, encode
 
 SEGMENT_BYTES = 1024 * 1024
 SUFFIX = ".ndjson"
+
+_logger = logging.getLogger("threadline")
 
 
 @dataclass(slots=True)
@@ -43,7 +46,7 @@ class Spool:
         self._folder = folder
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_private(folder)
         self._clear()
         self._adopt()
 
@@ -65,7 +68,7 @@ class Spool:
                 self._finish()
         return None
 
-    def take(self, max_events: int, max_bytes: int) -> list[bytes]:
+    def take(self, max_events: int, max_bytes: int, unfit: OnUnfit) -> list[bytes]:
         taken: list[bytes] = []
         size = 0
         while len(taken) < max_events and size < max_bytes:
@@ -144,9 +147,13 @@ class Spool:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except FileNotFoundError:
                 continue
+            except PermissionError:  # of another user, as are its events
+                _logger.warning("the spool file %s cannot be opened: it is another user's", path)
+                continue
             except BlockingIOError:
                 os.close(descriptor)
                 continue
+            os.fchmod(descriptor, 0o600)
             events = sum(1 for _ in _lines(path)) if path.exists() else 0
             if not events:  # sent by another in the meantime
                 path.unlink(missing_ok=True)
@@ -155,6 +162,17 @@ class Spool:
             file = _File(path, descriptor, events, os.fstat(descriptor).st_size)
             self._bytes += file.bytes
             self._finished.append(file)
+
+
+def _make_private(folder: Path) -> None:
+    """Only this user may read what people did."""
+    for part in [*reversed(folder.parents), folder]:
+        if not part.exists():
+            part.mkdir(0o700, exist_ok=True)
+    with os.scandir(folder):  # it is a folder, and may be read
+        pass
+    if folder.stat().st_mode & 0o077:
+        _logger.warning("others may look into the spool %s; chmod 700 ends that", folder)
 
 
 def _append(file: _File, line: bytes) -> None:

@@ -5,10 +5,12 @@ made. It stays the same through login and logout. Nothing of a web framework is 
 """
 
 import json
+import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -29,6 +31,8 @@ MAX_LENGTH = 2048  # of addresses, in the contract; an event with a longer one w
 # What a cookie can hold as it is. Ids that the SDKs make are UUIDs.
 FIT = re.compile(r"[\w.~:@/+=-]{1,128}", re.ASCII)
 FORMS = ("application/x-www-form-urlencoded", "application/json")
+
+_logger = logging.getLogger("threadline")
 
 Networks = Sequence[IPv4Network | IPv6Network]
 Headers = Callable[[str], str]
@@ -55,10 +59,31 @@ class Rules:
     trusted_proxies: Sequence[str] = ()
     respect_dnt: bool = True
     networks: Networks = field(init=False)
+    _failures: set[str] = field(init=False, default_factory=set, compare=False)
 
     def __post_init__(self) -> None:
         networks = [ip_network(text, strict=False) for text in self.trusted_proxies]
         object.__setattr__(self, "networks", networks)
+
+    def logged_in(self, request: object) -> str | None:
+        """Who is; None where `user_id` fails, which is logged once for each kind of failure."""
+        if self.user_id is None:
+            return None
+        try:
+            found = self.user_id(request)
+            return None if found is None else str(found)
+        except Exception as error:  # noqa: BLE001 - the program's own; the request has to go on
+            said = f"{type(error).__name__}: {error}"
+            if said not in self._failures:
+                self._failures.add(said)
+                hint = "; add SessionMiddleware to the application" if "'session'" in said else ""
+                _logger.warning(
+                    "user_id of the middleware failed, so events do not say who is logged in"
+                    " (%s)%s",
+                    said,
+                    hint,
+                )
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +117,21 @@ class Visit:
         self._header = asked.header
         self._id: str | None = None
         self._kept: str | None = None
+        self._brought: str | None = None
+        self._looked = False
         signals = self._header("sec-gpc") == "1" or self._header("dnt") == "1"
         self.is_anonymous = rules.respect_dnt and signals
         trusted = _within(asked.peer, rules.networks)
         self._scheme = (trusted and _first(self._header("x-forwarded-proto"))) or asked.scheme
         host = (trusted and _first(self._header("x-forwarded-host"))) or asked.host
-        of_user = rules.user_id
-        user_id = None if of_user is None else lambda: of_user(request)
+        user_id = None if rules.user_id is None else partial(rules.logged_in, request)
         if self.is_anonymous:
             self.context = Context(user_id=user_id)
         else:
             self.context = Context(
                 anonymous_id=lambda: self.anonymous_id,
+                known=lambda: self._id or self._look(),
+                made=lambda: self._look() is None,
                 user_id=user_id,
                 url=f"{self._scheme}://{host}{asked.path}"[:MAX_LENGTH],
                 referrer=self._header("referer")[:MAX_LENGTH] or None,
@@ -122,8 +150,7 @@ class Visit:
         if self.is_anonymous:
             return None
         if self._id is None:
-            self._kept = self._of_cookie()
-            self._id = self._of_sdk() or self._kept or str(uuid.uuid4())
+            self._id = self._look() or str(uuid.uuid4())
         return self._id
 
     def set_anonymous_id(self, anonymous_id: str) -> None:
@@ -134,8 +161,8 @@ class Visit:
         if not FIT.fullmatch(anonymous_id):
             raise ValueError(f"{anonymous_id!r} does not fit into a cookie as it is.")
         if not self.is_anonymous:
-            self._kept = self._of_cookie()
-            self._id = anonymous_id
+            self._look()
+            self._id = self._brought = anonymous_id
 
     def track(self, event: str, properties: Mapping[str, object] | None = None, **more: Any) -> str:
         """As `Client.track`, of this visitor."""
@@ -162,12 +189,14 @@ class Visit:
     def cookie(self, status: int, media_type: str, cache_control: str) -> str | None:
         """The `Set-Cookie` that the answer needs, or none.
 
-        Pages keep the id alive; other answers carry it only where it was used and is not the
-        cookie's already; what caches may share never does, or all would become one visitor.
+        Pages that somebody opens keep the id alive; other answers carry it only where it was used
+        and is not the cookie's already; what caches may share never does, or all would become one
+        visitor.
         """
         if self.is_anonymous or "public" in cache_control or "s-maxage" in cache_control:
             return None
-        page = media_type.startswith("text/html") and status < 400
+        opened = self._asked.method in ("GET", "HEAD")
+        page = opened and media_type.startswith("text/html") and status < 400
         if not page and self._id in (None, self._kept):
             return None
         rules = self._rules
@@ -182,6 +211,14 @@ class Visit:
             "HttpOnly" if rules.http_only else "",
         ]
         return "; ".join(filter(None, parts))
+
+    def _look(self) -> str | None:
+        """The id that the request brought."""
+        if not self._looked:
+            self._kept = self._of_cookie()
+            self._brought = self._of_sdk() or self._kept
+            self._looked = True
+        return self._brought
 
     def _of_sdk(self) -> str | None:
         found = self._header(HEADER)

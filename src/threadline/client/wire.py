@@ -5,16 +5,25 @@ import json
 import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPMessage
 from time import time
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
+from threadline.client.address import (
+    REDIRECTS,
+    Address,
+    connect,
+    find_proxy,
+    redirected,
+)
 from threadline.client.errors import APIError, Unreachable
 
 # Smaller bodies gain nothing.
 PACK_FROM_BYTES = 1024
 LONGEST_WAIT_S = 300.0
+MAX_REDIRECTS = 5
+MAX_MESSAGE = 200  # of a page that is no answer of Threadline's
 AGENT = "threadline-python"
 
 Json = dict[str, Any]
@@ -41,9 +50,23 @@ class Reply(NamedTuple):
     def error(self) -> APIError:
         """What the server says is wrong."""
         found = self.json()
-        details = found.get("details", {})
-        message = str(details.get("message", self.text))
+        if 300 <= self.status < 400:
+            return APIError(self.status, "redirected", self._redirect(), {})
+        details = found.get("details")
+        details = details if isinstance(details, dict) else {}
+        message = str(details.get("message", self.text[:MAX_MESSAGE]))
+        if isinstance(fields := details.get("fieldErrors"), dict):
+            message += "".join(f" {name}: {why}" for name, why in fields.items())[:MAX_MESSAGE]
         return APIError(self.status, str(found.get("error", "unknown")), message, details)
+
+    def _redirect(self) -> str:
+        location = self.headers.get("Location")
+        if not location:
+            return "the server points elsewhere, but does not say where to"
+        return (
+            f"the server points to {location}. The key goes along only within the host, at most"
+            f" {MAX_REDIRECTS} times and never out of https. Set host to where it should go."
+        )
 
     def wait_s(self) -> float:
         """What `Retry-After` asks for, in seconds or as a date; 0 if nothing."""
@@ -58,16 +81,14 @@ class Reply(NamedTuple):
 
 
 class Wire:
-    """A connection for each thread that asks."""
+    """Connections for each thread that asks, one for each address."""
 
-    def __init__(self, host: str, key: str, timeout_s: float, pack: bool) -> None:
-        """Raises `ValueError` for a host that is no address."""
-        address = urlsplit(host)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"host has to look like https://stats.example.com, not {host!r}")
-        self._kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
-        self._name, self._port = address.hostname, address.port
-        self._path = address.path.rstrip("/")
+    def __init__(
+        self, address: Address, key: str, timeout_s: float, pack: bool, proxy: str | None = None
+    ) -> None:
+        """Raises `ValueError` for a proxy that is no address."""
+        self._address = address
+        self._proxy = find_proxy(self._address, proxy)
         self._headers = {"Authorization": f"Bearer {key}", "User-Agent": AGENT}
         self._timeout_s = timeout_s
         self._pack = pack
@@ -75,37 +96,66 @@ class Wire:
 
     def forget_connections(self) -> None:
         """Leave them to the process that this one was forked from."""
-        self._kept = threading.local()
+        self._idle = threading.local()
 
-    def send(self, method: str, path: str, body: bytes | None = None) -> Reply:
-        """One try. Raises `Unreachable`."""
+    def send(
+        self, method: str, path: str, body: bytes | None = None, within_s: float | None = None
+    ) -> Reply:
+        """One try; redirects within the host, or to its https, are followed. `within_s`: where
+        there is less time than usual. Raises `Unreachable`."""
         headers = dict(self._headers)
         if body is not None:
             headers["Content-Type"] = "application/json"
             if self._pack and len(body) >= PACK_FROM_BYTES:
                 headers["Content-Encoding"] = "gzip"
                 body = gzip.compress(body, 1)
-        request = (method, self._path + path, body, headers)
-        kept: HTTPConnection | None = getattr(self._kept, "connection", None)
+        timeout_s = min(self._timeout_s, within_s or self._timeout_s)
+        address, path = self._address, self._address.path + path
+        for _ in range(MAX_REDIRECTS):
+            reply = self._exchange(address, method, path, body, headers, timeout_s)
+            if reply.status not in REDIRECTS:
+                return reply
+            target = redirected(address, path, reply.headers.get("Location", ""))
+            if target is None:
+                break
+            address, path = target
+        return reply
+
+    def _exchange(
+        self,
+        address: Address,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        timeout_s: float,
+    ) -> Reply:
+        if self._proxy and address.scheme == "http":  # it wants to know the whole address
+            path = address.origin + path
+            headers = headers | self._proxy.headers
+        request = (method, path, body, headers, timeout_s)
+        idle: dict[str, HTTPConnection] = self._idle.__dict__
+        connection = idle.pop(address.origin, None)
         try:
-            if kept is not None:
+            if connection is not None:
                 try:
-                    return _exchange(kept, *request)
+                    reply = _exchange(connection, *request)
+                    idle[address.origin] = connection
+                    return reply
                 except TimeoutError:
                     raise
                 except (OSError, HTTPException):
                     # Perhaps it was closed while it lay idle. To send an event twice is safe.
-                    kept.close()
-            self._kept.connection = kept = self._kind(
-                self._name, self._port, timeout=self._timeout_s
-            )
-            return _exchange(kept, *request)
+                    connection.close()
+            connection = connect(address, self._proxy, timeout_s)
+            reply = _exchange(connection, *request)
+            idle[address.origin] = connection
+            return reply
         except (OSError, HTTPException) as error:
-            self._kept.connection = None
-            if kept is not None:
-                kept.close()
+            if connection is not None:
+                connection.close()
             reason = str(error) or type(error).__name__
-            raise Unreachable(f"{self._name} does not answer: {reason}") from error
+            raise Unreachable(f"{address.host} does not answer: {reason}") from error
 
     def ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
@@ -119,8 +169,15 @@ class Wire:
 
 
 def _exchange(
-    connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    connection: HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    timeout_s: float,
 ) -> Reply:
+    if connection.sock is not None:
+        connection.sock.settimeout(timeout_s)
     connection.request(method, path, body, headers)
     response = connection.getresponse()
     return Reply(response.status, response.headers, response.read())

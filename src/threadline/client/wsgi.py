@@ -1,11 +1,11 @@
 """WSGI middleware: `application = Middleware(application)`."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.util import request_uri
 
-from threadline.client.context import use
+from threadline.client.context import Context, use
 from threadline.client.visit import KEY, Asked, Headers, Rules, Visit, may_hold_id
 
 Environ = dict[str, Any]
@@ -33,7 +33,36 @@ class Middleware:
             return start_response(status, given, *more)
 
         with use(visit.context):
-            return self._app(environ, start)
+            parts = self._app(environ, start)
+        # A list is done with; a file is sent by the server itself, if it is the very object.
+        file = environ.get("wsgi.file_wrapper")
+        if isinstance(parts, list | tuple) or (isinstance(file, type) and isinstance(parts, file)):
+            return parts
+        return Streamed(parts, visit.context)
+
+
+class Streamed:
+    """An answer that is made while it is sent still serves its visitor."""
+
+    def __init__(self, parts: Iterable[Any], context: Context) -> None:
+        self._parts = parts
+        self._context = context
+        self._rest: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with use(self._context):
+            if self._rest is None:
+                self._rest = iter(self._parts)
+            return next(self._rest)
+
+    def close(self) -> None:
+        """As whoever sends it calls at the end."""
+        if hasattr(self._parts, "close"):
+            with use(self._context):
+                self._parts.close()
 
 
 def headers(environ: Mapping[str, Any]) -> Headers:

@@ -5,6 +5,7 @@ import io
 
 import msgspec
 
+from threadline.contract.cells import escaped
 from threadline.questions.answers import Touch
 from threadline.questions.users import User
 
@@ -15,7 +16,8 @@ def user_ndjson(rows: list[User]) -> bytes:
 
 
 def user_csv(rows: list[User]) -> bytes:
-    """RFC 4180, a header line first; nested columns as `first_touch.source`."""
+    """RFC 4180, a header line first; nested columns as `first_touch.source`. No text in it is a
+    formula to a spreadsheet."""
     flat = [_flatten(msgspec.to_builtins(row)) for row in rows]
     text = io.StringIO()
     table = csv.DictWriter(text, flat[0] if flat else _flatten(NOBODY))
@@ -36,7 +38,11 @@ def _flatten(row: dict[str, object]) -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in row.items():
         if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
+            flat |= {f"{name}.{inner}": _cell(part) for inner, part in value.items()}
         else:
-            flat[name] = value
+            flat[name] = _cell(value)
     return flat
+
+
+def _cell(value: object) -> object:
+    return escaped(value) if isinstance(value, str) else value

@@ -9,18 +9,30 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import msgspec
 
+from threadline.http.folder import ServerStarting
 from threadline.http.services import Services
-from threadline.store import Params, QueryTimeout, Row, Store, StoreAway, StoreError, store_url
+from threadline.store import (
+    Params,
+    QueryTimeout,
+    Row,
+    Store,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    store_url,
+)
 
 SOCKET = "operator.sock"
 CATCH_UP_S = 60.0
+# Questions that people write, at the same time: each may take as much memory as it may.
+ASKING = 2
 # Rebuilding everything from a billion events takes its time.
 STATEMENT_S = 24 * 3600
 ERRORS = {kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout)}
@@ -32,6 +44,15 @@ class Statement(msgspec.Struct, tag=True):
     sql: str
     params: dict[str, object]
     format: str | None
+
+
+class Asked(msgspec.Struct, tag=True):
+    """The arguments of `Store.query_read_only`."""
+
+    sql: str
+    params: dict[str, object]
+    format: str
+    settings: dict[str, object]
 
 
 class Insert(msgspec.Struct, tag=True):
@@ -54,6 +75,7 @@ class Door(ThreadingUnixStreamServer):
         self._services = services
         self._folder = Path(services.settings.data)
         self._lock = threading.Lock()
+        self._asking = threading.Semaphore(ASKING)
         self._store: Store | None = None
         (self._folder / SOCKET).unlink(missing_ok=True)
         with _address(self._folder) as address:
@@ -63,9 +85,11 @@ class Door(ThreadingUnixStreamServer):
         os.fchmod(self.socket.fileno(), 0o600)
         super().server_bind()
 
-    def carry_out(self, asked: Statement | Insert) -> bytes:
+    def carry_out(self, asked: Statement | Insert | Asked) -> bytes:
         """Raises `StoreError`."""
         self._services.writer.catch_up(CATCH_UP_S)
+        if isinstance(asked, Asked):
+            return self._answer(asked)
         with self._lock:
             store = self._own_store()
             if isinstance(asked, Insert):
@@ -75,6 +99,15 @@ class Door(ThreadingUnixStreamServer):
                 store.execute(asked.sql, asked.params)
                 return b""
             return store.query_bytes(asked.sql, asked.params, asked.format)
+
+    def _answer(self, asked: Asked) -> bytes:
+        """Beside all else: it must not keep a rebuild waiting."""
+        if not self._asking.acquire(blocking=False):
+            raise StoreBusy(f"{ASKING} questions in SQL run already; ask again when one is done.")
+        try:
+            return self._services.store.query_read_only(*msgspec.structs.astuple(asked))
+        finally:
+            self._asking.release()
 
     def _own_store(self) -> Store:
         if self._store is None:
@@ -94,7 +127,7 @@ class _Answer(StreamRequestHandler):
     server: Door
 
     def handle(self) -> None:
-        asked = msgspec.json.decode(self.rfile.readline(), type=Statement | Insert)
+        asked = msgspec.json.decode(self.rfile.readline(), type=Statement | Insert | Asked)
         try:
             answer = b"ok\n" + self.server.carry_out(asked)
         except StoreError as error:
@@ -133,6 +166,11 @@ class OperatorStore:
     def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
         return self._send(Statement(sql, dict(params), format))
 
+    def query_read_only(
+        self, sql: str, params: Params, format: str, settings: Mapping[str, object]
+    ) -> bytes:
+        return self._send(Asked(sql, dict(params), format, dict(settings)))
+
     def execute(self, sql: str, params: Params | None = None) -> None:
         self._send(Statement(sql, dict(params or {}), None))
 
@@ -141,10 +179,14 @@ class OperatorStore:
     ) -> None:
         self._send(Insert(table, list(columns), format, body, token))
 
-    def _send(self, asked: Statement | Insert) -> bytes:
+    def _send(self, asked: Statement | Insert | Asked) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
-            with _address(self._folder) as address:
-                connection.connect(address)
+            try:
+                with _address(self._folder) as address:
+                    connection.connect(address)
+            except (FileNotFoundError, ConnectionRefusedError):
+                # It has taken the folder, and opens its door last.
+                raise ServerStarting(self._folder) from None
             connection.sendall(msgspec.json.encode(asked) + b"\n")
             with connection.makefile("rb") as answer:
                 kind, body = answer.readline().decode().strip(), answer.read()

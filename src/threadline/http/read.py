@@ -1,9 +1,10 @@
 """The read routes: parameters in, one question asked, its answer out."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -63,11 +64,17 @@ async def query(request: Req) -> Response[bytes]:
 async def export_events(request: Req) -> Stream:
     params = read_params(request, export.Params)
     folder = Path(request.app.state.services.settings.data)
-    file, headers = await _ask(
+    exported, headers = await _ask(
         request, lambda store, project: export.ask(store, project, params, folder)
     )
+    headers["Threadline-Events"] = str(exported.events)
+    headers["Threadline-Bots-Left-Out"] = str(exported.bots)
+    if exported.warnings:
+        headers["Threadline-Warnings"] = json.dumps(exported.warnings)
     headers["Content-Disposition"] = f'attachment; filename="events.{params.format}"'
-    return Stream(_chunks(file), media_type=export.MEDIA_TYPES[params.format], headers=headers)
+    return Stream(
+        _chunks(exported.file), media_type=export.MEDIA_TYPES[params.format], headers=headers
+    )
 
 
 @get(
@@ -150,7 +157,7 @@ def partition(request: Req, asked: str | None) -> str:
     return asked or (default if default in ("first", "next") else None) or "next"
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import msgspec
 
 from threadline.contract.bodies import MAX_BATCH_EVENTS, Event
 from threadline.contract.errors import Unavailable
-from threadline.ingest.lines import EventFile, Line
+from threadline.ingest.lines import EventFile, FileError, Line
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
 IN_FLIGHT = 6
@@ -22,12 +22,13 @@ Send = Callable[[list[Event]], "Future[None]"]
 
 
 class Notes(msgspec.Struct):
-    """How far one file came. `lines`: of it, all settled. `rejected_bytes`: of the file of
-    rejected lines. `seconds`: spent on it in this run."""
+    """How far one file came. `lines`: of it, all settled. `untimed`: accepted events without a
+    time, stored as of then. `rejected_bytes`: of the file of rejected lines."""
 
     file: str
     lines: int = 0
     accepted: int = 0
+    untimed: int = 0
     rejected: int = 0
     rejected_bytes: int = 0
     finished: bool = False
@@ -54,6 +55,7 @@ class Import:
         self._notes_path = folder / f"{file.fingerprint}-{project_id}.json"
         self.rejected_path = file.path.with_name(f"{file.path.name}.rejected")
         self.notes = Notes(str(file.path))
+        self.repeated = False
         if self._notes_path.exists():
             self.notes = msgspec.json.decode(self._notes_path.read_bytes(), type=Notes)
         self._noted_at = 0.0
@@ -61,32 +63,48 @@ class Import:
     def run(self, send: Send, settled: Callable[[], None] = lambda: None) -> None:
         """Read on from where it stopped. `settled` is called whenever some more is done.
 
-        `send` may fail with `Unavailable`: the batch is sent again. Raises `FileError`, and what
-        else `send` fails with; the notes are up to date then.
+        `send` may fail with `Unavailable`: the batch is sent again. Raises `FileError` when all
+        that could be read is in, and what else `send` fails with; the notes are up to date then.
         """
         waiting: deque[_Batch] = deque()
         events: list[Event] = []
         rejected: list[Line] = []
+        broken: FileError | None = None
+        number = self.notes.lines
+        lines = self._file.lines(time.time_ns() // 1_000_000, self.notes.lines)
         try:
-            for line in self._file.lines(time.time_ns() // 1_000_000, self.notes.lines):
+            while line := self._next(lines):
+                if isinstance(line, FileError):
+                    broken = line
+                    break
+                number = line.number
                 if line.event is None:
                     rejected.append(line)
                 else:
                     events.append(line.event)
                 if len(events) + len(rejected) == MAX_BATCH_EVENTS:
-                    waiting.append(_Batch(line.number, events, rejected, _sent(send, events)))
+                    waiting.append(_Batch(number, events, rejected, _sent(send, events)))
                     events, rejected = [], []
                     if len(waiting) == IN_FLIGHT:
                         self._settle(waiting.popleft(), send)
                         settled()
             if events or rejected:
-                waiting.append(_Batch(line.number, events, rejected, _sent(send, events)))
+                waiting.append(_Batch(number, events, rejected, _sent(send, events)))
             while waiting:
                 self._settle(waiting.popleft(), send)
                 settled()
+            if broken:
+                raise FileError(f"{broken} All before it is in: {number:,} lines.")
             self.notes.finished = True
         finally:
             self._save()
+
+    @staticmethod
+    def _next(lines: Iterator[Line]) -> Line | FileError | None:
+        try:
+            return next(lines, None)
+        except FileError as error:
+            return error
 
     def _settle(self, batch: _Batch, send: Send) -> None:
         on_disk = batch.on_disk
@@ -100,6 +118,7 @@ class Import:
         self._reject(batch.rejected)
         self.notes.lines = batch.last_line
         self.notes.accepted += len(batch.events)
+        self.notes.untimed += sum(event.timestamp is None for event in batch.events)
         self.notes.rejected += len(batch.rejected)
         if time.monotonic() - self._noted_at > NOTE_EVERY_S:
             self._save()
@@ -112,14 +131,24 @@ class Import:
             file.truncate(self.notes.rejected_bytes)  # what was not noted before a crash
             file.seek(0, 2)
             for line in lines:
-                row = {"line": line.number, "reason": line.reason, "text": line.text}
-                file.write(msgspec.json.encode(row) + b"\n")
+                file.write(msgspec.json.encode(_rejected(line)) + b"\n")
             self.notes.rejected_bytes = file.tell()
 
     def _save(self) -> None:
         fresh = self._notes_path.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(self.notes))
         fresh.replace(self._notes_path)
+
+
+def _rejected(line: Line) -> dict[str, object]:
+    """The line, so that its bytes can be had again: what is not UTF-8 is written as Latin-1, which
+    any bytes are."""
+    said: dict[str, object] = {"line": line.number, "reason": line.reason}
+    row = line.row.rstrip(b"\r\n")
+    try:
+        return {**said, "text": row.decode()}
+    except UnicodeDecodeError:
+        return {**said, "text": row.decode("latin-1"), "encoding": "latin-1"}
 
 
 def _sent(send: Send, events: list[Event]) -> "Future[None]":

@@ -177,6 +177,21 @@ class Store:
         with self._reader() as client:
             return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
 
+    def query_read_only(
+        self, sql: str, params: Params, format: str, settings: Mapping[str, object]
+    ) -> bytes:
+        """As `query_bytes`, for a statement that somebody else wrote: on a handle of its own, which
+        can change neither data nor these settings of the engine, and is closed afterwards."""
+        self.open()
+        with store_errors():
+            # The engine gives up first; where it does not, a server's answer is not waited for.
+            limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
+            client = _connect(self._url, limit_s + CONNECT_S, {**settings, "readonly": 1})
+            try:
+                return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
+            finally:
+                client.close()
+
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes."""
@@ -261,8 +276,7 @@ def store_url(setting: str, folder: Path) -> str:
     """
     if setting == "chdb":
         return f"chdb://{(folder / 'store').resolve()}"
-    address = urlsplit(setting)
-    if setting.startswith("chdb:///") or (address.scheme in SERVER_SCHEMES and address.hostname):
+    if setting.startswith("chdb:///") or _is_server(setting):
         return setting
     raise StoreError(
         f"THREADLINE_STORE={without_password(setting)} is not supported: write chdb, "
@@ -271,9 +285,20 @@ def store_url(setting: str, folder: Path) -> str:
     )
 
 
+def _is_server(setting: str) -> bool:
+    try:
+        address = urlsplit(setting)
+        return address.scheme in SERVER_SCHEMES and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port that is none, a bracket that is not closed
+        return False
+
+
 def without_password(url: str) -> str:
     """The same URL to show around."""
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://***"
     if address.password is None:
         return url
     return url.replace(f":{address.password}@", ":***@", 1)

@@ -1,0 +1,128 @@
+"""`threadline export`: events into files."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Annotated
+
+import typer
+from rich.console import Console
+
+from threadline.cli import folders
+from threadline.cli.ask import questions
+from threadline.cli.options import Data, ProjectName
+from threadline.cli.signals import ended_by_signals, exit_status
+from threadline.control import ControlError
+from threadline.questions.export import MEDIA_TYPES, Export
+
+FORMATS = tuple(MEDIA_TYPES)
+ENDINGS = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+
+
+def export_file(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Default: standard output.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="ndjson, csv or parquet. Default: by FILE's name, or ndjson.")
+    ] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="ISO 8601, inclusive.")] = None,
+    to: Annotated[str | None, typer.Option(help="ISO 8601, exclusive.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only events of this name.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only events from this source.")] = None,
+    medium: Annotated[str | None, typer.Option(help="Only events of this medium.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="Only events tagged with this user.")] = None,
+    anonymous_id: Annotated[str | None, typer.Option(help="Only events of this device.")] = None,
+    include_bots: Annotated[
+        bool, typer.Option("--include-bots", help="With crawlers and other programs.")
+    ] = False,
+    project: ProjectName = None,
+    data: Data = None,
+) -> None:
+    """Export stored events as NDJSON, CSV or Parquet. Times are UTC.
+
+    Works whether the server runs or not; an export of any size needs little memory, and as much
+    free disk as it is large. `threadline import` reads NDJSON and CSV back. FILE is there when it
+    is complete.
+
+    Example: `threadline export --from 2026-01-01 --to 2026-02-01 -o january.parquet`
+    """
+    given = {
+        "format": _format(out, format),
+        "from": from_,
+        "to": to,
+        "event": event,
+        "source": source,
+        "medium": medium,
+        "user_id": user_id,
+        "anonymous_id": anonymous_id,
+        "include_bots": "true" if include_bots else None,
+    }
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        with ended_by_signals(), questions(folders.load(data), project) as ask:
+            exported = ask.export({name: text for name, text in given.items() if text is not None})
+            with exported.file, _target(out) as target:
+                shutil.copyfileobj(exported.file, target)
+    except KeyboardInterrupt as interrupt:
+        console.print("Stopped; nothing was written." if out else "Stopped.")
+        raise typer.Exit(exit_status(interrupt)) from None
+    _say(exported, out, console)
+
+
+def _format(out: Path | None, format: str | None) -> str:
+    """Raises `ControlError` for one that there is not."""
+    if format is not None and format not in FORMATS:
+        raise ControlError(f"--format {format}: choose one of {', '.join(FORMATS)}.")
+    ending = out.suffix.lower() if out else ""
+    by_name = ENDINGS.get(ending)
+    if format is None and ending and by_name is None:
+        raise ControlError(
+            f"{out}: what format is {ending}? Names that end in {', '.join(ENDINGS)} are"
+            f" understood; for another name give --format {', '.join(FORMATS)}."
+        )
+    if format and by_name and format != by_name:
+        raise ControlError(f"{out} would hold {by_name} by its name, and --format says {format}.")
+    return format or by_name or "ndjson"
+
+
+@contextmanager
+def _target(out: Path | None) -> Iterator[IO[bytes]]:
+    """Where to write. A file gets its name when all is in it, so that half of one has none."""
+    if out is None:
+        yield sys.stdout.buffer
+        return
+    path = out.resolve()
+    if path.exists() and not path.is_file():  # a device or a pipe stays what it is
+        with path.open("wb") as target:
+            yield target
+        return
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as target:
+        try:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+            Path(target.name).replace(path)
+        except BaseException:
+            Path(target.name).unlink(missing_ok=True)
+            raise
+
+
+def _say(exported: Export, out: Path | None, console: Console) -> None:
+    for warning in exported.warnings:
+        console.print(warning, markup=False)
+    size = f", {out.stat().st_size:,} bytes" if out and out.is_file() else ""
+    line = f"{out or 'Exported'}: {exported.events:,} events{size}."
+    if exported.bots:
+        line += f" {exported.bots:,} events of bots were left out; --include-bots takes them along."
+    console.print(line, markup=False)

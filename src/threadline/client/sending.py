@@ -1,0 +1,372 @@
+"""From the queue to the server: in batches, by a thread of its own, until all has arrived."""
+
+import atexit
+import logging
+import os
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from queue import SimpleQueue
+from time import monotonic
+
+from threadline.client.batches import OnWay, decoded, guilty, repeat_warnings, said, shown
+from threadline.client.errors import Dropped, ThreadlineError, Unreachable
+from threadline.client.queue import Event, Queue, encode
+from threadline.client.values import Unfit
+from threadline.client.wire import Wire
+
+MAX_BATCH_EVENTS = 1000
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+# The end of the program waits so much longer than it was told, for a thread that is just about to
+# say what was lost; and no request gets less time.
+GRACE_S = 1.0
+MAX_NOTES = 1000
+
+OnError = Callable[[ThreadlineError, list[Event]], None]
+
+_logger = logging.getLogger("threadline")
+
+
+class Sender:
+    """Keeps events and sends them. The thread starts with the first one, and holds the sender only
+    while something is queued, so that one that nobody has any more goes away."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        queue: Queue,
+        *,
+        flush_at: int,
+        flush_interval_s: float,
+        flush_bytes: int,
+        exit_timeout_s: float,
+        sync: bool,
+        disabled: bool,
+        debug: bool,
+        on_error: OnError | None,
+    ) -> None:
+        self.disabled = disabled
+        self.dropped = 0
+        self._wire = wire
+        self._queue = queue
+        self._flush_at = min(flush_at, MAX_BATCH_EVENTS)
+        self._flush_interval_s = flush_interval_s
+        self._flush_bytes = flush_bytes
+        self._exit_timeout_s = exit_timeout_s
+        self._sync = sync
+        self._on_error = on_error
+        self._debug = debug
+        self._notes: set[str] = set()
+        self._closed = False
+        self._begin()
+        _living.add(self)
+        if len(self._queue) and not disabled:  # left by a process before this one
+            self._wake(at_once=True)
+
+    def _begin(self) -> None:
+        """What a process needs for itself."""
+        self._prefix = os.urandom(16).hex() + "-"
+        self._numbers = count(1)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        # What the thread has to look after: this one, or None once nobody else has it.
+        self._calls: SimpleQueue[Sender | None] = SimpleQueue()
+        self._awake = False
+        self._enough = threading.Event()
+        self._closing = threading.Event()
+        self._deadline = float("inf")
+        self._state = threading.Condition()
+        self._busy = False
+        self._on_way = OnWay([])
+
+    def flush(self, timeout_s: float = 30.0) -> bool:
+        """Send everything queued so far and wait for it; False if that took too long."""
+        if self.disabled or not (len(self._queue) or self._busy):
+            return True
+        self._wake(at_once=True)
+        with self._state:
+            return self._state.wait_for(lambda: not self._busy and not len(self._queue), timeout_s)
+
+    def close(self) -> None:
+        """Flush and stop. Called by itself when the program ends."""
+        if not self._stop():
+            return
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            if not self.disabled:
+                self._drain()
+        elif thread is not threading.current_thread():
+            thread.join(max(0.0, self._deadline - monotonic()) + GRACE_S)
+            if thread.is_alive():
+                self._abandon()
+            elif len(self._queue):  # came after its last round
+                self._drain()
+        self._queue.close()
+
+    def _stop(self) -> bool:
+        """Take no more events; False if that is so already."""
+        if self._closed:
+            return False
+        self._closed = True
+        self._hurry()
+        self._calls.put(self)
+        return True
+
+    def _hurry(self) -> None:
+        """From now on there is an end to the time."""
+        if not self._closing.is_set():
+            self._deadline = monotonic() + self._exit_timeout_s
+            self._closing.set()
+            self._enough.set()
+
+    def __del__(self) -> None:
+        if "_on_way" not in self.__dict__:  # it was never made
+            return
+        self._calls.put(None)
+        if not self._closed:
+            self._closed = True
+            self._give_up()
+            self._queue.close()
+
+    # On the caller's thread
+
+    def _put(self, event: Event) -> None:
+        if self.disabled:
+            return
+        if self._closed:
+            self._drop(Dropped("the client is closed"), [event])
+            return
+        if self._debug:
+            _logger.debug("queued %s", event)
+        if self._sync:
+            self._deadline = monotonic() + self._exit_timeout_s
+            self._deliver([encode(event)])
+            return
+        try:
+            gone = self._queue.put(event)
+        except OSError as error:
+            self._drop(Dropped(f"the spool cannot be written: {error}"), [event])
+            return
+        if gone is not None:
+            self._drop(Dropped("the queue is full"), [gone])
+        if not self._awake:
+            self._wake()
+        if len(self._queue) >= self._flush_at and not self._enough.is_set():
+            self._enough.set()
+
+    def _wake(self, at_once: bool = False) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=_look_after,
+                        args=[self._calls],
+                        name="threadline-client",
+                        daemon=True,
+                    )
+                    try:
+                        self._thread.start()
+                    except RuntimeError:  # the program is ending; `close` sends what is there
+                        self._thread = None
+                    else:
+                        _close_with_process()
+        if at_once:
+            self._enough.set()
+        self._awake = True
+        self._calls.put(self)
+
+    # On a thread of its own
+
+    def _round(self) -> bool:
+        """Send what is queued, a little later; False where it was the last time."""
+        if not self._closing.is_set():
+            self._enough.wait(self._flush_interval_s)
+        last = self._closing.is_set()
+        self._awake = False
+        self._enough.clear()
+        try:
+            self._drain()
+        except Exception:  # of the queue's; it must not end the thread, or nothing is sent after it
+            _logger.exception("sending failed")
+        return not last
+
+    def _drain(self) -> None:
+        """Send all there is. What cannot be sent before the end stays, if it is on disk."""
+        with self._state:
+            self._busy = True
+        try:
+            while True:
+                batch = self._queue.take(self._flush_at, self._flush_bytes, self._unfit)
+                if not self._deliver(batch):
+                    self._give_up()
+                    return
+                self._queue.arrived()
+                if not batch and not len(self._queue):
+                    return
+        finally:
+            with self._state:
+                self._busy = False
+                self._state.notify_all()
+
+    def _give_up(self) -> None:
+        """The program ends. What is in memory is lost; what is on disk waits for the next one."""
+        if self._queue.outlives:
+            return
+        while batch := self._queue.take(MAX_BATCH_EVENTS, self._flush_bytes, self._unfit):
+            self._drop(Dropped("the program ended before they could be sent"), decoded(batch))
+
+    def _abandon(self) -> None:
+        """The program ends, and the thread still waits for an answer."""
+        lost = self._on_way.take()
+        if not self._queue.outlives:
+            ended = Dropped("the program ended before the server answered; it may have them")
+            self._drop(ended, decoded(lost))
+        self._give_up()
+
+    def _deliver(self, batch: list[bytes]) -> bool:
+        """Until they have arrived, were refused, or the program ends; whether they are done with.
+
+        An event that spoils its batch is taken out; where the server does not say which one it is,
+        halves are tried.
+        """
+        on_way = self._on_way = OnWay(batch)
+        try:
+            return self._work_off(on_way)
+        except Exception as error:  # a bug, which must not end the sending
+            _logger.exception("sending failed")
+            self._drop(Dropped(f"sending failed: {said(error)}"), decoded(on_way.take()))
+            return True
+
+    def _work_off(self, on_way: OnWay) -> bool:
+        failures = 0
+        while part := on_way.part():
+            refused, wait_s = self._try(part)
+            if refused is None:
+                on_way.replace()
+                failures = 0
+            elif refused.may_pass:
+                pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures)
+                pause_s = max(wait_s, random.uniform(pause_s / 2, pause_s))
+                # The first time so that it is seen; an outage may be long.
+                level = logging.INFO if failures else logging.WARNING
+                _logger.log(level, "%s; %d events wait for it", refused, len(part))
+                failures = min(failures + 1, 16)  # the power of two must not be as long
+                if not self._pause(pause_s):
+                    lost = on_way.take()
+                    if not self._queue.outlives:
+                        self._drop(refused, decoded(lost))
+                    return False
+            elif (bad := guilty(refused, len(part))) is None:
+                half = len(part) // 2
+                on_way.replace(part[:half], part[half:])
+            else:
+                rest = [event for at, event in enumerate(part) if at not in bad]
+                if on_way.replace(rest):
+                    self._drop(refused, decoded(part[at] for at in bad))
+        return not on_way.taken
+
+    def _try(self, batch: list[bytes]) -> tuple[ThreadlineError | None, float]:
+        """Send it once: what is wrong, and how long the server asks to wait."""
+        began = monotonic()
+        body = b'{"events":[%s]}' % b",".join(batch)
+        within_s = max(GRACE_S, self._deadline - began)
+        try:
+            reply = self._wire.send("POST", "/v1/batch", body, within_s)
+        except Unreachable as error:
+            return error, 0.0
+        if self._debug:
+            took_ms = (monotonic() - began) * 1000
+            _logger.debug("sent %d events: %d in %.0f ms", len(batch), reply.status, took_ms)
+        if reply.status == 202:
+            repeat_warnings(reply)
+            return None, 0.0
+        return reply.error(), reply.wait_s()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; False where the end of the program does not leave the time."""
+        if not self._sync and not self._closing.wait(seconds):
+            return True
+        left_s = self._deadline - monotonic()
+        if left_s <= 0:
+            return False
+        threading.Event().wait(min(seconds, left_s))
+        return True
+
+    # What is lost, and what is odd
+
+    def _unfit(self, event: Event, error: Exception) -> None:
+        what = "cannot be sent" if isinstance(error, Unfit) else "is no JSON"
+        self._drop(Dropped(f"the event {what}: {said(error)}"), [event])
+
+    def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
+        if not events:
+            return
+        with self._state:
+            self.dropped += len(events)
+        # As Python writes them: a name may hold a line's end, or what no log can.
+        names = ", ".join(sorted({shown(event.get("event")) for event in events})[:5])
+        _logger.error("%d events lost (%s): %s", len(events), names, error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error, events)
+            except Exception:  # the program's own, on a thread that has to go on
+                _logger.exception("on_error failed")
+
+    def _note(self, message: str, *given: object) -> None:
+        """Log what was made of something odd, once for each kind of it."""
+        if message not in self._notes and len(self._notes) < MAX_NOTES:
+            self._notes.add(message)
+            with suppress(Exception):  # the text form of what is odd
+                _logger.warning("%s (said once)", message % given if given else message)
+
+    def _after_fork(self) -> None:
+        """In the child. What is queued and on its way is the parent's to send."""
+        self._begin()
+        self._wire.forget_connections()
+        self._queue.after_fork()
+
+
+def _look_after(calls: "SimpleQueue[Sender | None]") -> None:
+    """The thread: it knows a sender only while there is something to send."""
+    while (sender := calls.get()) is not None:
+        if not sender._round():
+            return
+        del sender
+
+
+# Every process closes what it has, once: at its end, or, where it is a child of multiprocessing
+# and ends without atexit, with the finalizers of that.
+_living: "weakref.WeakSet[Sender]" = weakref.WeakSet()
+_registered_in = 0
+
+
+def _close_living() -> None:
+    living = [sender for sender in _living if not sender._closed]
+    for sender in living:  # all at once: their threads share the time
+        sender._hurry()
+    for sender in living:
+        sender.close()
+
+
+def _close_with_process() -> None:
+    global _registered_in
+    module = sys.modules.get("multiprocessing.util")
+    parent = sys.modules.get("multiprocessing.process")
+    if module and parent and parent.parent_process() is not None and _registered_in != os.getpid():
+        _registered_in = os.getpid()
+        module.Finalize(None, _close_living, exitpriority=100)
+
+
+def _after_fork() -> None:
+    for sender in list(_living):
+        sender._after_fork()
+
+
+atexit.register(_close_living)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

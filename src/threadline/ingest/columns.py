@@ -1,0 +1,96 @@
+"""What the columns of a file mean: ours, perhaps ours under another name, the server's, unknown."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from threadline.contract.bodies import Event
+
+FIELDS = msgspec.structs.fields(Event)
+OURS = tuple(field.name for field in FIELDS)
+IDS = ("anonymous_id", "user_id")
+
+# An export has them; they are made anew from what is sent.
+SERVER_MADE = frozenset(
+    "source medium campaign term content source_confidence source_rule_id classifier_version "
+    "country device_type browser os is_bot received_at anonymous_id_made ip_hash project_id".split()
+)
+# Only an export of ours has all of these.
+EXPORTED = frozenset(["event", "source_rule_id", "received_at"])
+
+# What other tools call it, as `_folded` writes it.
+MEANS = {
+    name: ours
+    for ours, names in {
+        "event": "eventname eventtype name action",
+        "event_id": "eventid messageid insertid uuid id",
+        "timestamp": "time date datetime ts createdat occurredat eventtime eventtimestamp sentat"
+        " originaltimestamp clienteventtime servertimestamp",
+        "anonymous_id": "anonymousid distinctid deviceid clientid visitorid cookieid userpseudoid"
+        " fullvisitorid",
+        "user_id": "userid uid user customerid accountid personid identity email",
+        "session_id": "sessionid visitid",
+        "url": "pageurl currenturl page pagelocation location href",
+        "path": "pagepath pathname currentpath",
+        "referrer": "referer pagereferrer documentreferrer",
+        "user_agent": "useragent rawuseragent ua",
+        "ip": "ipaddress clientip remoteaddr",
+        "properties": "props eventproperties params eventparams attributes data traits",
+    }.items()
+    for name in names.split()
+}
+
+
+class Columns(NamedTuple):
+    """Names of a file's columns or fields, after those that were renamed. `unknown`: with the name
+    of ours that they may mean, else ''."""
+
+    ours: list[str]
+    made: list[str]
+    unknown: dict[str, str]
+
+    @property
+    def has_ids(self) -> bool:
+        return any(name in self.ours for name in IDS)
+
+    @property
+    def has_time(self) -> bool:
+        return "timestamp" in self.ours
+
+    def meaning(self, *ours: str) -> list[str]:
+        """The unknown ones that may mean one of these."""
+        return [name for name, meant in self.unknown.items() if meant in ours]
+
+
+def columns(names: Iterable[str]) -> Columns:
+    """What these names mean."""
+    found = Columns([], [], {})
+    for name in names:
+        if name in OURS:
+            found.ours.append(name)
+        elif name in SERVER_MADE:
+            found.made.append(name)
+        else:
+            found.unknown[name] = meant(name)
+    return found
+
+
+def meant(name: str) -> str:
+    """The column of ours that this may be; '' if it is like none."""
+    folded = _folded(name)
+    known = {**{_folded(ours): ours for ours in OURS}, **MEANS}
+    if folded in known:
+        return known[folded]
+    close = difflib.get_close_matches(folded, known, n=1, cutoff=0.8)
+    return known[close[0]] if close else ""
+
+
+def map_hint(names: Mapping[str, str]) -> str:
+    """The options that would give these columns their names here."""
+    return " ".join(f"--map {name}={ours}" for name, ours in names.items() if ours)
+
+
+def _folded(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())

@@ -1,0 +1,173 @@
+"""SQL that somebody wrote: is it one SELECT, and does it name only what it may?
+
+The engine parses it, as data; nothing is decided by looking at the text. What passes here is asked
+on a handle that can only read and sees the rows of one project only, so this is the first of two
+doors.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+Node = dict[str, Any]
+
+EVENTS, STITCHED = "events", "stitched_events"
+TABLES = (STITCHED, EVENTS)
+TABLE_FUNCTIONS = frozenset(["numbers", "generateseries", "generate_series", "values", "zeros"])
+
+# What belongs to a query as a whole, and is for the command's options to say.
+CLAUSES = {
+    "settings": "SETTINGS",
+    "format_ast": "FORMAT",
+    "out_file": "INTO OUTFILE",
+    "compression": "COMPRESSION",
+}
+QUERIES = frozenset(["SelectWithUnionQuery", "SelectQuery", "SelectIntersectExceptQuery"])
+PARTS = QUERIES | {"TablesInSelectQuery"}
+
+# Functions that read files, other tables or the network, wait, or tell of the machine. Lower case.
+REFUSED = re.compile(
+    r"file|sleep|sleepeachrow|dict.*|joinget.*|hascolumnintable|ai[a-z]+|__.*|generateserialid"
+    r"|catboostevaluate|modelevaluate|evalmlmethod|naivebayes.*|region(to|in|hierarchy).*"
+    r"|current_?(database|user|schemas|roles|profiles|queryid|query_id|requesturl|handler)"
+    r"|database|schema|user|session_user|authenticateduser|authuser|(default|enabled)(roles|profiles)"
+    r"|host_?name|fqdn|fullhostname|displayname|serveruuid|tcpport|uptime|buildid|revision"
+    r"|get(settingordefault|setting|serversetting|mergetreesetting|macro|oskernelversion|serverport"
+    r"|clienthttpheader|maxtablenamelengthfordatabase)|globalvariable|showcertificate"
+    r"|filesystem.*|zookeeper.*|transaction.*|address_?to.*|demangle|logtrace|tid|hasthreadfuzzer"
+    r"|mergetreepartinfo|pg.*|reversednsquery|(initial_?)?query_?(id|starttime|start_time)"
+    r"|connection_?id|structureto.*|executable.*"
+)
+IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
+
+DESCRIBE = re.compile(r"\s*DESC(?:RIBE)?\s+(?:TABLE\s+)?[`\"]?(\w+)[`\"]?\s*;?\s*", re.IGNORECASE)
+SHOW_TABLES = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
+POSITION = re.compile(r"failed at position (\d+)")
+
+
+class NotAllowed(Exception):
+    """The statement is not carried out; the message says what may be asked instead."""
+
+
+class Statement(NamedTuple):
+    """What to ask instead of the text. `described`: one of `TABLES`, to say its columns."""
+
+    sql: str = ""
+    described: str = ""
+    show_tables: bool = False
+
+
+def read_statement(
+    text: str, parse: Callable[[str, str], str], tables: frozenset[str], databases: frozenset[str]
+) -> Statement:
+    """The one SELECT that the text is, written by the engine without comments.
+
+    `parse`: has the engine apply a function to the text, and raises what the engine says.
+    `tables`, `databases`: those that there are. Raises `NotAllowed`.
+    """
+    if found := DESCRIBE.fullmatch(text):
+        if found[1] not in TABLES:
+            raise NotAllowed(f"There is no {found[1]} to ask; there are {' and '.join(TABLES)}.")
+        return Statement(described=found[1])
+    if SHOW_TABLES.fullmatch(text):
+        return Statement(show_tables=True)
+    tree: Node = msgspec.json.decode(parse("parseQueryToJSON", text))
+    if tree.get("type") not in QUERIES:
+        raise NotAllowed(f"Only SELECT is answered, and this is {_kind(tree)}.")
+    nodes = list(_nodes(tree))
+    named = {node["name"] for _, node in nodes if node["type"] == "WithElement"}
+    # Outside of its scope a name would be the table's again.
+    allowed = frozenset(TABLES) | (named - tables)
+    for place, node in nodes:
+        _check(place, node, allowed, tables, databases)
+    return Statement(parse("formatQuery", text).strip())
+
+
+def _check(
+    place: str,
+    node: Node,
+    allowed: frozenset[str],
+    tables: frozenset[str],
+    databases: frozenset[str],
+) -> None:
+    kind = node["type"]
+    for clause, words in CLAUSES.items():
+        if node.get(clause):
+            raise NotAllowed(
+                f"{words} is not for the query to say; see the options of this command."
+            )
+    if kind.endswith("Query") and kind not in PARTS:
+        raise NotAllowed(f"Only SELECT is answered, and this is {_kind(node)}.")
+    if kind == "QueryParameter":
+        raise NotAllowed(f"Write the value itself in place of {{{node.get('name')}}}.")
+    if kind == "TableIdentifier" and node["name"] not in allowed:
+        raise _no_table(node["name"], tables)
+    if kind == "Function":
+        name = node["name"].casefold()
+        if place == "table_function":
+            if name not in TABLE_FUNCTIONS:
+                raise NotAllowed(
+                    f"{node['name']}(…) is no table to ask; ask {' or '.join(TABLES)}."
+                )
+        else:
+            _check_function(node["name"])
+        if IN.fullmatch(name):
+            _check_set(node, allowed, tables, databases)
+    if kind == "ColumnsApplyTransformer" and node.get("func_name"):
+        _check_function(node["func_name"])
+
+
+def _check_function(name: str) -> None:
+    if REFUSED.fullmatch(name.casefold()):
+        raise NotAllowed(f"{name}() is not answered here: it asks for more than events, or waits.")
+
+
+def _check_set(
+    node: Node, allowed: frozenset[str], tables: frozenset[str], databases: frozenset[str]
+) -> None:
+    """What stands to the right of IN may be a table, too."""
+    for right in node.get("arguments", {}).get("children", [])[1:]:
+        if right.get("type") == "Function" and right["name"].casefold() in TABLE_FUNCTIONS:
+            raise NotAllowed(f"Write IN (SELECT … FROM {right['name']}(…)).")
+        if right.get("type") != "Identifier" or right["name"] in allowed:
+            continue
+        first, _, rest = right["name"].partition(".")
+        if first in tables or (rest and first in databases):
+            raise _no_table(right["name"], tables)
+
+
+def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, Node]]:
+    """Every node of the tree, each with the name under which its parent has it."""
+    stack = [(place, node)]
+    while stack:
+        under, found = stack.pop()
+        if isinstance(found, list):
+            stack += [(under, part) for part in found]
+        elif isinstance(found, dict):
+            if "type" in found:
+                yield under, found
+            stack += [(name, part) for name, part in found.items() if isinstance(part, dict | list)]
+
+
+def _kind(node: Node) -> str:
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", str(node.get("type", "")).removesuffix("Query"))
+    return words.upper() or "none"
+
+
+def _no_table(name: str, tables: frozenset[str]) -> NotAllowed:
+    why = "is not for questions" if name in tables or "." in name else "does not exist"
+    return NotAllowed(f"The table {name} {why}; ask {' or '.join(TABLES)}.")
+
+
+def place_of(message: str, text: str) -> tuple[int, int, str] | None:
+    """Line and column, counted from 1, that the engine's message means, and what stands there."""
+    found = POSITION.search(message)
+    if not found:
+        return None
+    before = text.encode()[: int(found[1]) - 1].decode(errors="replace")
+    rest = text[len(before) :].split()
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    return line, column, rest[0][:20] if rest else ""
