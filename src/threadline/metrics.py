@@ -23,6 +23,11 @@ class Metrics:
         self.unfinished_work = self._gauge(
             "unfinished_work", "Rebuilds and the like: being done, or interrupted."
         )
+        self.forgets_on_disk = self._gauge(
+            "forgets_on_disk", "Those that no answer shows, but the disk still does."
+        )
+        self.write_failures = self._counter("write_failures", "Failed tries to write.", "kind")
+        self.logs_lost = self._gauge("logs_lost", "Logs that were lost, replaced or cut so far.")
         self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")
         self.log_bytes = self._gauge("log_bytes", "The same in bytes.")
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")

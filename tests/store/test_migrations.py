@@ -115,7 +115,7 @@ def test_migrations_killed_at_any_statement_are_run_to_the_end(
         assert counted["applied"] == len(everything)
         insert(store, "2", event("e0", 0, None), event("e4", 4, "u"))
         assert wrong(store) == set()
-        (user, _) = users.ask(store, ground(store, "p", "any"), users.Params()).rows
+        (user, _) = users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows
         assert user.first_touch.event_id == "e0"
         assert [(work.name, work.subject) for work in unfinished(store)] == [("rebuild", "links")]
         finish_rebuilds(store, folder, lambda: False)

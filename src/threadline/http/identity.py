@@ -16,6 +16,7 @@ from threadline.contract.errors import (
     PlaceholderId,
     StitchNotAPartition,
     ThreadlineError,
+    Unavailable,
 )
 from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided, Notice
@@ -23,7 +24,7 @@ from threadline.control import Control
 from threadline.http.call import now_ms, whole_body
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
-from threadline.http.read import PARTITIONS, READ, answer_stitched, partition
+from threadline.http.read import CATCH_UP_S, PARTITIONS, READ, answer_stitched, partition
 from threadline.http.room import MIB, Hold
 from threadline.http.services import Services
 from threadline.identity import decisions
@@ -100,9 +101,13 @@ async def decide(
     by: str,
     given: dict[str, str],
 ) -> bool:
-    """Have it decided, by the key of this prefix; whether it changed anything."""
+    """Have it decided, by the key of this prefix; whether it changed anything.
+
+    Raises `Unavailable` while what was seen before is not in the store."""
 
     def one_by_one() -> bool:
+        if not services.writer.catch_up(CATCH_UP_S):
+            raise Unavailable("The store does not keep up, so nothing was decided; try again.")
         # Because each looks at those before it.
         with services.deciding:
             return decision(services.store, project_id, by, **given)

@@ -61,7 +61,7 @@ class Services:
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
-            self.deciding = threading.Lock()
+            self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
@@ -97,8 +97,8 @@ class Services:
         self.metrics.body_bytes.set(self.room.held + self.strangers.held)
         self.metrics.lag_s.set(self.log.lag_s())
         self.metrics.dead_letters.set(self.log.count_dead_letters())
-        pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
-        self.metrics.forgets.set(len(pending))
+        self.metrics.forgets.set(self.log.count_unfinished_forgets())
+        self.metrics.forgets_on_disk.set(self.log.count_forgets_on_disk())
         self.metrics.store_up.set(self.writer.failing_since is None)
         self.metrics.unfinished_work.set(len(self.unfinished))
         return self.metrics.text()

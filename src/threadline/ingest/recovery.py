@@ -9,8 +9,8 @@ from pathlib import Path
 
 from threadline.control import ControlError
 from threadline.identity import states
-from threadline.ingest import reclassify
-from threadline.ingest.log import open_db, receipts
+from threadline.ingest import receipts, reclassify
+from threadline.ingest.log import open_db
 from threadline.store import REBUILD, Statements, unfinished
 
 LOCK_FILE = "maintenance.lock"
@@ -67,9 +67,9 @@ def _forgotten(folder: Path, served: Callable[[], bool]) -> list[str]:
     if not (folder / "log.db").exists():
         return []
     with closing(open_db(folder)) as db:
-        found = receipts(db)
+        found = receipts.listed(db)
         # Without a server nobody is about to carry them out.
         while served() and any(receipt.finished_ms is None for receipt in found):
             time.sleep(LOOK_AGAIN_S)
-            found = receipts(db)
+            found = receipts.listed(db)
     return [receipt.receipt_id for receipt in found if receipt.finished_ms is not None]

@@ -1,4 +1,5 @@
 from threadline.store.engine import (
+    Deletion,
     Params,
     Query,
     Row,
@@ -22,6 +23,7 @@ from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish
 __all__ = [
     "REBUILD",
     "RECLASSIFY",
+    "Deletion",
     "Params",
     "Query",
     "QueryTimeout",
