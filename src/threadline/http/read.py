@@ -1,6 +1,5 @@
 """The read routes: parameters in, one question asked, its answer out."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,7 +204,7 @@ async def _ask(
         headers = {} if fresh else {"Threadline-Stale": "true"}
         return question(Reading(services.store, project_id), project_id), headers
 
-    return await asyncio.to_thread(ask)
+    return await services.asking.ask(ask)
 
 
 def _response(

@@ -15,6 +15,8 @@ from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
+from threadline.http.asking import Asking
+from threadline.http.folder import temporary_files
 from threadline.http.limits import Buckets
 from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
@@ -49,6 +51,7 @@ class Services:
             if settings.country_db:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
+            opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(
                 Store(
                     store_url(settings.store, folder),
@@ -68,6 +71,8 @@ class Services:
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
             self._proxy_noted = False
             self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
+            self.asking = Asking(settings.query_seconds, self.metrics.busy.inc)
+            opened.callback(self.asking.close)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
             opened.enter_context(_again_and_again(self._keep_house))

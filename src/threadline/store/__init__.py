@@ -1,4 +1,5 @@
 from threadline.store.engine import (
+    READERS,
     Deletion,
     Params,
     Query,
@@ -21,6 +22,7 @@ from threadline.store.errors import (
 from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
 
 __all__ = [
+    "READERS",
     "REBUILD",
     "RECLASSIFY",
     "Deletion",
