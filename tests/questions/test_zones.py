@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.support import Json, Project, Server
+from tests.support import Json, Project, Server, row_values
+from threadline.contract.times import Moment
+from threadline.identity.ground import Ground, ground
+from threadline.identity.reading import Reading
+from threadline.ingest import row
+from threadline.questions import journey, retention, stats
+from threadline.store import Store, store_url
 
 HOSTS = ["America/New_York", "Pacific/Kiritimati"]
 
@@ -245,23 +251,44 @@ def test_nor_is_a_date_in_any_zone(project: Project, zone: str) -> None:
         assert counted(project, tz=zone, **{name: at}) == 0
 
 
-def test_time_zero_is_a_time_like_any_other(project: Project) -> None:
-    """Were there an event from then: a day that the door lets in, moved there by nothing else."""
-    first = {"event": "v", "timestamp": "1970-01-01T00:00:00.001Z"}
-    project.batch(
-        [
-            {**first, "anonymous_id": "d"},
-            {"event": "v", "anonymous_id": "e", "timestamp": "2026-05-01T10:00:00Z"},
-            {"event": "w", "anonymous_id": "e", "timestamp": "2026-05-01T11:00:00Z"},
+ZERO_MS, HOUR_MS, MAY_MS = 0, 3_600_000, 1_777_644_000_000
+
+
+def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
+    """No event of now is let in with it, but an older store may hold some."""
+    events = [
+        row_values(event_id="e1", event_name="v", anonymous_id="d", timestamp=ZERO_MS),
+        row_values(event_id="e2", event_name="v", anonymous_id="e", timestamp=MAY_MS),
+        row_values(event_id="e3", event_name="w", anonymous_id="e", timestamp=MAY_MS + HOUR_MS),
+        row_values(event_id="e4", anonymous_id="kiosk", timestamp=ZERO_MS),
+        row_values(event_id="e5", anonymous_id="kiosk", timestamp=ZERO_MS, user_id="ada"),
+        row_values(event_id="e6", anonymous_id="kiosk", timestamp=HOUR_MS, user_id="bob"),
+    ]
+    with Store(store_url("chdb", folder)) as store:
+        body = b"".join(row.encode(values) for values in events)
+        store.insert("events", row.COLUMNS, "MsgPack", body, "token")
+        reading, on = Reading(store, "p"), ground(store, "p", "next")
+        persons = stats.ask(reading, on, stats.Params(metric="persons"))
+        assert [found["value"] for found in persons.rows] == [4]
+        for cohort, many in (("first_seen", 4), ("v", 2), ("w", 1), ("known", 2)):
+            for zone in ("UTC", *HOSTS):
+                params = retention.Params(cohort=cohort, tz=zone)
+                rows = retention.ask(reading, on, params).rows
+                assert sum(found.persons for found in rows) == many, (cohort, zone)
+        # Ada's turn on the kiosk ends then; what was there before is hers.
+        for user, ids in (("ada", ["e4", "e5"]), ("bob", ["e6"])):
+            events_of = journey.ask(reading, on, journey.Params(), user)
+            assert [event.event_id for event in events_of.rows] == ids
+        assert events_of.known_since == "1970-01-01T01:00:00.000Z"
+        assert by_hour(reading, on) == [
+            ("1970-01-01T00:00:00.000Z", 3),
+            ("1970-01-01T01:00:00.000Z", 1),
         ]
-    )
-    assert counted(project, metric="persons") == 2
-    for cohort in ("first_seen", "v"):
-        for zone in ("UTC", "America/New_York", "Pacific/Kiritimati"):
-            rows = project.ask("/v1/retention", cohort=cohort, tz=zone)["rows"]
-            assert sum(row["persons"] for row in rows) == 2, (cohort, zone)
-    rows = project.ask("/v1/retention", cohort="w")["rows"]
-    assert [row["persons"] for row in rows] == [1]
+
+
+def by_hour(reading: Reading, on: Ground) -> list[tuple[str, int]]:
+    params = stats.Params(interval="hour", to=Moment(MAY_MS))
+    return [(found["bucket"], found["value"]) for found in stats.ask(reading, on, params).rows]
 
 
 def test_what_has_not_been_yet_is_not_nobody(project: Project) -> None:
