@@ -4,7 +4,8 @@ import time
 
 from tests.attack.hostile import ordinary
 from threadline.classify import NO_SITE, classify
-from threadline.contract.bodies import Batch, decode
+from threadline.contract.bodies import Batch
+from threadline.contract.decoding import decode
 from threadline.contract.errors import ThreadlineError
 from threadline.contract.replies import Notice
 from threadline.enrich import read_agent, scrubber

@@ -291,8 +291,8 @@ def test_how_long_to_keep(text: str, minutes: int) -> None:
 
 def test_what_commands_say(folder: Path) -> None:
     data = ["--data", str(folder)]
-    assert "no Threadline data" in fails("key", "list", *data)
-    assert "no Threadline data" in fails("project", "list", *data)
+    assert "does not exist" in fails("key", "list", *data)
+    assert "does not exist" in fails("project", "list", *data)
     assert not folder.exists(), "a command that only looks makes nothing"
     assert "needs a name" in fails("project", "create", "", *data)
     done = run("project", "create", "shop", "--origin", "https://münchen.example", *data)

@@ -75,5 +75,5 @@ def test_no_referrer_has_a_name_of_its_own(project: Project) -> None:
     call = {"anonymousId": "v1", "userId": "", "messageId": "m1", "context": {"page": page}}
     assert project.post("/v1/page", {**call, "properties": page}).status == 200
     (row,) = project.stored()
-    assert (row["source"], row["referrer"], row["user_id"]) == ("direct", "", None)
+    assert (row["source"], row["referrer"], row["user_id"]) == ("direct", None, None)
     assert json.loads(row["properties"])["referrer"] == "$direct"

@@ -332,7 +332,7 @@ def test_a_server_says_where_its_visitor_is(tmp_path: Path) -> None:
         project.track("x", ip="203.0.113.8", user_agent=PHONE)
         rows = project.stored()
         assert [row["country"] for row in rows] == ["AT", "AT"]
-        assert sorted(row["os"] for row in rows) == ["", "iOS"]
+        assert {row["os"] for row in rows} == {None, "iOS"}
         reply = project.post("/v1/track", {"event": "x", "ip": "home"})
         assert list(reply.json["details"]["fieldErrors"]) == ["ip"]
         # A browser cannot choose its country.

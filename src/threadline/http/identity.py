@@ -10,7 +10,8 @@ import msgspec
 from litestar import Request, Response, delete, get, put
 from litestar.handlers import HTTPRouteHandler
 
-from threadline.contract.bodies import Alias, Link, Unalias, decode
+from threadline.contract.bodies import Alias, Link, Unalias
+from threadline.contract.decoding import decode
 from threadline.contract.errors import (
     AliasCycle,
     PlaceholderId,

@@ -11,7 +11,8 @@ from functools import partial
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
-from threadline.contract.bodies import Batch, Event, Forget, Identify, decode, skew_ms
+from threadline.contract.bodies import Batch, Event, Forget, Identify
+from threadline.contract.decoding import decode
 from threadline.contract.errors import (
     AliasCycle,
     ForgetRequiresSecretKey,
@@ -24,6 +25,7 @@ from threadline.contract.errors import (
 )
 from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
+from threadline.contract.values import skew_ms
 from threadline.enrich import address_hash, time_ordered_id
 from threadline.http import rudder, segment
 from threadline.http.answers import Answer, answer, answer_bug, answer_error, answer_method

@@ -12,7 +12,7 @@ import msgspec
 from litestar import Request
 from msgspec import inspect
 
-from threadline.contract.bodies import FieldErrors
+from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import Moment
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from threadline.contract.bodies import FieldErrors, decode, skew_ms
+from threadline.contract.decoding import FieldErrors, decode
 from threadline.contract.errors import (
     InsufficientScope,
     InvalidPayload,
@@ -26,6 +26,7 @@ from threadline.contract.segment import (
     Message,
     Messages,
 )
+from threadline.contract.values import skew_ms
 from threadline.http.answers import Answer, answer
 from threadline.http.call import Call, now_ms
 from threadline.http.identity import decide, refuse_placeholders

@@ -16,19 +16,12 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from threadline.classify import Site, classify
-from threadline.contract.bodies import (
-    FIRST_MS,
-    MAX_PROPERTIES_BYTES,
-    Event,
-    FieldErrors,
-    Identify,
-    address_text,
-    moment_ms,
-    properties_text,
-)
+from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event, Identify
+from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import PLACEHOLDERS, Placeholders, is_placeholder
 from threadline.contract.replies import Notice
+from threadline.contract.values import FIRST_MS, address_text, moment_ms, properties_text
 from threadline.enrich import (
     address_hash,
     cookieless_id,

@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
-from threadline.contract.bodies import Event, decode
+from threadline.contract.bodies import Event
 from threadline.contract.cells import unescaped
+from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.times import format_ms
 from threadline.ingest.accept import check

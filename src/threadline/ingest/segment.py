@@ -11,16 +11,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from threadline.contract.bodies import (
-    MAX_ADDRESS,
-    MAX_ANONYMOUS_ID,
-    MAX_USER_ID,
-    Event,
-    address_text,
-    properties_text,
-)
+from threadline.contract.bodies import MAX_ADDRESS, MAX_ANONYMOUS_ID, MAX_USER_ID, Event
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
+from threadline.contract.values import address_text, properties_text
 from threadline.ingest.accept import with_properties
 
 EVENT_NAMES = {
