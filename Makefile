@@ -31,10 +31,10 @@ $(MODULES): browser/package-lock.json | $(READY)
 
 $(BUILT): $(MODULES) browser/build.mjs $(wildcard browser/src/*.ts browser/src/addons/*.ts)
 	@echo "Building the browser SDK ..."
-	@$(NPM) run build
+	@$(NPM) run --silent build
 
-$(BROWSER): tests/e2e/chromium.py | $(READY)
-	@$(BIN)/python -m tests.e2e.chromium
+$(BROWSER): tests/e2e/browsers.py | $(READY)
+	@$(BIN)/python -m tests.e2e.browsers
 	@touch $@
 
 build: $(BUILT) ## Build what browsers load

@@ -11,8 +11,8 @@ const OUT = "mm_out";
 const QUEUE = "mm_q";
 
 const MAX_QUEUE = 500;
-/** A request may outlive its page if it is under 64 KB. So many characters and one more event are,
- * also where a character takes several bytes. */
+/** A request may outlive its page if it is under 64 KB. So many characters are, also where one takes
+ * several bytes. */
 const MAX_REQUEST = 2e4;
 /** More than the server takes: it would never get rid of such an event. */
 const MAX_EVENT = 2e4;
@@ -22,7 +22,8 @@ const MAX_ADDRESS = 2048;
 const NOBODY =
   /^\s*(undefined|n(ull|one|il|an|ot_authenticated)|true|false|0|-1|guest|anonymous|\[object object]|[0-]{36})?\s*$/i;
 
-const page = document as Document & { prerendering?: boolean };
+// Absent where a server renders pages: that may import this, and never call it.
+const page = globalThis.document as Document & { prerendering?: boolean };
 
 let key: string | undefined;
 let api: string;
@@ -42,17 +43,23 @@ let count = 1e3;
 let queue: string[] = [];
 /** So many of them, from the first, are on their way or wait to go again. */
 let flying = 0;
+/** How many events are gone for good, until the server has been told. */
 let dropped = 0;
 let timer: unknown;
+/** The page was hidden or left just now. */
+let leaving: boolean;
 let failures = 0;
-let goOn: () => void;
+/** So many characters go together: half after a failure that may be one event's fault, `MAX_REQUEST`
+ * once the server has answered well, and not before. */
+let limit = 1e4;
 let here: string;
-let referrer = page.referrer;
+let referrer = page?.referrer;
 
 // Storage, or a copy of it in memory from when the browser denies it or it has no room.
 let store: Record<string, string> = {};
 try {
-  store = localStorage;
+  // Firefox without storage and WebViews have null there.
+  store = localStorage || store;
 } catch {}
 
 const set = (name: string, value?: string) => {
@@ -101,22 +108,27 @@ const push = (event: string, properties?: Properties) => {
   if (!key || denied() || excluded.some((path) => location.pathname.startsWith(path))) return;
   // Made ahead, for somebody who may never come.
   if (page.prerendering) return on("prerenderingchange", () => push(event, properties));
-  const text = JSON.stringify({
-    event,
-    event_id: queueName + count++,
-    timestamp: new Date(),
-    anonymous_id: getAnonymousId(),
-    user_id: store[UID],
-    url: location.href.slice(0, MAX_ADDRESS),
-    referrer: referrer.slice(0, MAX_ADDRESS),
-    properties,
-  });
+  // What cannot be written down throws, and is gone.
+  dropped++;
+  const text = JSON.stringify(
+    {
+      event,
+      event_id: queueName + count++,
+      timestamp: new Date(),
+      anonymous_id: getAnonymousId(),
+      user_id: store[UID],
+      url: location.href.slice(0, MAX_ADDRESS),
+      referrer: referrer.slice(0, MAX_ADDRESS),
+      properties,
+    },
+    (_, value) => (typeof value == "bigint" ? "" + value : value),
+  );
   if (text[MAX_EVENT]) throw `no room: ${event}`;
   queue.push(text);
-  dropped += queue.splice(0, queue.length - MAX_QUEUE).length;
+  dropped += queue.splice(0, queue.length - MAX_QUEUE).length - 1;
   keep();
-  if (queue.length < flushBatchSize) timer ||= setTimeout(flush, flushIntervalMs);
-  else flush();
+  // A hidden page may be gone before the time is up: what is the first for long goes at once.
+  schedule(leaving || (page.hidden && !timer));
 };
 
 const track = (event: string, properties?: Properties) =>
@@ -135,50 +147,125 @@ const identify = (id: unknown, traits?: Properties) => {
   if (denied()) return;
   set(UID, "" + id);
   push("$identify", traits);
-  flush();
+  schedule(true);
 };
 
 // Delivery. What was sent stays in the queue, and in storage, until the server has answered: if a
 // page is left before, it goes again from the next one. Event ids make it count once.
 
-const keep = () => set(queueName, queue[0] && queue.join("\n"));
+const keep = () => set(queueName, (dropped ? [dropped, ...queue] : queue).join("\n"));
 
-const flush = async () => {
-  timer = 0;
-  if (denied()) queue = [];
+/** Send what waits: now, which is at the end of the task with all that it has to say, or later. */
+const schedule = (now?: unknown) => {
+  if (now || queue.length - flying >= flushBatchSize) queueMicrotask(flush);
+  else flushLater();
+};
+
+const flushLater = () => {
+  timer ||= setTimeout(() => {
+    timer = 0;
+    flush();
+  }, flushIntervalMs);
+};
+
+const flush: () => void = safely(() => {
+  if (denied()) queue.length = dropped = 0;
   keep();
-  let room = MAX_REQUEST;
-  const batch = queue.slice(flying).filter((event) => room > 0 && (room -= event.length));
-  if (!batch[0] || (flying && !page.hidden)) return;
+  if (flying && !leaving) return;
+  let room = leaving ? MAX_REQUEST : limit;
+  const batch = queue.slice(flying).filter((event, at) => (room -= event.length) > 0 || !at);
+  if (!batch[0]) return;
   flying += batch.length;
+  // In a hidden page, what comes soon after waits for others.
+  if (page.hidden) flushLater();
+  send(batch);
+  // What is left may be gone the next moment: then all of it goes now.
+  if (leaving) flush();
+});
+
+const write = (events: string[]) =>
+  `{"events":[${events}],${JSON.stringify({ key, sent_at: new Date(), dropped }).slice(1)}`;
+
+const send = async (batch: string[]) => {
+  const more = queue[flying];
+  let told = dropped;
+  let gone: string[] = [];
+  let why: string | undefined;
+  let pauseS = 0;
+  const body = write(batch);
+  dropped = 0;
   try {
-    const sending = fetch(api, {
+    const answer = await fetch(api, {
       method: "POST",
       // Without a header of ours, browsers do not ask first whether they may.
-      body: `{"events":[${batch}],${JSON.stringify({ key, sent_at: new Date(), dropped }).slice(1)}`,
+      body,
       // Where other requests have used up what may outlive a page, the second try is a plain one.
-      keepalive: !failures,
+      keepalive: leaving || !failures,
     });
-    // What is hidden may be gone the next moment: then all of it goes now.
-    flush();
-    const answer = await sending;
-    let bad: string | undefined;
-    if (!answer.ok) {
+    if (answer.ok) {
+      failures = told = 0;
+      limit = MAX_REQUEST;
+      gone = batch;
+    } else {
       const refusal = await answer.text();
-      console.warn(refusal);
-      if (answer.status > 400) throw answer.headers.get("Retry-After");
       // One bad event fails them all: it goes, the others go again.
-      bad = batch[JSON.parse(refusal).details.index];
+      const bad = answer.status == 400 && batch[batch[1] ? JSON.parse(refusal).details.index : 0];
+      if (!bad) {
+        console.warn(refusal);
+        throw answer.headers.get("Retry-After");
+      }
+      gone = [bad];
+      why = refusal;
     }
-    queue = queue.filter((event) => !(bad ? [bad] : batch).includes(event));
-    failures = dropped = 0;
-  } catch (seconds) {
+  } catch (reason) {
+    const askedS = +(reason as string) || 0;
+    // No answer, or none that says which or when: it may be the fault of one of them.
+    if (!askedS) {
+      const text = "" + batch;
+      // If others got through just now, it is not the network: the event is marked, by a blank that
+      // is kept with it, and goes with the sixth.
+      if (limit == MAX_REQUEST && !batch[1])
+        if (text < "    {") {
+          gone = batch;
+          why = "" + reason;
+        } else queue[queue.indexOf(text)] = " " + text;
+      limit = text.length / 2;
+    }
     // A second longer each time, and up to one by chance, so that not all come at once.
-    const pauseS = (+(seconds as string) || ++failures) + Math.random();
-    await new Promise<void>((wake) => setTimeout((goOn = wake), pauseS * 1e3));
+    pauseS = Math.max(askedS, ++failures) + Math.random();
   }
-  flying -= batch.length;
+  queue = queue.filter((other) => !gone.includes(other));
+  dropped += told;
+  if (why) console.warn("dropped", ++dropped, gone, why);
+  keep();
+  const settle = () => {
+    // What failed goes after the others.
+    if (pauseS) queue.push(...queue.splice(0, batch.length));
+    flying = Math.max(0, flying - batch.length);
+    schedule(more || pauseS || why);
+  };
+  if (pauseS) setTimeout(settle, pauseS * 1e3);
+  else settle();
+};
+
+/** Nobody may ever hear of what was on its way: the ids make it count once. */
+const startAnew = () => {
+  flying = 0;
   flush();
+};
+
+const leave = (event: Event) => {
+  // By the alphabet: `pagehide`, and not `visibilitychange`.
+  leaving = event.type < "v" || page.hidden;
+  flush();
+  // In an old Firefox, what is on its way dies with the page. Nobody hears a beacon's answer, so the
+  // events stay, and go again if the page does.
+  if (leaving && queue[0] && !("keepalive" in Request.prototype))
+    navigator.sendBeacon(api, write(queue));
+  // What the page itself says on leaving belongs to it, too.
+  setTimeout(() => {
+    leaving = false;
+  });
 };
 
 // Pages. Inside of one, the address before is the referrer of the next, also where it is the same:
@@ -209,35 +296,40 @@ const init = (given: Options) => {
   } = given);
   heedsSignals = !/false/.test(given.respectDnt as any);
   excluded = ("" + given.exclude).match(/[^*, ]+/g)!;
+  if (denied()) console.warn("Threadline off: globalPrivacyControl, doNotTrack, optOut");
   // The server may know the visitor already.
   setAnonymousId(
     (page.getElementsByName("threadline-aid")[0] as HTMLMetaElement)?.content ||
       page.cookie.match(`\\b${given.cookie}=([^;]+)`)?.[1],
   );
-  // What earlier pages could not send.
+  // What earlier pages could not send, and how much of it they had to drop.
   queueName = QUEUE + randomId();
   for (const name in store)
-    if (name.match(QUEUE)) {
-      queue.push(...store[name]!.split("\n"));
+    if (/^mm_q\d/.test(name)) {
+      for (const line of store[name]!.split("\n"))
+        if (+line) dropped += +line;
+        else queue.push(line);
       set(name);
     }
   flush();
-  on("pagehide", flush);
-  on("visibilitychange", flush);
-  on("online", () => goOn?.());
-  if (/false/.test([given.auto, given.autoPageView] as any)) return;
-  for (const [name, end] of [
-    ["pushState", " "],
-    ["replaceState", "?"],
-  ] as const) {
+  const auto = !/false/.test([given.auto, given.autoPageView] as any);
+  on("pagehide", leave);
+  on("visibilitychange", leave);
+  on("online", startAnew);
+  on("pageshow", (event) => {
+    if (!event.persisted) return;
+    if (auto) view();
+    startAnew();
+  });
+  if (!auto) return;
+  for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = (...state) => {
       original.apply(history, state);
-      moved(end);
+      moved(name[9] && "?");
     };
   }
   on("popstate", moved);
-  on("pageshow", (event) => event.persisted && view());
   view();
 };
 

@@ -7,8 +7,12 @@ const script = document.currentScript as HTMLScriptElement;
 const calls = page.mm ? page.mm.q : [];
 
 // Twice in a page, it counts once.
-if (calls) {
-  page.mm = page.threadline = client;
+if (!page.threadline?.init) {
+  page.threadline = client;
   client.init({ host: script.src.split("/v1/")[0], ...(script.dataset as any) });
-  for (const [name, ...given] of calls) (client as any)[name](...given);
+  // It may be the page's: a variable, or an element with that id.
+  if (calls?.map) {
+    page.mm = client;
+    for (const [name, ...given] of calls) (client as any)[name]?.(...given);
+  } else console.warn("mm taken, use threadline");
 }

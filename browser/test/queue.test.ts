@@ -5,6 +5,7 @@ let server: Server;
 
 beforeEach(() => {
   leave();
+  vi.spyOn(document, "hidden", "get").mockReturnValue(false);
   vi.useFakeTimers();
   vi.spyOn(console, "warn").mockImplementation(() => {});
   localStorage.clear();
@@ -139,6 +140,100 @@ describe("when the server refuses", () => {
   });
 });
 
+describe("one event that nobody takes", () => {
+  const isBad = ({ event }: { event: string }) => event == "bad";
+  /** Who has it in a request hears `refusal`, everybody else that all is well. */
+  const refuseBad = (refusal: () => Response | Promise<Response>) => {
+    server.reply = () => (server.bodies.at(-1)!.events.some(isBad) ? refusal() : accept());
+  };
+  const taken = () =>
+    new Set(server.bodies.filter((body) => !body.events.some(isBad)).flatMap((body) => body.events))
+      .size;
+
+  test("goes alone where the server does not say which it is, and is counted", async () => {
+    const client = await load();
+    refuseBad(refuse(400));
+    for (let n = 0; n < 10; n++) client.track(n == 7 ? "bad" : `e${n}`);
+    await wait(30_000);
+    expect(taken()).toBe(9);
+    const said = vi.mocked(console.warn).mock.calls.filter(([what]) => what == "dropped");
+    expect(said).toEqual([["dropped", 1, [expect.stringContaining('"bad"')], expect.anything()]]);
+    const heard = server.bodies.filter((body) => !body.events.some(isBad));
+    expect(heard.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(1);
+    expect(stored("mm_q")).toEqual([]);
+  });
+
+  test("is told as dropped by the next page, too", async () => {
+    const before = await load();
+    before.track("bad");
+    refuseBad(refuse(400));
+    await wait(2000);
+    const after = await load();
+    after.track("next");
+    await wait(2000);
+    expect(server.bodies.at(-1)).toMatchObject({ dropped: 1, events: [{ event: "next" }] });
+  });
+
+  test("does not hold up the others where no answer can be read", async () => {
+    const client = await load();
+    refuseBad(offline);
+    for (const name of ["bad", "good", "too"]) client.track(name);
+    await wait(30_000);
+    expect(taken()).toBe(2);
+    client.track("later");
+    await wait(60_000);
+    expect(taken()).toBe(3);
+  });
+
+  test("does not go along from page to page for ever", async () => {
+    refuseBad(offline);
+    (await load()).track("bad");
+    let pages = 0;
+    for (; pages < 30 && !vi.mocked(console.warn).mock.calls.length; pages++) {
+      const client = await load();
+      client.track("view");
+      await wait(5000);
+    }
+    expect(pages).toBeLessThan(30);
+    expect(console.warn).toHaveBeenCalledWith(
+      ...["dropped", 1, [expect.stringContaining('"bad"')], expect.stringContaining("fetch")],
+    );
+    server.bodies = [];
+    (await load()).track("view");
+    await wait(60_000);
+    expect(server.names()).toEqual(["view"]);
+  });
+
+  test("a dead network condemns nobody", async () => {
+    server.reply = offline;
+    for (let page = 0; page < 10; page++) {
+      (await load()).track(`e${page}`);
+      await wait(100_000);
+    }
+    server.reply = accept;
+    server.bodies = [];
+    dispatchEvent(new Event("online"));
+    await wait(30_000);
+    expect(new Set(server.names()).size).toBe(10);
+    expect(console.warn).not.toHaveBeenCalled();
+  });
+});
+
+test("what is dropped while a request is open is not forgotten", async () => {
+  const client = await load();
+  let answer = (_: Response) => {};
+  server.reply = () => new Promise((resolve) => (answer = resolve));
+  client.track("first");
+  client.flush();
+  client.track("huge", { text: "x".repeat(30_000) });
+  server.reply = accept;
+  answer(new Response("{}", { status: 202 }));
+  await wait(0);
+  client.track("next");
+  await wait(2000);
+  expect(server.bodies.map(({ dropped }) => dropped)).toEqual([0, 1]);
+});
+
 test("an event that no server takes is not kept", async () => {
   const client = await load();
   client.track("huge", { text: "x".repeat(30_000) });
@@ -189,6 +284,107 @@ test("a page that is hidden or left sends all of it at once, once", async () => 
   expect(server.names()).toEqual(Array.from({ length: 19 }, (_, n) => `e${n}`));
   // Nobody has answered: the next page has them, too.
   expect(localStorage[stored("mm_q")[0]!].split("\n")).toHaveLength(19);
+});
+
+test("a hidden page sends what it says in one task together, and what follows after a while", async () => {
+  const client = await load();
+  hide(true);
+  await wait(1);
+  for (let n = 0; n < 25; n++) client.track(`e${n}`);
+  await wait(0);
+  expect(server.bodies).toHaveLength(1);
+  for (let n = 25; n < 40; n++) {
+    client.track(`e${n}`);
+    await wait(10);
+  }
+  expect(server.bodies).toHaveLength(1);
+  await wait(2000);
+  expect(server.bodies).toHaveLength(2);
+  expect(server.names()).toHaveLength(40);
+});
+
+test("events that keep coming do not become a request each", async () => {
+  const client = await load();
+  server.reply = () => new Promise((resolve) => setTimeout(() => resolve(accept()), 20));
+  for (let n = 0; n < 400; n++) {
+    client.track(`e${n}`);
+    await wait(25);
+  }
+  expect(server.bodies.length).toBeLessThan(25);
+});
+
+test("a page from the back/forward cache forgets what was open, and sends it again", async () => {
+  const client = await load();
+  server.reply = () => new Promise(() => {});
+  client.track("clicked");
+  dispatchEvent(new Event("pagehide"));
+  await wait(0);
+  server.reply = accept;
+  dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+  client.track("after_back");
+  await wait(2000);
+  expect(server.names()).toEqual(["clicked", "clicked", "after_back"]);
+  expect(server.events[0]!.event_id).toBe(server.events[1]!.event_id);
+});
+
+test("where no request outlives its page, a beacon does, with what is on its way", async () => {
+  const beacons: string[] = [];
+  vi.stubGlobal("Request", class {});
+  navigator.sendBeacon = (_url, body) => beacons.push(body as string) > 0;
+  const client = await load();
+  server.reply = () => new Promise(() => {});
+  client.identify("ada");
+  await wait(0);
+  client.track("last_words");
+  dispatchEvent(new Event("pagehide"));
+  expect(beacons).toHaveLength(1);
+  const sent = JSON.parse(beacons[0]!);
+  expect(sent.key).toBe("pk_live_x");
+  expect(sent.events.map(({ event }: { event: string }) => event)).toEqual([
+    "$identify",
+    "last_words",
+  ]);
+  vi.unstubAllGlobals();
+});
+
+test("a rate limit is waited for, with longer and longer pauses", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  const client = await load();
+  server.reply = refuse(429, {}, { "Retry-After": "1" });
+  client.track("kept");
+  await wait(2000 + 60_000);
+  expect(server.bodies.length).toBeLessThan(12);
+});
+
+test("numbers of any size are sent, and half characters in a way that JSON allows", async () => {
+  const client = await load();
+  client.track("x", { big: 2n ** 70n, list: [1n], cut: "ab\ud83d" });
+  await wait(2000);
+  expect(server.events[0]!.properties).toMatchObject({
+    big: "1180591620717411303424",
+    list: ["1"],
+  });
+  expect(server.options[0]!.body).toContain("ab\\ud83d");
+});
+
+test("storage of the page's own stays as it is", async () => {
+  localStorage.comm_queue = localStorage.mm_queue = "theirs";
+  await load();
+  await wait(2000);
+  expect(server.bodies).toEqual([]);
+  expect(stored("").sort()).toEqual(["comm_queue", "mm_queue"]);
+});
+
+test("a browser whose storage is null", async () => {
+  vi.stubGlobal("localStorage", null);
+  const client = await load();
+  client.identify("ada");
+  client.track("x");
+  await wait(2000);
+  expect(server.events.map(({ user_id }) => user_id)).toEqual(["ada", "ada"]);
+  expect(new Set(server.events.map(({ anonymous_id }) => anonymous_id)).size).toBe(1);
+  expect(console.warn).not.toHaveBeenCalled();
+  vi.unstubAllGlobals();
 });
 
 test("without storage, and with full storage, memory has to do", async () => {

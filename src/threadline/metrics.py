@@ -26,7 +26,7 @@ class Metrics:
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.busy = self._counter("questions_busy", "Questions refused: too many at once.")
         self.behind_proxy = self._counter(
-            "requests_forwarded",
+            "forwarded_unread",
             "Requests by a proxy while THREADLINE_CLIENT_ADDRESS_HEADER is empty: all visitors have"
             " the proxy's address.",
         )

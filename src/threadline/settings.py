@@ -9,11 +9,13 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 PREFIX = "THREADLINE_"
+# Names the file, so it is no setting of its own.
+CONFIG = "THREADLINE_CONFIG"
 # What the tests and the Python SDK read, perhaps in the same shell.
 OF_OTHERS = ("THREADLINE_TEST_", "THREADLINE_SDK_")
 FILE = "threadline.toml"
@@ -28,7 +30,13 @@ class SettingsError(Exception):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One field a setting: `port` here is `port = …` in the file and `THREADLINE_PORT`."""
 
-    host: Annotated[str, msgspec.Meta(description="Address to listen on.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        msgspec.Meta(
+            description="Address to listen on: IPv4, IPv6 (`::` for all of both) or a name of this "
+            "machine."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[
         int, msgspec.Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8787
@@ -135,42 +143,131 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
 
 
-def load(environ: Mapping[str, str] | None = None, **given: object) -> Settings:
-    """Settings from file and environment; `given` (those not None) win over both.
+NAMES = [field.name for field in msgspec.structs.fields(Settings)]
+TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+KINDS = {
+    msgspec.inspect.IntType: "is not a whole number",
+    msgspec.inspect.BoolType: "is neither true nor false",
+    msgspec.inspect.StrType: "is not a text",
+}
+
+
+class _Given(NamedTuple):
+    """A value, and how it was written where it comes from."""
+
+    value: object
+    written: str
+
+
+def load(environ: Mapping[str, str] | None = None, **options: object) -> Settings:
+    """Settings from file and environment; `options` (those not None) win over both.
 
     Raises `SettingsError` for an unknown name or a value of the wrong kind.
     """
     environ = os.environ if environ is None else environ
-    from_environ = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in environ.items()
-        if name.startswith(PREFIX) and not name.startswith(OF_OTHERS)
+    path = file_read(environ, options.get("data"))
+    given = {
+        **(_from_file(path) if path else {}),
+        **_from_environ(environ),
+        **{
+            name: _Given(value, f"--{name.replace('_', '-')} {value}")
+            for name, value in options.items()
+            if value is not None
+        },
     }
-    values: dict[str, Any] = {**_from_file(Path(FILE)), **from_environ}
-    known = [field.name for field in msgspec.structs.fields(Settings)]
-    for name in values:
-        if name not in known:
-            origin = f"{PREFIX}{name.upper()}" if name in from_environ else f"{FILE}: {name}"
-            raise SettingsError(f"There is no setting {origin}.{_nearest(name, known)}")
-    values |= {name: value for name, value in given.items() if value is not None}
-    for name, value in values.items():
+    for name, (value, written) in given.items():
         try:
-            field = next(f for f in msgspec.structs.fields(Settings) if f.name == name)
-            msgspec.convert(value, field.type, strict=False)
-        except msgspec.ValidationError as error:
-            raise SettingsError(f"Setting {name} = {value!r}: {error}.") from None
-    return msgspec.convert(values, Settings, strict=False)
+            msgspec.convert(value, TYPES[name], strict=False)
+        except msgspec.ValidationError:
+            raise SettingsError(f"{written} {_wrong(name, value)}.") from None
+    values = {name: value for name, (value, _) in given.items()}
+    chosen = msgspec.convert(values, Settings, strict=False)
+    there = _in_folder(environ, options.get("data"))
+    if path == there and Path(chosen.data) != there.parent:
+        raise SettingsError(f"{path} lies in the data folder, so it cannot name another: 'data'.")
+    return chosen
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def file_read(environ: Mapping[str, str] | None = None, data: object = None) -> Path | None:
+    """The one file that `load` reads, if any: what `THREADLINE_CONFIG` names, else
+    `threadline.toml` in the working directory, else in the data folder.
+
+    Raises `SettingsError` if the one that is named is not there.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get(CONFIG):
+        if not Path(named).is_file():
+            raise SettingsError(f"{CONFIG}={named}: there is no such file.")
+        return Path(named)
+    return next((path for path in (Path(FILE), _in_folder(environ, data)) if path.is_file()), None)
+
+
+def file_left_out(environ: Mapping[str, str] | None = None, data: object = None) -> Path | None:
+    """A `threadline.toml` in the data folder that is not read, because another file is."""
+    environ = os.environ if environ is None else environ
+    read, there = file_read(environ, data), _in_folder(environ, data)
+    return there if read and there.is_file() and not there.samefile(read) else None
+
+
+def _in_folder(environ: Mapping[str, str], data: object) -> Path:
+    """In the folder that is known before a file is read."""
+    return Path(str(data or environ.get(f"{PREFIX}DATA") or Settings().data)) / FILE
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
     try:
-        return tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
+        values: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
         raise SettingsError(f"{path} cannot be read: {error}.") from None
+    for name in values:
+        in_file = name.removeprefix(PREFIX).lower()
+        if in_file != name and in_file in NAMES:
+            raise SettingsError(f"{path}: write {in_file!r} instead of {name!r}.")
+        if name not in NAMES:
+            nearest = _nearest(in_file)
+            hint = f"; did you mean {nearest!r}?" if nearest else "."
+            raise SettingsError(f"{path}: there is no setting {name!r}{hint}")
+    return {
+        name: _Given(value, f"{path}: {name} = {_in_toml(value)}") for name, value in values.items()
+    }
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f" Did you mean {PREFIX}{matches[0].upper()}?" if matches else ""
+def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
+    given = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable.startswith(OF_OTHERS) or variable == CONFIG:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in NAMES:
+            nearest = _nearest(name)
+            hint = f" Did you mean {PREFIX}{nearest.upper()}?" if nearest else ""
+            raise SettingsError(f"There is no setting {variable}.{hint}")
+        given[name] = _Given(value, f"{variable}={value}")
+    return given
+
+
+def _wrong(name: str, value: object) -> str:
+    """What is wrong with a value that is not of the setting's type."""
+    kind = msgspec.inspect.type_info(TYPES[name])
+    while isinstance(kind, msgspec.inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, msgspec.inspect.IntType):
+        try:
+            number = msgspec.convert(value, int, strict=False)
+        except msgspec.ValidationError:
+            return KINDS[type(kind)]
+        if kind.ge is not None and number < kind.ge:
+            return f"is less than {kind.ge}"
+        return f"is more than {kind.le}"
+    return KINDS.get(type(kind), "is not understood")
+
+
+def _in_toml(value: object) -> str:
+    """As it was written, more or less: JSON writes texts, numbers, truth and lists the same way."""
+    return msgspec.json.encode(value).decode()
+
+
+def _nearest(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)), None)

@@ -1,8 +1,10 @@
 """The command line as scripts and people use it."""
 
 import json
+import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -11,11 +13,14 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+import threadline
 from tests.support import ROOT, Project, Server, row_values
 from threadline.ingest import dead_letters, row
 from threadline.ingest.log import Log, open_db
 
 COMMAND = [sys.executable, "-m", "threadline.cli.main"]
+# Nothing of the shell that runs the tests, but where the code is.
+CLEAN = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +29,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "100", **environ},
+        env={**CLEAN, **environ},
     )
 
 
@@ -77,12 +82,46 @@ HELP = [
 ]
 
 
+OF_PYTHON = re.compile(r"<\w|[{}]|\bint\b|\bstr\b|\bbool\b|list\[|<=|>=|None|--no-")
+
+
 @pytest.mark.parametrize("command", HELP)
 def test_every_command_explains_itself(command: str) -> None:
     text = ok(*command.split(), "--help")
     assert "Usage:" in text
+    assert not OF_PYTHON.search(text), text
+    assert max(map(len, ok(*command.split(), "--help", COLUMNS="80").splitlines())) <= 90
     if command not in ("", "project", "key", "dead-letter", "rules"):
         assert "Example:" in text
+
+
+def test_the_commands_are_grouped_by_what_they_are_for() -> None:
+    titles = re.findall(r"^(\w+)$", ok("--help"), flags=re.MULTILINE)
+    assert titles == ["Run", "Data", "Ask", "Mend", "Options"]
+    assert "Times are UTC" in ok("--help")
+
+
+def test_the_version() -> None:
+    assert ok("--version") == f"threadline {threadline.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["user"], "USER_ID is missing. See "),
+        (["user", "u", "--limit", "x"], "--limit: write a whole number, 1 to 1000. See "),
+        (["user", "u", "--limit", "0"], "--limit: write a whole number, 1 to 1000. See "),
+        (["user", "u", "--limt", "5"], "There is no option --limt; did you mean --limit"),
+        (["serve", "--port", "8787.5"], "--port: write a whole number. See "),
+        (["key", "create"], "--kind KIND is missing. See "),
+        (["usr"], "Did you mean 'user'? See "),
+    ],
+)
+def test_a_command_written_wrongly_is_one_line(arguments: list[str], message: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert message in done.stderr
 
 
 def test_projects_and_keys(folder: Path) -> None:
@@ -168,21 +207,32 @@ def test_the_doctor_says_how_to_mend(folder: Path) -> None:
     ("environ", "message"),
     [
         ({"THREADLINE_PORTT": "1"}, "Did you mean THREADLINE_PORT?"),
-        ({"THREADLINE_PORT": "eighty"}, "Setting port = 'eighty'"),
-        ({"THREADLINE_PORT": "70000"}, "<= 65535"),
+        ({"THREADLINE_PORT": "eighty"}, "THREADLINE_PORT=eighty is not a whole number."),
+        ({"THREADLINE_PORT": "70000"}, "THREADLINE_PORT=70000 is more than 65535."),
         ({"THREADLINE_STORE": "oracle"}, "write chdb"),
+        ({"THREADLINE_STORE": "clickhouse://u:secret@host:port/x"}, "u:***@host:port/x is not"),
+        ({"THREADLINE_STORE": "clickhouse://[host:8123/x"}, "write chdb"),
+        ({"THREADLINE_COUNTRY_DB": "no.mmdb"}, "no.mmdb"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(
     folder: Path, environ: dict[str, str], message: str
 ) -> None:
+    environ = {"THREADLINE_PORT": "0", **environ}
     assert message in fails("serve", "--data", str(folder), **environ)
+    assert not folder.exists(), "it is said before anything is made"
+
+
+def test_settings_are_looked_at_before_the_port(server: Server, folder: Path) -> None:
+    port = server.url.rpartition(":")[2]
+    message = fails("serve", "--data", str(folder), "--port", port, THREADLINE_STORE="oracle")
+    assert "write chdb" in message
 
 
 def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / "threadline.toml").write_text('data = "from-file"\nprot = 1\n')
     done = subprocess.run([*COMMAND, "serve"], capture_output=True, text=True, cwd=tmp_path)
-    assert "threadline.toml: prot" in done.stderr
+    assert "threadline.toml: there is no setting 'prot'; did you mean 'port'?" in done.stderr
     (tmp_path / "threadline.toml").write_text('data = "from-file"\n')
     for environ, wanted in (({}, "from-file"), ({"THREADLINE_DATA": "other"}, "other")):
         done = subprocess.run(
@@ -190,38 +240,49 @@ def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={"PATH": "/usr/bin", **environ},
+            env={**CLEAN, **environ},
         )
         assert f"data = {wanted}" in done.stdout
+        assert "read from threadline.toml" in done.stdout
 
 
-def test_a_taken_port_is_one_line(server: Server, folder: Path) -> None:
+def test_what_is_wrong_with_an_address_is_one_line(server: Server, folder: Path) -> None:
     port = server.url.rpartition(":")[2]
-    message = fails("serve", "--data", str(folder), "--port", port)
-    assert "already in use" in message
+    where = ["--data", str(folder)]
+    taken = fails("serve", *where, "--port", port)
+    assert f"Port {port} is taken. Stop it, or give --port." in taken
+    beside = subprocess.run(
+        [*COMMAND, "serve", *where, "--port", port],
+        capture_output=True,
+        text=True,
+        cwd=server.folder.parent,
+    )
+    assert f"is taken (by Threadline on ./{server.folder.name})" in beside.stderr
+    nowhere = fails("serve", *where, "--port", "0", "--host", "192.0.2.1")
+    assert "This machine has no address 192.0.2.1." in nowhere
+    assert "There is no host 'no.invalid'" in fails("serve", *where, "--host", "no.invalid")
+    assert not folder.exists()
 
 
 def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None:
-    def start() -> tuple[str, str]:
-        """What it told, and its address; stopped by Ctrl-C."""
+    def start(*options: str) -> tuple[str, str]:
+        """What it told, and its answers; stopped by Ctrl-C."""
         demo = subprocess.Popen(
             [
                 *COMMAND,
                 "demo",
-                "--events",
-                "3000",
-                "--seed",
-                "5",
+                *options,
                 "--port",
                 "0",
                 "--data",
                 str(folder),
             ],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert demo.stdout
+        assert demo.stderr
         told = ""
         for line in demo.stdout:
             told += line
@@ -239,14 +300,48 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
             assert json.loads(answers[-1])["rows"], address
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
+        assert demo.stderr.read() == "", "no line of a log amid what a person reads"
         demo.stdout.close()
+        demo.stderr.close()
         return told.replace(url[0], ""), repr(answers)
 
-    told, answers = start()
+    told, answers = start("--events", "3000", "--seed", "5")
     assert "Loading events" in told
-    again, same_answers = start()
+    again, same_answers = start("--events", "4000", "--seed", "5")
     assert "Loading events" not in again
+    assert "holds a demo of 3,000 events already, so --events 4000 is ignored." in " ".join(
+        again.split()
+    )
     assert same_answers == answers
+    stored = ok("sql", "SELECT count() FROM stitched_events", "--format", "csv", "--include-bots",
+                "--data", str(folder)).split()[-1]  # fmt: skip
+    assert f"{int(stored):,} events are stored" in told
+    assert f"finds the {int(stored):,} events again" in again
+
+
+def test_a_demo_that_is_stopped_while_it_loads_says_so(folder: Path) -> None:
+    demo = subprocess.Popen(
+        [*COMMAND, "demo", "--events", "500000", "--port", "0", "--data", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "log.db").exists() or not _acknowledged(folder):
+        assert demo.poll() is None
+    demo.send_signal(signal.SIGINT)
+    told, log = demo.communicate(timeout=60)
+    assert demo.returncode == 0
+    assert "Stopped while loading; the next start goes on." in told
+    assert "failed" not in told + log
+
+
+def _acknowledged(folder: Path) -> bool:
+    """Whether the loading has begun."""
+    with closing(sqlite3.connect(f"file:{folder / 'log.db'}?mode=ro", uri=True)) as db:
+        try:
+            return bool(db.execute("SELECT 1 FROM sqlite_sequence WHERE seq > 0").fetchall())
+        except sqlite3.OperationalError:  # not made yet
+            return False
 
 
 def test_dead_letters(folder: Path) -> None:

@@ -20,8 +20,11 @@ class Site:
 
     project: Project
 
-    def __init__(self, folder: Path, host: str = "shop.example") -> None:
+    def __init__(
+        self, folder: Path, host: str = "shop.example", stats_host: str | None = None
+    ) -> None:
         self._folder = folder
+        self._stats_host = stats_host or "stats.example.com"
         self.pages: dict[str, str] = {}
         self.headers: dict[str, str] = {}
         self.otherwise = ""
@@ -62,7 +65,7 @@ class Site:
     @property
     def stats(self) -> str:
         """Threadline, by the name that pages know it under."""
-        return self.project.url.replace("127.0.0.1", "stats.example.com")
+        return self.project.url.replace("127.0.0.1", self._stats_host)
 
     def answer(self, path: str) -> tuple[str, bytes]:
         """Media type and body; no type for what is not there."""

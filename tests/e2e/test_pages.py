@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from tests.e2e.conftest import ARGS, NewDevice
+from tests.e2e.conftest import ARGS, NewDevice, engines
 from tests.e2e.site import Site, snippet
 from tests.support import ROOT, Json, Project, Server
 
@@ -68,15 +68,34 @@ def test_a_path_of_the_sites_own(site: Site, device: NewDevice) -> None:
 def test_who_asks_not_to_be_tracked_is_not(site: Site, device: NewDevice, signal: str) -> None:
     context = device()
     context.add_init_script(signal)
+    said: list[str] = []
+    context.on("console", lambda message: said.append(message.text))
     page = context.new_page()
     page.goto(site.origin)
     wait_ready(page)
     page.evaluate("mm.identify('ada'); mm.track('x'); mm.flush()")
     assert page.evaluate("Object.keys(localStorage)") == []
+    assert ["Threadline off" in text for text in said] == [True], said
     page.close()
     site.pages["/"] = snippet(respect_dnt="false")
     visit(context, site.origin)
     assert [row["event_name"] for row in site.sent(1)] == ["$pageview"]
+
+
+@engines("firefox")
+def test_a_private_window_of_firefox_says_why_it_is_silent(site: Site, device: NewDevice) -> None:
+    """It asks for Global Privacy Control, and whoever tries the snippet in one would wonder."""
+    context = device({"browser.privatebrowsing.autostart": True})
+    said: list[str] = []
+    context.on("console", lambda message: said.append(message.text))
+    page = context.new_page()
+    page.goto(site.origin)
+    wait_ready(page)
+    page.evaluate("mm.track('x'); mm.flush()")
+    assert page.evaluate("navigator.globalPrivacyControl") is True
+    assert page.evaluate("Object.keys(localStorage)") == []
+    assert ["globalPrivacyControl" in text for text in said] == [True], said
+    assert site.sent(0) == []
 
 
 def test_opting_out_lasts(site: Site, device: NewDevice) -> None:
@@ -210,6 +229,7 @@ def test_pages_made_ahead_count_when_they_are_shown(
         assert json.loads(rows[2]["properties"])["ahead"] is True
 
 
+@engines("chromium", "firefox")
 def test_a_frame_in_somebody_elses_page(site: Site, device: NewDevice) -> None:
     site.pages["/framed.html"] = snippet()
     with Site(ROOT / "examples", host="magazine.example") as magazine:
@@ -246,14 +266,19 @@ def test_a_name_in_another_script(server: Server, device: NewDevice) -> None:
         assert second["source"] == "internal"
 
 
+@engines("chromium", "firefox")
 def test_the_single_page_application(server: Server, device: NewDevice) -> None:
     folder = ROOT / "examples" / "spa"
-    with Site(folder) as site:
+    # A driver cannot make Firefox say where it comes from.
+    with Site(folder) as site, Site(folder, host="www.baidu.com") as search:
         site.project = Project(server, [site.origin])
         site.otherwise = (folder / "index.html").read_text()
         site.pages["/threadline.js"] = (ROOT / "browser" / "dist" / "index.js").read_text()
         page = device().new_page()
-        page.goto(site.origin + "/", referer="https://www.google.com/")
+        search.project = site.project
+        search.pages["/"] = f'<a href="{site.origin}/">looms</a>'
+        page.goto(search.origin)
+        page.click("text=looms")
         page.click("text=Pricing")
         page.click("text=Weaver")
         page.click("text=Looms")
@@ -270,13 +295,13 @@ def test_the_single_page_application(server: Server, device: NewDevice) -> None:
             ("$pageview", "/pricing"),
         ]
         assert [row["referrer"].removeprefix(site.origin) for row in rows] == [
-            "https://www.google.com/",
+            search.origin + "/",
             "/",
             "/",
             "/pricing",
             "/looms?sort=price",
         ]
-        assert [row["source"] for row in rows] == ["google"] + ["internal"] * 4
+        assert [row["source"] for row in rows] == ["baidu"] + ["internal"] * 4
 
 
 def test_what_was_called_before_the_script_was_there(site: Site, device: NewDevice) -> None:
@@ -301,6 +326,50 @@ def test_what_was_called_before_the_script_was_there(site: Site, device: NewDevi
     assert sorted(row["event_name"] for row in rows) == ["$identify", "$pageview", "early"]
 
 
+ODD_GLOBALS = [
+    '<div id="mm">menu</div>',
+    '<form id="mm"><input name="q"></form>',
+    "<script>mm = 7</script>",
+]
+
+
+@pytest.mark.parametrize("theirs", ODD_GLOBALS)
+def test_a_page_with_an_mm_of_its_own(site: Site, device: NewDevice, theirs: str) -> None:
+    outbound = '<script src="https://stats.example.com/v1/addons/outbound.js"></script>'
+    link = '<a href="http://elsewhere.example:1/x" onclick="event.preventDefault()">out</a>'
+    site.pages["/"] = theirs + snippet() + outbound + link
+    context = device()
+    said: list[str] = []
+    context.on("console", lambda message: said.append(message.text))
+    page = context.new_page()
+    page.goto(site.origin)
+    page.wait_for_function("!!window.threadline?.init")
+    page.click("text=out")
+    page.evaluate("threadline.track('x')")
+    page.evaluate("threadline.flush()")
+    assert sorted(row["event_name"] for row in site.sent(3)) == [
+        "$outbound_click",
+        "$pageview",
+        "x",
+    ]
+    assert page.evaluate("mm === threadline") is False
+    assert said.count("mm taken, use threadline") == 1
+
+
+@engines("chromium", "firefox")
+def test_odd_values_lose_nothing(site: Site, device: NewDevice) -> None:
+    page = visit(device(), site.origin)
+    page.evaluate("mm.track('cut', { text: 'party \\u{1F600}'.slice(0, 7) })")
+    page.evaluate("mm.track('big', { value: 10n })")
+    page.goto(site.origin + "/pricing.html")
+    page.evaluate("mm.identify('ada')")
+    found = {row["event_name"]: json.loads(row["properties"]) for row in site.sent(5)}
+    # The server mends it: what comes is JSON, and no text.
+    assert found["cut"]["text"] == "party \ufffd"
+    assert found["big"]["value"] == "10"
+
+
+@engines("chromium", "firefox")
 def test_the_add_ons(site: Site, device: NewDevice) -> None:
     addons = ("outbound", "downloads", "forms", "clicks", "engagement")
     site.pages["/"] = snippet() + "".join(
@@ -337,6 +406,7 @@ def test_the_add_ons(site: Site, device: NewDevice) -> None:
     assert said("$engagement")["scroll_percent"] == 100
 
 
+@engines("chromium", "firefox")
 def test_one_visitor_on_two_domains(server: Server, device: NewDevice) -> None:
     folder = ROOT / "examples" / "static-site"
     with Site(folder) as site, Site(folder, host="shop.test") as other:

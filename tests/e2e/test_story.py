@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page
 
-from tests.e2e.conftest import NewDevice
+from tests.e2e.conftest import NewDevice, engines
 from tests.e2e.site import Site
 from tests.support import ROOT, Project, Server
 
@@ -131,6 +131,7 @@ def test_an_ad_on_one_day_is_credited_with_a_signup_on_another(
         server.stop()
 
 
+@engines("chromium", "firefox")
 def test_a_shared_browser_keeps_its_visitor_and_tells_its_users_apart(
     site: Site, device: NewDevice
 ) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from threadline.classify import NO_SITE, explain
+from threadline.classify import NO_SITE, explain, read_rules
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import open_control
@@ -27,10 +27,13 @@ def classify(
 
     Example: `threadline classify 'https://shop.example/?utm_source=fb&utm_medium=cpc'`
     """
-    site = NO_SITE
+    site, used = NO_SITE, "Built-in rules only; --project adds a project's own rules and origins."
     if project is not None:
         with open_control(data) as control:
-            site = site_of(chosen_project(control, project))
+            chosen = chosen_project(control, project)
+        site = site_of(chosen)
+        own = len(read_rules(chosen.rules)) if chosen.rules else 0
+        used = f"Rules of {chosen.name}: {own} of its own, then the built-in ones."
     found = explain(url, referrer, site)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
@@ -45,3 +48,4 @@ def classify(
     for rule in found.rules:
         mark = "[green]✓[/]" if rule.matches else "[dim]·[/]"
         console.print(f"{mark} {rule.rule_id:<{width}}  [dim]{rule.when}[/]")
+    console.print(f"\n{escape(used)}")

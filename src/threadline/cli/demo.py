@@ -1,13 +1,15 @@
 """`threadline demo`: a server with something to see in it."""
 
 import asyncio
+import json
+import logging
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -16,9 +18,11 @@ import msgspec
 import typer
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline import settings
+from threadline.cli import folders
 from threadline.cli.demo_log import DemoLog, Event
 from threadline.contract.bodies import MAX_BATCH_EVENTS
 from threadline.contract.times import DAY_MS
@@ -26,8 +30,10 @@ from threadline.control import Control, ControlError
 from threadline.http.serve import serve_async
 
 PROJECT = "demo"
+STOPPED = "Stopped while loading; the next start goes on."
 ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
+EVENTS = 100_000
 
 
 class Notes(msgspec.Struct):
@@ -41,17 +47,23 @@ class Notes(msgspec.Struct):
     until_ms: int
     loaded: bool = False
     user_id: str = ""
+    # What the server has of them: some come twice and count once.
+    stored: int = 0
 
 
 def demo(
-    events: Annotated[int, typer.Option(min=1, help="Events to make.")] = 100_000,
+    events: Annotated[
+        int | None, typer.Option(min=1, help="Events to make. Default: 100,000.")
+    ] = None,
     visitors: Annotated[
         int | None, typer.Option(min=1, help="Devices. Default: a twentieth of the events.")
     ] = None,
     users: Annotated[
         int | None, typer.Option(min=0, help="People who sign up. Default: a fifth of the devices.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same numbers and seed: same log.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Same numbers and seed: same log. Default: 1.")
+    ] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
@@ -63,14 +75,38 @@ def demo(
 
     Example: `threadline demo --events 20000 --seed 7 --data /tmp/demo`
     """
-    chosen = settings.load(host=host, port=port, data=data)
+    chosen = folders.load(data, needs=None, host=host, port=port)
+    folders.used.clear()  # it is named below
     folder = Path(data)
+    console = Console(highlight=False, soft_wrap=True)
+    asked = {"events": events, "visitors": visitors, "users": users, "seed": seed}
+    notes = _notes(folder, _fresh(events, visitors, users, seed))
+    if ignored := _ignored(asked, notes):
+        console.print(
+            f"{folders.shown(folder)} holds a demo of {notes.events:,} events already, so"
+            f" {' and '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored. For another"
+            " demo delete the folder, or give another --data."
+        )
+    console.print(f"Starting the server on [bold]{escape(folders.shown(folder))}[/] …")
+    uvloop.run(_serve_and_load(chosen, folder, notes))
+
+
+def _fresh(events: int | None, visitors: int | None, users: int | None, seed: int | None) -> Notes:
+    """A demo that is still to be loaded; its time ends with yesterday."""
+    events = events or EVENTS
     visitors = visitors or max(1, events // 20)
     users = max(1, visitors // 5) if users is None else users
     midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-    notes = _notes(folder, Notes({}, events, visitors, users, seed, midnight_ms))
-    Console().print(f"Starting the server on [bold]{folder}[/] …")
-    uvloop.run(_serve_and_load(chosen, folder, notes))
+    return Notes({}, events, visitors, users, 1 if seed is None else seed, midnight_ms)
+
+
+def _ignored(asked: dict[str, int | None], notes: Notes) -> list[str]:
+    """Options that a folder from an earlier start cannot follow any more."""
+    return [
+        f"--{name} {value}"
+        for name, value in asked.items()
+        if value is not None and value != getattr(notes, name)
+    ]
 
 
 def _notes(folder: Path, fresh: Notes) -> Notes:
@@ -95,12 +131,13 @@ def _save(folder: Path, notes: Notes) -> None:
 
 async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes) -> None:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.ensure_future(serve_async(chosen, ready))
+    # Set before the server stops: a connection that breaks then is no failure.
+    stopped = threading.Event()
+    serving = asyncio.ensure_future(serve_async(chosen, ready, stopped.set, logging.WARNING))
     either: set[asyncio.Future[Any]] = {serving, ready}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         return await serving
-    stopped = threading.Event()
     serving.add_done_callback(lambda _: stopped.set())
     loading = threading.Thread(target=_load_and_tell, args=(ready.result(), folder, notes, stopped))
     loading.start()
@@ -116,12 +153,18 @@ def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Even
     console = Console(highlight=False)
     try:
         if not notes.loaded and not _load(url, notes, stopped, console):
-            console.print("Stopped while loading; the next start goes on.")
+            console.print(STOPPED)
             return
-    except OSError as error:
-        if not stopped.is_set():
-            console.print(f"[red]Loading failed:[/] {error}")
-            os.kill(os.getpid(), signal.SIGTERM)
+        if not notes.loaded:
+            notes.stored = _count(url, notes.keys["rk"], stopped)
+            repeats = notes.events - notes.stored
+            console.print(f"{notes.stored:,} events are stored; {repeats:,} came twice.")
+    except (OSError, HTTPException) as error:
+        if stopped.is_set():
+            console.print(STOPPED)
+            return
+        console.print(f"[red]Loading failed:[/] {escape(str(error))}")
+        os.kill(os.getpid(), signal.SIGTERM)
         return
     if not notes.loaded:
         notes.loaded = True
@@ -167,6 +210,20 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
         for agent, batch in waiting.items():
             post(agent, batch)
     return True
+
+
+def _count(url: str, key: str, stopped: threading.Event) -> int:
+    """Events that questions see, once all that were sent are among them."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    headers = {"Authorization": f"Bearer {key}"}
+    while not stopped.is_set():
+        connection.request("GET", "/v1/stats?metric=count&include_bots=true", headers=headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status == 200 and not response.headers.get("Threadline-Stale"):
+            return int(json.loads(answer)["rows"][0]["value"])
+    raise OSError("stopped")
 
 
 def _worth_showing(first: Event, devices: list[str]) -> bool:
@@ -215,7 +272,7 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     '{url}/v1/time-to-conversion?conversion=signup&group_by=source,medium'
 
 The same as a timeline:  {_command()} user {user} --data {folder}
-Ctrl-C stops the server; the next start finds the {notes.events:,} events again.
+Ctrl-C stops the server; the next start finds the {notes.stored or notes.events:,} events again.
 """,
         soft_wrap=True,
     )

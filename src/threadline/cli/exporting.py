@@ -12,7 +12,7 @@ from typing import IO, Annotated
 import typer
 from rich.console import Console
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.ask import questions
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
@@ -70,7 +70,7 @@ def export_file(
     }
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with ended_by_signals(), questions(settings.load(data=data), project) as ask:
+        with ended_by_signals(), questions(folders.load(data), project) as ask:
             exported = ask.export({name: text for name, text in given.items() if text is not None})
             with exported.file, _target(out) as target:
                 shutil.copyfileobj(exported.file, target)

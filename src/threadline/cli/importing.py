@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.ask import answering
 from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
@@ -74,6 +74,7 @@ def import_files(
         raise typer.BadParameter("choose ndjson or csv", param_hint="--format")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     renamed = _renamed(map or [])
+    chosen = folders.load(data)
     started = time.monotonic()
     imports: list[Import] = []
     with ExitStack() as opened:
@@ -88,7 +89,7 @@ def import_files(
             return
         try:
             with ended_by_signals():
-                _import(full, settings.load(data=data), project, imports, console)
+                _import(full, chosen, project, imports, console)
         except KeyboardInterrupt as interrupt:
             for each in imports:
                 notes = each.notes

@@ -3,12 +3,14 @@
 import json
 import re
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, ProjectName
-from threadline.cli.projects import data_folder, open_control
+from threadline.cli.projects import open_control
 from threadline.contract.times import format_ms
 from threadline.control import (
     ENVS,
@@ -169,7 +171,7 @@ def replace_pepper(
 
     Example: `threadline key replace-pepper --yes`
     """
-    folder = data_folder(data)
+    folder = Path(folders.load(data, needs=None).data)
     if not yes:
         typer.confirm(f"All keys of {folder} stop working for good. Go on?", abort=True)
     count = new_pepper(folder)

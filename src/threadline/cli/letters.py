@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.options import AsJson, Data
 from threadline.contract.times import format_ms
 from threadline.ingest import dead_letters, row
@@ -114,8 +114,6 @@ def _chosen(letter_id: str | None, everything: bool) -> str | None:
 
 @contextmanager
 def _log(data: str | None) -> Iterator[Connection]:
-    folder = Path(settings.load(data=data).data)
-    if not (folder / "log.db").exists():
-        raise LogError(f"{folder} holds no log; name the data folder with --data.")
+    folder = Path(folders.load(data, needs="log.db").data)
     with closing(open_db(folder)) as db:
         yield db

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.options import AsJson, Data
 from threadline.control import Control, ControlError, normalise_origin
 
@@ -62,7 +62,7 @@ def create(
     if as_json:
         typer.echo(json.dumps({"project_id": project.project_id, "keys": keys}))
         return
-    typer.echo(f"Project {project.name}: {project.project_id}, in {data_folder(data)}")
+    typer.echo(f"Project {project.name}: {project.project_id}")
     typer.echo(f"  pk  {keys['pk']}   for browsers, from {_origins(project.origins)}")
     typer.echo(f"  sk  {keys['sk']}   for servers; keep it secret")
     typer.echo(f"  rk  {keys['rk']}   for dashboards and agents, read only")
@@ -124,22 +124,16 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows))
         return
     if not projects:
-        typer.echo(
-            f"No projects in {data_folder(data)} yet; `threadline project create NAME` makes one."
-        )
+        typer.echo("There are no projects yet; `threadline project create NAME` makes one.")
     for project in projects:
         typer.echo(f"{project.project_id}  {project.name}  {_origins(project.origins)}")
 
 
-def data_folder(data: str | None) -> Path:
-    """The folder that options, environment and file name."""
-    return Path(settings.load(data=data).data)
-
-
 def open_control(data: str | None, create: bool = False, only_revoking: bool = False) -> Control:
-    """The control plane of that folder. Raises `ControlError` if there is none, unless it may
-    `create` one."""
-    return Control(data_folder(data), create, only_revoking)
+    """The control plane of the folder that options, environment and file name. Raises `FolderError`
+    or `ControlError` if there is none, unless it may `create` one."""
+    chosen = folders.load(data, needs=None if create else "control.db")
+    return Control(Path(chosen.data), create, only_revoking)
 
 
 def _say_how_kept(origins: list[str]) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.doctor import open_store, rebuild_states
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
@@ -45,7 +45,7 @@ def reclassify(
 
     Example: `threadline reclassify --since 2026-01-01 --dry-run`
     """
-    chosen = settings.load(data=data)
+    chosen = folders.load(data)
     folder = Path(chosen.data)
     since_ms = _since_ms(since)
     with Control(folder) as control:

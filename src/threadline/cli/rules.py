@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from threadline.classify import read_rules
+from threadline.classify import RulesError, read_rules
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.projects import open_control
@@ -25,7 +25,7 @@ def check(file: File) -> None:
 
     Example: `threadline rules check rules.yaml`
     """
-    rules = read_rules(file.read_text())
+    rules = read_rules(_read(file))
     for rule in rules:
         typer.echo(f"{rule.rule_id}: {rule.when}")
     typer.echo(f"{_count(len(rules))}, all well.")
@@ -39,7 +39,7 @@ def set_rules(file: File, project: ProjectName = None, data: Data = None) -> Non
 
     Example: `threadline rules set rules.yaml --project shop`
     """
-    text = file.read_text()
+    text = _read(file)
     count = len(read_rules(text))
     with open_control(data) as control:
         chosen = chosen_project(control, project)
@@ -69,6 +69,13 @@ def clear(project: ProjectName = None, data: Data = None) -> None:
         chosen = chosen_project(control, project)
         control.set_site(chosen.project_id, rules="")
     typer.echo(f"{chosen.name} has no rules of its own any more.")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RulesError(f"{file} is not text in UTF-8.") from None
 
 
 def _count(rules: int) -> str:

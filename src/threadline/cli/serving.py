@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.options import Data
 from threadline.http.serve import serve as serve_http
 
@@ -25,4 +25,7 @@ def serve(
 
     Example: `threadline serve --data /var/lib/threadline --port 8787`
     """
-    serve_http(settings.load(host=host, port=port, data=data))
+    chosen = folders.load(data, needs=None, host=host, port=port)
+    (_, settings_file), *_ = folders.used
+    folders.used.clear()  # the log names it
+    serve_http(chosen, settings_file)

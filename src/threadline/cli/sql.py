@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 import clickhouse_connect
 import typer
 
-from threadline import settings
+from threadline.cli import folders
 from threadline.cli.doctor import open_store
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import Data, ProjectName
@@ -105,7 +105,7 @@ def sql(
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     if format not in FORMATS:
         raise ControlError(f"--format {format}: choose one of {', '.join(FORMATS)}.")
-    chosen = settings.load(data=data)
+    chosen = folders.load(data)
     with Control(Path(chosen.data)) as control:
         project_id = chosen_project(control, project).project_id
     with open_store(chosen) as store:

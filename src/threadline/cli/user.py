@@ -1,27 +1,22 @@
 """`threadline user`: one person's story as a timeline in the terminal."""
 
 import json
-from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
-from urllib.parse import urlsplit
+from typing import Annotated, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
-from threadline import settings
+from threadline.cli import folders, journey
 from threadline.cli.ask import questions
+from threadline.cli.journey import Answer, Zone, place, visible
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import POLICIES
 from threadline.control import ControlError
 from threadline.identity.ground import Policy
-
-# A pause worth a line of its own in the timeline.
-LONG_PAUSE = timedelta(hours=12)
-
-DOTTED, SOLID = "[dim]┊[/]", "[green]┃[/]"
-
-Answer = dict[str, Any]
 
 
 def user(
@@ -32,73 +27,65 @@ def user(
         typer.Option(help="any, first or next: whose are untagged events on a shared device?"),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,
+    tz: Annotated[
+        str, typer.Option(metavar="ZONE", help="Time zone of all times shown: Europe/Berlin.")
+    ] = "UTC",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a user's first touch, devices and journey, the time before signing in included.
 
-    Works whether the server runs or not.
+    Each device has a thread of its own, dotted while nobody knew whose it was. Works whether the
+    server runs or not. With --json times are UTC.
 
-    Example: `threadline user user_42 --stitch next`
+    Example: `threadline user user_42 --tz Europe/Berlin`
     """
     if stitch not in (None, *POLICIES):
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    zone = _zone(tz)
     policy = cast(Policy | None, stitch)
-    with questions(settings.load(data=data), project) as ask:
+    with questions(folders.load(data), project) as ask:
         profile = ask.profile(user_id, policy)
-        journey = ask.journey(user_id, policy, limit)
+        told = ask.journey(user_id, policy, limit)
     if as_json:
-        typer.echo(json.dumps({"profile": profile, "journey": journey}))
+        typer.echo(json.dumps({"profile": profile, "journey": told}))
         return
     console = Console(highlight=False)
-    _print_profile(console, profile)
-    _print_journey(console, profile, journey)
+    _print_profile(console, profile, zone)
+    _print_journey(console, profile, told, zone)
 
 
-def _print_profile(console: Console, profile: Answer) -> None:
+def _print_profile(console: Console, profile: Answer, zone: Zone) -> None:
     first, last = profile["first_touch"], profile["last_touch"]
-    waited = _moment(profile["known_since"]) - _moment(first["timestamp"])
-    known = f"{_day(profile['known_since'])}, {_clock(profile['known_since'])}"
+    waited = zone.moment(profile["known_since"]) - zone.moment(first["timestamp"])
+    known = [zone.when(profile["known_since"])]
     rows = [
-        ("first touch", f"[bold]{_source(first)}[/], {_when(first)}, {_place(first)}"),
-        ("known since", f"{known}[dim], {_later(waited)}[/]" if waited else known),
-        ("last seen", _when(last)),
+        ("first touch", [journey.source(first), zone.when(first["timestamp"]), place(first)]),
+        ("known since", [*known, journey.later(waited)] if waited else known),
+        ("last seen", [zone.when(last["timestamp"]), place(last)]),
     ]
     for device in profile["devices"]:
-        shared = "[yellow], shared with others[/]" if device["shared"] else ""
-        rows.append(("device", f"{escape(device['anonymous_id'])}{shared}"))
+        shared = "shared with others" if device["shared"] else ""
+        rows.append(("device", [visible(device["anonymous_id"]), shared]))
     for trait, value in profile["traits"].items():
-        rows.append((escape(trait), escape(value if isinstance(value, str) else json.dumps(value))))
-    console.print(f"\n[bold]{escape(profile['user_id'])}[/]\n")
-    for label, text in rows:
-        console.print(f"  [dim]{label:<13}[/] {text}")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append((visible(trait), [visible(text)]))
+    rows.append(("times", [zone.name]))
+    console.print(Text.assemble("\n", (visible(profile["user_id"]), "bold"), "\n"))
+    width = max(13, *(cell_len(label) for label, _ in rows))
+    for label, parts in rows:
+        line = Text.assemble("  ", (label.ljust(width), "dim"), " ", ", ".join(filter(None, parts)))
+        console.print(line, overflow="ellipsis", no_wrap=True)
     console.print()
 
 
-def _print_journey(console: Console, profile: Answer, journey: Answer) -> None:
-    """Dotted while anonymous; where the thread is tied, it becomes a solid line."""
-    known_since, known_as = journey["known_since"], escape(profile["user_id"])
-    tied = False
-    day = ""
-    before: datetime | None = None
-    for row in journey["rows"]:
-        now = _moment(row["timestamp"])
-        thread = SOLID if tied else DOTTED
-        if before and now - before >= LONG_PAUSE:
-            console.print(f"  {thread}  [dim]{_later(now - before)}[/]")
-        if _day(row["timestamp"]) != day:
-            day = _day(row["timestamp"])
-            console.print(f"  {thread}  [bold]{day}[/]")
-        if not tied and row["timestamp"] >= known_since:
-            tied = True
-            thread = SOLID
-            console.print(f"  [green]┢━━ {escape(row['anonymous_id'])} is {known_as} ━━[/]")
-        console.print(f"  {thread}  {_event(row)}", overflow="ellipsis", no_wrap=True)
-        before = now
-    if journey["next_cursor"]:
+def _print_journey(console: Console, profile: Answer, told: Answer, zone: Zone) -> None:
+    for line in journey.draw(profile, told, zone, console.width):
+        console.print(line, overflow="ellipsis", no_wrap=True)
+    if told["next_cursor"]:
         console.print("  [dim]… more; raise --limit[/]")
-    if journey["shared_devices"]:
-        shared = escape(", ".join(journey["shared_devices"]))
+    if told["shared_devices"]:
+        shared = escape(visible(", ".join(told["shared_devices"])))
         console.print(
             f"\n[yellow]Shared devices took part:[/] {shared}."
             " Compare --stitch any, first and next."
@@ -106,52 +93,11 @@ def _print_journey(console: Console, profile: Answer, journey: Answer) -> None:
     console.print()
 
 
-def _event(row: Answer) -> str:
-    direct = row["source"] in ("direct", "internal")
-    source = "" if direct else _source(row)
-    device = " · ".join(part for part in (row["device_type"], row["browser"]) if part)
-    return (
-        f"[dim]{_clock(row['timestamp'])}[/]  {escape(row['event_name']):<18} "
-        f"[cyan]{source:<20}[/] {_place(row):<14} [dim]{escape(device)}[/]"
-    ).rstrip()
-
-
-def _source(touch: Answer) -> str:
-    return escape(f"{touch['source']} / {touch['medium']}")
-
-
-def _place(touch: Answer) -> str:
+def _zone(name: str) -> Zone:
+    """Raises `ControlError` for one that does not exist."""
     try:
-        return escape(urlsplit(touch["url"]).path)
-    except ValueError:
-        return ""
-
-
-def _when(touch: Answer) -> str:
-    return f"{_day(touch['timestamp'])}, {_clock(touch['timestamp'])}"
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _day(text: str) -> str:
-    moment = _moment(text)
-    return f"{moment:%A} {moment.day} {moment:%B %Y}"
-
-
-def _clock(text: str) -> str:
-    return f"{_moment(text):%H:%M}"
-
-
-def _later(span: timedelta) -> str:
-    """`5 days 21 hours later`: the two largest units that are not zero."""
-    total = int(span.total_seconds())
-    parts = [
-        ("day", total // 86_400),
-        ("hour", total // 3600 % 24),
-        ("minute", total // 60 % 60),
-        ("second", total % 60),
-    ]
-    named = [f"{count} {unit}{'' if count == 1 else 's'}" for unit, count in parts if count]
-    return f"{' '.join(named[:2])} later" if named else "at once"
+        return Zone(name, ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ControlError(
+            f"--tz {name}: there is no such time zone; write one such as Europe/Berlin."
+        ) from None

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,6 +16,13 @@ class FolderInUse(Exception):
     """Another process serves this data folder."""
 
 
+class ServerStarting(Exception):
+    """A server has the folder, but does not answer yet."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"The server on {folder} is still starting; try again in a few seconds.")
+
+
 class Running(msgspec.Struct):
     """What the lock file says of the server that holds it."""
 
@@ -23,29 +31,48 @@ class Running(msgspec.Struct):
 
 
 def running_server(folder: Path) -> Running | None:
-    """The server that serves this folder now, if there is one."""
+    """The server that serves this folder now, if there is one.
+
+    Raises `ServerStarting` in the moment between taking the folder and saying who has it.
+    """
     try:
         with (folder / LOCK_FILE).open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return msgspec.json.decode(file.read(), type=Running)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except FileNotFoundError:
         pass
+    except msgspec.DecodeError:
+        raise ServerStarting(folder) from None
+    return None
+
+
+def server_at(port: int, where: Path) -> Path | None:
+    """The folder inside `where` whose server has this port."""
+    for lock in where.glob(f"*/{LOCK_FILE}"):
+        try:
+            server = running_server(lock.parent)
+        except (OSError, ServerStarting):
+            continue
+        if server and urlsplit(server.url).port == port:
+            return lock.parent
     return None
 
 
 @contextmanager
 def folder_lock(folder: Path, url: str) -> Iterator[None]:
-    """Hold the folder for the server at `url`. Raises `FolderInUse`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Hold the folder for the server at `url`; nobody else may look into it.
+
+    Raises `FolderInUse`.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / LOCK_FILE
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            held = running_server(folder)
-            holder = f" (process {held.pid}, {held.url})" if held else ""
+            holder = _holder(folder)
             raise FolderInUse(
                 f"Another Threadline serves {folder}{holder}. Stop it, or give another --data."
             ) from None
@@ -53,3 +80,11 @@ def folder_lock(folder: Path, url: str) -> Iterator[None]:
         file.write(msgspec.json.encode(Running(os.getpid(), url)))
         file.flush()
         yield
+
+
+def _holder(folder: Path) -> str:
+    try:
+        held = running_server(folder)
+    except ServerStarting:
+        held = None
+    return f" (process {held.pid}, {held.url})" if held else ""

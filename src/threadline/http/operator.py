@@ -16,6 +16,7 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import msgspec
 
+from threadline.http.folder import ServerStarting
 from threadline.http.services import Services
 from threadline.store import (
     Params,
@@ -180,8 +181,12 @@ class OperatorStore:
 
     def _send(self, asked: Statement | Insert | Asked) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
-            with _address(self._folder) as address:
-                connection.connect(address)
+            try:
+                with _address(self._folder) as address:
+                    connection.connect(address)
+            except (FileNotFoundError, ConnectionRefusedError):
+                # It has taken the folder, and opens its door last.
+                raise ServerStarting(self._folder) from None
             connection.sendall(msgspec.json.encode(asked) + b"\n")
             with connection.makefile("rb") as answer:
                 kind, body = answer.readline().decode().strip(), answer.read()

@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import logging
-import os
 import signal
-import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -16,13 +15,16 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from threadline.classify import classify
-from threadline.enrich import read_agent
+from threadline.enrich import Countries, read_agent
 from threadline.http.app import create_app
 from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
 from threadline.http.folder import folder_lock
+from threadline.http.listen import bracketed, resolve, take_port, until_answering
+from threadline.http.logs import log_to_stderr
 from threadline.http.operator import operator_door
 from threadline.http.services import Services
 from threadline.settings import Settings
+from threadline.store import store_url
 
 # Headers that are slow or huge are cut off before they reach us. The wait for the next request of a
 # kept connection counts as slow headers, too: it has to be longer than proxies and clients keep one
@@ -32,20 +34,28 @@ MAX_HEADER_BYTES = 64 * 1024
 SWITCH_S = 0.001
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, settings_file: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then write everything acknowledged to the store.
 
-    Raises `FolderInUse`, `OSError` for an address that cannot be bound, and what `Services` raises.
+    Raises `CannotListen`, `FolderInUse`, and what `Services` raises.
     """
-    uvloop.run(serve_async(settings))
+    uvloop.run(serve_async(settings, settings_file=settings_file))
 
 
-async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = None) -> None:
-    """As `serve`; `ready` is given the server's address once it answers."""
-    _log_to_stderr()
-    port = settings.port or _free_port(settings.host)
-    _check_address(settings.host, port)
-    url = f"http://{settings.host}:{port}"
+async def serve_async(
+    settings: Settings,
+    ready: "asyncio.Future[str] | None" = None,
+    on_stop: Callable[[], None] | None = None,
+    least: int = logging.INFO,
+    settings_file: Path | None = None,
+) -> None:
+    """As `serve`. `ready` is given the server's address once it answers; `on_stop` is called when a
+    signal says to stop, before that begins; `least` is the level from which on it logs."""
+    log_to_stderr(least)
+    _check(settings)
+    address = resolve(settings.host)
+    port = take_port(address, settings.port)
+    url = f"http://{bracketed(settings.host)}:{port}"
     most = most_connections(raise_limit())
     # What is read beside the event loop gives way to it after this long.
     sys.setswitchinterval(SWITCH_S)
@@ -57,7 +67,7 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
     ):
         server = Server(
             create_app(services),
-            address=settings.host,
+            address=address,
             port=port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
@@ -71,18 +81,32 @@ async def serve_async(settings: Settings, ready: "asyncio.Future[str] | None" = 
         )
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(stop, server.stop)
+
+        def stop() -> None:
+            if on_stop is not None:
+                on_stop()
+            server.stop()  # type: ignore[no-untyped-call]
+
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, stop)
         serving = asyncio.ensure_future(server.serve())
-        await _until_answering(settings.host, port)
+        await until_answering(serving, address, port)
         _warm_up()
         _collect_less()
-        structlog.get_logger("threadline").info("ready", url=url, data=settings.data)
+        where = {"settings": str(settings_file)} if settings_file else {}
+        structlog.get_logger("threadline").info("ready", url=url, data=settings.data, **where)
         if ready is not None:
             ready.set_result(url)
         await serving
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
+
+
+def _check(settings: Settings) -> None:
+    """What is wrong with the settings is said before anything is taken or made."""
+    store_url(settings.store, Path(settings.data))
+    if settings.country_db:
+        Countries(Path(settings.country_db))
 
 
 def _warm_up() -> None:
@@ -97,43 +121,3 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-
-
-async def _until_answering(host: str, port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
-
-
-def _check_address(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _log_to_stderr() -> None:
-    """One JSON object a line, or something readable where a person watches."""
-    logging.basicConfig(level=logging.WARNING)
-    person = os.isatty(2)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S" if person else "iso", utc=not person),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=open(2, "w", closefd=False)),  # noqa: SIM115
-    )

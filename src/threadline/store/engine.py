@@ -249,8 +249,7 @@ def store_url(setting: str, folder: Path) -> str:
     """
     if setting == "chdb":
         return f"chdb://{(folder / 'store').resolve()}"
-    address = urlsplit(setting)
-    if setting.startswith("chdb:///") or (address.scheme in SERVER_SCHEMES and address.hostname):
+    if setting.startswith("chdb:///") or _is_server(setting):
         return setting
     raise StoreError(
         f"THREADLINE_STORE={without_password(setting)} is not supported: write chdb, "
@@ -259,9 +258,20 @@ def store_url(setting: str, folder: Path) -> str:
     )
 
 
+def _is_server(setting: str) -> bool:
+    try:
+        address = urlsplit(setting)
+        return address.scheme in SERVER_SCHEMES and bool(address.hostname) and address.port != 0
+    except ValueError:  # a port that is none, a bracket that is not closed
+        return False
+
+
 def without_password(url: str) -> str:
     """The same URL to show around."""
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://***"
     if address.password is None:
         return url
     return url.replace(f":{address.password}@", ":***@", 1)

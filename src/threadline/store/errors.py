@@ -73,7 +73,7 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except ClickHouseError as error:
-        raise _kind(error)(str(error)) from error
+        raise _kind(error)(_words(error)) from error
 
 
 def _kind(error: ClickHouseError) -> type[StoreError]:
@@ -87,3 +87,16 @@ def _kind(error: ClickHouseError) -> type[StoreError]:
     if code in TROUBLES or (code is None and isinstance(error, OperationalError)):
         return StoreAway
     return StoreError
+
+
+def _words(error: ClickHouseError) -> str:
+    """The engine's message. Of a server that is not reached the driver names its own objects; the
+    reason lies at the bottom."""
+    if not isinstance(error, OperationalError) or error.code is not None:
+        return str(error)
+    cause: BaseException = error
+    while deeper := cause.__cause__ or cause.__context__:
+        cause = deeper
+    if not isinstance(cause, OSError):
+        return str(error)
+    return f"ClickHouse is not reached: {cause.strerror or cause}"
