@@ -29,6 +29,7 @@ LOOKS = [
     ("http", re.compile(r"\A(GET|POST|PUT|DELETE)\s+/")),
     ("shell", re.compile(r"\A(#.*\n)?(threadline|curl|pip|npm|make|git|python3?|export|sudo) ")),
     ("json", re.compile(r"\A[{\[]")),
+    ("text", re.compile(r"\A[\w/]+/$|\A\w+:.* -> ", re.MULTILINE)),
 ]
 
 

@@ -92,7 +92,7 @@ class Reader:
     def console(self, block: Block) -> None:
         """Commands after `$`, and what they print. `…` is any text of one line."""
         for command, expected in commands(block.text):
-            printed = self._shell(command)
+            printed = self._printed(command)
             pattern = re.escape(_without_space(expected)).replace("…", "[^\n]*")
             assert re.fullmatch(pattern, _without_space(printed)), f"{block} prints:\n{printed}"
 
@@ -172,6 +172,10 @@ class Reader:
         pairs = (pair.split("=", 1) for pair in kept.read_text().split("\0") if pair)
         self.variables.update((name, value) for name, value in pairs if name not in OF_SHELL)
         return done.stdout
+
+    def _printed(self, command: str) -> str:
+        """All that it prints, whatever becomes of it."""
+        return self._run(["bash", "-c", f"exec 2>&1\n{self._filled(command)}"]).stdout
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         environ = {**self.variables, "THREADLINE_SDK_KEY": self.variables.get("SK", "")}
