@@ -59,9 +59,7 @@ def _blocks(lines: list[str], document: str) -> Iterator[Block]:
         start = number
         fence = FENCE.fullmatch(lines[number])
         if fence:
-            end = next(
-                at for at in range(start + 1, len(lines)) if lines[at].strip() == fence[1]
-            )
+            end = next(at for at in range(start + 1, len(lines)) if lines[at].strip() == fence[1])
             text, kind, first = lines[start + 1 : end], fence[2], start + 1
             number = end + 1
         elif lines[number].startswith(INDENT) and _alone(lines, number):

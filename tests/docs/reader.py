@@ -38,8 +38,8 @@ REQUEST = re.compile(r"^(GET|POST|PUT|DELETE)\s+(/\S+)", re.MULTILINE)
 
 
 class Reader:
-    """With an empty folder, or (`begun`) where README leaves its reader: a server that runs, a
-    project `shop` with its keys in the shell, and the story in it."""
+    """With nothing but the clone, or (`begun`) where README leaves its reader: a server that runs,
+    a project `shop` with its keys in the shell, and the story in it. Done when it is needed."""
 
     def __init__(self, folder: Path, begun: bool) -> None:
         self.folder = folder / "clone"
@@ -50,10 +50,10 @@ class Reader:
             copy(source, self.folder / name)
         self.server: Server | None = None
         self.variables = _environment(folder)
-        if begun:
-            self._begin()
+        self._to_begin = begun
 
     def _begin(self) -> None:
+        self._to_begin = False
         self._serve()
         made = self._shell(f"threadline project create shop --origin {ORIGIN} --json")
         for kind, key in json.loads(made)["keys"].items():
@@ -79,6 +79,8 @@ class Reader:
         if block.file:
             (self.folder / block.file).write_text(block.text + "\n")
         assert block.kind in RUN, f"{block}: of no kind that can be run; mark it, or name its kind"
+        if self._to_begin and block.kind not in ALONE:
+            self._begin()
         RUN[block.kind](self, block)
 
     def shell(self, block: Block) -> None:
@@ -99,7 +101,7 @@ class Reader:
     def python(self, block: Block) -> None:
         """A program of its own, that has nothing to complain of."""
         done = self._run([sys.executable, "-c", self._filled(block.text)])
-        assert not done.returncode and not done.stderr, f"{block}: {done.stderr}"
+        assert not (done.returncode or done.stderr), f"{block}: {done.stderr}"
 
     def sql(self, block: Block) -> None:
         done = self._run(["threadline", "sql", block.text, "--format", "ndjson"])
@@ -109,10 +111,10 @@ class Reader:
     def http(self, block: Block) -> None:
         for request in requests(block.text):
             status, answer = self._ask(request)
-            assert status < 300, f"{block}: {status} {answer}"
+            assert status < 300, f"{block}: {status} {answer!r}"
 
     def html(self, block: Block) -> None:
-        assert _Tags.of(self._filled(block.text)), f"{block}: no element in it"
+        assert _Tags.of(block.text), f"{block}: no element in it"
 
     def script(self, block: Block) -> None:
         """JavaScript or TypeScript, without an error in its syntax."""
@@ -209,7 +211,8 @@ class Reader:
         done = self._run(["threadline", "key", "list", "--json"])
         usable = [key for key in json.loads(done.stdout) if key["state"] == "active"]
         secret = [key for key in usable if key["kind"] == "sk" and key["name"]]
-        return str(max(secret, key=lambda key: key["created_at"])["key"])
+        newest = max(secret, key=lambda key: key["created_at"])
+        return f"sk_live_{newest['prefix']}"
 
 
 class Request(NamedTuple):
@@ -277,6 +280,8 @@ def _without_space(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
+# These need no server.
+ALONE = {"csv", "env", "html", "ini", "json", "ndjson", "script", "text", "toml"}
 OF_SHELL = ("_", "SHLVL", "PWD", "OLDPWD")
 COMMAND = re.compile(r"^\s*(\$ |threadline \w+ -|curl|pip |npm |make |sudo )", re.MULTILINE)
 RUN = {

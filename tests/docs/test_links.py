@@ -1,4 +1,4 @@
-"""What the documentation points to is there: pages, headings, files, tests. And nothing that is not."""
+"""What the documentation points to is there: pages, headings, files, tests, packages."""
 
 import re
 from collections.abc import Iterator
