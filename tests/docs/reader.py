@@ -101,7 +101,8 @@ class Reader:
     def python(self, block: Block) -> None:
         """A program of its own, that has nothing to complain of."""
         done = self._run([sys.executable, "-c", self._filled(block.text)])
-        assert not (done.returncode or done.stderr), f"{block}: {done.stderr}"
+        assert not done.returncode, f"{block}: {done.stderr}"
+        assert not done.stderr, f"{block}: {done.stderr}"
 
     def sql(self, block: Block) -> None:
         done = self._run(["threadline", "sql", block.text, "--format", "ndjson"])
