@@ -30,6 +30,7 @@ from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.activity import MOMENT_COLUMNS
 from threadline.identity.ground import PROJECT, Ground, Policy, ground
+from threadline.identity.reading import Reading, Reads
 from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
 from threadline.ingest.accept import Sender, accept
@@ -263,30 +264,30 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    on = ground(store, project_id, "next")
+    reading, on = Reading(store, project_id), ground(store, project_id, "next")
     persons = stats.Params(metric="persons", from_=MONTH)
     bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     devices = f"""SELECT uniq(anonymous_id) FROM events
         WHERE {PROJECT} AND NOT is_bot AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         "persons, 30 days": (
-            lambda: stats.ask(store, on, persons),
+            lambda: stats.ask(reading, on, persons),
             lambda: store.query(devices, bound),
             "≤ 1.2 times",
         ),
         "funnel of three steps": (
-            lambda: funnel.ask(store, on, FUNNEL),
-            _unstitched(funnel, lambda: funnel.ask(store, on, FUNNEL)),
+            lambda: funnel.ask(reading, on, FUNNEL),
+            _unstitched(funnel, lambda: funnel.ask(reading, on, FUNNEL)),
             "≤ 1.5 times",
         ),
         "weekly retention": (
-            lambda: retention.ask(store, on, retention.Params()),
-            _unstitched(retention, lambda: retention.ask(store, on, retention.Params())),
+            lambda: retention.ask(reading, on, retention.Params()),
+            _unstitched(retention, lambda: retention.ask(reading, on, retention.Params())),
             "≤ 1.5 times",
         ),
         "attribution, linear": (
-            lambda: attribution.ask(store, on, ATTRIBUTION),
-            _unstitched(attribution, lambda: attribution.ask(store, on, ATTRIBUTION)),
+            lambda: attribution.ask(reading, on, ATTRIBUTION),
+            _unstitched(attribution, lambda: attribution.ask(reading, on, ATTRIBUTION)),
             "–",
         ),
     }
@@ -324,15 +325,16 @@ def _device_events(on: Ground, columns: dict[str, str], where: str = "TRUE") -> 
 
 
 def _device_moments(
-    store: Store, on: Ground, sql: Callable[[str], str], bound: Params, *_: object, **__: object
+    reads: Reads, on: Ground, sql: Callable[[str], str], bound: Params, *_: object, **__: object
 ) -> list[Row]:
-    return store.query(sql(_device_events(on, MOMENT_COLUMNS)), bound)
+    return reads.query(sql(_device_events(on, MOMENT_COLUMNS)), bound)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
+    reading = Reading(store, project_id)
     grounds = {policy: ground(store, project_id, policy) for policy in POLICIES}
     anyone = grounds["any"]
-    listed = users.ask(store, anyone, users.Params(limit=1000)).rows
+    listed = users.ask(reading, anyone, users.Params(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)
     for policy in POLICIES:
         took = []
@@ -340,7 +342,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             took.append(
                 median_s(
                     lambda u=user_id, p=policy: (  # type: ignore[misc]
-                        journey.ask(store, grounds[p], journey.Params(), u)
+                        journey.ask(reading, grounds[p], journey.Params(), u)
                     ),
                     3,
                 )
@@ -353,29 +355,29 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
     one = some[0]
     pages = {
-        "one user's profile": lambda: users.profile(store, anyone, one),
-        "users, 100 newest": lambda: users.ask(store, anyone, users.Params()),
+        "one user's profile": lambda: users.profile(reading, anyone, one),
+        "users, 100 newest": lambda: users.ask(reading, anyone, users.Params()),
         "users, 100 newest with conversion": lambda: users.ask(
-            store, anyone, users.Params(conversion="signup")
+            reading, anyone, users.Params(conversion="signup")
         ),
         "users from facebook / paid": lambda: users.ask(
-            store, anyone, users.Params(source="facebook", medium="paid")
+            reading, anyone, users.Params(source="facebook", medium="paid")
         ),
         "attribution, last non-direct, 30 days": lambda: attribution.ask(
-            store, grounds["next"], attribution.Params(conversion="signup", from_=MONTH)
+            reading, grounds["next"], attribution.Params(conversion="signup", from_=MONTH)
         ),
         "funnel of three steps, 30 days": lambda: funnel.ask(
-            store, grounds["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
+            reading, grounds["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
         ),
         "paths before signup, 30 days": lambda: paths.ask(
-            store, grounds["next"], paths.Params(event="signup", direction="before", from_=MONTH)
+            reading, grounds["next"], paths.Params(event="signup", direction="before", from_=MONTH)
         ),
         "sessions by source": lambda: sessions.ask(
-            store, grounds["next"], sessions.Params(group_by="source")
+            reading, grounds["next"], sessions.Params(group_by="source")
         ),
-        "weekly retention": lambda: retention.ask(store, grounds["next"], retention.Params()),
+        "weekly retention": lambda: retention.ask(reading, grounds["next"], retention.Params()),
         "persons by day and source, 30 days": lambda: stats.ask(
-            store,
+            reading,
             grounds["next"],
             stats.Params(
                 metric="persons",
@@ -385,20 +387,20 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             ),
         ),
         "sources, 30 days": lambda: sources.ask(
-            store, grounds["next"], sources.Params(from_=MONTH)
+            reading, grounds["next"], sources.Params(from_=MONTH)
         ),
-        "identity stats": lambda: identity.stats(store, grounds["next"], 0),
+        "identity stats": lambda: identity.stats(reading, grounds["next"], 0),
         "shared devices": lambda: identity.shared_devices(
-            store, grounds["next"], identity.SharedParams()
+            reading, grounds["next"], identity.SharedParams()
         ),
-        "events, 100 newest": lambda: events.ask(store, project_id, events.Params()),
+        "events, 100 newest": lambda: events.ask(reading, project_id, events.Params()),
         "time to conversion by source, any": lambda: time_to_conversion.ask(
-            store,
+            reading,
             anyone,
             time_to_conversion.Params(conversion="signup", group_by="source,medium"),
         ),
         "time to conversion by source, next": lambda: time_to_conversion.ask(
-            store,
+            reading,
             grounds["next"],
             time_to_conversion.Params(conversion="signup", group_by="source,medium"),
         ),

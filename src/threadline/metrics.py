@@ -20,6 +20,14 @@ class Metrics:
         self.written = self._counter("events_written", "Events that the store has taken.")
         self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
         self.forgets = self._gauge("forgets_pending", "Requests to forget not yet carried out.")
+        self.unfinished_work = self._gauge(
+            "unfinished_work", "Rebuilds and the like: being done, or interrupted."
+        )
+        self.forgets_on_disk = self._gauge(
+            "forgets_on_disk", "Those that no answer shows, but the disk still does."
+        )
+        self.write_failures = self._counter("write_failures", "Failed tries to write.", "kind")
+        self.logs_lost = self._gauge("logs_lost", "Logs that were lost, replaced or cut so far.")
         self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")
         self.log_bytes = self._gauge("log_bytes", "The same in bytes.")
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")

@@ -21,13 +21,13 @@ analytics.identify("user_42", { name: "Ada" });
 """
 
 
-def bundle(key: str, host: str) -> str:
-    """The script with all that it imports."""
+def bundle(script: str, key: str, host: str) -> str:
+    """The script with all that it imports, `KEY` and `HOST` put in."""
     esbuild = BROWSER / "node_modules" / ".bin" / "esbuild"
     defined = [f"--define:KEY={json.dumps(key)}", f"--define:HOST={json.dumps(host)}"]
     done = subprocess.run(
         [esbuild, "--bundle", "--format=iife", *defined],
-        input=SCRIPT,
+        input=script,
         text=True,
         capture_output=True,
         check=True,
@@ -38,7 +38,7 @@ def bundle(key: str, host: str) -> str:
 
 def test_analytics_next_sends_from_a_page(site: Site, device: NewDevice) -> None:
     host = f"{site.stats.removeprefix('http://')}/v1"
-    site.pages["/segment.js"] = bundle(site.project.keys["pk"], host)
+    site.pages["/segment.js"] = bundle(SCRIPT, site.project.keys["pk"], host)
     site.pages["/landing"] = '<title>Looms</title><script src="/segment.js"></script>'
     page = device().new_page()
     page.goto(f"{site.origin}/landing?utm_source=facebook&utm_medium=cpc")

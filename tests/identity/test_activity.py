@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import row_values
 from threadline.identity.ground import Policy, ground
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import stitched_events
 from threadline.ingest import row
 from threadline.questions import retention, stats
@@ -43,10 +44,10 @@ def insert(store: Store, story: Story, **fields: row.Value) -> None:
 
 
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
-    on = ground(store, "p", policy)
+    reading, on = Reading(store, "p"), ground(store, "p", policy)
     params = stats.Params(metric="persons", interval="day")
-    cohorts = retention.ask(store, on, retention.Params(interval="day", periods=2)).rows
-    rows = stats.ask(store, on, params).rows
+    cohorts = retention.ask(reading, on, retention.Params(interval="day", periods=2)).rows
+    rows = stats.ask(reading, on, params).rows
     return [row["value"] for row in rows], [[c.persons, *c.retained] for c in cohorts]
 
 

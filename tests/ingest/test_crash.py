@@ -5,9 +5,15 @@ import os
 import random
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
+from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server
+from threadline.http.operator import OperatorStore
+from threadline.identity import states
+from threadline.ingest import receipts
+from threadline.ingest.log import open_db
 
 CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES", "5"))
 SENDERS = 4
@@ -99,3 +105,59 @@ def test_kills_under_load_lose_and_double_nothing(folder: Path) -> None:
         touches = {u["user_id"]: u["first_touch"]["event_id"] for u in project.pages("/v1/users")}
         assert touches == {f"user {number}": f"{number}-0" for number in range(SENDERS)}
         server.stop()
+
+
+def test_forgetting_goes_on_after_a_kill_at_any_moment(folder: Path) -> None:
+    """Killed again and again while people are forgotten and come back: the forgotten are gone,
+    everybody else, and who came back, is there, and every state says what the events say."""
+    chance = random.Random(11)
+    people, kept, back = 12, 4, 6
+    with Server(folder) as server:
+        project = Project(server)
+        project.batch([event for number in range(people) for event in _life(number, "first")])
+        project.stored()
+        server.stop(signal.SIGKILL)
+    for number in range(kept, people):
+        with Server(folder) as server:
+            again = project.again(server)
+            assert again.post("/v1/forget", {"user_id": f"user {number}"}).status == 200
+            if number >= back:
+                again.batch(_life(number, "second"))
+            # So many more requests until the end: the writer and the eraser are somewhere.
+            for _ in range(chance.randrange(0, 40)):
+                again.get("/metrics")
+            server.stop(signal.SIGKILL)
+    with Server(folder) as server:
+        again = project.again(server)
+        wanted = {
+            event["event_id"]
+            for number in range(people)
+            for event in _life(number, "first" if number < kept else "second")
+            if number < kept or number >= back
+        }
+        assert sorted(row["event_id"] for row in again.stored()) == sorted(wanted)
+        until_erased(again)
+        assert sorted(row["event_id"] for row in again.stored()) == sorted(wanted)
+        users = {row["user_id"] for row in again.ask("/v1/users")["rows"]}
+        assert users == {f"user {n}" for n in range(people) if n < kept or n >= back}
+        for difference in states.verify(OperatorStore(folder)):
+            assert difference[2:] == (0, 0, 0), difference
+        with closing(open_db(folder)) as db:
+            assert [receipt.events for receipt in receipts.listed(db)] == [4] * (people - kept)
+        server.stop()
+    forgotten = [f"first of {number}" for number in range(kept, people)]
+    assert traces(folder, *forgotten) == []
+
+
+def _life(number: int, which: str) -> list[Json]:
+    """Untagged, then known, on a device of their own; and on one that all share."""
+    return [
+        {
+            "event": "x",
+            "event_id": f"{which} of {number}: {turn}",
+            "anonymous_id": "kiosk" if turn == 3 else f"device {number}",
+            "user_id": f"user {number}" if turn else None,
+            "timestamp": f"2026-05-{1 + number:02}T10:00:0{turn}Z",
+        }
+        for turn in range(4)
+    ]

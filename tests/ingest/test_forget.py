@@ -2,9 +2,16 @@
 
 import re
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 from tests.cli.test_commands import ok
-from tests.support import Json, Project, Server, ids
+from tests.ingest.leftovers import traces, until_erased
+from tests.support import Json, Project, Server, ids, row_values
+from threadline.http.operator import OperatorStore
+from threadline.ingest import dead_letters, receipts, row
+from threadline.ingest.dead_letters import Letter
+from threadline.ingest.log import open_db
 
 
 def send(project: Project, *events: tuple[str, str | None, str | None]) -> None:
@@ -143,3 +150,150 @@ def test_one_of_the_two_ids_has_to_be_given(project: Project) -> None:
     for body in ({}, {"user_id": "u", "anonymous_id": "a"}, {"user_id": None}):
         reply = project.post("/v1/forget", body)
         assert (reply.status, reply.error) == (400, "invalid_payload")
+
+
+WHO = {"user": "victim.q7@nowhere.example", "old": "old-victim-q7", "device": "device-victim-q7"}
+SECRETS = (*WHO.values(), "mail-of-victim-q7@nowhere.example", "for-victim-q7", "order-victim-q7")
+
+
+def test_no_byte_of_the_forgotten_stays_in_any_file(folder: Path) -> None:
+    """Whatever they were in: events of all kinds, links, unlinks, aliases, names of campaigns, dead
+    letters, what is still on its way. Compressed or not, after a restart as well."""
+    with Server(folder) as server:
+        project = Project(server)
+        leave_traces(project)
+        assert project.change(
+            "PUT", "/v1/identity/aliases", {"user_id": WHO["old"], "alias_of": WHO["user"]}
+        ).json["changed"]
+        pair = {"anonymous_id": WHO["device"], "user_id": WHO["old"]}
+        assert project.change("DELETE", "/v1/identity/links", pair).json["changed"]
+        for pair_of in (
+            "'of bob', 'bob'",
+            f"'{WHO['device']}', 'bob'",
+            f"'kiosk', '{WHO['user']}'",
+        ):
+            OperatorStore(folder).execute(
+                "INSERT INTO unlinks (project_id, anonymous_id, user_id, unlinked, decided_at)"
+                f" VALUES ('{project.project_id}', {pair_of}, TRUE, now64(6))"
+            )
+        with closing(open_db(folder)) as db:
+            for number, values in enumerate(({"user_id": WHO["old"]}, {"user_id": "bob"})):
+                body = row.encode(row_values(project_id=project.project_id, **values))
+                letter = Letter(f"letter {number}", project.project_id, "e", "x", body)
+                dead_letters.set_aside(db, letter, "no")
+            spoiled = f"who can read {WHO['user']}?".encode()
+            dead_letters.set_aside(db, Letter("spoiled", "", "", "1 events", spoiled), "no")
+        before = traces(folder, *SECRETS)
+        assert {trace.split(" as ")[0] for trace in before} == set(SECRETS), "it finds them"
+
+        leave_traces(project)
+        forget(project, user_id=WHO["user"])
+        forget(project, anonymous_id=WHO["device"])
+        until_erased(project)
+        assert ids(project.stored()) == ["bob's"]
+        assert traces(folder, *SECRETS) == []
+        with closing(open_db(folder)) as db:
+            assert [letter.letter_id for letter in dead_letters.listed(db)] == ["letter 1"]
+        left = OperatorStore(folder).query("SELECT anonymous_id, user_id FROM unlinks", {})
+        assert left == [{"anonymous_id": "of bob", "user_id": "bob"}]
+        assert server.stop() == 0
+        assert not [line for line in server.lines if any(secret in line for secret in SECRETS)]
+    assert traces(folder, *SECRETS) == []
+    with Server(folder) as server:
+        assert ids(project.again(server).stored()) == ["bob's"]
+        assert server.stop() == 0
+    assert traces(folder, *SECRETS) == []
+
+
+def leave_traces(project: Project) -> None:
+    url = f"https://shop.example/{WHO['user']}?utm_source=mail&utm_campaign=for-victim-q7"
+    for number, who in enumerate((WHO["user"], WHO["old"])):
+        identify = {"anonymous_id": WHO["device"], "user_id": who}
+        traits = {"email": "mail-of-victim-q7@nowhere.example"}
+        assert project.post("/v1/identify", {**identify, "traits": traits}).status == 200
+        project.track("x", **identify, event_id=f"order-victim-q7-{number}", url=url, referrer=url)
+    project.track("x", anonymous_id=WHO["device"], session_id="session-victim-q7")
+    project.track("x", user_id=WHO["user"], anonymous_id="kiosk")
+    project.track("x", user_id="bob", anonymous_id="kiosk", event_id="bob's")
+    assert project.stored()
+
+
+def test_all_ids_of_the_person_go(server: Server, project: Project) -> None:
+    """As the answers show them: who is an alias of whom, both ways and over several steps. Whose
+    alias was taken back is somebody else."""
+    send(
+        project,
+        ("e1", "d1", None),
+        ("e2", "d1", "old"),
+        ("e3", "d2", "older"),
+        ("e4", "d3", "now"),
+        ("e5", "d4", "beside"),
+        ("e6", "d5", "former"),
+        ("e7", "kiosk", "old"),
+        ("e8", "kiosk", "bob"),
+        ("e9", "kiosk", None),
+    )
+    for user_id, alias_of in (
+        ("older", "old"),
+        ("old", "now"),
+        ("beside", "now"),
+        ("former", "now"),
+    ):
+        body = {"user_id": user_id, "alias_of": alias_of}
+        assert project.change("PUT", "/v1/identity/aliases", body).json["changed"]
+    taken_back = project.change("DELETE", "/v1/identity/aliases", {"user_id": "former"})
+    assert taken_back.json["changed"]
+    receipt = forget(project, user_id="old")["receipt_id"]
+    assert sorted(ids(project.stored())) == ["e6", "e8", "e9"]
+    assert {row["user_id"] for row in project.ask("/v1/users")["rows"]} == {"former", "bob"}
+    assert events_of([receipt], server) == [6]
+    again = project.change("PUT", "/v1/identity/aliases", {"user_id": "older", "alias_of": "now"})
+    assert again.json["changed"], "a new life"
+
+
+def test_the_others_on_a_device_stay_however_often_somebody_goes(project: Project) -> None:
+    """What is left is the same rows each time, which the store must not take for repeats."""
+    send(
+        project,
+        *(
+            (f"{who}{number}", "kiosk", who)
+            for who in ("bob", "ada", "cy", "di")
+            for number in "12"
+        ),
+        ("e1", "kiosk", None),
+    )
+    for left, gone in ((3, "ada"), (2, "cy"), (1, "di")):
+        forget(project, user_id=gone)
+        assert persons(project) == left
+        assert len(project.ask("/v1/users")["rows"]) == left
+    assert sorted(ids(project.stored())) == ["bob1", "bob2", "e1"]
+    assert [row["event_id"] for row in project.journey("bob")] == ["bob1", "bob2", "e1"]
+    for device in ("first", "second"):
+        send(project, (f"{device} 1", device, "bob"))
+        forget(project, anonymous_id=device)
+        assert sorted(ids(project.stored())) == ["bob1", "bob2", "e1"]
+        assert project.ask("/v1/users")["rows"][0]["first_touch"]["event_id"] == "bob1"
+
+
+def test_what_is_forgotten_is_what_came_before(server: Server, project: Project) -> None:
+    """Requests and events in turns, none waited for: whatever is carried out together, each event
+    counts to the life it came in."""
+    requests: list[str] = []
+    for number in range(9):
+        who = f"u{number % 3}"
+        project.track("x", event_id=f"{number} a", anonymous_id=f"d{number % 3}")
+        project.track("x", event_id=f"{number} b", anonymous_id=f"d{number % 3}", user_id=who)
+        requests.append(forget(project, user_id=who)["receipt_id"])
+        project.track("x", event_id=f"{number} c", anonymous_id=f"d{number % 3}", user_id=who)
+    assert sorted(ids(project.stored())) == ["6 c", "7 c", "8 c"]
+    assert events_of(requests, server) == [2] * 3 + [3] * 6
+    assert sorted(row["user_id"] for row in project.ask("/v1/users")["rows"]) == ["u0", "u1", "u2"]
+    for number in range(3):
+        assert ids(project.journey(f"u{number}")) == [f"{6 + number} c"]
+
+
+def events_of(requests: list[str], server: Server) -> list[int | None]:
+    """How many events each took, as the receipts say."""
+    with closing(open_db(server.folder)) as db:
+        counted = {receipt.receipt_id: receipt.events for receipt in receipts.listed(db)}
+    return [counted[receipt_id] for receipt_id in requests]

@@ -5,7 +5,6 @@ import signal
 import threading
 from array import array
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from tests.support import Json, Project, Server, ids, row_values
 from threadline.ingest import row
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
-from threadline.ingest.seen import SeenIds
 from threadline.ingest.writer import Writer
 from threadline.store import Store, StoreError, store_url
 
@@ -127,21 +125,6 @@ def test_what_is_acknowledged_survives_a_kill(folder: Path) -> None:
         project = project.again(server)
         assert sorted(ids(project.stored())) == sorted(acknowledged)
         server.stop()
-
-
-def test_ids_are_remembered_for_the_whole_window(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = datetime.now(UTC)
-    monkeypatch.setattr("threadline.ingest.seen._now", lambda: now)
-    e1, e2 = np.array([[11], [22]], dtype=np.uint64)
-    with Store(store_url("chdb", folder)) as store:
-        seen = SeenIds(store, days=7)
-        seen.remember(e1, "block 1")
-        now += timedelta(days=7)
-        assert seen.repeats(np.concatenate([e1, e2])).tolist() == [0], "seven days later"
-        now += timedelta(days=7)
-        assert seen.repeats(np.concatenate([e1, e2])).tolist() == [], "two weeks later"
 
 
 def test_a_full_log_refuses_and_recovers(folder: Path) -> None:

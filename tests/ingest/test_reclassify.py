@@ -2,18 +2,23 @@
 does."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from tests.cli.test_commands import fails, ok
+from tests.cli.test_commands import fails, ok, run
 from tests.clickhouse_server import ClickHouse
-from tests.support import Json, Project, Server
-from threadline.classify import read_site
-from threadline.ingest import reclassify
-from threadline.store import Store, store_url
+from tests.dying import Dying, Killed, listed, unsynced_store, wrong
+from tests.support import Json, Project, Server, row_values
+from threadline.classify import Site, read_site
+from threadline.cli.main import COMMANDS, create_cli
+from threadline.identity.states import rebuild
+from threadline.ingest import reclassify, row
+from threadline.ingest.recovery import finish_rebuilds
+from threadline.store import RECLASSIFY, Statements, Store, store_url, unfinished
 
 RULES = """
 - id: partner
@@ -166,6 +171,78 @@ def test_interrupted_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.M
         found = sources(project.again(server))
         named = [event for event, source in found.items() if source == "partner custom:partner"]
         assert sorted(named) == ["e0", "e3", "e4"]
+
+
+def test_killed_at_any_statement_it_is_listed_and_leaves_no_state_wrong(folder: Path) -> None:
+    """The states follow whatever is in the events when somebody finishes them; the rest of the
+    events follows when the same command comes again."""
+    sites = [read_site(frozenset(), "same", RULES), read_site(frozenset(), "same", "")]
+    named = ["partner", "partner.example"]
+    visit = {"url": "https://shop.example/", "referrer": "https://partner.example/a"}
+    rows = [row_values(event_id="v", **visit), row_values(event_id="u", user_id="u", **visit)]
+    body = b"".join(map(row.encode, rows))
+
+    def named_again(store: Statements, site: Site, rebuild: Callable[[Sequence[str]], None]) -> str:
+        reclassify.reclassify(store, "p", site, 0, True, lambda visits: None, rebuild)
+        (found,) = store.query("SELECT groupUniqArray(toString(source)) AS found FROM events", {})
+        return " ".join(found["found"])
+
+    def killed(tables: Sequence[str]) -> None:
+        raise Killed
+
+    with unsynced_store(folder) as store:
+        store.insert("events", row.COLUMNS, "MsgPack", body, "1")
+        ever_wrong, statements, progress = False, 0, True
+        while progress:
+            site, source = sites[statements % 2], named[statements % 2]
+            dying = Dying(store, statements, lambda store: None)
+            with pytest.raises(Killed):
+                named_again(dying, site, killed)
+            progress = not dying.left
+            spoiled = wrong(store)
+            ever_wrong = ever_wrong or bool(spoiled)
+            assert spoiled <= listed(store), statements
+            left = reclassify.outdated(store, "p", site, 0)
+            begun = {work.name for work in unfinished(store)}
+            assert left == 1 or RECLASSIFY in begun, statements
+            finish_rebuilds(store, folder, lambda: False)
+            assert (wrong(store), listed(store)) == (set(), set()), statements
+            assert named_again(store, site, lambda tables: rebuild(store, tables)) == source
+            assert (wrong(store), unfinished(store)) == (set(), [])
+            statements += 1
+        assert statements > 10
+        assert ever_wrong, "else nothing was tried"
+        sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        assert not [row for row in store.query(sql, {}) if row["name"].startswith("reclassified")]
+
+
+def test_stopped_by_hand_it_says_how_to_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    with Server(folder) as server:
+        project = Project(server)
+        fill(project)
+        project.stored()
+        assert server.stop() == 0
+    data = ["--project", project.project_id, "--data", str(folder)]
+    ok("rules", "set", str(path), *data)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(reclassify, "finish", stop)
+        done = CliRunner().invoke(create_cli(COMMANDS), ["reclassify", *data])
+    assert done.exit_code == 130
+    assert "The same command goes on where it was (threadline reclassify --project" in done.stderr
+    found = run("doctor", "--data", str(folder))
+    assert found.returncode == 1
+    assert f"interrupted: reclassify of {project.project_id} since 2" in found.stdout
+    assert "`threadline reclassify` for that project goes on where it was" in found.stdout
+    ok("reclassify", *data)
+    assert "nothing was interrupted" in ok("doctor", "--data", str(folder))
 
 
 def test_what_is_asked_wrongly_is_one_line(server: Server, project: Project) -> None:

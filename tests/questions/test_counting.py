@@ -226,7 +226,7 @@ def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
     by_day = project.ask(
         "/v1/stats", metric="persons", interval="day", group_by="event_name", **on
     )["rows"]
-    assert {(row["time"][:10], row["event_name"]): row["value"] for row in by_day} == (
+    assert {(row["bucket"][:10], row["event_name"]): row["value"] for row in by_day} == (
         oracle.persons(pairs, lambda event: (event["t"].date().isoformat(), event["event"]))
     )
     # Neither hours nor days of this zone begin when the store's do; nor does the range.
@@ -240,7 +240,7 @@ def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:
         tz=zone.key,
         **on,
     )["rows"]
-    assert {dt.datetime.fromisoformat(row["time"]): row["value"] for row in in_zone} == (
+    assert {dt.datetime.fromisoformat(row["bucket"]): row["value"] for row in in_zone} == (
         oracle.persons(
             [(person, event) for person, event in pairs if start <= event["t"] < end],
             lambda event: dt.datetime.combine(event["t"].astimezone(zone), dt.time(), zone),
@@ -283,7 +283,7 @@ def test_days_are_as_long_as_the_clocks_make_them(project: Project) -> None:
     moments += ["2026-10-24T22:00Z", "2026-10-25T22:59Z", "2026-10-25T23:00Z"]
     project.batch([{"event": "x", "timestamp": at, "anonymous_id": "a"} for at in moments])
     rows = project.ask("/v1/stats", interval="day", tz="Europe/Berlin")["rows"]
-    assert [(row["time"], row["value"]) for row in rows] == [
+    assert [(row["bucket"], row["value"]) for row in rows] == [
         ("2026-03-27T23:00:00.000Z", 1),
         ("2026-03-28T23:00:00.000Z", 2),
         ("2026-03-29T22:00:00.000Z", 1),
@@ -296,7 +296,7 @@ def test_days_are_as_long_as_the_clocks_make_them(project: Project) -> None:
         "month": "2026-02-28T23:00:00.000Z",
     }.items():
         rows = project.ask("/v1/stats", interval=interval, tz="Europe/Berlin")["rows"]
-        assert rows[0]["time"] == first
+        assert rows[0]["bucket"] == first
     assert project.get("/v1/stats", tz="Mars/Base").error == "invalid_params"
 
 

@@ -21,6 +21,7 @@ from threadline.http.folder import running_server
 from threadline.http.params import parse_params
 from threadline.http.services import Services
 from threadline.identity.ground import Ground, Policy, ground
+from threadline.identity.reading import Reading
 from threadline.questions import export, journey, users
 from threadline.settings import Settings
 
@@ -56,19 +57,20 @@ def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
 class _Here:
     def __init__(self, services: Services, project_id: str, default: Policy) -> None:
         self._services = services
+        self._reading = Reading(services.store, project_id)
         self._project_id = project_id
         self._default: Policy = default
         services.writer.catch_up(timeout_s=60)
 
     def profile(self, user_id: str, policy: Policy | None) -> Answer:
-        return _plain(users.profile(self._services.store, self._ground(policy), user_id))
+        return _plain(users.profile(self._reading, self._ground(policy), user_id))
 
     def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer:
         params = journey.Params(limit=limit)
-        return _plain(journey.ask(self._services.store, self._ground(policy), params, user_id))
+        return _plain(journey.ask(self._reading, self._ground(policy), params, user_id))
 
     def _ground(self, policy: Policy | None) -> Ground:
-        return ground(self._services.store, self._project_id, policy or self._default)
+        return ground(self._reading, self._project_id, policy or self._default)
 
     def export(self, given: Mapping[str, str]) -> export.Export:
         params = parse_params(given, export.Params)

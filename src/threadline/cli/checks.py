@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 
 from threadline import settings
 from threadline.cli import folders
+from threadline.cli.opening import open_store
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.control import check as check_control
 from threadline.http.folder import Running, ServerStarting, running_server
 from threadline.ingest import dead_letters
 from threadline.ingest.log import open_db
+from threadline.ingest.recovery import AtWork, alone
 from threadline.migrations import SchemaTooNew
 from threadline.settings import Settings, SettingsError
 from threadline.store import (
@@ -29,6 +31,7 @@ from threadline.store import (
     StoreError,
     free_bytes,
     store_url,
+    unfinished,
     without_password,
 )
 
@@ -211,6 +214,24 @@ def _letters(chosen: Settings, folder: Path) -> Finding:
     return Finding("no dead letters")
 
 
+def _work(chosen: Settings, folder: Path) -> Finding:
+    """What a command is at work on now needs no mending."""
+    try:
+        with open_store(chosen) as store:
+            works = unfinished(store)
+    except (StoreError, SchemaTooNew, ServerStarting):
+        return Finding("not known: the store does not open")
+    if not works:
+        return Finding("nothing was interrupted")
+    found = "; ".join(f"{work.name} of {work.subject} since {work.since}" for work in works)
+    try:
+        with alone(folder):
+            mend = " ".join(dict.fromkeys(work.left for work in works))
+            return Finding(f"interrupted: {found}", mend)
+    except AtWork:
+        return Finding(f"under way: {found}")
+
+
 def _control(chosen: Settings, folder: Path) -> Finding:
     problems = check_control(folder)
     if not problems:
@@ -316,6 +337,7 @@ CHECKS: dict[str, Check] = {
     "clock": _clock,
     "log": _log,
     "letters": _letters,
+    "work": _work,
     "control": _control,
     "projects": _projects,
     "limits": _limits,

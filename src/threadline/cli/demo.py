@@ -23,9 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from threadline import settings
 from threadline.cli import folders
-from threadline.cli.demo_log import DemoLog, Event
+from threadline.cli.demo_log import DemoLog, Event, Person
 from threadline.contract.bodies import MAX_BATCH_EVENTS
-from threadline.contract.times import DAY_MS
 from threadline.control import Control, ControlError
 from threadline.http.serve import serve_async
 
@@ -34,6 +33,7 @@ STOPPED = "Stopped while loading; the next start goes on."
 ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
 EVENTS = 100_000
+HOUR_MS = 3_600_000
 
 
 class Notes(msgspec.Struct):
@@ -62,7 +62,7 @@ def demo(
         int | None, typer.Option(min=0, help="People who sign up. Default: a fifth of the devices.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same numbers and seed: same log. Default: 1.")
+        int | None, typer.Option(help="Same numbers, seed and hour: same log. Default: 1.")
     ] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -92,12 +92,12 @@ def demo(
 
 
 def _fresh(events: int | None, visitors: int | None, users: int | None, seed: int | None) -> Notes:
-    """A demo that is still to be loaded; its time ends with yesterday."""
+    """A demo that is still to be loaded; its time ends with the last full hour."""
     events = events or EVENTS
     visitors = visitors or max(1, events // 20)
     users = max(1, visitors // 5) if users is None else users
-    midnight_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-    return Notes({}, events, visitors, users, 1 if seed is None else seed, midnight_ms)
+    hour_ms = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS
+    return Notes({}, events, visitors, users, 1 if seed is None else seed, hour_ms)
 
 
 def _ignored(asked: dict[str, int | None], notes: Notes) -> list[str]:
@@ -173,11 +173,12 @@ def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Even
 
 
 def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) -> bool:
-    """Post the log in batches, one browser's events a batch. False if stopped before the end."""
+    """Post the log in batches, as a server that passes on what browsers send. False if stopped
+    before the end."""
     log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
-    waiting: dict[str, list[Event]] = {}
+    waiting: list[Event] = []
     columns = (
         TextColumn("Loading events"),
         BarColumn(),
@@ -190,25 +191,25 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
         started = time.monotonic()
         sent = 0
 
-        def post(agent: str, batch: list[Event]) -> None:
+        def post() -> None:
             nonlocal sent
-            _post(connection, notes.keys["sk"], agent, batch)
-            sent += len(batch)
+            _post(connection, notes.keys["sk"], waiting)
+            sent += len(waiting)
+            waiting.clear()
             rate = f"{sent / (time.monotonic() - started):,.0f} events/s"
             progress.update(bar, completed=sent, rate=rate)
 
         for person in log.people():
             if stopped.is_set():
                 return False
-            if not notes.user_id and _worth_showing(person.sent[0].event, person.devices):
+            if not notes.user_id and _worth_showing(person):
                 notes.user_id = person.user_id or ""
             for agent, event in person.sent:
-                batch = waiting.setdefault(agent, [])
-                batch.append(event)
-                if len(batch) == MAX_BATCH_EVENTS:
-                    post(agent, waiting.pop(agent))
-        for agent, batch in waiting.items():
-            post(agent, batch)
+                waiting.append(event | {"user_agent": agent} if agent else event)
+                if len(waiting) == MAX_BATCH_EVENTS:
+                    post()
+        if waiting:
+            post()
     return True
 
 
@@ -226,15 +227,19 @@ def _count(url: str, key: str, stopped: threading.Event) -> int:
     raise OSError("stopped")
 
 
-def _worth_showing(first: Event, devices: list[str]) -> bool:
-    return len(devices) == 2 and "utm_medium=cpc" in first["url"]
+def _worth_showing(person: Person) -> bool:
+    """An ad on one day, a signup on another, and a second device."""
+    if len(person.devices) < 2 or "utm_medium=cpc" not in person.sent[0].event["url"]:
+        return False
+    known = next((event for _, event in person.sent if "user_id" in event), None)
+    return known is not None and known["timestamp"][:10] > person.sent[0].event["timestamp"][:10]
 
 
-def _post(connection: HTTPConnection, key: str, agent: str, batch: list[Event]) -> None:
+def _post(connection: HTTPConnection, key: str, batch: list[Event]) -> None:
     headers = {
         "Authorization": f"Bearer {key}",
         "Content-Type": "application/json",
-        "User-Agent": agent,
+        "User-Agent": "threadline-demo",
     }
     connection.request("POST", "/v1/batch", msgspec.json.encode({"events": batch}), headers)
     response = connection.getresponse()

@@ -246,7 +246,7 @@ def source(touch: Answer) -> str:
 def place(touch: Answer) -> str:
     """The path of its page; nothing for an event that was on none."""
     try:
-        return visible(urlsplit(touch["url"]).path)
+        return visible(urlsplit(touch["url"] or "").path)
     except ValueError:
         return ""
 

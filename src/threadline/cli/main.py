@@ -38,7 +38,7 @@ COMMANDS = {
     "sql": Command("Ask", "sql", "sql"),
     "classify": Command("Ask", "classifying", "classify"),
     "doctor": Command("Mend", "doctor", "doctor"),
-    "rebuild": Command("Mend", "doctor", "rebuild"),
+    "rebuild": Command("Mend", "rebuilding", "rebuild"),
     "dead-letter": Command("Mend", "letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.

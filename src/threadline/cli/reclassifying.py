@@ -1,11 +1,9 @@
 """`threadline reclassify`."""
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import typer
 from rich.console import Console
@@ -14,16 +12,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from threadline.cli import folders
-from threadline.cli.doctor import open_store, rebuild_states
 from threadline.cli.keys import chosen_project
+from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.rebuilding import says_how_to_go_on
 from threadline.contract.times import Moment
 from threadline.control import Control, ControlError
+from threadline.http.folder import running_server
 from threadline.http.services import site_of
 from threadline.ingest.reclassify import Outcome, outdated
 from threadline.ingest.reclassify import reclassify as name_again
+from threadline.ingest.recovery import alone, rebuild_states
+from threadline.store import Statements
 
 SHOWN = 30
+NAMING = "naming visits anew"
 
 
 def reclassify(
@@ -40,8 +43,8 @@ def reclassify(
     """Name the sources of stored events by today's rules: the built-in ones and the project's own.
 
     Events keep the version of the rules that named them, and only those of another version are
-    looked at. Works whether the server runs or not; stopped at any moment, the same command goes on
-    where it was. Afterwards first touches are made anew.
+    looked at. Works whether the server runs or not; stopped at any moment (Ctrl-C), the same
+    command goes on where it was. Afterwards first touches are made anew.
 
     Example: `threadline reclassify --since 2026-01-01 --dry-run`
     """
@@ -50,26 +53,30 @@ def reclassify(
     since_ms = _since_ms(since)
     with Control(folder) as control:
         owner = chosen_project(control, project)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     site = site_of(owner)
-    with _only_one(folder), open_store(chosen) as store:
-        columns = (
-            TextColumn("naming visits anew"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+
+    def work(store: Statements, showing: _Showing) -> Outcome:
+        showing.total(outdated(store, owner.project_id, site, since_ms))
+        return name_again(
+            store,
+            owner.project_id,
+            site,
+            since_ms,
+            not dry_run,
+            showing.named,
+            lambda tables: rebuild_states(
+                store, folder, tables, lambda: running_server(folder) is not None, showing.making
+            ),
+            showing.writing,
         )
-        with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("", total=outdated(store, owner.project_id, site, since_ms))
-            outcome = name_again(
-                store,
-                owner.project_id,
-                site,
-                since_ms,
-                not dry_run,
-                lambda visits: progress.advance(bar, visits),
-                lambda tables: rebuild_states(store, folder, tables),
-            )
+
+    with (
+        nullcontext() if dry_run else alone(folder),
+        open_store(chosen) as store,
+        _Showing() as showing,
+        says_how_to_go_on(_how_to_go_on(folder, owner.name, dry_run)),
+    ):
+        outcome = work(store, showing)
     if as_json:
         typer.echo(json.dumps(_as_row(outcome)))
     else:
@@ -83,14 +90,52 @@ def _since_ms(since: str | None) -> int:
         raise ControlError(f"--since {since}: {error}.") from None
 
 
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    with (folder / "reclassify.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ControlError(f"Another reclassify is at work in {folder}; wait for it.") from None
-        yield
+def _how_to_go_on(folder: Path, project: str, dry_run: bool) -> str:
+    if dry_run:
+        return "Stopped. Nothing was changed."
+    touches = (
+        "The server brings first touches up to date meanwhile."
+        if running_server(folder)
+        else "Until then first touches may be the old ones."
+    )
+    return (
+        "Stopped. What was named anew stays so. The same command goes on where it was"
+        f" (threadline reclassify --project {project}). {touches}"
+    )
+
+
+class _Showing:
+    """On stderr, how far it is."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress = Progress(*columns, console=console)
+        self._bar = self._progress.add_task(NAMING)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def total(self, visits: int) -> None:
+        self._progress.update(self._bar, total=visits)
+
+    def named(self, visits: int) -> None:
+        self._progress.update(self._bar, advance=visits, description=NAMING)
+
+    def writing(self, parts: int) -> None:
+        self._progress.update(self._bar, description=f"writing them, {parts} parts to go")
+
+    def making(self, table: str) -> None:
+        self._progress.update(self._bar, description=f"making {table} anew")
 
 
 def _show(outcome: Outcome, dry_run: bool) -> None:

@@ -15,8 +15,8 @@ import clickhouse_connect
 import typer
 
 from threadline.cli import folders
-from threadline.cli.doctor import open_store
 from threadline.cli.keys import chosen_project
+from threadline.cli.opening import open_store
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.projects import POLICIES
 from threadline.cli.table import as_table, terminal_width

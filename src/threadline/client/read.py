@@ -1,6 +1,7 @@
 """Asking questions: answers as typed objects, lists that follow their cursors, tables."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound="DataclassInstance")
 
+# Of a step's name, unless it is escaped already.
+COMMA = re.compile(r"(?<!\\),")
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A stored event, with what the server added to it."""
+    """A stored event, with what the server added to it. None: it came without that."""
 
     timestamp: datetime
     event_id: str
@@ -31,29 +35,29 @@ class Event:
     session_id: str = ""
     source: str = ""
     medium: str = ""
-    campaign: str = ""
-    url: str = ""
-    path: str = ""
-    referrer: str = ""
-    country: str = ""
-    device_type: str = ""
-    browser: str = ""
-    os: str = ""
+    campaign: str | None = None
+    url: str | None = None
+    path: str | None = None
+    referrer: str | None = None
+    country: str | None = None
+    device_type: str | None = None
+    browser: str | None = None
+    os: str | None = None
     properties: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """An event that somebody came by."""
+    """An event that somebody came by. None: it came without that."""
 
     timestamp: datetime
     event_id: str
-    anonymous_id: str
+    anonymous_id: str | None
     source: str
     medium: str
-    campaign: str = ""
-    url: str = ""
-    referrer: str = ""
+    campaign: str | None = None
+    url: str | None = None
+    referrer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,10 @@ class Reader(ABC):
         return self._table("/v1/attribution", {"conversion": conversion, "model": model, **params})
 
     def funnel(self, steps: Sequence[str], **params: object) -> Table:
-        """How many people get from step to step, across their devices: a row a step and group."""
-        answer = self.ask("/v1/funnel", steps=steps, **params)
+        """How many people get from step to step, across their devices: a row a step and group.
+        A step is an event's name, which may hold commas, and perhaps `{property=value}`."""
+        escaped = [COMMA.sub(r"\\,", step) for step in steps]
+        answer = self.ask("/v1/funnel", steps=escaped, **params)
         rows = [
             {**{name: value for name, value in row.items() if name != "steps"}, **step}
             for row in answer["rows"]

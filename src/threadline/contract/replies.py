@@ -37,6 +37,22 @@ class Ok(msgspec.Struct):
     ok: bool = True
 
 
+class Unfinished(msgspec.Struct):
+    """Work on the store that was begun and is not done: it goes on, or was interrupted. `left`:
+    what that means and what to do."""
+
+    name: str
+    since: str
+    left: str
+
+
+class Ready(msgspec.Struct):
+    """The store answers. `unfinished` is there only if something is."""
+
+    unfinished: list[Unfinished] | msgspec.UnsetType = msgspec.UNSET
+    ok: bool = True
+
+
 class Success(msgspec.Struct):
     """To a Segment-spec library: what is good of it is safe on disk. `warnings` is there only if
     something was changed or left out."""

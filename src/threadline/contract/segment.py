@@ -23,6 +23,7 @@ SHORT = {
     "/v1/g": "/v1/group",
     "/v1/a": "/v1/alias",
     "/v1/b": "/v1/batch",
+    "/beacon/v1/batch": "/v1/batch",
 }
 
 Properties = Annotated[

@@ -26,6 +26,7 @@ from threadline.http import (
     openapi,
     questions,
     read,
+    rudder,
     server,
 )
 from threadline.http.answers import Answer, answer_bug, answer_error, answer_method
@@ -51,6 +52,7 @@ def create_app(services: Services) -> ASGIApp:
             *identity.ROUTES,
             *classify.ROUTES,
             *assets.ROUTES,
+            *rudder.ROUTES,
             *server.ROUTES,
         ],
         guards=[require_key],

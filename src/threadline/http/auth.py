@@ -1,5 +1,8 @@
 """Who may come in: is there a key, is it valid, may it do this, from here?"""
 
+import base64
+import binascii
+
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
@@ -62,6 +65,17 @@ def admit(services: Services, doc: Doc, scope: Scope, token: str = "") -> None:
         raise _origin_refused(origin, project)
     if key.kind == "pk" and doc.bucket:
         services.buckets.take(project.project_id, doc.bucket, client_address(services, scope))
+
+
+def key_of_basic(scope: Scope) -> str:
+    """The key as the user name of `Authorization: Basic`, as Segment-spec libraries send it."""
+    scheme, _, packed = header(scope, "authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(packed, validate=True).decode().partition(":")[0]
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def client_address(services: Services, scope: Scope) -> str:

@@ -40,7 +40,8 @@ class Doc:
     which it takes no key.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
-    draw on. `segment`: the Segment spec's shape of the body, which is taken, too.
+    draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
+    parameters that take less here than elsewhere.
     """
 
     summary: str
@@ -54,6 +55,7 @@ class Doc:
     params: type | None = None
     body: type | None = None
     segment: type | None = None
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     path_params: dict[str, str] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
     errors: Errors = ()

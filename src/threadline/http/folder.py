@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from threadline.private import make_folder
+
 LOCK_FILE = "server.json"
+
+
+TEMPORARY = "tmp"
 
 
 class FolderInUse(Exception):
@@ -46,6 +53,21 @@ def running_server(folder: Path) -> Running | None:
     except msgspec.DecodeError:
         raise ServerStarting(folder) from None
     return None
+
+
+@contextmanager
+def temporary_files(folder: Path) -> Iterator[None]:
+    """Have temporary files made in the folder, as long as the block lasts: the engine's driver puts
+    every block of events into one. What a killed process left there is removed."""
+    own, before = folder / TEMPORARY, tempfile.tempdir
+    shutil.rmtree(own, ignore_errors=True)
+    make_folder(own)
+    tempfile.tempdir = str(own)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def server_at(port: int, where: Path) -> Path | None:

@@ -16,6 +16,7 @@ from threadline.contract.errors import (
     PlaceholderId,
     StitchNotAPartition,
     ThreadlineError,
+    Unavailable,
 )
 from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided, Notice
@@ -23,7 +24,7 @@ from threadline.control import Control
 from threadline.http.call import now_ms, whole_body
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
-from threadline.http.read import READ, answer_stitched, partition
+from threadline.http.read import CATCH_UP_S, PARTITIONS, READ, answer_stitched, partition
 from threadline.http.room import MIB, Hold
 from threadline.http.services import Services
 from threadline.identity import decisions
@@ -100,9 +101,13 @@ async def decide(
     by: str,
     given: dict[str, str],
 ) -> bool:
-    """Have it decided, by the key of this prefix; whether it changed anything."""
+    """Have it decided, by the key of this prefix; whether it changed anything.
+
+    Raises `Unavailable` while what was seen before is not in the store."""
 
     def one_by_one() -> bool:
+        if not services.writer.catch_up(CATCH_UP_S):
+            raise Unavailable("The store does not keep up, so nothing was decided; try again.")
         # Because each looks at those before it.
         with services.deciding:
             return decision(services.store, project_id, by, **given)
@@ -128,6 +133,7 @@ def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> No
             params=questions.StatsParams,
             answer=questions.IdentityStats,
             errors=(StitchNotAPartition,),
+            choices={"stitch": PARTITIONS},
         )
     },
 )
@@ -137,7 +143,7 @@ async def stats(request: Req) -> Response[bytes]:
     control: Control = request.app.state.services.control
     placeholder_ids = control.placeholder_ids(request.state.project.project_id)
     return await answer_stitched(
-        request, params, lambda store, on: questions.stats(store, on, placeholder_ids)
+        request, params, lambda reading, on: questions.stats(reading, on, placeholder_ids)
     )
 
 

@@ -5,13 +5,11 @@ the event itself does.
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Send
 
 from threadline.contract.bodies import Batch, Event, Forget, Identify, decode, skew_ms
 from threadline.contract.errors import (
@@ -27,9 +25,9 @@ from threadline.contract.errors import (
 from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
 from threadline.enrich import address_hash, time_ordered_id
-from threadline.http import segment
+from threadline.http import rudder, segment
 from threadline.http.answers import Answer, answer, answer_bug, answer_error, answer_method
-from threadline.http.auth import admit, header
+from threadline.http.auth import admit, header, key_of_basic
 from threadline.http.body import drain
 from threadline.http.call import Call, now_ms, whole_body
 from threadline.http.doc import Doc
@@ -163,17 +161,6 @@ def _key_in(body: bytes, doc: Doc) -> str:
     return found.write_key or ""
 
 
-def _key_of_basic(scope: Scope) -> str:
-    """The key as the user name of `Authorization: Basic`, as Segment-spec libraries send it."""
-    scheme, _, packed = header(scope, "authorization").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(packed, validate=True).decode().partition(":")[0]
-    except (binascii.Error, ValueError):
-        return ""
-
-
 ROUTES: dict[str, tuple[Callable[[Call], Awaitable[Answer]], Doc]] = {
     "/v1/track": (
         track,
@@ -278,9 +265,9 @@ async def _let_in(
     state = scope["state"]
     arrived, token = None, ""
     if doc.segment or doc.body is Message:
-        token = _key_of_basic(scope)
+        token = key_of_basic(scope) if keyed else rudder.key_in_address(scope)
         state["segment"] = bool(token)
-        if not keyed:
+        if not keyed and not token:
             arrived = await whole_body(services, scope, receive, BEACON_LIMIT, hold)
             token = await services.beside(len(arrived), partial(_key_in, arrived, doc))
     admit(services, doc, scope, token)

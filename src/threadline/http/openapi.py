@@ -124,15 +124,23 @@ def _query_params(doc: Doc) -> list[Json]:
     schema = _component(doc.params)
     required = schema.get("required", [])
     return [
-        _query_param(name, _without_null(part), name in required)
+        _query_param(name, _narrowed(_without_null(part), doc.choices.get(name)), name in required)
         for name, part in schema["properties"].items()
     ]
+
+
+def _narrowed(schema: Json, choices: tuple[str, ...] | None) -> Json:
+    return {**schema, "enum": list(choices)} if choices else schema
 
 
 def _query_param(name: str, schema: Json, required: bool) -> Json:
     parameter = {"name": name, "in": "query", "required": required}
     if description := schema.pop("description", None):
         parameter["description"] = description
+    if schema.get("type") == "array":
+        # Values by commas, in one parameter; its default is text, too.
+        parameter |= {"style": "form", "explode": False}
+        schema.pop("default", None)
     return {**parameter, "schema": schema}
 
 

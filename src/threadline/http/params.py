@@ -1,11 +1,16 @@
 """Query strings into parameter Structs, naming everything that is wrong with them at once."""
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from msgspec import inspect
 
 from threadline.contract.bodies import FieldErrors
 from threadline.contract.errors import InvalidParams
@@ -13,47 +18,142 @@ from threadline.contract.times import Moment
 
 Params = TypeVar("Params", bound=msgspec.Struct)
 
+MAX_PARAMS = 100
+# Cache busters and the like are no business of ours.
+IGNORED = "_"
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
 
 def read_params(request: Request[Any, Any, Any], struct: type[Params]) -> Params:
     """The query string as its Struct. Raises `InvalidParams`."""
-    return parse_params(dict(request.query_params.items()), struct)
+    query = request.scope["query_string"].decode("latin-1")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMS)
+    except ValueError:
+        raise InvalidParams(f"There are more than {MAX_PARAMS} parameters.") from None
+    times = Counter(name for name, _ in pairs)
+    return parse_params(dict(pairs), struct, [name for name, many in times.items() if many > 1])
 
 
-def parse_params(given: Mapping[str, str], struct: type[Params]) -> Params:
-    """Parameters by name, as text, as their Struct.
+def parse_params(
+    given: Mapping[str, str], struct: type[Params], repeated: Collection[str] = ()
+) -> Params:
+    """Parameters by name, as text, as their Struct. `repeated`: names that were given twice.
 
-    Raises `InvalidParams`: a parameter that does not exist is an error too, because an answer that
-    silently ignored it would be to another question.
+    Raises `InvalidParams`: a parameter that does not exist, or of which only one value would
+    count, is an error too, because an answer that silently ignored it would be to another question.
     """
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields, choices = _fields(struct), _choices(struct)
     errors: FieldErrors = {}
     values: dict[str, Any] = {}
     for name, text in given.items():
-        if name not in fields:
-            errors[name] = [_unknown(name, list(fields))]
+        if name.startswith(IGNORED):
             continue
         try:
-            values[fields[name].name] = msgspec.convert(
-                text, fields[name].type, strict=False, dec_hook=_read_moment
-            )
-        except msgspec.ValidationError as error:
-            errors[name] = [str(error).replace("`", "")]
+            if name not in fields:
+                raise ValueError(_unknown(name, list(fields)))
+            if name in repeated:
+                raise ValueError("given more than once; give it once")
+            field = fields[name]
+            values[field.name] = _value(field, text, choices[field.name])
+        except ValueError as error:
+            errors[name] = [str(error)]
     errors |= {
-        name: ["Required"] for name, field in fields.items() if field.required and name not in given
+        name: ["required"] for name, field in fields.items() if field.required and name not in given
     }
     if errors:
         name, messages = next(iter(errors.items()))
-        raise InvalidParams(f"Parameter {name}: {messages[0]}.", fieldErrors=errors)
+        stop = "" if messages[0].endswith("?") else "."
+        raise InvalidParams(f"Parameter {name}: {messages[0]}{stop}", fieldErrors=errors)
     return struct(**values)
 
 
-def _read_moment(kind: type, value: object) -> Moment:
-    if kind is not Moment:
-        raise NotImplementedError(kind)
-    return Moment.parse(str(value))
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, inspect.Field]:
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return {field.encode_name: field for field in info.fields}
+
+
+@cache
+def _choices(struct: type[msgspec.Struct]) -> dict[str, tuple[str, ...]]:
+    """Of each field the words it takes, in the order in which they are written down."""
+    return {
+        name: _words(kind) for name, kind in get_type_hints(struct, include_extras=True).items()
+    }
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((words for part in get_args(kind) if (words := _words(part))), ())
+
+
+def _value(field: inspect.Field, text: str, words: tuple[str, ...]) -> Any:
+    if words:
+        if text not in words:
+            raise ValueError(f"choose one of {', '.join(words)}")
+        return text
+    if text == "":
+        if field.default == "":
+            return text
+        raise ValueError("give it a value, or leave it out")
+    kind, hints = _kind(field.type)
+    return READERS[type(kind)](kind, text, hints)
+
+
+def _kind(kind: inspect.Type) -> tuple[Any, dict[str, str]]:
+    """What it is if it is given, and what to say of it if it is not that."""
+    hints: dict[str, str] = {}
+    while isinstance(kind, inspect.Metadata | inspect.UnionType):
+        if isinstance(kind, inspect.Metadata):
+            hints |= kind.extra or {}
+            kind = kind.type
+        else:
+            (kind,) = (part for part in kind.types if not isinstance(part, inspect.NoneType))
+    return kind, hints
+
+
+def _number(kind: inspect.IntType, text: str, hints: dict[str, str]) -> int:
+    low, high = kind.ge, kind.le
+    bounds = "" if low is None or high is None else f" from {low} to {high}"
+    if WHOLE_NUMBER.fullmatch(text):
+        number = int(text)
+        if (low is None or number >= low) and (high is None or number <= high):
+            return number
+    raise ValueError(f"write a whole number{bounds}")
+
+
+def _boolean(kind: inspect.BoolType, text: str, hints: dict[str, str]) -> bool:
+    if text.lower() not in BOOLEANS:
+        raise ValueError("write true or false")
+    return BOOLEANS[text.lower()]
+
+
+def _text(kind: inspect.StrType, text: str, hints: dict[str, str]) -> str:
+    if kind.max_length is not None and len(text) > kind.max_length:
+        raise ValueError(f"write at most {kind.max_length} characters")
+    if kind.pattern is not None and not re.fullmatch(kind.pattern, text):
+        raise ValueError(hints["write"])
+    return text
+
+
+def _moment(kind: inspect.CustomType, text: str, hints: dict[str, str]) -> Moment:
+    assert kind.cls is Moment
+    return Moment.parse(text)
+
+
+READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {
+    inspect.IntType: _number,
+    inspect.BoolType: _boolean,
+    inspect.StrType: _text,
+    inspect.CustomType: _moment,
+}
 
 
 def _unknown(name: str, known: list[str]) -> str:
     matches = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {matches[0]}?" if matches else f"known: {', '.join(known)}"
-    return f"There is no such parameter; {hint}"
+    return f"there is no such parameter; {hint}"

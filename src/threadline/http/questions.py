@@ -14,8 +14,9 @@ from threadline.contract.errors import (
 )
 from threadline.http.doc import Doc
 from threadline.http.params import read_params
-from threadline.http.read import READ, answer_stitched, partition
+from threadline.http.read import PARTITIONS, READ, answer_stitched, partition
 from threadline.identity.ground import Ground
+from threadline.identity.reading import Reading
 from threadline.questions import (
     attribution,
     explain,
@@ -29,7 +30,6 @@ from threadline.questions import (
     time_to_conversion,
 )
 from threadline.questions.answers import Stitched
-from threadline.store import Store
 
 Req = Request[Any, Any, Any]
 
@@ -42,7 +42,7 @@ class Question(NamedTuple):
     tag: str
     params: type[Stitched]
     answer: type
-    ask: Callable[[Store, Ground, Any], object]
+    ask: Callable[[Reading, Ground, Any], object]
     counts: bool = True
     errors: tuple[type[ThreadlineError], ...] = (InvalidGroupBy, StitchNotAPartition)
 
@@ -148,6 +148,7 @@ def _route(question: Question) -> HTTPRouteHandler:
         params=question.params,
         answer=question.answer,
         errors=question.errors,
+        choices={"stitch": PARTITIONS} if question.counts else {},
     )
 
     @get(question.path, opt={"doc": doc})
@@ -156,7 +157,7 @@ def _route(question: Question) -> HTTPRouteHandler:
         if question.counts:
             params.stitch = partition(request, params.stitch)
         return await answer_stitched(
-            request, params, lambda store, ground: question.ask(store, ground, params)
+            request, params, lambda reading, ground: question.ask(reading, ground, params)
         )
 
     return handler

@@ -1,6 +1,5 @@
 """The read routes: parameters in, one question asked, its answer out."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.params import read_params
 from threadline.http.services import Services
 from threadline.identity.ground import Ground, Policy, ground
+from threadline.identity.reading import Reading
 from threadline.questions import events, export, journey, users
 from threadline.questions.answers import Stitched
-from threadline.store import Store
 
 # How long a read waits for what was acknowledged before it. Past that it answers, and says so.
 CATCH_UP_S = 5.0
@@ -27,6 +26,8 @@ CATCH_UP_S = 5.0
 CHUNK_BYTES = 256 * 1024
 
 READ = ("sk", "rk")
+# The policies under which each event has one owner.
+PARTITIONS = ("first", "next")
 Req = Request[Any, Any, Any]
 Answer = TypeVar("Answer")
 
@@ -45,7 +46,7 @@ Answer = TypeVar("Answer")
 )
 async def query(request: Req) -> Response[bytes]:
     params = read_params(request, events.Params)
-    return await _answer(request, lambda store, project: events.ask(store, project, params))
+    return await _answer(request, lambda reading, project: events.ask(reading, project, params))
 
 
 @get(
@@ -63,9 +64,10 @@ async def query(request: Req) -> Response[bytes]:
 )
 async def export_events(request: Req) -> Stream:
     params = read_params(request, export.Params)
-    folder = Path(request.app.state.services.settings.data)
+    services: Services = request.app.state.services
+    folder = Path(services.settings.data)
     exported, headers = await _ask(
-        request, lambda store, project: export.ask(store, project, params, folder)
+        request, lambda reading, project: export.ask(services.store, project, params, folder)
     )
     headers["Threadline-Events"] = str(exported.events)
     headers["Threadline-Bots-Left-Out"] = str(exported.bots)
@@ -93,7 +95,7 @@ async def export_events(request: Req) -> Stream:
 async def user_list(request: Req) -> Response[bytes]:
     params = read_params(request, users.Params)
     answer, headers = await _ask_stitched(
-        request, params, lambda store, on: users.ask(store, on, params)
+        request, params, lambda reading, on: users.ask(reading, on, params)
     )
     if params.format == "json":
         return _response(msgspec.json.encode(answer), headers)
@@ -121,7 +123,7 @@ async def user_list(request: Req) -> Response[bytes]:
 async def profile(request: Req, user_id: str) -> Response[bytes]:
     params, wanted = read_params(request, users.ProfileParams), unquote(user_id)
     return await answer_stitched(
-        request, params, lambda store, on: users.profile(store, on, wanted)
+        request, params, lambda reading, on: users.profile(reading, on, wanted)
     )
 
 
@@ -142,19 +144,19 @@ async def profile(request: Req, user_id: str) -> Response[bytes]:
 async def user_events(request: Req, user_id: str) -> Response[bytes]:
     params, wanted = read_params(request, journey.Params), unquote(user_id)
     return await answer_stitched(
-        request, params, lambda store, on: journey.ask(store, on, params, wanted)
+        request, params, lambda reading, on: journey.ask(reading, on, params, wanted)
     )
 
 
-def partition(request: Req, asked: str | None) -> str:
+def partition(request: Req, asked: Policy | None) -> Policy:
     """The policy to count people under: what was asked for, else the project's, else `next`."""
     if asked == "any":
         raise StitchNotAPartition(
             "stitch=any counts an event for several people; choose first or next.",
-            allowed=["first", "next"],
+            allowed=list(PARTITIONS),
         )
-    default: str | None = request.state.project.stitch
-    return asked or (default if default in ("first", "next") else None) or "next"
+    default: Policy | None = request.state.project.stitch
+    return asked or (default if default in PARTITIONS else None) or "next"
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
@@ -164,7 +166,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 async def answer_stitched(
-    request: Req, params: Stitched, question: Callable[[Store, Ground], object]
+    request: Req, params: Stitched, question: Callable[[Reading, Ground], object]
 ) -> Response[bytes]:
     """The answer to a question about people, under the policy asked for."""
     answer, headers = await _ask_stitched(request, params, question)
@@ -172,26 +174,26 @@ async def answer_stitched(
 
 
 async def _ask_stitched(
-    request: Req, params: Stitched, question: Callable[[Store, Ground], Answer]
+    request: Req, params: Stitched, question: Callable[[Reading, Ground], Answer]
 ) -> tuple[Answer, dict[str, str]]:
     """Under the policy that the caller asked for, else the project's default, else `any`."""
     policy = cast(Policy, params.stitch or request.state.project.stitch or "any")
     as_of_ms = params.as_of.ms if params.as_of else None
 
-    def ask(store: Store, project_id: str) -> Answer:
-        on = ground(store, project_id, policy, as_of_ms, params.include_bots)
-        return question(store, on)
+    def ask(reading: Reading, project_id: str) -> Answer:
+        on = ground(reading, project_id, policy, as_of_ms, params.include_bots)
+        return question(reading, on)
 
     return await _ask(request, ask)
 
 
-async def _answer(request: Req, question: Callable[[Store, str], object]) -> Response[bytes]:
+async def _answer(request: Req, question: Callable[[Reading, str], object]) -> Response[bytes]:
     answer, headers = await _ask(request, question)
     return _response(msgspec.json.encode(answer), headers)
 
 
 async def _ask(
-    request: Req, question: Callable[[Store, str], Answer]
+    request: Req, question: Callable[[Reading, str], Answer]
 ) -> tuple[Answer, dict[str, str]]:
     """Ask in a worker thread, after everything acknowledged so far is in the store."""
     services: Services = request.app.state.services
@@ -200,9 +202,9 @@ async def _ask(
     def ask() -> tuple[Answer, dict[str, str]]:
         fresh = services.writer.catch_up(CATCH_UP_S)
         headers = {} if fresh else {"Threadline-Stale": "true"}
-        return question(services.store, project_id), headers
+        return question(Reading(services.store, project_id), project_id), headers
 
-    return await asyncio.to_thread(ask)
+    return await services.asking.ask(ask)
 
 
 def _response(

@@ -22,6 +22,7 @@ from threadline.http.folder import folder_lock
 from threadline.http.listen import bracketed, resolve, take_port, until_answering
 from threadline.http.logs import log_to_stderr
 from threadline.http.operator import operator_door
+from threadline.http.recovery import interrupted_work_finished
 from threadline.http.services import Services
 from threadline.settings import Settings
 from threadline.store import store_url
@@ -63,6 +64,7 @@ async def serve_async(
         folder_lock(Path(settings.data), url),
         Services(settings) as services,
         operator_door(services),
+        interrupted_work_finished(services),
         bounded_connections(port, most),
     ):
         server = Server(

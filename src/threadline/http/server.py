@@ -6,7 +6,7 @@ import msgspec
 from litestar import MediaType, Request, Response, get
 
 from threadline.contract.errors import Unavailable
-from threadline.contract.replies import Ok
+from threadline.contract.replies import Ok, Ready, Unfinished
 from threadline.http.doc import Doc
 from threadline.http.services import Services
 from threadline.store import StoreError
@@ -38,7 +38,9 @@ def healthz() -> Response[bytes]:
 @get(
     "/readyz",
     sync_to_thread=True,
-    opt={"doc": Doc(summary="The store answers", tag="Server", answer=Ok, errors=(Unavailable,))},
+    opt={
+        "doc": Doc(summary="The store answers", tag="Server", answer=Ready, errors=(Unavailable,))
+    },
 )
 def readyz(request: Req) -> Response[bytes]:
     services: Services = request.app.state.services
@@ -46,7 +48,9 @@ def readyz(request: Req) -> Response[bytes]:
         services.store.ping()
     except StoreError as error:
         raise Unavailable("The store does not answer; the log says why.") from error
-    return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
+    listed = [Unfinished(work.name, work.since, work.left) for work in services.unfinished]
+    ready = Ready(unfinished=listed or msgspec.UNSET)
+    return Response(msgspec.json.encode(ready), media_type=MediaType.JSON)
 
 
 @get(

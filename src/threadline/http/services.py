@@ -15,13 +15,15 @@ from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
+from threadline.http.asking import Asking
+from threadline.http.folder import temporary_files
 from threadline.http.limits import Buckets
 from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
 from threadline.settings import Settings
-from threadline.store import Store, store_url
+from threadline.store import Store, Work, store_url
 
 KEEP_HOUSE_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
@@ -49,6 +51,7 @@ class Services:
             if settings.country_db:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
+            opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(
                 Store(
                     store_url(settings.store, folder),
@@ -61,12 +64,15 @@ class Services:
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
             self.buckets = Buckets(settings)
-            self.deciding = threading.Lock()
+            self.deciding = self.writer.deciding
+            self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
             self._proxy_noted = False
             self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
+            self.asking = Asking(settings.query_seconds, self.metrics.busy.inc)
+            opened.callback(self.asking.close)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
             opened.enter_context(_again_and_again(self._keep_house))
@@ -96,9 +102,10 @@ class Services:
         self.metrics.body_bytes.set(self.room.held + self.strangers.held)
         self.metrics.lag_s.set(self.log.lag_s())
         self.metrics.dead_letters.set(self.log.count_dead_letters())
-        pending = [receipt for receipt in self.log.receipts() if receipt.finished_ms is None]
-        self.metrics.forgets.set(len(pending))
+        self.metrics.forgets.set(self.log.count_unfinished_forgets())
+        self.metrics.forgets_on_disk.set(self.log.count_forgets_on_disk())
         self.metrics.store_up.set(self.writer.failing_since is None)
+        self.metrics.unfinished_work.set(len(self.unfinished))
         return self.metrics.text()
 
     def note_proxy(self) -> None:

@@ -9,8 +9,9 @@ hour, or the time that is asked about, the events of the hour are read.
 from collections.abc import Callable, Sequence
 
 from threadline.identity.ground import FROM, HOUR_OF, TO, Ground, conditions, in_range
+from threadline.identity.reading import Reads
 from threadline.identity.stitch import person_events, persons, plain_events, seen_at
-from threadline.store import Params, Row, Store
+from threadline.store import Params, Row
 
 # Of each bound of a range: which hours may lie inside, and which reach across.
 INSIDE = {"from_": f"hour >= {HOUR_OF % FROM}", "to": f"hour <= {HOUR_OF % TO}"}
@@ -39,7 +40,7 @@ MOMENTS = """
 
 
 def ask_moments(
-    store: Store,
+    reads: Reads,
     ground: Ground,
     sql: Callable[[str], str],
     bound: Params,
@@ -58,7 +59,7 @@ def ask_moments(
         moments = person_events(ground, MOMENT_COLUMNS, conditions(inside))
     else:
         moments = _by_hours(ground, bound, changes, everything)
-    return store.query(sql(moments), bound)
+    return reads.query(sql(moments), bound)
 
 
 def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything: bool) -> str:

@@ -5,8 +5,8 @@ the newest one of then. Chains of aliases are resolved here, when one is made, s
 finds every user's person in one step.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -17,11 +17,28 @@ from threadline.store import Store
 
 Names = Mapping[str, str]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 IS_UNLINKED = f"""
     SELECT argMax(unlinked, decided_at) AS unlinked FROM unlinks
     WHERE {PROJECT} AND visitor = sipHash64({{anonymous_id:String}})
         AND user_id = {{user_id:String}}
     HAVING count() > 0"""
+
+IS_SEEN = f"""
+    SELECT 1 FROM links
+    WHERE {PROJECT} AND visitor = sipHash64({{anonymous_id:String}})
+        AND user_id = {{user_id:String}}
+    LIMIT 1"""
+
+# The newest decision counts, so each is later than all before it, also with a clock set back.
+NEWEST = f"""
+    SELECT max(toUnixTimestamp64Micro(decided_at)) AS newest_us
+    FROM (
+        SELECT decided_at FROM unlinks WHERE {PROJECT}
+        UNION ALL SELECT decided_at FROM aliases WHERE {PROJECT}
+        UNION ALL SELECT decided_at FROM alias_decisions WHERE {PROJECT}
+    )"""
 
 DECLARED = f"""
     SELECT user_id, argMax(alias_of, decided_at) AS alias_of FROM alias_decisions
@@ -46,7 +63,12 @@ def what_is(store: Store, project_id: str, identifier: str) -> Literal["user", "
 
 
 def unlink(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
-    """From now on no question takes this device for this user's; whether that changes anything."""
+    """From now on no question takes this device for this user's; whether that changes anything.
+
+    It changes nothing where the user was never seen on the device."""
+    pair = {"project_id": project_id, "anonymous_id": anonymous_id, "user_id": user_id}
+    if not store.query(IS_SEEN, pair):
+        return False
     return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=True)
 
 
@@ -77,19 +99,25 @@ def unalias(store: Store, project_id: str, by: str, user_id: str) -> bool:
     return _decide_alias(store, project_id, user_id, "", by, declared, wanted)
 
 
-def forget_user(store: Store, project_id: str, user_id: str) -> None:
-    """Delete every decision that names this user. Who was an alias of it stands alone then."""
-    for name, of in _declared(store, project_id).items():
-        if user_id in (name, of):
-            unalias(store, project_id, "forget", name)
-    bound = {"project_id": project_id, "user_id": user_id}
-    for table, condition in {
-        "unlinks": "user_id = {user_id:String}",
-        "aliases": "(user_id = {user_id:String} OR canonical = {user_id:String})",
-        "alias_decisions": "(user_id = {user_id:String} OR alias_of = {user_id:String})",
-    }.items():
-        if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} AND {condition} LIMIT 1", bound):
-            store.delete(table, f"{PROJECT} AND {condition}", bound)
+def same_people(
+    store: Store, project_id: str, user_ids: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """Of each of these users all ids of the same person, itself among them: whom it is an alias of
+    and who is one of it, over any number of steps. What was taken back does not count."""
+    beside: dict[str, set[str]] = {}
+    for user_id, alias_of in _declared(store, project_id).items():
+        beside.setdefault(user_id, set()).add(alias_of)
+        beside.setdefault(alias_of, set()).add(user_id)
+    return {user_id: _reached(user_id, beside) for user_id in user_ids}
+
+
+def _reached(user_id: str, beside: Mapping[str, set[str]]) -> frozenset[str]:
+    found, looked_at = {user_id}, [user_id]
+    while looked_at:
+        new = beside.get(looked_at.pop(), set()) - found
+        found |= new
+        looked_at += new
+    return frozenset(found)
 
 
 def _declared(store: Store, project_id: str) -> Names:
@@ -104,7 +132,8 @@ def _decide_link(
     found = store.query(IS_UNLINKED, bound)
     if bool(found and found[0]["unlinked"]) == unlinked:
         return False
-    row = {**bound, "unlinked": unlinked, "decided_at": _now(), "decided_by": by}
+    row: dict[str, object] = {**bound, "unlinked": unlinked, "decided_by": by}
+    row["decided_at"] = _next(store, project_id)
     _insert(store, "unlinks", [row])
     return True
 
@@ -120,7 +149,8 @@ def _decide_alias(
 ) -> bool:
     if declared == wanted:
         return False
-    decided: dict[str, object] = {"project_id": project_id, "decided_at": _now(), "decided_by": by}
+    decided: dict[str, object] = {"project_id": project_id, "decided_by": by}
+    decided["decided_at"] = _next(store, project_id)
     before, after = _resolved(declared), _resolved(wanted)
     resolved = [
         {**decided, "user_id": name, "canonical": after.get(name, name)}
@@ -154,5 +184,9 @@ def _insert(store: Store, table: str, rows: list[dict[str, object]]) -> None:
     store.insert(table, list(rows[0]), "JSONEachRow", body, token)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(sep=" ", timespec="microseconds").removesuffix("+00:00")
+def _next(store: Store, project_id: str) -> str:
+    """The time of the next decision."""
+    (found,) = store.query(NEWEST, {"project_id": project_id})
+    newest = EPOCH + timedelta(microseconds=found["newest_us"] + 1)
+    at = max(datetime.now(UTC), newest)
+    return at.isoformat(sep=" ", timespec="microseconds").removesuffix("+00:00")

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from threadline.store import Statements, bound_ms
+from threadline.identity.reading import Reads
+from threadline.store import bound_ms
 
 Policy = Literal["any", "first", "next"]
 
@@ -247,7 +248,7 @@ def conditions(parts: Sequence[str]) -> str:
 
 
 def ground(
-    store: Statements,
+    reads: Reads,
     project_id: str,
     policy: Policy,
     as_of_ms: int | None = None,
@@ -255,7 +256,7 @@ def ground(
 ) -> Ground:
     """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them."""
     bound: dict[str, object] = {"project_id": project_id}
-    (decisions,) = store.query(DECISIONS, bound)
+    (decisions,) = reads.query(DECISIONS, bound)
     if as_of_ms is not None:
         bound["as_of"] = bound_ms(as_of_ms)
     return Ground(

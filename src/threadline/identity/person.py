@@ -11,8 +11,9 @@ from datetime import datetime
 
 from threadline.contract.errors import NotFound
 from threadline.identity.ground import PROJECT, USERS, Ground
+from threadline.identity.reading import Reading, Reads
 from threadline.identity.stitch import THESE_USERS, Scope, claimed_in_turns, passing
-from threadline.store import Query, Row, Store
+from threadline.store import Params, Query, Row
 
 USER = "{user_id:String}"
 
@@ -30,6 +31,10 @@ FOUND = f"""
         arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}}) AS homes
     FROM links
     WHERE {PROJECT} AND {USERS}"""
+
+BOTS_EVENTS = f"""
+    SELECT count() AS events FROM events AS e
+    WHERE e.{PROJECT} AND e.is_bot AND e.{USERS} AND e.visitor IN {{places:Array(UInt64)}}"""
 
 DEVICES = f"""
     SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id,
@@ -66,7 +71,7 @@ class Person:
 
 
 def ask_of(
-    store: Store,
+    reading: Reading,
     ground: Ground,
     user_id: str,
     queries: Callable[[Person], Sequence[Query]],
@@ -77,14 +82,14 @@ def ask_of(
     are, while it is found out whether they are. Raises `NotFound` if no event that counts ever
     carried this id.
     """
-    user, user_ids = same_person(store, ground, user_id)
+    user, user_ids = same_person(reading, ground, user_id)
     bound: dict[str, object] = {**ground.bound, "user_id": user, "user_ids": user_ids}
     known_since = WAS_KNOWN_SINCE if ground.as_of else KNOWN_SINCE
     known_since %= {"received": ground.received, "people": ground.people}
-    (found,), known = store.query_all((FOUND, bound), (known_since, bound))
-    if not known:
-        raise NotFound(f"There is no user {user_id!r} in this project.")
+    (found,), known = reading.query_all((FOUND, bound), (known_since, bound))
     bound["places"] = found["devices"] + found["homes"]
+    if not known:
+        raise NotFound(_nobody(reading, ground, user_id, bound))
     likely = Person(
         user,
         ground,
@@ -95,7 +100,7 @@ def ask_of(
         contested=frozenset(),
         found=bound,
     )
-    devices, *answers = store.query_all(
+    devices, *answers = reading.query_all(
         (DEVICES % {"links": ground.links}, bound), *queries(likely)
     )
     shared = [device for device in devices if device["shared"]]
@@ -115,27 +120,38 @@ def ask_of(
         contested=frozenset(device["visitor"] for device in shared if passing(ground)),
     )
     if (person.whole, person.contested) != (likely.whole, likely.contested):
-        answers = store.query_all(*queries(person))
+        answers = reading.query_all(*queries(person))
     return person, answers
 
 
-def same_person(store: Store, ground: Ground, user_id: str) -> tuple[str, list[str]]:
+def _nobody(reads: Reads, ground: Ground, user_id: str, bound: Params) -> str:
+    """Why there is no such user."""
+    (seen,) = reads.query(BOTS_EVENTS, bound)
+    if ground.bots or not seen["events"]:
+        return f"There is no user {user_id!r} in this project."
+    return (
+        f"There is no user {user_id!r} but for {seen['events']} events that are left out, taken"
+        " for crawlers' or other programs'; include_bots=true counts them."
+    )
+
+
+def same_person(reads: Reads, ground: Ground, user_id: str) -> tuple[str, list[str]]:
     """The user that this one is the same person as, and all users that are, itself included."""
     if not ground.aliased:
         return user_id, [user_id]
-    found = store.query(
+    found = reads.query(
         f"SELECT canonical FROM {ground.aliases} WHERE user_id = {USER}",
         {**ground.bound, "user_id": user_id},
     )
     person = str(found[0]["canonical"]) if found else user_id
-    return person, with_aliases(store, ground, [person])
+    return person, with_aliases(reads, ground, [person])
 
 
-def with_aliases(store: Store, ground: Ground, persons: list[str]) -> list[str]:
+def with_aliases(reads: Reads, ground: Ground, persons: list[str]) -> list[str]:
     """These users and all that are the same person as one of them."""
     if not ground.aliased:
         return persons
-    others = store.query(
+    others = reads.query(
         f"SELECT user_id FROM {ground.aliases} WHERE canonical IN {{persons:Array(String)}}",
         {**ground.bound, "persons": persons},
     )

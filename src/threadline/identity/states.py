@@ -1,10 +1,11 @@
 """The states that make identity fast: are they what the events say, and if not, make them so."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from threadline.identity.ground import HOUR_MS, OBSERVED, TOUCH
-from threadline.store import Statements
+from threadline.store import REBUILD, Statements, begin, finish
 
 
 class State(NamedTuple):
@@ -127,6 +128,18 @@ SAMPLED = ("user_id", "visitor", "place")
 SAMPLE = "sipHash64({of}) % {{parts:UInt32}} = 0"
 
 
+# Parts of events are numbered as they come, and a merged one has the numbers of all that are in it.
+# No clock has a say in that.
+NEWEST_BLOCK = """
+    SELECT max(max_block_number) AS block FROM system.parts
+    WHERE database = currentDatabase() AND table = 'events' AND active"""
+CAME_SINCE = "toInt64(splitByChar('_', e._part)[3]) > {block:Int64}"
+LEFTOVERS = """
+    SELECT name FROM system.tables
+    WHERE database = currentDatabase()
+        AND arrayExists(table -> startsWith(name, concat(table, '_new')), {tables:Array(String)})"""
+
+
 class Difference(NamedTuple):
     """Rows of a state against the events: compared, too many, too few, and with other values."""
 
@@ -153,26 +166,59 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
     return found
 
 
-def rebuild(store: Statements, tables: Sequence[str] = ()) -> None:
+def rebuild(
+    store: Statements,
+    tables: Sequence[str] = (),
+    forgotten: Callable[[], object] = lambda: None,
+    progressed: Callable[[str], None] = lambda table: None,
+) -> None:
     """Make every state anew from the events, or only some, while events come and questions are
     answered.
 
-    A new table is filled, then takes the old one's place. What came meanwhile went into the old
+    It is written down first and struck off state by state, so that an interrupted one is found in
+    `unfinished`; doing it once more is how it is finished. Two of them must not run at the same
+    time. `forgotten` answers who was forgotten up to now: whoever was while a state was made may be
+    in it again, so that one is made once more. `progressed` is called with each state to come.
+    """
+    chosen = [state for state in STATES if not tables or state.table in tables]
+    names = [state.table for state in chosen]
+    begin(store, REBUILD, names)
+    for left in store.query(LEFTOVERS, {"tables": names}):
+        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
+    for state in chosen:
+        progressed(state.table)
+        before = forgotten()
+        _make_anew(store, state)
+        while (after := forgotten()) != before:
+            before = after
+            _make_anew(store, state)
+        finish(store, REBUILD, state.table)
+
+
+def _make_anew(store: Statements, state: State) -> None:
+    """A new table is filled, then takes the old one's place. What came meanwhile went into the old
     one, the last of it perhaps even now: dropping it waits for that. Then it is added once more,
     which changes nothing that is there already.
+
+    The new table has a name that was never used: a statement that a killed process left on its way
+    cannot touch this one.
     """
-    for state in STATES:
-        table = state.table
-        if tables and table not in tables:
-            continue
-        store.execute(f"DROP TABLE IF EXISTS {table}_new")
-        store.execute(f"CREATE TABLE {table}_new AS {table}")
-        (started,) = store.query("SELECT toString(now64(3, 'UTC') - INTERVAL 7 DAY) AS at", {})
-        _fill(store, f"{table}_new", state, "TRUE", {})
-        store.execute(f"EXCHANGE TABLES {table} AND {table}_new")
-        store.execute(f"DROP TABLE {table}_new SYNC")
-        since = "e.received_at >= {started:DateTime64(3, 'UTC')}"
-        _fill(store, table, state, since, {"started": started["at"]})
+    table = state.table
+    made = f"{table}_new_{uuid.uuid4().hex}"
+    newest = _newest_block(store)
+    store.execute(f"CREATE TABLE {made} AS {table}")
+    _fill(store, made, state, "TRUE", {})
+    # Most of what came meanwhile, so that as little as may be is missing for a moment.
+    before, newest = newest, _newest_block(store)
+    _fill(store, made, state, CAME_SINCE, {"block": before})
+    store.execute(f"EXCHANGE TABLES {table} AND {made}")
+    store.execute(f"DROP TABLE {made} SYNC")
+    _fill(store, table, state, CAME_SINCE, {"block": newest})
+
+
+def _newest_block(store: Statements) -> int:
+    (found,) = store.query(NEWEST_BLOCK, {})
+    return int(found["block"])
 
 
 def add(store: Statements, table: str, where: str, bound: dict[str, object]) -> None:

@@ -75,7 +75,7 @@ TURNS = f"""
     SELECT visitor, user_hash, if(next_hash = 0, {END}, timestamp) AS until
     FROM (
         SELECT visitor, user_hash, timestamp,
-            lagInFrame(timestamp) OVER seen AS before,
+            lagInFrame(timestamp, 1, {END}) OVER seen AS before,
             leadInFrame(user_hash) OVER seen AS next_hash
         FROM %(observations)s
         WINDOW seen AS (

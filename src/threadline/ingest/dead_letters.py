@@ -6,7 +6,7 @@ while the server runs; marked ones are taken back by the writer.
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from threadline.ingest import row
@@ -36,6 +36,23 @@ class DeadLetter(NamedTuple):
     retry: bool
 
 
+class Whose(NamedTuple):
+    """People of a project who are forgotten: events of these users, all of these devices, and of
+    those that only they had what carries no user."""
+
+    project_id: str
+    users: frozenset[str]
+    devices: frozenset[str]
+    sole_devices: frozenset[str]
+
+    def covers(self, event: Event) -> bool:
+        return (
+            event["user_id"] in self.users
+            or event["anonymous_id"] in self.devices
+            or (event["user_id"] is None and event["anonymous_id"] in self.sole_devices)
+        )
+
+
 def set_aside(db: sqlite3.Connection, letter: Letter, reason: str) -> None:
     """Keep it; once only, however often a block is written again."""
     db.execute(
@@ -51,6 +68,11 @@ def listed(db: sqlite3.Connection) -> list[DeadLetter]:
         " FROM dead_letters ORDER BY refused_ms, letter_id"
     )
     return [DeadLetter(*found) for found in rows]
+
+
+def count(db: sqlite3.Connection) -> int:
+    """How many there are."""
+    return int(db.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
 
 
 def body(db: sqlite3.Connection, letter_id: str) -> bytes | None:
@@ -88,13 +110,16 @@ def take_marked(db: sqlite3.Connection) -> list[bytes]:
     return bodies
 
 
-def forget(db: sqlite3.Connection, project_id: str, whose: Callable[[Event], bool]) -> None:
-    """Delete those of a project whose event, by column, is one of these."""
-    letters = db.execute(
-        "SELECT letter_id, body FROM dead_letters WHERE project_id = ?", (project_id,)
-    ).fetchall()
-    for letter_id, encoded in letters:
-        if whose(dict(zip(row.COLUMNS, row.decode(encoded), strict=True))):
+def forget(db: sqlite3.Connection, whose: Whose) -> None:
+    """Delete those of people who are forgotten. Of records that were damaged nobody can tell the
+    columns; they go where one of the ids stands in them."""
+    letters = "SELECT letter_id, body FROM dead_letters WHERE project_id = ?"
+    for letter_id, encoded in db.execute(letters, (whose.project_id,)).fetchall():
+        if whose.covers(dict(zip(row.COLUMNS, row.decode(encoded), strict=True))):
+            drop(db, letter_id)
+    ids = [id_.encode() for id_ in whose.users | whose.devices]
+    for letter_id, encoded in db.execute(letters, ("",)).fetchall():
+        if any(id_ in encoded for id_ in ids):
             drop(db, letter_id)
 
 

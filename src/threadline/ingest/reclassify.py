@@ -5,6 +5,9 @@ another version of the rules has named are named again; what comes out different
 table, from which one mutation takes it into the events' source columns. It marks all it has looked
 at with the version, so after a crash the same command goes on where it was. The first touches that
 identity keeps are made anew at the end.
+
+What is about to be done is written down first (`store.begin`): that events are named anew, and
+before the first of them changes, that first touches have to follow.
 """
 
 import time
@@ -16,8 +19,19 @@ from typing import NamedTuple
 import msgspec
 
 from threadline.classify import Site, classify
+from threadline.contract.times import format_ms
+from threadline.identity import states
 from threadline.identity.ground import PROJECT
-from threadline.store import Row, Statements, StoreError
+from threadline.store import (
+    REBUILD,
+    RECLASSIFY,
+    Row,
+    Statements,
+    StoreError,
+    begin,
+    finish,
+    unfinished,
+)
 
 # Different visits that are in memory at the same time, and changes that one mutation takes over.
 SLICE_VISITS = 50_000
@@ -46,15 +60,20 @@ VISITS = f"""
     WHERE {OUTDATED} AND {IN_SLICE}
     GROUP BY url, referrer, {", ".join(COLUMNS)}"""
 
-# What comes out differently, until it is in the events. While it exists, first touches may be old.
+# What comes out differently, until it is in the events. Every run has a table of its own: a
+# statement that a killed one left on its way cannot touch that of the next.
 CHANGES = f"""
-    CREATE TABLE IF NOT EXISTS reclassified (
+    CREATE TABLE %s (
         url String, referrer String, changed Bool, {", ".join(f"{name} String" for name in COLUMNS)}
     )
     ENGINE = Join(ANY, LEFT, url, referrer)"""
 
-UNFINISHED = """
-    SELECT count() AS mutations, max(latest_fail_reason) AS failed
+LEFTOVERS = """
+    SELECT name FROM system.tables
+    WHERE database = currentDatabase() AND startsWith(name, 'reclassified')"""
+
+WRITING = """
+    SELECT count() AS mutations, max(latest_fail_reason) AS failed, sum(parts_to_do) AS parts
     FROM system.mutations
     WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
         AND command LIKE '%reclassified%'"""
@@ -119,16 +138,23 @@ def reclassify(
     write: bool,
     progressed: Callable[[int], None],
     rebuild: Callable[[Sequence[str]], None],
+    writing: Callable[[int], None] = lambda parts: None,
 ) -> Outcome:
     """Name the sources of events since then anew; without `write` only count what would change.
 
-    `progressed` is called with every so many visits, `rebuild` with the states that have to be made
-    anew. Raises `StoreError`.
+    `progressed` is called with every so many visits, `writing` with the parts of the table that
+    are still to be written, again and again; `rebuild` with the states that have to be made anew.
+    Raises `StoreError`.
     """
     bound = _bound(project_id, site, since_ms)
     counts = _Counts()
-    interrupted = write and _begin(store)
-    for month in store.query(MONTHS, bound):
+    if write:
+        settle(store, writing)
+    months = store.query(MONTHS, bound)
+    changed = _Changes(store, writing) if write else None
+    if changed and months:
+        changed.begin(project_id, since_ms)
+    for month in months:
         slices = month["visits"] // SLICE_VISITS + 1
         bound |= {"month": month["month"], "slices": slices}
         changes: list[Row] = []
@@ -137,55 +163,85 @@ def reclassify(
             visits = store.query(VISITS, {**bound, "first": number, "last": number})
             changes += counts.name_again(visits, site)
             progressed(len(visits))
-            if write and (len(changes) > MAX_CHANGES or number == slices - 1):
-                _write(store, changes, {**bound, "first": begun, "last": number})
+            if changed and (len(changes) > MAX_CHANGES or number == slices - 1):
+                changed.write(changes, {**bound, "first": begun, "last": number})
                 changes, begun = [], number + 1
-    if write:
-        if counts.changed or interrupted:
-            rebuild(STATES)
-        store.execute("DROP TABLE reclassified SYNC")
+    if changed:
+        changed.end(rebuild)
+        finish(store, RECLASSIFY, project_id, _reach(since_ms))
     return Outcome(
         counts.before.total(), counts.changed, counts.moved, dict(counts.before), dict(counts.after)
     )
+
+
+def settle(store: Statements, writing: Callable[[int], None] = lambda parts: None) -> None:
+    """Wait for what an interrupted run has under way, and drop what it left. Raises `StoreError`
+    where the store cannot carry it out; the next time it is not tried again."""
+    _await_mutation(store, writing)
+    for left in store.query(LEFTOVERS, {}):
+        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
 
 
 def _bound(project_id: str, site: Site, since_ms: int) -> dict[str, object]:
     return {"project_id": project_id, "version": site.version, "since_ms": since_ms}
 
 
-def _begin(store: Statements) -> bool:
-    """Whether an earlier run was interrupted. What it had under way is waited for: it still reads
-    the table of changes."""
-    sql = "SELECT count() AS tables FROM system.tables WHERE database = currentDatabase()"
-    (found,) = store.query(f"{sql} AND name = 'reclassified'", {})
-    _await_mutation(store)
-    store.execute(CHANGES)
-    return bool(found["tables"])
+def _reach(since_ms: int) -> str:
+    return format_ms(since_ms) if since_ms else ""
 
 
-def _write(store: Statements, changes: list[Row], bound: dict[str, object]) -> None:
-    """Into the events' columns; and the version, also where nothing changes."""
-    store.execute("TRUNCATE TABLE reclassified")
-    if changes:
-        _insert(store, "reclassified", changes)
-        # First, so that no question meets a place without a name.
-        places = {tuple(change[name] for name in PLACE) for change in changes}
-        project = {"project_id": bound["project_id"]}
-        _insert(store, "places", [project | dict(zip(PLACE, p, strict=True)) for p in places])
-    (here,) = store.query("SELECT currentDatabase() AS database", {})
-    # A mutation runs in the background, where no database is the current one.
-    table = f"{here['database']}.reclassified".replace("'", "''")
+class _Changes:
+    """What comes out differently, on its way into the events."""
 
-    def found(column: str) -> str:
-        return f"joinGet('{table}', '{column}', url, referrer)"
+    def __init__(self, store: Statements, writing: Callable[[int], None]) -> None:
+        self._store = store
+        self._writing = writing
+        self._table = f"reclassified_{uuid.uuid4().hex}"
+        self._states_follow = False
 
-    named = ", ".join(f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS)
-    store.execute(
-        f"ALTER TABLE events UPDATE {named}, classifier_version = {{version:String}}"
-        f" WHERE {OUTDATED} AND {IN_SLICE}",
-        bound,
-    )
-    _await_mutation(store)
+    def begin(self, project_id: str, since_ms: int) -> None:
+        begin(self._store, RECLASSIFY, [project_id], _reach(since_ms))
+        self._store.execute(CHANGES % self._table)
+
+    def write(self, changes: list[Row], bound: dict[str, object]) -> None:
+        """Into the events' columns; and the version, also where nothing changes."""
+        store = self._store
+        store.execute(f"TRUNCATE TABLE {self._table}")
+        if changes:
+            if not self._states_follow:
+                begin(store, REBUILD, STATES)
+                self._states_follow = True
+            _insert(store, self._table, changes)
+            # First, so that no question meets a place without a name.
+            places = {tuple(change[name] for name in PLACE) for change in changes}
+            project = {"project_id": bound["project_id"]}
+            _insert(store, "places", [project | dict(zip(PLACE, p, strict=True)) for p in places])
+        (here,) = store.query("SELECT currentDatabase() AS database", {})
+        # A mutation runs in the background, where no database is the current one.
+        table = f"{here['database']}.{self._table}".replace("'", "''")
+
+        def found(column: str) -> str:
+            return f"joinGet('{table}', '{column}', url, referrer)"
+
+        named = ", ".join(
+            f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS
+        )
+        store.execute(
+            f"ALTER TABLE events UPDATE {named}, classifier_version = {{version:String}}"
+            f" WHERE {OUTDATED} AND {IN_SLICE}",
+            bound,
+        )
+        _await_mutation(store, self._writing)
+
+    def end(self, rebuild: Callable[[Sequence[str]], None]) -> None:
+        """Have the states follow, also those that an interrupted run left."""
+        self._store.execute(f"DROP TABLE IF EXISTS {self._table} SYNC")
+        left = {work.subject for work in unfinished(self._store) if work.name == REBUILD}
+        tables = [state.table for state in states.STATES if state.table in left]
+        if tables:
+            rebuild(tables)
+        for table in tables:
+            finish(self._store, REBUILD, table)
 
 
 def _insert(store: Statements, table: str, rows: list[Row]) -> None:
@@ -193,9 +249,9 @@ def _insert(store: Statements, table: str, rows: list[Row]) -> None:
     store.insert(table, list(rows[0]), "JSONEachRow", lines, uuid.uuid4().hex)
 
 
-def _await_mutation(store: Statements) -> None:
+def _await_mutation(store: Statements, writing: Callable[[int], None]) -> None:
     while True:
-        (left,) = store.query(UNFINISHED, {})
+        (left,) = store.query(WRITING, {})
         if left["failed"]:
             store.execute(
                 "KILL MUTATION WHERE database = currentDatabase() AND table = 'events'"
@@ -204,4 +260,5 @@ def _await_mutation(store: Statements) -> None:
             raise StoreError(f"The store could not write the sources: {left['failed']}")
         if not left["mutations"]:
             return
+        writing(int(left["parts"]))
         time.sleep(LOOK_AGAIN_S)

@@ -29,6 +29,8 @@ EVENT_NAMES = {
     "screen": "$screen",
     "group": "$group",
 }
+# What RudderStack's browser client calls the referrer of a visit that has none.
+NO_REFERRER = "$direct"
 CAMPAIGN = {
     "source": "utm_source",
     "medium": "utm_medium",
@@ -71,7 +73,7 @@ def read(message: Message, kind: str) -> Event | Alias:
         user_id=user_id,
         url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
         path=(_text(said, "path") or _text(page, "path"))[:MAX_ADDRESS] or None,
-        referrer=(_text(said, "referrer") or _text(page, "referrer"))[:MAX_ADDRESS] or None,
+        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer")),
         user_agent=_text(context, "userAgent")[:MAX_ADDRESS] or None,
         ip=_ip(_text(context, "ip")),
         properties=properties,
@@ -133,6 +135,10 @@ def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
         address, hash_, fragment = url.partition("#")
         url = f"{address}{'&' if '?' in address else '?'}{urlencode(said)}{hash_}{fragment}"
     return url[:MAX_ADDRESS] or None
+
+
+def _referrer(text: str) -> str | None:
+    return None if text == NO_REFERRER else text[:MAX_ADDRESS] or None
 
 
 def _ip(text: str) -> str | None:

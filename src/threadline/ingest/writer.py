@@ -6,13 +6,14 @@ import time
 
 import structlog
 
+from threadline.ingest import continuity, forget
 from threadline.ingest.dead_letters import Letter
-from threadline.ingest.forget import forget
+from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
 from threadline.ingest.row import COLUMNS, Rows, decode
 from threadline.ingest.seen import SeenIds
 from threadline.metrics import Metrics
-from threadline.store import Store, StoreError, StoreRefused
+from threadline.store import Store, StoreAway, StoreError, StoreRefused
 
 # While nobody waits for it, the writer lets events gather this long: the store likes fewer, larger
 # blocks. A reader that does wait is served at once.
@@ -23,6 +24,16 @@ AWAY_S = 1.0
 ONE_TRY_S = 0.5
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
+# How often to say that writing still fails.
+SAY_AGAIN_S = 60.0
+
+# What a failure is: the store cannot be reached, or does not carry out what it is given; anything
+# else is ours to mend.
+FAILURES: tuple[tuple[type[Exception], str], ...] = (
+    (StoreAway, "store_away"),
+    (StoreError, "store_failed"),
+)
+BUG = "writer_failed"
 
 _logger = structlog.get_logger("threadline.writer")
 
@@ -42,8 +53,15 @@ class Writer:
         self._closing = False
         self._last_write = 0.0
         self._looked_around = 0.0
-        self.failing_since: float | None = None if store.is_open else time.time()
+        # On the clock that nobody sets.
+        self.failing_since: float | None = None if store.is_open else time.monotonic()
+        self._said: tuple[str, float] = ("", 0.0)
+        # Decisions about identity are made one by one, and forgetting somebody is one.
+        self.deciding = threading.Lock()
+        self._inserting = threading.Lock()
+        self._begun = False
         log.notify(self._wake)
+        self._eraser = Eraser(log, store, lambda: self._inserting)
         self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
 
@@ -54,6 +72,7 @@ class Writer:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        self._eraser.close()
 
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that was acknowledged before this call is in the store.
@@ -63,7 +82,7 @@ class Writer:
         seq = self._log.acked_seq
         if self._log.written_seq >= seq:
             return True
-        if self.failing_since and time.time() - self.failing_since > AWAY_S:
+        if self.failing_since and time.monotonic() - self.failing_since > AWAY_S:
             timeout_s = min(timeout_s, ONE_TRY_S)
         with self._changed:
             self._waiting_readers += 1
@@ -82,27 +101,39 @@ class Writer:
         while self._wait_for_work():
             try:
                 self._write_next()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - counted and said, whatever it is
                 pause = RETRY_S[min(failures, len(RETRY_S) - 1)] * random.uniform(0.75, 1.25)
                 failures += 1
-                if self.failing_since is None:
-                    self.failing_since = time.time()
-                    expected = isinstance(error, StoreError)
-                    _logger.error("store_away", error=str(error), exc_info=not expected)
+                self._failed(error, failures)
                 with self._changed:
                     if self._closing:
                         return
                     self._changed.wait(pause)
             else:
                 if self.failing_since is not None:
-                    away_s = round(time.time() - self.failing_since, 1)
+                    away_s = round(time.monotonic() - self.failing_since, 1)
                     _logger.info("store_back", away_s=away_s, attempts=failures)
                 failures, self.failing_since = 0, None
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        """Count it, and say what it is: when it begins or changes, and again while it lasts."""
+        what = next((name for kind, name in FAILURES if isinstance(error, kind)), BUG)
+        self._metrics.write_failures.labels(what).inc()
+        now = time.monotonic()
+        first = self.failing_since is None
+        if first:
+            self.failing_since = now
+        said, said_at = self._said
+        if first or said != what or now - said_at > SAY_AGAIN_S:
+            self._said = (what, now)
+            _logger.error(what, error=str(error), attempts=failures, exc_info=what == BUG)
 
     def _wait_for_work(self) -> bool:
         """True when there may be something to write now, False when all is written and we close."""
         with self._changed:
-            self._changed.wait_for(lambda: self._behind() or self._closing, LOOK_AROUND_S)
+            self._changed.wait_for(
+                lambda: self._behind() or self._closing or not self._begun, LOOK_AROUND_S
+            )
             gathered_until = self._last_write + GATHER_S
             self._changed.wait_for(
                 lambda: self._closing or self._waiting_readers > 0,
@@ -117,19 +148,42 @@ class Writer:
         if time.monotonic() - self._looked_around > LOOK_AROUND_S:
             self._looked_around = time.monotonic()
             self._store.open()
+            self._seen.look_around()
+            if not self._begun:
+                self._metrics.logs_lost.set(continuity.check(self._store, self._log))
+                self._begun = True
+                self._eraser.wake()
             if taken := self._log.requeue_dead_letters():
                 _logger.info("dead_letters_retried", events=taken)
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return
-        if block.forget:
-            forget(self._store, self._log, self._seen, block.forget)
-        else:
-            self._insert(block)
-        self._log.finish(block)
+        with self._inserting:
+            if block.forgets:
+                self._forget(block)
+            else:
+                self._insert(block)
+            self._log.finish(block)
+        if block.forgets:
+            self._eraser.wake()
         self._last_write = time.monotonic()
         with self._changed:
             self._changed.notify_all()
+
+    def _forget(self, block: Block) -> None:
+        """What has to go is settled before the first try, as repeats are, because the first try
+        takes away by what it is found."""
+        with self.deciding:
+            if block.plan is None:
+                ahead = self._log.ahead(block)
+                found, early = forget.find_ahead(
+                    self._store, self._log.id_key, block.forgets, ahead
+                )
+                shares = found.shares
+                self._log.plan(block, early, forget.encode(shares), found.events, found.letters)
+            else:
+                shares = forget.decode(block.plan)
+            forget.delete(self._store, self._seen, shares)
 
     def _insert(self, block: Block) -> None:
         """The rows that are not repeats, then their ids. Repeats are settled before the first try,

@@ -1,36 +1,45 @@
-"""Shapes and small parts that several questions share: parameters, cursors, event rows."""
+"""Shapes and small parts that several questions share: parameters, groups, event rows."""
 
-import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
-from threadline.contract.times import Moment, format_utc
+from threadline.contract.times import Moment, as_utc, format_utc, utc_ms
 from threadline.identity.ground import RANGE, Ground, in_range
+from threadline.identity.reading import of_project
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
 from threadline.store import Row, bound_ms
 
-Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="Rows in one answer.")]
-CursorText = Annotated[
-    str, msgspec.Meta(description="`next_cursor` of the answer before, to go on from there.")
-]
+MAX_LIMIT = 1000
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in one answer.")]
+EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="Event name.")]
 StitchText = Annotated[
-    str,
+    Literal["any", "first", "next"],
     msgspec.Meta(
-        pattern="^(any|first|next)$",
         description="Whose are untagged events on a device with users? `any`: every user's ever "
         "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
         "project's, else `any`.",
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
-From = Annotated[Moment, msgspec.Meta(description="ISO 8601, inclusive.")]
-To = Annotated[Moment, msgspec.Meta(description="ISO 8601, exclusive.")]
+From = Annotated[
+    Moment, msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC.")
+]
+To = Annotated[
+    Moment, msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC.")
+]
+TimeZone = Annotated[
+    str,
+    msgspec.Meta(
+        description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
+        "begin, those of `from`, `to` and `as_of` included. Default: UTC."
+    ),
+]
 
 
 class Stitched(msgspec.Struct, kw_only=True):
@@ -55,20 +64,31 @@ class Ranged(Stitched, kw_only=True):
 
     from_: From | None = msgspec.field(default=None, name="from")
     to: To | None = None
+    tz: TimeZone = "UTC"
+
+    def __post_init__(self) -> None:
+        zone = ZoneInfo(read_zone(self.tz))
+        for name in ("from_", "to", "as_of"):
+            if (moment := getattr(self, name)) is not None:
+                setattr(self, name, moment.in_zone(zone))
 
 
 EVENT_COLUMNS = (
     "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
     "source_confidence source_rule_id referrer url path country device_type browser os properties"
 ).split()
+# An event may come without these, and the store keeps that as an empty text.
+MAY_BE_ABSENT = frozenset(
+    "campaign term content referrer url path country device_type browser os".split()
+)
 
 # An answer about everyone would otherwise list every shared device there is.
 MAX_SHARED_DEVICES = 100
 
 
 class EventRow(msgspec.Struct, omit_defaults=True):
-    """One stored event. `user_id` is null where the event came without one, for ever. `is_bot`
-    appears when bots are asked for."""
+    """One stored event. `user_id` is null where the event came without one, for ever; so is
+    whatever else it came without. `is_bot` appears when bots are asked for."""
 
     timestamp: str
     event_id: str
@@ -78,36 +98,51 @@ class EventRow(msgspec.Struct, omit_defaults=True):
     session_id: str
     source: str
     medium: str
-    campaign: str
+    campaign: str | None
     source_confidence: str
     source_rule_id: str
-    referrer: str
-    url: str
-    path: str
-    country: str
-    device_type: str
-    browser: str
-    os: str
+    referrer: str | None
+    url: str | None
+    path: str | None
+    country: str | None
+    device_type: str | None
+    browser: str | None
+    os: str | None
     properties: Annotated[str, msgspec.Meta(description="The event's properties, JSON-encoded.")]
     is_bot: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Touch(msgspec.Struct):
-    """The event that a user's story begins, or ends, with."""
+    """The event that a user's story begins, or ends, with. What it came without is null."""
 
     timestamp: str
     event_id: str
-    anonymous_id: str
+    anonymous_id: str | None
     source: str
     medium: str
-    campaign: str
-    url: str
-    referrer: str
+    campaign: str | None
+    url: str | None
+    referrer: str | None
 
 
-def event_row(row: Row) -> EventRow:
-    """A store row with the columns of `EVENT_COLUMNS` as it goes out."""
-    return EventRow(**{**row, "timestamp": format_utc(row["timestamp"])})
+def absent_is_null(row: Row) -> Row:
+    """The same row, null instead of empty text where an event may come without."""
+    return {
+        name: None if value == "" and name in MAY_BE_ABSENT else value
+        for name, value in row.items()
+    }
+
+
+def event_rows(rows: Sequence[Row], project_id: object) -> list[EventRow]:
+    """Rows of `event_columns` and project_id as they go out. Raises `WrongAnswer` for another
+    project's."""
+    of_project(rows, project_id)
+    return [_event_row(row) for row in rows]
+
+
+def _event_row(row: Row) -> EventRow:
+    fields = {name: value for name, value in absent_is_null(row).items() if name != "project_id"}
+    return EventRow(**{**fields, "timestamp": format_utc(row["timestamp"])})
 
 
 def event_columns(bots: bool = False) -> str:
@@ -116,37 +151,13 @@ def event_columns(bots: bool = False) -> str:
     return ", ".join(f"e.{name} AS {name}" for name in names)
 
 
-def write_cursor(row: Row, column: str, tie_break: str) -> str:
-    """An opaque cursor behind this row: its time in milliseconds and the id that breaks ties."""
-    place = [utc_ms(row[column]), row[tie_break]]
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def read_cursor(text: str) -> dict[str, object]:
-    """The bound values `cursor_at` (ISO 8601) and `cursor_id`. Raises `InvalidParams`."""
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        ms, identifier = msgspec.json.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str]
-        )
-        return {"cursor_at": bound_ms(ms), "cursor_id": identifier}
-    except (ValueError, OverflowError):
-        message = "This cursor is not one of ours"
-        raise InvalidParams(f"{message}.", fieldErrors={"cursor": [message]}) from None
-
-
 def bound_time(moment: datetime) -> str:
     """The store's datetime as the text that a `DateTime64(3, 'UTC')` parameter takes."""
-    return moment.isoformat(sep=" ", timespec="milliseconds")
-
-
-def utc_ms(moment: datetime) -> int:
-    """The store's naive UTC datetime as milliseconds since 1970."""
-    return Moment.parse(moment.isoformat()).ms
+    return bound_ms(utc_ms(moment))
 
 
 def seconds_between(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds()
+    return (as_utc(end) - as_utc(start)).total_seconds()
 
 
 def shared_among(ground: Ground, scope: Scope) -> str:
@@ -156,14 +167,13 @@ def shared_among(ground: Ground, scope: Scope) -> str:
     return shared_devices(ground, scope) + limit
 
 
-Interval = Annotated[
-    Literal["hour", "day", "week", "month"],
-    msgspec.Meta(description="Weeks begin on Monday. By the clocks of `tz`."),
+Duration = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[1-9][0-9]{0,4}[smhdw]$",
+        extra={"write": "write a whole number and its unit, such as 30m, 12h, 7d or 4w"},
+    ),
 ]
-TimeZone = Annotated[
-    str, msgspec.Meta(description="Name of the IANA database, as Europe/Berlin. Default: UTC.")
-]
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,4}[smhdw]$")]
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 GROUPS = {
     "event_name": "toString(e.event_name)",
@@ -178,42 +188,12 @@ GROUPS = {
 }
 
 
-class OverTime(Ranged, kw_only=True):
-    """What every question takes that can be asked interval by interval."""
-
-    interval: Interval | None = None
-    tz: TimeZone = "UTC"
-    limit: Limit = 100
-
-
-# The start of the interval that an instant falls into, as an instant.
-BUCKETS = {
-    "hour": "toDateTime(toStartOfHour({at}, {{tz:String}}), {{tz:String}})",
-    "day": "toStartOfDay({at}, {{tz:String}})",
-    "week": "toDateTime(toMonday({at}, {{tz:String}}), {{tz:String}})",
-    "month": "toDateTime(toStartOfMonth({at}, {{tz:String}}), {{tz:String}})",
-}
-
-
-def bucket(interval: str, at: str) -> str:
-    """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
-    return f"toTimeZone({BUCKETS[interval].format(at=at)}, 'UTC')"
-
-
-def differ(interval: str) -> str:
-    """SQL for whether two moments, `began` and `ended`, are in different intervals; binds `tz`."""
-    return f"({bucket(interval, 'began')} != {bucket(interval, 'ended')})"
-
-
-def over_time(params: OverTime, at: str, groups: dict[str, str]) -> dict[str, str]:
-    """The columns to group by: `groups`, and before them, if asked for, `time`, the start of the
-    interval around `at`."""
-    return {"time": bucket(params.interval, at), **groups} if params.interval else groups
-
-
-def with_times(rows: list[Row]) -> list[Row]:
-    """The rows with `time`, where they have one, as it goes out."""
-    return [{**row, "time": format_utc(row["time"])} if "time" in row else row for row in rows]
+def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
+    """What a parameter `group_by` says of itself."""
+    return msgspec.Meta(
+        description=f"{of}{', '.join(allowed)}, by commas.",
+        extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
+    )
 
 
 def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
@@ -230,14 +210,15 @@ def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
 
 @cache
 def _time_zones() -> set[str]:
-    return available_timezones()  # looks through a folder, which takes as long as a short query
+    # Looks through a folder, which takes as long as a short query. `localtime` is the machine's.
+    return available_timezones() - {"localtime"}
 
 
 def read_zone(name: str) -> str:
     """The name of a time zone that exists. Raises `InvalidParams`."""
     if name not in _time_zones():
-        message = f"There is no time zone {name!r}; write a name such as Europe/Berlin"
-        raise InvalidParams(f"{message}.", fieldErrors={"tz": [message]})
+        message = f"there is no time zone {name!r}; write a name such as Europe/Berlin"
+        raise InvalidParams(f"Parameter tz: {message}.", fieldErrors={"tz": [message]})
     return name
 
 

@@ -5,10 +5,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events
-from threadline.questions import places
-from threadline.questions.answers import Ranged, between, read_groups
-from threadline.store import Store
+from threadline.questions import amounts, places
+from threadline.questions.answers import (
+    EventName,
+    Ranged,
+    absent_is_null,
+    between,
+    grouping,
+    read_groups,
+)
+from threadline.questions.warned import Warned, noted, skipped_values, unknown_events
+
+GROUPS = ("source", "medium", "campaign")
 
 Model = Literal[
     "first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay"
@@ -18,9 +28,7 @@ Model = Literal[
 class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
-    conversion: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=128, description="Name of the event, as signup.")
-    ]
+    conversion: EventName
     model: Annotated[
         Model,
         msgspec.Meta(
@@ -29,9 +37,7 @@ class Params(Ranged, kw_only=True):
             "`time_decay`: half as much for every seven days before the conversion."
         ),
     ] = "last_non_direct"
-    group_by: Annotated[
-        str, msgspec.Meta(description="Of the touch: source, medium, campaign, by commas.")
-    ] = "source,medium"
+    group_by: Annotated[str, grouping(*GROUPS, of="Of the touch: ")] = "source,medium"
     lookback_days: Annotated[
         int, msgspec.Meta(ge=1, le=730, description="Touches longer ago get no credit.")
     ] = 30
@@ -43,19 +49,19 @@ class Params(Ranged, kw_only=True):
     ) = None
 
 
-class Attribution(msgspec.Struct):
+class Attribution(Warned):
     """Rows: the group's columns, conversions (whole or in parts), persons with any credit there,
     and value. `conversions` and `value` of the rows sum to the total; persons do not, because one
-    may be in several rows."""
+    may be in several rows. `skipped` comes with `value_property`: how many conversions have the
+    property, but no number there; they count as worth nothing."""
 
     conversion: str
     model: str
     stitch: str
     rows: list[dict[str, Any]]
     total: dict[str, float]
+    skipped: int | msgspec.UnsetType = msgspec.UNSET
 
-
-GROUPS = ("source", "medium", "campaign")
 
 # The credit of each touch, in order of time; together 1. `n`: how many there are.
 WEIGHTS: dict[Model, str] = {
@@ -78,9 +84,10 @@ WEIGHTS: dict[Model, str] = {
 # places. With one more row, of the total.
 SQL = """
     SELECT {columns}{is_total} AS is_total,
-        sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value
+        sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
+        sum(weight * skipped) AS skipped
     FROM (
-        SELECT person, value, credited.1.2 AS place, credited.2 AS weight
+        SELECT person, value, skipped, credited.1.2 AS place, credited.2 AS weight
         FROM (
             SELECT *, {weights} AS weights
             FROM (
@@ -90,7 +97,7 @@ SQL = """
                         t -> exp2(-dateDiff('millisecond', t.1, at) / {half_life_ms}), touches
                     ) AS decayed
                 FROM (
-                    SELECT c.person AS person, c.at AS at, c.value AS value,
+                    SELECT c.person AS person, c.at AS at, c.value AS value, c.skipped AS skipped,
                         arrayFilter(
                             x -> x.1 <= at AND x.1 >= at - toIntervalDay({{lookback_days:UInt16}}),
                             t.touches
@@ -119,7 +126,7 @@ SQL = """
 HALF_LIFE_MS = 7 * 86_400_000
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Attribution:
+def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
     """Credit for every conversion, spread over the person's touches before it by the model.
 
     A conversion without a touch in the lookback window goes to direct. Raises `InvalidGroupBy`.
@@ -131,12 +138,15 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
         "lookback_days": params.lookback_days,
         "value_property": params.value_property or "",
     }
-    value = "toFloat64(0)"
+    worth = {"value": "toFloat64(0)", "skipped": "FALSE"}
     if params.value_property is not None:
-        value = "JSONExtractFloat(e.properties, {value_property:String})"
+        worth = {
+            "value": amounts.value("value_property"),
+            "skipped": amounts.skipped("value_property"),
+        }
     conversions = person_events(
         ground,
-        {"at": "e.timestamp", "value": value},
+        {"at": "e.timestamp", **worth},
         conditions(["e.event_name = {conversion:String}", *between(params, bound)]),
     )
     arrivals = person_events(
@@ -157,16 +167,27 @@ def ask(store: Store, ground: Ground, params: Params) -> Attribution:
         group_by=f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
         order=by or "1",
     )
-    rows = store.query(sql, bound)
-    if params.value_property is None:
-        for row in rows:
-            del row["value"]
-    (total,) = (row for row in rows if row["is_total"])
-    rows = [row for row in rows if row is not total or (not names and total["persons"])]
-    for row in rows:
-        del row["is_total"]
-    # Put together again from its parts: a whole number but for the last bits.
-    numbers = ("conversions", "persons", "value")
-    total = {name: total[name] for name in numbers if name in total}
-    total["conversions"] = round(total["conversions"])
-    return Attribution(params.conversion, params.model, ground.policy, rows, total)
+    found = reading.query(sql, bound)
+    (total,) = (row for row in found if row["is_total"])
+    counted = ["conversions", "persons"] + (["value"] if params.value_property is not None else [])
+    rows = [
+        absent_is_null({name: row[name] for name in (*names, *counted)})
+        for row in found
+        if row is not total or (not names and total["persons"])
+    ]
+    answer = Attribution(
+        params.conversion,
+        params.model,
+        ground.policy,
+        rows,
+        # Put together again from its parts: a whole number but for the last bits.
+        {**{name: total[name] for name in counted}, "conversions": round(total["conversions"])},
+    )
+    warnings = []
+    if params.value_property is not None:
+        answer.skipped = skipped = round(total["skipped"])
+        warnings = skipped_values("value_property", params.value_property, skipped)
+    if not rows:
+        warnings += unknown_events(reading, bound, {"conversion": [params.conversion]})
+    answer.warnings = noted(warnings)
+    return answer

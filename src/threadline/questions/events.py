@@ -5,19 +5,20 @@ from typing import Annotated
 import msgspec
 
 from threadline.identity.ground import PROJECT, conditions
+from threadline.identity.reading import Reading
 from threadline.questions.answers import (
-    CursorText,
+    EventName,
     EventRow,
     From,
     IncludeBots,
     Limit,
     To,
     event_columns,
-    event_row,
-    read_cursor,
-    write_cursor,
+    event_rows,
 )
-from threadline.store import Store, bound_ms
+from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.questions.warned import Warned, bots_left_out, noted, unknown_events
+from threadline.store import bound_ms
 
 
 class Filters(msgspec.Struct, kw_only=True):
@@ -25,7 +26,7 @@ class Filters(msgspec.Struct, kw_only=True):
 
     from_: From | None = msgspec.field(default=None, name="from")
     to: To | None = None
-    event: Annotated[str, msgspec.Meta(description="Event name.")] | None = None
+    event: EventName | None = None
     source: str | None = None
     medium: str | None = None
     user_id: (
@@ -42,7 +43,7 @@ class Params(Filters, kw_only=True):
     cursor: CursorText | None = None
 
 
-class Events(msgspec.Struct):
+class Events(Warned):
     """`next_cursor` is null on the last page."""
 
     rows: list[EventRow]
@@ -65,30 +66,39 @@ FILTERS = {
 }
 
 SQL = """
-    SELECT {columns}
+    SELECT {columns}, e.project_id AS project_id
     FROM events AS e
     WHERE {where}
     ORDER BY e.timestamp DESC, e.event_id DESC
     LIMIT {limit}"""
 
 
-def ask(store: Store, project_id: str, params: Params) -> Events:
-    """Events that pass all filters, newest first, ties by the greater event_id."""
+def ask(reading: Reading, project_id: str, params: Params) -> Events:
+    """Events that pass all filters, newest first, ties by the greater event_id. Raises
+    `InvalidParams` for a cursor of another question."""
     bound = bound_filters(params, project_id)
-    if params.cursor:
-        bound |= read_cursor(params.cursor)
+    question = f"query {project_id}"
+    if params.cursor is not None:
+        bound |= read_cursor(question, params.cursor)
     sql = SQL.format(
         columns=event_columns(params.include_bots),
         where=passing(params, bound),
         limit=params.limit + 1,
     )
-    rows = store.query(sql, bound)
+    rows = reading.query(sql, bound)
     page = rows[: params.limit]
     more = len(rows) > params.limit
-    return Events(
-        [event_row(row) for row in page],
-        write_cursor(page[-1], "timestamp", "event_id") if more else None,
+    answer = Events(
+        event_rows(page, project_id),
+        write_cursor(question, page[-1], "timestamp", "event_id") if more else None,
     )
+    if not rows and params.cursor is None:
+        warnings = unknown_events(reading, bound, {"event": [params.event]})
+        if not warnings and not params.include_bots:
+            with_bots = msgspec.structs.replace(params, include_bots=True)
+            warnings = bots_left_out(reading, passing(with_bots, bound), bound)
+        answer.warnings = noted(warnings)
+    return answer
 
 
 def bound_filters(filters: Filters, project_id: str) -> dict[str, object]:

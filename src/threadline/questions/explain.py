@@ -5,18 +5,26 @@ from typing import Annotated
 import msgspec
 
 from threadline.contract.errors import InvalidParams, NotFound
-from threadline.contract.times import Moment, format_ms, format_utc
+from threadline.contract.times import Moment, format_ms, format_utc, utc_ms
 from threadline.identity.ground import OBSERVED, Ground
-from threadline.questions.answers import Stitched, utc_ms
-from threadline.store import Row, Store, bound_ms
+from threadline.identity.reading import Reading
+from threadline.questions.answers import Stitched
+from threadline.store import Row, bound_ms
 
 
 class Params(Stitched, kw_only=True):
     """An event that is stored, or a device and a time."""
 
-    event_id: str | None = None
-    anonymous_id: str | None = None
-    at: Annotated[Moment, msgspec.Meta(description="ISO 8601.")] | None = None
+    event_id: (
+        Annotated[str, msgspec.Meta(description="Looked for everywhere; faster with its device.")]
+        | None
+    ) = None
+    anonymous_id: (
+        Annotated[str, msgspec.Meta(description="The event's device; or any, with `at`.")] | None
+    ) = None
+    at: Annotated[Moment, msgspec.Meta(description="ISO 8601; with anonymous_id only.")] | None = (
+        None
+    )
 
 
 class Observation(msgspec.Struct):
@@ -51,8 +59,13 @@ EVENT = """
     SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
         e.anonymous_id_made AS made
     FROM events AS e
-    WHERE {received} AND e.event_id = {{event_id:String}}
+    WHERE {received} AND e.event_id = {{event_id:String}} AND {on_device}
+    ORDER BY e.timestamp, e.visitor
     LIMIT 1"""
+
+# Only a device's own events are close at hand.
+ON_DEVICE = """e.anonymous_id = {anonymous_id:String}
+        AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_made)"""
 
 OBSERVATIONS = """
     SELECT {person} AS person, e.timestamp AS timestamp, e.event_id AS event_id,
@@ -67,16 +80,21 @@ EARLIEST = "e.timestamp, person, e.event_id"
 LATEST = "e.timestamp DESC, person DESC, e.event_id"
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Explanation:
+def ask(reading: Reading, ground: Ground, params: Params) -> Explanation:
     """Whose an event is under each policy, and which observations decided it.
 
     Raises `NotFound` for an event that is not stored, `InvalidParams` if neither an event nor a
     device and a time are given.
     """
     made, tagged = False, None
+    if (params.event_id is None) == (params.at is None):
+        message = "give event_id, or anonymous_id and at"
+        raise InvalidParams(f"Parameter event_id: {message}.", fieldErrors={"event_id": [message]})
     if params.event_id is not None:
-        bound = {**ground.bound, "event_id": params.event_id}
-        found = store.query(EVENT.format(received=ground.received), bound)
+        bound = {**ground.bound, "event_id": params.event_id, "anonymous_id": params.anonymous_id}
+        on_device = "TRUE" if params.anonymous_id is None else ON_DEVICE
+        sql = EVENT.format(received=ground.received, on_device=on_device)
+        found = reading.query(sql, bound)
         if not found:
             raise NotFound(f"There is no event {params.event_id!r} in this project.")
         anonymous_id, at_ms = found[0]["anonymous_id"], utc_ms(found[0]["timestamp"])
@@ -84,8 +102,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Explanation:
     elif params.anonymous_id is not None and params.at is not None:
         anonymous_id, at_ms = params.anonymous_id, params.at.ms
     else:
-        message = "Give event_id, or anonymous_id and at"
-        raise InvalidParams(f"{message}.", fieldErrors={"event_id": [message]})
+        message = "required with at"
+        raise InvalidParams(
+            f"Parameter anonymous_id: {message}.", fieldErrors={"anonymous_id": [message]}
+        )
     asked = {**ground.bound, "anonymous_id": anonymous_id, "at": bound_ms(at_ms)}
 
     def observed(order: str, where: str = "TRUE", each: str = "1 BY person LIMIT") -> list[Row]:
@@ -100,10 +120,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Explanation:
             order=order,
             each=each,
         )
-        return store.query(sql, asked)
+        return reading.query(sql, asked)
 
     if tagged is not None:
-        person = store.query(
+        person = reading.query(
             f"SELECT {ground.person('{tagged:String}')} AS person", {**asked, "tagged": tagged}
         )[0]["person"]
         because = f"The event carries the user {tagged!r}"

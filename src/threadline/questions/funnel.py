@@ -7,18 +7,25 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import first_events, person_events
 from threadline.questions import places
 from threadline.questions.answers import (
+    EVENT_COLUMNS,
     Duration,
+    EventName,
     Ranged,
+    absent_is_null,
     between,
+    grouping,
     read_duration_s,
     read_groups,
 )
-from threadline.store import Store
+from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 
 MAX_STEPS = 10
+MAX_NAME = 128
+GROUPS = ("source", "medium", "campaign")
 
 
 class Params(Ranged, kw_only=True):
@@ -27,24 +34,21 @@ class Params(Ranged, kw_only=True):
     steps: Annotated[
         str,
         msgspec.Meta(
-            min_length=1,
             description="Event names in order, by commas: `$pageview,signup,purchase`. With a "
-            "property: `purchase{plan=pro}`. Each name once.",
+            "property: `purchase{plan=pro}`. Each name once. A comma in a name is `\\,`.",
+            extra_json_schema={"pattern": r"^[^,{}\\ ]+(,[^,{}\\ ]+){1,9}$"},
         ),
     ]
     window: Annotated[
         Duration, msgspec.Meta(description="From the first step to the last: 30m, 12h, 7d, 4w.")
     ] = "7d"
     exclude: (
-        Annotated[str, msgspec.Meta(description="An event that, between steps, begins all anew.")]
+        Annotated[
+            EventName, msgspec.Meta(description="An event that, between steps, begins all anew.")
+        ]
         | None
     ) = None
-    group_by: Annotated[
-        str,
-        msgspec.Meta(
-            description="Of the person's first event: source, medium, campaign, by commas."
-        ),
-    ] = ""
+    group_by: Annotated[str, grouping(*GROUPS, of="Of the person's first event: ")] = ""
 
 
 class Step(msgspec.Struct):
@@ -56,7 +60,7 @@ class Step(msgspec.Struct):
     median_seconds: float | None
 
 
-class Funnel(msgspec.Struct):
+class Funnel(Warned):
     """Rows: the group's columns and its steps. A person counts where they got furthest first."""
 
     stitch: str
@@ -64,8 +68,16 @@ class Funnel(msgspec.Struct):
     rows: list[dict[str, Any]]
 
 
-STEP = re.compile(r"([^{},]{1,128})(?:\{([^{}=]+)=([^{}]*)\})?(?:,|$)")
-GROUPS = ("source", "medium", "campaign")
+# A name and perhaps a property, up to the next comma; what follows a backslash is meant as it is.
+STEP = re.compile(
+    r"((?:\\.|[^\\{},])+)(?:\{((?:\\.|[^\\{}=])+)=((?:\\.|[^\\{}])*)\}\s*)?(,|$)", re.DOTALL
+)
+# Spaces around, but for one behind a backslash.
+AROUND = re.compile(r"^\s+|(?<!\\)\s+$")
+ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+# What reads as if it were about the event itself, but is looked up among its properties.
+NO_PROPERTIES = {*EVENT_COLUMNS, "event", "host", "term", "content"} - {"properties"}
 
 # An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
 # the last four bits which step it is. Step 0 is what must not come in between.
@@ -126,10 +138,12 @@ SQL = """
 
 class _Wanted(NamedTuple):
     text: str
+    event: str
+    key: str | None
     condition: str
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Funnel:
+def ask(reading: Reading, ground: Ground, params: Params) -> Funnel:
     """Persons who reached each step, in order, all within the window after their first.
 
     Steps at the same moment count in the order of the funnel. Raises `InvalidParams`,
@@ -163,14 +177,31 @@ def ask(store: Store, ground: Ground, params: Params) -> Funnel:
     )
     rows = [
         {
-            **{name: row[name] for name in names},
+            **absent_is_null({name: row[name] for name in names}),
             "steps": _steps(wanted, row["persons"], row["medians_ms"]),
         }
-        for row in store.query(sql, bound)
+        for row in reading.query(sql, bound)
     ]
     if not rows and not names:
         rows = [{"steps": _steps(wanted, [0] * len(wanted), [])}]
-    return Funnel(ground.policy, window_s, rows)
+    reached = [any(row["steps"][k].persons for row in rows) for k in range(len(wanted))]
+    nobody = [step.event for step, some in zip(wanted, reached, strict=True) if not some]
+    unknown = unknown_events(reading, bound, {"steps": nobody, "exclude": [params.exclude]})
+    warnings = noted([*unknown, *_of_properties(wanted)])
+    return Funnel(ground.policy, window_s, rows, warnings=warnings)
+
+
+def _of_properties(wanted: list[_Wanted]) -> list[AnswerWarning]:
+    return [
+        AnswerWarning(
+            "property_condition",
+            "steps",
+            f"{step.text} looks for a property named {step.key!r}, not for the event's own"
+            f" {step.key}, by which steps cannot be told apart.",
+        )
+        for step in wanted
+        if step.key in NO_PROPERTIES
+    ]
 
 
 def _read_steps(text: str, bound: dict[str, object]) -> list[_Wanted]:
@@ -179,7 +210,7 @@ def _read_steps(text: str, bound: dict[str, object]) -> list[_Wanted]:
     place = 0
     while match := STEP.match(text, place):
         number, place = len(found) + 1, match.end()
-        name, key, value = match.groups()
+        name, key, value = (part and _plain(part) for part in match.groups()[:3])
         names.append(name)
         bound[f"step_{number}"] = name
         condition = f"e.event_name = {{step_{number}:String}}"
@@ -190,19 +221,27 @@ def _read_steps(text: str, bound: dict[str, object]) -> list[_Wanted]:
                 f"JSONExtractString(e.properties, {{key_{number}:String}}), "
                 f"JSONExtractRaw(e.properties, {{key_{number}:String}})))"
             )
-        found.append(_Wanted(match[0].rstrip(","), condition))
-        if place == len(text):
+        text_of = name if key is None else f"{name}{{{key}={value}}}"
+        found.append(_Wanted(text_of, name, key, condition))
+        if not match[4]:
             break
     problem = None
-    if place < len(text) or text.endswith(","):
-        problem = "Expected event names by commas, as $pageview,signup,purchase{plan=pro}"
+    if not match or not all(names):
+        problem = "write event names by commas, such as $pageview,signup,purchase{plan=pro}"
+    elif max(map(len, names), default=0) > MAX_NAME:
+        problem = f"event names have at most {MAX_NAME} characters"
     elif len(set(names)) < len(names):
-        problem = "Expected each event name once"
+        problem = "name each event once"
     elif not 2 <= len(found) <= MAX_STEPS:
-        problem = f"Expected 2 to {MAX_STEPS} steps"
+        problem = f"name 2 to {MAX_STEPS} events"
     if problem:
         raise InvalidParams(f"Parameter steps: {problem}.", fieldErrors={"steps": [problem]})
     return found
+
+
+def _plain(text: str) -> str:
+    """A part of a step as it is meant."""
+    return ESCAPED.sub(r"\1", AROUND.sub("", text))
 
 
 def _steps(wanted: list[_Wanted], persons: list[int], medians_ms: list[float]) -> list[Step]:

@@ -7,6 +7,7 @@ import msgspec
 from threadline.contract.times import format_utc
 from threadline.identity.activity import ask_moments
 from threadline.identity.ground import Ground
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import (
     EVERYONE,
     OWNERS,
@@ -15,8 +16,8 @@ from threadline.identity.stitch import (
     first_touch_times,
     shared,
 )
-from threadline.questions.answers import Limit, Stitched
-from threadline.store import Store
+from threadline.questions.answers import MAX_LIMIT, Limit, Stitched
+from threadline.questions.warned import Limited, cut_off, noted
 
 
 class SharedParams(Stitched, kw_only=True):
@@ -44,7 +45,7 @@ class SharedDevice(msgspec.Struct):
     moving_share: float
 
 
-class SharedDevices(msgspec.Struct):
+class SharedDevices(Limited):
     """Devices that more than one person was seen on; those with most events first."""
 
     rows: list[SharedDevice]
@@ -84,7 +85,7 @@ SHARED_DEVICES = """
     LIMIT {limit}"""
 
 
-def shared_devices(store: Store, ground: Ground, params: SharedParams) -> SharedDevices:
+def shared_devices(reading: Reading, ground: Ground, params: SharedParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
     turns to compare with the first user."""
     ground = replace(ground, policy="next")
@@ -96,9 +97,10 @@ def shared_devices(store: Store, ground: Ground, params: SharedParams) -> Shared
         first=fill(OWNERS["first"], ground, EVERYONE),
         turns=fill(TURNS, ground, EVERYONE),
         links=ground.links,
-        limit=params.limit,
+        limit=params.limit + 1,
     )
-    return SharedDevices(
+    rows = reading.query(sql, ground.bound)
+    answer = SharedDevices(
         [
             SharedDevice(
                 row["anonymous_id"],
@@ -109,9 +111,12 @@ def shared_devices(store: Store, ground: Ground, params: SharedParams) -> Shared
                 row["events"],
                 row["moving_share"],
             )
-            for row in store.query(sql, ground.bound)
+            for row in rows[: params.limit]
         ]
     )
+    if len(rows) > params.limit:
+        answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
+    return answer
 
 
 class StatsParams(Stitched, kw_only=True):
@@ -154,7 +159,7 @@ STATS = """
         ) AS linked"""
 
 
-def stats(store: Store, ground: Ground, placeholder_ids: int) -> IdentityStats:
+def stats(reading: Reading, ground: Ground, placeholder_ids: int) -> IdentityStats:
     """How well people are known. `placeholder_ids`: as counted at the door."""
 
     def sql(moments: str) -> str:
@@ -165,7 +170,7 @@ def stats(store: Store, ground: Ground, placeholder_ids: int) -> IdentityStats:
             links=ground.links,
         )
 
-    (row,) = ask_moments(store, ground, sql, ground.bound)
+    (row,) = ask_moments(reading, ground, sql, ground.bound)
     users, median_ms = row["known"]
     links, most, mean = row["linked"]
     return IdentityStats(

@@ -7,18 +7,17 @@ import msgspec
 from threadline.contract.times import format_utc
 from threadline.identity.ground import Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of
+from threadline.identity.reading import Reading
 from threadline.questions.answers import (
-    CursorText,
     EventRow,
     Limit,
     Stitched,
     bound_time,
     event_columns,
-    event_row,
-    read_cursor,
-    write_cursor,
+    event_rows,
 )
-from threadline.store import Query, Store
+from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.store import Query
 
 
 class Params(Stitched, kw_only=True):
@@ -57,28 +56,32 @@ BEYOND_CURSOR = (
 )
 
 
-def ask(store: Store, ground: Ground, params: Params, user_id: str) -> Journey:
-    """The events this user owns on this ground. Raises `NotFound` for an unknown user."""
+def ask(reading: Reading, ground: Ground, params: Params, user_id: str) -> Journey:
+    """The events this user owns on this ground. Raises `NotFound` for an unknown user,
+    `InvalidParams` for a cursor of another question."""
+    project_id = ground.bound["project_id"]
+    question = f"journey {project_id} {params.order} {user_id}"
     where = [PHASES[params.phase]] if params.phase in PHASES else []
     cursor: dict[str, object] = {}
-    if params.cursor:
-        cursor = read_cursor(params.cursor)
+    if params.cursor is not None:
+        cursor = read_cursor(question, params.cursor)
         where.append(BEYOND_CURSOR % SIDES[params.order])
 
     def queries(person: Person) -> list[Query]:
+        columns = f"{event_columns(params.include_bots)}, e.project_id AS project_id"
         sql = SQL.format(
-            owned=events_of(person, event_columns(params.include_bots), conditions(where)),
+            owned=events_of(person, columns, conditions(where)),
             order=params.order.upper(),
             limit=params.limit + 1,
         )
         return [(sql, {**person.bound, "known_since": bound_time(person.known_since), **cursor})]
 
-    person, (rows,) = ask_of(store, ground, user_id, queries)
+    person, (rows,) = ask_of(reading, ground, user_id, queries)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     return Journey(
-        [event_row(row) for row in page],
-        write_cursor(page[-1], "timestamp", "event_id") if more else None,
+        event_rows(page, project_id),
+        write_cursor(question, page[-1], "timestamp", "event_id") if more else None,
         format_utc(person.known_since),
         person.shared_devices,
         ground.policy,

@@ -1,27 +1,31 @@
 """`GET /v1/paths`: what do people do before, or after, an event?"""
 
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 
+from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     Duration,
+    EventName,
     Ranged,
     between,
     read_duration_s,
 )
-from threadline.store import Row, Store, bound_ms
+from threadline.questions.warned import Limited, cut_off, noted, unknown_events
+from threadline.store import Row, bound_ms
+
+MAX_LIMIT = 200
 
 
 class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the event; the first of each person there counts."""
 
-    event: Annotated[
-        str,
-        msgspec.Meta(min_length=1, max_length=128, description="Where paths begin or end."),
-    ]
+    event: Annotated[EventName, msgspec.Meta(description="Where paths begin or end.")]
     direction: Annotated[
         Literal["after", "before"], msgspec.Meta(description="What followed, or what led there.")
     ] = "after"
@@ -34,7 +38,10 @@ class Params(Ranged, kw_only=True):
         Duration, msgspec.Meta(description="How long from the event at most: 30m, 12h, 7d, 4w.")
     ] = "1d"
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=200, description="Most frequent paths, and of each step flows.")
+        int,
+        msgspec.Meta(
+            ge=1, le=MAX_LIMIT, description="Most frequent paths, and of each step flows."
+        ),
     ] = 20
 
 
@@ -55,7 +62,7 @@ class Flow(msgspec.Struct, rename={"from_": "from"}):
     persons: int
 
 
-class Paths(msgspec.Struct):
+class Paths(Limited):
     """`persons`: all who did the event. The same thing again and again is one step."""
 
     event: str
@@ -126,11 +133,7 @@ NAMES = """
     LIMIT {many}"""
 
 
-# 2255, within what the store can count to.
-LATEST_MS = 9_000_000_000_000
-
-
-def ask(store: Store, ground: Ground, params: Params) -> Paths:
+def ask(reading: Reading, ground: Ground, params: Params) -> Paths:
     """The most frequent ways from the event, or to it, and how people spread over each step.
 
     What was done at the same moment comes in an order that is always the same.
@@ -142,30 +145,30 @@ def ask(store: Store, ground: Ground, params: Params) -> Paths:
         "steps": params.steps,
         "window_ms": window_ms,
         # Nothing outside of this is on anybody's way.
-        "earliest": bound_ms(max(0, params.from_.ms - window_ms if params.from_ else 0)),
-        "latest": bound_ms(min(LATEST_MS, params.to.ms + window_ms if params.to else LATEST_MS)),
+        "earliest": bound_ms(within(params.from_.ms - window_ms if params.from_ else EARLIEST_MS)),
+        "latest": bound_ms(within(params.to.ms + window_ms if params.to else LATEST_MS)),
     }
     at, node, node_id = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by], NODE_IDS[params.by]
     anchors = conditions(["e.event_name = {event:String}", *between(params, bound)])
     sql = SQL.format(
         events=person_events(ground, {"at": at, "node": node_id}, DONE),
         anchors=person_events(ground, {"at": at}, anchors),
-        limit=params.limit,
+        limit=params.limit + 1,
         **(AFTER if params.direction == "after" else BEFORE),
     )
-    found = store.query(sql, bound)
+    found, more = _cut(reading.query(sql, bound), params.limit)
     # A path's nodes, and the last two of a flow's numbers; 0 is the event itself.
     ids = {node for row in found for node in row["nodes"][row["kind"] // 2 :]} - {0}
     bound["ids"] = sorted(ids)
     wanted = f"{DONE} AND {node_id} IN {{ids:Array(UInt64)}}"
     events = plain_events(ground, {"id": node_id, "node": node}, wanted)
-    named = store.query(NAMES.format(events=events, many=len(ids)), bound)
+    named = reading.query(NAMES.format(events=events, many=len(ids)), bound)
     names = {0: params.event, **{row["id"]: row["name"] for row in named}}
     of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
     for row in found:
         of_kind[row["kind"]].append(row)
     persons = sum(row["persons"] for row in of_kind[0])
-    return Paths(
+    answer = Paths(
         params.event,
         params.direction,
         ground.policy,
@@ -180,3 +183,21 @@ def ask(store: Store, ground: Ground, params: Params) -> Paths:
             for step, from_, to in [row["nodes"]]
         ],
     )
+    if more:
+        answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
+    if not persons:
+        answer.warnings = noted(unknown_events(reading, bound, {"event": [params.event]}))
+    return answer
+
+
+def _cut(found: list[Row], limit: int) -> tuple[list[Row], bool]:
+    """At most so many paths, and flows of each step, as `SQL` orders them; whether there are
+    more."""
+    kept: list[Row] = []
+    seen: Counter[tuple[int, int]] = Counter()
+    for row in found:
+        of = (row["kind"], row["nodes"][0] if row["kind"] == 2 else 0)
+        seen[of] += 1
+        if seen[of] <= limit:
+            kept.append(row)
+    return kept, len(kept) < len(found)

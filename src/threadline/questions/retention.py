@@ -1,22 +1,20 @@
 """`GET /v1/retention`: of those who began together, how many came back, and when?"""
 
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import format_utc
+from threadline.contract.times import EPOCH, ONE_MS, as_utc, format_utc
 from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import (
-    Ranged,
-    TimeZone,
-    between,
-    bucket,
-    differ,
-    read_zone,
-)
-from threadline.store import Store
+from threadline.questions.answers import EventName, Ranged, between
+from threadline.questions.series import bucket, differ
+from threadline.questions.warned import Warned, noted, unknown_events
 
 
 class Params(Ranged, kw_only=True):
@@ -29,30 +27,32 @@ class Params(Ranged, kw_only=True):
         str,
         msgspec.Meta(
             min_length=1,
+            max_length=128,
             description="When people begin: `first_seen`, `known` (their first event with a user "
             "id), or the name of an event.",
         ),
     ] = "first_seen"
     event: (
-        Annotated[str, msgspec.Meta(description="What counts as coming back. Default: any event.")]
+        Annotated[
+            EventName, msgspec.Meta(description="What counts as coming back. Default: any event.")
+        ]
         | None
     ) = None
     periods: Annotated[
         int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
     ] = 8
-    tz: TimeZone = "UTC"
 
 
 class Cohort(msgspec.Struct):
     """`retained[k]`: persons with such an event in the k-th interval after the one they began in;
-    k = 0 is that interval itself."""
+    k = 0 is that interval itself. It ends with the interval that is now, or was at `as_of`."""
 
     cohort: str
     persons: int
     retained: list[int]
 
 
-class Retention(msgspec.Struct):
+class Retention(Warned):
     """Cohorts from the earliest on. A person is in exactly one."""
 
     stitch: str
@@ -63,7 +63,6 @@ class Retention(msgspec.Struct):
 # What people may begin with, other than an event of some name.
 BEGINS = {"first_seen": "TRUE", "known": "known"}
 
-# `minIf` of nothing is 1970 sharp. An event from then would be lost here; there are none.
 SQL = """
     SELECT cohort, count() AS persons,
         sumForEach(
@@ -75,7 +74,7 @@ SQL = """
                 at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
             )) AS periods
         FROM (
-            SELECT person, minIf(at, {begins}) AS began,
+            SELECT person, minIf(at, {begins}) AS began, countIf({begins}) > 0 AS has_begun,
                 groupUniqArrayIf({period}, {returns}) AS active
             FROM ({events})
             GROUP BY person
@@ -86,17 +85,27 @@ SQL = """
     ORDER BY cohort"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Retention:
+# The number of whole intervals from one's first day to any day.
+BETWEEN: dict[str, Callable[[date, date], int]] = {
+    "day": lambda first, day: (day - first).days,
+    "week": lambda first, day: (day - first).days // 7,
+    "month": lambda first, day: (day.year - first.year) * 12 + day.month - first.month,
+}
+
+
+def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
     bound: dict[str, object] = {
         **ground.bound,
-        "tz": read_zone(params.tz),
+        "tz": params.tz,
         "interval": params.interval,
         "periods": params.periods,
         "cohort": params.cohort,
         "event": params.event,
     }
-    where = ["toUnixTimestamp64Milli(began) > 0", *between(params, bound, "began")]
+    # Everybody was first seen sometime; all else may never have happened.
+    where = [] if params.cohort == "first_seen" else ["has_begun"]
+    where += between(params, bound, "began")
     begins = BEGINS.get(params.cohort, "begins")
     returns = "TRUE" if params.event is None else "returns"
 
@@ -112,13 +121,35 @@ def ask(store: Store, ground: Ground, params: Params) -> Retention:
 
     if params.cohort in BEGINS and params.event is None:
         changes = [differ(params.interval)]
-        found = ask_moments(store, ground, sql, bound, changes, everything=True)
+        found = ask_moments(reading, ground, sql, bound, changes, everything=True)
     else:
         columns = dict(MOMENT_COLUMNS)
         if params.cohort not in BEGINS:
             columns["begins"] = "e.event_name = {cohort:String}"
         if params.event is not None:
             columns["returns"] = "e.event_name = {event:String}"
-        found = store.query(sql(person_events(ground, columns)), bound)
-    rows = [Cohort(format_utc(row["cohort"]), row["persons"], row["retained"]) for row in found]
-    return Retention(ground.policy, params.interval, rows)
+        found = reading.query(sql(person_events(ground, columns)), bound)
+    rows = [
+        Cohort(
+            format_utc(row["cohort"]),
+            row["persons"],
+            # What has not been yet is not shown as nobody.
+            row["retained"][: _begun(params, as_utc(row["cohort"]))],
+        )
+        for row in found
+    ]
+    asked: dict[str, list[str | None]] = {}
+    if not rows and params.cohort not in BEGINS:
+        asked["cohort"] = [params.cohort]
+    if not any(sum(row.retained) for row in rows):
+        asked["event"] = [params.event]
+    unknown = unknown_events(reading, bound, asked)
+    return Retention(ground.policy, params.interval, rows, warnings=noted(unknown))
+
+
+def _begun(params: Params, cohort: datetime) -> int:
+    """How many intervals from this one on have begun by now, or by `as_of`; at least itself."""
+    zone = ZoneInfo(params.tz)
+    now = EPOCH + params.as_of.ms * ONE_MS if params.as_of else datetime.now(UTC)
+    first, last = cohort.astimezone(zone).date(), now.astimezone(zone).date()
+    return max(1, 1 + BETWEEN[params.interval](first, last))

@@ -2,41 +2,32 @@
 
 from typing import Annotated, Any
 
-import msgspec
-
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events
 from threadline.questions import places
-from threadline.questions.answers import (
-    OverTime,
-    between,
-    over_time,
-    read_groups,
-    read_zone,
-    with_times,
-)
-from threadline.store import Store
+from threadline.questions.answers import between, grouping, read_groups
+from threadline.questions.series import OverTime, newest_first, newest_kept, over_time
+from threadline.questions.warned import Limited, noted
+
+GROUPS = ("source", "medium", "campaign")
 
 
 class Params(OverTime, kw_only=True):
     """`from` and `to` speak of when sessions begin."""
 
-    group_by: Annotated[
-        str,
-        msgspec.Meta(description="Of the session's touch: source, medium, campaign, by commas."),
-    ] = ""
+    group_by: Annotated[str, grouping(*GROUPS, of="Of the session's touch: ")] = ""
 
 
-class Sessions(msgspec.Struct):
-    """Rows: the group's columns, `time` (start of the interval), sessions, persons,
-    events_per_session, mean_seconds (from a session's first event to its last) and bounce_share
-    (sessions of one event). In order of time, then most sessions first."""
+class Sessions(Limited):
+    """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
+    columns, sessions, persons, events_per_session, mean_seconds (from a session's first event to
+    its last) and bounce_share (sessions of one event). In order of time, then most sessions first;
+    where there are more rows than `limit`, the newest are here."""
 
     stitch: str
     rows: list[dict[str, Any]]
 
-
-GROUPS = ("source", "medium", "campaign")
 
 # A session is what one person did under one session_id. It comes from where its first event comes
 # from that is not internal; one without goes on from another session.
@@ -64,11 +55,11 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Sessions:
+def ask(reading: Reading, ground: Ground, params: Params) -> Sessions:
     """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
     names = read_groups(params.group_by, GROUPS)
     columns = over_time(params, "started", {name: f"names.{name}" for name in names})
-    bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
+    bound: dict[str, object] = {**ground.bound, "tz": params.tz}
     where = between(params, bound, "started")
     sql = SQL.format(
         columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
@@ -77,7 +68,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Sessions:
         names=places.named("s.place"),
         where=conditions(where),
         group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
-        order=", ".join([*(name for name in columns if name == "time"), "sessions DESC", *names]),
-        limit=params.limit,
+        order=newest_first(columns, "sessions DESC", *names),
+        limit=params.limit + 1,
     )
-    return Sessions(ground.policy, with_times(store.query(sql, bound)))
+    kept = newest_kept(reading.query(sql, bound), params.limit)
+    return Sessions(
+        ground.policy, kept.rows, truncated=kept.truncated, warnings=noted(kept.warnings)
+    )

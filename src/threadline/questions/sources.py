@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events
-from threadline.questions.answers import Ranged, between
+from threadline.questions.answers import Ranged, absent_is_null, between
 from threadline.questions.stats import DEVICE
-from threadline.store import Store
+from threadline.questions.warned import Limited, cut_off, noted
 
 Breakdown = Literal["source_medium", "source", "campaign", "term", "content"]
 COLUMNS: dict[Breakdown, list[str]] = {
@@ -20,14 +21,17 @@ COLUMNS: dict[Breakdown, list[str]] = {
 }
 
 
+MAX_LIMIT = 200
+
+
 class Params(Ranged, kw_only=True):
     """Over which time, by what."""
 
     breakdown: Breakdown = "source_medium"
-    limit: Annotated[int, msgspec.Meta(ge=1, le=200, description="Rows in the answer.")] = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in the answer.")] = 50
 
 
-class Sources(msgspec.Struct):
+class Sources(Limited):
     """Rows: the breakdown's columns, events, uniques (devices), persons, and paid_share, the part
     of the events whose medium is `paid`. Most events first."""
 
@@ -44,7 +48,7 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Sources:
+def ask(reading: Reading, ground: Ground, params: Params) -> Sources:
     """Events, devices and people by source."""
     groups = {name: f"toString(e.{name})" for name in COLUMNS[params.breakdown]}
     bound = dict(ground.bound)
@@ -52,6 +56,10 @@ def ask(store: Store, ground: Ground, params: Params) -> Sources:
     sql = SQL.format(
         names=", ".join(groups),
         events=person_events(ground, columns, conditions(between(params, bound))),
-        limit=params.limit,
+        limit=params.limit + 1,
     )
-    return Sources(params.breakdown, store.query(sql, bound))
+    rows = reading.query(sql, bound)
+    answer = Sources(params.breakdown, [absent_is_null(row) for row in rows[: params.limit]])
+    if len(rows) > params.limit:
+        answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
+    return answer

@@ -1,6 +1,7 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -8,19 +9,27 @@ import msgspec
 from threadline.contract.errors import InvalidParams
 from threadline.identity.activity import ask_moments
 from threadline.identity.ground import Ground, conditions
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import person_events, plain_events
-from threadline.questions.answers import (
-    GROUPS,
+from threadline.questions import amounts
+from threadline.questions.answers import GROUPS, EventName, between, grouping, read_groups
+from threadline.questions.series import (
     OverTime,
-    between,
     bucket,
     differ,
+    newest_first,
+    newest_kept,
     over_time,
-    read_groups,
-    read_zone,
-    with_times,
 )
-from threadline.store import Row, Store
+from threadline.questions.warned import (
+    AnswerWarning,
+    Limited,
+    bots_left_out,
+    noted,
+    skipped_values,
+    unknown_events,
+)
+from threadline.store import Row
 
 
 class Params(OverTime, kw_only=True):
@@ -33,8 +42,8 @@ class Params(OverTime, kw_only=True):
             "many devices they have, and visitors who are nobody's; `sum`: of `property`."
         ),
     ] = "count"
-    event: Annotated[str, msgspec.Meta(description="Event name.")] | None = None
-    group_by: Annotated[str, msgspec.Meta(description=f"By commas: {', '.join(GROUPS)}.")] = ""
+    event: EventName | None = None
+    group_by: Annotated[str, grouping(*GROUPS)] = ""
     property: (
         Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
     ) = None
@@ -43,12 +52,15 @@ class Params(OverTime, kw_only=True):
     ] = True
 
 
-class Stats(msgspec.Struct):
-    """Rows: the group's columns, `time` (start of the interval) and value. In order of time, then
-    greatest first. Intervals without events have no row."""
+class Stats(Limited):
+    """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
+    columns and value. In order of time, then greatest first. Intervals without events have no row;
+    where there are more rows than `limit`, the newest are here. `skipped` comes with `sum`: how
+    many events of these rows have the property, but no number there."""
 
     metric: str
     rows: list[dict[str, Any]]
+    skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
 # A made visitor id lies at the user's place, but counts as the device it stands for.
@@ -59,29 +71,32 @@ METRICS = {
     "count": ("count()", {}),
     "uniques": ("{uniq}(device)", {"device": DEVICE}),
     "persons": ("{uniq}(person)", {}),
-    "sum": ("sum(number)", {"number": "JSONExtractFloat(e.properties, {property:String})"}),
+    "sum": (
+        "sum(number)",
+        {"number": amounts.value("property"), "skipped": amounts.skipped("property")},
+    ),
 }
 
 SQL = """
-    SELECT {names}{value} AS value
+    SELECT {names}{value} AS value{skipped}
     FROM ({events})
     {group_by}
     ORDER BY {order}
     LIMIT {limit}"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Stats:
+def ask(reading: Reading, ground: Ground, params: Params) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     names = read_groups(params.group_by, GROUPS)
     groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
-    bound: dict[str, object] = {**ground.bound, "tz": read_zone(params.tz)}
+    bound: dict[str, object] = {**ground.bound, "tz": params.tz}
     where = between(params, bound)
     if params.event is not None:
         bound["event"] = params.event
         where.append("e.event_name = {event:String}")
     if params.metric == "sum":
         if params.property is None:
-            message = "Required with metric=sum"
+            message = "required with metric=sum"
             raise InvalidParams(
                 f"Parameter property: {message}.", fieldErrors={"property": [message]}
             )
@@ -92,23 +107,48 @@ def ask(store: Store, ground: Ground, params: Params) -> Stats:
         return SQL.format(
             names="".join(f"{name}, " for name in groups),
             value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
+            skipped=", countIf(skipped) AS skipped" if "skipped" in needed else "",
             events=events,
             group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
-            order=", ".join([*(name for name in groups if name == "time"), "value DESC", *names]),
-            limit=params.limit,
+            order=newest_first(groups, "value DESC", *names),
+            limit=params.limit + 1,
         )
 
     at_all = params.event is None and not names  # did anything, whatever it was
     if params.metric == "persons" and at_all and params.interval != "hour":
-        rows = _active(store, ground, params, sql, bound)
+        rows = _active(reading, ground, params, sql, bound)
     else:
         events = person_events if params.metric == "persons" else plain_events
-        rows = store.query(sql(events(ground, {**groups, **needed}, conditions(where))), bound)
-    return Stats(params.metric, with_times(rows))
+        rows = reading.query(sql(events(ground, {**groups, **needed}, conditions(where))), bound)
+    skipped = sum(row.pop("skipped", 0) for row in rows[: params.limit])
+    kept = newest_kept(rows, params.limit)
+    answer = Stats(params.metric, kept.rows, truncated=kept.truncated)
+    if params.metric == "sum":
+        answer.skipped = skipped
+    warnings = kept.warnings + skipped_values("property", params.property or "", skipped)
+    if not any(row["value"] for row in kept.rows):
+        warnings += _why_nothing(reading, ground, params, where, bound)
+    answer.warnings = noted(warnings)
+    return answer
+
+
+def _why_nothing(
+    reading: Reading,
+    ground: Ground,
+    params: Params,
+    where: list[str],
+    bound: dict[str, object],
+) -> list[AnswerWarning]:
+    """No such event ever came, or those that did are left out."""
+    unknown = unknown_events(reading, bound, {"event": [params.event]})
+    if unknown or ground.bots:
+        return unknown
+    everybody = replace(ground, bots=True).received
+    return bots_left_out(reading, conditions([everybody, *where]), bound)
 
 
 def _active(
-    store: Store,
+    reading: Reading,
     ground: Ground,
     params: Params,
     sql: Callable[[str], str],
@@ -117,8 +157,12 @@ def _active(
     """Persons of every kind of event, by the days on which they were active."""
     times, changes = "", []
     if params.interval:
-        times = f"{bucket(params.interval, 'at')} AS time, "
+        times = f"{bucket(params.interval, 'at')} AS bucket, "
         changes = [differ(params.interval)]
     return ask_moments(
-        store, ground, lambda moments: sql(f"SELECT {times}person FROM ({moments})"), bound, changes
+        reading,
+        ground,
+        lambda moments: sql(f"SELECT {times}person FROM ({moments})"),
+        bound,
+        changes,
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from threadline.identity.ground import TOUCH, Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import (
     EVERYONE,
     conversions,
@@ -15,26 +16,29 @@ from threadline.identity.stitch import (
 )
 from threadline.questions import places
 from threadline.questions.answers import (
+    MAX_SHARED_DEVICES,
+    EventName,
     Ranged,
+    absent_is_null,
     between,
+    grouping,
     read_groups,
     shared_among,
 )
-from threadline.store import Query, Row, Store
+from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
+from threadline.store import Query, Row
+
+GROUPS = ("source", "medium", "campaign")
 
 
 class Params(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
-    conversion: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=128, description="Name of the event, as signup.")
-    ]
+    conversion: EventName
     user_id: Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None = (
         None
     )
-    group_by: Annotated[
-        str, msgspec.Meta(description="Of the first touch: source, medium, campaign, by commas.")
-    ] = ""
+    group_by: Annotated[str, grouping(*GROUPS, of="Of the first touch: ")] = ""
 
 
 class Bucket(msgspec.Struct):
@@ -45,7 +49,7 @@ class Bucket(msgspec.Struct):
     persons: int
 
 
-class TimeToConversion(msgspec.Struct, omit_defaults=True):
+class TimeToConversion(Warned, omit_defaults=True):
     """Rows: the group's columns, persons, mean_seconds, p25 to p99 and a histogram; most persons
     first. Percentiles interpolate between the two nearest values (R's type 7)."""
 
@@ -55,8 +59,6 @@ class TimeToConversion(msgspec.Struct, omit_defaults=True):
     shared_devices: list[str]
     seconds: float | msgspec.UnsetType | None = msgspec.UNSET
 
-
-GROUPS = ("source", "medium", "campaign")
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 BOUNDS = [
@@ -96,7 +98,7 @@ SQL = """
     ORDER BY persons DESC, {order}"""
 
 
-def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
+def ask(reading: Reading, ground: Ground, params: Params) -> TimeToConversion:
     """Seconds from each user's first touch to the first owned event named `conversion`.
 
     Only users who converted count. Raises `InvalidGroupBy`.
@@ -128,17 +130,26 @@ def ask(store: Store, ground: Ground, params: Params) -> TimeToConversion:
             touches=first_touches(ground),
             owner="person" if parted else "user_id",
         )
-        found, several = store.query_all(
+        found, several = reading.query_all(
             query(pairs, ground.bound), (shared_among(ground, EVERYONE), ground.bound)
         )
         shared = [row["anonymous_id"] for row in several]
     else:
-        person, (found,) = ask_of(store, ground, params.user_id, of_person)
+        person, (found,) = ask_of(reading, ground, params.user_id, of_person)
         shared = person.shared_devices
     rows = [_row(row, groups) for row in found]
     answer = TimeToConversion(params.conversion, ground.policy, rows, shared)
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
+    warnings = []
+    if not rows:
+        asked = {**ground.bound, **bound}
+        warnings += unknown_events(reading, asked, {"conversion": [params.conversion]})
+    if params.user_id is None and len(shared) == MAX_SHARED_DEVICES:
+        message = f"At most {MAX_SHARED_DEVICES} shared devices are named here; see "
+        message += "/v1/identity/shared-devices."
+        warnings.append(AnswerWarning("truncated", None, message))
+    answer.warnings = noted(warnings)
     return answer
 
 
@@ -146,7 +157,7 @@ def _row(row: Row, groups: list[str]) -> dict[str, object]:
     percentiles = dict(zip(("p25", "p50", "p75", "p90", "p99"), row["quantiles"], strict=True))
     ends = [*BOUNDS[1:], None]
     return {
-        **{group: row[group] for group in groups},
+        **absent_is_null({group: row[group] for group in groups}),
         "persons": row["persons"],
         "mean_seconds": row["mean_seconds"],
         **percentiles,

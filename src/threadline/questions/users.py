@@ -8,33 +8,34 @@ from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
 from threadline.identity.ground import PROJECT, USERS, Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of, with_aliases
+from threadline.identity.reading import Reading
 from threadline.identity.stitch import THESE_USERS, conversions, first_touches
 from threadline.questions import places
 from threadline.questions.answers import (
-    CursorText,
-    From,
+    EventName,
     Limit,
+    Ranged,
     Stitched,
-    To,
     Touch,
-    read_cursor,
+    absent_is_null,
     seconds_between,
     shared_among,
-    write_cursor,
 )
-from threadline.store import Query, Row, Store, bound_ms
+from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.questions.warned import Warned, noted, unknown_events
+from threadline.store import Query, Row, bound_ms
 
 
-class Params(Stitched, kw_only=True):
+class Params(Ranged, kw_only=True):
     """Filters speak of the first touch."""
 
-    from_: From | None = msgspec.field(default=None, name="from")
-    to: To | None = None
     source: str | None = None
     medium: str | None = None
     campaign: str | None = None
     conversion: (
-        Annotated[str, msgspec.Meta(description="Event name; adds converted_at to each user.")]
+        Annotated[
+            EventName, msgspec.Meta(description="Event name; adds converted_at to each user.")
+        ]
         | None
     ) = None
     limit: Limit = 100
@@ -58,7 +59,7 @@ class User(msgspec.Struct, omit_defaults=True):
     seconds_to_conversion: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class Users(msgspec.Struct):
+class Users(Warned):
     """Those known last come first."""
 
     rows: list[User]
@@ -102,21 +103,23 @@ TOUCH_DETAILS = f"""
         AND event_id IN {{event_ids:Array(String)}}"""
 
 # If the event is forgotten between the two queries, the touch goes out without its details.
-FORGOTTEN: Row = {"anonymous_id": "", "url": "", "referrer": ""}
+FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
 
 
-def ask(store: Store, ground: Ground, params: Params) -> Users:
-    """Users whose first touch passes the filters, with it."""
+def ask(reading: Reading, ground: Ground, params: Params) -> Users:
+    """Users whose first touch passes the filters, with it. Raises `InvalidParams` for a cursor of
+    another question."""
     bound = dict(ground.bound)
+    question = f"users {bound['project_id']}"
     where = []
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
             bound[name] = bound_ms(value.ms) if name in ("from_", "to") else value
             where.append(condition)
-    if params.cursor:
-        bound |= read_cursor(params.cursor)
+    if params.cursor is not None:
+        bound |= read_cursor(question, params.cursor)
         where.append(BEHIND_CURSOR)
-    rows = store.query(
+    rows = reading.query(
         SQL.format(
             touches=first_touches(ground),
             names=places.named("t.first_touch.place"),
@@ -127,11 +130,11 @@ def ask(store: Store, ground: Ground, params: Params) -> Users:
     )
     page = rows[: params.limit]
     if not page:
-        return Users([], None, [], ground.policy)
-    bound["user_ids"] = with_aliases(store, ground, [row["user_id"] for row in page])
+        unknown = unknown_events(reading, bound, {"conversion": [params.conversion]})
+        return Users([], None, [], ground.policy, warnings=noted(unknown))
     touches = [row["first_touch"] for row in page]
     bound |= {
-        "user_ids": with_aliases(store, ground, [row["user_id"] for row in page]),
+        "user_ids": with_aliases(reading, ground, [row["user_id"] for row in page]),
         "visitors": [touch["visitor"] for touch in touches],
         "event_ids": [touch["event_id"] for touch in touches],
     }
@@ -143,7 +146,7 @@ def ask(store: Store, ground: Ground, params: Params) -> Users:
     if params.conversion is not None:
         bound["conversion"] = params.conversion
         queries.append(conversions(ground, THESE_USERS))
-    details, counted, shared, *converted = store.query_all(*((query, bound) for query in queries))
+    details, counted, shared, *converted = reading.query_all(*((query, bound) for query in queries))
     detail_of = {row["event_id"]: row for row in details}
     devices_of = {row["user_id"]: row["devices"] for row in counted}
     users = [
@@ -161,17 +164,23 @@ def ask(store: Store, ground: Ground, params: Params) -> Users:
             at = converted_at.get(user.user_id)
             user.converted_at = at and format_utc(at)
             user.seconds_to_conversion = at and seconds_between(touch["timestamp"], at)
+    unknown = []
+    if not any(converted):
+        unknown = unknown_events(reading, bound, {"conversion": [params.conversion]})
     return Users(
         users,
-        write_cursor(page[-1], "known_since", "user_id") if len(rows) > params.limit else None,
+        write_cursor(question, page[-1], "known_since", "user_id")
+        if len(rows) > params.limit
+        else None,
         [row["anonymous_id"] for row in shared],
         ground.policy,
+        warnings=noted(unknown),
     )
 
 
 def _touch(row: Row) -> Touch:
-    fields = Touch.__struct_fields__[1:]
-    return Touch(format_utc(row["timestamp"]), *(row[name] for name in fields))
+    fields = absent_is_null({name: row[name] for name in Touch.__struct_fields__})
+    return Touch(**{**fields, "timestamp": format_utc(row["timestamp"])})
 
 
 class ProfileParams(Stitched, kw_only=True):
@@ -225,7 +234,7 @@ TRAITS = f"""
     LIMIT 1000"""
 
 
-def profile(store: Store, ground: Ground, user_id: str) -> Profile:
+def profile(reading: Reading, ground: Ground, user_id: str) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
 
     def queries(person: Person) -> list[Query]:
@@ -236,7 +245,7 @@ def profile(store: Store, ground: Ground, user_id: str) -> Profile:
             (TRAITS % {"received": ground.received}, person.bound),
         ]
 
-    person, (touches, seen, identifies) = ask_of(store, ground, user_id, queries)
+    person, (touches, seen, identifies) = ask_of(reading, ground, user_id, queries)
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
     devices = [
@@ -249,14 +258,17 @@ def profile(store: Store, ground: Ground, user_id: str) -> Profile:
         for row in seen
         if row["anonymous_id"] in person.devices
     ]
-    first, last = touches[0]["first"], touches[0]["last"]
+    first, last = (
+        dict(zip(Touch.__struct_fields__, touches[0][name], strict=True))
+        for name in ("first", "last")
+    )
     return Profile(
         person.user_id,
         ground.policy,
         format_utc(person.known_since),
         _traits(identifies),
-        Touch(format_utc(first[0]), *first[1:]),
-        Touch(format_utc(last[0]), *last[1:]),
+        _touch(first),
+        _touch(last),
         devices,
         person.shared_devices,
     )

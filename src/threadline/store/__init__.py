@@ -1,4 +1,6 @@
 from threadline.store.engine import (
+    READERS,
+    Deletion,
     Params,
     Query,
     Row,
@@ -17,8 +19,13 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
 
 __all__ = [
+    "READERS",
+    "REBUILD",
+    "RECLASSIFY",
+    "Deletion",
     "Params",
     "Query",
     "QueryTimeout",
@@ -30,8 +37,12 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "StoreRefused",
+    "Work",
+    "begin",
     "bound_ms",
+    "finish",
     "free_bytes",
     "store_url",
+    "unfinished",
     "without_password",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -45,11 +45,25 @@ FILE_SETTINGS = {
     "output_format_json_escape_forward_slashes": "0",
 }
 
+# The first version that leaves deleted rows out of answers before parts are rewritten.
+SEES_DELETIONS = (25, 3)
+UNFINISHED = """
+    SELECT table, mutation_id, latest_fail_reason
+    FROM system.mutations
+    WHERE database = currentDatabase() AND NOT is_done"""
+
 Params = Mapping[str, object]
 Query = tuple[str, Params]
 Row = dict[str, Any]
 
 _logger = structlog.get_logger("threadline.store")
+
+
+class Deletion(NamedTuple):
+    """One the engine has under way."""
+
+    table: str
+    mutation_id: str
 
 
 class Statements(Protocol):
@@ -80,6 +94,7 @@ class Store:
         self._query_seconds = query_seconds
         self._opening = threading.Lock()
         self._migrated = False
+        self._sees_deletions = False
         # The engine gives up first, and says why.
         self._readers = self._pool(
             READERS,
@@ -115,6 +130,7 @@ class Store:
             if not self._migrated:
                 with store_errors(), self._writers.handle() as writer:
                     _migrate(writer)
+                    self._sees_deletions = _sees_deletions(writer)
                 self._migrated = True
 
     @property
@@ -199,10 +215,21 @@ class Store:
             writer.command(sql, parameters=dict(params or {}))
 
     def delete(self, table: str, condition: str, params: Params) -> None:
-        """Rewrite the parts that hold such rows, and wait for it: afterwards they are nowhere."""
+        """Delete such rows of those that are there now. Nothing sees them from here on; the parts
+        that hold them are rewritten in the background, also after a restart (`deletions`)."""
+        wait = 0 if self._sees_deletions else 2
         self.execute(
-            f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2", params
+            f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = {wait}", params
         )
+
+    def deletions(self) -> dict[Deletion, str]:
+        """Those that parts are still rewritten for, with what last stood in the way of each. All
+        others are struck from the engine's notes, which tell what was deleted."""
+        self.execute("KILL MUTATION WHERE database = currentDatabase() AND is_done")
+        return {
+            Deletion(row["table"], row["mutation_id"]): row["latest_fail_reason"]
+            for row in self.query(UNFINISHED, {})
+        }
 
     def insert(
         self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
@@ -298,6 +325,19 @@ def _share_of_memory(url: str) -> int:
 
 
 def _connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
+    client = _client(url, timeout_s, given)
+    if _sees_deletions(client):
+        client.set_client_setting("apply_mutations_on_fly", "1")
+    return client
+
+
+def _sees_deletions(client: Client) -> bool:
+    """Whether the engine leaves deleted rows out of answers before parts are rewritten."""
+    major, minor, *_ = str(client.server_version).split(".")
+    return (int(major), int(minor)) >= SEES_DELETIONS
+
+
+def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
     address = urlsplit(url)
     # Whatever zone the machine or the server is in.
     settings = {"session_timezone": "UTC", **given}

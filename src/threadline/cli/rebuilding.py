@@ -1,0 +1,57 @@
+"""`threadline rebuild`, and what a command says that is stopped in the middle."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from threadline.cli import folders
+from threadline.cli.opening import open_store
+from threadline.cli.options import Data
+from threadline.cli.signals import ended_by_signals, exit_status
+from threadline.http.folder import running_server
+from threadline.identity.states import STATES
+from threadline.ingest.reclassify import settle
+from threadline.ingest.recovery import alone, rebuild_states
+
+
+def rebuild(data: Data = None) -> None:
+    """Make links and first touches anew from the events.
+
+    Works whether the server runs or not; events and questions go on meanwhile. If it is stopped in
+    the middle (Ctrl-C, a power cut), a running server finishes it by itself, also one that is
+    started later; without a server the same command does. `threadline doctor` says what is left.
+
+    Example: `threadline rebuild --data /var/lib/threadline`
+    """
+    chosen = folders.load(data)
+    folder = Path(chosen.data)
+    tables = [state.table for state in STATES]
+
+    def progressed(table: str) -> None:
+        typer.echo(f"{tables.index(table) + 1} of {len(tables)}: {table} …", err=True)
+
+    with alone(folder), open_store(chosen) as store, says_how_to_go_on(_how_to_go_on(folder)):
+        typer.echo("Rebuilding links and first touches from the events …")
+        settle(store)
+        served = lambda: running_server(folder) is not None  # noqa: E731
+        rebuild_states(store, folder, tables, served, progressed)
+    typer.echo("Done.")
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if running_server(folder):
+        return "Stopped. The server finishes it in the background."
+    return "Stopped. `threadline rebuild` finishes it, and so does a server once it is started."
+
+
+@contextmanager
+def says_how_to_go_on(how: str) -> Iterator[None]:
+    """On Ctrl-C and SIGTERM, one line instead of nothing."""
+    try:
+        with ended_by_signals():
+            yield
+    except KeyboardInterrupt as interrupt:
+        typer.echo(how, err=True)
+        raise typer.Exit(exit_status(interrupt)) from None

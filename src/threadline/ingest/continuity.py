@@ -1,0 +1,91 @@
+"""Does the log that writes into this store remember what it wrote?
+
+The store keeps which log that is. A `log.db` that was lost or put in another's place has another
+id; one that lost its newest part (`log.db-wal`) knows less than the store has.
+"""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import structlog
+
+from threadline.contract.times import DAY_MS, format_ms
+from threadline.ingest.log import Log
+from threadline.store import Statements, Store
+
+REPLACED, CUT = "replaced", "cut"
+
+WRITTEN_FROM = "SELECT number, log_hash, lost FROM logs ORDER BY number DESC LIMIT 1"
+LOST = "SELECT count() AS logs FROM logs WHERE lost != ''"
+LATEST = """
+    SELECT lost, toUnixTimestamp64Milli(at) AS at_ms FROM logs
+    WHERE lost != '' ORDER BY number DESC LIMIT 1"""
+# The newest events lie in the newest parts.
+NEWEST = """
+    SELECT toUnixTimestamp64Milli(max(received_at)) AS newest_ms FROM events
+    WHERE _part IN (
+        SELECT name FROM system.parts
+        WHERE database = currentDatabase() AND table = 'events' AND active
+        ORDER BY max_block_number DESC LIMIT 20
+    )"""
+NOTE = """
+    INSERT INTO logs (number, log_hash, lost)
+    SELECT {number:UInt32}, {log_hash:String}, {lost:String}"""
+
+MEANINGS = {
+    REPLACED: "The log (log.db) is not the one that this store was written from: it was lost or "
+    "replaced. What had been acknowledged and was not in the store yet is lost, and event_ids from "
+    "before that are sent again count again.",
+    CUT: "The log (log.db) knows less than the store has: its newest part (log.db-wal) was lost. "
+    "What had been acknowledged and was not in the store yet is lost, and events without an id of "
+    "their own may be there twice.",
+}
+WAY_OUT = (
+    "If you have the former log.db and log.db-wal: stop the server, put both back together, start "
+    "it. Else have senders send again what is missing. Copy log.db and log.db-wal only together, "
+    "and only while the server is stopped."
+)
+
+_logger = structlog.get_logger("threadline.log")
+
+
+class Loss(NamedTuple):
+    """A log that was lost. `meaning` and `way_out`: sentences."""
+
+    at_ms: int
+    meaning: str
+    way_out: str
+
+
+def check(store: Store, log: Log) -> int:
+    """Say so if the log is not what it was when it last wrote into the store, and write down from
+    which log the store is written from now on; how often one was lost so far. Raises `StoreError`.
+    """
+    log_hash = sha256(log.log_id.encode()).hexdigest()
+    known = store.query(WRITTEN_FROM, {})
+    number = known[0]["number"] + 1 if known else 1
+    lost = ""
+    if known and known[0]["log_hash"] != log_hash:
+        lost = REPLACED
+    elif known:
+        (newest,) = store.query(NEWEST, {})
+        if 0 < log.moved_ms < newest["newest_ms"]:
+            lost = CUT
+    if lost:
+        _logger.error("log_lost", how=lost, meaning=MEANINGS[lost], way_out=WAY_OUT)
+    if lost or not known:
+        store.execute(NOTE, {"number": number, "log_hash": log_hash, "lost": lost})
+    if lost == CUT:  # said once
+        log.move(newest["newest_ms"])
+    (counted,) = store.query(LOST, {})
+    return int(counted["logs"])
+
+
+def latest_loss(store: Statements, dedup_days: int, now_ms: int) -> Loss | None:
+    """The newest log that was lost, as long as that has consequences: repeats may come as late as
+    `dedup_days`. Raises `StoreError`."""
+    found = store.query(LATEST, {})
+    if not found or int(found[0]["at_ms"]) < now_ms - dedup_days * DAY_MS:
+        return None
+    at_ms = int(found[0]["at_ms"])
+    return Loss(at_ms, f"{format_ms(at_ms)}: {MEANINGS[found[0]['lost']]}", WAY_OUT)

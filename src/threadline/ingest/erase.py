@@ -1,0 +1,186 @@
+"""The rest of forgetting, beside inserts and questions: waits until the store has rewritten what
+held the forgotten, then erases the log's file, then the receipts say that it is done."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import structlog
+
+from threadline.ingest import forget, unused_places
+from threadline.ingest.log import Log
+from threadline.ingest.receipts import GONE, Forgetting
+from threadline.store import Store, StoreError
+
+LOOK_AGAIN_S = 0.05
+# After a failure.
+RETRY_S = 1.0
+# How often to say that something still stands in the way.
+SAY_AGAIN_S = 60.0
+# How long to wait for a moment in which little lies in the log.
+QUIET_WITHIN_S = 60.0
+# What is under way when the server is stopped may take so long; then the next start goes on.
+CLOSE_S = 5.0
+
+TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "places")
+PARTS = """
+    SELECT path FROM system.parts
+    WHERE database = currentDatabase() AND table = {table:String}"""
+OLD_PARTS = f"{PARTS} AND NOT active"
+NEW_PARTS = f"{PARTS} AND active AND modification_time >= now() - INTERVAL 1 HOUR"
+
+MERGES = """
+    SELECT 1 FROM system.merges
+    WHERE database = currentDatabase() AND table = {table:String} LIMIT 1"""
+# Something else on the table had to go first.
+PUT_OFF = "ABORTED"
+
+_logger = structlog.get_logger("threadline.forget")
+
+
+class _Stopped(Exception):
+    """There is no more time; the next start goes on."""
+
+
+class Eraser:
+    """A thread of its own."""
+
+    def __init__(
+        self, log: Log, store: Store, no_inserts: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """`no_inserts`: nothing gets into the store as long as the block lasts."""
+        self._log = log
+        self._store = store
+        self._no_inserts = no_inserts
+        self._changed = threading.Condition()
+        self._closing_at: float | None = None
+        self._work = True
+        self._said_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="threadline-eraser", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        with self._changed:
+            self._work = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Finish what is under way if that does not take long."""
+        with self._changed:
+            self._closing_at = time.monotonic() + CLOSE_S
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._wait_for_work():
+            try:
+                if self._store.is_open:
+                    # The notes of versions that left them, too.
+                    self._store.deletions()
+                    self._erase(self._log.forgettings())
+                self._said_at = None
+            except _Stopped:
+                return
+            except Exception as error:  # noqa: BLE001 - said, and tried again
+                self._say("forget_delayed", error, bug=not isinstance(error, StoreError))
+                if self._closed(RETRY_S):
+                    return
+                self.wake()
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._work or self._closing_at is not None)
+            work, self._work = self._work, False
+            return work
+
+    def _closed(self, after_s: float) -> bool:
+        """Wait; whether there is no more time because the server stops."""
+        with self._changed:
+            if self._closing_at is None:
+                self._changed.wait_for(lambda: self._closing_at is not None, after_s)
+            else:
+                self._changed.wait(min(after_s, max(0.0, self._closing_at - time.monotonic())))
+            return self._closing_at is not None and time.monotonic() >= self._closing_at
+
+    def _erase(self, forgettings: Sequence[Forgetting]) -> None:
+        """Raises `StoreError`."""
+        deleting = [forgetting for forgetting in forgettings if forgetting.stage != GONE]
+        if deleting:
+            self._await_deletions()
+            shares = [share for one in deleting for share in forget.decode(one.plan)]
+            deleted = [
+                unused_places.delete(self._store, share.project_id, share.places, self._no_inserts)
+                for share in shares
+            ]
+            if any(deleted):
+                self._await_deletions()
+            self._drop_old_parts()
+            self._log.forgotten([forgetting.last_seq for forgetting in deleting])
+        if forgettings:
+            self._erase_log([forgetting.last_seq for forgetting in forgettings])
+
+    def _await_deletions(self) -> None:
+        """Those under way now; more may be added meanwhile."""
+        awaited = set(self._store.deletions())
+        while awaited:
+            if self._closed(LOOK_AGAIN_S):
+                raise _Stopped
+            left = self._store.deletions()
+            awaited &= left.keys()
+            for deletion in awaited:
+                if left[deletion] and PUT_OFF not in left[deletion]:
+                    self._say("forget_delayed", f"{deletion.table}: {left[deletion]}")
+
+    def _drop_old_parts(self) -> None:
+        """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,
+        after what took their place is on the disk; a server sees to it within minutes."""
+        for table in TABLES:
+            old = self._parts(OLD_PARTS, table)
+            for part in self._parts(NEW_PARTS, table) if old else ():
+                for path in (*part.iterdir(), part, part.parent):
+                    _sync(path)
+            while old:
+                # Of all that drops nothing, this looks for parts to clean up, too. But it stops
+                # merges, and a long one would never come to its end.
+                if not self._store.query(MERGES, {"table": table}):
+                    self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
+                old = {part for part in old if part.is_dir()}
+                if old and self._closed(RETRY_S):
+                    raise _Stopped
+
+    def _parts(self, sql: str, table: str) -> set[Path]:
+        paths = {Path(row["path"]) for row in self._store.query(sql, {"table": table})}
+        return {path for path in paths if path.is_dir()}
+
+    def _erase_log(self, seqs: Sequence[int]) -> None:
+        latest = time.monotonic() + QUIET_WITHIN_S
+        while True:
+            if self._log.is_small or time.monotonic() > latest:
+                try:
+                    self._log.erase(seqs)
+                    return
+                except sqlite3.Error as error:
+                    self._say("log_not_erased", error)
+            if self._closed(LOOK_AGAIN_S):
+                raise _Stopped
+
+    def _say(self, what: str, error: object, bug: bool = False) -> None:
+        """That requests to forget take longer, and why; not more often than anybody reads."""
+        now = time.monotonic()
+        if self._said_at is None or now - self._said_at > SAY_AGAIN_S:
+            self._said_at = now
+            _logger.error(what, error=str(error), exc_info=bug)
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError):  # replaced meanwhile
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

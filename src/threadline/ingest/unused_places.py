@@ -1,0 +1,56 @@
+"""Names of sources and campaigns that nobody comes by any more, after people were forgotten."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from threadline.identity.ground import PROJECT
+from threadline.store import Store
+
+PLACES_AT_ONCE = 5000
+
+OF_PLACES = f"{PROJECT} AND place IN {{places:Array(UInt64)}}"
+NAMED = f"SELECT DISTINCT place FROM places WHERE {OF_PLACES}"
+# A place that many come by is found at once, so mostly this ends early.
+USED = f"SELECT DISTINCT place FROM events WHERE {OF_PLACES} LIMIT {{most:UInt64}}"
+PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
+NEWEST = f"SELECT max(max_block_number) AS block {PARTS}"
+USED_SINCE = f"""
+    SELECT DISTINCT place FROM events
+    WHERE {OF_PLACES} AND _part IN (SELECT name {PARTS} AND max_block_number > {{block:Int64}})"""
+
+
+def delete(
+    store: Store,
+    project_id: str,
+    places: Sequence[int],
+    no_inserts: Callable[[], AbstractContextManager[object]],
+    seconds: float = 0,
+) -> bool:
+    """Delete the names of those of the places that no event has; whether there were any.
+
+    `no_inserts`: nothing gets into the store as long as the block lasts; not needed while it is
+    looked for. Raises `StoreError`, a `QueryTimeout` if looking took longer than `seconds` (0: as
+    long as any question may).
+    """
+    limit = f" SETTINGS max_execution_time = {seconds}" if seconds else ""
+    deleted = False
+    for start in range(0, len(places), PLACES_AT_ONCE):
+        bound: dict[str, object] = {"project_id": project_id}
+
+        def those(sql: str, some: Sequence[int], **more: object) -> set[int]:
+            rows = store.query(sql, {**bound, "places": some, **more})  # noqa: B023
+            return {row["place"] for row in rows}
+
+        (newest,) = store.query(NEWEST, {})
+        unused = those(NAMED, places[start : start + PLACES_AT_ONCE])
+        if unused:
+            unused -= those(USED + limit, sorted(unused), most=len(unused))
+        if not unused:
+            continue
+        with no_inserts():
+            # What came since brought its name along, into a row of its own or this one.
+            unused -= those(USED_SINCE, sorted(unused), block=newest["block"])
+            if unused:
+                store.delete("places", OF_PLACES, bound | {"places": sorted(unused)})
+                deleted = True
+    return deleted

@@ -1,0 +1,53 @@
+"""Cursors: where the next page begins. Each holds for the question that it came with, no other."""
+
+import base64
+import hashlib
+from typing import Annotated
+
+import msgspec
+
+from threadline.contract.errors import InvalidParams
+from threadline.contract.times import utc_ms, within
+from threadline.store import Row, bound_ms
+
+CursorText = Annotated[
+    str,
+    msgspec.Meta(
+        description="`next_cursor` of the answer before, to go on from there.",
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+]
+
+NOT_OURS = "this cursor is not one of ours; send next_cursor of the answer before, as it came"
+OF_ANOTHER = "this cursor came with the answer to another question, or from another project"
+
+
+def write_cursor(question: str, row: Row, column: str, tie_break: str) -> str:
+    """An opaque cursor behind this row: its time in milliseconds and the id that breaks ties.
+
+    `question` names everything that decides which rows follow each other, and of which project.
+    """
+    place = [_mark(question), utc_ms(row[column]), row[tie_break]]
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def read_cursor(question: str, text: str) -> dict[str, object]:
+    """The bound values `cursor_at` (ISO 8601) and `cursor_id`. Raises `InvalidParams`."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        mark, ms, identifier = msgspec.json.decode(
+            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, int, str]
+        )
+    except ValueError:
+        raise _refused(NOT_OURS) from None
+    if mark != _mark(question):
+        raise _refused(OF_ANOTHER)
+    return {"cursor_at": bound_ms(within(ms)), "cursor_id": identifier}
+
+
+def _mark(question: str) -> str:
+    return hashlib.blake2s(question.encode(), digest_size=6).hexdigest()
+
+
+def _refused(message: str) -> InvalidParams:
+    return InvalidParams(f"Parameter cursor: {message}.", fieldErrors={"cursor": [message]})

@@ -1,0 +1,120 @@
+"""What an answer says beside itself: what was cut off, what does not count, what may be a slip."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from threadline.identity.ground import PROJECT
+from threadline.identity.reading import Reading
+from threadline.store import Params
+
+
+class AnswerWarning(msgspec.Struct):
+    """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
+    `bots_left_out`, `skipped_values`, `property_condition`. `parameter`: the one it is about."""
+
+    code: str
+    parameter: str | None
+    message: str
+
+
+Warnings = list[AnswerWarning] | msgspec.UnsetType
+
+
+class Warned(msgspec.Struct, kw_only=True):
+    """`warnings` is there only if there is something to know."""
+
+    warnings: Warnings = msgspec.UNSET
+
+
+class Limited(Warned, kw_only=True):
+    """`truncated` is there, and true, only if `limit` left something out."""
+
+    truncated: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+def noted(warnings: Sequence[AnswerWarning]) -> Warnings:
+    """As they go out: none at all if there is nothing to know."""
+    return list(warnings) or msgspec.UNSET
+
+
+def cut_off(limit: int, most: int) -> AnswerWarning:
+    """That there are more rows than `limit`, which may be `most`."""
+    way_out = "narrow the question" if limit >= most else f"limit may be up to {most}"
+    message = f"There is more than these {limit} rows: the first of their order; {way_out}."
+    return AnswerWarning("truncated", "limit", message)
+
+
+def skipped_values(parameter: str, name: str, skipped: int) -> list[AnswerWarning]:
+    """That so many events have something else than a number as the property `name`."""
+    if not skipped:
+        return []
+    events = "One event has" if skipped == 1 else f"{skipped} events have"
+    message = f"{events} a {name!r} that is no number of usable size; it counts as none."
+    return [AnswerWarning("skipped_values", parameter, message)]
+
+
+# Those asked for come first, so that they are among the rows whatever the limit. The others are to
+# guess from.
+NAMES = f"""
+    SELECT toString(event_name) AS name, count() AS events
+    FROM events
+    WHERE {PROJECT}
+    GROUP BY event_name
+    ORDER BY name IN {{asked:Array(String)}} DESC, events DESC
+    LIMIT 1000"""
+
+# (project, event name) that were found once, and need not be looked for again.
+_came: set[tuple[object, str]] = set()
+MOST_KEPT = 10_000
+
+
+def unknown_events(
+    reading: Reading, bound: Params, asked: Mapping[str, Iterable[str | None]]
+) -> list[AnswerWarning]:
+    """A warning for each event name, by parameter, of which no event ever came to the project,
+    bots' included. It looks through all names, so ask only where an answer came out empty."""
+    project_id = bound["project_id"]
+    wanted = [
+        (parameter, name)
+        for parameter, names in asked.items()
+        for name in names
+        if name is not None and (project_id, name) not in _came
+    ]
+    if not wanted:
+        return []
+    only = {"project_id": project_id, "asked": [name for _, name in wanted]}
+    came = [row["name"] for row in reading.query(NAMES, only)]
+    if len(_came) > MOST_KEPT:
+        _came.clear()
+    _came.update((project_id, name) for _, name in wanted if name in came)
+    return [
+        AnswerWarning("unknown_event", parameter, _never_came(name, came))
+        for parameter, name in wanted
+        if name not in came
+    ]
+
+
+def _never_came(name: str, came: list[str]) -> str:
+    if not came:
+        return f"No event named {name!r} ever came to this project; none of any name did."
+    folded = {other.casefold().strip(): other for other in reversed(came)}
+    near = difflib.get_close_matches(name.casefold().strip(), folded, n=1)
+    hint = f"did you mean {folded[near[0]]!r}?" if near else f"the most frequent is {came[0]!r}."
+    return f"No event named {name!r} ever came to this project; {hint}"
+
+
+BOTS = "SELECT count() AS events FROM events AS e WHERE {where} AND e.is_bot"
+
+
+def bots_left_out(reading: Reading, where: str, bound: Params) -> list[AnswerWarning]:
+    """How many events `e` that pass these conditions were taken for a program's, if any were."""
+    (found,) = reading.query(BOTS.format(where=where), bound)
+    if not found["events"]:
+        return []
+    events = "One event is" if found["events"] == 1 else f"{found['events']} events are"
+    message = (
+        f"{events} left out, taken for crawlers' or other programs'; include_bots=true counts them."
+    )
+    return [AnswerWarning("bots_left_out", "include_bots", message)]

@@ -1,0 +1,69 @@
+"""Many questions at once: those that fit are answered, the others told to come again."""
+
+import asyncio
+import threading
+
+import pytest
+
+from threadline.contract.errors import Busy
+from threadline.http.asking import AT_ONCE, MOST_WAITING, Asking
+
+
+class Line:
+    """Questions that are answered when the gate opens."""
+
+    def __init__(self, patience_s: float = 60.0) -> None:
+        self.refused = 0
+        self.gate = threading.Event()
+        self.asking = Asking(patience_s, self._count)
+
+    def _count(self) -> None:
+        self.refused += 1
+
+    def question(self) -> str:
+        self.gate.wait()
+        return "answer"
+
+
+def test_a_bounded_number_waits() -> None:
+    line = Line()
+
+    async def ask_all() -> list[str]:
+        asked = [
+            asyncio.ensure_future(line.asking.ask(line.question))
+            for _ in range(AT_ONCE + MOST_WAITING)
+        ]
+        await asyncio.sleep(0)  # all are in line now
+        with pytest.raises(Busy):
+            await line.asking.ask(line.question)
+        line.gate.set()
+        answers = await asyncio.gather(*asked)
+        answers.append(await line.asking.ask(line.question))
+        return answers
+
+    assert asyncio.run(ask_all()) == ["answer"] * (AT_ONCE + MOST_WAITING + 1)
+    assert line.refused == 1
+    line.asking.close()
+
+
+def test_who_waited_too_long_is_told() -> None:
+    line = Line(patience_s=0.0)
+
+    async def ask() -> None:
+        with pytest.raises(Busy):
+            await line.asking.ask(line.question)
+
+    asyncio.run(ask())
+    assert line.refused == 1
+    line.asking.close()
+
+
+def test_what_goes_wrong_is_the_questions_own() -> None:
+    line = Line()
+
+    async def ask() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await line.asking.ask(lambda: 1 / 0)
+
+    asyncio.run(ask())
+    line.asking.close()
