@@ -186,7 +186,10 @@ class Store:
         with store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
-            client = _connect(self._url, limit_s + CONNECT_S, {**settings, "readonly": 1})
+            # All at once: after the last one nothing can be set any more.
+            seen = {"apply_mutations_on_fly": 1} if self._sees_deletions else {}
+            given = {**settings, **seen, "readonly": 1}
+            client = _client(self._url, limit_s + CONNECT_S, given)
             try:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
