@@ -102,7 +102,7 @@ def test_an_event_is_enriched(project: Project) -> None:
         "device_type": "desktop",
         "browser": "Chrome",
         "os": "Windows",
-        "country": "",
+        "country": None,
     }
 
 
