@@ -98,7 +98,7 @@ def test_over_a_running_server(server: Server, project: Project, tmp_path: Path)
     assert project.get("/v1/export", format="xml").error == "invalid_params"
     assert project.get("/v1/export", key="pk").error == "insufficient_scope"
     assert not list(server.folder.glob("export-*")), "no file stays behind"
-    assert "Expected an ISO 8601 time" in fails("export", *where, "--from", "yesterday")
+    assert "write ISO 8601" in fails("export", *where, "--from", "yesterday")
 
 
 def test_bad_lines_go_beside_the_file_with_the_reason(folder: Path, tmp_path: Path) -> None:
