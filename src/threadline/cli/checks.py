@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -317,12 +317,13 @@ def _metric(server: Running, folder: Path, name: str) -> float | None:
 
 def _of_others(folder: Path, owner: int) -> Iterator[Path]:
     """What in the folder belongs to another user, down to the files of the store."""
-    for path in folder.rglob("*"):
-        try:
-            if path.lstat().st_uid != owner:
-                yield path
-        except FileNotFoundError:  # parts are merged away while we look
-            continue
+    # Parts are merged away while we look, whole folders of them.
+    for where, folders_here, files in os.walk(folder):
+        for name in (*folders_here, *files):
+            path = Path(where, name)
+            with suppress(FileNotFoundError):
+                if path.lstat().st_uid != owner:
+                    yield path
 
 
 # Without these the others make no sense.

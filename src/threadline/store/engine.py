@@ -45,6 +45,8 @@ FILE_SETTINGS = {
     "output_format_json_escape_forward_slashes": "0",
 }
 
+READONLY = "readonly"
+
 # The first version that leaves deleted rows out of answers before parts are rewritten.
 SEES_DELETIONS = (25, 3)
 UNFINISHED = """
@@ -186,10 +188,7 @@ class Store:
         with store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
-            # All at once: after the last one nothing can be set any more.
-            seen = {"apply_mutations_on_fly": 1} if self._sees_deletions else {}
-            given = {**settings, **seen, "readonly": 1}
-            client = _client(self._url, limit_s + CONNECT_S, given)
+            client = _connect(self._url, limit_s + CONNECT_S, {**settings, READONLY: 1})
             try:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
@@ -328,9 +327,13 @@ def _share_of_memory(url: str) -> int:
 
 
 def _connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
-    client = _client(url, timeout_s, given)
+    client = _client(
+        url, timeout_s, {name: value for name, value in given.items() if name != READONLY}
+    )
     if _sees_deletions(client):
         client.set_client_setting("apply_mutations_on_fly", "1")
+    if READONLY in given:  # after which nothing else can be set
+        client.set_client_setting(READONLY, given[READONLY])
     return client
 
 
