@@ -431,7 +431,7 @@ def test_a_server_has_something_to_say_about_it(loaded: Project, log: list[Json]
     cohorts = loaded.ask("/v1/retention", cohort="signup")["rows"]
     assert sum(row["persons"] for row in cohorts) == USERS
     old = [row["retained"] for row in cohorts[:4]]
-    weeks = [sum(column) for column in zip(*old, strict=True)]
+    weeks = [sum(row[week] for row in old) for week in range(min(map(len, old)))]
     assert 0.3 < weeks[1] / weeks[0] < 0.7
     assert 0.1 < weeks[4] / weeks[0] < 0.4
 

@@ -298,7 +298,7 @@ def test_what_commands_say(folder: Path) -> None:
     done = run("project", "create", "shop", "--origin", "https://münchen.example", *data)
     assert done.returncode == 0
     assert "is kept as browsers send it: https://xn--mnchen-3ya.example" in done.stderr
-    assert str(folder) in done.stdout
+    assert str(folder) in done.stderr
     assert "anybody can have" in fails(
         "project", "set", "shop", "--add-origin", "https://*.com", *data
     )

@@ -98,7 +98,7 @@ def live(project: Project, steps: list[Step], wire: Callable[[oracle.Event], Jso
             project.batch([wire(event) for event in step])
             log += step
         else:
-            decided = decide(project, decided, step)
+            decided = decide(project, decided, step, log)
         history.append(Moment(tick(), list(log), decided))
     return history
 
@@ -112,8 +112,10 @@ def tick() -> dt.datetime:
     return moment
 
 
-def decide(project: Project, decided: oracle.Decisions, step: Decision) -> oracle.Decisions:
-    """Carry the decision out, and say what it should lead to."""
+def decide(
+    project: Project, decided: oracle.Decisions, step: Decision, log: Sequence[oracle.Event]
+) -> oracle.Decisions:
+    """Carry the decision out, and say what it should lead to. `log`: what came before it."""
     what, one, other = step
     path = "/v1/identity/links" if what in ("unlink", "link") else "/v1/identity/aliases"
     method = "DELETE" if what.startswith("un") else "PUT"
@@ -132,5 +134,9 @@ def decide(project: Project, decided: oracle.Decisions, step: Decision) -> oracl
         "unalias": lambda: decided.aliased(one, None),
     }[what]()
     changed = (after.unlinked, dict(after.aliases)) != (decided.unlinked, dict(decided.aliases))
+    if what in ("unlink", "link"):  # of somebody who was not seen there it changes no answer
+        changed = changed and any(
+            (event["anonymous_id"], event["user_id"]) == (one, other) for event in log
+        )
     assert (reply.status, reply.json) == (200, {"ok": True, "changed": changed})
     return after

@@ -63,17 +63,14 @@ def what_is(store: Store, project_id: str, identifier: str) -> Literal["user", "
 
 
 def unlink(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
-    """From now on no question takes this device for this user's; whether that changes anything.
+    """From now on no question takes this device for this user's; whether that changes an answer.
 
-    It changes nothing where the user was never seen on the device."""
-    pair = {"project_id": project_id, "anonymous_id": anonymous_id, "user_id": user_id}
-    if not store.query(IS_SEEN, pair):
-        return False
+    It changes none where the user was not seen on the device yet; should they be, it counts."""
     return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=True)
 
 
 def link_again(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
-    """Take an unlink back; whether there was one."""
+    """Take an unlink back; whether that changes an answer."""
     return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=False)
 
 
@@ -135,7 +132,7 @@ def _decide_link(
     row: dict[str, object] = {**bound, "unlinked": unlinked, "decided_by": by}
     row["decided_at"] = _next(store, project_id)
     _insert(store, "unlinks", [row])
-    return True
+    return bool(store.query(IS_SEEN, bound))
 
 
 def _decide_alias(
