@@ -9,7 +9,7 @@ from tests.cli.test_commands import ok
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values
 from threadline.http.operator import OperatorStore
-from threadline.ingest import dead_letters, receipts, row
+from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Letter
 from threadline.ingest.log import open_db
 
@@ -297,3 +297,14 @@ def events_of(requests: list[str], server: Server) -> list[int | None]:
     with closing(open_db(server.folder)) as db:
         counted = {receipt.receipt_id: receipt.events for receipt in receipts.listed(db)}
     return [counted[receipt_id] for receipt_id in requests]
+
+
+def test_every_table_that_tells_of_people_is_deleted_from(server: Server) -> None:
+    """One that is added later has to be thought of."""
+    telling = OperatorStore(server.folder).query(
+        "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase()"
+        " AND match(name, 'user|visitor|anonymous|canonical|alias|event_id|campaign')"
+        " AND table NOT LIKE '%\\\\_mv'",
+        {},
+    )
+    assert {row["table"] for row in telling} <= {*erase.TABLES}
