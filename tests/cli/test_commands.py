@@ -82,7 +82,7 @@ HELP = [
 ]
 
 
-OF_PYTHON = re.compile(r"<\w|[{}]|\bint\b|\bstr\b|\bbool\b|list\[|<=|>=|None|--no-")
+OF_PYTHON = re.compile(r"<\w|[{}]|\bint\b|\bstr\b|\bbool\b|list\[|<=|>=|None|--no-(?!ids)")
 
 
 @pytest.mark.parametrize("command", HELP)

@@ -125,7 +125,7 @@ def test_bad_lines_go_beside_the_file_with_the_reason(folder: Path, tmp_path: Pa
     assert [row["line"] for row in rejected] == list(range(2, 9))
     reasons = [row["reason"] for row in rejected]
     assert "not JSON" in reasons[0]
-    assert reasons[1].startswith("event: Expected `str` of length >= 1".replace("`", ""))
+    assert reasons[1].startswith("event: Expected text of length >= 1")
     assert "at most 24 hours ahead" in reasons[2]
     assert "not UTF-8" in reasons[3]
     assert reasons[4] == "properties: Expected an object, as JSON"
@@ -248,6 +248,8 @@ def test_ids_may_be_missing_when_that_is_meant(folder: Path, tmp_path: Path) -> 
 def test_a_trial_run_imports_nothing(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("event,timestamp,user_id,plan\nx,2026-05-01,u,p\ny,never,u,p\nz,2026-05-01\n")
+    project_in(folder)
+    before = ok("sql", "SELECT count() FROM events", "--data", str(folder))
     done = imported(folder, path, "--dry-run")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
@@ -261,7 +263,7 @@ def test_a_trial_run_imports_nothing(folder: Path, tmp_path: Path) -> None:
     assert "ignored, unknown here: plan" in done.stderr
     (row,) = json.loads(imported(folder, path, "--dry-run", "--json").stdout)
     assert (row["accepted"], row["rejected"], row["ignored"]) == (1, 2, ["plan"])
-    assert not folder.exists()
+    assert ok("sql", "SELECT count() FROM events", "--data", str(folder)) == before
     assert not list(tmp_path.glob("*.rejected"))
 
 
@@ -274,7 +276,7 @@ def test_empty_repeated_and_several(folder: Path, tmp_path: Path) -> None:
     assert f"{empty} is empty" in done.stderr
     assert "2 events accepted" in done.stderr
     again = imported(folder, path)
-    assert again.stderr.count("\n") == 1
+    assert again.stderr.count("\n") == 2, "that, and which folder"
     assert f"{path} was imported before; nothing to do." in again.stderr
     ok("project", "create", "other", "--data", str(folder))
     assert "choose with --project: other, shop" in fails("import", str(path), "--data", str(folder))
@@ -313,7 +315,7 @@ def test_any_text_comes_back_from_csv_and_none_is_a_formula(folder: Path, tmp_pa
     ok("import", str(write_ndjson(tmp_path / "a.ndjson", events)), "--data", str(folder))
     out, again = tmp_path / "out.csv", folder / "again"
     done = run("export", "--data", str(folder), "-o", str(out))
-    assert done.stderr == f"{out}: {len(NASTY)} events, {out.stat().st_size:,} bytes.\n"
+    assert f"{out}: {len(NASTY)} events, {out.stat().st_size:,} bytes.\n" in done.stderr
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(cell[:1] not in list("=+-@\t\r\n") for row in rows for cell in row.values())

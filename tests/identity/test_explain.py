@@ -35,7 +35,7 @@ def test_explanations_are_the_oracles(
     decided = oracle.NONE
     for step in decisions:
         assert not isinstance(step, list)
-        decided = decide(project, decided, step)
+        decided = decide(project, decided, step, log)
     log = oracle.once(log)
     moment = {"id": "", "t": START + dt.timedelta(hours=hours), "a": "kiosk", "u": None}
     for asked in (*log[:5], moment):
