@@ -11,7 +11,9 @@ from tests.support import Json, Project, Server, ids, row_values
 from threadline.http.operator import OperatorStore
 from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Letter
-from threadline.ingest.log import open_db
+from threadline.ingest.forget import find
+from threadline.ingest.log import ForgetRequest, open_db
+from threadline.store import REBUILD, Store, begin, store_url
 
 
 def send(project: Project, *events: tuple[str, str | None, str | None]) -> None:
@@ -81,6 +83,19 @@ def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> Non
         {"of": project.project_id},
     )
     assert [row["campaign"] for row in kept] == ["for-bob", "spring"]
+
+
+def test_links_that_are_being_made_anew_hide_no_device(folder: Path) -> None:
+    with Store(store_url("chdb", folder)) as store:
+        seen = row_values(event_id="e1", anonymous_id="phone", user_id="ada")
+        store.insert("events", row.COLUMNS, "MsgPack", row.encode(seen), "token")
+        asked = [ForgetRequest("r", "p", user_id="ada")]
+        (known,) = find(store, 7, asked).shares
+        begin(store, REBUILD, ["links"])
+        store.execute("TRUNCATE TABLE links")
+        (found,) = find(store, 7, asked).shares
+        assert found.untagged == known.untagged != []
+        assert found.visitors == known.visitors
 
 
 def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:

@@ -21,6 +21,7 @@ from threadline.control import Control, ControlError
 from threadline.control import check as check_control
 from threadline.http.folder import Running, ServerStarting, running_server
 from threadline.ingest import dead_letters
+from threadline.ingest.continuity import latest_loss
 from threadline.ingest.log import open_db
 from threadline.ingest.recovery import AtWork, alone
 from threadline.migrations import SchemaTooNew
@@ -232,6 +233,18 @@ def _work(chosen: Settings, folder: Path) -> Finding:
         return Finding(f"under way: {found}")
 
 
+def _continuity(chosen: Settings, folder: Path) -> Finding:
+    """Whether the log is the one that wrote into this store."""
+    try:
+        with open_store(chosen) as store:
+            lost = latest_loss(store, chosen.dedup_days, time.time_ns() // 1_000_000)
+    except (StoreError, SchemaTooNew, ServerStarting):
+        return Finding("not known: the store does not open")
+    if lost:
+        return Finding(lost.meaning, lost.way_out)
+    return Finding("log and store belong together")
+
+
 def _control(chosen: Settings, folder: Path) -> Finding:
     problems = check_control(folder)
     if not problems:
@@ -339,6 +352,7 @@ CHECKS: dict[str, Check] = {
     "log": _log,
     "letters": _letters,
     "work": _work,
+    "continuity": _continuity,
     "control": _control,
     "projects": _projects,
     "limits": _limits,

@@ -26,7 +26,7 @@ from threadline.ingest.accept import event_id_hash
 from threadline.ingest.dead_letters import Whose
 from threadline.ingest.log import Ahead, ForgetRequest
 from threadline.ingest.seen import SeenIds
-from threadline.store import QueryTimeout, Row, Store
+from threadline.store import REBUILD, QueryTimeout, Row, Store, unfinished
 
 T = TypeVar("T")
 
@@ -36,7 +36,14 @@ NUMBERS_AT_ONCE = 5000
 # Inserts wait while places that nobody else came by are looked for.
 PLACES_S = 0.1
 
-LINKS = "SELECT user_id, user_hash, visitor, any(anonymous_id) AS anonymous_id FROM links"
+LINKS = "SELECT user_id, user_hash, visitor, any(anonymous_id) AS anonymous_id FROM %s"
+# The same of the events, for while `links` is being made anew and lacks the newest.
+OBSERVATIONS = """(
+    SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
+        e.user_hash AS user_hash, e.visitor AS visitor, e.anonymous_id AS anonymous_id
+    FROM events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+)"""
 BY_PAIR = "GROUP BY user_id, user_hash, visitor"
 LINKS_OF_USERS = f"{LINKS} WHERE {PROJECT} AND {USERS} {BY_PAIR}"
 LINKS_OF_DEVICES = f"{LINKS} WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}} {BY_PAIR}"
@@ -223,6 +230,8 @@ class _Search:
         # Devices by name, and on which of them whose events are left to whom.
         self._names: dict[int, str] = {}
         self._had: dict[int, set[int]] = {}
+        rebuilt = any((at.name, at.subject) == (REBUILD, "links") for at in unfinished(store))
+        self._seen = OBSERVATIONS if rebuilt else "links"
 
     def find(self, id_key: int, found: Found) -> None:
         asked = [r.user_id for r in self._requests if r.user_id is not None]
@@ -251,7 +260,7 @@ class _Search:
     def _find_devices(self, share: Share, users: frozenset[str]) -> None:
         """Where the users' events lie, and which devices were theirs alone. Where one was unlinked,
         others' untagged events are not theirs to take along."""
-        links = self._links(LINKS_OF_USERS, "user_ids", sorted(users), IDS_AT_ONCE)
+        links = self._links(LINKS_OF_USERS % self._seen, "user_ids", sorted(users), IDS_AT_ONCE)
         self._names |= {row["visitor"]: row["anonymous_id"] for row in links}
         visitors = sorted({row["visitor"] for row in links})
         going = set(share.users)
@@ -260,7 +269,9 @@ class _Search:
             for row in self._links(UNLINKED, "visitors", visitors, NUMBERS_AT_ONCE)
         }
         seen: dict[int, set[int]] = {visitor: set() for visitor in visitors}
-        for row in self._links(LINKS_OF_DEVICES, "visitors", visitors, NUMBERS_AT_ONCE):
+        for row in self._links(
+            LINKS_OF_DEVICES % self._seen, "visitors", visitors, NUMBERS_AT_ONCE
+        ):
             seen[row["visitor"]].add(row["user_hash"])
         self._had = {
             visitor: {user for user in seen_there if (visitor, user) not in unlinked}
@@ -273,9 +284,11 @@ class _Search:
 
     def _find_others(self, share: Share, users: frozenset[str]) -> None:
         """Who else was seen on devices that go as a whole, and where their other events are."""
-        links = self._links(LINKS_OF_DEVICES, "visitors", share.devices, NUMBERS_AT_ONCE)
+        links = self._links(
+            LINKS_OF_DEVICES % self._seen, "visitors", share.devices, NUMBERS_AT_ONCE
+        )
         others = {row["user_id"]: row["user_hash"] for row in links if row["user_id"] not in users}
-        rest = self._links(LINKS_OF_USERS, "user_ids", sorted(others), IDS_AT_ONCE)
+        rest = self._links(LINKS_OF_USERS % self._seen, "user_ids", sorted(others), IDS_AT_ONCE)
         share.others = sorted(others.values())
         share.of_others = sorted({*others.values(), *(row["visitor"] for row in rest)})
 
