@@ -136,7 +136,7 @@ def decide(
     changed = (after.unlinked, dict(after.aliases)) != (decided.unlinked, dict(decided.aliases))
     if what in ("unlink", "link"):  # of somebody who was not seen there it changes no answer
         changed = changed and any(
-            (event["anonymous_id"], event["user_id"]) == (one, other) for event in log
+            (event["a"], event["u"]) == (one, other) for event in log
         )
     assert (reply.status, reply.json) == (200, {"ok": True, "changed": changed})
     return after
