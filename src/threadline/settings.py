@@ -159,6 +159,9 @@ class _Given(NamedTuple):
     written: str
 
 
+DEFAULTS = Settings()
+
+
 def load(environ: Mapping[str, str] | None = None, **options: object) -> Settings:
     """Settings from file and environment; `options` (those not None) win over both.
 
@@ -180,6 +183,10 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
             msgspec.convert(value, TYPES[name], strict=False)
         except msgspec.ValidationError:
             raise SettingsError(f"{written} {_wrong(name, value)}.") from None
+        if value == "" and getattr(DEFAULTS, name):
+            raise SettingsError(
+                f"{written} is empty; leave it out to take {getattr(DEFAULTS, name)}."
+            )
     values = {name: value for name, (value, _) in given.items()}
     chosen = msgspec.convert(values, Settings, strict=False)
     there = _in_folder(environ, options.get("data"))

@@ -1,7 +1,8 @@
 """Connections that say nothing: at a limit of 1,024 open files they keep nobody else out."""
 
 import socket
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,3 +29,38 @@ def test_idle_connections_keep_nobody_out(folder: Path, limit: str) -> None:
         assert server.stop() == 0
     errors = [line for line in server.lines if '"error"' in line]
     assert not errors, errors
+
+
+def test_requests_that_never_end_keep_nobody_out(folder: Path) -> None:
+    """Their senders say something now and then, so they are not silent."""
+    with Server(folder, before="ulimit -n 1024") as server:
+        project = Project(server)
+        project.track("before")
+        _beside_dribblers(server, project)
+        assert server.stop() == 0
+
+
+def _beside_dribblers(server: Server, project: Project) -> None:
+    with ExitStack() as opened:
+        address = urlsplit(server.url)
+        place = (address.hostname or "", address.port or 0)
+        head = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "
+        dribbling = []
+        for _ in range(400):
+            dribbling.append(opened.enter_context(socket.create_connection(place, 60)))
+            dribbling[-1].sendall(head)
+        answered = threading.Event()
+
+        def dribble() -> None:
+            while not answered.wait(0.2):
+                for connection in dribbling:
+                    with suppress(OSError):  # it was closed
+                        connection.send(b" ")
+
+        dribbler = threading.Thread(target=dribble)
+        dribbler.start()
+        try:
+            project.again().track("during")
+        finally:
+            answered.set()
+            dribbler.join()

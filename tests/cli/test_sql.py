@@ -346,3 +346,10 @@ def test_stitched_events_are_the_oracles(tmp_path: Path) -> None:
                 or [(event["a"], False)]
             )
         )
+
+
+@pytest.mark.parametrize("expression", ["file(''/etc/hostname'')", "hostName()", "sleepEachRow(1)"])
+def test_a_table_function_brings_no_expressions(asking: SqlQuestions, expression: str) -> None:
+    """The structure of `values` is a text that may hold any of them."""
+    with pytest.raises(ControlError, match="values"):
+        asking.answer(f"SELECT b FROM values('a UInt8, b String ALIAS {expression}', 1)", 10)

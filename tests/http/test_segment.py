@@ -339,3 +339,17 @@ def test_a_server_says_where_its_visitor_is(tmp_path: Path) -> None:
         project.post("/v1/track", {"event": "y", "ip": "203.0.113.8", "user_agent": PHONE}, "pk")
         (row,) = project.stored(event="y")
         assert (row["country"], row["os"]) == (None, None)
+
+
+BATCH_OF_HALVES = (
+    b'{"batch":[{"type":"track","event":"a","userId":"u"},'
+    b'{"type":"track","event":"b","userId":"u","properties":{"t":"\\ud83d"}}]}'
+)
+ONE_OF_HALVES = b'{"event":"c","userId":"u","anonymousId":"d","properties":{"t":"\\ud83d"}}'
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+def test_half_a_character_does_not_hide_whose_shape_it_is(project: Project, mark: bytes) -> None:
+    assert project.post("/v1/batch", mark + BATCH_OF_HALVES).status == 200
+    assert project.post("/v1/track", mark + ONE_OF_HALVES).status == 200
+    assert [row["user_id"] for row in project.stored()] == ["u", "u", "u"]

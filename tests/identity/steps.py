@@ -135,8 +135,6 @@ def decide(
     }[what]()
     changed = (after.unlinked, dict(after.aliases)) != (decided.unlinked, dict(decided.aliases))
     if what in ("unlink", "link"):  # of somebody who was not seen there it changes no answer
-        changed = changed and any(
-            (event["a"], event["u"]) == (one, other) for event in log
-        )
+        changed = changed and any((event["a"], event["u"]) == (one, other) for event in log)
     assert (reply.status, reply.json) == (200, {"ok": True, "changed": changed})
     return after

@@ -122,6 +122,23 @@ def _store(chosen: Settings, folder: Path) -> Finding:
     return Finding(url)
 
 
+def _data(chosen: Settings, folder: Path) -> Finding:
+    """Without it there is nothing to look at, and nothing may be made by looking."""
+    if not (folder / "control.db").exists():
+        return Finding(
+            f"{folder} holds no data of Threadline",
+            "Name the right --data folder, or start with threadline project create NAME.",
+        )
+    written = (folder / "log.db").exists()
+    local = Path(urlsplit(store_url(chosen.store, folder)).path)
+    if chosen.store.startswith("chdb") and not local.exists() and written:
+        return Finding(
+            f"there is no store at {local}, though a log has written into one",
+            "Stop the server and put the store's folder back from a copy.",
+        )
+    return Finding("projects and keys are there")
+
+
 def _engine(chosen: Settings, folder: Path) -> Finding:
     try:
         server = running_server(folder)
@@ -209,6 +226,8 @@ def _letters(chosen: Settings, folder: Path) -> Finding:
             letters = len(dead_letters.listed(db))
     except sqlite3.OperationalError:
         letters = 0  # a log of before there were any
+    except sqlite3.Error:
+        return Finding("not known: the log cannot be read")
     if letters:
         mend = "threadline dead-letter list says why; retry or drop them."
         return Finding(f"the store refused {letters:,} events", mend)
@@ -238,10 +257,16 @@ def _continuity(chosen: Settings, folder: Path) -> Finding:
     try:
         with open_store(chosen) as store:
             lost = latest_loss(store, chosen.dedup_days, time.time_ns() // 1_000_000)
+            written = store.query("SELECT 1 AS one FROM logs LIMIT 1", {})
     except (StoreError, SchemaTooNew, ServerStarting):
         return Finding("not known: the store does not open")
     if lost:
         return Finding(lost.meaning, lost.way_out)
+    if written and not (folder / "log.db").exists():
+        return Finding(
+            f"{folder / 'log.db'} is gone, though the store was written from it",
+            "Put log.db and log.db-wal back from a copy before the next start.",
+        )
     return Finding("log and store belong together")
 
 
@@ -257,7 +282,7 @@ def _projects(chosen: Settings, folder: Path) -> Finding:
         with Control(folder, create=False) as control:
             projects = control.projects()
     except (ControlError, SchemaTooNew, sqlite3.Error) as error:
-        return Finding(str(error), "Restore control.db and pepper from a copy.")
+        return Finding(str(error), "Mend what `control` says first.")
     if not projects:
         return Finding("none", "threadline project create NAME makes one.")
     without = [project.name for project in projects if not project.origins]
@@ -343,6 +368,7 @@ def _of_others(folder: Path, owner: int) -> Iterator[Path]:
 FIRST: dict[str, Check] = {
     "folder": _folder,
     "store": _store,
+    "data": _data,
 }
 CHECKS: dict[str, Check] = {
     "access": _access,

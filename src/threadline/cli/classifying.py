@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from threadline.classify import NO_SITE, explain, read_rules
 from threadline.cli.keys import chosen_project
-from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.options import AsJson, Data
 from threadline.cli.projects import open_control
 from threadline.http.services import site_of
 
@@ -17,7 +17,10 @@ from threadline.http.services import site_of
 def classify(
     url: Annotated[str, typer.Argument(help="The page, with its parameters.")],
     referrer: Annotated[str, typer.Option(help="Where the browser came from.")] = "",
-    project: ProjectName = None,
+    project: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="With this project's rules and origins. Default: none."),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:

@@ -26,6 +26,7 @@ from threadline.cli import folders
 from threadline.cli.demo_log import DemoLog, Event, Person
 from threadline.contract.bodies import MAX_BATCH_EVENTS
 from threadline.control import Control, ControlError
+from threadline.http.listen import resolve, take_port
 from threadline.http.serve import serve_async
 
 PROJECT = "demo"
@@ -79,6 +80,7 @@ def demo(
     folders.used.clear()  # it is named below
     folder = Path(data)
     console = Console(highlight=False, soft_wrap=True)
+    take_port(resolve(chosen.host), chosen.port)  # before anything is made
     asked = {"events": events, "visitors": visitors, "users": users, "seed": seed}
     notes = _notes(folder, _fresh(events, visitors, users, seed))
     if ignored := _ignored(asked, notes):

@@ -33,6 +33,8 @@ SERVER_MADE = frozenset(
     " browser os ip_hash received_at is_bot project_id".split()
 )
 
+# Halves of surrogate pairs without the other half.
+LONE = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 # Escapes in JSON, of which the first alternative is a whole character and the second half of one.
 ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -77,7 +79,7 @@ def decode(raw: bytes, body: type[Body], now_ms: int, notices: list[Notice] | No
     try:
         return _decode(raw, body, now_ms, notices)
     except (ValueError, RecursionError) as error:
-        whole = _with_whole_characters(raw)
+        whole = with_whole_characters(raw)
         if whole == raw:
             raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
     try:
@@ -103,7 +105,7 @@ def _decode(raw: bytes, body: type[Body], now_ms: int, notices: list[Notice] | N
     return decoded
 
 
-def _with_whole_characters(raw: bytes) -> bytes:
+def with_whole_characters(raw: bytes) -> bytes:
     """The same JSON with U+FFFD for each half of a surrogate pair, escaped or as bytes."""
     try:
         raw.decode()
@@ -112,14 +114,15 @@ def _with_whole_characters(raw: bytes) -> bytes:
             text = raw.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return raw
-        raw = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        whole = LONE.sub("\ufffd", text).encode("utf-16-le", "surrogatepass")
+        raw = whole.decode("utf-16-le").encode()
     # Match by match, because `sub` would let nobody else run until it has made millions of pieces.
-    whole, since = bytearray(), 0
+    mended, since = bytearray(), 0
     for found in ESCAPE.finditer(raw):
         if found[1]:
-            whole += raw[since : found.start()] + b"\\ufffd"
+            mended += raw[since : found.start()] + b"\\ufffd"
             since = found.end()
-    return bytes(whole + raw[since:])
+    return bytes(mended + raw[since:])
 
 
 def _unknown_fields(raw: bytes, body: type[msgspec.Struct]) -> list[Notice]:
@@ -239,6 +242,7 @@ def _as_unix(name: str, raw: msgspec.Raw) -> str:
 
 
 WORDS = {
+    "`int | str | null`": "text or a whole number",
     "`str | null`": "text",
     "`str`": "text",
     "`int`": "a whole number",

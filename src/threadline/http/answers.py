@@ -51,10 +51,9 @@ def answer_error(error: ThreadlineError, segment: bool = False) -> Answer:
 
 def answer_method(path: str, method: str, allowed: Sequence[str]) -> Answer:
     """A method that the path does not take, and those that it does (RFC 9110, 15.5.6)."""
-    names = [*allowed, *(["HEAD"] if "GET" in allowed else []), "OPTIONS"]
-    refused = MethodNotAllowed(f"{path} does not take {method}; it takes {', '.join(names)}.")
-    found = answer_error(refused)
-    return found._replace(headers=[*found.headers, (b"allow", ", ".join(names).encode())])
+    names = ", ".join(allowed)
+    found = answer_error(MethodNotAllowed(f"{path} does not take {method}; it takes {names}."))
+    return found._replace(headers=[*found.headers, (b"allow", names.encode())])
 
 
 def answer_bug(method: str, path: str, error: Exception) -> Answer:

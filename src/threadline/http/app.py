@@ -1,7 +1,6 @@
 """The application: routes, guard, error answers. Nothing here knows how a question is asked."""
 
 import errno
-import re
 from typing import Any
 
 import structlog
@@ -73,7 +72,7 @@ def create_app(services: Services) -> ASGIApp:
     posts = {path: doc for path, (_, doc) in ingest.ROUTES.items()}
     app.state.openapi = openapi.document(app.routes, posts)
     app.state.docs_page = docs_page.page(app.state.openapi)
-    return Edge(app, services)
+    return Edge(app, services, app.state.openapi)
 
 
 def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes]:
@@ -81,22 +80,13 @@ def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes
     if error.status_code == 404:
         found: ThreadlineError = NotFound(f"There is no route {request.url.path}; see /docs.")
     elif error.status_code == 405:
-        return _response(answer_method(request.url.path, request.method, methods_of(request)))
+        allowed = openapi.methods(request.app.state.openapi, request.url.path)
+        return _response(answer_method(request.url.path, request.method, allowed))
     elif error.status_code < 500:
         found = InvalidPayload(error.detail)
     else:
         return answer_failure(request, error)
     return _response(answer_error(found))
-
-
-def methods_of(request: Req) -> list[str]:
-    """What the path of this request can be asked by."""
-    document = request.app.state.openapi
-    for template, methods in document["paths"].items():
-        pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template))
-        if re.fullmatch(pattern, request.url.path):
-            return [name.upper() for name in methods]
-    return ["GET"]
 
 
 def answer_slow_question(request: Req, error: QueryTimeout) -> Response[bytes]:

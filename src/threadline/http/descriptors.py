@@ -10,6 +10,7 @@ import resource
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -21,18 +22,24 @@ RESERVED = 800
 # Connections that may be open at the same time, where descriptors are no limit.
 MOST_CONNECTIONS = 16_384
 FEWEST_CONNECTIONS = 64
-# From this share on, connections that have said nothing for so long have to go.
+# From this share on, connections that have said nothing for so long have to go, but for a few; and
+# those that have had no answer for so long, because what they ask does not come to an end.
 CROWDED = 0.75
-SILENT_S = 2.0
-LOOK_EVERY_S = 0.5
+KEPT = 0.25
+SILENT_S = 0.5
+UNANSWERED_S = 10.0
+LOOK_EVERY_S = 0.25
+SAY_AGAIN_S = 10.0
 
 GOODBYE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
     b"Connection: close\r\nContent-Length: 66\r\n\r\n"
     b'{"error":"unavailable","details":{"message":"Too many connections"}}'
 )
-# `tcp_info` of Linux: milliseconds since data was received, from this place on.
-LAST_RECEIVED = struct.Struct("=52xI")
+# `tcp_info` of Linux: milliseconds since data was received, and bytes that the other end has had.
+TCP_INFO = struct.Struct("=52xI64xQ")
+# What is sent before any answer counts as one byte.
+NOTHING_SENT = 1
 
 _logger = structlog.get_logger("threadline")
 
@@ -56,26 +63,30 @@ def most_connections(limit: int) -> int:
 
 
 class Connection(NamedTuple):
-    """A connection to the server: its descriptor, and for how long it has been silent."""
+    """A connection to the server: its descriptor, the socket behind that, for how long it has been
+    silent, and whether it was ever sent anything."""
 
     descriptor: int
+    inode: str
     silent_s: float
+    answered: bool
 
 
 def connections(port: int) -> list[Connection]:
     """Those to this port of ours, the most silent first."""
     found = []
     for name in os.listdir("/proc/self/fd"):
-        silent_s = _silent_s(int(name), port)
-        if silent_s is not None:
-            found.append(Connection(int(name), silent_s))
+        connection = _connection(int(name), port)
+        if connection is not None:
+            found.append(connection)
     return sorted(found, key=lambda connection: -connection.silent_s)
 
 
-def _silent_s(descriptor: int, port: int) -> float | None:
+def _connection(descriptor: int, port: int) -> Connection | None:
     """None for what is no connection to the port."""
     try:
-        if not os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:"):
+        inode = os.readlink(f"/proc/self/fd/{descriptor}")
+        if not inode.startswith("socket:"):
             return None
         with socket.socket(fileno=os.dup(descriptor)) as peer:
             if peer.family not in (socket.AF_INET, socket.AF_INET6):
@@ -84,20 +95,26 @@ def _silent_s(descriptor: int, port: int) -> float | None:
                 socket.SOL_SOCKET, socket.SO_ACCEPTCONN
             ):
                 return None
-            info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_RECEIVED.size)
-            return float(LAST_RECEIVED.unpack(info)[0]) / 1000
+            info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+            silent_ms, sent = TCP_INFO.unpack(info)
+            return Connection(descriptor, inode, silent_ms / 1000, sent > NOTHING_SENT)
     except OSError:  # it has gone meanwhile
         return None
 
 
-def make_room(port: int, most: int) -> int:
-    """Close the most silent connections where there are nearly as many as may be; how many."""
+def make_room(port: int, most: int, since: dict[str, float], now_s: float) -> int:
+    """Where there are nearly as many connections as may be, close those that say nothing and those
+    that never get to an answer; how many. `since`: when which socket was seen first."""
     there = connections(port)
-    spare = len(there) - int(most * CROWDED)
+    known = {connection.inode: since.get(connection.inode, now_s) for connection in there}
+    since.clear()
+    since.update(known)
+    if len(there) < most * CROWDED:
+        return 0
+    silent = [at for at in there if at.silent_s >= SILENT_S]
+    stuck = [at for at in there if not at.answered and now_s - known[at.inode] >= UNANSWERED_S]
     closed = 0
-    for connection in there[: max(0, spare)]:
-        if connection.silent_s < SILENT_S:
-            break
+    for connection in {*silent[: len(there) - int(most * KEPT)], *stuck}:
         try:
             with socket.socket(fileno=os.dup(connection.descriptor)) as peer:
                 peer.setblocking(False)
@@ -119,9 +136,13 @@ def bounded_connections(port: int, most: int) -> Iterator[None]:
     stopping = threading.Event()
 
     def look() -> None:
+        since: dict[str, float] = {}
+        said_s = -SAY_AGAIN_S
         while not stopping.wait(LOOK_EVERY_S):
-            if closed := make_room(port, most):
-                _logger.warning("connections_closed", silent=closed, most=most)
+            closed = make_room(port, most, since, time.monotonic())
+            if closed and time.monotonic() - said_s >= SAY_AGAIN_S:
+                said_s = time.monotonic()
+                _logger.warning("connections_closed", closed=closed, most=most)
 
     thread = threading.Thread(target=look, name="threadline-connections", daemon=True)
     thread.start()

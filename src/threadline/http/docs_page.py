@@ -29,6 +29,33 @@ h4 { margin: 1rem 0 .2rem; font-size: .85rem; letter-spacing: .04em; text-transf
 
 Json = dict[str, Any]
 
+KEYS = """<p>Every route but those under <a href="#Server">Server</a> and
+<a href="#Browser">Browser</a> takes a key, as <code>Authorization: Bearer KEY</code>.
+<code>threadline project create NAME</code> prints three: <code>pk</code> for pages (from the
+project's origins), <code>sk</code> for servers, <code>rk</code> for reading. The examples have this
+server's address in <code>$HOST</code>, and keys in <code>$SK</code> and <code>$RK</code>.</p>"""
+
+# What examples say where something has to be said.
+EXAMPLES = {
+    "conversion": "signup",
+    "steps": "$pageview,signup".replace("$", "%24"),
+    "start": "signup",
+    "event": "signup",
+}
+ASKED = {"/v1/identity/explain": "anonymous_id=u_abc&at=2026-05-02"}
+BODIES = {
+    "/v1/track": '{"event": "signup", "anonymous_id": "u_abc", "user_id": "user_42"}',
+    "/v1/batch": '{"events": [{"event": "signup", "anonymous_id": "u_abc"}]}',
+    "/v1/identify": '{"anonymous_id": "u_abc", "user_id": "user_42", "traits": {"plan": "pro"}}',
+    "/v1/forget": '{"user_id": "user_42"}',
+    "/v1/page": '{"anonymousId": "u_abc", "properties": {"url": "https://shop.example/"}}',
+    "/v1/screen": '{"anonymousId": "u_abc", "name": "Home"}',
+    "/v1/group": '{"userId": "user_42", "groupId": "acme"}',
+    "/v1/alias": '{"previousId": "u_abc", "userId": "user_42"}',
+    "/v1/identity/links": '{"anonymous_id": "u_abc", "user_id": "user_42"}',
+    "/v1/identity/aliases": '{"user_id": "old-7", "alias_of": "user_42"}',
+}
+
 
 def page(document: Json) -> bytes:
     """The whole reference as HTML."""
@@ -46,7 +73,8 @@ def page(document: Json) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Threadline API</title><style>{STYLE}</style>"
         f"<h1>Threadline API</h1><p>{escape(info['description'])} Version {info['version']};"
-        ' the same as <a href="/openapi.json">OpenAPI 3.1</a>.</p>'
+        ' the same as <a href="openapi.json">OpenAPI 3.1</a>.</p>'
+        f"{KEYS}"
         f"<nav>{links}</nav>{body}</html>"
     )
     return html.encode()
@@ -57,9 +85,32 @@ def _section(document: Json, path: str, method: str, operation: Json) -> str:
         f'<section id="{operation["operationId"]}">'
         f'<h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>'
         f"<div>{escape(operation['summary'])}. {_text(operation.get('description', ''))}</div>"
+        f"{_example(path, method, operation)}"
         f"{_parameters(operation)}{_body(document, operation)}{_answers(document, operation)}"
         "</section>"
     )
+
+
+def _example(path: str, method: str, operation: Json) -> str:
+    """The shortest request that the route answers, to paste."""
+    secured = operation.get("security")
+    key = "$SK" if method != "get" else "$RK"
+    query = "&".join(
+        f"{at['name']}={EXAMPLES.get(at['name'], '…')}"
+        for at in operation["parameters"]
+        if at["in"] == "query" and at["required"]
+    )
+    query = query or ASKED.get(path, "")
+    address = path.replace("{user_id}", "user_42").replace("{name}", "outbound.js")
+    parts = [f"curl '$HOST{address}{'?' + query if query else ''}'"]
+    if method != "get":
+        parts[0] = parts[0].replace("curl ", f"curl -X {method.upper()} ")
+    if secured:
+        parts.append(f'-H "Authorization: Bearer {key}"')
+    if method != "get":
+        parts.append("-H 'Content-Type: application/json'")
+        parts.append(f"-d '{BODIES.get(path, '{…}')}'")
+    return f"<pre>{escape(' '.join(parts).replace(chr(39) + '$HOST', '$HOST' + chr(39)))}</pre>"
 
 
 def _parameters(operation: Json) -> str:

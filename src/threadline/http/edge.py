@@ -18,7 +18,7 @@ from litestar.types import (
 from threadline.contract.errors import OriginNotAllowed
 from threadline.contract.segment import SHORT
 from threadline.control import origin_allowed
-from threadline.http import ingest
+from threadline.http import ingest, openapi
 from threadline.http.answers import Answer, answer_error
 from threadline.http.services import Services
 
@@ -34,8 +34,9 @@ HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?:\s*,\s*[A-Za-z0-9-]{1,64}){0,6
 class Edge:
     """Wraps the application; an ASGI application itself. Events go another way, past it."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, document: openapi.Json) -> None:
         self._app = app
+        self._document = document
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +46,9 @@ class Edge:
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             wanted = headers.get(b"access-control-request-headers", b"")
             await self._preflight(origin, wanted, send)
+            return
+        if scope["method"] == "OPTIONS":
+            await self._options(scope["path"], send)
             return
         if scope["path"].startswith("//"):
             # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
@@ -75,6 +79,10 @@ class Edge:
             await ingest.serve(self._services, scope, receive, answer_by)
         else:
             await self._app(scope, receive, answer_by)
+
+    async def _options(self, path: str, send: Send) -> None:
+        allowed = openapi.methods(self._document, path)
+        await Answer(204, [(b"allow", ", ".join(allowed).encode())], b"").send(send)
 
     async def _preflight(self, origin: str, wanted: bytes, send: Send) -> None:
         if origin_allowed(origin, self._services.control.origins()):

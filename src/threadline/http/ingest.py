@@ -5,6 +5,7 @@ the event itself does.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -12,7 +13,7 @@ import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from threadline.contract.bodies import Batch, Event, Forget, Identify
-from threadline.contract.decoding import decode
+from threadline.contract.decoding import BYTE_ORDER_MARK, decode
 from threadline.contract.errors import (
     AliasCycle,
     ForgetRequiresSecretKey,
@@ -58,9 +59,13 @@ def read_events(
     return accepted._replace(warnings=few(notices + accepted.warnings))
 
 
+async def is_segment(call: Call, raw: bytes, marks: tuple[bytes, ...]) -> bool:
+    return await call.services.beside(len(raw), partial(segment.is_segment, raw, marks))
+
+
 async def track(call: Call) -> Answer:
     raw = await call.body(TRACK_LIMIT)
-    if segment.is_segment(raw, segment.OF_A_CALL):
+    if await is_segment(call, raw, segment.OF_A_CALL):
         return await segment.take(call, "track", raw)
 
     def read(raw: bytes, notices: list[Notice]) -> tuple[list[Event], int]:
@@ -74,8 +79,7 @@ async def track(call: Call) -> Answer:
 
 async def batch(call: Call) -> Answer:
     raw = await call.body(BATCH_LIMIT)
-    is_segment = partial(segment.is_segment, raw, segment.OF_A_BATCH)
-    if await call.services.beside(len(raw), is_segment):
+    if await is_segment(call, raw, segment.OF_A_BATCH):
         return await segment.take(call, "batch", raw)
     dropped = 0
 
@@ -99,7 +103,7 @@ async def batch(call: Call) -> Answer:
 
 async def identify(call: Call) -> Answer:
     raw = await call.body(TRACK_LIMIT)
-    if segment.is_segment(raw, segment.OF_A_CALL):
+    if await is_segment(call, raw, segment.OF_A_CALL):
         return await segment.take(call, "identify", raw)
 
     def read(raw: bytes, notices: list[Notice]) -> tuple[list[Event], int]:
@@ -145,17 +149,29 @@ class Keyed(msgspec.Struct, rename="camel"):
     write_key: str | None = None
 
 
+KEY_IN = re.compile(rb'"(key|writeKey)"\s*:\s*"([A-Za-z0-9_]{1,200})"')
+
+
+def _decoded_key(body: bytes) -> Keyed:
+    """As `decode`, but what a stranger sent is not mended only to find out that it has no key."""
+    try:
+        return msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK), type=Keyed)
+    except msgspec.ValidationError:
+        return Keyed()
+    except (ValueError, RecursionError):
+        if named := KEY_IN.search(body):
+            key = named[2].decode()
+            return Keyed(key=key) if named[1] == b"key" else Keyed(write_key=key)
+        raise InvalidPayload("The body is not JSON, or has no key.") from None
+
+
 def _key_in(body: bytes, doc: Doc) -> str:
     """The key of a body that came without one in its headers, as beacons have to. `key` lies open
     in every page, so it has to be a browser key. Raises `InvalidPayload` for what cannot be read.
     """
     found = Keyed()
     if body.strip():
-        try:
-            found = decode(body, Keyed, 0)
-        except InvalidPayload as error:
-            if "fieldErrors" not in error.details:  # else it can be read, but says no key
-                raise
+        found = _decoded_key(body)
     if doc.body is Batch and found.key:
         if not found.key.startswith("pk_"):
             raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
@@ -243,7 +259,7 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
     state = scope.setdefault("state", {})
     if scope["method"] != "POST":
         await drain(scope, receive, services.settings.body_seconds)
-        await answer_method(scope["path"], scope["method"], ["POST"]).send(send)
+        await answer_method(scope["path"], scope["method"], ["POST", "OPTIONS"]).send(send)
         return
     keyed = bool(header(scope, "authorization"))
     with Hold(services.room if keyed else services.strangers) as hold:

@@ -205,3 +205,13 @@ def _schema_of_ours(kind: type) -> Json:
 
 def _first_line(kind: object) -> str:
     return " ".join((kind.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def methods(document: Json, path: str) -> list[str]:
+    """What a path can be asked by, for `Allow` (RFC 9110, 10.2.1)."""
+    for template, operations in document["paths"].items():
+        pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            names = [name.upper() for name in operations]
+            return [*names, *(["HEAD"] if "GET" in names else []), "OPTIONS"]
+    return ["GET", "HEAD", "OPTIONS"]

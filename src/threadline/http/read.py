@@ -102,7 +102,7 @@ async def user_list(request: Req) -> Response[bytes]:
     if answer.next_cursor:
         headers["Threadline-Next-Cursor"] = answer.next_cursor
     if params.format == "csv":
-        return _response(user_csv(answer.rows), headers, "text/csv; charset=utf-8")
+        return _response(user_csv(answer.rows), headers, "text/csv")
     return _response(user_ndjson(answer.rows), headers, "application/x-ndjson")
 
 

@@ -11,7 +11,12 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from threadline.contract.decoding import FieldErrors, decode
+from threadline.contract.decoding import (
+    BYTE_ORDER_MARK,
+    FieldErrors,
+    decode,
+    with_whole_characters,
+)
 from threadline.contract.errors import (
     InsufficientScope,
     InvalidPayload,
@@ -57,9 +62,14 @@ def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
     if not any(mark in raw for mark in marks):
         return False
     try:
-        found = msgspec.json.decode(raw, type=NAMES)
+        found = msgspec.json.decode(raw.removeprefix(BYTE_ORDER_MARK), type=NAMES)
     except (ValueError, RecursionError):
-        return False  # whoever reads it next says what is wrong
+        try:
+            found = msgspec.json.decode(
+                with_whole_characters(raw.removeprefix(BYTE_ORDER_MARK)), type=NAMES
+            )
+        except (ValueError, RecursionError):
+            return False  # whoever reads it next says what is wrong
     names = {name for name in NAMES.__struct_fields__ if getattr(found, name) is not msgspec.UNSET}
     return not names & OURS and any(mark.decode()[1:-1] in names for mark in marks)
 

@@ -13,7 +13,7 @@ from threadline.contract.times import DAY_MS, format_ms
 from threadline.ingest.log import Log
 from threadline.store import Statements, Store
 
-REPLACED, CUT = "replaced", "cut"
+REPLACED, CUT, EMPTIED = "replaced", "cut", "store lost"
 
 WRITTEN_FROM = "SELECT number, log_hash, lost FROM logs ORDER BY number DESC LIMIT 1"
 LOST = "SELECT count() AS logs FROM logs WHERE lost != ''"
@@ -28,11 +28,14 @@ NEWEST = """
         WHERE database = currentDatabase() AND table = 'events' AND active
         ORDER BY max_block_number DESC LIMIT 20
     )"""
+ANY_EVENT = "SELECT 1 FROM events LIMIT 1"
 NOTE = """
     INSERT INTO logs (number, log_hash, lost)
     SELECT {number:UInt32}, {log_hash:String}, {lost:String}"""
 
 MEANINGS = {
+    EMPTIED: "The store holds nothing, though the log (log.db) has written events into one: it was "
+    "lost, or another store is named now. All that was in it is missing from every answer.",
     REPLACED: "The log (log.db) is not the one that this store was written from: it was lost or "
     "replaced. What had been acknowledged and was not in the store yet is lost, and event_ids from "
     "before that are sent again count again.",
@@ -40,6 +43,10 @@ MEANINGS = {
     "What had been acknowledged and was not in the store yet is lost, and events without an id of "
     "their own may be there twice.",
 }
+STORE_WAY_OUT = (
+    "Stop the server and put the store's folder back from a copy, or correct THREADLINE_STORE. If "
+    "nothing is to be had back, go on: what comes from now on counts."
+)
 WAY_OUT = (
     "If you have the former log.db and log.db-wal: stop the server, put both back together, start "
     "it. Else have senders send again what is missing. Copy log.db and log.db-wal only together, "
@@ -65,14 +72,17 @@ def check(store: Store, log: Log) -> int:
     known = store.query(WRITTEN_FROM, {})
     number = known[0]["number"] + 1 if known else 1
     lost = ""
-    if known and known[0]["log_hash"] != log_hash:
+    if not known and log.written_seq and not store.query(ANY_EVENT, {}):
+        lost = EMPTIED
+    elif known and known[0]["log_hash"] != log_hash:
         lost = REPLACED
     elif known:
         (newest,) = store.query(NEWEST, {})
         if 0 < log.moved_ms < newest["newest_ms"]:
             lost = CUT
     if lost:
-        _logger.error("log_lost", how=lost, meaning=MEANINGS[lost], way_out=WAY_OUT)
+        what = "store_lost" if lost == EMPTIED else "log_lost"
+        _logger.error(what, how=lost, meaning=MEANINGS[lost], way_out=_way_out(lost))
     if lost or not known:
         store.execute(NOTE, {"number": number, "log_hash": log_hash, "lost": lost})
     if lost == CUT:  # said once
@@ -88,4 +98,9 @@ def latest_loss(store: Statements, dedup_days: int, now_ms: int) -> Loss | None:
     if not found or int(found[0]["at_ms"]) < now_ms - dedup_days * DAY_MS:
         return None
     at_ms = int(found[0]["at_ms"])
-    return Loss(at_ms, f"{format_ms(at_ms)}: {MEANINGS[found[0]['lost']]}", WAY_OUT)
+    lost = found[0]["lost"]
+    return Loss(at_ms, f"{format_ms(at_ms)}: {MEANINGS[lost]}", _way_out(lost))
+
+
+def _way_out(lost: str) -> str:
+    return STORE_WAY_OUT if lost == EMPTIED else WAY_OUT

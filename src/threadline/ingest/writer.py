@@ -100,7 +100,7 @@ class Writer:
         failures = 0
         while self._wait_for_work():
             try:
-                self._write_next()
+                reached = self._write_next()
             except Exception as error:  # noqa: BLE001 - counted and said, whatever it is
                 pause = RETRY_S[min(failures, len(RETRY_S) - 1)] * random.uniform(0.75, 1.25)
                 failures += 1
@@ -110,6 +110,8 @@ class Writer:
                         return
                     self._changed.wait(pause)
             else:
+                if not reached:
+                    continue
                 if self.failing_since is not None:
                     away_s = round(time.monotonic() - self.failing_since, 1)
                     _logger.info("store_back", away_s=away_s, attempts=failures)
@@ -144,8 +146,10 @@ class Writer:
     def _behind(self) -> bool:
         return self._log.acked_seq > self._log.written_seq
 
-    def _write_next(self) -> None:
-        if time.monotonic() - self._looked_around > LOOK_AROUND_S:
+    def _write_next(self) -> bool:
+        """Whether the store was there for anything."""
+        looked = time.monotonic() - self._looked_around > LOOK_AROUND_S
+        if looked:
             self._looked_around = time.monotonic()
             self._store.open()
             self._seen.look_around()
@@ -157,7 +161,7 @@ class Writer:
                 _logger.info("dead_letters_retried", events=taken)
         block = self._log.next_block() if self._behind() else None
         if block is None:
-            return
+            return looked
         with self._inserting:
             if block.forgets:
                 self._forget(block)
@@ -169,6 +173,7 @@ class Writer:
         self._last_write = time.monotonic()
         with self._changed:
             self._changed.notify_all()
+        return True
 
     def _forget(self, block: Block) -> None:
         """What has to go is settled before the first try, as repeats are, because the first try

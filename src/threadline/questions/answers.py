@@ -23,7 +23,7 @@ StitchText = Annotated[
     msgspec.Meta(
         description="Whose are untagged events on a device with users? `any`: every user's ever "
         "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
-        "project's, else `any`.",
+        "project's, else `any`; of questions that count people, `next`.",
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]

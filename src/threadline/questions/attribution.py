@@ -16,7 +16,13 @@ from threadline.questions.answers import (
     grouping,
     read_groups,
 )
-from threadline.questions.warned import Warned, noted, skipped_values, unknown_events
+from threadline.questions.warned import (
+    Warned,
+    noted,
+    skipped_values,
+    unknown_events,
+    unknown_property,
+)
 
 GROUPS = ("source", "medium", "campaign")
 
@@ -187,6 +193,15 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
     if params.value_property is not None:
         answer.skipped = skipped = round(total["skipped"])
         warnings = skipped_values("value_property", params.value_property, skipped)
+        if rows and not total["value"]:
+            where = f"{ground.received} AND e.event_name = {{conversion:String}}"
+            warnings += unknown_property(
+                reading,
+                "value_property",
+                params.value_property,
+                where,
+                {**bound, "conversion": params.conversion},
+            )
     if not rows:
         warnings += unknown_events(reading, bound, {"conversion": [params.conversion]})
     answer.warnings = noted(warnings)

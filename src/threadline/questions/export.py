@@ -25,7 +25,7 @@ ENGINE_FORMATS: dict[Format, str] = {
 }
 MEDIA_TYPES: dict[Format, str] = {
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
 }
 

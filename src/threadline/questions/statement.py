@@ -15,7 +15,7 @@ Node = dict[str, Any]
 
 EVENTS, STITCHED = "events", "stitched_events"
 TABLES = (STITCHED, EVENTS)
-TABLE_FUNCTIONS = frozenset(["numbers", "generateseries", "generate_series", "values", "zeros"])
+TABLE_FUNCTIONS = frozenset(["numbers", "generateseries", "generate_series", "zeros"])
 
 # What belongs to a query as a whole, and is for the command's options to say.
 CLAUSES = {

@@ -28,6 +28,7 @@ from threadline.questions.warned import (
     noted,
     skipped_values,
     unknown_events,
+    unknown_property,
 )
 from threadline.store import Row
 
@@ -141,6 +142,9 @@ def _why_nothing(
 ) -> list[AnswerWarning]:
     """No such event ever came, or those that did are left out."""
     unknown = unknown_events(reading, bound, {"event": [params.event]})
+    if not unknown and params.metric == "sum" and params.property:
+        counted = conditions([ground.received, *where])
+        unknown = unknown_property(reading, "property", params.property, counted, bound)
     if unknown or ground.bots:
         return unknown
     everybody = replace(ground, bots=True).received

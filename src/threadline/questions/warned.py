@@ -55,6 +55,33 @@ def skipped_values(parameter: str, name: str, skipped: int) -> list[AnswerWarnin
     return [AnswerWarning("skipped_values", parameter, message)]
 
 
+# Names of properties, of some events: enough to say whether one of this name ever came, and to
+# guess which was meant.
+PROPERTIES = """
+    SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
+    FROM (
+        SELECT e.properties AS properties FROM events AS e WHERE {where}
+        ORDER BY e.properties LIKE {{like:String}} DESC LIMIT 10000
+    )
+    GROUP BY name ORDER BY events DESC LIMIT 1000"""
+
+
+def unknown_property(
+    reading: Reading, parameter: str, name: str, where: str, bound: Params
+) -> list[AnswerWarning]:
+    """That none of the events `e` that pass these conditions has a property of this name. It looks
+    into them, so ask only where there is nothing to add up."""
+    quoted = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    asked = {**bound, "like": f'%"{quoted}"%'}
+    came = [row["name"] for row in reading.query(PROPERTIES.format(where=where), asked)]
+    if name in came or not came:
+        return []
+    near = difflib.get_close_matches(name, came, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(came[:5])}."
+    message = f"No such event has a property {name!r}; {hint}"
+    return [AnswerWarning("unknown_property", parameter, message)]
+
+
 # Those asked for come first, so that they are among the rows whatever the limit. The others are to
 # guess from.
 NAMES = f"""

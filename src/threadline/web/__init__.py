@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BUILT = Path(__file__).parent / "built"
-MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".map": "application/json"}
+MEDIA_TYPES = {".js": "text/javascript", ".map": "application/json"}
 
 
 class Asset(NamedTuple):
