@@ -37,11 +37,11 @@ def test_only_browser_keys_may_and_only_from_their_origins(project: Project) -> 
     assert refused(project.keys["pk"][:-1] + "é") == (401, "malformed_api_key")
     assert refused(None) == refused(7) == (401, "missing_bearer_token")
     headers = {"Origin": ORIGIN, "Content-Type": "text/plain"}
-    for body in (b"", b"[]", b"7"):
+    for body in (b"", b"[]", b"7", b'{"key":' * 5000):
         reply = project.send("POST", "/v1/batch", body, headers)
         assert (reply.status, reply.error) == (401, "missing_bearer_token")
     # What cannot be read may have said whose it is; its page has to be able to read the answer.
-    for body in (b"{", b'{"key":' * 5000, b'{"key": "pk', b"\xff"):
+    for body in (b"{", b'{"key": "pk', b"\xff"):
         reply = project.send("POST", "/v1/batch", body, headers)
         assert (reply.status, reply.error) == (400, "invalid_payload")
         assert reply.headers["Access-Control-Allow-Origin"] == "*"

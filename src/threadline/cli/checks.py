@@ -129,14 +129,22 @@ def _data(chosen: Settings, folder: Path) -> Finding:
             f"{folder} holds no data of Threadline",
             "Name the right --data folder, or start with threadline project create NAME.",
         )
-    written = (folder / "log.db").exists()
     local = Path(urlsplit(store_url(chosen.store, folder)).path)
-    if chosen.store.startswith("chdb") and not local.exists() and written:
+    if chosen.store.startswith("chdb") and not local.exists() and _has_written(folder):
         return Finding(
             f"there is no store at {local}, though a log has written into one",
             "Stop the server and put the store's folder back from a copy.",
         )
     return Finding("projects and keys are there")
+
+
+def _has_written(folder: Path) -> bool:
+    """Whether the log has written anything into a store."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'log.db'}?mode=ro", uri=True)) as db:
+            return bool(db.execute("SELECT written_seq FROM block").fetchone()[0])
+    except (sqlite3.Error, TypeError):  # there is no log, or it has not begun
+        return False
 
 
 def _engine(chosen: Settings, folder: Path) -> Finding:
