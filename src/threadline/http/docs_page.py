@@ -42,6 +42,7 @@ EXAMPLES = {
     "start": "signup",
     "event": "signup",
 }
+LINES = " \\\n  "  # as the shell goes on in the next line
 ASKED = {"/v1/identity/explain": "anonymous_id=u_abc&at=2026-05-02"}
 BODIES = {
     "/v1/track": '{"event": "signup", "anonymous_id": "u_abc", "user_id": "user_42"}',
@@ -102,15 +103,14 @@ def _example(path: str, method: str, operation: Json) -> str:
     )
     query = query or ASKED.get(path, "")
     address = path.replace("{user_id}", "user_42").replace("{name}", "outbound.js")
-    parts = [f"curl '$HOST{address}{'?' + query if query else ''}'"]
-    if method != "get":
-        parts[0] = parts[0].replace("curl ", f"curl -X {method.upper()} ")
+    verb = "" if method == "get" else f"-X {method.upper()} "
+    parts = [f'curl {verb}"$HOST{address}{"?" + query if query else ""}"']
     if secured:
         parts.append(f'-H "Authorization: Bearer {key}"')
     if method != "get":
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{BODIES.get(path, '{…}')}'")
-    return f"<pre>{escape(' '.join(parts).replace(chr(39) + '$HOST', '$HOST' + chr(39)))}</pre>"
+    return f"<pre>{escape(LINES.join(parts))}</pre>"
 
 
 def _parameters(operation: Json) -> str:

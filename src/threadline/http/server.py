@@ -21,8 +21,8 @@ code { font: .88rem ui-monospace, monospace }</style>
 <h1>Threadline is running</h1>
 <p>It takes events at <code>/v1/track</code> and answers questions with a read key.</p>
 <p><a href="docs">Every route, with its fields and errors</a></p>
-<p>See one person's way from the first visit on the machine it runs on:
-<code>threadline user USER_ID</code></p></html>"""
+<p>To see what one person did before and after they signed in, run
+<code>threadline user USER_ID</code> on the machine it runs on.</p></html>"""
 Req = Request[Any, Any, Any]
 
 
