@@ -1,5 +1,6 @@
 """A real server in a process of its own, and a small client that speaks plain HTTP to it."""
 
+import asyncio
 import copy
 import http.client
 import json
@@ -8,15 +9,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from threadline.control import Control
 from threadline.ingest import row
 
 Json = dict[str, Any]
+T = TypeVar("T")
 ORIGIN = "https://shop.example"
 ROOT = Path(__file__).parents[1]
 
@@ -225,3 +228,9 @@ class Project:
 
 def ids(rows: list[Json]) -> list[str]:
     return [row["event_id"] for row in rows]
+
+
+def run_async(asked: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own: this one may have a loop already, of a browser's driver."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asked).result()

@@ -1,6 +1,5 @@
 """The Python client against real servers: one of Threadline's, and one that fails as it is told."""
 
-import asyncio
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.moody import Moody
-from tests.support import ROOT, Project, Server, ids
+from tests.support import ROOT, Project, Server, ids, run_async
 from threadline import APIError, AsyncClient, Client, ThreadlineError, Unreachable
 
 NewClient = Callable[..., Client]
@@ -405,7 +404,7 @@ def test_the_same_on_an_event_loop(project: Project) -> None:
             assert await client.forget("u")
             assert client.dropped == 0
 
-    asyncio.run(use())
+    run_async(use())
 
 
 def test_it_waits_for_a_server_that_comes_up_late(

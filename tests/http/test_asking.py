@@ -2,22 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import pytest
 
+from tests.support import run_async
 from threadline.contract.errors import Busy
 from threadline.http.asking import AT_ONCE, MOST_WAITING, Asking
-
-T = TypeVar("T")
-
-
-def run(asked: Coroutine[None, None, T]) -> T:
-    """On a thread of its own: this one may have a loop already, of a browser's driver."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, asked).result()
 
 
 class Line:
@@ -52,7 +42,7 @@ def test_a_bounded_number_waits() -> None:
         answers.append(await line.asking.ask(line.question))
         return answers
 
-    assert run(ask_all()) == ["answer"] * (AT_ONCE + MOST_WAITING + 1)
+    assert run_async(ask_all()) == ["answer"] * (AT_ONCE + MOST_WAITING + 1)
     assert line.refused == 1
     line.asking.close()
 
@@ -64,7 +54,7 @@ def test_who_waited_too_long_is_told() -> None:
         with pytest.raises(Busy):
             await line.asking.ask(line.question)
 
-    run(ask())
+    run_async(ask())
     assert line.refused == 1
     line.asking.close()
 
@@ -76,5 +66,5 @@ def test_what_goes_wrong_is_the_questions_own() -> None:
         with pytest.raises(ZeroDivisionError):
             await line.asking.ask(lambda: 1 / 0)
 
-    run(ask())
+    run_async(ask())
     line.asking.close()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cli.test_commands import ok
-from tests.support import Project, Server
+from tests.support import Project, Server, run_async
 from threadline.http import listen
 
 
@@ -64,7 +64,7 @@ def test_a_server_that_does_not_come_up_is_not_waited_for() -> None:
             asyncio.ensure_future(returns())
         )
 
-    failed, returned = asyncio.run(both())
+    failed, returned = run_async(both())
     assert failed.endswith(": no such luck.")
     assert returned.endswith(": it stopped at once.")
 
