@@ -9,13 +9,14 @@ import os
 import resource
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
+
+from threadline.http.repeating import repeated
 
 # What the engine, the log and everything else but connections take at most.
 RESERVED = 800
@@ -133,21 +134,16 @@ def bounded_connections(port: int, most: int) -> Iterator[None]:
     if not os.path.isdir("/proc/self/fd") or not hasattr(socket, "TCP_INFO"):
         yield
         return
-    stopping = threading.Event()
+    since: dict[str, float] = {}
+    said_s = -SAY_AGAIN_S
 
     def look() -> None:
-        since: dict[str, float] = {}
-        said_s = -SAY_AGAIN_S
-        while not stopping.wait(LOOK_EVERY_S):
-            closed = make_room(port, most, since, time.monotonic())
-            if closed and time.monotonic() - said_s >= SAY_AGAIN_S:
-                said_s = time.monotonic()
-                _logger.warning("connections_closed", closed=closed, most=most)
+        nonlocal said_s
+        closed = make_room(port, most, since, time.monotonic())
+        if closed and time.monotonic() - said_s >= SAY_AGAIN_S:
+            said_s = time.monotonic()
+            _logger.warning("connections_closed", closed=closed, most=most)
 
-    thread = threading.Thread(target=look, name="threadline-connections", daemon=True)
-    thread.start()
-    try:
+    # It goes on even if there is no descriptor left to look with: then it is needed most.
+    with repeated(look, LOOK_EVERY_S, "connections"):
         yield
-    finally:
-        stopping.set()
-        thread.join()

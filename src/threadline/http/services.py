@@ -1,10 +1,9 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Self, TypeVar, cast
@@ -18,6 +17,7 @@ from threadline.enrich import Countries, no_country, scrubber
 from threadline.http.asking import Asking
 from threadline.http.folder import temporary_files
 from threadline.http.limits import Buckets
+from threadline.http.repeating import repeated
 from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
@@ -75,7 +75,7 @@ class Services:
             opened.callback(self.asking.close)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
-            opened.enter_context(_again_and_again(self._keep_house))
+            opened.enter_context(repeated(self._keep_house, KEEP_HOUSE_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -144,26 +144,3 @@ def site_of(project: Project) -> Site:
 
 def _names(by_commas: str) -> list[str]:
     return [name.strip() for name in by_commas.split(",") if name.strip()]
-
-
-@contextmanager
-def _again_and_again(work: Callable[[], None]) -> Iterator[None]:
-    """Have it done now and once a minute, on a thread of its own, as long as the block lasts."""
-    stopping = threading.Event()
-
-    def run() -> None:
-        while True:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - the next time it may work
-                _logger.error("housekeeping_failed", error=str(error))
-            if stopping.wait(KEEP_HOUSE_EVERY_S):
-                return
-
-    thread = threading.Thread(target=run, name="threadline-housekeeping", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
