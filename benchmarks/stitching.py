@@ -25,15 +25,15 @@ from benchmarks.report import OUT, Report, median_s, medians_s, memory, ms, time
 from threadline.classify import NO_SITE
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
-from threadline.contract.times import DAY_MS, Moment
+from threadline.contract.times import DAY_MS, Timestamp
 from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.activity import MOMENT_COLUMNS
-from threadline.identity.ground import PROJECT, Ground, Policy, ground
 from threadline.identity.reading import Reading, Reads
+from threadline.identity.resolution import PROJECT, Policy, Resolution, resolve
 from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
-from threadline.ingest.accept import Sender, accept
+from threadline.ingest.accept import IngestContext, accept
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
     attribution,
@@ -180,7 +180,7 @@ def load(folder: Path, project_id: str, count: int, visitors: int, times: int) -
 
 def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
     """Encoded rows, about `BLOCK` at a time, and the size of the same events as JSON lines."""
-    senders: dict[str, Sender] = {}
+    senders: dict[str, IngestContext] = {}
     bodies: list[bytes] = []
     seen: set[str] = set()
     size = 0
@@ -190,7 +190,7 @@ def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
                 continue
             seen.add(event["event_id"])
             if agent not in senders:
-                senders[agent] = Sender(
+                senders[agent] = IngestContext(
                     project_id=project_id,
                     site=NO_SITE,
                     scrub=SCRUB,
@@ -232,7 +232,7 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
     plain = DIGEST.format(answer=PLAIN_JOIN)
     questions = [plain]
     for policy in POLICIES:
-        touches = first_touches(ground(store, project_id, policy))
+        touches = first_touches(resolve(store, project_id, policy))
         questions.append(DIGEST.format(answer=FIRST_TOUCHES.format(touches=touches, names=NAMES)))
     found, expected = store.query(questions[1], bound), store.query(plain, bound)
     assert found == expected, f"answers differ: {found} instead of {expected}"
@@ -264,7 +264,7 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    reading, on = Reading(store, project_id), ground(store, project_id, "next")
+    reading, on = Reading(store, project_id), resolve(store, project_id, "next")
     persons = stats.Params(metric="persons", from_=MONTH)
     bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     devices = f"""SELECT uniq(anonymous_id) FROM events
@@ -302,7 +302,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
         )
 
 
-MONTH = Moment(UNTIL_MS - 30 * DAY_MS)  # the last 30 days
+MONTH = Timestamp(UNTIL_MS - 30 * DAY_MS)  # the last 30 days
 FUNNEL = funnel.Params(steps="$pageview,signup,purchase", window="30d")
 ATTRIBUTION = attribution.Params(conversion="signup", model="linear")
 
@@ -320,19 +320,19 @@ def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[],
     return asked
 
 
-def _device_events(on: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+def _device_events(on: Resolution, columns: dict[str, str], where: str = "TRUE") -> str:
     return plain_events(on, {"person": "e.visitor", **columns}, where)
 
 
 def _device_moments(
-    reads: Reads, on: Ground, sql: Callable[[str], str], bound: Params, *_: object, **__: object
+    reads: Reads, on: Resolution, sql: Callable[[str], str], bound: Params, *_: object, **__: object
 ) -> list[Row]:
     return reads.query(sql(_device_events(on, MOMENT_COLUMNS)), bound)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
     reading = Reading(store, project_id)
-    grounds = {policy: ground(store, project_id, policy) for policy in POLICIES}
+    grounds = {policy: resolve(store, project_id, policy) for policy in POLICIES}
     anyone = grounds["any"]
     listed = users.ask(reading, anyone, users.Params(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)

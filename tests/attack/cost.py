@@ -6,13 +6,13 @@ from tests.attack.hostile import ordinary
 from threadline.classify import NO_SITE, classify
 from threadline.contract.bodies import Batch
 from threadline.contract.decoding import decode
-from threadline.contract.errors import ThreadlineError
+from threadline.contract.errors import ApiError
 from threadline.contract.replies import Notice
 from threadline.enrich import read_agent, scrubber
-from threadline.ingest.accept import Sender, accept
+from threadline.ingest.accept import IngestContext, accept
 
 NOW_MS = 1_790_000_000_000
-SENDER = Sender(
+SENDER = IngestContext(
     project_id="p",
     site=NO_SITE,
     scrub=scrubber(),
@@ -39,7 +39,7 @@ def cpu_s(body: bytes) -> float:
     started = time.thread_time()
     try:
         accept(decode(body, Batch, NOW_MS, notices).events, SENDER, in_batch=True)
-    except ThreadlineError as error:
+    except ApiError as error:
         if error.status not in (400, 413):
             raise
     return time.thread_time() - started

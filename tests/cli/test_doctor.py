@@ -7,7 +7,7 @@ import pytest
 from tests.cli.test_commands import ok, run
 from tests.support import Project, Server
 from threadline.cli import checks
-from threadline.http.folder import Running
+from threadline.runtime.folder import Running
 from threadline.settings import Settings
 
 

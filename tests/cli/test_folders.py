@@ -11,7 +11,7 @@ import pytest
 from tests.cli.test_commands import fails, ok, run
 from tests.support import Project, Server
 from threadline.cli import folders
-from threadline.http.folder import folder_lock
+from threadline.runtime.folder import folder_lock
 
 READING = [
     "user u",

@@ -17,7 +17,7 @@ from tests.test_story import tell
 from threadline.cli.sql import Number, SqlQuestions
 from threadline.cli.table import as_table
 from threadline.control import ControlError
-from threadline.identity.ground import ground
+from threadline.identity.resolution import resolve
 from threadline.store import Store
 
 RECIPES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "identity.md").read_text(), re.DOTALL)
@@ -76,7 +76,7 @@ def two_projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def asking(two_projects: Store) -> SqlQuestions:
-    return SqlQuestions(two_projects, ground(two_projects, "prj_a", "next"), 2, in_memory=False)
+    return SqlQuestions(two_projects, resolve(two_projects, "prj_a", "next"), 2, in_memory=False)
 
 
 ALLOWED = {
@@ -241,7 +241,7 @@ def test_the_second_door_holds_without_the_first(asking: SqlQuestions) -> None:
 
 
 def test_bots_are_in_both_tables_when_asked_for(two_projects: Store) -> None:
-    on = ground(two_projects, "prj_a", "next", bots=True)
+    on = resolve(two_projects, "prj_a", "next", bots=True)
     asking = SqlQuestions(two_projects, on, 5, in_memory=False)
     for table in ("events", "stitched_events"):
         assert asking.answer(f"SELECT count() FROM {table}", 10)[1] == [["4"]]

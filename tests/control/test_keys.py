@@ -137,7 +137,7 @@ def test_rotating_again_never_makes_a_key_live_longer(folder: Path, clock: Clock
 def test_the_key_of_a_command_leaves_no_trace(folder: Path) -> None:
     with Control(folder) as control:
         project_id = made_project(control)
-        with control.passing_key(project_id, "sk") as key:
+        with control.temporary_key(project_id, "sk") as key:
             control.authenticate(key)
             assert len(control.list_keys()) == 3
         with pytest.raises(InvalidApiKey):
@@ -157,7 +157,7 @@ import sys
 from pathlib import Path
 from threadline.control import Control
 with Control(Path(sys.argv[1])) as control:
-    with control.passing_key(sys.argv[2], "sk") as key:
+    with control.temporary_key(sys.argv[2], "sk") as key:
         print(key, flush=True)
         sys.stdin.read()
 """
@@ -176,13 +176,13 @@ def test_the_key_of_a_killed_command_ends_by_itself(folder: Path, clock: Clock) 
         process.wait()
     with Control(folder, clock=clock) as server:
         clock.now_ms = time.time_ns() // 1_000_000
-        server.keep_house()
+        server.housekeeping()
         server.authenticate(key)
         assert len(server.list_keys()) == 3
         clock.now_ms += changes.PASSING_MS
         with pytest.raises(InvalidApiKey, match="expired"):
             server.authenticate(key)
-        server.keep_house()
+        server.housekeeping()
         assert stored_keys(server) == 3
         with pytest.raises(InvalidApiKey):
             server.authenticate(key)
@@ -195,7 +195,7 @@ def test_a_long_command_renews_its_key(
     with (
         Control(folder, clock=clock) as control,
         Control(folder, clock=clock) as server,
-        control.passing_key(made_project(control), "sk") as key,
+        control.temporary_key(made_project(control), "sk") as key,
     ):
         for _ in range(3):
             clock.now_ms += changes.PASSING_MS - 1
@@ -204,7 +204,7 @@ def test_a_long_command_renews_its_key(
             while server._look_now().keys[key.split("_")[2]].expires_ms != ends_ms:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            server.keep_house()
+            server.housekeeping()
             server.authenticate(key)
 
 

@@ -41,7 +41,7 @@ def test_requests_go_on_while_housekeeping_waits_for_the_lock(folder: Path) -> N
         with held(folder):
             control.authenticate(str(keys["sk"]))
             control._db.execute("PRAGMA busy_timeout = 60000")
-            waiting = threading.Thread(target=control.keep_house)
+            waiting = threading.Thread(target=control.housekeeping)
             waiting.start()
             until(control._writing.locked)
             for _ in range(3):
@@ -63,7 +63,7 @@ def test_a_server_starts_and_counts_visitors_while_the_file_is_locked(folder: Pa
     with held(folder), Control(folder) as server:
         impatient(server)
         with pytest.raises(ControlError, match="locked by another process"):
-            server.keep_house()
+            server.housekeeping()
         salt = server.salt()
         assert server.salt() == salt
         assert len(salt) == 32
@@ -74,7 +74,7 @@ def test_a_first_salt_from_memory_is_stored_later(folder: Path) -> None:
         with held(folder):
             salt = server.salt()
         assert server.salt() == salt
-        server.keep_house()
+        server.housekeeping()
         assert server.salt() == salt
         with Control(folder) as other:
             assert other.salt() == salt

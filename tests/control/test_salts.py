@@ -28,7 +28,7 @@ class Clock:
 def running(folder: Path, clock: Clock) -> Iterator[Control]:
     """A server's control plane, after its first housekeeping."""
     with Control(folder, clock=clock) as control:
-        control.keep_house()
+        control.housekeeping()
         yield control
 
 
@@ -46,14 +46,14 @@ def test_a_visitor_stays_one_through_a_jump_and_back(folder: Path, leap: int, lo
             clock.day = TODAY + leap
             assert control.salt() == salt
             for _ in range(looks):
-                control.keep_house()
+                control.housekeeping()
                 assert control.salt() == salt
             clock.day = TODAY
             assert control.salt() == salt
-            control.keep_house()
+            control.housekeeping()
             assert control.salt() == salt
         clock.day = TODAY + 1
-        control.keep_house()
+        control.housekeeping()
         assert control.salt() != salt
     assert check(folder) == []
 
@@ -64,10 +64,10 @@ def test_a_jump_of_a_day_comes_back_to_the_same_salt(folder: Path, leap: int) ->
     with running(folder, clock) as control:
         salt = control.salt()
         clock.day = TODAY + leap
-        control.keep_house()
+        control.housekeeping()
         control.salt()
         clock.day = TODAY
-        control.keep_house()
+        control.housekeeping()
         assert control.salt() == salt
 
 
@@ -91,12 +91,12 @@ def test_midnight_in_the_middle_of_a_jump(folder: Path) -> None:
     with running(folder, clock) as control:
         first = control.salt()
         clock.day = TODAY + 9.99
-        control.keep_house()
+        control.housekeeping()
         clock.day = TODAY + 10.01
-        control.keep_house()
+        control.housekeeping()
         assert control.salt() == first
         clock.day = TODAY + 1.02
-        control.keep_house()
+        control.housekeeping()
         assert control.salt() != first
         assert stored(folder, first), "yesterday's is kept"
 
@@ -110,10 +110,10 @@ def test_a_day_that_lasts_is_believed(folder: Path) -> None:
         clock.day = day
         with running(folder, clock) as control:
             for _ in range(LOOKS_TO_BELIEVE - 2):
-                control.keep_house()
+                control.housekeeping()
             assert control.salt() == old
             assert stored(folder, old)
-            control.keep_house()
+            control.housekeeping()
             assert control.salt() != old
             assert not stored(folder, old), "nor does one of a day to come stay"
             old = control.salt()
@@ -126,7 +126,7 @@ def test_nobody_has_to_send_anything(folder: Path) -> None:
     with running(folder, clock) as control:
         for hour in range(5 * 24):
             clock.day = TODAY + hour / 24
-            control.keep_house()
+            control.housekeeping()
             made |= control.look().salts
             here = {day for day, salt in made.items() if stored(folder, salt)}
             today = TODAY + hour // 24
@@ -143,7 +143,7 @@ def test_every_day_has_its_own_salt_from_midnight_on(folder: Path) -> None:
         clock.day = TODAY + 1
         after = control.salt()
         assert after != before
-        control.keep_house()
+        control.housekeeping()
         assert control.salt() == after
 
 
@@ -153,5 +153,5 @@ def test_two_processes_have_the_same_salt(folder: Path) -> None:
         assert one.salt() == other.salt()
     with Control(folder, clock=clock) as later:
         first = later.salt()
-        later.keep_house()
+        later.housekeeping()
         assert later.salt() == first

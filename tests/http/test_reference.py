@@ -95,7 +95,7 @@ def test_every_error_is_documented_somewhere(document: Json) -> None:
     }
     # Of the router itself, not of any route.
     assert documented | {"method_not_allowed"} == {
-        error.code for error in errors.ThreadlineError.__subclasses__()
+        error.code for error in errors.ApiError.__subclasses__()
     }
 
 
@@ -113,7 +113,7 @@ def test_the_docs_name_every_setting_and_every_error() -> None:
     for field in msgspec.structs.fields(Settings):
         assert f"| `THREADLINE_{field.name.upper()}` |" in settings
     listed = (ROOT / "docs" / "errors.md").read_text()
-    for error in errors.ThreadlineError.__subclasses__():
+    for error in errors.ApiError.__subclasses__():
         assert f"| {error.status} | `{error.code}` |" in listed
 
 

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from threadline.http.services import Services
+from threadline.runtime.services import Services
 from threadline.settings import Settings
 
 

@@ -80,7 +80,7 @@ decision = st.one_of(
 )
 
 
-class Moment(NamedTuple):
+class Timestamp(NamedTuple):
     """What had happened by then."""
 
     at: dt.datetime
@@ -88,18 +88,20 @@ class Moment(NamedTuple):
     decided: oracle.Decisions
 
 
-def live(project: Project, steps: list[Step], wire: Callable[[oracle.Event], Json]) -> list[Moment]:
+def live(
+    project: Project, steps: list[Step], wire: Callable[[oracle.Event], Json]
+) -> list[Timestamp]:
     """Go through the steps; the moments before, between and after them."""
     log: list[oracle.Event] = []
     decided = oracle.NONE
-    history = [Moment(tick(), [], decided)]
+    history = [Timestamp(tick(), [], decided)]
     for step in steps:
         if isinstance(step, list):
             project.batch([wire(event) for event in step])
             log += step
         else:
             decided = decide(project, decided, step, log)
-        history.append(Moment(tick(), list(log), decided))
+        history.append(Timestamp(tick(), list(log), decided))
     return history
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import row_values
-from threadline.identity.ground import Policy, ground
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import Policy, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.ingest import row
 from threadline.questions import retention, stats
+from threadline.questions.context import Context
 from threadline.store import Store, store_url
 
 NOON = 1_777_636_800_000  # 2026-05-01
@@ -44,10 +44,10 @@ def insert(store: Store, story: Story, **fields: row.Value) -> None:
 
 
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
-    reading, on = Reading(store, "p"), ground(store, "p", policy)
-    params = stats.Params(metric="persons", interval="day")
-    cohorts = retention.ask(reading, on, retention.Params(interval="day", periods=2)).rows
-    rows = stats.ask(reading, on, params).rows
+    context = Context(store, "p", policy)
+    params = stats.StatsParams(metric="persons", interval="day")
+    cohorts = retention.ask(context, retention.RetentionParams(interval="day", periods=2)).rows
+    rows = stats.ask(context, params).rows
     return [row["value"] for row in rows], [[c.persons, *c.retained] for c in cohorts]
 
 
@@ -65,10 +65,10 @@ def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Polic
 
 def owners(store: Store, bots: bool = False) -> dict[int, str]:
     """Of every untagged event, by its minute."""
-    on = ground(store, "p", "next", bots=bots)
+    on = resolve(store, "p", "next", bots=bots)
     columns = "e.event_id AS event_id, e.user_hash AS user_hash"
     sql = f"SELECT owner, event_id FROM ({stitched_events(on, columns)}) WHERE user_hash = 0"
-    return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.bound)}
+    return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.params)}
 
 
 def test_turns_within_an_hour(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import row_values
 from threadline.identity import decisions
-from threadline.identity.ground import PROJECT
+from threadline.identity.resolution import PROJECT
 from threadline.ingest import row
 from threadline.store import Store, store_url
 

@@ -15,9 +15,9 @@ from tests.cli.test_commands import COMMAND, fails, ok, run
 from tests.dying import TABLES, Dying, Killed, listed, load, made, unsynced_store, wrong
 from tests.identity.steps import TIES, wire
 from tests.support import Project, Server
-from threadline.http.operator import OperatorStore
 from threadline.identity import states
 from threadline.ingest.recovery import alone, finish_rebuilds
+from threadline.runtime.admin_socket import SocketStore
 from threadline.store import (
     REBUILD,
     Params,
@@ -112,7 +112,7 @@ def test_the_doctor_sees_what_is_wrong_and_a_rebuild_mends_it(folder: Path) -> N
 
 
 def test_a_rebuild_while_events_come_and_somebody_is_forgotten(folder: Path) -> None:
-    """The server owns the store; the command comes through the operator's door."""
+    """The server owns the store; the command comes through the admin socket."""
     data = ("--data", str(folder))
     rebuilt = threading.Event()
     sent: list[int] = []
@@ -145,7 +145,7 @@ def test_a_rebuild_while_events_come_and_somebody_is_forgotten(folder: Path) -> 
         assert "e02" in ok("sql", "SELECT event_id FROM stitched_events WHERE owner = 'ada'", *data)
         assert "threadline: " in fails("sql", "SELECT nothing FROM nowhere", *data)
         server.stop()
-    assert not (folder / "operator.sock").exists()
+    assert not (folder / "admin.sock").exists()
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_what_is_in_the_middle_is_told_everywhere(folder: Path) -> None:
         project = Project(server)
         assert project.send("GET", "/readyz").json == {"ok": True}
         with alone(folder):  # as a command that is at work
-            begin(OperatorStore(folder), REBUILD, ["links"])
+            begin(SocketStore(folder), REBUILD, ["links"])
             while "unfinished" not in (ready := project.send("GET", "/readyz")).json:
                 assert ready.status == 200
             (work,) = ready.json["unfinished"]

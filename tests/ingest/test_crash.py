@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server
-from threadline.http.operator import OperatorStore
 from threadline.identity import states
 from threadline.ingest import receipts
 from threadline.ingest.log import open_db
+from threadline.runtime.admin_socket import SocketStore
 
 CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES", "5"))
 SENDERS = 4
@@ -140,7 +140,7 @@ def test_forgetting_goes_on_after_a_kill_at_any_moment(folder: Path) -> None:
         assert sorted(row["event_id"] for row in again.stored()) == sorted(wanted)
         users = {row["user_id"] for row in again.ask("/v1/users")["rows"]}
         assert users == {f"user {n}" for n in range(people) if n < kept or n >= back}
-        for difference in states.verify(OperatorStore(folder)):
+        for difference in states.verify(SocketStore(folder)):
             assert difference[2:] == (0, 0, 0), difference
         with closing(open_db(folder)) as db:
             assert [receipt.events for receipt in receipts.listed(db)] == [4] * (people - kept)

@@ -8,11 +8,11 @@ from pathlib import Path
 from tests.cli.test_commands import ok
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values
-from threadline.http.operator import OperatorStore
 from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Letter
 from threadline.ingest.forget import find
 from threadline.ingest.log import ForgetRequest, open_db
+from threadline.runtime.admin_socket import SocketStore
 from threadline.store import REBUILD, Store, begin, store_url
 
 
@@ -78,7 +78,7 @@ def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> Non
             )
     forget(project, user_id="ada")
     assert persons(project) == 1
-    kept = OperatorStore(server.folder).query(
+    kept = SocketStore(server.folder).query(
         "SELECT DISTINCT campaign FROM places WHERE project_id = {of:String} ORDER BY campaign",
         {"of": project.project_id},
     )
@@ -187,7 +187,7 @@ def test_no_byte_of_the_forgotten_stays_in_any_file(folder: Path) -> None:
             f"'{WHO['device']}', 'bob'",
             f"'kiosk', '{WHO['user']}'",
         ):
-            OperatorStore(folder).execute(
+            SocketStore(folder).execute(
                 "INSERT INTO unlinks (project_id, anonymous_id, user_id, unlinked, decided_at)"
                 f" VALUES ('{project.project_id}', {pair_of}, TRUE, now64(6))"
             )
@@ -209,7 +209,7 @@ def test_no_byte_of_the_forgotten_stays_in_any_file(folder: Path) -> None:
         assert traces(folder, *SECRETS) == []
         with closing(open_db(folder)) as db:
             assert [letter.letter_id for letter in dead_letters.listed(db)] == ["letter 1"]
-        left = OperatorStore(folder).query("SELECT anonymous_id, user_id FROM unlinks", {})
+        left = SocketStore(folder).query("SELECT anonymous_id, user_id FROM unlinks", {})
         assert left == [{"anonymous_id": "of bob", "user_id": "bob"}]
         assert server.stop() == 0
         assert not [line for line in server.lines if any(secret in line for secret in SECRETS)]
@@ -316,7 +316,7 @@ def events_of(requests: list[str], server: Server) -> list[int | None]:
 
 def test_every_table_that_tells_of_people_is_deleted_from(server: Server) -> None:
     """One that is added later has to be thought of."""
-    telling = OperatorStore(server.folder).query(
+    telling = SocketStore(server.folder).query(
         "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase()"
         " AND match(name, 'user|visitor|anonymous|canonical|alias|event_id|campaign')"
         " AND table NOT LIKE '%\\\\_mv'",

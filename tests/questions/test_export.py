@@ -9,6 +9,7 @@ import pytest
 
 from threadline.contract.errors import Unavailable
 from threadline.questions import export
+from threadline.questions.context import Context
 from threadline.store import Params, Store, StoreError
 
 ROWS = 200_000
@@ -46,7 +47,9 @@ def test_the_file_has_no_name_while_it_is_written(
     store: Store, tmp_path: Path, format: export.Format
 ) -> None:
     watched: Any = Watched(store, tmp_path)
-    exported = export.ask(watched, "p", export.Params(format=format), tmp_path)
+    exported = export.ask(
+        Context(watched, "p", folder=tmp_path), export.ExportParams(format=format)
+    )
     assert watched.files == [], "a process that is killed here leaves nothing"
     assert (exported.events, exported.bots, exported.warnings) == (ROWS, 0, [])
     with exported.file as file:
@@ -69,7 +72,7 @@ def test_a_disk_that_fills_up_stops_it(
 
     monkeypatch.setattr(export, "free_bytes", free_bytes)
     with pytest.raises(Unavailable, match="no room for this export"):
-        export.ask(store, "p", export.Params(), tmp_path)
+        export.ask(Context(store, "p", folder=tmp_path), export.ExportParams())
     assert os.listdir(tmp_path) == []
     monkeypatch.undo()
     # The engine answers the next question as ever.
@@ -84,13 +87,15 @@ def test_what_the_engine_refuses_is_said(store: Store, tmp_path: Path) -> None:
 
     refusing: Any = Refusing(store, tmp_path)
     with pytest.raises(StoreError, match="throwIf"):
-        export.ask(refusing, "p", export.Params(), tmp_path)
+        export.ask(Context(refusing, "p", folder=tmp_path), export.ExportParams())
     assert os.listdir(tmp_path) == []
 
 
 def test_an_event_that_never_came_is_said(store: Store, tmp_path: Path) -> None:
     for event, warnings in (("x", []), ("xx", ["Did you mean x?"])):
-        exported = export.ask(store, "p", export.Params(event=event), tmp_path)
+        exported = export.ask(
+            Context(store, "p", folder=tmp_path), export.ExportParams(event=event)
+        )
         exported.file.close()
         assert [hint in said for hint, said in zip(warnings, exported.warnings, strict=True)] == [
             True for _ in warnings

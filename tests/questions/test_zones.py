@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from tests.support import Json, Project, Server, row_values
-from threadline.contract.times import Moment
-from threadline.identity.ground import Ground, ground
-from threadline.identity.reading import Reading
+from threadline.contract.times import Timestamp
 from threadline.ingest import row
 from threadline.questions import journey, retention, stats
+from threadline.questions.context import Context
 from threadline.store import Store, store_url
 
 HOSTS = ["America/New_York", "Pacific/Kiritimati"]
@@ -267,28 +266,28 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
     with Store(store_url("chdb", folder)) as store:
         body = b"".join(row.encode(values) for values in events)
         store.insert("events", row.COLUMNS, "MsgPack", body, "token")
-        reading, on = Reading(store, "p"), ground(store, "p", "next")
-        persons = stats.ask(reading, on, stats.Params(metric="persons"))
+        context = Context(store, "p", "next")
+        persons = stats.ask(context, stats.StatsParams(metric="persons"))
         assert [found["value"] for found in persons.rows] == [4]
         for cohort, many in (("first_seen", 4), ("v", 2), ("w", 1), ("known", 2)):
             for zone in ("UTC", *HOSTS):
-                params = retention.Params(cohort=cohort, tz=zone)
-                rows = retention.ask(reading, on, params).rows
+                params = retention.RetentionParams(cohort=cohort, tz=zone)
+                rows = retention.ask(context, params).rows
                 assert sum(found.persons for found in rows) == many, (cohort, zone)
         # Ada's turn on the kiosk ends then; what was there before is hers.
         for user, ids in (("ada", ["e4", "e5"]), ("bob", ["e6"])):
-            events_of = journey.ask(reading, on, journey.Params(), user)
+            events_of = journey.ask(context, journey.JourneyParams(user_id=user))
             assert [event.event_id for event in events_of.rows] == ids
         assert events_of.known_since == "1970-01-01T01:00:00.000Z"
-        assert by_hour(reading, on) == [
+        assert by_hour(context) == [
             ("1970-01-01T00:00:00.000Z", 3),
             ("1970-01-01T01:00:00.000Z", 1),
         ]
 
 
-def by_hour(reading: Reading, on: Ground) -> list[tuple[str, int]]:
-    params = stats.Params(interval="hour", to=Moment(MAY_MS))
-    return [(found["bucket"], found["value"]) for found in stats.ask(reading, on, params).rows]
+def by_hour(context: Context) -> list[tuple[str, int]]:
+    params = stats.StatsParams(interval="hour", to=Timestamp(MAY_MS))
+    return [(found["bucket"], found["value"]) for found in stats.ask(context, params).rows]
 
 
 def test_what_has_not_been_yet_is_not_nobody(project: Project) -> None:

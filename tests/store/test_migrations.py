@@ -9,12 +9,11 @@ from clickhouse_connect.driver.client import Client
 from tests.dying import Killed, made, wrong
 from tests.support import row_values
 from threadline import migrations
-from threadline.identity.ground import ground
-from threadline.identity.reading import Reading
 from threadline.ingest import row
 from threadline.ingest.recovery import finish_rebuilds
 from threadline.migrations import SchemaTooNew
 from threadline.questions import users
+from threadline.questions.context import Context
 from threadline.store import Store, StoreError, engine, store_url, unfinished
 
 
@@ -45,7 +44,7 @@ def test_events_from_before_the_states_are_in_them(
             insert(old, "1", event("e1", 1, None), event("e2", 2, "u"), crawler, columns=23)
     with Store(url) as store:
         insert(store, "2", event("e0", 0, None))
-        (user,) = users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows
+        (user,) = users.ask(Context(store, "p"), users.UsersParams()).rows
     assert (user.first_touch.event_id, user.first_touch.source) == ("e0", "source of e0")
     assert user.known_since == "2026-05-01T14:02:00.000Z"
     with Store(url) as store:
@@ -63,9 +62,7 @@ def test_a_migration_cut_short_is_run_again(folder: Path, monkeypatch: pytest.Mo
             Store(url)
     with Store(url) as store:
         insert(store, "1", event("e1", 1, "u"))
-        assert (
-            len(users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows) == 1
-        )
+        assert len(users.ask(Context(store, "p"), users.UsersParams()).rows) == 1
 
 
 class DyingClient:
@@ -115,7 +112,7 @@ def test_migrations_killed_at_any_statement_are_run_to_the_end(
         assert counted["applied"] == len(everything)
         insert(store, "2", event("e0", 0, None), event("e4", 4, "u"))
         assert wrong(store) == set()
-        (user, _) = users.ask(Reading(store, "p"), ground(store, "p", "any"), users.Params()).rows
+        (user, _) = users.ask(Context(store, "p"), users.UsersParams()).rows
         assert user.first_touch.event_id == "e0"
         assert [(work.name, work.subject) for work in unfinished(store)] == [("rebuild", "links")]
         finish_rebuilds(store, folder, lambda: False)

@@ -15,17 +15,19 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from threadline.cli.keys import chosen_project
-from threadline.contract.errors import NotFound, ThreadlineError
-from threadline.control import Control
-from threadline.http.folder import running_server
-from threadline.http.params import parse_params
-from threadline.http.services import Services
-from threadline.identity.ground import Ground, Policy, ground
-from threadline.identity.reading import Reading
-from threadline.questions import export, journey, users
+from threadline.contract.errors import ApiError, NotFound
+from threadline.control import Control, Project
+from threadline.identity.resolution import Policy
+from threadline.questions import export
+from threadline.questions.registry import QUESTIONS
+from threadline.runtime.folder import running_server
+from threadline.runtime.params import parse_params
+from threadline.runtime.services import Services
 from threadline.settings import Settings
 
 Answer = dict[str, Any]
+# Nobody else is waiting, so this may take what it takes.
+CATCH_UP_S = 60.0
 
 
 class Questions(Protocol):
@@ -47,35 +49,32 @@ def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
         chosen = chosen_project(control, project)
         server = running_server(folder)
         if server:
-            with control.passing_key(chosen.project_id, "rk") as key:
+            with control.temporary_key(chosen.project_id, "rk") as key:
                 yield _OverHttp(server.url, key)
             return
     with Services(settings) as services:
-        yield _Here(services, chosen.project_id, cast(Policy, chosen.stitch or "any"))
+        yield _Here(services, chosen)
 
 
 class _Here:
-    def __init__(self, services: Services, project_id: str, default: Policy) -> None:
+    def __init__(self, services: Services, project: Project) -> None:
         self._services = services
-        self._reading = Reading(services.store, project_id)
-        self._project_id = project_id
-        self._default: Policy = default
-        services.writer.catch_up(timeout_s=60)
+        self._project = project
 
     def profile(self, user_id: str, policy: Policy | None) -> Answer:
-        return _plain(users.profile(self._reading, self._ground(policy), user_id))
+        return _plain(self._ask("profile", user_id=user_id, stitch=policy))
 
     def journey(self, user_id: str, policy: Policy | None, limit: int) -> Answer:
-        params = journey.Params(limit=limit)
-        return _plain(journey.ask(self._reading, self._ground(policy), params, user_id))
-
-    def _ground(self, policy: Policy | None) -> Ground:
-        return ground(self._reading, self._project_id, policy or self._default)
+        return _plain(self._ask("journey", user_id=user_id, stitch=policy, limit=limit))
 
     def export(self, given: Mapping[str, str]) -> export.Export:
-        params = parse_params(given, export.Params)
-        folder = Path(self._services.settings.data)
-        return export.ask(self._services.store, self._project_id, params, folder)
+        return cast(export.Export, self._ask("export", **given))
+
+    def _ask(self, name: str, **given: object) -> object:
+        question = QUESTIONS[name]
+        texts = {name: str(value) for name, value in given.items() if value is not None}
+        params: msgspec.Struct = parse_params(texts, question.params)
+        return self._services.asking.answer(question, self._project, params, CATCH_UP_S).answer
 
 
 class _OverHttp:
@@ -117,7 +116,7 @@ class _OverHttp:
             return response
         with response:
             message = json.load(response)["details"]["message"]
-        raise (NotFound if response.status == 404 else ThreadlineError)(message)
+        raise (NotFound if response.status == 404 else ApiError)(message)
 
 
 @contextmanager
@@ -126,7 +125,7 @@ def answering(url: str) -> Iterator[None]:
     try:
         yield
     except (ConnectionRefusedError, ConnectionResetError):
-        raise ThreadlineError(
+        raise ApiError(
             f"The server at {url} does not answer: it is starting or stopping. Try again in a few "
             "seconds."
         ) from None

@@ -19,12 +19,12 @@ from threadline.cli.opening import open_store
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.control import check as check_control
-from threadline.http.folder import Running, ServerStarting, running_server
 from threadline.ingest import dead_letters
 from threadline.ingest.continuity import latest_loss
 from threadline.ingest.log import open_db
 from threadline.ingest.recovery import AtWork, alone
 from threadline.migrations import SchemaTooNew
+from threadline.runtime.folder import Running, ServerStarting, running_server
 from threadline.settings import Settings, SettingsError
 from threadline.store import (
     Store,
@@ -350,7 +350,7 @@ def _metric(server: Running, folder: Path, name: str) -> float | None:
             projects = control.projects()
             if not projects:
                 return None
-            with control.passing_key(projects[0].project_id, "rk") as key:
+            with control.temporary_key(projects[0].project_id, "rk") as key:
                 connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
                 text = connection.getresponse().read().decode(errors="replace")
     except (ControlError, OSError, HTTPException):

@@ -11,7 +11,7 @@ from threadline.classify import NO_SITE, explain, read_rules
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data
 from threadline.cli.projects import open_control
-from threadline.http.services import site_of
+from threadline.runtime.services import site_of
 
 
 def classify(

@@ -9,14 +9,14 @@ from typer.exceptions import TyperException
 from threadline.classify import RulesError
 from threadline.cli import folders
 from threadline.cli.help import name
-from threadline.contract.errors import ThreadlineError
+from threadline.contract.errors import ApiError
 from threadline.control import ControlError
 from threadline.enrich import CountryFileError
-from threadline.http.folder import FolderInUse, ServerStarting
 from threadline.http.listen import CannotListen
 from threadline.ingest.lines import FileError
 from threadline.ingest.log import LogError
 from threadline.migrations import SchemaTooNew
+from threadline.runtime.folder import FolderInUse, ServerStarting
 from threadline.settings import SettingsError
 from threadline.store import StoreError
 
@@ -32,7 +32,7 @@ EXPECTED = (
     ServerStarting,
     SettingsError,
     StoreError,
-    ThreadlineError,
+    ApiError,
     folders.FolderError,
 )
 

@@ -23,14 +23,14 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.contract.bodies import Event
-from threadline.contract.errors import ThreadlineError, Unavailable
+from threadline.contract.errors import ApiError, Unavailable
 from threadline.control import Control, Project
-from threadline.http.folder import running_server
-from threadline.http.services import Services, site_of
-from threadline.ingest.accept import Sender, accept
+from threadline.ingest.accept import IngestContext, accept
 from threadline.ingest.columns import OURS, meant
 from threadline.ingest.importing import Import, Send
 from threadline.ingest.lines import EventFile
+from threadline.runtime.folder import running_server
+from threadline.runtime.services import Services, site_of
 from threadline.settings import Settings
 
 CONNECTIONS = 2
@@ -193,7 +193,7 @@ def _way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, Sen
         server = running_server(folder)
         if server:
             with (
-                control.passing_key(project.project_id, "sk") as key,
+                control.temporary_key(project.project_id, "sk") as key,
                 ThreadPoolExecutor(CONNECTIONS) as pool,
             ):
                 post = _Post(server.url, key)
@@ -213,7 +213,7 @@ class _Append:
     def __call__(self, events: list[Event]) -> "Future[None]":
         while self._services.log.depth_events > AHEAD_EVENTS:
             self._services.writer.catch_up(timeout_s=0.1)
-        sender = Sender(
+        sender = IngestContext(
             project_id=self._project.project_id,
             site=site_of(self._project),
             scrub=self._services.scrub,
@@ -259,4 +259,4 @@ class _Post:
         text = response.read()
         if response.status != 202:
             message = json.loads(text)["details"]["message"]
-            raise (Unavailable if response.status == 503 else ThreadlineError)(message)
+            raise (Unavailable if response.status == 503 else ApiError)(message)

@@ -119,7 +119,7 @@ def _log(aloud: bool) -> None:
     """What goes wrong in the store ends most commands with an error: once is enough."""
     import logging
 
-    from threadline.http.logs import log_to_stderr
+    from threadline.runtime.logs import log_to_stderr
 
     log_to_stderr(logging.ERROR if aloud else logging.CRITICAL)
 

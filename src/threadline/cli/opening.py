@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from threadline.http.folder import running_server
-from threadline.http.operator import OperatorStore
+from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.folder import running_server
 from threadline.settings import Settings
 from threadline.store import Store, store_url
 
 
 @contextmanager
-def open_store(chosen: Settings) -> Iterator[Store | OperatorStore]:
-    """The store, or where a server has it open, the door to it."""
+def open_store(chosen: Settings) -> Iterator[Store | SocketStore]:
+    """The store, or where a server has it open, the admin socket to it."""
     folder = Path(chosen.data)
     if chosen.store.startswith("chdb") and running_server(folder):
-        yield OperatorStore(folder)
+        yield SocketStore(folder)
         return
     with Store(store_url(chosen.store, folder), query_seconds=3600) as store:
         yield store

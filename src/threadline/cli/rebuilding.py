@@ -10,10 +10,10 @@ from threadline.cli import folders
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data
 from threadline.cli.signals import ended_by_signals, exit_status
-from threadline.http.folder import running_server
 from threadline.identity.states import STATES
 from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, rebuild_states
+from threadline.runtime.folder import running_server
 
 
 def rebuild(data: Data = None) -> None:

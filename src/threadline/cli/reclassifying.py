@@ -16,13 +16,13 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.rebuilding import says_how_to_go_on
-from threadline.contract.times import Moment
+from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
-from threadline.http.folder import running_server
-from threadline.http.services import site_of
 from threadline.ingest.reclassify import Outcome, outdated
 from threadline.ingest.reclassify import reclassify as name_again
 from threadline.ingest.recovery import alone, rebuild_states
+from threadline.runtime.folder import running_server
+from threadline.runtime.services import site_of
 from threadline.store import Statements
 
 SHOWN = 30
@@ -85,7 +85,7 @@ def reclassify(
 
 def _since_ms(since: str | None) -> int:
     try:
-        return Moment.parse(since).ms if since else 0
+        return Timestamp.parse(since).ms if since else 0
     except ValueError as error:
         raise ControlError(f"--since {since}: {error}.") from None
 

@@ -22,8 +22,7 @@ from threadline.cli.projects import POLICIES
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
 from threadline.control import Control, ControlError
-from threadline.http.operator import OperatorStore
-from threadline.identity.ground import Ground, Policy, ground
+from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.statement import (
@@ -35,6 +34,7 @@ from threadline.questions.statement import (
     place_of,
     read_statement,
 )
+from threadline.runtime.admin_socket import SocketStore
 from threadline.store import QueryTimeout, Store, StoreError
 from threadline.store.errors import store_errors
 
@@ -109,7 +109,7 @@ def sql(
     with Control(Path(chosen.data)) as control:
         project_id = chosen_project(control, project).project_id
     with open_store(chosen) as store:
-        on = ground(store, project_id, cast(Policy, stitch), bots=include_bots)
+        on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)
         asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
         names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)
     _print(names, found[:rows], format)
@@ -121,7 +121,7 @@ class SqlQuestions:
     """Questions in SQL about one project, each on a handle that can only read."""
 
     def __init__(
-        self, store: Store | OperatorStore, on: Ground, seconds: int, in_memory: bool
+        self, store: Store | SocketStore, on: Resolution, seconds: int, in_memory: bool
     ) -> None:
         """`in_memory`: statements are parsed by an engine of our own."""
         self._store = store
@@ -165,7 +165,7 @@ class SqlQuestions:
             "additional_table_filters": self._filters(),
         }
         form = "JSONCompactEachRowWithNames"
-        answer = self._store.query_read_only(query, self._on.bound, form, reads)
+        answer = self._store.query_read_only(query, self._on.params, form, reads)
         lines = [
             json.loads(line, parse_int=Number, parse_float=Number)
             for line in answer.decode(errors="replace").removesuffix("\n").split("\n")
@@ -174,7 +174,7 @@ class SqlQuestions:
 
     def _filters(self) -> str:
         """Whatever a query names, the engine shows it this project's rows only."""
-        project_id = str(self._on.bound["project_id"]).replace("\\", "\\\\").replace("'", "\\'")
+        project_id = str(self._on.params["project_id"]).replace("\\", "\\\\").replace("'", "\\'")
         own = f"project_id = '{project_id}'"
         conditions = {
             name: own if of_projects else "0" for name, of_projects in self._tables.items()

@@ -16,7 +16,7 @@ from threadline.cli.journey import Answer, Zone, place, visible
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import POLICIES
 from threadline.control import ControlError
-from threadline.identity.ground import Policy
+from threadline.identity.resolution import Policy
 
 
 def user(
@@ -46,13 +46,13 @@ def user(
     policy = cast(Policy | None, stitch)
     with questions(folders.load(data), project) as ask:
         profile = ask.profile(user_id, policy)
-        told = ask.journey(user_id, policy, limit)
+        shown = ask.journey(user_id, policy, limit)
     if as_json:
-        typer.echo(json.dumps({"profile": profile, "journey": told}))
+        typer.echo(json.dumps({"profile": profile, "journey": shown}))
         return
     console = Console(highlight=False)
     _print_profile(console, profile, zone)
-    _print_journey(console, profile, told, zone)
+    _print_journey(console, profile, shown, zone)
 
 
 def _print_profile(console: Console, profile: Answer, zone: Zone) -> None:
@@ -79,13 +79,13 @@ def _print_profile(console: Console, profile: Answer, zone: Zone) -> None:
     console.print()
 
 
-def _print_journey(console: Console, profile: Answer, told: Answer, zone: Zone) -> None:
-    for line in journey.draw(profile, told, zone, console.width):
+def _print_journey(console: Console, profile: Answer, shown: Answer, zone: Zone) -> None:
+    for line in journey.draw(profile, shown, zone, console.width):
         console.print(line, overflow="ellipsis", no_wrap=True)
-    if told["next_cursor"]:
+    if shown["next_cursor"]:
         console.print("  [dim]… more; raise --limit[/]")
-    if told["shared_devices"]:
-        shared = escape(visible(", ".join(told["shared_devices"])))
+    if shown["shared_devices"]:
+        shared = escape(visible(", ".join(shown["shared_devices"])))
         console.print(
             f"\n[yellow]Shared devices took part:[/] {shared}."
             " Compare --stitch any, first and next."

@@ -7,7 +7,7 @@ hierarchy is raised to HTTP on purpose: anything else is a bug and answers 500 `
 from typing import ClassVar
 
 
-class ThreadlineError(Exception):
+class ApiError(Exception):
     """Base of all errors with a code. `details` goes to the caller as it is."""
 
     status: ClassVar[int] = 500
@@ -18,139 +18,139 @@ class ThreadlineError(Exception):
         self.details: dict[str, object] = {"message": message, **details}
 
 
-class InvalidPayload(ThreadlineError):
+class InvalidPayload(ApiError):
     """The body is not what the route takes; `details.fieldErrors` names each field."""
 
     status, code = 400, "invalid_payload"
 
 
-class InvalidParams(ThreadlineError):
+class InvalidParams(ApiError):
     """A query parameter is unknown, missing or out of range; `details.fieldErrors` names it."""
 
     status, code = 400, "invalid_params"
 
 
-class InvalidGroupBy(ThreadlineError):
+class InvalidGroupBy(ApiError):
     """`group_by` names a column that cannot be grouped by; `details.allowed` lists those."""
 
     status, code = 400, "invalid_group_by"
 
 
-class PlaceholderId(ThreadlineError):
+class PlaceholderId(ApiError):
     """The id is a placeholder such as `undefined`; it would merge strangers into one person."""
 
     status, code = 400, "placeholder_id"
 
 
-class MissingBearerToken(ThreadlineError):
+class MissingBearerToken(ApiError):
     """No `Authorization: Bearer …` header."""
 
     status, code = 401, "missing_bearer_token"
 
 
-class MalformedApiKey(ThreadlineError):
+class MalformedApiKey(ApiError):
     """The bearer token does not have the shape `kind_env_prefix_secret`."""
 
     status, code = 401, "malformed_api_key"
 
 
-class InvalidApiKey(ThreadlineError):
+class InvalidApiKey(ApiError):
     """No such key, a wrong secret, or a key that was revoked or has expired."""
 
     status, code = 401, "invalid_api_key"
 
 
-class KeyKindMismatch(ThreadlineError):
+class KeyKindMismatch(ApiError):
     """The key exists under another kind than the one written in it."""
 
     status, code = 401, "key_kind_mismatch"
 
 
-class OriginNotAllowed(ThreadlineError):
+class OriginNotAllowed(ApiError):
     """A browser key was used without an `Origin`, or from one the project does not list."""
 
     status, code = 403, "origin_not_allowed"
 
 
-class InsufficientScope(ThreadlineError):
+class InsufficientScope(ApiError):
     """The key is valid, but its kind may not use this route."""
 
     status, code = 403, "insufficient_scope"
 
 
-class ForgetRequiresSecretKey(ThreadlineError):
+class ForgetRequiresSecretKey(ApiError):
     """Forgetting people takes a secret (`sk`) key."""
 
     status, code = 403, "forget_requires_secret_key"
 
 
-class KeyKindNotAllowed(ThreadlineError):
+class KeyKindNotAllowed(ApiError):
     """An account key on a project's route, or another than a browser key in a body."""
 
     status, code = 403, "key_kind_not_allowed"
 
 
-class NotFound(ThreadlineError):
+class NotFound(ApiError):
     """No such route, or no such user."""
 
     status, code = 404, "not_found"
 
 
-class MethodNotAllowed(ThreadlineError):
+class MethodNotAllowed(ApiError):
     """The route exists, but not for this method."""
 
     status, code = 405, "method_not_allowed"
 
 
-class RequestTimeout(ThreadlineError):
+class RequestTimeout(ApiError):
     """The body took too long to arrive; the connection is closed."""
 
     status, code = 408, "request_timeout"
 
 
-class AliasCycle(ThreadlineError):
+class AliasCycle(ApiError):
     """The alias would make a user, by some chain, the same person as itself (`details.cycle`)."""
 
     status, code = 409, "alias_cycle"
 
 
-class StitchNotAPartition(ThreadlineError):
+class StitchNotAPartition(ApiError):
     """`stitch=any` counts an event for several people, so people cannot be counted with it."""
 
     status, code = 400, "stitch_not_a_partition"
 
 
-class PayloadTooLarge(ThreadlineError):
+class PayloadTooLarge(ApiError):
     """The body, or what it unpacks to, is over the route's limit (`details.limit_bytes`)."""
 
     status, code = 413, "payload_too_large"
 
 
-class UnsupportedMediaType(ThreadlineError):
+class UnsupportedMediaType(ApiError):
     """The body is neither JSON nor JSON packed with gzip or zstd."""
 
     status, code = 415, "unsupported_media_type"
 
 
-class RateLimited(ThreadlineError):
+class RateLimited(ApiError):
     """Too many requests from this address; wait `details.retry_after_s` seconds."""
 
     status, code = 429, "rate_limited"
 
 
-class InternalError(ThreadlineError):
+class InternalError(ApiError):
     """A bug in Threadline. The log has the line with this request id."""
 
     status, code = 500, "internal_error"
 
 
-class Busy(ThreadlineError):
+class Busy(ApiError):
     """So many questions are being answered that this one's turn did not come; `Retry-After`."""
 
     status, code = 503, "busy"
 
 
-class Unavailable(ThreadlineError):
+class Unavailable(ApiError):
     """The event could not be put on disk, or the store cannot answer; try again."""
 
     status, code = 503, "unavailable"

@@ -31,7 +31,7 @@ def parse_ms(text: str) -> int:
     return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 
 
-class Moment:
+class Timestamp:
     """A time in a query parameter. Its own type, so that decoding knows to read ISO 8601.
 
     `day`: the date, where only that was given. What is out of all times, as year 1 or 9999, is the

@@ -158,7 +158,7 @@ class Changes(ControlFile):
         return token, old.project_id
 
     @contextmanager
-    def passing_key(self, project_id: str, kind: str) -> Iterator[str]:
+    def temporary_key(self, project_id: str, kind: str) -> Iterator[str]:
         """A key that lives for one command and leaves no trace; after a crash of the command, for
         some minutes."""
         token = new_token(kind, "live")

@@ -113,7 +113,7 @@ class Control(Changes):
 
     # -- housekeeping: once a minute, on a thread of its own --------------------------------
 
-    def keep_house(self) -> None:
+    def housekeeping(self) -> None:
         """Destroy old salts; delete keys of commands that were killed; save what was counted.
 
         Raises `ControlError`; what was not done is done the next time.

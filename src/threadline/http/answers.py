@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from litestar.types import Send
 
-from threadline.contract.errors import InternalError, MethodNotAllowed, ThreadlineError
+from threadline.contract.errors import ApiError, InternalError, MethodNotAllowed
 from threadline.contract.replies import Error, SegmentError
 from threadline.enrich import time_ordered_id
 
@@ -35,7 +35,7 @@ def answer(reply: object, status: int = 200) -> Answer:
     return Answer(status, [JSON], msgspec.json.encode(reply))
 
 
-def answer_error(error: ThreadlineError, segment: bool = False) -> Answer:
+def answer_error(error: ApiError, segment: bool = False) -> Answer:
     """An error of the contract, as it is. `segment`: for a library of that spec."""
     headers = [JSON]
     if error.status in (429, 503):

@@ -10,10 +10,9 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from threadline.contract.errors import (
-    Busy,
+    ApiError,
     InvalidPayload,
     NotFound,
-    ThreadlineError,
     Unavailable,
 )
 from threadline.http import (
@@ -24,15 +23,14 @@ from threadline.http import (
     ingest,
     openapi,
     questions,
-    read,
     rudder,
     server,
 )
 from threadline.http.answers import Answer, answer_bug, answer_error, answer_method
 from threadline.http.auth import require_key
 from threadline.http.edge import Edge
-from threadline.http.services import Services
-from threadline.store import QueryTimeout, QueryTooLarge, StoreAway, StoreBusy
+from threadline.runtime.services import Services
+from threadline.store import StoreAway
 
 Req = Request[Any, Any, Any]
 
@@ -46,7 +44,6 @@ def create_app(services: Services) -> ASGIApp:
     """The ASGI application over services that are open already."""
     app = Litestar(
         route_handlers=[
-            *read.ROUTES,
             *questions.ROUTES,
             *identity.ROUTES,
             *classify.ROUTES,
@@ -56,11 +53,8 @@ def create_app(services: Services) -> ASGIApp:
         ],
         guards=[require_key],
         exception_handlers={
-            ThreadlineError: lambda request, error: _response(answer_error(error)),
+            ApiError: lambda request, error: _response(answer_error(error)),
             HTTPException: answer_framework_error,
-            QueryTimeout: answer_slow_question,
-            QueryTooLarge: answer_large_question,
-            StoreBusy: answer_busy_store,
             StoreAway: answer_store_away,
             OSError: answer_failed_system,
             Exception: answer_failure,
@@ -78,7 +72,7 @@ def create_app(services: Services) -> ASGIApp:
 def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes]:
     """What the router itself refuses, under the contract's codes."""
     if error.status_code == 404:
-        found: ThreadlineError = NotFound(f"There is no route {request.url.path}; see /docs.")
+        found: ApiError = NotFound(f"There is no route {request.url.path}; see /docs.")
     elif error.status_code == 405:
         allowed = openapi.methods(request.app.state.openapi, request.url.path)
         return _response(answer_method(request.url.path, request.method, allowed))
@@ -87,31 +81,6 @@ def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes
     else:
         return answer_failure(request, error)
     return _response(answer_error(found))
-
-
-def answer_slow_question(request: Req, error: QueryTimeout) -> Response[bytes]:
-    """A question that was stopped."""
-    message = (
-        f"The question took longer than {request.app.state.services.settings.query_seconds} s; "
-        "narrow it with from and to, or raise THREADLINE_QUERY_SECONDS."
-    )
-    return _response(answer_error(Unavailable(message)))
-
-
-def answer_large_question(request: Req, error: QueryTooLarge) -> Response[bytes]:
-    """A question that needed too much memory."""
-    message = (
-        "The question takes more memory than one may; narrow it with from and to, ask for fewer "
-        "groups, or raise THREADLINE_QUERY_MEMORY."
-    )
-    return _response(answer_error(Unavailable(message)))
-
-
-def answer_busy_store(request: Req, error: StoreBusy) -> Response[bytes]:
-    """A question whose turn did not come."""
-    request.app.state.services.metrics.busy.inc()
-    message = "Too many questions are being answered; try again in a few seconds."
-    return _response(answer_error(Busy(message)))
 
 
 def answer_failed_system(request: Req, error: OSError) -> Response[bytes]:

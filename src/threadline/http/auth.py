@@ -8,15 +8,15 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
 from threadline.contract.errors import (
+    ApiError,
     KeyKindNotAllowed,
     MissingBearerToken,
     OriginNotAllowed,
-    ThreadlineError,
 )
 from threadline.control import Project, origin_allowed
 from threadline.http.body import drain
 from threadline.http.doc import Doc
-from threadline.http.services import Services
+from threadline.runtime.services import Services
 
 # What proxies say of the visitor's address.
 FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"cf-connecting-ip"})
@@ -36,7 +36,7 @@ async def require_key(
     if isinstance(doc, Doc) and doc.keys and not getattr(services.settings, doc.unless, False):
         try:
             admit(services, doc, connection.scope)
-        except ThreadlineError:
+        except ApiError:
             await drain(connection.scope, connection.receive, services.settings.body_seconds)
             raise
 

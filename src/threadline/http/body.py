@@ -9,13 +9,13 @@ import zstandard
 from litestar.types import Receive, Scope
 
 from threadline.contract.errors import (
+    ApiError,
     InvalidPayload,
     PayloadTooLarge,
     RequestTimeout,
-    ThreadlineError,
     UnsupportedMediaType,
 )
-from threadline.http.room import MIB, Hold
+from threadline.runtime.memory import MIB, Hold
 
 # Beacons send text/plain to spare the preflight; scripts often send nothing at all. What is called
 # something else has to look like JSON.
@@ -60,7 +60,7 @@ async def drain(scope: Scope, receive: Receive, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await _receive(scope, receive, 0, None)
-    except (ThreadlineError, TimeoutError):
+    except (ApiError, TimeoutError):
         return
 
 
@@ -68,7 +68,7 @@ async def _receive(scope: Scope, receive: Receive, limit: int, hold: Hold | None
     """`hold`: None where nothing is kept."""
     chunks: list[bytes] = []
     received, more = 0, True
-    refused: ThreadlineError | None = None
+    refused: ApiError | None = None
     while more and received <= limit + LINGER:
         message = await receive()
         if message["type"] != "http.request":
@@ -79,7 +79,7 @@ async def _receive(scope: Scope, receive: Receive, limit: int, hold: Hold | None
             try:
                 hold.grow(len(message["body"]))
                 chunks.append(message["body"])
-            except ThreadlineError as error:
+            except ApiError as error:
                 refused = error
                 chunks.clear()
     scope.setdefault("state", {})["body_read"] = not more

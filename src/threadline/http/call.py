@@ -11,10 +11,10 @@ from threadline.control import Key, Project
 from threadline.enrich import address_hash
 from threadline.http.auth import client_address, header
 from threadline.http.body import check_type, encoding_of, read_body, unpack
-from threadline.http.room import Hold
-from threadline.http.services import Services, site_of
-from threadline.ingest.accept import Sender
+from threadline.ingest.accept import IngestContext
 from threadline.ingest.row import Rows
+from threadline.runtime.memory import Hold
+from threadline.runtime.services import Services, site_of
 
 # What proxies say for "unknown", though it looks like a country.
 NO_COUNTRY = ("XX", "ZZ")
@@ -45,11 +45,11 @@ class Call(NamedTuple):
             address = client_address(self.services, self.scope)
             self.services.buckets.spend(self.project.project_id, address, events, size)
 
-    def sender(self, behind_ms: int = 0) -> Sender:
+    def sender(self, behind_ms: int = 0) -> IngestContext:
         """Whom the events come from. `behind_ms`: how far their clock is behind ours."""
         services, project = self.services, self.project
         address, salt = client_address(services, self.scope), services.control.salt()
-        return Sender(
+        return IngestContext(
             project_id=project.project_id,
             site=site_of(project),
             scrub=services.scrub,

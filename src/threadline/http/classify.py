@@ -7,15 +7,15 @@ from litestar import Request, Response, get
 
 from threadline.classify import Classification, explain
 from threadline.http.doc import Doc
-from threadline.http.params import read_params
-from threadline.http.read import READ
-from threadline.http.services import site_of
+from threadline.http.questions import READ
+from threadline.runtime.params import read_params
+from threadline.runtime.services import site_of
 
 Req = Request[Any, Any, Any]
 Address = Annotated[str, msgspec.Meta(max_length=2048)]
 
 
-class Params(msgspec.Struct):
+class ClassifyParams(msgspec.Struct):
     """A visit: the page's URL with its parameters, and where the browser came from."""
 
     url: Address = ""
@@ -30,13 +30,13 @@ class Params(msgspec.Struct):
             summary="Where a visit would come from, rule by rule",
             tag="Events",
             keys=READ,
-            params=Params,
+            params=ClassifyParams,
             answer=Classification,
         )
     },
 )
 def classify(request: Req) -> Response[bytes]:
-    params = read_params(request, Params)
+    params = read_params(request, ClassifyParams)
     found = explain(params.url, params.referrer, site_of(request.state.project))
     return Response(msgspec.json.encode(found), media_type="application/json")
 

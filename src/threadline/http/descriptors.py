@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import structlog
 
-from threadline.http.repeating import repeated
+from threadline.runtime.housekeeping import repeated
 
 # What the engine, the log and everything else but connections take at most.
 RESERVED = 800

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from threadline.contract.errors import (
+    ApiError,
     Busy,
     InsufficientScope,
     InternalError,
@@ -17,12 +18,11 @@ from threadline.contract.errors import (
     PayloadTooLarge,
     RateLimited,
     RequestTimeout,
-    ThreadlineError,
     Unavailable,
     UnsupportedMediaType,
 )
 
-Errors = tuple[type[ThreadlineError], ...]
+Errors = tuple[type[ApiError], ...]
 
 KEY_ERRORS: Errors = (
     MissingBearerToken,
@@ -50,7 +50,7 @@ class Doc:
     status: int = 200
     keys: tuple[str, ...] = ()
     unless: str = ""
-    refusal: type[ThreadlineError] = InsufficientScope
+    refusal: type[ApiError] = InsufficientScope
     bucket: str | None = None
     params: type | None = None
     body: type | None = None

@@ -20,7 +20,7 @@ from threadline.contract.segment import SHORT
 from threadline.control import origin_allowed
 from threadline.http import ingest, openapi
 from threadline.http.answers import Answer, answer_error
-from threadline.http.services import Services
+from threadline.runtime.services import Services
 
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),

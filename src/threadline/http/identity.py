@@ -1,5 +1,4 @@
-"""`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back; and how well
-people are known."""
+"""`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,29 +6,25 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
-from litestar import Request, Response, delete, get, put
+from litestar import Request, Response, delete, put
 from litestar.handlers import HTTPRouteHandler
 
 from threadline.contract.bodies import Alias, Link, Unalias
 from threadline.contract.decoding import decode
 from threadline.contract.errors import (
     AliasCycle,
+    ApiError,
     PlaceholderId,
-    StitchNotAPartition,
-    ThreadlineError,
     Unavailable,
 )
 from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided, Notice
-from threadline.control import Control
 from threadline.http.call import now_ms, whole_body
 from threadline.http.doc import Doc
-from threadline.http.params import read_params
-from threadline.http.read import CATCH_UP_S, PARTITIONS, READ, answer_stitched, partition
-from threadline.http.room import MIB, Hold
-from threadline.http.services import Services
 from threadline.identity import decisions
-from threadline.questions import identity as questions
+from threadline.runtime.ask import CATCH_UP_S
+from threadline.runtime.memory import MIB, Hold
+from threadline.runtime.services import Services
 
 Req = Request[Any, Any, Any]
 
@@ -42,7 +37,7 @@ class Decision(NamedTuple):
     summary: str
     body: type[msgspec.Struct]
     decide: Callable[..., bool]
-    errors: tuple[type[ThreadlineError], ...] = ()
+    errors: tuple[type[ApiError], ...] = ()
 
 
 DECISIONS = [
@@ -124,28 +119,4 @@ def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> No
             raise PlaceholderId(message, fieldErrors={name: ["Placeholder, not an id"]})
 
 
-@get(
-    "/v1/identity/stats",
-    opt={
-        "doc": Doc(
-            summary="How well people are known",
-            tag="Identity",
-            keys=READ,
-            params=questions.StatsParams,
-            answer=questions.IdentityStats,
-            errors=(StitchNotAPartition,),
-            choices={"stitch": PARTITIONS},
-        )
-    },
-)
-async def stats(request: Req) -> Response[bytes]:
-    params = read_params(request, questions.StatsParams)
-    params.stitch = partition(request, params.stitch)
-    control: Control = request.app.state.services.control
-    placeholder_ids = control.placeholder_ids(request.state.project.project_id)
-    return await answer_stitched(
-        request, params, lambda reading, on: questions.stats(reading, on, placeholder_ids)
-    )
-
-
-ROUTES = [stats, *map(_route, DECISIONS)]
+ROUTES = [*map(_route, DECISIONS)]

@@ -16,13 +16,13 @@ from threadline.contract.bodies import Batch, Event, Forget, Identify
 from threadline.contract.decoding import BYTE_ORDER_MARK, decode
 from threadline.contract.errors import (
     AliasCycle,
+    ApiError,
     ForgetRequiresSecretKey,
     InsufficientScope,
     InternalError,
     InvalidPayload,
     KeyKindNotAllowed,
     PlaceholderId,
-    ThreadlineError,
 )
 from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
@@ -34,10 +34,10 @@ from threadline.http.auth import admit, header, key_of_basic
 from threadline.http.body import drain
 from threadline.http.call import Call, now_ms, whole_body
 from threadline.http.doc import Doc
-from threadline.http.room import MIB, Hold
-from threadline.http.services import Services
 from threadline.ingest.accept import Accepted, accept, few, identify_event
 from threadline.ingest.log import ForgetRequest
+from threadline.runtime.memory import MIB, Hold
+from threadline.runtime.services import Services
 
 TRACK_LIMIT = 1 * MIB
 BATCH_LIMIT = 16 * MIB
@@ -266,7 +266,7 @@ async def serve(services: Services, scope: HTTPScope, receive: Receive, send: Se
         try:
             call = await _let_in(services, doc, scope, receive, hold, keyed)
             given = await handler(call)
-        except ThreadlineError as error:
+        except ApiError as error:
             services.metrics.rejected.labels(error.code).inc()
             await drain(scope, receive, services.settings.body_seconds)
             given = answer_error(error, state.get("segment", False))

@@ -5,7 +5,7 @@ import errno
 import socket
 from pathlib import Path
 
-from threadline.http.folder import server_at
+from threadline.runtime.folder import server_at
 
 
 class CannotListen(Exception):

@@ -8,9 +8,9 @@ import msgspec
 from litestar.routes import BaseRoute, HTTPRoute
 
 from threadline import __version__
-from threadline.contract.errors import ThreadlineError
+from threadline.contract.errors import ApiError
 from threadline.contract.replies import Error, Success
-from threadline.contract.times import Moment
+from threadline.contract.times import Timestamp
 from threadline.control import KINDS
 from threadline.http.doc import Doc
 
@@ -126,6 +126,7 @@ def _query_params(doc: Doc) -> list[Json]:
     return [
         _query_param(name, _narrowed(_without_null(part), doc.choices.get(name)), name in required)
         for name, part in schema["properties"].items()
+        if name not in doc.path_params
     ]
 
 
@@ -155,13 +156,13 @@ def _without_null(schema: Json) -> Json:
 
 
 def _error_responses(doc: Doc) -> Json:
-    by_status: dict[int, list[type[ThreadlineError]]] = {}
+    by_status: dict[int, list[type[ApiError]]] = {}
     for error in doc.all_errors():
         by_status.setdefault(error.status, []).append(error)
     return {str(status): _error_response(errors) for status, errors in sorted(by_status.items())}
 
 
-def _error_response(errors: list[type[ThreadlineError]]) -> Json:
+def _error_response(errors: list[type[ApiError]]) -> Json:
     described = "\n".join(f"- `{error.code}`: {_first_line(error)}" for error in errors)
     response: Json = {
         "description": described,
@@ -198,7 +199,7 @@ def _schema(kind: object, components: Json) -> Json:
 
 
 def _schema_of_ours(kind: type) -> Json:
-    if kind is Moment:
+    if kind is Timestamp:
         return {"type": "string", "format": "date-time"}
     raise NotImplementedError(kind)
 

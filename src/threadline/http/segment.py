@@ -18,10 +18,10 @@ from threadline.contract.decoding import (
     with_whole_characters,
 )
 from threadline.contract.errors import (
+    ApiError,
     InsufficientScope,
     InvalidPayload,
     PayloadTooLarge,
-    ThreadlineError,
     Unavailable,
 )
 from threadline.contract.replies import Notice, Success
@@ -35,11 +35,11 @@ from threadline.contract.values import skew_ms
 from threadline.http.answers import Answer, answer
 from threadline.http.call import Call, now_ms
 from threadline.http.identity import decide, refuse_placeholders
-from threadline.http.services import Services
 from threadline.identity import decisions
 from threadline.ingest.accept import Accepted, accept, few
 from threadline.ingest.row import NO_ROWS, Rows
 from threadline.ingest.segment import Alias, identified, is_corrected, read
+from threadline.runtime.services import Services
 from threadline.store import StoreError
 
 OF_A_CALL = (b'"anonymousId"', b'"userId"', b'"messageId"', b'"writeKey"')
@@ -77,7 +77,7 @@ def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
 class Refused(NamedTuple):
     """A call that is not stored, and why."""
 
-    error: ThreadlineError
+    error: ApiError
 
 
 Read = Accepted | Alias | Refused
@@ -119,7 +119,7 @@ def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
             devices.add(event.anonymous_id or "")
             by = uncorrected if is_corrected(message) else sender
             found.append(accept([event], by, in_batch=False))
-        except ThreadlineError as error:
+        except ApiError as error:
             found.append(Refused(error))
     return found
 
@@ -175,7 +175,7 @@ async def _alias(call: Call, alias: Alias) -> Accepted | Refused:
         await decide(services, decisions.alias, project_id, call.key.prefix, given)
     except StoreError:
         return Refused(Unavailable("The store does not answer now; try again."))
-    except ThreadlineError as error:
+    except ApiError as error:
         return Refused(error)
     return Accepted(NO_ROWS, "", warnings, 0)
 
@@ -191,7 +191,7 @@ def _limit(raw: bytes | msgspec.Raw, limit: int) -> None:
         raise PayloadTooLarge(f"Expected at most {limit} bytes, got {size}.", limit_bytes=limit)
 
 
-def _refused(index: int, error: ThreadlineError) -> list[Notice]:
+def _refused(index: int, error: ApiError) -> list[Notice]:
     """One for each field that is wrong, or one for the whole call."""
     fields = cast(FieldErrors, error.details.get("fieldErrors") or {"": [str(error)]})
     return [

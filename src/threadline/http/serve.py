@@ -18,12 +18,12 @@ from threadline.classify import classify
 from threadline.enrich import Countries, read_agent
 from threadline.http.app import create_app
 from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
-from threadline.http.folder import folder_lock
 from threadline.http.listen import bracketed, resolve, take_port, until_answering
-from threadline.http.logs import log_to_stderr
-from threadline.http.operator import operator_door
-from threadline.http.recovery import interrupted_work_finished
-from threadline.http.services import Services
+from threadline.runtime.admin_socket import admin_socket
+from threadline.runtime.folder import folder_lock
+from threadline.runtime.logs import log_to_stderr
+from threadline.runtime.recovery import interrupted_work_finished
+from threadline.runtime.services import Services
 from threadline.settings import Settings
 from threadline.store import store_url
 
@@ -63,7 +63,7 @@ async def serve_async(
     with (
         folder_lock(Path(settings.data), url),
         Services(settings) as services,
-        operator_door(services),
+        admin_socket(services),
         interrupted_work_finished(services),
         bounded_connections(port, most),
     ):

@@ -8,7 +8,7 @@ from litestar import MediaType, Request, Response, get
 from threadline.contract.errors import Unavailable
 from threadline.contract.replies import Ok, Ready, Unfinished
 from threadline.http.doc import Doc
-from threadline.http.services import Services
+from threadline.runtime.services import Services
 from threadline.store import StoreError
 
 PROMETHEUS = "text/plain"

@@ -8,8 +8,8 @@ hour, or the time that is asked about, the events of the hour are read.
 
 from collections.abc import Callable, Sequence
 
-from threadline.identity.ground import FROM, HOUR_OF, TO, Ground, conditions, in_range
 from threadline.identity.reading import Reads
+from threadline.identity.resolution import FROM, HOUR_OF, TO, Resolution, conditions, in_range
 from threadline.identity.stitch import person_events, persons, plain_events, seen_at
 from threadline.store import Params, Row
 
@@ -41,7 +41,7 @@ MOMENTS = """
 
 def ask_moments(
     reads: Reads,
-    ground: Ground,
+    resolution: Resolution,
     sql: Callable[[str], str],
     bound: Params,
     changes: Sequence[str] = (),
@@ -54,15 +54,17 @@ def ask_moments(
     two moments of an hour, `began` and `ended`. What lies outside of `from_` and `to` is left out,
     unless `everything` is wanted.
     """
-    if ground.as_of:
+    if resolution.as_of:
         inside = [] if everything else in_range("e.timestamp", bound)
-        moments = person_events(ground, MOMENT_COLUMNS, conditions(inside))
+        moments = person_events(resolution, MOMENT_COLUMNS, conditions(inside))
     else:
-        moments = _by_hours(ground, bound, changes, everything)
+        moments = _by_hours(resolution, bound, changes, everything)
     return reads.query(sql(moments), bound)
 
 
-def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything: bool) -> str:
+def _by_hours(
+    resolution: Resolution, bound: Params, changes: Sequence[str], everything: bool
+) -> str:
     cut = [name for name in ACROSS if name in bound and not str(bound[name]).endswith(ON_THE_HOUR)]
     changes = [*(ACROSS[name] for name in cut), *changes]
     hours = [] if everything else [INSIDE[name] for name in INSIDE if name in bound]
@@ -70,12 +72,12 @@ def _by_hours(ground: Ground, bound: Params, changes: Sequence[str], everything:
     apart = f"({' OR '.join(changes)})"
     # Nothing needless among the conditions: a constant made reading a third slower.
     moments = HOURS.format(
-        person=ground.person_hash("user_hash"),
-        activity=ground.activity,
+        person=resolution.person_hash("user_hash"),
+        activity=resolution.activity,
         hours=conditions([*hours, f"NOT {apart}"] if changes else hours),
     )
     if changes:
-        where = IN_HOURS.format(activity=ground.activity, hours=conditions([*hours, apart]))
-        columns = {"seen": seen_at(ground), **MOMENT_COLUMNS}
-        moments += f"\n            UNION ALL {plain_events(ground, columns, where)}"
-    return persons(ground, MOMENTS.format(moments=moments, inside=conditions(inside)))
+        where = IN_HOURS.format(activity=resolution.activity, hours=conditions([*hours, apart]))
+        columns = {"seen": seen_at(resolution), **MOMENT_COLUMNS}
+        moments += f"\n            UNION ALL {plain_events(resolution, columns, where)}"
+    return persons(resolution, MOMENTS.format(moments=moments, inside=conditions(inside)))

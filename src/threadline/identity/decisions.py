@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from threadline.contract.errors import AliasCycle
-from threadline.identity.ground import PROJECT
+from threadline.identity.resolution import PROJECT
 from threadline.store import Store
 
 Names = Mapping[str, str]

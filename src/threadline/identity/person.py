@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from threadline.contract.errors import NotFound
-from threadline.identity.ground import PROJECT, USERS, Ground
 from threadline.identity.reading import Reading, Reads
+from threadline.identity.resolution import PROJECT, USERS, Resolution
 from threadline.identity.stitch import THESE_USERS, Scope, claimed_in_turns, passing
 from threadline.store import Params, Query, Row
 
@@ -49,7 +49,7 @@ DEVICES = f"""
 
 @dataclass(frozen=True)
 class Person:
-    """A user on a ground.
+    """A user on a resolution.
 
     `user_id`: of the person, where the one asked for is an alias. `whole`: devices of which all
     untagged events are theirs; of those of `contested` some are and some are not. `bound` holds
@@ -57,7 +57,7 @@ class Person:
     """
 
     user_id: str
-    ground: Ground
+    resolution: Resolution
     known_since: datetime
     devices: list[str]
     shared_devices: list[str]
@@ -72,7 +72,7 @@ class Person:
 
 def ask_of(
     reading: Reading,
-    ground: Ground,
+    resolution: Resolution,
     user_id: str,
     queries: Callable[[Person], Sequence[Query]],
 ) -> tuple[Person, list[list[Row]]]:
@@ -82,17 +82,17 @@ def ask_of(
     are, while it is found out whether they are. Raises `NotFound` if no event that counts ever
     carried this id.
     """
-    user, user_ids = same_person(reading, ground, user_id)
-    bound: dict[str, object] = {**ground.bound, "user_id": user, "user_ids": user_ids}
-    known_since = WAS_KNOWN_SINCE if ground.as_of else KNOWN_SINCE
-    known_since %= {"received": ground.received, "people": ground.people}
+    user, user_ids = same_person(reading, resolution, user_id)
+    bound: dict[str, object] = {**resolution.params, "user_id": user, "user_ids": user_ids}
+    known_since = WAS_KNOWN_SINCE if resolution.as_of else KNOWN_SINCE
+    known_since %= {"received": resolution.received, "people": resolution.people}
     (found,), known = reading.query_all((FOUND, bound), (known_since, bound))
     bound["places"] = found["devices"] + found["homes"]
     if not known:
-        raise NotFound(_nobody(reading, ground, user_id, bound))
+        raise NotFound(_nobody(reading, resolution, user_id, bound))
     likely = Person(
         user,
-        ground,
+        resolution,
         known[0]["known_since"],
         devices=[],
         shared_devices=[],
@@ -101,7 +101,7 @@ def ask_of(
         found=bound,
     )
     devices, *answers = reading.query_all(
-        (DEVICES % {"links": ground.links}, bound), *queries(likely)
+        (DEVICES % {"links": resolution.links}, bound), *queries(likely)
     )
     shared = [device for device in devices if device["shared"]]
     person = replace(
@@ -115,19 +115,19 @@ def ask_of(
                 "any": True,
                 "first": device["seen_first"],
                 "next": not device["shared"],
-            }[ground.policy]
+            }[resolution.policy]
         ),
-        contested=frozenset(device["visitor"] for device in shared if passing(ground)),
+        contested=frozenset(device["visitor"] for device in shared if passing(resolution)),
     )
     if (person.whole, person.contested) != (likely.whole, likely.contested):
         answers = reading.query_all(*queries(person))
     return person, answers
 
 
-def _nobody(reads: Reads, ground: Ground, user_id: str, bound: Params) -> str:
+def _nobody(reads: Reads, resolution: Resolution, user_id: str, bound: Params) -> str:
     """Why there is no such user."""
     (seen,) = reads.query(BOTS_EVENTS, bound)
-    if ground.bots or not seen["events"]:
+    if resolution.bots or not seen["events"]:
         return f"There is no user {user_id!r} in this project."
     return (
         f"There is no user {user_id!r} but for {seen['events']} events that are left out, taken"
@@ -135,25 +135,25 @@ def _nobody(reads: Reads, ground: Ground, user_id: str, bound: Params) -> str:
     )
 
 
-def same_person(reads: Reads, ground: Ground, user_id: str) -> tuple[str, list[str]]:
+def same_person(reads: Reads, resolution: Resolution, user_id: str) -> tuple[str, list[str]]:
     """The user that this one is the same person as, and all users that are, itself included."""
-    if not ground.aliased:
+    if not resolution.aliased:
         return user_id, [user_id]
     found = reads.query(
-        f"SELECT canonical FROM {ground.aliases} WHERE user_id = {USER}",
-        {**ground.bound, "user_id": user_id},
+        f"SELECT canonical FROM {resolution.aliases} WHERE user_id = {USER}",
+        {**resolution.params, "user_id": user_id},
     )
     person = str(found[0]["canonical"]) if found else user_id
-    return person, with_aliases(reads, ground, [person])
+    return person, with_aliases(reads, resolution, [person])
 
 
-def with_aliases(reads: Reads, ground: Ground, persons: list[str]) -> list[str]:
+def with_aliases(reads: Reads, resolution: Resolution, persons: list[str]) -> list[str]:
     """These users and all that are the same person as one of them."""
-    if not ground.aliased:
+    if not resolution.aliased:
         return persons
     others = reads.query(
-        f"SELECT user_id FROM {ground.aliases} WHERE canonical IN {{persons:Array(String)}}",
-        {**ground.bound, "persons": persons},
+        f"SELECT user_id FROM {resolution.aliases} WHERE canonical IN {{persons:Array(String)}}",
+        {**resolution.params, "persons": persons},
     )
     return [*persons, *(row["user_id"] for row in others)]
 
@@ -171,10 +171,10 @@ def events_of(person: Person, columns: str, where: str = "TRUE") -> str:
     plain = f"""
     SELECT {columns}
     FROM events AS e
-    WHERE {person.ground.received} AND {where}
+    WHERE {person.resolution.received} AND {where}
         AND e.visitor IN {{places:Array(UInt64)}}
         AND (e.{USERS} OR (e.user_id IS NULL AND e.visitor IN {{whole:Array(UInt64)}}))"""
     if not person.contested:
         return plain
-    in_turns = claimed_in_turns(person.ground, CONTESTED, columns, where)
+    in_turns = claimed_in_turns(person.resolution, CONTESTED, columns, where)
     return f"SELECT * FROM ({plain}    UNION ALL{in_turns})"

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from threadline.identity.ground import HOUR_MS, OBSERVED, TOUCH
+from threadline.identity.resolution import HOUR_MS, OBSERVED, TOUCH
 from threadline.store import REBUILD, Statements, begin, finish
 
 

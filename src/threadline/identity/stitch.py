@@ -10,12 +10,12 @@ answer; a later login, or another policy, makes other claims.
            whom logged in last
 
 Events that carry a user belong to that user under every policy. What counts at all, and which
-users are the same person, is the ground's to say (`identity/ground.py`).
+users are the same person, is the resolution's to say (`identity/resolution.py`).
 """
 
 from typing import NamedTuple
 
-from threadline.identity.ground import PROJECT, TOUCH, USERS, Ground, Policy
+from threadline.identity.resolution import PROJECT, TOUCH, USERS, Policy, Resolution
 
 # No event is later than this (see contract).
 END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
@@ -114,32 +114,34 @@ LASTING_CLAIMS: dict[Policy, str] = {"any": EVERY_LINK, "first": FIRST_LINK, "ne
 PASSING_CLAIMS: dict[Policy, str] = {"next": USERS_TURNS}
 
 
-def lasting_claims(ground: Ground, scope: Scope = EVERYONE) -> str:
+def lasting_claims(resolution: Resolution, scope: Scope = EVERYONE) -> str:
     """SQL for (visitor, user_id): who claims all untagged events of which device."""
-    return fill(LASTING_CLAIMS[ground.policy], ground, scope)
+    return fill(LASTING_CLAIMS[resolution.policy], resolution, scope)
 
 
-def passing(ground: Ground) -> bool:
+def passing(resolution: Resolution) -> bool:
     """Whether shared devices go from hand to hand under this policy."""
-    return ground.policy in PASSING_CLAIMS
+    return resolution.policy in PASSING_CLAIMS
 
 
-def shared(ground: Ground, scope: Scope = EVERYONE) -> str:
+def shared(resolution: Resolution, scope: Scope = EVERYONE) -> str:
     """SQL for (visitor): devices in scope that more than one person was seen on."""
-    return fill(SHARED, ground, scope)
+    return fill(SHARED, resolution, scope)
 
 
-def shared_devices(ground: Ground, scope: Scope) -> str:
+def shared_devices(resolution: Resolution, scope: Scope) -> str:
     """SQL for (anonymous_id): the names of the same devices."""
     return f"""
     SELECT any(l.anonymous_id) AS anonymous_id
-    FROM {ground.links} AS l
-    WHERE l.visitor IN ({shared(ground, scope)})
+    FROM {resolution.links} AS l
+    WHERE l.visitor IN ({shared(resolution, scope)})
     GROUP BY l.visitor
     ORDER BY anonymous_id"""
 
 
-def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
+def claimed_in_turns(
+    resolution: Resolution, scope: Scope, columns: str, where: str = "TRUE"
+) -> str:
     """SQL for `columns` of the untagged events that turns give to users in scope.
 
     Turns follow each other without a gap, so an event's is the one that ends next: a join that
@@ -148,13 +150,13 @@ def claimed_in_turns(ground: Ground, scope: Scope, columns: str, where: str = "T
     return f"""
     SELECT {columns}
     FROM events AS e
-    ASOF INNER JOIN ({fill(PASSING_CLAIMS[ground.policy], ground, scope)}) AS c
+    ASOF INNER JOIN ({fill(PASSING_CLAIMS[resolution.policy], resolution, scope)}) AS c
         ON c.visitor = e.visitor AND e.timestamp <= c.until
-    WHERE {scope.users} AND {ground.received} AND e.user_hash = 0 AND {where}
-        AND e.visitor IN ({shared(ground, scope)})"""
+    WHERE {scope.users} AND {resolution.received} AND e.user_hash = 0 AND {where}
+        AND e.visitor IN ({shared(resolution, scope)})"""
 
 
-def owned_events(ground: Ground, scope: Scope, columns: str, where: str = "TRUE") -> str:
+def owned_events(resolution: Resolution, scope: Scope, columns: str, where: str = "TRUE") -> str:
     """SQL for (owner, …columns): every event of the users in scope, whether tagged or claimed.
 
     `columns` and `where` speak of the events as `e`. Under `any` one event may appear for several
@@ -162,23 +164,23 @@ def owned_events(ground: Ground, scope: Scope, columns: str, where: str = "TRUE"
     """
     parts = [
         f"""
-    SELECT {ground.person("assumeNotNull(e.user_id)")} AS owner, {columns}
+    SELECT {resolution.person("assumeNotNull(e.user_id)")} AS owner, {columns}
     FROM events AS e
-    WHERE {ground.received} AND e.user_id IS NOT NULL AND {scope.tagged} AND {where}""",
+    WHERE {resolution.received} AND e.user_id IS NOT NULL AND {scope.tagged} AND {where}""",
         f"""
     SELECT c.user_id AS owner, {columns}
     FROM events AS e
     INNER JOIN (
-        SELECT c.* FROM ({lasting_claims(ground, scope)}) AS c WHERE {scope.users}
+        SELECT c.* FROM ({lasting_claims(resolution, scope)}) AS c WHERE {scope.users}
     ) AS c ON c.visitor = e.visitor
-    WHERE {ground.received} AND e.user_id IS NULL AND {_of("e", scope.devices)} AND {where}""",
+    WHERE {resolution.received} AND e.user_id IS NULL AND {_of("e", scope.devices)} AND {where}""",
     ]
-    if passing(ground):
-        parts.append(claimed_in_turns(ground, scope, f"c.user_id AS owner, {columns}", where))
+    if passing(resolution):
+        parts.append(claimed_in_turns(resolution, scope, f"c.user_id AS owner, {columns}", where))
     return "\n    UNION ALL".join(parts)
 
 
-def stitched_events(ground: Ground, columns: str) -> str:
+def stitched_events(resolution: Resolution, columns: str) -> str:
     """SQL for (owner, known, …columns): every event with whose it is, for people who write SQL.
 
     `owner` is a user id where `known`, else the id of a visitor who is nobody's. Under `any` an
@@ -186,21 +188,21 @@ def stitched_events(ground: Ground, columns: str) -> str:
     """
     return f"""
     SELECT owner, TRUE AS known, * EXCEPT (owner)
-    FROM ({owned_events(ground, EVERYONE, columns)})
+    FROM ({owned_events(resolution, EVERYONE, columns)})
     UNION ALL
     SELECT e.anonymous_id AS owner, FALSE AS known, {columns}
     FROM events AS e
-    WHERE {ground.received} AND e.user_id IS NULL
-        AND e.visitor NOT IN (SELECT l.visitor FROM {ground.links} AS l)"""
+    WHERE {resolution.received} AND e.user_id IS NULL
+        AND e.visitor NOT IN (SELECT l.visitor FROM {resolution.links} AS l)"""
 
 
-def plain_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+def plain_events(resolution: Resolution, columns: dict[str, str], where: str = "TRUE") -> str:
     """SQL for the columns (name: expression on events `e`) of every event that counts."""
     named = ", ".join(f"{sql} AS {name}" for name, sql in columns.items()) or "1"
-    return f"SELECT {named} FROM events AS e WHERE {ground.received} AND {where}"
+    return f"SELECT {named} FROM events AS e WHERE {resolution.received} AND {where}"
 
 
-def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") -> str:
+def person_events(resolution: Resolution, columns: dict[str, str], where: str = "TRUE") -> str:
     """SQL for (person, …columns): every event once, with the person it belongs to, for questions
     that count.
 
@@ -208,22 +210,23 @@ def person_events(ground: Ground, columns: dict[str, str], where: str = "TRUE") 
     (name: expression) and `where` speak of the events as `e`. For `first` and `next` only: under
     `any` an event may have several owners.
     """
-    moments = {"seen": seen_at(ground), "moment": "e.timestamp", **columns}
-    return persons(ground, plain_events(ground, moments, where))
+    moments = {"seen": seen_at(resolution), "moment": "e.timestamp", **columns}
+    return persons(resolution, plain_events(resolution, moments, where))
 
 
-def seen_at(ground: Ground) -> str:
+def seen_at(resolution: Resolution) -> str:
     """SQL for whom an event `e` shows: a user, or a visitor, who may be somebody's."""
-    return f"if(e.user_hash = 0, e.visitor, {ground.person_hash('e.user_hash')})"
+    return f"if(e.user_hash = 0, e.visitor, {resolution.person_hash('e.user_hash')})"
 
 
-def persons(ground: Ground, seen: str) -> str:
+def persons(resolution: Resolution, seen: str) -> str:
     """SQL for (person, …columns) from SQL for (seen, moment, …columns): whose each moment is.
     `seen`: as by `seen_at`."""
     owned = f"""
     FROM ({seen}) AS e
-    LEFT ANY JOIN ({fill(OWNERS[ground.policy], ground, EVERYONE)}) AS o ON o.visitor = e.seen"""
-    if not passing(ground):
+    LEFT ANY JOIN ({fill(OWNERS[resolution.policy], resolution, EVERYONE)}) AS o
+        ON o.visitor = e.seen"""
+    if not passing(resolution):
         return f"""
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen, moment){owned}"""
     return f"""
@@ -233,86 +236,88 @@ def persons(ground: Ground, seen: str) -> str:
             c.user_hash
         ) AS person,
         e.* EXCEPT (seen, moment){owned}
-    ASOF LEFT JOIN ({fill(TURNS, ground, EVERYONE)}) AS c
+    ASOF LEFT JOIN ({fill(TURNS, resolution, EVERYONE)}) AS c
         ON c.visitor = if(o.person = {SEVERAL}, e.seen, 0) AND e.moment <= c.until"""
 
 
-def first_touches(ground: Ground) -> str:
+def first_touches(resolution: Resolution) -> str:
     """SQL for (user_id, first_touch, known_since): one row for every user.
 
     It comes from the states, so that the cost grows with devices and users, not with events.
     """
     # The smallest of an array is found faster than min(tuple), which compares value by value.
     smallest = "arrayMin(groupArray(touch)) AS first_touch"
-    return _firsts(ground, "first_touch", TOUCH, smallest)
+    return _firsts(resolution, "first_touch", TOUCH, smallest)
 
 
-def first_touch_times(ground: Ground) -> str:
+def first_touch_times(resolution: Resolution) -> str:
     """SQL for (user_id, first_touched_at, known_since): the same, of which only when is wanted."""
-    return _firsts(ground, "first_touch.timestamp", "e.timestamp", "min(touch) AS first_touched_at")
+    return _firsts(
+        resolution, "first_touch.timestamp", "e.timestamp", "min(touch) AS first_touched_at"
+    )
 
 
-def _firsts(ground: Ground, of_state: str, of_event: str, smallest: str) -> str:
+def _firsts(resolution: Resolution, of_state: str, of_event: str, smallest: str) -> str:
     # A link that comes twice, before parts are merged, changes no minimum.
-    claims = ground.links if ground.policy == "any" else f"({lasting_claims(ground)})"
+    claims = resolution.links if resolution.policy == "any" else f"({lasting_claims(resolution)})"
     parts = [
         f"""
         SELECT user_id, {of_state} AS touch, first_touch.timestamp AS known
-        FROM {ground.user_touches}""",
+        FROM {resolution.user_touches}""",
         f"""
         SELECT c.user_id AS user_id, v.{of_state} AS touch, {END} AS known
-        FROM {ground.visitor_touches} AS v
+        FROM {resolution.visitor_touches} AS v
         INNER JOIN {claims} AS c ON c.visitor = v.visitor""",
     ]
-    if passing(ground):
+    if passing(resolution):
         columns = f"c.user_id AS user_id, {of_event} AS touch, {END} AS known"
-        parts.append(claimed_in_turns(ground, EVERYONE, columns))
+        parts.append(claimed_in_turns(resolution, EVERYONE, columns))
     return f"""
     SELECT user_id, {smallest}, min(known) AS known_since
     FROM ({"        UNION ALL".join(parts)})
     GROUP BY user_id"""
 
 
-def first_events(ground: Ground) -> str:
+def first_events(resolution: Resolution) -> str:
     """SQL for (person, first): as `first_touches`, but of all persons, as `person_events` names
     them."""
     return f"""
     SELECT sipHash64('user', user_id) AS person, first_touch AS first
-    FROM ({first_touches(ground)})
+    FROM ({first_touches(resolution)})
     UNION ALL
     SELECT v.visitor AS person, min(v.first_touch) AS first
-    FROM {ground.visitor_touches} AS v
-    WHERE v.visitor NOT IN (SELECT l.visitor FROM {ground.links} AS l)
+    FROM {resolution.visitor_touches} AS v
+    WHERE v.visitor NOT IN (SELECT l.visitor FROM {resolution.links} AS l)
     GROUP BY v.visitor"""
 
 
-def conversions(ground: Ground, scope: Scope) -> str:
+def conversions(resolution: Resolution, scope: Scope) -> str:
     """SQL for (user_id, converted_at): the first owned event named `conversion`, where there is
     one."""
-    owned = owned_events(ground, scope, "e.timestamp", "e.event_name = {conversion:String}")
+    owned = owned_events(resolution, scope, "e.timestamp", "e.event_name = {conversion:String}")
     return f"""
     SELECT owner AS user_id, min(timestamp) AS converted_at
     FROM ({owned})
     GROUP BY owner"""
 
 
-def persons_conversions(ground: Ground) -> str:
+def persons_conversions(resolution: Resolution) -> str:
     """SQL for (person, converted_at): the same of everyone, as `person_events` names them, and
     under the same policies."""
-    named = person_events(ground, {"at": "e.timestamp"}, "e.event_name = {conversion:String}")
+    named = person_events(resolution, {"at": "e.timestamp"}, "e.event_name = {conversion:String}")
     return f"SELECT person, min(at) AS converted_at FROM ({named}) GROUP BY person"
 
 
-def fill(sql: str, ground: Ground, scope: Scope) -> str:
-    """One of the queries above, for these people on this ground."""
+def fill(sql: str, resolution: Resolution, scope: Scope) -> str:
+    """One of the queries above, for these people on this resolution."""
     filled = {
-        "links": ground.links,
-        "device_users": ground.device_users,
+        "links": resolution.links,
+        "device_users": resolution.device_users,
         "devices": _of("l", scope.devices),
     }
     # Of a few devices the events themselves are close at hand.
-    many = scope is EVERYONE and not ground.as_of
-    observations = ground.turning_observations if many else ground.observations
+    many = scope is EVERYONE and not resolution.as_of
+    observations = resolution.turning_observations if many else resolution.observations
     return sql % {**filled, "observations": observations(SHARED % filled)}
 
 

@@ -38,7 +38,7 @@ MAX_WARNINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class IngestContext:
     """Who sent the request, as far as the server can know. `id_key`: for hashes of event_ids.
     `scrub`: takes out of addresses what must not be stored. `skew_ms`: how far the sender's clock
     is behind ours. `country_of`: looks an address up."""
@@ -70,7 +70,7 @@ class Accepted(NamedTuple):
     placeholder_ids: int
 
 
-def accept(events: list[Event], sender: Sender, in_batch: bool) -> Accepted:
+def accept(events: list[Event], sender: IngestContext, in_batch: bool) -> Accepted:
     """The events as rows.
 
     Raises `InvalidPayload` for the first event that is not acceptable, with its index if it came
@@ -249,7 +249,7 @@ def _cut(field: str, address: str | None, index: int, warnings: list[Notice]) ->
     return kept
 
 
-def _corrected(timestamp: int, sender: Sender, index: int, warnings: list[Notice]) -> int:
+def _corrected(timestamp: int, sender: IngestContext, index: int, warnings: list[Notice]) -> int:
     """The event's time by our clock. A sender whose clock is so wrong that its events would fall
     before all time is not believed: the event keeps its own time, or gets ours."""
     corrected = timestamp + sender.skew_ms
@@ -260,7 +260,7 @@ def _corrected(timestamp: int, sender: Sender, index: int, warnings: list[Notice
     return min(timestamp, sender.now_ms)
 
 
-def _make_visitor(sender: Sender) -> str:
+def _make_visitor(sender: IngestContext) -> str:
     if sender.browser_key:
         return cookieless_id(sender.salt, sender.project_id, sender.address, sender.user_agent)
     return random_id()

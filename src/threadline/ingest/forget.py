@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from threadline.identity import decisions, states
-from threadline.identity.ground import PROJECT, USERS
+from threadline.identity.resolution import PROJECT, USERS
 from threadline.ingest import unused_places
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.dead_letters import Whose

@@ -21,7 +21,7 @@ import msgspec
 from threadline.classify import Site, classify
 from threadline.contract.times import format_ms
 from threadline.identity import states
-from threadline.identity.ground import PROJECT
+from threadline.identity.resolution import PROJECT
 from threadline.store import (
     REBUILD,
     RECLASSIFY,

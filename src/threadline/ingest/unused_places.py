@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from threadline.identity.ground import PROJECT
+from threadline.identity.resolution import PROJECT
 from threadline.store import Store
 
 PLACES_AT_ONCE = 5000

@@ -9,15 +9,18 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
-from threadline.contract.times import Moment, as_utc, format_utc, utc_ms
-from threadline.identity.ground import RANGE, Ground, in_range
+from threadline.contract.times import Timestamp, as_utc, format_utc, utc_ms
 from threadline.identity.reading import of_project
+from threadline.identity.resolution import RANGE, Resolution, in_range
 from threadline.identity.stitch import EVERYONE, Scope, shared_devices
 from threadline.store import Row, bound_ms
 
 MAX_LIMIT = 1000
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in one answer.")]
 EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="Event name.")]
+UserId = Annotated[
+    str, msgspec.Meta(description="The id given to identify, percent-encoded.", min_length=1)
+]
 StitchText = Annotated[
     Literal["any", "first", "next"],
     msgspec.Meta(
@@ -28,10 +31,12 @@ StitchText = Annotated[
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
 From = Annotated[
-    Moment, msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC.")
+    Timestamp,
+    msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC."),
 ]
 To = Annotated[
-    Moment, msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC.")
+    Timestamp,
+    msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC."),
 ]
 TimeZone = Annotated[
     str,
@@ -48,7 +53,7 @@ class Stitched(msgspec.Struct, kw_only=True):
     stitch: StitchText | None = None
     as_of: (
         Annotated[
-            Moment,
+            Timestamp,
             msgspec.Meta(
                 description="The answer as it would have been given then: only what had been "
                 "received by this time counts, unlinks and aliases included."
@@ -160,11 +165,11 @@ def seconds_between(start: datetime, end: datetime) -> float:
     return (as_utc(end) - as_utc(start)).total_seconds()
 
 
-def shared_among(ground: Ground, scope: Scope) -> str:
+def shared_among(resolution: Resolution, scope: Scope) -> str:
     """SQL for (anonymous_id): devices that more than one person was seen on, at most
     `MAX_SHARED_DEVICES` of everyone's."""
     limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
-    return shared_devices(ground, scope) + limit
+    return shared_devices(resolution, scope) + limit
 
 
 Duration = Annotated[

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import person_events
 from threadline.questions import amounts, places
 from threadline.questions.answers import (
@@ -16,6 +15,7 @@ from threadline.questions.answers import (
     grouping,
     read_groups,
 )
+from threadline.questions.context import Context
 from threadline.questions.warned import (
     Warned,
     noted,
@@ -31,7 +31,7 @@ Model = Literal[
 ]
 
 
-class Params(Ranged, kw_only=True):
+class AttributionParams(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
     conversion: EventName
@@ -132,14 +132,15 @@ SQL = """
 HALF_LIFE_MS = 7 * 86_400_000
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
+def ask(context: Context, params: AttributionParams) -> Attribution:
     """Credit for every conversion, spread over the person's touches before it by the model.
 
     A conversion without a touch in the lookback window goes to direct. Raises `InvalidGroupBy`.
     """
+    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
     bound: dict[str, object] = {
-        **ground.bound,
+        **resolution.params,
         "conversion": params.conversion,
         "lookback_days": params.lookback_days,
         "value_property": params.value_property or "",
@@ -151,12 +152,12 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
             "skipped": amounts.skipped("value_property"),
         }
     conversions = person_events(
-        ground,
+        resolution,
         {"at": "e.timestamp", **worth},
         conditions(["e.event_name = {conversion:String}", *between(params, bound)]),
     )
     arrivals = person_events(
-        ground,
+        resolution,
         {"at": "e.timestamp", "place": "e.place", "session": "cityHash64(e.session_id)"},
         places.FROM_ELSEWHERE,
     )
@@ -184,7 +185,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
     answer = Attribution(
         params.conversion,
         params.model,
-        ground.policy,
+        resolution.policy,
         rows,
         # Put together again from its parts: a whole number but for the last bits.
         {**{name: total[name] for name in counted}, "conversions": round(total["conversions"])},
@@ -194,7 +195,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Attribution:
         answer.skipped = skipped = round(total["skipped"])
         warnings = skipped_values("value_property", params.value_property, skipped)
         if rows and not total["value"]:
-            where = f"{ground.received} AND e.event_name = {{conversion:String}}"
+            where = f"{resolution.received} AND e.event_name = {{conversion:String}}"
             warnings += unknown_property(
                 reading,
                 "value_property",

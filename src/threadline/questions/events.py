@@ -4,8 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.identity.ground import PROJECT, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import PROJECT, conditions
 from threadline.questions.answers import (
     EventName,
     EventRow,
@@ -16,6 +15,7 @@ from threadline.questions.answers import (
     event_columns,
     event_rows,
 )
+from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
 from threadline.questions.warned import Warned, bots_left_out, noted, unknown_events
 from threadline.store import bound_ms
@@ -36,7 +36,7 @@ class Filters(msgspec.Struct, kw_only=True):
     include_bots: IncludeBots = False
 
 
-class Params(Filters, kw_only=True):
+class EventsParams(Filters, kw_only=True):
     """Filters; those not given do not filter."""
 
     limit: Limit = 100
@@ -73,9 +73,10 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(reading: Reading, project_id: str, params: Params) -> Events:
+def ask(context: Context, params: EventsParams) -> Events:
     """Events that pass all filters, newest first, ties by the greater event_id. Raises
     `InvalidParams` for a cursor of another question."""
+    reading, project_id = context.reading, context.project_id
     bound = bound_filters(params, project_id)
     question = f"query {project_id}"
     if params.cursor is not None:

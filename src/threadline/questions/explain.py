@@ -5,14 +5,14 @@ from typing import Annotated
 import msgspec
 
 from threadline.contract.errors import InvalidParams, NotFound
-from threadline.contract.times import Moment, format_ms, format_utc, utc_ms
-from threadline.identity.ground import OBSERVED, Ground
-from threadline.identity.reading import Reading
+from threadline.contract.times import Timestamp, format_ms, format_utc, utc_ms
+from threadline.identity.resolution import OBSERVED
 from threadline.questions.answers import Stitched
+from threadline.questions.context import Context
 from threadline.store import Row, bound_ms
 
 
-class Params(Stitched, kw_only=True):
+class ExplainParams(Stitched, kw_only=True):
     """An event that is stored, or a device and a time."""
 
     event_id: (
@@ -22,9 +22,9 @@ class Params(Stitched, kw_only=True):
     anonymous_id: (
         Annotated[str, msgspec.Meta(description="The event's device; or any, with `at`.")] | None
     ) = None
-    at: Annotated[Moment, msgspec.Meta(description="ISO 8601; with anonymous_id only.")] | None = (
-        None
-    )
+    at: (
+        Annotated[Timestamp, msgspec.Meta(description="ISO 8601; with anonymous_id only.")] | None
+    ) = None
 
 
 class Observation(msgspec.Struct):
@@ -80,20 +80,25 @@ EARLIEST = "e.timestamp, person, e.event_id"
 LATEST = "e.timestamp DESC, person DESC, e.event_id"
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Explanation:
+def ask(context: Context, params: ExplainParams) -> Explanation:
     """Whose an event is under each policy, and which observations decided it.
 
     Raises `NotFound` for an event that is not stored, `InvalidParams` if neither an event nor a
     device and a time are given.
     """
+    reading, resolution = context.reading, context.resolution
     made, tagged = False, None
     if (params.event_id is None) == (params.at is None):
         message = "give event_id, or anonymous_id and at"
         raise InvalidParams(f"Parameter event_id: {message}.", fieldErrors={"event_id": [message]})
     if params.event_id is not None:
-        bound = {**ground.bound, "event_id": params.event_id, "anonymous_id": params.anonymous_id}
+        bound = {
+            **resolution.params,
+            "event_id": params.event_id,
+            "anonymous_id": params.anonymous_id,
+        }
         on_device = "TRUE" if params.anonymous_id is None else ON_DEVICE
-        sql = EVENT.format(received=ground.received, on_device=on_device)
+        sql = EVENT.format(received=resolution.received, on_device=on_device)
         found = reading.query(sql, bound)
         if not found:
             raise NotFound(f"There is no event {params.event_id!r} in this project.")
@@ -106,16 +111,16 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Explanation:
         raise InvalidParams(
             f"Parameter anonymous_id: {message}.", fieldErrors={"anonymous_id": [message]}
         )
-    asked = {**ground.bound, "anonymous_id": anonymous_id, "at": bound_ms(at_ms)}
+    asked = {**resolution.params, "anonymous_id": anonymous_id, "at": bound_ms(at_ms)}
 
     def observed(order: str, where: str = "TRUE", each: str = "1 BY person LIMIT") -> list[Row]:
         if made:
             return []
         sql = OBSERVATIONS.format(
-            person=ground.person("assumeNotNull(e.user_id)"),
-            received=ground.received,
+            person=resolution.person("assumeNotNull(e.user_id)"),
+            received=resolution.received,
             observed=OBSERVED,
-            linked=ground.linked("e"),
+            linked=resolution.linked("e"),
             where=where,
             order=order,
             each=each,
@@ -124,7 +129,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Explanation:
 
     if tagged is not None:
         person = reading.query(
-            f"SELECT {ground.person('{tagged:String}')} AS person", {**asked, "tagged": tagged}
+            f"SELECT {resolution.person('{tagged:String}')} AS person", {**asked, "tagged": tagged}
         )[0]["person"]
         because = f"The event carries the user {tagged!r}"
         because += f", who is the same person as {person!r}." if person != tagged else "."

@@ -13,6 +13,7 @@ import msgspec
 from threadline.contract.cells import escaped_sql
 from threadline.contract.errors import Unavailable
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
+from threadline.questions.context import Context
 from threadline.questions.events import Filters, bound_filters, passing
 from threadline.store import Store, StoreError, free_bytes
 
@@ -37,7 +38,7 @@ CHUNK_BYTES = 1024**2
 LOOK_EVERY_BYTES = 16 * CHUNK_BYTES
 
 
-class Params(Filters, kw_only=True):
+class ExportParams(Filters, kw_only=True):
     """Filters; those not given do not filter."""
 
     format: Annotated[
@@ -81,13 +82,15 @@ NAMES = """
 PLAIN = frozenset(["timestamp", "is_bot", "properties"])
 
 
-def ask(store: Store, project_id: str, params: Params, folder: Path) -> Export:
+def ask(context: Context, params: ExportParams) -> Export:
     """The events as an open file; columns as in `/v1/query`, but `event` for the name as in what
     is sent, so that it can be imported again; and received_at.
 
-    It lies in `folder` without a name, whatever becomes of this process. Raises `Unavailable` if
+    It lies in the context's folder without a name, whatever becomes of this process. Raises
+    `Unavailable` if
     the disk has no room for it.
     """
+    store, project_id, folder = context.store, context.project_id, context.folder
     bound = bound_filters(params, project_id)
     sql = SQL.format(columns=_columns(params), where=passing(params, bound))
     everyone = msgspec.structs.replace(params, include_bots=True)
@@ -107,7 +110,7 @@ def ask(store: Store, project_id: str, params: Params, folder: Path) -> Export:
     return Export(file, events, bots, _warnings(store, project_id, params, events))
 
 
-def _columns(params: Params) -> str:
+def _columns(params: ExportParams) -> str:
     if params.format != "csv":
         return event_columns(params.include_bots).replace("AS event_name", "AS event")
     names = [*EVENT_COLUMNS, "is_bot"] if params.include_bots else EVENT_COLUMNS
@@ -172,7 +175,7 @@ def _check_room(folder: Path, reserve: int) -> None:
         )
 
 
-def _warnings(store: Store, project_id: str, params: Params, events: int) -> list[str]:
+def _warnings(store: Store, project_id: str, params: ExportParams, events: int) -> list[str]:
     if events or params.event is None:
         return []
     names = [str(row["name"]) for row in store.query(NAMES, {"project_id": project_id})]

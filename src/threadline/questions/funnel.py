@@ -6,8 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from threadline.contract.errors import InvalidParams
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import first_events, person_events
 from threadline.questions import places
 from threadline.questions.answers import (
@@ -21,6 +20,7 @@ from threadline.questions.answers import (
     read_duration_s,
     read_groups,
 )
+from threadline.questions.context import Context
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 
 MAX_STEPS = 10
@@ -28,7 +28,7 @@ MAX_NAME = 128
 GROUPS = ("source", "medium", "campaign")
 
 
-class Params(Ranged, kw_only=True):
+class FunnelParams(Ranged, kw_only=True):
     """`from` and `to` speak of the steps."""
 
     steps: Annotated[
@@ -143,15 +143,16 @@ class _Wanted(NamedTuple):
     condition: str
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Funnel:
+def ask(context: Context, params: FunnelParams) -> Funnel:
     """Persons who reached each step, in order, all within the window after their first.
 
     Steps at the same moment count in the order of the funnel. Raises `InvalidParams`,
     `InvalidGroupBy`.
     """
+    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
     window_s = read_duration_s(params.window)
-    bound: dict[str, object] = {**ground.bound, "window_ms": window_s * 1000}
+    bound: dict[str, object] = {**resolution.params, "window_ms": window_s * 1000}
     wanted = _read_steps(params.steps, bound)
     numbered = [f"{step.condition}, {number}" for number, step in enumerate(wanted, start=1)]
     matching = [step.condition for step in wanted]
@@ -162,7 +163,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Funnel:
     where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
     touches = ""
     if names:
-        touches = f"""INNER JOIN ({first_events(ground)}) AS t ON t.person = f.person
+        touches = f"""INNER JOIN ({first_events(resolution)}) AS t ON t.person = f.person
     {places.named("t.first.place")}"""
     numbers = list(range(1, len(wanted) + 1))
     nothing = f"{[[] for _ in numbers]}::Array(Array(Int64))"
@@ -170,7 +171,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Funnel:
         columns="".join(f"names.{name} AS {name}, " for name in names),
         numbers=numbers,
         times=TIMES.format(numbers=numbers, nothing=nothing),
-        events=person_events(ground, {"walked": walked}, where),
+        events=person_events(resolution, {"walked": walked}, where),
         touches=touches,
         group_by=f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
         order=", ".join(names) or "1",
@@ -188,7 +189,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Funnel:
     nobody = [step.event for step, some in zip(wanted, reached, strict=True) if not some]
     unknown = unknown_events(reading, bound, {"steps": nobody, "exclude": [params.exclude]})
     warnings = noted([*unknown, *_of_properties(wanted)])
-    return Funnel(ground.policy, window_s, rows, warnings=warnings)
+    return Funnel(resolution.policy, window_s, rows, warnings=warnings)
 
 
 def _of_properties(wanted: list[_Wanted]) -> list[AnswerWarning]:

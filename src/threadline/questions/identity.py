@@ -6,8 +6,6 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.activity import ask_moments
-from threadline.identity.ground import Ground
-from threadline.identity.reading import Reading
 from threadline.identity.stitch import (
     EVERYONE,
     OWNERS,
@@ -17,10 +15,11 @@ from threadline.identity.stitch import (
     shared,
 )
 from threadline.questions.answers import MAX_LIMIT, Limit, Stitched
+from threadline.questions.context import Context
 from threadline.questions.warned import Limited, cut_off, noted
 
 
-class SharedParams(Stitched, kw_only=True):
+class SharedDevicesParams(Stitched, kw_only=True):
     """How many of them."""
 
     limit: Limit = 100
@@ -85,21 +84,21 @@ SHARED_DEVICES = """
     LIMIT {limit}"""
 
 
-def shared_devices(reading: Reading, ground: Ground, params: SharedParams) -> SharedDevices:
+def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
     turns to compare with the first user."""
-    ground = replace(ground, policy="next")
+    reading, resolution = context.reading, replace(context.resolution, policy="next")
     sql = SHARED_DEVICES.format(
-        person=ground.person_hash("e.user_hash"),
-        linked=ground.linked("e"),
-        received=ground.received,
-        shared=shared(ground),
-        first=fill(OWNERS["first"], ground, EVERYONE),
-        turns=fill(TURNS, ground, EVERYONE),
-        links=ground.links,
+        person=resolution.person_hash("e.user_hash"),
+        linked=resolution.linked("e"),
+        received=resolution.received,
+        shared=shared(resolution),
+        first=fill(OWNERS["first"], resolution, EVERYONE),
+        turns=fill(TURNS, resolution, EVERYONE),
+        links=resolution.links,
         limit=params.limit + 1,
     )
-    rows = reading.query(sql, ground.bound)
+    rows = reading.query(sql, resolution.params)
     answer = SharedDevices(
         [
             SharedDevice(
@@ -119,7 +118,7 @@ def shared_devices(reading: Reading, ground: Ground, params: SharedParams) -> Sh
     return answer
 
 
-class StatsParams(Stitched, kw_only=True):
+class IdentityStatsParams(Stitched, kw_only=True):
     """As of when, and under which policy persons are counted."""
 
 
@@ -159,22 +158,23 @@ STATS = """
         ) AS linked"""
 
 
-def stats(reading: Reading, ground: Ground, placeholder_ids: int) -> IdentityStats:
-    """How well people are known. `placeholder_ids`: as counted at the door."""
+def stats(context: Context, params: IdentityStatsParams) -> IdentityStats:
+    """How well people are known."""
+    reading, resolution = context.reading, context.resolution
 
     def sql(moments: str) -> str:
         return STATS.format(
             moments=moments,
-            shared=shared(ground),
-            touches=first_touch_times(ground),
-            links=ground.links,
+            shared=shared(resolution),
+            touches=first_touch_times(resolution),
+            links=resolution.links,
         )
 
-    (row,) = ask_moments(reading, ground, sql, ground.bound)
+    (row,) = ask_moments(reading, resolution, sql, resolution.params)
     users, median_ms = row["known"]
     links, most, mean = row["linked"]
     return IdentityStats(
-        ground.policy,
+        resolution.policy,
         row["persons"],
         users,
         users / row["persons"] if row["persons"] else 0.0,
@@ -183,5 +183,5 @@ def stats(reading: Reading, ground: Ground, placeholder_ids: int) -> IdentitySta
         mean if links else 0.0,
         most,
         None if median_ms is None else median_ms / 1000,
-        placeholder_ids,
+        context.placeholder_ids(),
     )

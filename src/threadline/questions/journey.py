@@ -5,24 +5,26 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.ground import Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.questions.answers import (
     EventRow,
     Limit,
     Stitched,
+    UserId,
     bound_time,
     event_columns,
     event_rows,
 )
+from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
 from threadline.store import Query
 
 
-class Params(Stitched, kw_only=True):
+class JourneyParams(Stitched, kw_only=True):
     """Which part of the journey, in which order, under which policy."""
 
+    user_id: UserId
     phase: Annotated[
         Literal["before", "after", "all"],
         msgspec.Meta(description="`before`: earlier than the first event with this user_id."),
@@ -56,10 +58,11 @@ BEYOND_CURSOR = (
 )
 
 
-def ask(reading: Reading, ground: Ground, params: Params, user_id: str) -> Journey:
-    """The events this user owns on this ground. Raises `NotFound` for an unknown user,
+def ask(context: Context, params: JourneyParams) -> Journey:
+    """The events this user owns on this resolution. Raises `NotFound` for an unknown user,
     `InvalidParams` for a cursor of another question."""
-    project_id = ground.bound["project_id"]
+    reading, resolution, user_id = context.reading, context.resolution, params.user_id
+    project_id = context.project_id
     question = f"journey {project_id} {params.order} {user_id}"
     where = [PHASES[params.phase]] if params.phase in PHASES else []
     cursor: dict[str, object] = {}
@@ -76,7 +79,7 @@ def ask(reading: Reading, ground: Ground, params: Params, user_id: str) -> Journ
         )
         return [(sql, {**person.bound, "known_since": bound_time(person.known_since), **cursor})]
 
-    person, (rows,) = ask_of(reading, ground, user_id, queries)
+    person, (rows,) = ask_of(reading, resolution, user_id, queries)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     return Journey(
@@ -84,5 +87,5 @@ def ask(reading: Reading, ground: Ground, params: Params, user_id: str) -> Journ
         write_cursor(question, page[-1], "timestamp", "event_id") if more else None,
         format_utc(person.known_since),
         person.shared_devices,
-        ground.policy,
+        resolution.policy,
     )

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions.answers import (
     Duration,
@@ -16,13 +15,14 @@ from threadline.questions.answers import (
     between,
     read_duration_s,
 )
+from threadline.questions.context import Context
 from threadline.questions.warned import Limited, cut_off, noted, unknown_events
 from threadline.store import Row, bound_ms
 
 MAX_LIMIT = 200
 
 
-class Params(Ranged, kw_only=True):
+class PathsParams(Ranged, kw_only=True):
     """`from` and `to` speak of the event; the first of each person there counts."""
 
     event: Annotated[EventName, msgspec.Meta(description="Where paths begin or end.")]
@@ -133,14 +133,15 @@ NAMES = """
     LIMIT {many}"""
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Paths:
+def ask(context: Context, params: PathsParams) -> Paths:
     """The most frequent ways from the event, or to it, and how people spread over each step.
 
     What was done at the same moment comes in an order that is always the same.
     """
+    reading, resolution = context.reading, context.resolution
     window_ms = read_duration_s(params.window) * 1000
     bound = {
-        **ground.bound,
+        **resolution.params,
         "event": params.event,
         "steps": params.steps,
         "window_ms": window_ms,
@@ -151,8 +152,8 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Paths:
     at, node, node_id = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by], NODE_IDS[params.by]
     anchors = conditions(["e.event_name = {event:String}", *between(params, bound)])
     sql = SQL.format(
-        events=person_events(ground, {"at": at, "node": node_id}, DONE),
-        anchors=person_events(ground, {"at": at}, anchors),
+        events=person_events(resolution, {"at": at, "node": node_id}, DONE),
+        anchors=person_events(resolution, {"at": at}, anchors),
         limit=params.limit + 1,
         **(AFTER if params.direction == "after" else BEFORE),
     )
@@ -161,7 +162,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Paths:
     ids = {node for row in found for node in row["nodes"][row["kind"] // 2 :]} - {0}
     bound["ids"] = sorted(ids)
     wanted = f"{DONE} AND {node_id} IN {{ids:Array(UInt64)}}"
-    events = plain_events(ground, {"id": node_id, "node": node}, wanted)
+    events = plain_events(resolution, {"id": node_id, "node": node}, wanted)
     named = reading.query(NAMES.format(events=events, many=len(ids)), bound)
     names = {0: params.event, **{row["id"]: row["name"] for row in named}}
     of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
@@ -171,7 +172,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Paths:
     answer = Paths(
         params.event,
         params.direction,
-        ground.policy,
+        resolution.policy,
         persons,
         [
             Path([names[node] for node in row["nodes"]], row["persons"], row["persons"] / persons)

@@ -4,7 +4,7 @@ A number is carried through joins and sorted far faster than three names. Of the
 smaller number comes first, which is always the same one. Numbers of direct visits are odd.
 """
 
-from threadline.identity.ground import PROJECT
+from threadline.identity.resolution import PROJECT
 
 # As events have it that say no more.
 DIRECT = "cityHash64('direct', 'direct', '') * 2 + 1"

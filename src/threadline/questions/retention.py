@@ -9,15 +9,15 @@ import msgspec
 
 from threadline.contract.times import EPOCH, ONE_MS, as_utc, format_utc
 from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import EventName, Ranged, between
+from threadline.questions.context import Context
 from threadline.questions.series import bucket, differ
 from threadline.questions.warned import Warned, noted, unknown_events
 
 
-class Params(Ranged, kw_only=True):
+class RetentionParams(Ranged, kw_only=True):
     """`from` and `to` choose cohorts by when people began."""
 
     interval: Annotated[
@@ -93,10 +93,11 @@ BETWEEN: dict[str, Callable[[date, date], int]] = {
 }
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
+def ask(context: Context, params: RetentionParams) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
+    reading, resolution = context.reading, context.resolution
     bound: dict[str, object] = {
-        **ground.bound,
+        **resolution.params,
         "tz": params.tz,
         "interval": params.interval,
         "periods": params.periods,
@@ -121,14 +122,14 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
 
     if params.cohort in BEGINS and params.event is None:
         changes = [differ(params.interval)]
-        found = ask_moments(reading, ground, sql, bound, changes, everything=True)
+        found = ask_moments(reading, resolution, sql, bound, changes, everything=True)
     else:
         columns = dict(MOMENT_COLUMNS)
         if params.cohort not in BEGINS:
             columns["begins"] = "e.event_name = {cohort:String}"
         if params.event is not None:
             columns["returns"] = "e.event_name = {event:String}"
-        found = reading.query(sql(person_events(ground, columns)), bound)
+        found = reading.query(sql(person_events(resolution, columns)), bound)
     rows = [
         Cohort(
             format_utc(row["cohort"]),
@@ -144,10 +145,10 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Retention:
     if not any(sum(row.retained) for row in rows):
         asked["event"] = [params.event]
     unknown = unknown_events(reading, bound, asked)
-    return Retention(ground.policy, params.interval, rows, warnings=noted(unknown))
+    return Retention(resolution.policy, params.interval, rows, warnings=noted(unknown))
 
 
-def _begun(params: Params, cohort: datetime) -> int:
+def _begun(params: RetentionParams, cohort: datetime) -> int:
     """How many intervals from this one on have begun by now, or by `as_of`; at least itself."""
     zone = ZoneInfo(params.tz)
     now = EPOCH + params.as_of.ms * ONE_MS if params.as_of else datetime.now(UTC)

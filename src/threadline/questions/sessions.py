@@ -2,18 +2,18 @@
 
 from typing import Annotated, Any
 
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import person_events
 from threadline.questions import places
 from threadline.questions.answers import between, grouping, read_groups
+from threadline.questions.context import Context
 from threadline.questions.series import OverTime, newest_first, newest_kept, over_time
 from threadline.questions.warned import Limited, noted
 
 GROUPS = ("source", "medium", "campaign")
 
 
-class Params(OverTime, kw_only=True):
+class SessionsParams(OverTime, kw_only=True):
     """`from` and `to` speak of when sessions begin."""
 
     group_by: Annotated[str, grouping(*GROUPS, of="Of the session's touch: ")] = ""
@@ -55,15 +55,16 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Sessions:
+def ask(context: Context, params: SessionsParams) -> Sessions:
     """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
+    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
     columns = over_time(params, "started", {name: f"names.{name}" for name in names})
-    bound: dict[str, object] = {**ground.bound, "tz": params.tz}
+    bound: dict[str, object] = {**resolution.params, "tz": params.tz}
     where = between(params, bound, "started")
     sql = SQL.format(
         columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
-        events=person_events(ground, COLUMNS),
+        events=person_events(resolution, COLUMNS),
         internal=places.INTERNAL,
         names=places.named("s.place"),
         where=conditions(where),
@@ -73,5 +74,5 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Sessions:
     )
     kept = newest_kept(reading.query(sql, bound), params.limit)
     return Sessions(
-        ground.policy, kept.rows, truncated=kept.truncated, warnings=noted(kept.warnings)
+        resolution.policy, kept.rows, truncated=kept.truncated, warnings=noted(kept.warnings)
     )

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from threadline.identity.ground import Ground, conditions
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import conditions
 from threadline.identity.stitch import person_events
 from threadline.questions.answers import Ranged, absent_is_null, between
+from threadline.questions.context import Context
 from threadline.questions.stats import DEVICE
 from threadline.questions.warned import Limited, cut_off, noted
 
@@ -24,7 +24,7 @@ COLUMNS: dict[Breakdown, list[str]] = {
 MAX_LIMIT = 200
 
 
-class Params(Ranged, kw_only=True):
+class SourcesParams(Ranged, kw_only=True):
     """Over which time, by what."""
 
     breakdown: Breakdown = "source_medium"
@@ -48,14 +48,15 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Sources:
+def ask(context: Context, params: SourcesParams) -> Sources:
     """Events, devices and people by source."""
+    reading, resolution = context.reading, context.resolution
     groups = {name: f"toString(e.{name})" for name in COLUMNS[params.breakdown]}
-    bound = dict(ground.bound)
+    bound = dict(resolution.params)
     columns = {**groups, "device": DEVICE, "medium_is_paid": "e.medium = 'paid'"}
     sql = SQL.format(
         names=", ".join(groups),
-        events=person_events(ground, columns, conditions(between(params, bound))),
+        events=person_events(resolution, columns, conditions(between(params, bound))),
         limit=params.limit + 1,
     )
     rows = reading.query(sql, bound)

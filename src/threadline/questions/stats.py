@@ -8,11 +8,12 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.identity.activity import ask_moments
-from threadline.identity.ground import Ground, conditions
 from threadline.identity.reading import Reading
+from threadline.identity.resolution import Resolution, conditions
 from threadline.identity.stitch import person_events, plain_events
 from threadline.questions import amounts
 from threadline.questions.answers import GROUPS, EventName, between, grouping, read_groups
+from threadline.questions.context import Context
 from threadline.questions.series import (
     OverTime,
     bucket,
@@ -33,7 +34,7 @@ from threadline.questions.warned import (
 from threadline.store import Row
 
 
-class Params(OverTime, kw_only=True):
+class StatsParams(OverTime, kw_only=True):
     """What to count, of which events, in which groups."""
 
     metric: Annotated[
@@ -86,11 +87,12 @@ SQL = """
     LIMIT {limit}"""
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Stats:
+def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
+    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
     groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
-    bound: dict[str, object] = {**ground.bound, "tz": params.tz}
+    bound: dict[str, object] = {**resolution.params, "tz": params.tz}
     where = between(params, bound)
     if params.event is not None:
         bound["event"] = params.event
@@ -117,10 +119,12 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Stats:
 
     at_all = params.event is None and not names  # did anything, whatever it was
     if params.metric == "persons" and at_all and params.interval != "hour":
-        rows = _active(reading, ground, params, sql, bound)
+        rows = _active(reading, resolution, params, sql, bound)
     else:
         events = person_events if params.metric == "persons" else plain_events
-        rows = reading.query(sql(events(ground, {**groups, **needed}, conditions(where))), bound)
+        rows = reading.query(
+            sql(events(resolution, {**groups, **needed}, conditions(where))), bound
+        )
     skipped = sum(row.pop("skipped", 0) for row in rows[: params.limit])
     kept = newest_kept(rows, params.limit)
     answer = Stats(params.metric, kept.rows, truncated=kept.truncated)
@@ -128,33 +132,33 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Stats:
         answer.skipped = skipped
     warnings = kept.warnings + skipped_values("property", params.property or "", skipped)
     if not any(row["value"] for row in kept.rows):
-        warnings += _why_nothing(reading, ground, params, where, bound)
+        warnings += _why_nothing(reading, resolution, params, where, bound)
     answer.warnings = noted(warnings)
     return answer
 
 
 def _why_nothing(
     reading: Reading,
-    ground: Ground,
-    params: Params,
+    resolution: Resolution,
+    params: StatsParams,
     where: list[str],
     bound: dict[str, object],
 ) -> list[AnswerWarning]:
     """No such event ever came, or those that did are left out."""
     unknown = unknown_events(reading, bound, {"event": [params.event]})
     if not unknown and params.metric == "sum" and params.property:
-        counted = conditions([ground.received, *where])
+        counted = conditions([resolution.received, *where])
         unknown = unknown_property(reading, "property", params.property, counted, bound)
-    if unknown or ground.bots:
+    if unknown or resolution.bots:
         return unknown
-    everybody = replace(ground, bots=True).received
+    everybody = replace(resolution, bots=True).received
     return bots_left_out(reading, conditions([everybody, *where]), bound)
 
 
 def _active(
     reading: Reading,
-    ground: Ground,
-    params: Params,
+    resolution: Resolution,
+    params: StatsParams,
     sql: Callable[[str], str],
     bound: dict[str, object],
 ) -> list[Row]:
@@ -165,7 +169,7 @@ def _active(
         changes = [differ(params.interval)]
     return ask_moments(
         reading,
-        ground,
+        resolution,
         lambda moments: sql(f"SELECT {times}person FROM ({moments})"),
         bound,
         changes,

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.identity.ground import TOUCH, Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import TOUCH, conditions
 from threadline.identity.stitch import (
     EVERYONE,
     conversions,
@@ -25,13 +24,14 @@ from threadline.questions.answers import (
     read_groups,
     shared_among,
 )
+from threadline.questions.context import Context
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import Query, Row
 
 GROUPS = ("source", "medium", "campaign")
 
 
-class Params(Ranged, kw_only=True):
+class TimeToConversionParams(Ranged, kw_only=True):
     """`from` and `to` speak of the moment of conversion."""
 
     conversion: EventName
@@ -98,11 +98,12 @@ SQL = """
     ORDER BY persons DESC, {order}"""
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> TimeToConversion:
+def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     """Seconds from each user's first touch to the first owned event named `conversion`.
 
     Only users who converted count. Raises `InvalidGroupBy`.
     """
+    reading, resolution = context.reading, context.resolution
     groups = read_groups(params.group_by, GROUPS)
     bound: dict[str, object] = {"conversion": params.conversion}
     where = conditions(between(params, bound, "converted_at"))
@@ -124,26 +125,28 @@ def ask(reading: Reading, ground: Ground, params: Params) -> TimeToConversion:
         return [query(ONE_USERS.format(events=events), person.bound)]
 
     if params.user_id is None:
-        parted = ground.policy != "any"  # an event has one owner, which can be a number
+        parted = resolution.policy != "any"  # an event has one owner, which can be a number
         pairs = EVERYBODYS.format(
-            conversions=persons_conversions(ground) if parted else conversions(ground, EVERYONE),
-            touches=first_touches(ground),
+            conversions=persons_conversions(resolution)
+            if parted
+            else conversions(resolution, EVERYONE),
+            touches=first_touches(resolution),
             owner="person" if parted else "user_id",
         )
         found, several = reading.query_all(
-            query(pairs, ground.bound), (shared_among(ground, EVERYONE), ground.bound)
+            query(pairs, resolution.params), (shared_among(resolution, EVERYONE), resolution.params)
         )
         shared = [row["anonymous_id"] for row in several]
     else:
-        person, (found,) = ask_of(reading, ground, params.user_id, of_person)
+        person, (found,) = ask_of(reading, resolution, params.user_id, of_person)
         shared = person.shared_devices
     rows = [_row(row, groups) for row in found]
-    answer = TimeToConversion(params.conversion, ground.policy, rows, shared)
+    answer = TimeToConversion(params.conversion, resolution.policy, rows, shared)
     if params.user_id is not None:
         answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
     warnings = []
     if not rows:
-        asked = {**ground.bound, **bound}
+        asked = {**resolution.params, **bound}
         warnings += unknown_events(reading, asked, {"conversion": [params.conversion]})
     if params.user_id is None and len(shared) == MAX_SHARED_DEVICES:
         message = f"At most {MAX_SHARED_DEVICES} shared devices are named here; see "

@@ -6,9 +6,8 @@ import msgspec
 
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.ground import PROJECT, USERS, Ground, conditions
 from threadline.identity.person import Person, ask_of, events_of, with_aliases
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import PROJECT, USERS, conditions
 from threadline.identity.stitch import THESE_USERS, conversions, first_touches
 from threadline.questions import places
 from threadline.questions.answers import (
@@ -17,16 +16,18 @@ from threadline.questions.answers import (
     Ranged,
     Stitched,
     Touch,
+    UserId,
     absent_is_null,
     seconds_between,
     shared_among,
 )
+from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
 from threadline.questions.warned import Warned, noted, unknown_events
 from threadline.store import Query, Row, bound_ms
 
 
-class Params(Ranged, kw_only=True):
+class UsersParams(Ranged, kw_only=True):
     """Filters speak of the first touch."""
 
     source: str | None = None
@@ -106,10 +107,11 @@ TOUCH_DETAILS = f"""
 FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
 
 
-def ask(reading: Reading, ground: Ground, params: Params) -> Users:
+def ask(context: Context, params: UsersParams) -> Users:
     """Users whose first touch passes the filters, with it. Raises `InvalidParams` for a cursor of
     another question."""
-    bound = dict(ground.bound)
+    reading, resolution = context.reading, context.resolution
+    bound = dict(resolution.params)
     question = f"users {bound['project_id']}"
     where = []
     for name, condition in FILTERS.items():
@@ -121,7 +123,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Users:
         where.append(BEHIND_CURSOR)
     rows = reading.query(
         SQL.format(
-            touches=first_touches(ground),
+            touches=first_touches(resolution),
             names=places.named("t.first_touch.place"),
             where=conditions(where),
             limit=params.limit + 1,
@@ -131,21 +133,21 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Users:
     page = rows[: params.limit]
     if not page:
         unknown = unknown_events(reading, bound, {"conversion": [params.conversion]})
-        return Users([], None, [], ground.policy, warnings=noted(unknown))
+        return Users([], None, [], resolution.policy, warnings=noted(unknown))
     touches = [row["first_touch"] for row in page]
     bound |= {
-        "user_ids": with_aliases(reading, ground, [row["user_id"] for row in page]),
+        "user_ids": with_aliases(reading, resolution, [row["user_id"] for row in page]),
         "visitors": [touch["visitor"] for touch in touches],
         "event_ids": [touch["event_id"] for touch in touches],
     }
     queries = [
         TOUCH_DETAILS,
-        DEVICE_COUNTS % {"links": ground.links},
-        shared_among(ground, THESE_USERS),
+        DEVICE_COUNTS % {"links": resolution.links},
+        shared_among(resolution, THESE_USERS),
     ]
     if params.conversion is not None:
         bound["conversion"] = params.conversion
-        queries.append(conversions(ground, THESE_USERS))
+        queries.append(conversions(resolution, THESE_USERS))
     details, counted, shared, *converted = reading.query_all(*((query, bound) for query in queries))
     detail_of = {row["event_id"]: row for row in details}
     devices_of = {row["user_id"]: row["devices"] for row in counted}
@@ -173,7 +175,7 @@ def ask(reading: Reading, ground: Ground, params: Params) -> Users:
         if len(rows) > params.limit
         else None,
         [row["anonymous_id"] for row in shared],
-        ground.policy,
+        resolution.policy,
         warnings=noted(unknown),
     )
 
@@ -185,6 +187,8 @@ def _touch(row: Row) -> Touch:
 
 class ProfileParams(Stitched, kw_only=True):
     """The policy that decides which untagged events count for the user."""
+
+    user_id: UserId
 
 
 class Device(msgspec.Struct):
@@ -234,18 +238,19 @@ TRAITS = f"""
     LIMIT 1000"""
 
 
-def profile(reading: Reading, ground: Ground, user_id: str) -> Profile:
+def profile(context: Context, params: ProfileParams) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
+    reading, resolution, user_id = context.reading, context.resolution, params.user_id
 
     def queries(person: Person) -> list[Query]:
         seen = events_of(person, "e.anonymous_id, e.anonymous_id_made, e.timestamp")
         return [
             (FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound),
             (DEVICES.format(owned=seen), person.bound),
-            (TRAITS % {"received": ground.received}, person.bound),
+            (TRAITS % {"received": resolution.received}, person.bound),
         ]
 
-    person, (touches, seen, identifies) = ask_of(reading, ground, user_id, queries)
+    person, (touches, seen, identifies) = ask_of(reading, resolution, user_id, queries)
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
     devices = [
@@ -264,7 +269,7 @@ def profile(reading: Reading, ground: Ground, user_id: str) -> Profile:
     )
     return Profile(
         person.user_id,
-        ground.policy,
+        resolution.policy,
         format_utc(person.known_since),
         _traits(identifies),
         _touch(first),

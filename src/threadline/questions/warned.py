@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from threadline.identity.ground import PROJECT
 from threadline.identity.reading import Reading
+from threadline.identity.resolution import PROJECT
 from threadline.store import Params
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import run_async
 from threadline.contract.errors import Busy
-from threadline.http.asking import AT_ONCE, MOST_WAITING, Asking
+from threadline.runtime.slots import AT_ONCE, MOST_WAITING, Slots
 
 
 class Line:
@@ -16,7 +16,7 @@ class Line:
     def __init__(self, patience_s: float = 60.0) -> None:
         self.refused = 0
         self.gate = threading.Event()
-        self.asking = Asking(patience_s, self._count)
+        self.slots = Slots(patience_s, self._count)
 
     def _count(self) -> None:
         self.refused += 1
@@ -31,20 +31,20 @@ def test_a_bounded_number_waits() -> None:
 
     async def ask_all() -> list[str]:
         asked = [
-            asyncio.ensure_future(line.asking.ask(line.question))
+            asyncio.ensure_future(line.slots.run(line.question))
             for _ in range(AT_ONCE + MOST_WAITING)
         ]
         await asyncio.sleep(0)  # all are in line now
         with pytest.raises(Busy):
-            await line.asking.ask(line.question)
+            await line.slots.run(line.question)
         line.gate.set()
         answers = await asyncio.gather(*asked)
-        answers.append(await line.asking.ask(line.question))
+        answers.append(await line.slots.run(line.question))
         return answers
 
     assert run_async(ask_all()) == ["answer"] * (AT_ONCE + MOST_WAITING + 1)
     assert line.refused == 1
-    line.asking.close()
+    line.slots.close()
 
 
 def test_who_waited_too_long_is_told() -> None:
@@ -52,11 +52,11 @@ def test_who_waited_too_long_is_told() -> None:
 
     async def ask() -> None:
         with pytest.raises(Busy):
-            await line.asking.ask(line.question)
+            await line.slots.run(line.question)
 
     run_async(ask())
     assert line.refused == 1
-    line.asking.close()
+    line.slots.close()
 
 
 def test_what_goes_wrong_is_the_questions_own() -> None:
@@ -64,7 +64,7 @@ def test_what_goes_wrong_is_the_questions_own() -> None:
 
     async def ask() -> None:
         with pytest.raises(ZeroDivisionError):
-            await line.asking.ask(lambda: 1 / 0)
+            await line.slots.run(lambda: 1 / 0)
 
     run_async(ask())
-    line.asking.close()
+    line.slots.close()

@@ -1,4 +1,4 @@
-"""The operator's door: how commands on this machine reach the store that the server has open.
+"""The admin socket: how commands on this machine reach the store that the server has open.
 
 A Unix socket in the data folder. Whoever may open it may read the folder anyway; the network has
 no way to it. One request a connection: a line of JSON, answered with a line, `ok` or the kind of
@@ -16,8 +16,8 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import msgspec
 
-from threadline.http.folder import ServerStarting
-from threadline.http.services import Services
+from threadline.runtime.folder import ServerStarting
+from threadline.runtime.services import Services
 from threadline.store import (
     Params,
     QueryTimeout,
@@ -29,7 +29,7 @@ from threadline.store import (
     store_url,
 )
 
-SOCKET = "operator.sock"
+SOCKET = "admin.sock"
 CATCH_UP_S = 60.0
 # Questions that people write, at the same time: each may take as much memory as it may.
 ASKING = 2
@@ -65,7 +65,7 @@ class Insert(msgspec.Struct, tag=True):
     token: str
 
 
-class Door(ThreadingUnixStreamServer):
+class AdminSocket(ThreadingUnixStreamServer):
     """Answers one command after the other on handles of their own, so that events and questions
     go on meanwhile. These are opened for the first, and kept: a rebuild is many statements."""
 
@@ -128,7 +128,7 @@ class Door(ThreadingUnixStreamServer):
 
 
 class _Answer(StreamRequestHandler):
-    server: Door
+    server: AdminSocket
 
     def handle(self) -> None:
         asked = msgspec.json.decode(self.rfile.readline(), type=Statement | Insert | Asked)
@@ -150,23 +150,23 @@ class _Answer(StreamRequestHandler):
 
 
 @contextmanager
-def operator_door(services: Services) -> Iterator[None]:
-    """The door, open as long as the block lasts. A ClickHouse server needs none: it has its own."""
+def admin_socket(services: Services) -> Iterator[None]:
+    """Open as long as the block lasts. A ClickHouse server needs none: it has its own."""
     if not services.settings.store.startswith("chdb"):
         yield
         return
-    with Door(services) as door:
-        thread = threading.Thread(target=door.serve_forever, name="threadline-operator")
+    with AdminSocket(services) as listening:
+        thread = threading.Thread(target=listening.serve_forever, name="threadline-admin")
         thread.start()
         try:
             yield
         finally:
-            door.shutdown()
+            listening.shutdown()
             thread.join()
 
 
-class OperatorStore:
-    """The store behind the door, with the part of `Store` that commands need."""
+class SocketStore:
+    """The store behind the socket, with the part of `Store` that commands need."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -198,7 +198,7 @@ class OperatorStore:
                 with _address(self._folder) as address:
                     connection.connect(address)
             except (FileNotFoundError, ConnectionRefusedError):
-                # It has taken the folder, and opens its door last.
+                # It has taken the folder, and opens its socket last.
                 raise ServerStarting(self._folder) from None
             connection.sendall(msgspec.json.encode(asked) + b"\n")
             with connection.makefile("rb") as answer:

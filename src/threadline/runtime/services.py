@@ -14,18 +14,18 @@ from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
-from threadline.http.asking import Asking
-from threadline.http.folder import temporary_files
-from threadline.http.limits import Buckets
-from threadline.http.repeating import repeated
-from threadline.http.room import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
+from threadline.runtime.ask import Asking
+from threadline.runtime.folder import temporary_files
+from threadline.runtime.housekeeping import repeated
+from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
+from threadline.runtime.rate_limits import Buckets
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
 
-KEEP_HOUSE_EVERY_S = 60.0
+HOUSEKEEPING_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
 LARGE_AT_ONCE = 2
 
@@ -63,6 +63,10 @@ class Services:
             opened.callback(self.log.close)
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
+            self.asking = Asking(
+                settings, self.control, self.store, self.writer, self.metrics.busy.inc
+            )
+            opened.callback(self.asking.close)
             self.buckets = Buckets(settings)
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
@@ -71,11 +75,9 @@ class Services:
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
             self._proxy_noted = False
             self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
-            self.asking = Asking(settings.query_seconds, self.metrics.busy.inc)
-            opened.callback(self.asking.close)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
-            opened.enter_context(repeated(self._keep_house, KEEP_HOUSE_EVERY_S, "housekeeping"))
+            opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -125,10 +127,10 @@ class Services:
         self.metrics.placeholders.inc(ids)
         self.control.count_placeholder_ids(project_id, ids)
 
-    def _keep_house(self) -> None:
+    def _housekeeping(self) -> None:
         """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
         sends anything."""
-        self.control.keep_house()
+        self.control.housekeeping()
 
 
 @lru_cache(maxsize=1024)

@@ -65,12 +65,12 @@ ACTIVITY = f"""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """`bound`: the values its SQL needs. `aliased`, `unlinked`: the project has such decisions.
+class Resolution:
+    """`params`: the values its SQL needs. `aliased`, `unlinked`: the project has such decisions.
     `bots`: they count, too."""
 
     policy: Policy
-    bound: dict[str, object] = field(default_factory=dict)
+    params: dict[str, object] = field(default_factory=dict)
     as_of: bool = False
     aliased: bool = False
     unlinked: bool = False
@@ -237,9 +237,9 @@ class Ground:
         return f" AND decided_at <= {AS_OF}" if self.as_of else ""
 
 
-def in_range(at: str, bound: Mapping[str, object]) -> list[str]:
-    """Conditions that a moment lies between `from_` and `to`, as far as these are bound."""
-    return [f"{at} {side}" for name, side in RANGE.items() if name in bound]
+def in_range(at: str, params: Mapping[str, object]) -> list[str]:
+    """Conditions that a moment lies between `from_` and `to`, as far as these are params."""
+    return [f"{at} {side}" for name, side in RANGE.items() if name in params]
 
 
 def conditions(parts: Sequence[str]) -> str:
@@ -247,21 +247,21 @@ def conditions(parts: Sequence[str]) -> str:
     return " AND ".join(parts) or "TRUE"
 
 
-def ground(
+def resolve(
     reads: Reads,
     project_id: str,
     policy: Policy,
     as_of_ms: int | None = None,
     bots: bool = False,
-) -> Ground:
+) -> Resolution:
     """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them."""
-    bound: dict[str, object] = {"project_id": project_id}
-    (decisions,) = reads.query(DECISIONS, bound)
+    params: dict[str, object] = {"project_id": project_id}
+    (decisions,) = reads.query(DECISIONS, params)
     if as_of_ms is not None:
-        bound["as_of"] = bound_ms(as_of_ms)
-    return Ground(
+        params["as_of"] = bound_ms(as_of_ms)
+    return Resolution(
         policy,
-        bound,
+        params,
         as_of_ms is not None,
         bool(decisions["aliased"]),
         bool(decisions["unlinked"]),

@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidParams
-from threadline.contract.times import Moment
+from threadline.contract.times import Timestamp
 
 Params = TypeVar("Params", bound=msgspec.Struct)
 
@@ -22,32 +22,41 @@ MAX_PARAMS = 100
 # Cache busters and the like are no business of ours.
 IGNORED = "_"
 
+NOTHING: Mapping[str, str] = {}
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_params(request: Request[Any, Any, Any], struct: type[Params]) -> Params:
-    """The query string as its Struct. Raises `InvalidParams`."""
+def read_params(
+    request: Request[Any, Any, Any], struct: type[Params], in_path: Mapping[str, str] | None = None
+) -> Params:
+    """The query string, and what the path says, as its Struct. Raises `InvalidParams`."""
     query = request.scope["query_string"].decode("latin-1")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMS)
     except ValueError:
         raise InvalidParams(f"There are more than {MAX_PARAMS} parameters.") from None
     times = Counter(name for name, _ in pairs)
-    return parse_params(dict(pairs), struct, [name for name, many in times.items() if many > 1])
+    repeated = [name for name, many in times.items() if many > 1]
+    return parse_params(dict(pairs), struct, repeated, in_path or {})
 
 
 def parse_params(
-    given: Mapping[str, str], struct: type[Params], repeated: Collection[str] = ()
+    given: Mapping[str, str],
+    struct: type[Params],
+    repeated: Collection[str] = (),
+    in_path: Mapping[str, str] = NOTHING,
 ) -> Params:
     """Parameters by name, as text, as their Struct. `repeated`: names that were given twice.
+    `in_path`: what stands for itself, as parts of a path do.
 
     Raises `InvalidParams`: a parameter that does not exist, or of which only one value would
     count, is an error too, because an answer that silently ignored it would be to another question.
     """
-    fields, choices = _fields(struct), _choices(struct)
+    fields = {name: field for name, field in _fields(struct).items() if name not in in_path}
+    choices = _choices(struct)
     errors: FieldErrors = {}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {**in_path}
     for name, text in given.items():
         if name.startswith(IGNORED):
             continue
@@ -140,9 +149,9 @@ def _text(kind: inspect.StrType, text: str, hints: dict[str, str]) -> str:
     return text
 
 
-def _moment(kind: inspect.CustomType, text: str, hints: dict[str, str]) -> Moment:
-    assert kind.cls is Moment
-    return Moment.parse(text)
+def _moment(kind: inspect.CustomType, text: str, hints: dict[str, str]) -> Timestamp:
+    assert kind.cls is Timestamp
+    return Timestamp.parse(text)
 
 
 READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {

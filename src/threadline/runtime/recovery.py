@@ -8,9 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from threadline.http.operator import STATEMENT_S, OperatorStore
-from threadline.http.services import Services
 from threadline.ingest.recovery import AtWork, alone, finish_rebuilds
+from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
+from threadline.runtime.services import Services
 from threadline.store import (
     REBUILD,
     Params,
@@ -92,11 +92,11 @@ def _look_and_finish(services: Services, stopping: threading.Event) -> None:
 
 @contextmanager
 def _commands_store(services: Services) -> Iterator[Statements]:
-    """The store as commands reach it: by the operator's door a statement comes after those that a
+    """The store as commands reach it: by the admin socket a statement comes after those that a
     killed command left there."""
     folder = Path(services.settings.data)
     if services.settings.store.startswith("chdb"):
-        yield OperatorStore(folder)
+        yield SocketStore(folder)
         return
     url = store_url(services.settings.store, folder)
     with Store(url, query_seconds=STATEMENT_S) as store:

@@ -1,4 +1,4 @@
-"""Questions wait in one line: a bounded number at once, each no longer than it may run."""
+"""A bounded number of questions at once; the others wait, each no longer than it may run."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ MOST_WAITING = 64
 Answer = TypeVar("Answer")
 
 
-class Asking:
+class Slots:
     """Carries questions out on threads of their own, so that nothing else waits behind them."""
 
     def __init__(self, patience_s: float, refused: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class Asking:
         self._asked = 0
         self._threads = ThreadPoolExecutor(AT_ONCE, "threadline-question")
 
-    async def ask(self, question: Callable[[], Answer]) -> Answer:
+    async def run(self, question: Callable[[], Answer]) -> Answer:
         """Raises `Busy`, and what the question raises."""
         if self._asked >= AT_ONCE + MOST_WAITING:
             self._refused()

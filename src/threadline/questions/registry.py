@@ -1,0 +1,223 @@
+"""Every question there is. Routes, reference, command line, SDK and whatever else asks come from
+this list; what a question does is in the module named after it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
+from threadline.questions import (
+    attribution,
+    events,
+    explain,
+    export,
+    funnel,
+    identity,
+    journey,
+    paths,
+    retention,
+    sessions,
+    sources,
+    stats,
+    time_to_conversion,
+    users,
+)
+from threadline.questions.context import Context
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question: a struct of parameters in, a struct out.
+
+    `counts_people`: it counts them, so each event needs one owner: policies that give it several
+    are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
+    question may end with. `media_types`: of its answer; the first is the default.
+    """
+
+    name: str
+    path: str
+    summary: str
+    tag: str
+    params: type
+    answer: type
+    ask: Callable[[Context, Any], Any]
+    counts_people: bool = False
+    in_path: tuple[str, ...] = ()
+    errors: tuple[type[ApiError], ...] = ()
+    media_types: tuple[str, ...] = (JSON,)
+
+
+_QUESTIONS = (
+    Question(
+        name="events",
+        path="/v1/query",
+        summary="Stored events, newest first",
+        tag="Events",
+        params=events.EventsParams,
+        answer=events.Events,
+        ask=events.ask,
+    ),
+    Question(
+        name="export",
+        path="/v1/export",
+        summary="All stored events that pass the filters, as a file",
+        tag="Events",
+        params=export.ExportParams,
+        answer=str,
+        ask=export.ask,
+        media_types=tuple(media.partition(";")[0] for media in export.MEDIA_TYPES.values()),
+    ),
+    Question(
+        name="users",
+        path="/v1/users",
+        summary="Users, each with the touch that brought them",
+        tag="People",
+        params=users.UsersParams,
+        answer=users.Users,
+        ask=users.ask,
+        media_types=(JSON, "application/x-ndjson", "text/csv"),
+    ),
+    Question(
+        name="profile",
+        path="/v1/users/{user_id}",
+        summary="One user: traits, devices, first and last touch",
+        tag="People",
+        params=users.ProfileParams,
+        answer=users.Profile,
+        ask=users.profile,
+        in_path=("user_id",),
+        errors=(NotFound,),
+    ),
+    Question(
+        name="journey",
+        path="/v1/users/{user_id}/events",
+        summary="What one user did, the time before signing in included",
+        tag="People",
+        params=journey.JourneyParams,
+        answer=journey.Journey,
+        ask=journey.ask,
+        in_path=("user_id",),
+        errors=(NotFound,),
+    ),
+    Question(
+        name="stats",
+        path="/v1/stats",
+        summary="How many, by what, over time",
+        tag="Numbers",
+        params=stats.StatsParams,
+        answer=stats.Stats,
+        ask=stats.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="sources",
+        path="/v1/sources",
+        summary="Where events and people come from",
+        tag="Numbers",
+        params=sources.SourcesParams,
+        answer=sources.Sources,
+        ask=sources.ask,
+        counts_people=True,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="sessions",
+        path="/v1/sessions",
+        summary="How many visits, how long, and where each began",
+        tag="Numbers",
+        params=sessions.SessionsParams,
+        answer=sessions.Sessions,
+        ask=sessions.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="time_to_conversion",
+        path="/v1/time-to-conversion",
+        summary="How long from the first touch to a conversion",
+        tag="People",
+        params=time_to_conversion.TimeToConversionParams,
+        answer=time_to_conversion.TimeToConversion,
+        ask=time_to_conversion.ask,
+        errors=(InvalidGroupBy, NotFound),
+    ),
+    Question(
+        name="attribution",
+        path="/v1/attribution",
+        summary="Which touches are credited with conversions",
+        tag="People",
+        params=attribution.AttributionParams,
+        answer=attribution.Attribution,
+        ask=attribution.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="funnel",
+        path="/v1/funnel",
+        summary="How far people get, step by step",
+        tag="People",
+        params=funnel.FunnelParams,
+        answer=funnel.Funnel,
+        ask=funnel.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="retention",
+        path="/v1/retention",
+        summary="Of those who began together, how many come back",
+        tag="People",
+        params=retention.RetentionParams,
+        answer=retention.Retention,
+        ask=retention.ask,
+        counts_people=True,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="paths",
+        path="/v1/paths",
+        summary="What people do before or after an event",
+        tag="People",
+        params=paths.PathsParams,
+        answer=paths.Paths,
+        ask=paths.ask,
+        counts_people=True,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="identity_stats",
+        path="/v1/identity/stats",
+        summary="How well people are known",
+        tag="Identity",
+        params=identity.IdentityStatsParams,
+        answer=identity.IdentityStats,
+        ask=identity.stats,
+        counts_people=True,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="shared_devices",
+        path="/v1/identity/shared-devices",
+        summary="Devices that more than one person was seen on",
+        tag="Identity",
+        params=identity.SharedDevicesParams,
+        answer=identity.SharedDevices,
+        ask=identity.shared_devices,
+    ),
+    Question(
+        name="explain",
+        path="/v1/identity/explain",
+        summary="Whose an event is under each policy, and why",
+        tag="Identity",
+        params=explain.ExplainParams,
+        answer=explain.Explanation,
+        ask=explain.ask,
+        errors=(NotFound,),
+    ),
+)
+
+QUESTIONS = {question.name: question for question in _QUESTIONS}

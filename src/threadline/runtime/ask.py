@@ -1,0 +1,132 @@
+"""How every question is asked, whoever asks: under which policy, after what was acknowledged before
+it, a bounded number at once, and with one set of errors.
+
+The store bounds what one may take: its time, its memory, and the disk beyond that (`store/engine`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
+from threadline.control import Control, Project
+from threadline.identity.resolution import Policy
+from threadline.ingest.writer import Writer
+from threadline.questions.answers import Stitched
+from threadline.questions.context import Context
+from threadline.questions.registry import Question
+from threadline.runtime.slots import Slots
+from threadline.settings import Settings
+from threadline.store import (
+    QueryTimeout,
+    QueryTooLarge,
+    Store,
+    StoreAway,
+    StoreBusy,
+)
+
+# The policies under which each event has one owner.
+PARTITIONS = ("first", "next")
+# How long a question waits for what was acknowledged before it. Past that it is answered, and says
+# so.
+CATCH_UP_S = 5.0
+
+
+class Answered(NamedTuple):
+    """`fresh`: it holds everything that was acknowledged before it was asked."""
+
+    answer: Any
+    fresh: bool
+
+
+class Asking:
+    """The questions of all projects of one data folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        control: Control,
+        store: Store,
+        writer: Writer,
+        refused: Callable[[], None],
+    ) -> None:
+        """`refused` is called for each whose turn does not come."""
+        self._settings = settings
+        self._control = control
+        self._store = store
+        self._writer = writer
+        self._refused = refused
+        self._slots = Slots(settings.query_seconds, refused)
+        self.close = self._slots.close
+
+    async def ask(self, question: Question, project: Project, params: msgspec.Struct) -> Answered:
+        """As `answer`, in turn with the others, so that nothing else waits behind it. Raises `Busy`
+        if its turn does not come soon."""
+        return await self._slots.run(lambda: self.answer(question, project, params))
+
+    def answer(
+        self,
+        question: Question,
+        project: Project,
+        params: msgspec.Struct,
+        catch_up_s: float = CATCH_UP_S,
+    ) -> Answered:
+        """Ask now, and wait `catch_up_s` at most for what was acknowledged before.
+
+        Raises `StitchNotAPartition` for a policy under which the question cannot be asked,
+        `Busy` or `Unavailable` if the store does not answer, and what the question raises.
+        """
+        context = self._context(question, project, params)
+        fresh = self._writer.catch_up(catch_up_s)
+        with self._store_errors():
+            return Answered(question.ask(context, params), fresh)
+
+    def _context(self, question: Question, project: Project, params: msgspec.Struct) -> Context:
+        stitched = params if isinstance(params, Stitched) else Stitched()
+        return Context(
+            store=self._store,
+            project_id=project.project_id,
+            policy=policy(question, project, stitched.stitch),
+            as_of_ms=stitched.as_of.ms if stitched.as_of else None,
+            bots=stitched.include_bots,
+            folder=Path(self._settings.data),
+            placeholder_ids=lambda: self._control.placeholder_ids(project.project_id),
+        )
+
+    @contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except QueryTimeout as error:
+            raise Unavailable(
+                f"The question took longer than {self._settings.query_seconds} s; "
+                "narrow it with from and to, or raise THREADLINE_QUERY_SECONDS."
+            ) from error
+        except QueryTooLarge as error:
+            raise Unavailable(
+                "The question takes more memory than one may; narrow it with from and to, ask for "
+                "fewer groups, or raise THREADLINE_QUERY_MEMORY."
+            ) from error
+        except StoreBusy as error:
+            self._refused()
+            message = "Too many questions are being answered; try again in a few seconds."
+            raise Busy(message) from error
+        except StoreAway as error:
+            raise Unavailable("The store does not answer now; try again.") from error
+
+
+def policy(question: Question, project: Project, asked: Policy | None) -> Policy:
+    """What was asked for, else the project's default; else `any`, or `next` where people are
+    counted. Raises `StitchNotAPartition`."""
+    default = cast(Policy | None, project.stitch)
+    if not question.counts_people:
+        return asked or default or "any"
+    if asked == "any":
+        raise StitchNotAPartition(
+            f"stitch=any counts an event for several people; choose {' or '.join(PARTITIONS)}.",
+            allowed=list(PARTITIONS),
+        )
+    return asked or (default if default in PARTITIONS else None) or "next"
