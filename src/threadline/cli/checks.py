@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +15,8 @@ from urllib.parse import urlsplit
 from threadline import settings
 from threadline.cli import folders
 from threadline.cli.opening import open_store
+from threadline.cli.server import Server
+from threadline.contract.errors import ApiError
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.control import check as check_control
@@ -37,6 +38,7 @@ from threadline.store import (
 )
 
 GIB = 1024**3
+ANSWER_S = 10.0
 LEAST_FREE_BYTES = 1 * GIB
 # Each connection takes one, and the store some hundreds.
 LEAST_DESCRIPTORS = 4096
@@ -167,26 +169,18 @@ def _engine(chosen: Settings, folder: Path) -> Finding:
     return Finding(f"ClickHouse {version} opens the store; no Threadline server runs")
 
 
-def _engine_of(server: Running) -> Finding:
-    address = urlsplit(server.url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
+def _engine_of(running: Running) -> Finding:
+    where = f"the server at {running.url} (process {running.pid})"
     try:
-        connection.request("GET", "/readyz")
-        status = connection.getresponse().status
-    except (OSError, HTTPException) as error:
-        status = 0
-        reason = f"does not answer: {getattr(error, 'strerror', None) or error}"
-    else:
-        reason = f"answers {status}"
-    finally:
-        connection.close()
-    where = f"the server at {server.url} (process {server.pid})"
+        status = Server(running.url, timeout_s=ANSWER_S).reply("/readyz").status
+    except ApiError as error:
+        return Finding(f"{where}: {error}", "If it is not just starting, read its log.")
     if status == 200:
         return Finding(f"{where} is ready")
     if status == 503:
         mend = "Its store is away: start ClickHouse, or correct THREADLINE_STORE."
         return Finding(f"{where} is not ready", mend)
-    return Finding(f"{where} {reason}", "If it is not just starting, read its log.")
+    return Finding(f"{where} answers {status}", "If it is not just starting, read its log.")
 
 
 def _disk(chosen: Settings, folder: Path) -> Finding:
@@ -341,22 +335,17 @@ def _server(folder: Path) -> Running | None:
         return None
 
 
-def _metric(server: Running, folder: Path, name: str) -> float | None:
+def _metric(running: Running, folder: Path, name: str) -> float | None:
     """A number of the server's `/metrics`, all its labels together; none where it is not said."""
-    address = urlsplit(server.url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
     try:
         with Control(folder, create=False) as control:
             projects = control.projects()
             if not projects:
                 return None
             with control.temporary_key(projects[0].project_id, "rk") as key:
-                connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
-                text = connection.getresponse().read().decode(errors="replace")
-    except (ControlError, OSError, HTTPException):
+                text = Server(running.url, key, ANSWER_S).reply("/metrics").text
+    except (ControlError, ApiError):
         return None
-    finally:
-        connection.close()
     lines = [line for line in text.splitlines() if line.partition("{")[0].split(" ")[0] == name]
     return sum(float(line.split()[-1]) for line in lines) if lines else None
 

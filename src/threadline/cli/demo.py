@@ -1,7 +1,6 @@
 """`threadline demo`: a server with something to see in it."""
 
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -9,10 +8,8 @@ import signal
 import sys
 import threading
 import time
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -24,7 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadline import settings
 from threadline.cli import folders
 from threadline.cli.demo_log import DemoLog, Event, Person
+from threadline.cli.server import Server
 from threadline.contract.bodies import MAX_BATCH_EVENTS
+from threadline.contract.errors import ApiError
 from threadline.control import Control, ControlError
 from threadline.http.listen import resolve, take_port
 from threadline.http.serve import serve_async
@@ -161,7 +160,7 @@ def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Even
             notes.stored = _count(url, notes.keys["rk"], stopped)
             repeats = notes.events - notes.stored
             console.print(f"{notes.stored:,} events are stored; {repeats:,} came twice.")
-    except (OSError, HTTPException) as error:
+    except (OSError, ApiError) as error:
         if stopped.is_set():
             console.print(STOPPED)
             return
@@ -178,8 +177,7 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
     """Post the log in batches, as a server that passes on what browsers send. False if stopped
     before the end."""
     log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
-    address = urlsplit(url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    server = Server(url, notes.keys["sk"])
     waiting: list[Event] = []
     columns = (
         TextColumn("Loading events"),
@@ -195,7 +193,7 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
 
         def post() -> None:
             nonlocal sent
-            _post(connection, notes.keys["sk"], waiting)
+            server.post("/v1/batch", msgspec.json.encode({"events": waiting}))
             sent += len(waiting)
             waiting.clear()
             rate = f"{sent / (time.monotonic() - started):,.0f} events/s"
@@ -217,15 +215,11 @@ def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) ->
 
 def _count(url: str, key: str, stopped: threading.Event) -> int:
     """Events that questions see, once all that were sent are among them."""
-    address = urlsplit(url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
-    headers = {"Authorization": f"Bearer {key}"}
+    server = Server(url, key)
     while not stopped.is_set():
-        connection.request("GET", "/v1/stats?metric=count&include_bots=true", headers=headers)
-        response = connection.getresponse()
-        answer = response.read()
-        if response.status == 200 and not response.headers.get("Threadline-Stale"):
-            return int(json.loads(answer)["rows"][0]["value"])
+        reply = server.reply("/v1/stats?metric=count&include_bots=true")
+        if reply.status == 200 and not reply.headers.get("Threadline-Stale"):
+            return int(reply.json()["rows"][0]["value"])
     raise OSError("stopped")
 
 
@@ -235,19 +229,6 @@ def _worth_showing(person: Person) -> bool:
         return False
     known = next((event for _, event in person.sent if "user_id" in event), None)
     return known is not None and known["timestamp"][:10] > person.sent[0].event["timestamp"][:10]
-
-
-def _post(connection: HTTPConnection, key: str, batch: list[Event]) -> None:
-    headers = {
-        "Authorization": f"Bearer {key}",
-        "Content-Type": "application/json",
-        "User-Agent": "threadline-demo",
-    }
-    connection.request("POST", "/v1/batch", msgspec.json.encode({"events": batch}), headers)
-    response = connection.getresponse()
-    text = response.read()
-    if response.status != 202:
-        raise OSError(f"the server answered {response.status}: {text.decode(errors='replace')}")
 
 
 def _command() -> str:

@@ -1,15 +1,12 @@
 """`threadline import`: events out of files."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -17,13 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline.cli import folders
-from threadline.cli.ask import answering
 from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.server import Server
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.contract.bodies import Event
-from threadline.contract.errors import ApiError, Unavailable
 from threadline.control import Control, Project
 from threadline.ingest.accept import IngestContext, accept
 from threadline.ingest.columns import OURS, meant
@@ -196,8 +192,8 @@ def _way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, Sen
                 control.temporary_key(project.project_id, "sk") as key,
                 ThreadPoolExecutor(CONNECTIONS) as pool,
             ):
-                post = _Post(server.url, key)
-                yield project, lambda events: pool.submit(post, events)
+                to = Server(server.url, key)
+                yield project, lambda events: pool.submit(_post, to, events)
             return
     with Services(chosen) as services:
         yield project, _Append(services, project)
@@ -237,26 +233,5 @@ class _Append:
         return on_disk
 
 
-class _Post:
-    """To the running server."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self._address = urlsplit(url)
-        self._key = key
-        self._kept = threading.local()
-
-    def __call__(self, events: list[Event]) -> None:
-        if not hasattr(self._kept, "connection"):
-            address = self._address
-            self._kept.connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
-        connection: HTTPConnection = self._kept.connection
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        with answering(self._address.geturl()):
-            connection.request(
-                "POST", "/v1/batch", msgspec.json.encode({"events": events}), headers
-            )
-            response = connection.getresponse()
-        text = response.read()
-        if response.status != 202:
-            message = json.loads(text)["details"]["message"]
-            raise (Unavailable if response.status == 503 else ApiError)(message)
+def _post(server: Server, events: list[Event]) -> None:
+    server.post("/v1/batch", msgspec.json.encode({"events": events}))

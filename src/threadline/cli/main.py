@@ -34,6 +34,7 @@ COMMANDS = {
     "rules": Command("Data", "rules"),
     "reclassify": Command("Data", "reclassifying", "reclassify"),
     "receipts": Command("Data", "letters", "list_receipts"),
+    "ask": Command("Ask", "asking", "ask"),
     "user": Command("Ask", "user", "user"),
     "sql": Command("Ask", "sql", "sql"),
     "classify": Command("Ask", "classifying", "classify"),

@@ -1,7 +1,7 @@
 """`threadline user`: one person's story as a timeline in the terminal."""
 
 import json
-from typing import Annotated, cast
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -16,7 +16,6 @@ from threadline.cli.journey import Answer, Zone, place, visible
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import POLICIES
 from threadline.control import ControlError
-from threadline.identity.resolution import Policy
 
 
 def user(
@@ -43,10 +42,10 @@ def user(
     if stitch not in (None, *POLICIES):
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     zone = _zone(tz)
-    policy = cast(Policy | None, stitch)
     with questions(folders.load(data), project) as ask:
-        profile = ask.profile(user_id, policy)
-        shown = ask.journey(user_id, policy, limit)
+        whose = {"user_id": user_id, "stitch": stitch}
+        profile = ask.ask("profile", whose)
+        shown = ask.ask("journey", {**whose, "limit": limit})
     if as_json:
         typer.echo(json.dumps({"profile": profile, "journey": shown}))
         return

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPMessage
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from time import time
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -84,12 +84,18 @@ class Wire:
     """Connections for each thread that asks, one for each address."""
 
     def __init__(
-        self, address: Address, key: str, timeout_s: float, pack: bool, proxy: str | None = None
+        self,
+        address: Address,
+        key: str,
+        timeout_s: float,
+        pack: bool,
+        proxy: str | None = None,
+        agent: str = AGENT,
     ) -> None:
         """Raises `ValueError` for a proxy that is no address."""
         self._address = address
         self._proxy = find_proxy(self._address, proxy)
-        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": AGENT}
+        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": agent}
         self._timeout_s = timeout_s
         self._pack = pack
         self.forget_connections()
@@ -159,13 +165,38 @@ class Wire:
 
     def ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
-        given = {name.rstrip("_"): _param(v) for name, v in (params or {}).items() if v is not None}
-        query = f"?{urlencode(given)}" if given else ""
         raw = None if body is None else json.dumps(body).encode()
-        reply = self.send(method, path + query, raw)
+        reply = self.send(method, path + _query(params), raw)
         if reply.status >= 300:
             raise reply.error()
         return reply.json()
+
+    def open(self, path: str, params: Params = None) -> HTTPResponse:
+        """A long answer, to be read piece by piece; closing it closes its connection. Raises
+        `APIError` or `Unreachable`."""
+        address = self._address
+        connection = connect(address, self._proxy, self._timeout_s)
+        headers = {**self._headers, "Connection": "close"}
+        path = address.path + path + _query(params)
+        if self._proxy and address.scheme == "http":
+            path = address.origin + path
+            headers |= self._proxy.headers
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            if response.status == 200:
+                return response
+            with response:
+                raise Reply(response.status, response.headers, response.read()).error()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"{address.host} does not answer: {reason}") from error
+
+
+def _query(params: Params) -> str:
+    given = {name.rstrip("_"): _param(v) for name, v in (params or {}).items() if v is not None}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _exchange(

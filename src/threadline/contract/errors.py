@@ -4,6 +4,7 @@ The code is the contract; `details.message` is for the person who reads it. Noth
 hierarchy is raised to HTTP on purpose: anything else is a bug and answers 500 `internal_error`.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -100,6 +101,10 @@ class MethodNotAllowed(ApiError):
     """The route exists, but not for this method."""
 
     status, code = 405, "method_not_allowed"
+
+    def __init__(self, message: str, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class RequestTimeout(ApiError):

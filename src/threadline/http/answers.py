@@ -1,33 +1,72 @@
 """Answers as plain ASGI messages, and every error in the one shape that errors have."""
 
-from collections.abc import Sequence
+import asyncio
+import errno
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 import msgspec
 import structlog
-from litestar.types import Send
 
-from threadline.contract.errors import ApiError, InternalError, MethodNotAllowed
+from threadline.contract.errors import ApiError, InternalError, MethodNotAllowed, Unavailable
 from threadline.contract.replies import Error, SegmentError
 from threadline.enrich import time_ordered_id
+from threadline.http.asgi import Headers, Send
+from threadline.store import StoreAway
 
 RETRY_AFTER_S = 1
 JSON = (b"content-type", b"application/json")
+# What goes away when others are done or an operator makes room.
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+
+Chunks = Generator[bytes, None, None]
 
 _logger = structlog.get_logger("threadline.http")
 
 
 class Answer(NamedTuple):
-    """Status, headers and body of a response."""
+    """Status, headers and body of a response. A body in chunks is fetched beside the event loop,
+    and closed whatever happens."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+    headers: Headers
+    body: bytes | Chunks
 
-    async def send(self, send: Send) -> None:
-        headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
+    async def send(self, send: Send, without_body: bool = False) -> None:
+        """`without_body`: as HEAD is answered."""
+        if isinstance(self.body, bytes):
+            await self._send_whole(send, self.body, without_body)
+            return
+        with closing(self.body):
+            await self._start(send, self.headers)
+            if not without_body:
+                while chunk := await asyncio.to_thread(next, self.body, b""):
+                    await _send_part(send, chunk, more=True)
+            await _send_part(send, b"", more=False)
+
+    async def _send_whole(self, send: Send, body: bytes, without_body: bool) -> None:
+        await self._start(send, [*self.headers, (b"content-length", str(len(body)).encode())])
+        await _send_part(send, b"" if without_body else body, more=False)
+
+    async def _start(self, send: Send, headers: Headers) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+async def _send_part(send: Send, body: bytes, more: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def as_headers(named: Mapping[str, str]) -> Headers:
+    """As ASGI sends them."""
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in named.items()]
+
+
+def answer_body(
+    body: bytes | Chunks, media_type: str, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """What is not JSON, or is already."""
+    return Answer(200, [(b"content-type", media_type.encode()), *as_headers(headers or {})], body)
 
 
 def answer(reply: object, status: int = 200) -> Answer:
@@ -43,22 +82,26 @@ def answer_error(error: ApiError, segment: bool = False) -> Answer:
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     reply = Error(error.code, error.details)
     if segment:
         reply = SegmentError(error.code, error.details, error.code, str(error))
     return Answer(error.status, headers, msgspec.json.encode(reply))
 
 
-def answer_method(path: str, method: str, allowed: Sequence[str]) -> Answer:
-    """A method that the path does not take, and those that it does (RFC 9110, 15.5.6)."""
-    names = ", ".join(allowed)
-    found = answer_error(MethodNotAllowed(f"{path} does not take {method}; it takes {names}."))
-    return found._replace(headers=[*found.headers, (b"allow", names.encode())])
+def as_api_error(error: Exception, method: str, path: str) -> ApiError:
+    """What went wrong, as callers are told: the one place where other errors become ours.
 
-
-def answer_bug(method: str, path: str, error: Exception) -> Answer:
-    """Whatever was not foreseen: one line in the log, its id to the caller, nothing else."""
+    What nobody foresaw is one line in the log, and its id to the caller."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, StoreAway):
+        return Unavailable("The store does not answer now; try again.")
+    if isinstance(error, OSError) and error.errno in FULL:
+        _logger.error("machine_full", path=path, error=str(error))
+        return Unavailable(f"The server cannot answer now ({error.strerror}); try again.")
     request_id = time_ordered_id()
     _logger.error("request_failed", request_id=request_id, method=method, path=path, exc_info=error)
     message = f"This is a bug in Threadline. The log has it under {request_id}."
-    return answer_error(InternalError(message, request_id=request_id))
+    return InternalError(message, request_id=request_id)

@@ -1,107 +1,130 @@
-"""The application: routes, guard, error answers. Nothing here knows how a question is asked."""
+"""The application: every request goes the same way, from the table of routes to an answer.
 
-import errno
-from typing import Any
+A preflight carries no key, so it can only say whether any project lists the origin; the request
+after it is then held to its own project's list.
+"""
 
-import structlog
-from litestar import Litestar, Request, Response
-from litestar.datastructures import State
-from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
+import re
 
-from threadline.contract.errors import (
-    ApiError,
-    InvalidPayload,
-    NotFound,
-    Unavailable,
-)
+from threadline.contract.errors import ApiError, OriginNotAllowed
+from threadline.contract.segment import SHORT
+from threadline.control import origin_allowed
 from threadline.http import (
     assets,
     classify,
-    docs_page,
     identity,
     ingest,
-    openapi,
     questions,
     rudder,
     server,
 )
-from threadline.http.answers import Answer, answer_bug, answer_error, answer_method
-from threadline.http.auth import require_key
-from threadline.http.edge import Edge
+from threadline.http.answers import Answer, answer_error, as_api_error
+from threadline.http.asgi import Headers, Receive, Scope, Send, header
+from threadline.http.auth import let_in
+from threadline.http.request import Request
+from threadline.http.routing import Route, Routes
+from threadline.runtime.memory import Hold
 from threadline.runtime.services import Services
-from threadline.store import StoreAway
 
-Req = Request[Any, Any, Any]
+PREFLIGHT_HEADERS = [
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-max-age", b"7200"),
+]
+# Always; and whatever else a library wants to send.
+ALLOWED_HEADERS = b"Authorization, Content-Type, Content-Encoding, X-Retry-Count"
+HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?:\s*,\s*[A-Za-z0-9-]{1,64}){0,63}")
+EXPOSED = (
+    b"access-control-expose-headers",
+    b"Retry-After, Threadline-Stale, Threadline-Next-Cursor",
+)
+# A page that cannot read why it is refused would try for ever.
+READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 
-# What goes away when others are done or an operator makes room.
-FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 
-_logger = structlog.get_logger("threadline.http")
+class App:
+    """An ASGI application over services that are open already."""
 
-
-def create_app(services: Services) -> ASGIApp:
-    """The ASGI application over services that are open already."""
-    app = Litestar(
-        route_handlers=[
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        routes = [
+            *ingest.ROUTES,
             *questions.ROUTES,
             *identity.ROUTES,
             *classify.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
             *server.ROUTES,
-        ],
-        guards=[require_key],
-        exception_handlers={
-            ApiError: lambda request, error: _response(answer_error(error)),
-            HTTPException: answer_framework_error,
-            StoreAway: answer_store_away,
-            OSError: answer_failed_system,
-            Exception: answer_failure,
-        },
-        state=State({"services": services}),
-        openapi_config=None,
-        logging_config=None,
-    )
-    posts = {path: doc for path, (_, doc) in ingest.ROUTES.items()}
-    app.state.openapi = openapi.document(app.routes, posts)
-    app.state.docs_page = docs_page.page(app.state.openapi)
-    return Edge(app, services, app.state.openapi)
+        ]
+        self._routes = Routes([*routes, *server.about(routes)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "the server is started without web sockets"
+        if scope["method"] == "OPTIONS":
+            await self._options(scope).send(send)
+            return
+        keyed = bool(header(scope, "authorization"))
+        room = self._services.room if keyed else self._services.strangers
+        with Hold(room) as hold:
+            request = Request(self._services, scope, receive, _path(scope), hold)
+            given = await self._answer(request)
+        if origin := request.header("origin"):
+            given = given._replace(headers=[*given.headers, *_cors(origin, request, given)])
+        await given.send(send, without_body=scope["method"] == "HEAD")
+
+    async def _answer(self, request: Request) -> Answer:
+        """Every error is translated here, and nowhere else."""
+        route: Route | None = None
+        try:
+            route, request.in_path = self._routes.find(request.path, request.method)
+            if route.doc:
+                await let_in(request, route.doc)
+            return await route.handle(request)
+        except Exception as raised:  # noqa: BLE001 - what is not foreseen is logged with an id
+            error = as_api_error(raised, request.method, request.path)
+            if route and route.doc and route.doc.takes_events:
+                self._services.metrics.rejected.labels(error.code).inc()
+            if isinstance(raised, ApiError):
+                await request.drain()
+            return answer_error(error, request.segment)
+
+    def _options(self, scope: Scope) -> Answer:
+        wanted = dict(scope["headers"])
+        if b"access-control-request-method" not in wanted:
+            allowed = ", ".join(self._routes.methods(_path(scope)))
+            return Answer(204, [(b"allow", allowed.encode())], b"")
+        origin = header(scope, "origin")
+        if not origin_allowed(origin, self._services.control.origins()):
+            message = f"Origin {origin or '(none)'} is on no project's allowlist."
+            return answer_error(OriginNotAllowed(message))
+        names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")
+        if HEADER_NAMES.fullmatch(asked):
+            names += b", " + asked
+        headers = [*_allow(origin), *PREFLIGHT_HEADERS, (b"access-control-allow-headers", names)]
+        return Answer(204, headers, b"")
 
 
-def answer_framework_error(request: Req, error: HTTPException) -> Response[bytes]:
-    """What the router itself refuses, under the contract's codes."""
-    if error.status_code == 404:
-        found: ApiError = NotFound(f"There is no route {request.url.path}; see /docs.")
-    elif error.status_code == 405:
-        allowed = openapi.methods(request.app.state.openapi, request.url.path)
-        return _response(answer_method(request.url.path, request.method, allowed))
-    elif error.status_code < 500:
-        found = InvalidPayload(error.detail)
-    else:
-        return answer_failure(request, error)
-    return _response(answer_error(found))
+def _path(scope: Scope) -> str:
+    """The path as routes are found by."""
+    path: str = scope["path"]
+    if path.startswith("//"):
+        # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
+        path = "/" + path.lstrip("/")
+    if path.startswith("/v1/users/"):
+        # A user id may hold a slash; only the path as it was sent still tells which is which.
+        raw: bytes = scope["raw_path"]
+        path = "/" + raw.decode("ascii", "replace").lstrip("/")
+    return SHORT.get(path, path)
 
 
-def answer_failed_system(request: Req, error: OSError) -> Response[bytes]:
-    """What the machine could not do: mostly for want of file descriptors or space."""
-    if error.errno not in FULL:
-        return answer_failure(request, error)
-    _logger.error("machine_full", path=request.url.path, error=str(error))
-    message = f"The server cannot answer now ({error.strerror}); try again."
-    return _response(answer_error(Unavailable(message)))
+def _cors(origin: str, request: Request, given: Answer) -> Headers:
+    if request.allowed_origin:
+        return _allow(origin)
+    return READABLE if given.status >= 400 else []
 
 
-def answer_store_away(request: Req, error: StoreAway) -> Response[bytes]:
-    """A question while the store cannot be asked. Events are taken all the same."""
-    return _response(answer_error(Unavailable("The store does not answer now; try again.")))
-
-
-def answer_failure(request: Req, error: Exception) -> Response[bytes]:
-    """What nobody foresaw."""
-    return _response(answer_bug(request.method, request.url.path, error))
-
-
-def _response(given: Answer) -> Response[bytes]:
-    headers = {name.decode(): value.decode() for name, value in given.headers}
-    return Response(given.body, status_code=given.status, headers=headers)
+def _allow(origin: str) -> Headers:
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        EXPOSED,
+        (b"vary", b"Origin"),
+    ]

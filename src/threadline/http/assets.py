@@ -1,14 +1,13 @@
 """`GET /v1/a.js` and the add-ons beside it: for every site, kept by browsers and proxies."""
 
-from typing import Any
-
-from litestar import Request, Response, get
+from functools import partial
 
 from threadline.contract.errors import NotFound
+from threadline.http.answers import Answer, answer_body
 from threadline.http.doc import Doc
+from threadline.http.request import Request
+from threadline.http.routing import Route
 from threadline.web import read_assets
-
-Req = Request[Any, Any, Any]
 
 # A day old at most, and nobody waits for a newer one.
 CACHE = "public, max-age=86400, stale-while-revalidate=604800"
@@ -16,7 +15,7 @@ SCRIPT = ("text/javascript",)
 ASSETS = read_assets()
 
 
-def serve_asset(request: Req, name: str) -> Response[bytes]:
+async def serve_asset(request: Request, name: str) -> Answer:
     """The file, gzipped where the browser takes that, or 304 if it has it. Raises `NotFound`."""
     asset = ASSETS.get(name)
     if asset is None:
@@ -33,52 +32,43 @@ def serve_asset(request: Req, name: str) -> Response[bytes]:
     }
     if f"{name}.map" in ASSETS:
         headers["SourceMap"] = f"{name.rpartition('/')[2]}.map"
-    known = request.headers.get("if-none-match", "")
+    known = request.header("if-none-match")
     if asset.etag in known or known == "*":
-        return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
+        return answer_body(b"", asset.media_type, headers)._replace(status=304)
     body = asset.body
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if "gzip" in request.header("accept-encoding"):
         headers["Content-Encoding"], body = "gzip", asset.packed
-    return Response(body, headers=headers, media_type=asset.media_type)
+    return answer_body(body, asset.media_type, headers)
 
 
-@get(
-    "/v1/a.js",
-    sync_to_thread=False,
-    opt={
-        "doc": Doc(
+async def serve_addon(request: Request) -> Answer:
+    return await serve_asset(request, f"addons/{request.in_path['name']}")
+
+
+ROUTES = [
+    Route(
+        "GET",
+        "/v1/a.js",
+        partial(serve_asset, name="a.js"),
+        Doc(
             summary="The browser SDK, for a script tag",
             tag="Browser",
             answer=str,
             media_types=SCRIPT,
-        )
-    },
-)
-def loader(request: Req) -> Response[bytes]:
-    return serve_asset(request, "a.js")
-
-
-@get(
-    "/v1/addons/{name:str}",
-    sync_to_thread=False,
-    opt={
-        "doc": Doc(
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/addons/{name}",
+        serve_addon,
+        Doc(
             summary="What the browser SDK can besides",
             tag="Browser",
             path_params={"name": "Such as outbound.js; docs/browser.md lists them."},
             answer=str,
             media_types=SCRIPT,
             errors=(NotFound,),
-        )
-    },
-)
-def addon(request: Req, name: str) -> Response[bytes]:
-    return serve_asset(request, f"addons/{name}")
-
-
-@get("/v1/a.js.map", sync_to_thread=False)
-def source_map(request: Req) -> Response[bytes]:
-    return serve_asset(request, "a.js.map")
-
-
-ROUTES = [loader, addon, source_map]
+        ),
+    ),
+    Route("GET", "/v1/a.js.map", partial(serve_asset, name="a.js.map")),
+]

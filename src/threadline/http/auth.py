@@ -2,74 +2,83 @@
 
 import base64
 import binascii
+import re
+from functools import partial
+from urllib.parse import parse_qs
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Scope
+import msgspec
 
+from threadline.contract.bodies import Batch
+from threadline.contract.decoding import BYTE_ORDER_MARK
 from threadline.contract.errors import (
-    ApiError,
+    InvalidPayload,
     KeyKindNotAllowed,
     MissingBearerToken,
     OriginNotAllowed,
 )
+from threadline.contract.segment import Message
 from threadline.control import Project, origin_allowed
-from threadline.http.body import drain
 from threadline.http.doc import Doc
-from threadline.runtime.services import Services
+from threadline.http.request import Request
+from threadline.runtime.memory import MIB
 
-# What proxies say of the visitor's address.
-FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"cf-connecting-ip"})
-
-
-async def require_key(
-    connection: ASGIConnection,  # type: ignore[type-arg]
-    handler: BaseRouteHandler,
-) -> None:
-    """The guard of the read routes.
-
-    Asynchronous only because Litestar sends any other guard through a thread pool, which costs
-    more than the whole request.
-    """
-    doc = handler.opt.get("doc")
-    services: Services = connection.app.state.services
-    if isinstance(doc, Doc) and doc.keys and not getattr(services.settings, doc.unless, False):
-        try:
-            admit(services, doc, connection.scope)
-        except ApiError:
-            await drain(connection.scope, connection.receive, services.settings.body_seconds)
-            raise
+# Who sends it is known only after it is read.
+BEACON_LIMIT = 1 * MIB
 
 
-def admit(services: Services, doc: Doc, scope: Scope, token: str = "") -> None:
-    """Leaves `key`, `project` and `allowed_origin` in the scope's state, or raises what the
-    contract says. `token`: the key, where it is not in the headers."""
-    state, headers = scope.setdefault("state", {}), dict(scope["headers"])
+class Keyed(msgspec.Struct, rename="camel"):
+    """The part of a body that says whose it is. `write_key`: of the Segment spec."""
+
+    key: str | None = None
+    write_key: str | None = None
+
+
+KEY_IN = re.compile(rb'"(key|writeKey)"\s*:\s*"([A-Za-z0-9_]{1,200})"')
+
+
+async def let_in(request: Request, doc: Doc) -> None:
+    """A request of this route, where that takes a key. Raises what the contract says of keys,
+    origins and rates."""
+    if not doc.keys or getattr(request.services.settings, doc.unless, False):
+        return
+    token = ""
+    if doc.segment or doc.body is Message:
+        keyed = bool(request.header("authorization"))
+        token = key_of_basic(request) if keyed else key_in_address(request)
+        request.segment = bool(token)
+        if not keyed and not token:
+            raw = await request.body(BEACON_LIMIT)
+            token = await request.services.beside(len(raw), partial(_key_in, raw, doc))
+    admit(request, doc, token)
+
+
+def admit(request: Request, doc: Doc, token: str = "") -> None:
+    """Raises what the contract says. `token`: the key, where it is not in the headers."""
     if not token:
-        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        scheme, _, token = request.header("authorization").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise MissingBearerToken(
                 "Send the key as `Authorization: Bearer KEY`; in a beacon, a browser key as `key`"
                 " in the body."
             )
-    key, project = services.control.authenticate(token.strip())
-    state["key"], state["project"] = key, project
+    key, project = request.services.control.authenticate(token.strip())
+    request.admitted(key, project)
     if key.kind == "ak":
         raise KeyKindNotAllowed("Account keys (ak) work on /mcp/account only.")
     if key.kind not in doc.keys:
         raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.")
-    origin = headers.get(b"origin", b"").decode("latin-1")
+    origin = request.header("origin")
     if origin_allowed(origin, project.origins):
-        state["allowed_origin"] = origin
+        request.allowed_origin = origin
     elif key.kind == "pk":
         raise _origin_refused(origin, project)
     if key.kind == "pk" and doc.bucket:
-        services.buckets.take(project.project_id, doc.bucket, client_address(services, scope))
+        request.services.buckets.take(project.project_id, doc.bucket, request.address)
 
 
-def key_of_basic(scope: Scope) -> str:
+def key_of_basic(request: Request) -> str:
     """The key as the user name of `Authorization: Basic`, as Segment-spec libraries send it."""
-    scheme, _, packed = header(scope, "authorization").partition(" ")
+    scheme, _, packed = request.header("authorization").partition(" ")
     if scheme.lower() != "basic":
         return ""
     try:
@@ -78,19 +87,41 @@ def key_of_basic(scope: Scope) -> str:
         return ""
 
 
-def client_address(services: Services, scope: Scope) -> str:
-    """Where the request came from: the trusted header's last entry, else the connection itself."""
-    name = services.settings.client_address_header
-    if name and (value := header(scope, name)):
-        return value.rpartition(",")[2].strip()
-    if not name and FORWARDED.intersection(dict(scope["headers"])):
-        services.note_proxy()
-    return scope["client"][0] if scope["client"] else ""
+def key_in_address(request: Request) -> str:
+    """The query's `writeKey`, empty where there is none: a beacon has no headers for it. Addresses
+    are written into logs on the way, so it has to be a browser key. Raises `KeyKindNotAllowed`."""
+    query = parse_qs(request.query)
+    token = query.get("writeKey", [""])[0]
+    if token and not token.startswith("pk_"):
+        raise KeyKindNotAllowed("Only browser keys (pk) may come in the address.")
+    return token
 
 
-def header(scope: Scope, name: str) -> str:
-    """The last header of this name, or nothing."""
-    return dict(scope["headers"]).get(name.lower().encode(), b"").decode("latin-1")
+def _key_in(body: bytes, doc: Doc) -> str:
+    """The key of a body that came without one in its headers, as beacons have to. `key` lies open
+    in every page, so it has to be a browser key. Raises `InvalidPayload` for what cannot be read.
+    """
+    found = Keyed()
+    if body.strip():
+        found = _decoded_key(body)
+    if doc.body is Batch and found.key:
+        if not found.key.startswith("pk_"):
+            raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
+        return found.key
+    return found.write_key or ""
+
+
+def _decoded_key(body: bytes) -> Keyed:
+    """As `decode`, but what a stranger sent is not mended only to find out that it has no key."""
+    try:
+        return msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK), type=Keyed)
+    except msgspec.ValidationError:
+        return Keyed()
+    except (ValueError, RecursionError):
+        if named := KEY_IN.search(body):
+            key = named[2].decode()
+            return Keyed(key=key) if named[1] == b"key" else Keyed(write_key=key)
+        raise InvalidPayload("The body is not JSON, or has no key.") from None
 
 
 def _origin_refused(origin: str, project: Project) -> OriginNotAllowed:

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Iterator
 
 import zstandard
-from litestar.types import Receive, Scope
 
 from threadline.contract.errors import (
     ApiError,
@@ -15,6 +14,7 @@ from threadline.contract.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
+from threadline.http.asgi import Receive, Scope
 from threadline.runtime.memory import MIB, Hold
 
 # Beacons send text/plain to spare the preflight; scripts often send nothing at all. What is called

@@ -24,6 +24,8 @@ from threadline.contract.errors import (
 
 Errors = tuple[type[ApiError], ...]
 
+# The kinds of key that may ask.
+READ = ("sk", "rk")
 KEY_ERRORS: Errors = (
     MissingBearerToken,
     MalformedApiKey,
@@ -31,6 +33,7 @@ KEY_ERRORS: Errors = (
     KeyKindMismatch,
     KeyKindNotAllowed,
 )
+INGEST_TAGS = ("Ingest", "Segment spec")
 BODY_ERRORS: Errors = (InvalidPayload, RequestTimeout, PayloadTooLarge, UnsupportedMediaType)
 
 
@@ -59,6 +62,11 @@ class Doc:
     path_params: dict[str, str] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
     errors: Errors = ()
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether what it refuses is counted as refused events."""
+        return self.tag in INGEST_TAGS
 
     def all_errors(self) -> Errors:
         """Every error that the route can answer with."""

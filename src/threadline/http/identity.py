@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from litestar import Request, Response, delete, put
-from litestar.handlers import HTTPRouteHandler
 
 from threadline.contract.bodies import Alias, Link, Unalias
 from threadline.contract.decoding import decode
@@ -19,20 +17,20 @@ from threadline.contract.errors import (
 )
 from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided, Notice
-from threadline.http.call import now_ms, whole_body
+from threadline.http.answers import Answer, answer
 from threadline.http.doc import Doc
+from threadline.http.request import Request, now_ms
+from threadline.http.routing import Route
 from threadline.identity import decisions
 from threadline.runtime.ask import CATCH_UP_S
-from threadline.runtime.memory import MIB, Hold
+from threadline.runtime.memory import MIB
 from threadline.runtime.services import Services
-
-Req = Request[Any, Any, Any]
 
 
 class Decision(NamedTuple):
     """A route on which people decide: `decide` takes store, project, who, and the body's fields."""
 
-    route: Callable[..., Callable[..., HTTPRouteHandler]]
+    method: str
     path: str
     summary: str
     body: type[msgspec.Struct]
@@ -42,26 +40,26 @@ class Decision(NamedTuple):
 
 DECISIONS = [
     Decision(
-        delete,
+        "DELETE",
         "/v1/identity/links",
         "Unlink a user from a device: what was seen there does not count",
         Link,
         decisions.unlink,
     ),
-    Decision(put, "/v1/identity/links", "Link them again", Link, decisions.link_again),
+    Decision("PUT", "/v1/identity/links", "Link them again", Link, decisions.link_again),
     Decision(
-        put,
+        "PUT",
         "/v1/identity/aliases",
         "Declare a user the same person as another",
         Alias,
         decisions.alias,
         errors=(AliasCycle, PlaceholderId),
     ),
-    Decision(delete, "/v1/identity/aliases", "Take that back", Unalias, decisions.unalias),
+    Decision("DELETE", "/v1/identity/aliases", "Take that back", Unalias, decisions.unalias),
 ]
 
 
-def _route(decision: Decision) -> HTTPRouteHandler:
+def _route(decision: Decision) -> Route:
     doc = Doc(
         summary=decision.summary,
         tag="Identity",
@@ -70,24 +68,19 @@ def _route(decision: Decision) -> HTTPRouteHandler:
         answer=Decided,
         errors=decision.errors,
     )
+    return Route(decision.method, decision.path, partial(_handle, decision), doc)
 
-    @decision.route(decision.path, status_code=200, opt={"doc": doc})
-    async def handler(request: Req) -> Response[bytes]:
-        services: Services = request.app.state.services
-        project_id, by = request.state.project.project_id, request.state.key.prefix
-        notices: list[Notice] = []
-        with Hold(services.room) as hold:
-            raw = await whole_body(services, request.scope, request.receive, MIB, hold)
-            read = partial(decode, raw, decision.body, now_ms(), notices)
-            body = await services.beside(len(raw), read)
-        given = msgspec.structs.asdict(body)
-        if PlaceholderId in decision.errors:
-            refuse_placeholders(given, services.placeholders)
-        changed = await decide(services, decision.decide, project_id, by, given)
-        reply = Decided(changed, notices or msgspec.UNSET)
-        return Response(msgspec.json.encode(reply), media_type="application/json")
 
-    return handler
+async def _handle(decision: Decision, request: Request) -> Answer:
+    services, notices = request.services, list[Notice]()
+    raw = await request.body(MIB)
+    read = partial(decode, raw, decision.body, now_ms(), notices)
+    given = msgspec.structs.asdict(await services.beside(len(raw), read))
+    if PlaceholderId in decision.errors:
+        refuse_placeholders(given, services.placeholders)
+    project_id, by = request.project.project_id, request.key.prefix
+    changed = await decide(services, decision.decide, project_id, by, given)
+    return answer(Decided(changed, notices or msgspec.UNSET))
 
 
 async def decide(

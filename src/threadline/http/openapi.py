@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from litestar.routes import BaseRoute, HTTPRoute
 
 from threadline import __version__
 from threadline.contract.errors import ApiError
@@ -13,23 +12,16 @@ from threadline.contract.replies import Error, Success
 from threadline.contract.times import Timestamp
 from threadline.control import KINDS
 from threadline.http.doc import Doc
+from threadline.http.routing import Route
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
 Json = dict[str, Any]
 
 
-def document(routes: Iterable[BaseRoute], posts: dict[str, Doc]) -> Json:
-    """Every route that carries a `Doc`, and those `posts`: parameters, bodies, answers, errors."""
-    documented = [(path, "POST", doc) for path, doc in posts.items()]
-    documented += [
-        (route.path_format, method, handler.opt["doc"])
-        for route in routes
-        if isinstance(route, HTTPRoute)
-        for handler in route.route_handlers
-        for method in handler.http_methods
-        if "doc" in handler.opt
-    ]
+def document(routes: Iterable[Route]) -> Json:
+    """Every route that carries a `Doc`: parameters, bodies, answers, errors."""
+    documented = [(route.path, route.method, route.doc) for route in routes if route.doc]
     paths: dict[str, Json] = {}
     components: Json = {}
     for path, method, doc in sorted(documented, key=lambda entry: entry[0]):
@@ -206,13 +198,3 @@ def _schema_of_ours(kind: type) -> Json:
 
 def _first_line(kind: object) -> str:
     return " ".join((kind.__doc__ or "").strip().split("\n\n")[0].split())
-
-
-def methods(document: Json, path: str) -> list[str]:
-    """What a path can be asked by, for `Allow` (RFC 9110, 10.2.1)."""
-    for template, operations in document["paths"].items():
-        pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template))
-        if re.fullmatch(pattern, path):
-            names = [name.upper() for name in operations]
-            return [*names, *(["HEAD"] if "GET" in names else []), "OPTIONS"]
-    return ["GET", "HEAD", "OPTIONS"]

@@ -1,28 +1,26 @@
 """The read routes: parameters in, one question of the registry asked, its answer out."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import IO, Any
 from urllib.parse import unquote
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.handlers import HTTPRouteHandler
-from litestar.response import Stream
 
-from threadline.http.doc import Doc
+from threadline.http.answers import Answer, Chunks, answer, answer_body
+from threadline.http.doc import READ, Doc
 from threadline.http.formats import user_csv, user_ndjson
+from threadline.http.request import Request
+from threadline.http.routing import Route
 from threadline.questions import export, users
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.ask import PARTITIONS
 from threadline.runtime.params import read_params
-from threadline.runtime.services import Services
 
 CHUNK_BYTES = 256 * 1024
-READ = ("sk", "rk")
-Req = Request[Any, Any, Any]
-Headers = dict[str, str]
-Render = Callable[[Any, Any, Headers], Response[bytes] | Stream]
+STALE = (b"threadline-stale", b"true")
+Render = Callable[[Any, Any], Answer]
 
 
 def doc(question: Question) -> Doc:
@@ -45,49 +43,46 @@ def _description(struct: type, name: str) -> str:
     return str(components[struct.__name__]["properties"][name]["description"])
 
 
-def _route(question: Question) -> HTTPRouteHandler:
-    path = question.path.replace("}", ":str}")
-
-    @get(path, name=question.name, opt={"doc": doc(question)})
-    async def handler(request: Req) -> Response[bytes] | Stream:
-        services: Services = request.app.state.services
-        in_path = {name: unquote(value) for name, value in request.path_params.items()}
-        params: msgspec.Struct = read_params(request, question.params, in_path)
-        answered = await services.asking.ask(question, request.state.project, params)
-        headers = {} if answered.fresh else {"Threadline-Stale": "true"}
-        render: Render = RENDERERS.get(question.name, _json)
-        return render(answered.answer, params, headers)
-
-    return handler
+def _route(question: Question) -> Route:
+    return Route("GET", question.path, partial(_ask, question), doc(question))
 
 
-def _json(answer: object, params: Any, headers: Headers) -> Response[bytes]:
-    return Response(msgspec.json.encode(answer), headers=headers, media_type="application/json")
+async def _ask(question: Question, request: Request) -> Answer:
+    in_path = {name: unquote(value) for name, value in request.in_path.items()}
+    params: msgspec.Struct = read_params(request.query, question.params, in_path)
+    answered = await request.services.asking.ask(question, request.project, params)
+    render: Render = RENDERERS.get(question.name, _json)
+    rendered = render(answered.answer, params)
+    if not answered.fresh:
+        rendered.headers.append(STALE)
+    return rendered
 
 
-def _users(answer: users.Users, params: users.UsersParams, headers: Headers) -> Response[bytes]:
+def _json(found: object, params: Any) -> Answer:
+    return answer(found)
+
+
+def _users(found: users.Users, params: users.UsersParams) -> Answer:
     if params.format == "json":
-        return _json(answer, params, headers)
-    if answer.next_cursor:
-        headers["Threadline-Next-Cursor"] = answer.next_cursor
+        return answer(found)
+    headers = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
     if params.format == "csv":
-        return Response(user_csv(answer.rows), headers=headers, media_type="text/csv")
-    lines = user_ndjson(answer.rows)
-    return Response(lines, headers=headers, media_type="application/x-ndjson")
+        return answer_body(user_csv(found.rows), "text/csv; charset=utf-8", headers)
+    return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
 
 
-def _export(answer: export.Export, params: export.ExportParams, headers: Headers) -> Stream:
-    headers["Threadline-Events"] = str(answer.events)
-    headers["Threadline-Bots-Left-Out"] = str(answer.bots)
-    if answer.warnings:
-        headers["Threadline-Warnings"] = json.dumps(answer.warnings)
-    headers["Content-Disposition"] = f'attachment; filename="events.{params.format}"'
-    return Stream(
-        _chunks(answer.file), media_type=export.MEDIA_TYPES[params.format], headers=headers
-    )
+def _export(found: export.Export, params: export.ExportParams) -> Answer:
+    headers = {
+        "Threadline-Events": str(found.events),
+        "Threadline-Bots-Left-Out": str(found.bots),
+        "Content-Disposition": f'attachment; filename="events.{params.format}"',
+    }
+    if found.warnings:
+        headers["Threadline-Warnings"] = json.dumps(found.warnings)
+    return answer_body(_chunks(found.file), export.MEDIA_TYPES[params.format], headers)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+def _chunks(file: IO[bytes]) -> Chunks:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk

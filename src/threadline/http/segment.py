@@ -33,8 +33,9 @@ from threadline.contract.segment import (
 )
 from threadline.contract.values import skew_ms
 from threadline.http.answers import Answer, answer
-from threadline.http.call import Call, now_ms
 from threadline.http.identity import decide, refuse_placeholders
+from threadline.http.intake import ingest_context, keep, spend
+from threadline.http.request import Request, now_ms
 from threadline.identity import decisions
 from threadline.ingest.accept import Accepted, accept, few
 from threadline.ingest.row import NO_ROWS, Rows
@@ -83,17 +84,17 @@ class Refused(NamedTuple):
 Read = Accepted | Alias | Refused
 
 
-async def take(call: Call, kind: str, raw: bytes) -> Answer:
+async def take(request: Request, kind: str, raw: bytes) -> Answer:
     """Store a call of this type, or a batch."""
-    call.scope["state"]["segment"] = True
+    request.segment = True
     try:
-        found = await call.services.beside(len(raw), partial(_read, call, kind, raw))
+        found = await request.services.beside(len(raw), partial(_read, request, kind, raw))
     finally:
-        call.spent(0, len(raw))
-    return answer(await _store(call, found))
+        spend(request, 0, len(raw))
+    return answer(await _store(request, found))
 
 
-def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
+def _read(request: Request, kind: str, raw: bytes) -> list[Read]:
     """Each call as what becomes of it. Raises `InvalidPayload`, `PayloadTooLarge`."""
     now = now_ms()
     if kind == "batch":
@@ -102,7 +103,7 @@ def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
         messages, behind_ms = list(map(bytes, batch.batch)), skew_ms(batch.sent_at, now, "sentAt")
     else:
         messages, behind_ms = [raw], skew_ms(decode(raw, Message, now).sent_at, now, "sentAt")
-    sender = replace(call.sender(behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
+    sender = replace(ingest_context(request, behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
     uncorrected = replace(sender, skew_ms=0)
     found: list[Read] = []
     devices: set[str] = set()
@@ -124,18 +125,18 @@ def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
     return found
 
 
-async def _store(call: Call, found: list[Read]) -> Success:
+async def _store(request: Request, found: list[Read]) -> Success:
     """Raises what is wrong with the first where nothing is right."""
     parts: list[Accepted] = []
     notices: list[Notice] = []
     taken = 0
     for index, each in enumerate(found):
         if isinstance(each, Alias):
-            each = await _alias(call, each)
+            each = await _alias(request, each)
         if isinstance(each, Refused):
             if len(found) == 1 or isinstance(each.error, Unavailable):
                 raise each.error
-            call.services.metrics.rejected.labels(each.error.code).inc()
+            request.services.metrics.rejected.labels(each.error.code).inc()
             notices += _refused(index, each.error)
             continue
         taken += 1
@@ -149,30 +150,32 @@ async def _store(call: Call, found: list[Read]) -> Success:
         )
     rows = Rows.join([part.rows for part in parts])
     if rows.size:
-        await call.keep(rows, sum(part.placeholder_ids for part in parts))
-        call.spent(rows.size, 0)
+        await keep(request, rows, sum(part.placeholder_ids for part in parts))
+        spend(request, rows.size, 0)
     return Success(few(notices) or msgspec.UNSET)
 
 
-async def _alias(call: Call, alias: Alias) -> Accepted | Refused:
+async def _alias(request: Request, alias: Alias) -> Accepted | Refused:
     """What libraries call an alias may be of a user, or of the visitor who turns out to be one."""
-    services, project_id = call.services, call.project.project_id
+    services, project_id = request.services, request.project.project_id
     warnings: list[Notice] = []
     try:
-        if call.key.kind != "sk":
+        if request.key.kind != "sk":
             message = "An alias joins two users: it takes an sk key. From a page, call identify."
             raise InsufficientScope(message)
         given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
         refuse_placeholders(given, services.placeholders)
         kind = await asyncio.to_thread(_what_is, services, project_id, alias.user_id)
         if kind == "device":
-            return accept([identified(alias.message, alias)], call.sender(), in_batch=False)
+            return accept(
+                [identified(alias.message, alias)], ingest_context(request), in_batch=False
+            )
         if not kind:
             message = (
                 f"Neither a user nor a device is called {alias.user_id!r}; it was taken for a user."
             )
             warnings.append(Notice(0, "previousId", "unknown_id", message))
-        await decide(services, decisions.alias, project_id, call.key.prefix, given)
+        await decide(services, decisions.alias, project_id, request.key.prefix, given)
     except StoreError:
         return Refused(Unavailable("The store does not answer now; try again."))
     except ApiError as error:
@@ -192,7 +195,7 @@ def _limit(raw: bytes | msgspec.Raw, limit: int) -> None:
 
 
 def _refused(index: int, error: ApiError) -> list[Notice]:
-    """One for each field that is wrong, or one for the whole call."""
+    """One for each field that is wrong, or one for the whole request."""
     fields = cast(FieldErrors, error.details.get("fieldErrors") or {"": [str(error)]})
     return [
         Notice(index, name, error.code, f"{'; '.join(messages)}; the call was not stored.")

@@ -16,7 +16,7 @@ from granian.server.embed import Server
 
 from threadline.classify import classify
 from threadline.enrich import Countries, read_agent
-from threadline.http.app import create_app
+from threadline.http.app import App
 from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
 from threadline.http.listen import bracketed, resolve, take_port, until_answering
 from threadline.runtime.admin_socket import admin_socket
@@ -68,7 +68,7 @@ async def serve_async(
         bounded_connections(port, most),
     ):
         server = Server(
-            create_app(services),
+            App(services),
             address=address,
             port=port,
             interface=Interfaces.ASGINL,

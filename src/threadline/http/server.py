@@ -1,17 +1,21 @@
 """The server about itself: health, metrics and the reference."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, get
 
 from threadline.contract.errors import Unavailable
 from threadline.contract.replies import Ok, Ready, Unfinished
-from threadline.http.doc import Doc
-from threadline.runtime.services import Services
+from threadline.http import docs_page, openapi
+from threadline.http.answers import Answer, answer, answer_body
+from threadline.http.doc import READ, Doc
+from threadline.http.request import Request
+from threadline.http.routing import Route
 from threadline.store import StoreError
 
 PROMETHEUS = "text/plain"
+HTML = "text/html; charset=utf-8"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 FRONT = b"""<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Threadline</title>
@@ -23,77 +27,68 @@ code { font: .88rem ui-monospace, monospace }</style>
 <p><a href="docs">Every route, with its fields and errors</a></p>
 <p>To see what one person did before and after they signed in, run
 <code>threadline user USER_ID</code> on the machine it runs on.</p></html>"""
-Req = Request[Any, Any, Any]
 
 
-@get(
-    "/healthz",
-    sync_to_thread=False,
-    opt={"doc": Doc(summary="The process is alive", tag="Server", answer=Ok)},
-)
-def healthz() -> Response[bytes]:
-    return Response(msgspec.json.encode(Ok()), media_type=MediaType.JSON)
+async def healthz(request: Request) -> Answer:
+    return answer(Ok())
 
 
-@get(
-    "/readyz",
-    sync_to_thread=True,
-    opt={
-        "doc": Doc(summary="The store answers", tag="Server", answer=Ready, errors=(Unavailable,))
-    },
-)
-def readyz(request: Req) -> Response[bytes]:
-    services: Services = request.app.state.services
+async def readyz(request: Request) -> Answer:
+    """Asked on a thread of its own, so that it waits behind no question."""
+    services = request.services
     try:
-        services.store.ping()
+        await services.beside_questions(services.store.ping)
     except StoreError as error:
         raise Unavailable("The store does not answer; the log says why.") from error
     listed = [Unfinished(work.name, work.since, work.left) for work in services.unfinished]
-    ready = Ready(unfinished=listed or msgspec.UNSET)
-    return Response(msgspec.json.encode(ready), media_type=MediaType.JSON)
+    return answer(Ready(unfinished=listed or msgspec.UNSET))
 
 
-@get(
-    "/metrics",
-    sync_to_thread=True,
-    opt={
-        "doc": Doc(
+async def metrics(request: Request) -> Answer:
+    text = await request.services.beside_questions(request.services.metrics_text)
+    return answer_body(text, f"{PROMETHEUS}; version=0.0.4; charset=utf-8")
+
+
+async def front(request: Request) -> Answer:
+    return answer_body(FRONT, HTML, PAGE_HEADERS)
+
+
+def about(routes: Sequence[Route]) -> list[Route]:
+    """The routes that serve the reference, made from those that it describes and itself."""
+
+    async def openapi_json(request: Request) -> Answer:
+        return answer(document)
+
+    async def docs(request: Request) -> Answer:
+        return answer_body(reference, HTML, PAGE_HEADERS)
+
+    itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
+    document = openapi.document([*routes, itself])
+    reference = docs_page.page(document)
+    return [itself, Route("GET", "/docs", docs)]
+
+
+OPENAPI = Doc(summary="This document", tag="Server", answer=dict[str, Any])
+ROUTES = [
+    Route("GET", "/", front),
+    Route("GET", "/healthz", healthz, Doc(summary="The process is alive", tag="Server", answer=Ok)),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        Doc(summary="The store answers", tag="Server", answer=Ready, errors=(Unavailable,)),
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        metrics,
+        Doc(
             summary="Counters in Prometheus' text format",
             tag="Server",
-            keys=("sk", "rk"),
+            keys=READ,
             unless="metrics_open",
             answer=str,
             media_types=(PROMETHEUS,),
-        )
-    },
-)
-def metrics(request: Req) -> Response[bytes]:
-    services: Services = request.app.state.services
-    return Response(services.metrics_text(), media_type=f"{PROMETHEUS}; version=0.0.4")
-
-
-@get(
-    "/openapi.json",
-    sync_to_thread=False,
-    opt={"doc": Doc(summary="This document", tag="Server", answer=dict[str, Any])},
-)
-def openapi_json(request: Req) -> Response[bytes]:
-    document = request.app.state.openapi
-    return Response(msgspec.json.encode(document), media_type=MediaType.JSON)
-
-
-@get("/", sync_to_thread=False)
-def front() -> Response[bytes]:
-    return Response(FRONT, media_type=MediaType.HTML, headers=PAGE_HEADERS)
-
-
-@get("/docs", sync_to_thread=False)
-def docs(request: Req) -> Response[bytes]:
-    return Response(
-        request.app.state.docs_page,
-        media_type=MediaType.HTML,
-        headers=PAGE_HEADERS,
-    )
-
-
-ROUTES = [front, healthz, readyz, metrics, openapi_json, docs]
+        ),
+    ),
+]

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Request
 from msgspec import inspect
 
 from threadline.contract.decoding import FieldErrors
@@ -27,18 +26,15 @@ WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_params(
-    request: Request[Any, Any, Any], struct: type[Params], in_path: Mapping[str, str] | None = None
-) -> Params:
-    """The query string, and what the path says, as its Struct. Raises `InvalidParams`."""
-    query = request.scope["query_string"].decode("latin-1")
+def read_params(query: str, struct: type[Params], in_path: Mapping[str, str] = NOTHING) -> Params:
+    """A query string, and what the path says, as their Struct. Raises `InvalidParams`."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMS)
     except ValueError:
         raise InvalidParams(f"There are more than {MAX_PARAMS} parameters.") from None
     times = Counter(name for name, _ in pairs)
     repeated = [name for name, many in times.items() if many > 1]
-    return parse_params(dict(pairs), struct, repeated, in_path or {})
+    return parse_params(dict(pairs), struct, repeated, in_path)
 
 
 def parse_params(

@@ -77,6 +77,8 @@ class Services:
             self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
             self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
             opened.callback(self._large.shutdown)
+            self._short = ThreadPoolExecutor(2, "threadline-short")
+            opened.callback(self._short.shutdown)
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
@@ -96,6 +98,10 @@ class Services:
         if size <= SMALL_BYTES:
             return step()
         return await asyncio.get_running_loop().run_in_executor(self._large, step)
+
+    async def beside_questions(self, step: Callable[[], Result]) -> Result:
+        """Have something short done that must wait behind no question."""
+        return await asyncio.get_running_loop().run_in_executor(self._short, step)
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""

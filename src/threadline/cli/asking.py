@@ -1,0 +1,189 @@
+"""`threadline ask`: any question of the API, with its answer as a table."""
+
+import difflib
+import json
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from threadline.cli import folders
+from threadline.cli.ask import Answer, questions
+from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.table import as_table, terminal_width
+from threadline.control import ControlError
+from threadline.questions.registry import QUESTIONS, Question
+
+# It has a command of its own, which writes files.
+LISTED = {name: question for name, question in QUESTIONS.items() if name != "export"}
+
+
+def ask(
+    name: Annotated[str | None, typer.Argument(metavar="QUESTION", help="None: list them.")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PARAM=VALUE…", help="As in an address of the API."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--params", help="List the parameters of the question.")
+    ] = False,
+    project: ProjectName = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask any question of the API and print the answer as a table.
+
+    Without a question, lists them; with --params, what one of them takes. Works whether the server
+    runs or not. Times are UTC unless tz says otherwise.
+
+    Example: `threadline ask funnel steps='$pageview,signup' window=30d`
+    """
+    if name is None:
+        _define([(name, question.summary) for name, question in LISTED.items()])
+        return
+    question = _known(name)
+    if explain:
+        _define(_params(question))
+        return
+    params = _read(given or [])
+    missing = [part for part in _required(question) if part not in params]
+    if missing:
+        raise ControlError(
+            f"{name} needs {missing[0]}: write {missing[0]}=…; threadline ask {name} --params says"
+            " what else it takes."
+        )
+    with questions(folders.load(data), project) as asked:
+        answer = asked.ask(question.name, params)
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    _show(answer)
+
+
+def _known(name: str) -> Question:
+    """Raises `ControlError` for a question that there is not."""
+    plain = name.replace("-", "_")
+    if plain in LISTED:
+        return LISTED[plain]
+    if plain == "export":
+        raise ControlError("Events into a file: threadline export --help.")
+    near = difflib.get_close_matches(plain, LISTED, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(LISTED)}."
+    raise ControlError(f"There is no question {name}; {hint}")
+
+
+def _read(given: list[str]) -> dict[str, object]:
+    params: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ControlError(f"{text}: write PARAM=VALUE, such as limit=10.")
+        if name in params:
+            raise ControlError(f"{name} is given twice; give it once.")
+        params[name] = value
+    return params
+
+
+def _schema(question: Question) -> Answer:
+    (_,), components = msgspec.json.schema_components(
+        [question.params], schema_hook=lambda kind: {"type": "string"}
+    )
+    schema: Answer = components[question.params.__name__]
+    return schema
+
+
+def _required(question: Question) -> list[str]:
+    required: list[str] = _schema(question).get("required", [])
+    return required
+
+
+def _params(question: Question) -> list[tuple[str, str]]:
+    """Each parameter and what it says of itself."""
+    required = _required(question)
+    return [
+        (f"{name} (required)" if name in required else name, _description(part))
+        for name, part in _schema(question)["properties"].items()
+    ]
+
+
+def _description(schema: Answer) -> str:
+    parts = [schema, *schema.get("anyOf", [])]
+    said = [part["description"] for part in parts if "description" in part]
+    words = [word for part in parts for word in part.get("enum", [])]
+    return " ".join([*said, *([" or ".join(words) + "."] if words else [])])
+
+
+def _show(answer: Answer) -> None:
+    """Rows as a table, what else the answer says above them, and below what there is to know."""
+    notes = answer.pop("warnings", [])
+    rows = answer.pop("rows", None)
+    said = _flat({name: value for name, value in answer.items() if not _is_rows(value)})
+    if rows is None:
+        _define(list(said.items()))
+    elif said := {name: value for name, value in said.items() if value not in ("", "[]")}:
+        typer.echo("   ".join(f"{name}: {value}" for name, value in said.items()) + "\n")
+    for name, value in answer.items():
+        if _is_rows(value):
+            typer.echo(f"\n{name}")
+            _print_rows(value)
+    if rows is not None:
+        _print_rows(rows)
+    console = Console(stderr=True, highlight=False)
+    for note in notes:
+        console.print(note["message"], markup=False)
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _print_rows(rows: list[Answer]) -> None:
+    flat = [_flat(part) for row in rows for part in _parts(row)]
+    if not flat:
+        typer.echo("No rows.")
+        return
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    lines = [[row.get(name, "") for name in names] for row in flat]
+    table, left_out = as_table(names, lines, terminal_width())
+    typer.echo(table)
+    if left_out:
+        hint = f"No room for {', '.join(left_out)}; --json has all."
+        Console(stderr=True, highlight=False).print(hint, markup=False)
+
+
+def _parts(row: Answer) -> list[Answer]:
+    """A row that holds rows, such as a funnel's steps, is as many."""
+    for name, value in row.items():
+        if _is_rows(value):
+            rest = {other: row[other] for other in row if other != name}
+            return [rest | part for part in value]
+    return [row]
+
+
+def _flat(row: Answer, before: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in row.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = _cell(value)
+    return flat
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _define(terms: list[tuple[str, str]]) -> None:
+    """Names and what they are, wrapped where the line ends."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, meaning in terms:
+        table.add_row(Text(name), Text(meaning))
+    Console(highlight=False).print(table)

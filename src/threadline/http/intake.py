@@ -1,0 +1,61 @@
+"""What all routes that take events do with a request: whose the events are, and onto the disk."""
+
+import asyncio
+
+from threadline.enrich import address_hash
+from threadline.http.request import Request, now_ms
+from threadline.ingest.accept import IngestContext
+from threadline.ingest.row import Rows
+from threadline.runtime.services import site_of
+
+# What proxies say for "unknown", though it looks like a country.
+NO_COUNTRY = ("XX", "ZZ")
+
+
+def ingest_context(request: Request, behind_ms: int = 0) -> IngestContext:
+    """Whom the events come from. `behind_ms`: how far their clock is behind ours."""
+    services, project, address = request.services, request.project, request.address
+    salt = services.control.salt()
+    return IngestContext(
+        project_id=project.project_id,
+        site=site_of(project),
+        scrub=services.scrub,
+        browser_key=request.key.kind == "pk",
+        address=address,
+        address_hash=address_hash(salt, project.project_id, address),
+        user_agent=request.header("user-agent"),
+        country=_country(request, address),
+        salt=salt,
+        id_key=services.log.id_key,
+        now_ms=now_ms(),
+        skew_ms=behind_ms,
+        placeholders=services.placeholders,
+        country_of=services.country_of,
+    )
+
+
+def spend(request: Request, events: int, size: int) -> None:
+    """So many events came in so many bytes: of browser keys that is limited."""
+    if request.key.kind == "pk":
+        project_id = request.project.project_id
+        request.services.buckets.spend(project_id, request.address, events, size)
+
+
+async def keep(request: Request, rows: Rows, placeholder_ids: int) -> None:
+    """Rows onto the disk, and so many ids counted that they lost. Raises `Unavailable`."""
+    services = request.services
+    on_disk = asyncio.get_running_loop().create_future()
+    services.log.append(rows, on_disk)
+    await on_disk
+    services.metrics.accepted.labels(request.path).inc(rows.size)
+    if placeholder_ids:
+        services.count_placeholder_ids(request.project.project_id, placeholder_ids)
+
+
+def _country(request: Request, address: str) -> str:
+    """From the first trusted header that names one, else looked up; empty where nobody knows."""
+    for name in request.services.country_headers:
+        code = request.header(name).upper()
+        if len(code) == 2 and code.isascii() and code.isalpha() and code not in NO_COUNTRY:
+            return code
+    return request.services.country_of(address)

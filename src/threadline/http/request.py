@@ -1,0 +1,100 @@
+"""One request: what it carries, who sent it, and the memory that it holds."""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+from threadline.control import Key, Project
+from threadline.http.asgi import Receive, Scope, header
+from threadline.http.body import check_type, drain, encoding_of, read_body, unpack
+from threadline.runtime.memory import Hold
+from threadline.runtime.services import Services
+
+# What proxies say of the visitor's address.
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"cf-connecting-ip"})
+
+
+@dataclass(slots=True)
+class Request:
+    """`path`: as routes are found by. `in_path`: its named parts, percent-encoded. `hold`: the
+    memory it takes. `arrived`: the body, where it had to be read to find the key.
+    `allowed_origin`: of the page that may read the answer. `segment`: it came from a library of
+    that spec, and is answered as those expect."""
+
+    services: Services
+    scope: Scope
+    receive: Receive
+    path: str
+    hold: Hold
+    in_path: dict[str, str] = field(default_factory=dict)
+    arrived: bytes | None = None
+    allowed_origin: str = ""
+    segment: bool = False
+    _sent_by: tuple[Key, Project] | None = None
+
+    @property
+    def key(self) -> Key:
+        """On routes that take a key only, as is `project`."""
+        assert self._sent_by
+        return self._sent_by[0]
+
+    @property
+    def project(self) -> Project:
+        assert self._sent_by
+        return self._sent_by[1]
+
+    def admitted(self, key: Key, project: Project) -> None:
+        """It is this key's."""
+        self._sent_by = key, project
+
+    @property
+    def method(self) -> str:
+        """HEAD is GET, and its body is left out at the end."""
+        method: str = self.scope["method"]
+        return "GET" if method == "HEAD" else method
+
+    def header(self, name: str) -> str:
+        """The last header of this name, or nothing."""
+        return header(self.scope, name)
+
+    @property
+    def query(self) -> str:
+        """The query string, as it came."""
+        query: bytes = self.scope["query_string"]
+        return query.decode("latin-1")
+
+    @property
+    def address(self) -> str:
+        """Where it came from: the trusted header's last entry, else the connection itself."""
+        name = self.services.settings.client_address_header
+        if name and (value := self.header(name)):
+            return value.rpartition(",")[2].strip()
+        if not name and FORWARDED.intersection(dict(self.scope["headers"])):
+            self.services.note_proxy()
+        return self.scope["client"][0] if self.scope["client"] else ""
+
+    async def body(self, limit: int) -> bytes:
+        """The body, unpacked: at most `limit` bytes. Raises what `read_body`, `unpack` and
+        `check_type` raise."""
+        if self.arrived is None:
+            self.arrived = await self._whole_body(limit)
+        return self.arrived
+
+    async def _whole_body(self, limit: int) -> bytes:
+        seconds = self.services.settings.body_seconds
+        sent = await read_body(self.scope, self.receive, limit, seconds, self.hold)
+        body, encoding = sent, encoding_of(self.scope)
+        if encoding:
+            # How large it is shows only when it is unpacked.
+            unpacked = partial(unpack, sent, encoding, limit, self.hold)
+            body = await self.services.beside(limit, unpacked)
+        check_type(self.scope, body)
+        return body
+
+    async def drain(self) -> None:
+        """Throw away what of the body nobody has read."""
+        await drain(self.scope, self.receive, self.services.settings.body_seconds)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,104 @@
+"""Every question of the registry, asked every way: over HTTP, by the command line of a running
+server, and by the command line alone. One answer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import test_commands
+from tests.support import Json, Project, Server
+from tests.test_story import tell
+from threadline.questions.registry import QUESTIONS
+
+# What each needs to be a question.
+PARAMS: dict[str, Json] = {
+    "events": {"limit": 3},
+    "users": {"source": "facebook"},
+    "profile": {"user_id": "user_42"},
+    "journey": {"user_id": "user_42", "phase": "before"},
+    "stats": {"metric": "persons", "group_by": "source", "interval": "day"},
+    "sources": {},
+    "sessions": {"group_by": "medium"},
+    "time_to_conversion": {"conversion": "signup", "group_by": "source"},
+    "attribution": {"conversion": "signup", "model": "linear"},
+    "funnel": {"steps": "$pageview,signup", "window": "30d"},
+    "retention": {"interval": "day", "periods": 3},
+    "paths": {"start": "$pageview"},
+    "identity_stats": {},
+    "shared_devices": {},
+    "explain": {"event_id": "e1"},
+}
+
+
+def ok(folder: Path, *command: str) -> str:
+    return test_commands.ok(*command, "--data", str(folder))
+
+
+def fails(folder: Path, *asked: str) -> str:
+    return test_commands.fails("ask", *asked, "--data", str(folder))
+
+
+def arguments(name: str) -> list[str]:
+    return ["ask", name, *(f"{key}={value}" for key, value in PARAMS[name].items())]
+
+
+def over_http(project: Project, name: str) -> Json:
+    question, params = QUESTIONS[name], dict(PARAMS[name])
+    parts = {part: params.pop(part) for part in question.in_path}
+    return project.ask(question.path.format(**parts), **params)
+
+
+def test_one_answer_whoever_asks(folder: Path) -> None:
+    assert set(PARAMS) == set(QUESTIONS) - {"export"}, "a new question is asked here, too"
+    with Server(folder) as server:
+        project = Project(server)
+        tell(project)
+        answers = {name: over_http(project, name) for name in PARAMS}
+        for name, answer in answers.items():
+            assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
+        assert server.stop() == 0
+    for name, answer in answers.items():
+        assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
+
+
+def test_an_answer_is_a_table(folder: Path) -> None:
+    with Server(folder) as server:
+        tell(Project(server))
+        steps = ok(folder, *arguments("funnel")).splitlines()
+        assert steps[0] == "stitch: next   window_seconds: 2592000"
+        assert steps[2].split() == ["step", "persons", "share", "median_seconds"]
+        assert [line.split()[0] for line in steps[4:6]] == ["$pageview", "signup"]
+        nothing = ok(folder, "ask", "stats", "event=singup", "group_by=source")
+        assert "No rows." in nothing
+        profile = ok(folder, *arguments("profile"))
+        assert "first_touch.source" in profile
+        assert "anonymous_id" in profile.partition("\ndevices\n")[2]
+
+
+def test_what_there_is_to_ask_is_listed(folder: Path) -> None:
+    listed = ok(folder, "ask")
+    assert [line.split()[0] for line in listed.splitlines() if line[:1].strip()] == list(PARAMS)
+    params = ok(folder, "ask", "funnel", "--params")
+    assert "steps (required)" in params
+    assert "window" in params
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["funel"], "There is no question funel; did you mean funnel?"),
+        (["export"], "threadline export --help"),
+        (["funnel"], "funnel needs steps: write steps=…; threadline ask funnel --params says"),
+        (["profile"], "profile needs user_id"),
+        (["stats", "limit"], "limit: write PARAM=VALUE"),
+        (["stats", "limit=1", "limit=2"], "limit is given twice"),
+        (["stats", "lim=1"], "did you mean limit?"),
+        (["stats", "stitch=any", "metric=persons"], "choose first or next"),
+        (["profile", "user_id=nobody"], "nobody"),
+    ],
+)
+def test_a_slip_is_named(folder: Path, asked: list[str], said: Any) -> None:
+    ok(folder, "project", "create", "shop", "--origin", "https://shop.example")
+    assert said in fails(folder, *asked)
