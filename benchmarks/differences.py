@@ -60,7 +60,9 @@ def difference(before: Reply, after: Reply) -> str:
 
 
 def _rounded(body: bytes) -> bytes:
-    return LONG_NUMBER.sub(lambda found: b"%.*g" % (DIGITS, float(found[0])), body)
+    return LONG_NUMBER.sub(
+        lambda found: repr(float(f"{float(found[0]):.{DIGITS}g}")).encode(), body
+    )
 
 
 def _in_json(at: str, before: Any, after: Any) -> str:
@@ -77,7 +79,11 @@ def _in_json(at: str, before: Any, after: Any) -> str:
             if found := _in_json(f"{at}[{number}]", one, other):
                 return found
         return "" if len(before) == len(after) else f"{at}: {len(before)} → {len(after)} rows"
-    return "" if before == after else f"{at}: {_short(repr(before))} → {_short(repr(after))}"
+    if before == after:
+        return ""
+    if isinstance(before, str) and isinstance(after, str):
+        return f"{at}: {_in_lines(before.encode(), after.encode())}"
+    return f"{at}: {_short(repr(before))} → {_short(repr(after))}"
 
 
 def _in_lines(before: bytes, after: bytes) -> str:
