@@ -57,7 +57,7 @@ NUMBERS: Table = [
         "/v1/stats",
         {
             "metric": "sum",
-            "property": "value|seats|plan|none",
+            "property": "value|seats|plan|valu",
             "group_by": "|source|event_name",
             "interval": "|day|month",
             "limit": "1000",
