@@ -291,19 +291,24 @@ def main() -> None:
             asked = [q for q in questions(log.names) if q.path.startswith(options.only)]
             both = Both(log, one, other)
             with ThreadPoolExecutor(3) as pool:
-                answers = pool.map(both.compare, asked)
-                found: list[tuple[object, str]] = list(zip(asked, answers, strict=True))
-            if not options.only:
-                found += [
-                    (shown, compare_command(command, (before, after), folders))
-                    for shown, command in commands(log.names)
-                ]
-    differences = [(question, said) for question, said in found if said]
-    for question, said in differences:
-        print(f"{question}\n    {said}")
+                found = sum(map(_shown, asked, pool.map(both.compare, asked)))
+            shown = [] if options.only else list(commands(log.names))
+            for command, arguments in shown:
+                found += _shown(command, compare_command(arguments, (before, after), folders))
+    statuses = ", ".join(
+        f"{status} {many:,} times" for status, many in sorted(both.statuses.items())
+    )
     took_s = time.perf_counter() - started
-    print(f"{len(found):,} asked, {len(differences):,} answers differ; {took_s:.0f} s")
-    sys.exit(bool(differences))
+    print(f"{len(asked) + len(shown):,} asked, {found:,} answers differ; {took_s:.0f} s")
+    print(f"before answered {statuses}; {len(shown)} were commands")
+    sys.exit(found > 0)
+
+
+def _shown(question: object, difference: str) -> bool:
+    """Whether there is one; then it is printed."""
+    if difference:
+        print(f"{question}\n    {difference}", flush=True)
+    return bool(difference)
 
 
 if __name__ == "__main__":

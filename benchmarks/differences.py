@@ -3,7 +3,9 @@
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -109,10 +111,22 @@ class Both:
         self._log = log
         self._servers = (before, after)
         self._own = threading.local()
+        self._lock = threading.Lock()
+        # What *before* answered, so that nobody takes a thousand refusals for a comparison.
+        self.statuses: Counter[int] = Counter()
 
     def compare(self, question: Question) -> str:
         """The difference; also of the second page, where there is one, by each one's own cursor."""
+        try:
+            return self._compare(question)
+        except (OSError, HTTPException) as error:
+            del self._own.connections
+            return f"no answer from one of them: {error!r}"
+
+    def _compare(self, question: Question) -> str:
         pages = [self._ask(connection, question) for connection in self._connections()]
+        with self._lock:
+            self.statuses[pages[0].status] += 1
         found = difference(*pages)
         cursors = [_cursor(page) for page in pages]
         if found or not all(cursors):
