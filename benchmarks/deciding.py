@@ -5,8 +5,9 @@ What a question is asked on is looked up before it: which decisions there are, a
 project without them is the one as it was looked up before they were made.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 from benchmarks.report import Report, in_turns_s, ms
@@ -104,39 +105,37 @@ def report_decisions(report: Report, store: Store, project_id: str, runs: int, a
     """A row for each question with one decision of each kind, and with many for information.
     `at`: a time in the log."""
     with _undecided(store) as clear:
-        pairs = store.query(PAIRS, {"project_id": project_id, "most": 3 * MANY + 4})
-        known = [(pair["user_id"], pair["anonymous_id"]) for pair in pairs]
-        (user, device), *others = known
-        questions = {
+        pairs = store.query(PAIRS, {"project_id": project_id, "most": 3 * MANY + 1})
+        (user, device), *others = ((pair["user_id"], pair["anonymous_id"]) for pair in pairs)
+        at_device = explain.Params(anonymous_id=device, at=at)
+        questions: dict[str, tuple[Policy, Ask]] = {
             **QUESTIONS,
-            "explain": (
-                "next",
-                lambda r, on, _: explain.ask(r, on, explain.Params(anonymous_id=device, at=at)),
-            ),
+            "explain": ("next", lambda r, on, _: explain.ask(r, on, at_device)),
         }
-        without = _grounds(store, project_id)
-        reading = Reading(store, project_id)
+        without, reading = _grounds(store, project_id), Reading(store, project_id)
         for many, target in ((1, "≤ 1.15 times"), (min(MANY, len(others) // 3), "–")):
             _decide(store, project_id, others, many)
             decided = _grounds(store, project_id)
+            said = "an alias and an unlink" if many == 1 else f"{many:,} aliases and unlinks"
             for name, (policy, ask) in questions.items():
-                asks = [
-                    lambda on=on[policy], ask=ask: ask(reading, on, user)  # type: ignore[misc]
-                    for on in (without, decided)
-                ]
-                took = in_turns_s(asks, runs)
-                without_s, with_s = (median(times) for times in took)
-                least_without_s, least_with_s = (min(times) for times in took)
-                said = "an alias and an unlink" if many == 1 else f"{many:,} aliases and unlinks"
-                report.row(
-                    f"{name}: {said}",
-                    ms(with_s),
-                    f"without {ms(without_s)}",
-                    f"{with_s / without_s:.2f} times; of the fastest of each "
-                    f"{least_with_s / least_without_s:.2f}",
-                    target,
-                )
+                grounds = without[policy], decided[policy]
+                asks = [partial(ask, reading, on, user) for on in grounds]
+                took_s = in_turns_s(asks, runs)
+                _report(report, f"{name}: {said}", took_s[0], took_s[1], target)
             clear()
+
+
+def _report(
+    report: Report, what: str, without: Sequence[float], decided: Sequence[float], target: str
+) -> None:
+    report.row(
+        what,
+        ms(median(decided)),
+        f"without {ms(median(without))}",
+        f"{median(decided) / median(without):.2f} times; of the fastest of each "
+        f"{min(decided) / min(without):.2f}",
+        target,
+    )
 
 
 @contextmanager
