@@ -24,8 +24,8 @@ from threadline.control import Control
 
 TOGETHER = 100
 SENDERS = 10
-WRITES_PER_S = 100.0
-READS_PER_S = 10.0
+WRITES_PER_S = 50.0
+READS_PER_S = 5.0
 WAITED_S = 600.0
 # What is done of a forget: it is in no answer any more; and it is off the disk.
 PENDING, ON_DISK = "threadline_forgets_pending", "threadline_forgets_on_disk"
