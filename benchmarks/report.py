@@ -54,10 +54,15 @@ def median_s(ask: Callable[[], object], runs: int) -> float:
 
 def medians_s(asks: Sequence[Callable[[], object]], runs: int) -> list[float]:
     """The median duration of each, taken in turns: whatever slows the machine down slows all."""
+    return [statistics.median(times) for times in in_turns_s(asks, runs)]
+
+
+def in_turns_s(asks: Sequence[Callable[[], object]], runs: int) -> list[tuple[float, ...]]:
+    """All durations of each, taken in turns, after one run of each to warm up."""
     for ask in asks:
         ask()
     took = [[timed_s(ask)[0] for ask in asks] for _ in range(runs)]
-    return [statistics.median(times) for times in zip(*took, strict=True)]
+    return list(zip(*took, strict=True))
 
 
 def timed_s(ask: Callable[[], T]) -> tuple[float, T]:

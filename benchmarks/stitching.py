@@ -21,6 +21,7 @@ import duckdb
 import msgspec
 from tests.support import Server
 
+from benchmarks.deciding import report_decisions
 from benchmarks.report import OUT, Report, median_s, medians_s, memory, ms, timed_s
 from threadline.classify import NO_SITE
 from threadline.cli.demo_log import DemoLog
@@ -142,6 +143,7 @@ def main() -> None:
         report_duckdb(report, store, project_id)
         report_counting(report, store, project_id, options.runs)
         report_pages(report, store, project_id, options.runs)
+        report_decisions(report, store, project_id, options.runs, MONTH)
     report_start(report, folder)
     report.save()
     if not options.keep:
