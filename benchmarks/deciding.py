@@ -11,10 +11,9 @@ from functools import partial
 from statistics import median
 
 from benchmarks.report import Report, in_turns_s, ms
-from threadline.contract.times import Moment
+from threadline.contract.times import Timestamp
 from threadline.identity import decisions
-from threadline.identity.ground import PROJECT, Ground, Policy, ground
-from threadline.identity.reading import Reading
+from threadline.identity.resolution import PROJECT, Policy
 from threadline.questions import (
     attribution,
     explain,
@@ -29,6 +28,7 @@ from threadline.questions import (
     time_to_conversion,
     users,
 )
+from threadline.questions.context import Context
 from threadline.store import Store
 
 MANY = 1000
@@ -37,89 +37,100 @@ PAIRS = f"""
     SELECT user_id, any(anonymous_id) AS anonymous_id FROM links
     WHERE {PROJECT} GROUP BY user_id ORDER BY user_id LIMIT {{most:UInt32}}"""
 
-Ask = Callable[[Reading, Ground, str], object]
+Ask = Callable[[Context, str], object]
 FUNNEL = "$pageview,signup,purchase"
 # Each with the policy it is asked under. The last argument is a user nothing is decided about.
 QUESTIONS: dict[str, tuple[Policy, Ask]] = {
-    "persons": ("next", lambda r, on, _: stats.ask(r, on, stats.Params(metric="persons"))),
+    "persons": ("next", lambda on, _: stats.ask(on, stats.StatsParams(metric="persons"))),
     "persons by day and source": (
         "next",
-        lambda r, on, _: stats.ask(
-            r, on, stats.Params(metric="persons", interval="day", group_by="source")
+        lambda on, _: stats.ask(
+            on, stats.StatsParams(metric="persons", interval="day", group_by="source")
         ),
     ),
-    "sources": ("next", lambda r, on, _: sources.ask(r, on, sources.Params())),
+    "sources": ("next", lambda on, _: sources.ask(on, sources.SourcesParams())),
     "sessions by source": (
         "next",
-        lambda r, on, _: sessions.ask(r, on, sessions.Params(group_by="source")),
+        lambda on, _: sessions.ask(on, sessions.SessionsParams(group_by="source")),
     ),
     "attribution, linear": (
         "next",
-        lambda r, on, _: attribution.ask(
-            r, on, attribution.Params(conversion="signup", model="linear")
+        lambda on, _: attribution.ask(
+            on, attribution.AttributionParams(conversion="signup", model="linear")
         ),
     ),
     "funnel of three steps": (
         "next",
-        lambda r, on, _: funnel.ask(r, on, funnel.Params(steps=FUNNEL, window="30d")),
+        lambda on, _: funnel.ask(on, funnel.FunnelParams(steps=FUNNEL, window="30d")),
     ),
     "funnel of three steps, first": (
         "first",
-        lambda r, on, _: funnel.ask(r, on, funnel.Params(steps=FUNNEL, window="30d")),
+        lambda on, _: funnel.ask(on, funnel.FunnelParams(steps=FUNNEL, window="30d")),
     ),
-    "weekly retention": ("next", lambda r, on, _: retention.ask(r, on, retention.Params())),
+    "weekly retention": ("next", lambda on, _: retention.ask(on, retention.RetentionParams())),
     "paths before signup": (
         "next",
-        lambda r, on, _: paths.ask(r, on, paths.Params(event="signup", direction="before")),
+        lambda on, _: paths.ask(on, paths.PathsParams(event="signup", direction="before")),
     ),
     "time to conversion by source": (
         "next",
-        lambda r, on, _: time_to_conversion.ask(
-            r, on, time_to_conversion.Params(conversion="signup", group_by="source")
+        lambda on, _: time_to_conversion.ask(
+            on, time_to_conversion.TimeToConversionParams(conversion="signup", group_by="source")
         ),
     ),
     "time to conversion by source, any": (
         "any",
-        lambda r, on, _: time_to_conversion.ask(
-            r, on, time_to_conversion.Params(conversion="signup", group_by="source")
+        lambda on, _: time_to_conversion.ask(
+            on, time_to_conversion.TimeToConversionParams(conversion="signup", group_by="source")
         ),
     ),
-    "users, 100 newest, any": ("any", lambda r, on, _: users.ask(r, on, users.Params())),
-    "users, 100 newest": ("next", lambda r, on, _: users.ask(r, on, users.Params())),
-    "one user's profile, any": ("any", users.profile),
-    "one user's profile": ("next", users.profile),
+    "users, 100 newest, any": ("any", lambda on, _: users.ask(on, users.UsersParams())),
+    "users, 100 newest": ("next", lambda on, _: users.ask(on, users.UsersParams())),
+    "one user's profile, any": (
+        "any",
+        lambda on, user: users.profile(on, users.ProfileParams(user_id=user)),
+    ),
+    "one user's profile": (
+        "next",
+        lambda on, user: users.profile(on, users.ProfileParams(user_id=user)),
+    ),
     "one user's journey, any": (
         "any",
-        lambda r, on, user: journey.ask(r, on, journey.Params(), user),
+        lambda on, user: journey.ask(on, journey.JourneyParams(user_id=user)),
     ),
-    "one user's journey": ("next", lambda r, on, user: journey.ask(r, on, journey.Params(), user)),
-    "identity stats": ("next", lambda r, on, _: identity.stats(r, on, 0)),
+    "one user's journey": (
+        "next",
+        lambda on, user: journey.ask(on, journey.JourneyParams(user_id=user)),
+    ),
+    "identity stats": ("next", lambda on, _: identity.stats(on, identity.IdentityStatsParams())),
     "shared devices": (
         "next",
-        lambda r, on, _: identity.shared_devices(r, on, identity.SharedParams()),
+        lambda on, _: identity.shared_devices(on, identity.SharedDevicesParams()),
     ),
 }
 
 
-def report_decisions(report: Report, store: Store, project_id: str, runs: int, at: Moment) -> None:
+def report_decisions(
+    report: Report, store: Store, project_id: str, runs: int, at: Timestamp
+) -> None:
     """A row for each question with one decision of each kind, and with many for information.
     `at`: a time in the log."""
     with _undecided(store) as clear:
         pairs = store.query(PAIRS, {"project_id": project_id, "most": 3 * MANY + 1})
         (user, device), *others = ((pair["user_id"], pair["anonymous_id"]) for pair in pairs)
-        at_device = explain.Params(anonymous_id=device, at=at)
+        at_device = explain.ExplainParams(anonymous_id=device, at=at)
         questions: dict[str, tuple[Policy, Ask]] = {
             **QUESTIONS,
-            "explain": ("next", lambda r, on, _: explain.ask(r, on, at_device)),
+            "explain": ("next", lambda on, _: explain.ask(on, at_device)),
         }
-        without, reading = _grounds(store, project_id), Reading(store, project_id)
+        without = _contexts(store, project_id)
         for many, target in ((1, "≤ 1.15 times"), (min(MANY, len(others) // 3), "–")):
             _decide(store, project_id, others, many)
-            decided = _grounds(store, project_id)
+            decided = _contexts(store, project_id)
             said = "an alias and an unlink" if many == 1 else f"{many:,} aliases and unlinks"
             for name, (policy, ask) in questions.items():
-                grounds = without[policy], decided[policy]
-                asks = [partial(ask, reading, on, user) for on in grounds]
+                contexts = without[policy], decided[policy]
+                asks = [partial(ask, on, user) for on in contexts]
                 took_s = in_turns_s(asks, runs)
                 _report(report, f"{name}: {said}", took_s[0], took_s[1], target)
             clear()
@@ -153,9 +164,12 @@ def _undecided(store: Store) -> Iterator[Callable[[], None]]:
         clear()
 
 
-def _grounds(store: Store, project_id: str) -> dict[Policy, Ground]:
+def _contexts(store: Store, project_id: str) -> dict[Policy, Context]:
+    """With whatever decisions there are now, looked up."""
     policies: tuple[Policy, ...] = ("any", "first", "next")
-    return {policy: ground(store, project_id, policy) for policy in policies}
+    contexts = {policy: Context(store, project_id, policy) for policy in policies}
+    assert all(context.resolution for context in contexts.values())
+    return contexts
 
 
 def _decide(store: Store, project_id: str, known: list[tuple[str, str]], many: int) -> None:

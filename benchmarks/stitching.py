@@ -30,7 +30,7 @@ from threadline.contract.times import DAY_MS, Timestamp
 from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.activity import MOMENT_COLUMNS
-from threadline.identity.reading import Reading, Reads
+from threadline.identity.reading import Reads
 from threadline.identity.resolution import PROJECT, Policy, Resolution, resolve
 from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
@@ -51,6 +51,7 @@ from threadline.questions import (
     time_to_conversion,
     users,
 )
+from threadline.questions.context import Context
 from threadline.store import Params, Row, Store, store_url
 
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
@@ -266,30 +267,30 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    reading, on = Reading(store, project_id), resolve(store, project_id, "next")
-    persons = stats.Params(metric="persons", from_=MONTH)
+    on = Context(store, project_id, "next")
+    persons = stats.StatsParams(metric="persons", from_=MONTH)
     bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     devices = f"""SELECT uniq(anonymous_id) FROM events
         WHERE {PROJECT} AND NOT is_bot AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         "persons, 30 days": (
-            lambda: stats.ask(reading, on, persons),
+            lambda: stats.ask(on, persons),
             lambda: store.query(devices, bound),
             "≤ 1.2 times",
         ),
         "funnel of three steps": (
-            lambda: funnel.ask(reading, on, FUNNEL),
-            _unstitched(funnel, lambda: funnel.ask(reading, on, FUNNEL)),
+            lambda: funnel.ask(on, FUNNEL),
+            _unstitched(funnel, lambda: funnel.ask(on, FUNNEL)),
             "≤ 1.5 times",
         ),
         "weekly retention": (
-            lambda: retention.ask(reading, on, retention.Params()),
-            _unstitched(retention, lambda: retention.ask(reading, on, retention.Params())),
+            lambda: retention.ask(on, retention.RetentionParams()),
+            _unstitched(retention, lambda: retention.ask(on, retention.RetentionParams())),
             "≤ 1.5 times",
         ),
         "attribution, linear": (
-            lambda: attribution.ask(reading, on, ATTRIBUTION),
-            _unstitched(attribution, lambda: attribution.ask(reading, on, ATTRIBUTION)),
+            lambda: attribution.ask(on, ATTRIBUTION),
+            _unstitched(attribution, lambda: attribution.ask(on, ATTRIBUTION)),
             "–",
         ),
     }
@@ -305,8 +306,8 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
 
 
 MONTH = Timestamp(UNTIL_MS - 30 * DAY_MS)  # the last 30 days
-FUNNEL = funnel.Params(steps="$pageview,signup,purchase", window="30d")
-ATTRIBUTION = attribution.Params(conversion="signup", model="linear")
+FUNNEL = funnel.FunnelParams(steps="$pageview,signup,purchase", window="30d")
+ATTRIBUTION = attribution.AttributionParams(conversion="signup", model="linear")
 
 
 def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[], object]:
@@ -333,10 +334,9 @@ def _device_moments(
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
-    reading = Reading(store, project_id)
-    grounds = {policy: resolve(store, project_id, policy) for policy in POLICIES}
-    anyone = grounds["any"]
-    listed = users.ask(reading, anyone, users.Params(limit=1000)).rows
+    contexts = {policy: Context(store, project_id, policy) for policy in POLICIES}
+    anyone = contexts["any"]
+    listed = users.ask(anyone, users.UsersParams(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)
     for policy in POLICIES:
         took = []
@@ -344,7 +344,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             took.append(
                 median_s(
                     lambda u=user_id, p=policy: (  # type: ignore[misc]
-                        journey.ask(reading, grounds[p], journey.Params(), u)
+                        journey.ask(contexts[p], journey.JourneyParams(user_id=u))
                     ),
                     3,
                 )
@@ -357,31 +357,30 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
     one = some[0]
     pages = {
-        "one user's profile": lambda: users.profile(reading, anyone, one),
-        "users, 100 newest": lambda: users.ask(reading, anyone, users.Params()),
+        "one user's profile": lambda: users.profile(anyone, users.ProfileParams(user_id=one)),
+        "users, 100 newest": lambda: users.ask(anyone, users.UsersParams()),
         "users, 100 newest with conversion": lambda: users.ask(
-            reading, anyone, users.Params(conversion="signup")
+            anyone, users.UsersParams(conversion="signup")
         ),
         "users from facebook / paid": lambda: users.ask(
-            reading, anyone, users.Params(source="facebook", medium="paid")
+            anyone, users.UsersParams(source="facebook", medium="paid")
         ),
         "attribution, last non-direct, 30 days": lambda: attribution.ask(
-            reading, grounds["next"], attribution.Params(conversion="signup", from_=MONTH)
+            contexts["next"], attribution.AttributionParams(conversion="signup", from_=MONTH)
         ),
         "funnel of three steps, 30 days": lambda: funnel.ask(
-            reading, grounds["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
+            contexts["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
         ),
         "paths before signup, 30 days": lambda: paths.ask(
-            reading, grounds["next"], paths.Params(event="signup", direction="before", from_=MONTH)
+            contexts["next"], paths.PathsParams(event="signup", direction="before", from_=MONTH)
         ),
         "sessions by source": lambda: sessions.ask(
-            reading, grounds["next"], sessions.Params(group_by="source")
+            contexts["next"], sessions.SessionsParams(group_by="source")
         ),
-        "weekly retention": lambda: retention.ask(reading, grounds["next"], retention.Params()),
+        "weekly retention": lambda: retention.ask(contexts["next"], retention.RetentionParams()),
         "persons by day and source, 30 days": lambda: stats.ask(
-            reading,
-            grounds["next"],
-            stats.Params(
+            contexts["next"],
+            stats.StatsParams(
                 metric="persons",
                 from_=MONTH,
                 interval="day",
@@ -389,22 +388,24 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             ),
         ),
         "sources, 30 days": lambda: sources.ask(
-            reading, grounds["next"], sources.Params(from_=MONTH)
+            contexts["next"], sources.SourcesParams(from_=MONTH)
         ),
-        "identity stats": lambda: identity.stats(reading, grounds["next"], 0),
+        "identity stats": lambda: identity.stats(contexts["next"], identity.IdentityStatsParams()),
         "shared devices": lambda: identity.shared_devices(
-            reading, grounds["next"], identity.SharedParams()
+            contexts["next"], identity.SharedDevicesParams()
         ),
-        "events, 100 newest": lambda: events.ask(reading, project_id, events.Params()),
+        "events, 100 newest": lambda: events.ask(anyone, events.EventsParams()),
         "time to conversion by source, any": lambda: time_to_conversion.ask(
-            reading,
             anyone,
-            time_to_conversion.Params(conversion="signup", group_by="source,medium"),
+            time_to_conversion.TimeToConversionParams(
+                conversion="signup", group_by="source,medium"
+            ),
         ),
         "time to conversion by source, next": lambda: time_to_conversion.ask(
-            reading,
-            grounds["next"],
-            time_to_conversion.Params(conversion="signup", group_by="source,medium"),
+            contexts["next"],
+            time_to_conversion.TimeToConversionParams(
+                conversion="signup", group_by="source,medium"
+            ),
         ),
     }
     for name, ask in pages.items():

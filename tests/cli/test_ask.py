@@ -25,7 +25,7 @@ PARAMS: dict[str, Json] = {
     "attribution": {"conversion": "signup", "model": "linear"},
     "funnel": {"steps": "$pageview,signup", "window": "30d"},
     "retention": {"interval": "day", "periods": 3},
-    "paths": {"start": "$pageview"},
+    "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},
     "explain": {"event_id": "e1"},

@@ -15,6 +15,7 @@ import msgspec
 from threadline.cli.keys import chosen_project
 from threadline.cli.server import Server
 from threadline.client.wire import in_path
+from threadline.contract.errors import Unavailable
 from threadline.control import Control, Project
 from threadline.questions import export
 from threadline.questions.registry import QUESTIONS
@@ -69,7 +70,11 @@ class _Here:
         texts = {name: str(value) for name, value in given.items() if value is not None}
         in_path = {name: texts.pop(name) for name in question.in_path if name in texts}
         params: msgspec.Struct = parse_params(texts, question.params, in_path=in_path)
-        return self._services.asking.answer(question, self._project, params, CATCH_UP_S).answer
+        try:
+            return self._services.asking.answer(question, self._project, params, CATCH_UP_S).answer
+        except Unavailable as error:
+            # Whoever sits at this machine may know what exactly is wrong with the store.
+            raise error.__cause__ or error from None
 
 
 class _OfServer:

@@ -113,6 +113,7 @@ def _path(scope: Scope) -> str:
         # A user id may hold a slash; only the path as it was sent still tells which is which.
         raw: bytes = scope["raw_path"]
         path = "/" + raw.decode("ascii", "replace").lstrip("/")
+    path = path.rstrip("/") or "/"
     return SHORT.get(path, path)
 
 
