@@ -9,7 +9,7 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix browser --no-audit --no-fund 
 MODULES := browser/node_modules/.package-lock.json
 BUILT := src/threadline/web/built/a.js
 
-.PHONY: help demo build test test-browser check bench bench-quick clean
+.PHONY: help demo build reference test test-browser check bench bench-quick clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ $(BROWSER): tests/e2e/browsers.py | $(READY)
 
 build: $(BUILT) ## Build what browsers load
 
+reference: $(READY) ## Write docs/cli.md and the table of docs/settings.md from the code
+	@$(BIN)/python -m tools.reference
+
 demo: $(READY) $(BUILT) ## Start a server with a believable log in it
 	@$(BIN)/threadline demo --data .demo
 
@@ -54,6 +57,7 @@ check: $(READY) $(MODULES) ## Lint, formatting, types, imports, and the size of 
 	@echo "ruff ..." && $(BIN)/ruff check && $(BIN)/ruff format --check --quiet
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
+	@echo "docs/cli.md, docs/settings.md ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) run check
 
 bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)

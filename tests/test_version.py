@@ -20,7 +20,9 @@ def test_the_package_takes_its_version_from_the_code() -> None:
 
 def test_the_browser_sdk_has_the_same_version() -> None:
     for name in ("package.json", "package-lock.json"):
-        assert json.loads((ROOT / "browser" / name).read_text())["version"] == threadline.__version__
+        assert (
+            json.loads((ROOT / "browser" / name).read_text())["version"] == threadline.__version__
+        )
 
 
 def test_the_changelog_is_dated_and_its_newest_version_is_this_one() -> None:
