@@ -53,10 +53,11 @@ test-browser: $(BUILT)
 	@echo "Running the browser SDK's unit tests ..."
 	@$(NPM) test
 
-check: $(READY) $(MODULES) ## Lint, formatting, types, imports, and the size of what pages load
+check: $(READY) $(MODULES) ## Lint, formatting, types, imports, spelling, and the size of what pages load
 	@echo "ruff ..." && $(BIN)/ruff check && $(BIN)/ruff format --check --quiet
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
+	@echo "spelling ..." && $(BIN)/typos
 	@echo "docs/cli.md, docs/settings.md ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) run check
 
