@@ -20,6 +20,7 @@ from threadline.client.default import (
 )
 from threadline.client.errors import APIError, Dropped, ThreadlineError, Unreachable
 
+# The one place of it: the package index, `--version` and the API reference take it from here.
 __version__ = "0.1.0"
 
 __all__ = [

@@ -122,7 +122,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     dedup_days: Annotated[
-        Positive, msgspec.Meta(description="An event_id is stored once within this many days.")
+        Positive,
+        msgspec.Meta(
+            description="An event_id is stored once within this many days in which the server runs."
+        ),
     ] = 7
     log_max_bytes: Annotated[
         Positive, msgspec.Meta(description="Unwritten events on disk before new ones get a 503.")

@@ -14,13 +14,18 @@ from urllib.request import Request, urlopen
 import pytest
 
 import threadline
-from tests.support import ROOT, Project, Server, row_values
+from tests.support import MEASURED, ROOT, Project, Server, row_values
 from threadline.ingest import dead_letters, row
 from threadline.ingest.log import Log, open_db
 
 COMMAND = [sys.executable, "-m", "threadline.cli.main"]
 # Nothing of the shell that runs the tests, but where the code is.
-CLEAN = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+CLEAN = {
+    "PATH": "/usr/bin:/bin",
+    "COLUMNS": "100",
+    "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    **MEASURED,
+}
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

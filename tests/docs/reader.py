@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from tests.docs.blocks import Block
-from tests.support import ROOT, Server
+from tests.support import MEASURED, ROOT, Server
 from threadline import settings
 
 CLONED = ("README.md", "docs", "examples")
@@ -274,6 +274,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "COLUMNS": "100",
         **kept,
+        **MEASURED,
     }
 
 

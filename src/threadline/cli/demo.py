@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from threadline import settings
 from threadline.cli import folders
 from threadline.cli.demo_log import DemoLog, Event, Person
+from threadline.cli.options import Host, Port
 from threadline.cli.server import Server
 from threadline.contract.bodies import MAX_BATCH_EVENTS
 from threadline.contract.errors import ApiError
@@ -65,8 +66,8 @@ def demo(
         int | None, typer.Option(help="Same numbers, seed and hour: same log. Default: 1.")
     ] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    host: Host = None,
+    port: Port = None,
 ) -> None:
     """Start a server on a folder of its own and load a believable log into it.
 

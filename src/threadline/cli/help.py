@@ -21,16 +21,10 @@ class Command(TyperCommand):
     """A command that prints our help."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        arguments = [param for param in self.params if isinstance(param, TyperArgument)]
-        usage = [ctx.command_path]
-        usage += [name(param) if param.required else f"[{name(param)}]" for param in arguments]
         _print(
-            " ".join([*usage, "[OPTIONS]"]),
+            usage(ctx.command_path, self.params),
             self.help or "",
-            {
-                "Arguments": [(name(param), param.help or "") for param in arguments],
-                "Options": _options(self.params),
-            },
+            {"Arguments": arguments(self.params), "Options": options(self.params)},
         )
 
 
@@ -43,7 +37,7 @@ class Commands(TyperGroup):
             title = getattr(command, "rich_help_panel", None) or "Commands"
             sections.setdefault(title, []).append((called, _first_sentence(command.help or "")))
         text = "\n\n".join(part for part in (self.help, self.epilog) if part)
-        sections["Options"] = _options(self.params)
+        sections["Options"] = options(self.params)
         _print(f"{ctx.command_path} COMMAND [OPTIONS]", text, sections)
 
 
@@ -66,7 +60,20 @@ def name(param: Any) -> str:
     return f"{written} {param.metavar or VALUES.get(kind) or param.opts[0].strip('-').upper()}"
 
 
-def _options(params: list[Any]) -> Rows:
+def usage(path: str, params: list[Any]) -> str:
+    """`threadline user USER_ID [OPTIONS]`: a command as one writes it."""
+    shown = [param for param in params if isinstance(param, TyperArgument)]
+    written = [name(param) if param.required else f"[{name(param)}]" for param in shown]
+    return " ".join([path, *written, "[OPTIONS]"])
+
+
+def arguments(params: list[Any]) -> Rows:
+    """Each argument of a command, and what it is."""
+    return [(name(param), param.help or "") for param in params if isinstance(param, TyperArgument)]
+
+
+def options(params: list[Any]) -> Rows:
+    """Each option of a command, and what it does, with bounds and default."""
     shown = [param for param in params if isinstance(param, TyperOption) and not param.hidden]
     rows = [(name(param), _meaning(param)) for param in shown]
     return [*rows, ("--help", "Show this text.")]

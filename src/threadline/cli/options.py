@@ -4,9 +4,25 @@ from typing import Annotated
 
 import typer
 
+from threadline.settings import DEFAULTS
+
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="DIR", help="Data folder. [env: THREADLINE_DATA]"),
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help=f"Data folder. Default: {DEFAULTS.data}. [env: THREADLINE_DATA]",
+    ),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(help=f"Address to listen on. Default: {DEFAULTS.host}. [env: THREADLINE_HOST]"),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Port; 0 takes a free one. Default: {DEFAULTS.port}. [env: THREADLINE_PORT]"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 ProjectName = Annotated[

@@ -38,7 +38,10 @@ def create(
         ),
     ] = None,
     stitch: Annotated[
-        str | None, typer.Option(help="Default policy of this project: any, first or next.")
+        str | None,
+        typer.Option(
+            help="Default policy of this project: any, first or next. Default: each question's own."
+        ),
     ] = None,
     subdomains: Subdomains = None,
     data: Data = None,

@@ -23,7 +23,10 @@ def user(
     project: ProjectName = None,
     stitch: Annotated[
         str | None,
-        typer.Option(help="any, first or next: whose are untagged events on a shared device?"),
+        typer.Option(
+            help="any, first or next: whose are untagged events on a shared device? Default: the"
+            " project's, else any."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,
     tz: Annotated[
