@@ -54,7 +54,7 @@ def test_error_codes() -> None:
         for status, names in re.findall(r"(\d{3}) ([^;.]+)", lines)
         for name in code(names)
     }
-    found = errors.ThreadlineError.__subclasses__()
+    found = errors.ApiError.__subclasses__()
     assert promised == {(error.status, error.code) for error in found}
 
 
