@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any, cast
 
 import clickhouse_connect
@@ -22,6 +23,8 @@ from threadline.cli.projects import POLICIES
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
 from threadline.control import Control, ControlError
+from threadline.identity.compose import bound
+from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
@@ -63,13 +66,21 @@ READS: dict[str, object] = {
 }
 
 # A subquery, so that the number of rows is ours to say.
-SELECT = """
-WITH stitched_events AS ({events})
+SELECT = Template("""
+WITH stitched_events AS (
+$events
+)
 SELECT * FROM (
-{asked}
-) LIMIT {rows}"""
+$asked
+) LIMIT $rows""")
 
-DESCRIBED = "DESCRIBE TABLE (WITH stitched_events AS ({events}) SELECT * FROM {table})"
+DESCRIBED = Template("""
+DESCRIBE TABLE (
+WITH stitched_events AS (
+$events
+)
+SELECT * FROM $table
+)""")
 
 TABLES_OF = """
     SELECT table, countIf(name = 'project_id') > 0 AS of_projects
@@ -126,6 +137,9 @@ class SqlQuestions:
         """`in_memory`: statements are parsed by an engine of our own."""
         self._store = store
         self._on = on
+        self._values = dict(on.params)
+        if on.decided:
+            self._values |= decided_devices(store, on)
         self._seconds = seconds
         self._in_memory = in_memory
         self._tables = {
@@ -152,10 +166,10 @@ class SqlQuestions:
         more = ", ".join(f"e.{name} AS {name}" for name in ADDED)
         events = stitched_events(self._on, f"{event_columns(bots=True)}, {more}")
         if read.described:
-            query = DESCRIBED.format(events=events, table=read.described)
+            query = DESCRIBED.substitute(events=events, table=read.described)
             names, found = self.rows(query)
             return names[:2], [row[:2] for row in found]
-        return self.rows(SELECT.format(events=events, asked=read.sql, rows=rows + 1))
+        return self.rows(SELECT.substitute(events=events, asked=read.sql, rows=rows + 1))
 
     def rows(self, query: str) -> tuple[list[str], list[list[Any]]]:
         """Of a statement that was checked. Raises `StoreError`."""
@@ -165,7 +179,7 @@ class SqlQuestions:
             "additional_table_filters": self._filters(),
         }
         form = "JSONCompactEachRowWithNames"
-        answer = self._store.query_read_only(query, self._on.params, form, reads)
+        answer = self._store.query_read_only(query, bound(query, self._values), form, reads)
         lines = [
             json.loads(line, parse_int=Number, parse_float=Number)
             for line in answer.decode(errors="replace").removesuffix("\n").split("\n")
@@ -184,13 +198,14 @@ class SqlQuestions:
         return "{" + ", ".join(f"{_text(n)}: {_text(c)}" for n, c in conditions.items()) + "}"
 
     def _parse(self, function: str, text: str) -> str:
-        query, bound = f"SELECT {function}({{text:String}})", {"text": text}
+        query, values = f"SELECT {function}({{text:String}})", {"text": text}
         if not self._in_memory:
-            return self._store.query_read_only(query, bound, "TSVRaw", READS).decode().rstrip("\n")
+            answer = self._store.query_read_only(query, values, "TSVRaw", READS)
+            return answer.decode().rstrip("\n")
         with store_errors():
             client = clickhouse_connect.get_client(interface="chdb")
             try:
-                return bytes(client.raw_query(query, parameters=bound, fmt="TSVRaw")).decode()
+                return bytes(client.raw_query(query, parameters=values, fmt="TSVRaw")).decode()
             finally:
                 client.close()
 
