@@ -20,6 +20,7 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.projects import POLICIES
+from threadline.cli.shown_sql import shown
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
 from threadline.control import Control, ControlError
@@ -94,7 +95,16 @@ class Number(str):
 
 
 def sql(
-    query: Annotated[str, typer.Argument(metavar="SELECT", help="ClickHouse's SQL; only SELECT.")],
+    query: Annotated[
+        str, typer.Argument(metavar="[SELECT]", help="ClickHouse's SQL; only SELECT.")
+    ] = "",
+    show: Annotated[
+        str,
+        typer.Option(
+            metavar="QUESTION",
+            help="Instead, print what a question of the API asks: '/v1/funnel?steps=a,b'.",
+        ),
+    ] = "",
     stitch: Annotated[str, typer.Option(help="any, first or next.")] = "next",
     project: ProjectName = None,
     format: Annotated[str, typer.Option(help="table, csv, json or ndjson.")] = "table",
@@ -108,7 +118,8 @@ def sql(
     Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
     visitor; `term`, `content`, `classifier_version` and `is_bot`. `events` holds them as they are
     stored. One SELECT, or DESCRIBE stitched_events; nothing is changed, nothing else can be read.
-    Times are UTC. Works whether the server runs or not.
+    Times are UTC. Works whether the server runs or not. With --show it prints the statements of a
+    question, with their values, for clickhouse-client.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
@@ -116,10 +127,16 @@ def sql(
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     if format not in FORMATS:
         raise ControlError(f"--format {format}: choose one of {', '.join(FORMATS)}.")
+    if bool(query) == bool(show):
+        raise ControlError("Give one SELECT, or a question with --show.")
     chosen = folders.load(data)
     with Control(Path(chosen.data)) as control:
-        project_id = chosen_project(control, project).project_id
+        found_project = chosen_project(control, project)
     with open_store(chosen) as store:
+        if show:
+            typer.echo(shown(store, found_project, show, Path(chosen.data)))
+            return
+        project_id = found_project.project_id
         on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)
         asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
         names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)

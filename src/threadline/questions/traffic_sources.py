@@ -15,7 +15,7 @@ INTERNAL = "0"
 
 # The names behind the numbers: (place, source, medium, campaign).
 NAMED_SOURCES: Mapping[str, str] = {
-    "named_sources": f"""
+    "named_sources": f"""\
 SELECT place, source, medium, campaign FROM places WHERE {PROJECT}
 UNION ALL
 SELECT {DIRECT}, 'direct', 'direct', ''
