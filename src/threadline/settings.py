@@ -141,6 +141,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " ClickHouse server whatever is configured there.",
         ),
     ] = 0
+    log_sql: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Log each statement of a question with its values, its time and the rows it"
+            " read; ids of users are among the values. Each is planned once more for that."
+        ),
+    ] = False
     metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
         False
     )

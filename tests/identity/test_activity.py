@@ -48,7 +48,7 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     params = stats.StatsParams(metric="persons", interval="day")
     cohorts = retention.ask(context, retention.RetentionParams(interval="day", periods=2)).rows
     rows = stats.ask(context, params).rows
-    return [row["value"] for row in rows], [[c.persons, *c.retained] for c in cohorts]
+    return [row.value for row in rows], [[c.persons, *c.retained] for c in cohorts]
 
 
 @pytest.mark.parametrize("policy", ["first", "next"])
@@ -66,8 +66,9 @@ def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Polic
 def owners(store: Store, bots: bool = False) -> dict[int, str]:
     """Of every untagged event, by its minute."""
     on = resolve(store, "p", "next", bots=bots)
-    columns = "e.event_id AS event_id, e.user_hash AS user_hash"
-    sql = f"SELECT owner, event_id FROM ({stitched_events(on, columns)}) WHERE user_hash = 0"
+    names = ("timestamp", "event_id", "user_id", "anonymous_id")
+    events = stitched_events(on, ", ".join(f"e.{name} AS {name}" for name in names))
+    sql = f"SELECT owner, event_id FROM ({events}) WHERE user_id IS NULL"
     return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.params)}
 
 

@@ -268,7 +268,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
         store.insert("events", row.COLUMNS, "MsgPack", body, "token")
         context = Context(store, "p", "next")
         persons = stats.ask(context, stats.StatsParams(metric="persons"))
-        assert [found["value"] for found in persons.rows] == [4]
+        assert [found.value for found in persons.rows] == [4]
         for cohort, many in (("first_seen", 4), ("v", 2), ("w", 1), ("known", 2)):
             for zone in ("UTC", *HOSTS):
                 params = retention.RetentionParams(cohort=cohort, tz=zone)
@@ -287,7 +287,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
 
 def by_hour(context: Context) -> list[tuple[str, int]]:
     params = stats.StatsParams(interval="hour", to=Timestamp(MAY_MS))
-    return [(found["bucket"], found["value"]) for found in stats.ask(context, params).rows]
+    return [(found.bucket, found.value) for found in stats.ask(context, params).rows]
 
 
 def test_what_has_not_been_yet_is_not_nobody(project: Project) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any, cast
 
 import clickhouse_connect
@@ -19,9 +20,12 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.projects import POLICIES
+from threadline.cli.shown_sql import shown
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
 from threadline.control import Control, ControlError
+from threadline.identity.compose import bound
+from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
@@ -63,13 +67,21 @@ READS: dict[str, object] = {
 }
 
 # A subquery, so that the number of rows is ours to say.
-SELECT = """
-WITH stitched_events AS ({events})
+SELECT = Template("""
+WITH stitched_events AS (
+$events
+)
 SELECT * FROM (
-{asked}
-) LIMIT {rows}"""
+$asked
+) LIMIT $rows""")
 
-DESCRIBED = "DESCRIBE TABLE (WITH stitched_events AS ({events}) SELECT * FROM {table})"
+DESCRIBED = Template("""
+DESCRIBE TABLE (
+WITH stitched_events AS (
+$events
+)
+SELECT * FROM $table
+)""")
 
 TABLES_OF = """
     SELECT table, countIf(name = 'project_id') > 0 AS of_projects
@@ -83,7 +95,16 @@ class Number(str):
 
 
 def sql(
-    query: Annotated[str, typer.Argument(metavar="SELECT", help="ClickHouse's SQL; only SELECT.")],
+    query: Annotated[
+        str, typer.Argument(metavar="[SELECT]", help="ClickHouse's SQL; only SELECT.")
+    ] = "",
+    show: Annotated[
+        str,
+        typer.Option(
+            metavar="QUESTION",
+            help="Instead, print what a question of the API asks: '/v1/funnel?steps=a,b'.",
+        ),
+    ] = "",
     stitch: Annotated[str, typer.Option(help="any, first or next.")] = "next",
     project: ProjectName = None,
     format: Annotated[str, typer.Option(help="table, csv, json or ndjson.")] = "table",
@@ -97,7 +118,8 @@ def sql(
     Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
     visitor; `term`, `content`, `classifier_version` and `is_bot`. `events` holds them as they are
     stored. One SELECT, or DESCRIBE stitched_events; nothing is changed, nothing else can be read.
-    Times are UTC. Works whether the server runs or not.
+    Times are UTC. Works whether the server runs or not. With --show it prints the statements of a
+    question, with their values, for clickhouse-client.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
@@ -105,10 +127,16 @@ def sql(
         raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
     if format not in FORMATS:
         raise ControlError(f"--format {format}: choose one of {', '.join(FORMATS)}.")
+    if bool(query) == bool(show):
+        raise ControlError("Give one SELECT, or a question with --show.")
     chosen = folders.load(data)
     with Control(Path(chosen.data)) as control:
-        project_id = chosen_project(control, project).project_id
+        found_project = chosen_project(control, project)
     with open_store(chosen) as store:
+        if show:
+            typer.echo(shown(store, found_project, show, Path(chosen.data)))
+            return
+        project_id = found_project.project_id
         on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)
         asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
         names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)
@@ -126,6 +154,9 @@ class SqlQuestions:
         """`in_memory`: statements are parsed by an engine of our own."""
         self._store = store
         self._on = on
+        self._values = dict(on.params)
+        if on.decided:
+            self._values |= decided_devices(store, on)
         self._seconds = seconds
         self._in_memory = in_memory
         self._tables = {
@@ -152,10 +183,10 @@ class SqlQuestions:
         more = ", ".join(f"e.{name} AS {name}" for name in ADDED)
         events = stitched_events(self._on, f"{event_columns(bots=True)}, {more}")
         if read.described:
-            query = DESCRIBED.format(events=events, table=read.described)
+            query = DESCRIBED.substitute(events=events, table=read.described)
             names, found = self.rows(query)
             return names[:2], [row[:2] for row in found]
-        return self.rows(SELECT.format(events=events, asked=read.sql, rows=rows + 1))
+        return self.rows(SELECT.substitute(events=events, asked=read.sql, rows=rows + 1))
 
     def rows(self, query: str) -> tuple[list[str], list[list[Any]]]:
         """Of a statement that was checked. Raises `StoreError`."""
@@ -165,7 +196,7 @@ class SqlQuestions:
             "additional_table_filters": self._filters(),
         }
         form = "JSONCompactEachRowWithNames"
-        answer = self._store.query_read_only(query, self._on.params, form, reads)
+        answer = self._store.query_read_only(query, bound(query, self._values), form, reads)
         lines = [
             json.loads(line, parse_int=Number, parse_float=Number)
             for line in answer.decode(errors="replace").removesuffix("\n").split("\n")
@@ -184,13 +215,14 @@ class SqlQuestions:
         return "{" + ", ".join(f"{_text(n)}: {_text(c)}" for n, c in conditions.items()) + "}"
 
     def _parse(self, function: str, text: str) -> str:
-        query, bound = f"SELECT {function}({{text:String}})", {"text": text}
+        query, values = f"SELECT {function}({{text:String}})", {"text": text}
         if not self._in_memory:
-            return self._store.query_read_only(query, bound, "TSVRaw", READS).decode().rstrip("\n")
+            answer = self._store.query_read_only(query, values, "TSVRaw", READS)
+            return answer.decode().rstrip("\n")
         with store_errors():
             client = clickhouse_connect.get_client(interface="chdb")
             try:
-                return bytes(client.raw_query(query, parameters=bound, fmt="TSVRaw")).decode()
+                return bytes(client.raw_query(query, parameters=values, fmt="TSVRaw")).decode()
             finally:
                 client.close()
 

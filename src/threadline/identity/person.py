@@ -2,7 +2,7 @@
 
 What a user owns depends on a handful of devices. Knowing them first turns the stitched relation
 into conditions on the primary key: most people have no shared device, and for them no join is left.
-The answers are those of `stitch`, by the same claims.
+The answers are those of `stitch`, by the same intervals of ownership.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,50 +10,67 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from threadline.contract.errors import NotFound
+from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading, Reads
 from threadline.identity.resolution import PROJECT, USERS, Resolution
-from threadline.identity.stitch import THESE_USERS, Scope, claimed_in_turns, passing
+from threadline.identity.stitch import PLACES_OF_USERS, relations
 from threadline.store import Params, Query, Row
-
-USER = "{user_id:String}"
 
 # Known since the first event that carries the user: as it is kept, and as of then.
 KNOWN_SINCE = f"""
-    SELECT min(first_touch.timestamp) AS known_since FROM user_touches
-    WHERE {PROJECT} AND {USERS}%(people)s HAVING count() > 0"""
+SELECT min(first_touch.timestamp) AS known_since FROM user_touches
+WHERE {PROJECT} AND {USERS}
+    $people
+HAVING count() > 0"""
 WAS_KNOWN_SINCE = f"""
-    SELECT min(e.timestamp) AS known_since FROM events AS e
-    WHERE %(received)s AND {THESE_USERS.tagged} HAVING count() > 0"""
+SELECT min(e.timestamp) AS known_since FROM counted_events AS e
+WHERE e.{USERS} AND e.{PLACES_OF_USERS} HAVING count() > 0"""
 
 # Where all their tagged events lie: on devices and, of events without one, at their own places.
 FOUND = f"""
-    SELECT groupUniqArray(visitor) AS devices,
-        arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}}) AS homes
-    FROM links
-    WHERE {PROJECT} AND {USERS}"""
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}}) AS homes
+FROM links
+WHERE {PROJECT} AND {USERS}"""
 
 BOTS_EVENTS = f"""
-    SELECT count() AS events FROM events AS e
-    WHERE e.{PROJECT} AND e.is_bot AND e.{USERS} AND e.visitor IN {{places:Array(UInt64)}}"""
+SELECT count() AS events FROM events
+WHERE {PROJECT} AND is_bot AND {USERS} AND visitor IN {{places:Array(UInt64)}}"""
 
-DEVICES = f"""
-    SELECT l.visitor AS visitor, any(l.anonymous_id) AS anonymous_id,
-        uniqExact(l.user_id) > 1 AS shared,
-        argMin(l.user_id, (l.first_seen, l.user_id)) = {USER} AS seen_first
-    FROM %(links)s AS l
-    WHERE l.visitor IN {{places:Array(UInt64)}}
-    GROUP BY l.visitor
-    HAVING countIf(l.user_id = {USER}) > 0
-    ORDER BY anonymous_id"""
+NEAR = "r.visitor IN {places:Array(UInt64)}"
+DEVICES = """
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id"""
+
+# What a question about the person looks at: every event they own.
+OWNED = f"""
+SELECT *
+FROM counted_events
+WHERE visitor IN {{places:Array(UInt64)}}
+    AND ({USERS} OR (user_id IS NULL AND visitor IN {{exclusive:Array(UInt64)}}))"""
+OWNED_IN_TURN = f"""{OWNED}
+UNION ALL
+SELECT e.*
+FROM counted_events AS e
+ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+WHERE o.user_id = {{user_id:String}} AND e.user_hash = 0
+    AND e.visitor IN {{shared:Array(UInt64)}}"""
+SHARED = "SELECT arrayJoin({shared:Array(UInt64)}) AS visitor"
+NEAR_SHARED = "r.visitor IN {shared:Array(UInt64)}"
 
 
 @dataclass(frozen=True)
 class Person:
     """A user on a resolution.
 
-    `user_id`: of the person, where the one asked for is an alias. `whole`: devices of which all
-    untagged events are theirs; of those of `contested` some are and some are not. `bound` holds
-    the values that the SQL of `events_of` needs.
+    `user_id`: of the person, where the one asked for is an alias. `exclusive`: devices of which all
+    untagged events are theirs; of those of `shared` some are and some are not. `found`: values of
+    the devices and users that were looked up.
     """
 
     user_id: str
@@ -61,13 +78,25 @@ class Person:
     known_since: datetime
     devices: list[str]
     shared_devices: list[str]
-    whole: frozenset[int]
-    contested: frozenset[int]
+    exclusive: frozenset[int]
+    shared: frozenset[int]
     found: dict[str, object]
 
     @property
-    def bound(self) -> dict[str, object]:
-        return {**self.found, "whole": sorted(self.whole), "contested": sorted(self.contested)}
+    def values(self) -> dict[str, object]:
+        """What statements about them bind."""
+        return {**self.found, "exclusive": sorted(self.exclusive), "shared": sorted(self.shared)}
+
+    def compose(self, sql: str) -> str:
+        """A statement that names `owned_events`: every event of theirs, all columns."""
+        return compose(
+            sql,
+            {
+                **relations(self.resolution, NEAR_SHARED),
+                "shared_devices": SHARED,
+                "owned_events": fill(OWNED_IN_TURN if self.shared else OWNED, {}),
+            },
+        )
 
 
 def ask_of(
@@ -76,105 +105,83 @@ def ask_of(
     user_id: str,
     queries: Callable[[Person], Sequence[Query]],
 ) -> tuple[Person, list[list[Row]]]:
-    """The person, and the answers to `queries`, which take the person's `events_of`.
+    """The person, and the answers to `queries`, statements about their `owned_events`.
 
     They may be called twice: first with somebody whose devices are theirs alone, as most people's
     are, while it is found out whether they are. Raises `NotFound` if no event that counts ever
     carried this id.
     """
-    user, user_ids = same_person(reading, resolution, user_id)
-    bound: dict[str, object] = {**resolution.params, "user_id": user, "user_ids": user_ids}
-    known_since = WAS_KNOWN_SINCE if resolution.as_of else KNOWN_SINCE
-    known_since %= {"received": resolution.received, "people": resolution.people}
-    (found,), known = reading.query_all((FOUND, bound), (known_since, bound))
-    bound["places"] = found["devices"] + found["homes"]
+    likely = _find(reading, resolution, user_id)
+    of_devices = compose(DEVICES, relations(resolution, NEAR))
+    devices, *answers = reading.query_all(
+        (of_devices, bound(of_devices, likely.found)), *_composed(likely, queries)
+    )
+    person = _with_devices(likely, devices)
+    if (person.exclusive, person.shared) != (likely.exclusive, likely.shared):
+        answers = reading.query_all(*_composed(person, queries))
+    return person, answers
+
+
+def _composed(person: Person, queries: Callable[[Person], Sequence[Query]]) -> list[Query]:
+    """With the relations they name, and the values these bind."""
+    composed = [(person.compose(sql), values) for sql, values in queries(person)]
+    return [(sql, bound(sql, {**person.values, **values})) for sql, values in composed]
+
+
+def _find(reading: Reading, resolution: Resolution, user_id: str) -> Person:
+    """As if all their devices were theirs alone."""
+    user = resolution.person(user_id)
+    values: dict[str, object] = {
+        **resolution.params,
+        "user_id": user,
+        "user_ids": resolution.same_people([user]),
+    }
+    known_since = fill(WAS_KNOWN_SINCE if resolution.as_of else KNOWN_SINCE, resolution.slots)
+    (found,), known = reading.query_all(
+        (FOUND, values), (compose(known_since, relations(resolution)), values)
+    )
+    values["places"] = found["devices"] + found["homes"]
     if not known:
-        raise NotFound(_nobody(reading, resolution, user_id, bound))
-    likely = Person(
+        raise NotFound(_nobody(reading, resolution, user_id, values))
+    return Person(
         user,
         resolution,
         known[0]["known_since"],
         devices=[],
         shared_devices=[],
-        whole=frozenset(found["devices"]),
-        contested=frozenset(),
-        found=bound,
+        exclusive=frozenset(found["devices"]),
+        shared=frozenset(),
+        found=values,
     )
-    devices, *answers = reading.query_all(
-        (DEVICES % {"links": resolution.links}, bound), *queries(likely)
-    )
+
+
+def _with_devices(person: Person, devices: list[Row]) -> Person:
+    """The same, with what is known of their devices."""
+    policy = person.resolution.policy
     shared = [device for device in devices if device["shared"]]
-    person = replace(
-        likely,
+    return replace(
+        person,
         devices=[device["anonymous_id"] for device in devices],
         shared_devices=[device["anonymous_id"] for device in shared],
-        whole=frozenset(
+        exclusive=frozenset(
             device["visitor"]
             for device in devices
             if {
                 "any": True,
                 "first": device["seen_first"],
                 "next": not device["shared"],
-            }[resolution.policy]
+            }[policy]
         ),
-        contested=frozenset(device["visitor"] for device in shared if passing(resolution)),
+        shared=frozenset(device["visitor"] for device in shared if policy == "next"),
     )
-    if (person.whole, person.contested) != (likely.whole, likely.contested):
-        answers = reading.query_all(*queries(person))
-    return person, answers
 
 
-def _nobody(reads: Reads, resolution: Resolution, user_id: str, bound: Params) -> str:
+def _nobody(reads: Reads, resolution: Resolution, user_id: str, values: Params) -> str:
     """Why there is no such user."""
-    (seen,) = reads.query(BOTS_EVENTS, bound)
+    (seen,) = reads.query(BOTS_EVENTS, values)
     if resolution.bots or not seen["events"]:
         return f"There is no user {user_id!r} in this project."
     return (
         f"There is no user {user_id!r} but for {seen['events']} events that are left out, taken"
         " for crawlers' or other programs'; include_bots=true counts them."
     )
-
-
-def same_person(reads: Reads, resolution: Resolution, user_id: str) -> tuple[str, list[str]]:
-    """The user that this one is the same person as, and all users that are, itself included."""
-    if not resolution.aliased:
-        return user_id, [user_id]
-    found = reads.query(
-        f"SELECT canonical FROM {resolution.aliases} WHERE user_id = {USER}",
-        {**resolution.params, "user_id": user_id},
-    )
-    person = str(found[0]["canonical"]) if found else user_id
-    return person, with_aliases(reads, resolution, [person])
-
-
-def with_aliases(reads: Reads, resolution: Resolution, persons: list[str]) -> list[str]:
-    """These users and all that are the same person as one of them."""
-    if not resolution.aliased:
-        return persons
-    others = reads.query(
-        f"SELECT user_id FROM {resolution.aliases} WHERE canonical IN {{persons:Array(String)}}",
-        {**resolution.params, "persons": persons},
-    )
-    return [*persons, *(row["user_id"] for row in others)]
-
-
-CONTESTED = Scope(
-    users=f"c.user_id = {USER}",
-    devices="visitor IN {contested:Array(UInt64)}",
-    tagged="FALSE",
-)
-
-
-def events_of(person: Person, columns: str, where: str = "TRUE") -> str:
-    """SQL for the events this person owns, to which `GROUP BY`, `ORDER BY` and the like may be
-    added. `columns` and `where` speak of the events as `e`."""
-    plain = f"""
-    SELECT {columns}
-    FROM events AS e
-    WHERE {person.resolution.received} AND {where}
-        AND e.visitor IN {{places:Array(UInt64)}}
-        AND (e.{USERS} OR (e.user_id IS NULL AND e.visitor IN {{whole:Array(UInt64)}}))"""
-    if not person.contested:
-        return plain
-    in_turns = claimed_in_turns(person.resolution, CONTESTED, columns, where)
-    return f"SELECT * FROM ({plain}    UNION ALL{in_turns})"

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from threadline.store import Params, Query, Row, Store, StoreError
 
-# The first SELECT of a statement: it gets one more column, which comes back in every row.
-SELECT = re.compile(r"\s*SELECT( DISTINCT)?\b")
+# The SELECT of a statement, which stands behind its WITH clause (see `compose`): it gets one more
+# column, which comes back in every row.
+SELECT = re.compile(r"(?:\s*|WITH .*?^\)\s)SELECT( DISTINCT)?\b", re.DOTALL | re.MULTILINE)
 ASKED = "{asked_by:String} AS asked_by"
 
 _numbers = count(1)
@@ -53,7 +54,7 @@ class Reading:
         asked_by = f"{self._project_id} {next(_numbers)}"
         start = SELECT.match(sql)
         assert start, sql
-        sql = f"{start[0]} {ASKED}, {sql[start.end() :]}"
+        sql = f"{start[0]} {ASKED},{sql[start.end() :]}"
         return asked_by, (sql, {**params, "asked_by": asked_by})
 
 

@@ -1,82 +1,15 @@
-"""Shapes and small parts that several questions share: parameters, groups, event rows."""
+"""Rows that several answers share, and how they come out of the store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
-from threadline.contract.errors import InvalidGroupBy, InvalidParams
-from threadline.contract.times import Timestamp, as_utc, format_utc, utc_ms
+from threadline.contract.times import as_utc, format_utc, utc_ms
 from threadline.identity.reading import of_project
-from threadline.identity.resolution import RANGE, Resolution, in_range
-from threadline.identity.stitch import EVERYONE, Scope, shared_devices
 from threadline.store import Row, bound_ms
-
-MAX_LIMIT = 1000
-Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in one answer.")]
-EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="Event name.")]
-UserId = Annotated[
-    str, msgspec.Meta(description="The id given to identify, percent-encoded.", min_length=1)
-]
-StitchText = Annotated[
-    Literal["any", "first", "next"],
-    msgspec.Meta(
-        description="Whose are untagged events on a device with users? `any`: every user's ever "
-        "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
-        "project's, else `any`; of questions that count people, `next`.",
-    ),
-]
-IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
-From = Annotated[
-    Timestamp,
-    msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC."),
-]
-To = Annotated[
-    Timestamp,
-    msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC."),
-]
-TimeZone = Annotated[
-    str,
-    msgspec.Meta(
-        description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
-        "begin, those of `from`, `to` and `as_of` included. Default: UTC."
-    ),
-]
-
-
-class Stitched(msgspec.Struct, kw_only=True):
-    """What every question about people takes."""
-
-    stitch: StitchText | None = None
-    as_of: (
-        Annotated[
-            Timestamp,
-            msgspec.Meta(
-                description="The answer as it would have been given then: only what had been "
-                "received by this time counts, unlinks and aliases included."
-            ),
-        ]
-        | None
-    ) = None
-    include_bots: IncludeBots = False
-
-
-class Ranged(Stitched, kw_only=True):
-    """What every question about a time takes; of what, the question says."""
-
-    from_: From | None = msgspec.field(default=None, name="from")
-    to: To | None = None
-    tz: TimeZone = "UTC"
-
-    def __post_init__(self) -> None:
-        zone = ZoneInfo(read_zone(self.tz))
-        for name in ("from_", "to", "as_of"):
-            if (moment := getattr(self, name)) is not None:
-                setattr(self, name, moment.in_zone(zone))
-
 
 EVENT_COLUMNS = (
     "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
@@ -89,6 +22,13 @@ MAY_BE_ABSENT = frozenset(
 
 # An answer about everyone would otherwise list every shared device there is.
 MAX_SHARED_DEVICES = 100
+SHARED_DEVICES = """
+SELECT any(anonymous_id) AS anonymous_id
+FROM user_links
+WHERE visitor IN shared_devices
+GROUP BY visitor
+ORDER BY anonymous_id
+$limit"""
 
 
 class EventRow(msgspec.Struct, omit_defaults=True):
@@ -156,86 +96,43 @@ def event_columns(bots: bool = False) -> str:
     return ", ".join(f"e.{name} AS {name}" for name in names)
 
 
-def bound_time(moment: datetime) -> str:
+def bound_time(timestamp: datetime) -> str:
     """The store's datetime as the text that a `DateTime64(3, 'UTC')` parameter takes."""
-    return bound_ms(utc_ms(moment))
+    return bound_ms(utc_ms(timestamp))
 
 
 def seconds_between(start: datetime, end: datetime) -> float:
     return (as_utc(end) - as_utc(start)).total_seconds()
 
 
-def shared_among(resolution: Resolution, scope: Scope) -> str:
-    """SQL for (anonymous_id): devices that more than one person was seen on, at most
-    `MAX_SHARED_DEVICES` of everyone's."""
-    limit = f" LIMIT {MAX_SHARED_DEVICES}" if scope is EVERYONE else ""
-    return shared_devices(resolution, scope) + limit
+# A column that is there if rows are grouped by it; null where events came without.
+Group = str | msgspec.UnsetType | None
 
 
-Duration = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[1-9][0-9]{0,4}[smhdw]$",
-        extra={"write": "write a whole number and its unit, such as 30m, 12h, 7d or 4w"},
-    ),
-]
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-GROUPS = {
-    "event_name": "toString(e.event_name)",
-    "source": "toString(e.source)",
-    "medium": "toString(e.medium)",
-    "campaign": "toString(e.campaign)",
-    "country": "toString(e.country)",
-    "device_type": "toString(e.device_type)",
-    "browser": "toString(e.browser)",
-    "os": "toString(e.os)",
-    "path": "e.path",
-}
+class Grouped(msgspec.Struct, kw_only=True):
+    """What rows may be grouped by: the traffic source."""
+
+    source: Group = msgspec.UNSET
+    medium: Group = msgspec.UNSET
+    campaign: Group = msgspec.UNSET
 
 
-def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
-    """What a parameter `group_by` says of itself."""
-    return msgspec.Meta(
-        description=f"{of}{', '.join(allowed)}, by commas.",
-        extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
-    )
+AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)
 
 
-def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
-    """Column names by commas. Raises `InvalidGroupBy`."""
-    groups = [part.strip() for part in text.split(",") if part.strip()]
-    names = list(allowed)
-    for group in groups:
-        if group not in names:
-            raise InvalidGroupBy(
-                f"Cannot group by {group!r}; allowed: {', '.join(names)}.", allowed=names
-            )
-    return list(dict.fromkeys(groups))
+def grouped_rows(kind: type[AnyRow], rows: Iterable[Row]) -> list[AnyRow]:
+    """Rows of the store as they go out, with their columns in the order in which they came: that of
+    `group_by`."""
+    return [_in_order(kind, tuple(row))(**absent_is_null(row)) for row in rows]
 
 
 @cache
-def _time_zones() -> set[str]:
-    # Looks through a folder, which takes as long as a short query. `localtime` is the machine's.
-    return available_timezones() - {"localtime"}
-
-
-def read_zone(name: str) -> str:
-    """The name of a time zone that exists. Raises `InvalidParams`."""
-    if name not in _time_zones():
-        message = f"there is no time zone {name!r}; write a name such as Europe/Berlin"
-        raise InvalidParams(f"Parameter tz: {message}.", fieldErrors={"tz": [message]})
-    return name
-
-
-def read_duration_s(text: Duration) -> int:
-    """`30m` in seconds."""
-    return int(text[:-1]) * UNITS_S[text[-1]]
-
-
-def between(params: Ranged, bound: dict[str, object], column: str = "e.timestamp") -> list[str]:
-    """Conditions of `from` and `to` on a time, by default the events'; their values go into
-    `bound`."""
-    for name in RANGE:
-        if (moment := getattr(params, name)) is not None:
-            bound[name] = bound_ms(moment.ms)
-    return in_range(column, bound)
+def _in_order(kind: type[AnyRow], names: tuple[str, ...]) -> type[AnyRow]:
+    """The same struct, or one like it with these fields in this order."""
+    if [name for name in kind.__struct_fields__ if name in names] == list(names):
+        return kind
+    fields: Mapping[str, Any] = {field.name: field for field in msgspec.structs.fields(kind)}
+    made = msgspec.defstruct(
+        kind.__name__, [(name, fields[name].type) for name in names], kw_only=True
+    )
+    return cast(type[AnyRow], made)

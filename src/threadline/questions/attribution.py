@@ -1,30 +1,30 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import person_events
-from threadline.questions import amounts, places
-from threadline.questions.answers import (
+from threadline.identity.compose import where
+from threadline.questions import amounts
+from threadline.questions.answers import Grouped, grouped_rows
+from threadline.questions.context import Context
+from threadline.questions.parameters import (
     EventName,
     Ranged,
-    absent_is_null,
     between,
     grouping,
     read_groups,
 )
-from threadline.questions.context import Context
+from threadline.questions.traffic_sources import DIRECT, GROUPS
 from threadline.questions.warned import (
+    AnswerWarning,
     Warned,
     noted,
     skipped_values,
     unknown_events,
     unknown_property,
 )
-
-GROUPS = ("source", "medium", "campaign")
+from threadline.store import Row
 
 Model = Literal[
     "first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay"
@@ -32,7 +32,7 @@ Model = Literal[
 
 
 class AttributionParams(Ranged, kw_only=True):
-    """`from` and `to` speak of the moment of conversion."""
+    """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
     model: Annotated[
@@ -55,6 +55,22 @@ class AttributionParams(Ranged, kw_only=True):
     ) = None
 
 
+class AttributionTotal(msgspec.Struct):
+    """`value` comes with `value_property`."""
+
+    conversions: int
+    persons: int
+    value: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttributionRow(Grouped, kw_only=True):
+    """What is credited to one group. `value` comes with `value_property`."""
+
+    conversions: float
+    persons: int
+    value: float | msgspec.UnsetType = msgspec.UNSET
+
+
 class Attribution(Warned):
     """Rows: the group's columns, conversions (whole or in parts), persons with any credit there,
     and value. `conversions` and `value` of the rows sum to the total; persons do not, because one
@@ -64,8 +80,8 @@ class Attribution(Warned):
     conversion: str
     model: str
     stitch: str
-    rows: list[dict[str, Any]]
-    total: dict[str, float]
+    rows: list[AttributionRow]
+    total: AttributionTotal
     skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -83,53 +99,62 @@ WEIGHTS: dict[Model, str] = {
         )""",
     "time_decay": "arrayMap(d -> d / arraySum(decayed), decayed)",
 }
-
-# From the inside: each person's touches, the first of every session that is not internal, as (time,
-# place, session); a session without one goes on from another and is nobody's merit;
-# each conversion with those in its lookback; the weight of each; their sums by place; the names of
-# places. With one more row, of the total.
-SQL = """
-    SELECT {columns}{is_total} AS is_total,
-        sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
-        sum(weight * skipped) AS skipped
-    FROM (
-        SELECT person, value, skipped, credited.1.2 AS place, credited.2 AS weight
-        FROM (
-            SELECT *, {weights} AS weights
-            FROM (
-                SELECT *, toInt64(length(touches)) AS n,
-                    toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
-                    arrayMap(
-                        t -> exp2(-dateDiff('millisecond', t.1, at) / {half_life_ms}), touches
-                    ) AS decayed
-                FROM (
-                    SELECT c.person AS person, c.at AS at, c.value AS value, c.skipped AS skipped,
-                        arrayFilter(
-                            x -> x.1 <= at AND x.1 >= at - toIntervalDay({{lookback_days:UInt16}}),
-                            t.touches
-                        ) AS found,
-                        if(empty(found), [(at, {direct}, 0)], found) AS touches
-                    FROM ({conversions}) AS c
-                    LEFT JOIN (
-                        SELECT person, arraySort(groupArray((at, place, session))) AS arrivals,
-                            arrayFilter(
-                                (arrival, nth) -> nth = 1,
-                                arrivals, arrayEnumerateUniq(arrivals.3)
-                            ) AS touches
-                        FROM ({arrivals})
-                        GROUP BY person
-                    ) AS t ON t.person = c.person
-                )
-            )
-        )
-        ARRAY JOIN arrayZip(touches, weights) AS credited
-        WHERE credited.2 > 0
-    ) AS credits
-    {names}
-    {group_by}
-    ORDER BY conversions DESC, {order}"""
-
 HALF_LIFE_MS = 7 * 86_400_000
+
+# Conversions and arrivals are looked at together, so that whose they are is found in one pass. A
+# touch, (time, place, session), is the first arrival of a session that is not internal; a session
+# without one goes on from another and is credited with nothing. Each conversion has those in its
+# lookback, each touch its weight. With one more row, of the total.
+SQL = f"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        TRUE AS is_conversion, $value AS value, $skipped AS skipped, 0 AS place, 0 AS session
+    FROM counted_events AS e
+    $conversions
+    UNION ALL
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
+        e.place AS place, cityHash64(e.session_id) AS session
+    FROM counted_events AS e
+    WHERE e.source != 'internal'
+), people AS (
+    SELECT person,
+        groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
+        arraySort(groupArrayIf((timestamp, place, session), NOT is_conversion)) AS arrivals,
+        arrayFilter(
+            (arrival, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.3)
+        ) AS arrived
+    FROM person_events
+    GROUP BY person
+    HAVING notEmpty(converted)
+), conversions AS (
+    SELECT person, conversion.1 AS at, conversion.2 AS value, conversion.3 AS skipped,
+        arrayFilter(
+            t -> t.1 <= at AND t.1 >= at - toIntervalDay({{lookback_days:UInt16}}), arrived
+        ) AS found,
+        if(empty(found), [(at, {DIRECT}, 0)], found) AS touches
+    FROM people
+    ARRAY JOIN converted AS conversion
+), weighed AS (
+    SELECT person, value, skipped, touches,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2(-dateDiff('millisecond', t.1, at) / {HALF_LIFE_MS}), touches) AS decayed,
+        $weights AS weights
+    FROM conversions
+), credits AS (
+    SELECT person, value, skipped, credited.1.2 AS place, credited.2 AS weight
+    FROM weighed
+    ARRAY JOIN arrayZip(touches, weights) AS credited
+    WHERE credited.2 > 0
+)
+SELECT $groups$is_total AS is_total,
+    sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
+    sum(weight * skipped) AS skipped
+FROM credits AS c
+LEFT ANY JOIN named_sources AS n ON n.place = c.place
+$group_by
+ORDER BY conversions DESC, $order"""
 
 
 def ask(context: Context, params: AttributionParams) -> Attribution:
@@ -137,73 +162,64 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
 
     A conversion without a touch in the lookback window goes to direct. Raises `InvalidGroupBy`.
     """
-    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
-    bound: dict[str, object] = {
-        **resolution.params,
+    values: dict[str, object] = {
         "conversion": params.conversion,
         "lookback_days": params.lookback_days,
         "value_property": params.value_property or "",
     }
-    worth = {"value": "toFloat64(0)", "skipped": "FALSE"}
-    if params.value_property is not None:
-        worth = {
-            "value": amounts.value("value_property"),
-            "skipped": amounts.skipped("value_property"),
-        }
-    conversions = person_events(
-        resolution,
-        {"at": "e.timestamp", **worth},
-        conditions(["e.event_name = {conversion:String}", *between(params, bound)]),
-    )
-    arrivals = person_events(
-        resolution,
-        {"at": "e.timestamp", "place": "e.place", "session": "cityHash64(e.session_id)"},
-        places.FROM_ELSEWHERE,
-    )
-    by = ", ".join(names)
-    sql = SQL.format(
-        columns="".join(f"names.{name} AS {name}, " for name in names),
-        is_total=f"grouping({names[0]})" if names else "1",
-        weights=WEIGHTS[params.model],
-        half_life_ms=HALF_LIFE_MS,
-        direct=places.DIRECT,
-        names=places.named("credits.place"),
-        conversions=conversions,
-        arrivals=arrivals,
-        group_by=f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
-        order=by or "1",
-    )
-    found = reading.query(sql, bound)
+    conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
+    found = context.ask(SQL, values, {"conversions": conversions, **_slots(params, names)})
     (total,) = (row for row in found if row["is_total"])
     counted = ["conversions", "persons"] + (["value"] if params.value_property is not None else [])
     rows = [
-        absent_is_null({name: row[name] for name in (*names, *counted)})
+        {name: row[name] for name in (*names, *counted)}
         for row in found
         if row is not total or (not names and total["persons"])
     ]
     answer = Attribution(
         params.conversion,
         params.model,
-        resolution.policy,
-        rows,
+        context.resolution.policy,
+        grouped_rows(AttributionRow, rows),
         # Put together again from its parts: a whole number but for the last bits.
-        {**{name: total[name] for name in counted}, "conversions": round(total["conversions"])},
+        AttributionTotal(
+            round(total["conversions"]), *(total[name] for name in counted if name != "conversions")
+        ),
     )
-    warnings = []
     if params.value_property is not None:
-        answer.skipped = skipped = round(total["skipped"])
-        warnings = skipped_values("value_property", params.value_property, skipped)
-        if rows and not total["value"]:
-            where = f"{resolution.received} AND e.event_name = {{conversion:String}}"
-            warnings += unknown_property(
-                reading,
-                "value_property",
-                params.value_property,
-                where,
-                {**bound, "conversion": params.conversion},
-            )
-    if not rows:
-        warnings += unknown_events(reading, bound, {"conversion": [params.conversion]})
-    answer.warnings = noted(warnings)
+        answer.skipped = round(total["skipped"])
+    answer.warnings = noted(_warnings(context, params, values, answer, total))
     return answer
+
+
+def _slots(params: AttributionParams, names: list[str]) -> dict[str, object]:
+    by, wanted = ", ".join(names), params.value_property is not None
+    return {
+        "value": amounts.value("value_property") if wanted else "toFloat64(0)",
+        "skipped": amounts.skipped("value_property") if wanted else "FALSE",
+        "weights": WEIGHTS[params.model],
+        "groups": "".join(f"n.{name} AS {name}, " for name in names),
+        "is_total": f"grouping({names[0]})" if names else "1",
+        "group_by": f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
+        "order": by or "1",
+    }
+
+
+def _warnings(
+    context: Context,
+    params: AttributionParams,
+    values: dict[str, object],
+    answer: Attribution,
+    total: Row,
+) -> list[AnswerWarning]:
+    warnings: list[AnswerWarning] = []
+    if params.value_property is not None and answer.skipped is not msgspec.UNSET:
+        name = params.value_property
+        warnings = skipped_values("value_property", name, answer.skipped)
+        if answer.rows and not total["value"]:
+            conversions = ["e.event_name = {conversion:String}"]
+            warnings += unknown_property(context, "value_property", name, conversions, values)
+    if not answer.rows:
+        warnings += unknown_events(context, {"conversion": [params.conversion]})
+    return warnings

@@ -1,13 +1,19 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading
+from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
-from threadline.store import Store
+from threadline.identity.stitch import relations
+from threadline.questions.traffic_sources import NAMED_SOURCES
+from threadline.store import Params, Query, Row, Store
+
+NOTHING: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True)
@@ -36,3 +42,36 @@ class Context:
     def resolution(self) -> Resolution:
         """Which links, unlinks and aliases count. It asks the store, so only where it is needed."""
         return resolve(self.reading, self.project_id, self.policy, self.as_of_ms, self.bots)
+
+    @cached_property
+    def _relations(self) -> dict[str, str]:
+        return relations(self.resolution)
+
+    @cached_property
+    def _decided_devices(self) -> dict[str, object]:
+        return decided_devices(self.reading, self.resolution)
+
+    def query(
+        self,
+        sql: str,
+        values: Params = NOTHING,
+        slots: Mapping[str, object] = NOTHING,
+        near: str = "",
+    ) -> Query:
+        """The statement with its slots filled and the relations it names, and the values that it
+        binds. `near`: leaves few devices, as for `stitch.relations`."""
+        known = relations(self.resolution, near) if near else self._relations
+        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES})
+        every: dict[str, object] = {**self.resolution.params, **values}
+        if "{decided_devices:" in composed:
+            every |= self._decided_devices
+        return composed, bound(composed, every)
+
+    def ask(
+        self,
+        sql: str,
+        values: Params = NOTHING,
+        slots: Mapping[str, object] = NOTHING,
+    ) -> list[Row]:
+        """The answer to `query`."""
+        return self.reading.query(*self.query(sql, values, slots))

@@ -1,22 +1,16 @@
 """`GET /v1/query`: stored events as they are, newest first."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
-from threadline.identity.resolution import PROJECT, conditions
-from threadline.questions.answers import (
-    EventName,
-    EventRow,
-    From,
-    IncludeBots,
-    Limit,
-    To,
-    event_columns,
-    event_rows,
-)
+from threadline.identity.compose import fill, where
+from threadline.identity.resolution import PROJECT
+from threadline.questions.answers import EventRow, event_columns, event_rows
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.questions.parameters import EventName, From, IncludeBots, Limit, To
 from threadline.questions.warned import Warned, bots_left_out, noted, unknown_events
 from threadline.store import bound_ms
 
@@ -66,27 +60,27 @@ FILTERS = {
 }
 
 SQL = """
-    SELECT {columns}, e.project_id AS project_id
-    FROM events AS e
-    WHERE {where}
-    ORDER BY e.timestamp DESC, e.event_id DESC
-    LIMIT {limit}"""
+SELECT $columns, e.project_id AS project_id
+FROM events AS e
+$where
+ORDER BY e.timestamp DESC, e.event_id DESC
+LIMIT $limit"""
 
 
 def ask(context: Context, params: EventsParams) -> Events:
     """Events that pass all filters, newest first, ties by the greater event_id. Raises
     `InvalidParams` for a cursor of another question."""
     reading, project_id = context.reading, context.project_id
-    bound = bound_filters(params, project_id)
+    values = filter_values(params, project_id)
     question = f"query {project_id}"
     if params.cursor is not None:
-        bound |= read_cursor(question, params.cursor)
-    sql = SQL.format(
-        columns=event_columns(params.include_bots),
-        where=passing(params, bound),
-        limit=params.limit + 1,
-    )
-    rows = reading.query(sql, bound)
+        values |= read_cursor(question, params.cursor)
+    slots = {
+        "columns": event_columns(params.include_bots),
+        "where": where(filter_conditions(params, values)),
+        "limit": params.limit + 1,
+    }
+    rows = reading.query(fill(SQL, slots), values)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     answer = Events(
@@ -94,16 +88,16 @@ def ask(context: Context, params: EventsParams) -> Events:
         write_cursor(question, page[-1], "timestamp", "event_id") if more else None,
     )
     if not rows and params.cursor is None:
-        warnings = unknown_events(reading, bound, {"event": [params.event]})
+        warnings = unknown_events(context, {"event": [params.event]})
         if not warnings and not params.include_bots:
             with_bots = msgspec.structs.replace(params, include_bots=True)
-            warnings = bots_left_out(reading, passing(with_bots, bound), bound)
+            warnings = bots_left_out(reading, filter_conditions(with_bots, values), values)
         answer.warnings = noted(warnings)
     return answer
 
 
-def bound_filters(filters: Filters, project_id: str) -> dict[str, object]:
-    """The values to bind, by name, of those filters that are given."""
+def filter_values(filters: Filters, project_id: str) -> dict[str, object]:
+    """The values of those filters that are given, by name."""
     given = {
         name: bound_ms(value.ms) if name in ("from_", "to") else value
         for name in FILTERS
@@ -112,8 +106,8 @@ def bound_filters(filters: Filters, project_id: str) -> dict[str, object]:
     return {**given, "project_id": project_id}
 
 
-def passing(filters: Filters, bound: dict[str, object]) -> str:
-    """The condition of these filters on events `e`."""
+def filter_conditions(filters: Filters, values: Mapping[str, object]) -> list[str]:
+    """The conditions of these filters on events `e`."""
     people = [] if filters.include_bots else ["NOT e.is_bot"]
-    given = [FILTERS[name] for name in bound if name in FILTERS]
-    return conditions([f"e.{PROJECT}", *people, *given])
+    given = [FILTERS[name] for name in values if name in FILTERS]
+    return [f"e.{PROJECT}", *people, *given]

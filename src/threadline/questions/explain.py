@@ -1,14 +1,14 @@
 """`GET /v1/identity/explain`: whose is an event, and why?"""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from threadline.contract.errors import InvalidParams, NotFound
 from threadline.contract.times import Timestamp, format_ms, format_utc, utc_ms
-from threadline.identity.resolution import OBSERVED
-from threadline.questions.answers import Stitched
+from threadline.identity.compose import where
 from threadline.questions.context import Context
+from threadline.questions.parameters import Stitched
 from threadline.store import Row, bound_ms
 
 
@@ -46,7 +46,7 @@ class Owner(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct):
-    """One event, or one moment on a device, under each policy."""
+    """One event, or one time on a device, under each policy."""
 
     event_id: str | None
     anonymous_id: str
@@ -56,28 +56,37 @@ class Explanation(msgspec.Struct):
 
 
 EVENT = """
-    SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
-        e.anonymous_id_made AS made
-    FROM events AS e
-    WHERE {received} AND e.event_id = {{event_id:String}} AND {on_device}
-    ORDER BY e.timestamp, e.visitor
-    LIMIT 1"""
+SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
+    e.anonymous_id_made AS is_generated
+FROM counted_events AS e
+$where
+ORDER BY e.timestamp, e.visitor
+LIMIT 1"""
 
 # Only a device's own events are close at hand.
 ON_DEVICE = """e.anonymous_id = {anonymous_id:String}
-        AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_made)"""
+    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_made)"""
 
 OBSERVATIONS = """
-    SELECT {person} AS person, e.timestamp AS timestamp, e.event_id AS event_id,
-        e.event_name AS event
-    FROM events AS e
-    WHERE {received} AND e.visitor = sipHash64({{anonymous_id:String}})
-        AND {observed} AND {linked} AND {where}
-    ORDER BY {order}
-    LIMIT {each} 1000"""
+SELECT user_id AS person, timestamp, event_id, event_name AS event
+FROM observed_events
+WHERE visitor = sipHash64({anonymous_id:String}) AND $since
+ORDER BY $order
+LIMIT 1 BY person
+LIMIT 1000"""
 
-EARLIEST = "e.timestamp, person, e.event_id"
-LATEST = "e.timestamp DESC, person DESC, e.event_id"
+EARLIEST = "timestamp, person, event_id"
+LATEST = "timestamp DESC, person DESC, event_id"
+EVER, SINCE = "TRUE", "timestamp >= {at:DateTime64(3, 'UTC')}"
+
+
+class _Subject(NamedTuple):
+    """What is explained. `generated`: the device's id, by the server."""
+
+    anonymous_id: str
+    at_ms: int
+    user_id: str | None = None
+    generated: bool = False
 
 
 def ask(context: Context, params: ExplainParams) -> Explanation:
@@ -86,65 +95,61 @@ def ask(context: Context, params: ExplainParams) -> Explanation:
     Raises `NotFound` for an event that is not stored, `InvalidParams` if neither an event nor a
     device and a time are given.
     """
-    reading, resolution = context.reading, context.resolution
-    made, tagged = False, None
+    subject = _subject(context, params)
+    policies = _of_tagged(context, subject) or _of_untagged(context, subject)
+    at = format_ms(subject.at_ms)
+    return Explanation(params.event_id, subject.anonymous_id, at, subject.user_id, policies)
+
+
+def _subject(context: Context, params: ExplainParams) -> _Subject:
     if (params.event_id is None) == (params.at is None):
         message = "give event_id, or anonymous_id and at"
         raise InvalidParams(f"Parameter event_id: {message}.", fieldErrors={"event_id": [message]})
     if params.event_id is not None:
-        bound = {
-            **resolution.params,
-            "event_id": params.event_id,
-            "anonymous_id": params.anonymous_id,
-        }
-        on_device = "TRUE" if params.anonymous_id is None else ON_DEVICE
-        sql = EVENT.format(received=resolution.received, on_device=on_device)
-        found = reading.query(sql, bound)
-        if not found:
-            raise NotFound(f"There is no event {params.event_id!r} in this project.")
-        anonymous_id, at_ms = found[0]["anonymous_id"], utc_ms(found[0]["timestamp"])
-        tagged, made = found[0]["user_id"], found[0]["made"]
-    elif params.anonymous_id is not None and params.at is not None:
-        anonymous_id, at_ms = params.anonymous_id, params.at.ms
-    else:
+        return _event(context, params.event_id, params.anonymous_id)
+    if params.anonymous_id is None or params.at is None:
         message = "required with at"
         raise InvalidParams(
             f"Parameter anonymous_id: {message}.", fieldErrors={"anonymous_id": [message]}
         )
-    asked = {**resolution.params, "anonymous_id": anonymous_id, "at": bound_ms(at_ms)}
+    return _Subject(params.anonymous_id, params.at.ms)
 
-    def observed(order: str, where: str = "TRUE", each: str = "1 BY person LIMIT") -> list[Row]:
-        if made:
+
+def _event(context: Context, event_id: str, anonymous_id: str | None) -> _Subject:
+    conditions = ["e.event_id = {event_id:String}"]
+    if anonymous_id is not None:
+        conditions.append(ON_DEVICE)
+    values = {"event_id": event_id, "anonymous_id": anonymous_id}
+    found = context.ask(EVENT, values, {"where": where(conditions)})
+    if not found:
+        raise NotFound(f"There is no event {event_id!r} in this project.")
+    (row,) = found
+    return _Subject(
+        row["anonymous_id"], utc_ms(row["timestamp"]), row["user_id"], row["is_generated"]
+    )
+
+
+def _of_tagged(context: Context, subject: _Subject) -> dict[str, Owner] | None:
+    if subject.user_id is None:
+        return None
+    person = context.resolution.person(subject.user_id)
+    because = f"The event carries the user {subject.user_id!r}"
+    because += f", who is the same person as {person!r}." if person != subject.user_id else "."
+    return {policy: Owner([person], because, []) for policy in ("any", "first", "next")}
+
+
+def _of_untagged(context: Context, subject: _Subject) -> dict[str, Owner]:
+    def observed(order: str, since: str = EVER) -> list[Row]:
+        if subject.generated:
             return []
-        sql = OBSERVATIONS.format(
-            person=resolution.person("assumeNotNull(e.user_id)"),
-            received=resolution.received,
-            observed=OBSERVED,
-            linked=resolution.linked("e"),
-            where=where,
-            order=order,
-            each=each,
-        )
-        return reading.query(sql, asked)
+        values = {"anonymous_id": subject.anonymous_id, "at": bound_ms(subject.at_ms)}
+        return context.ask(OBSERVATIONS, values, {"order": order, "since": since})
 
-    if tagged is not None:
-        person = reading.query(
-            f"SELECT {resolution.person('{tagged:String}')} AS person", {**asked, "tagged": tagged}
-        )[0]["person"]
-        because = f"The event carries the user {tagged!r}"
-        because += f", who is the same person as {person!r}." if person != tagged else "."
-        policies = {p: Owner([person], because, []) for p in ("any", "first", "next")}
-    else:
-        policies = _policies(
-            observed(EARLIEST),
-            observed(EARLIEST, "e.timestamp >= {at:DateTime64(3, 'UTC')}"),
-            observed(LATEST),
-        )
-    return Explanation(params.event_id, anonymous_id, format_ms(at_ms), tagged, policies)
+    return _policies(observed(EARLIEST), observed(EARLIEST, SINCE), observed(LATEST))
 
 
 def _policies(seen: list[Row], later: list[Row], latest: list[Row]) -> dict[str, Owner]:
-    """From the first observation of each person, the first at or after the moment, and the last."""
+    """From the first observation of each person, the first at or after the time, and the last."""
     if not seen:
         because = "Nobody was ever seen on this device: the event is the anonymous visitor's."
         return {policy: Owner([], because, []) for policy in ("any", "first", "next")}

@@ -12,9 +12,10 @@ import msgspec
 
 from threadline.contract.cells import escaped_sql
 from threadline.contract.errors import Unavailable
+from threadline.identity.compose import fill, where
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.context import Context
-from threadline.questions.events import Filters, bound_filters, passing
+from threadline.questions.events import Filters, filter_conditions, filter_values
 from threadline.store import Store, StoreError, free_bytes
 
 Format = Literal["ndjson", "csv", "parquet"]
@@ -63,20 +64,20 @@ class Export(NamedTuple):
 # In the order in which they lie: visitor by visitor, each through time. Nothing has to be sorted,
 # so memory does not grow with the answer.
 SQL = """
-    SELECT {columns}, e.received_at AS received_at
-    FROM events AS e
-    WHERE {where}
-    ORDER BY e.project_id, e.visitor, e.timestamp"""
+SELECT $columns, e.received_at AS received_at
+FROM events AS e
+$where
+ORDER BY e.project_id, e.visitor, e.timestamp"""
 
 COUNTS = """
-    SELECT countIf(NOT e.is_bot OR {bots}) AS events, countIf(e.is_bot AND NOT {bots}) AS bots
-    FROM events AS e
-    WHERE {where}"""
+SELECT countIf(NOT e.is_bot OR {bots:Bool}) AS events, countIf(e.is_bot AND NOT {bots:Bool}) AS bots
+FROM events AS e
+$where"""
 
 NAMES = """
-    SELECT DISTINCT toString(event_name) AS name FROM events
-    WHERE project_id = {project_id:String}
-    LIMIT 10000"""
+SELECT DISTINCT toString(event_name) AS name FROM events
+WHERE project_id = {project_id:String}
+LIMIT 10000"""
 
 # Not text, or text that the server made.
 PLAIN = frozenset(["timestamp", "is_bot", "properties"])
@@ -91,17 +92,16 @@ def ask(context: Context, params: ExportParams) -> Export:
     the disk has no room for it.
     """
     store, project_id, folder = context.store, context.project_id, context.folder
-    bound = bound_filters(params, project_id)
-    sql = SQL.format(columns=_columns(params), where=passing(params, bound))
+    values = filter_values(params, project_id)
+    conditions = where(filter_conditions(params, values))
+    sql = fill(SQL, {"columns": _columns(params), "where": conditions})
     everyone = msgspec.structs.replace(params, include_bots=True)
-    counts = COUNTS.format(
-        bots="TRUE" if params.include_bots else "FALSE", where=passing(everyone, bound)
-    )
-    (counted,) = store.query(counts, bound)
+    counts = fill(COUNTS, {"where": where(filter_conditions(everyone, values))})
+    (counted,) = store.query(counts, {**values, "bots": params.include_bots})
     reserve = min(RESERVE_BYTES, int(shutil.disk_usage(folder).total * RESERVE_SHARE))
     file: IO[bytes] = TemporaryFile(dir=folder, prefix="export-")  # noqa: SIM115 - closed by the caller
     try:
-        _write(store, sql, bound, ENGINE_FORMATS[params.format], file, folder, reserve)
+        _write(store, sql, values, ENGINE_FORMATS[params.format], file, folder, reserve)
         file.seek(0)
     except BaseException:
         file.close()
@@ -124,7 +124,7 @@ def _columns(params: ExportParams) -> str:
 def _write(
     store: Store,
     sql: str,
-    bound: dict[str, object],
+    values: dict[str, object],
     format: str,
     file: IO[bytes],
     folder: Path,
@@ -145,7 +145,7 @@ def _write(
     copier = threading.Thread(target=copy, name="threadline-export")
     copier.start()
     try:
-        store.save(sql, bound, format, Path(f"/dev/fd/{writing}"))
+        store.save(sql, values, format, Path(f"/dev/fd/{writing}"))
     except (StoreError, OSError):
         if not failed:
             raise

@@ -1,31 +1,28 @@
 """`GET /v1/funnel`: how far do people get, in this order, within this time?"""
 
 import re
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from threadline.contract.errors import InvalidParams
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import first_events, person_events
-from threadline.questions import places
-from threadline.questions.answers import (
-    EVENT_COLUMNS,
+from threadline.identity.compose import where
+from threadline.questions.answers import EVENT_COLUMNS, Grouped, grouped_rows
+from threadline.questions.context import Context
+from threadline.questions.parameters import (
     Duration,
     EventName,
     Ranged,
-    absent_is_null,
     between,
     grouping,
     read_duration_s,
     read_groups,
 )
-from threadline.questions.context import Context
+from threadline.questions.traffic_sources import GROUPS
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 
 MAX_STEPS = 10
 MAX_NAME = 128
-GROUPS = ("source", "medium", "campaign")
 
 
 class FunnelParams(Ranged, kw_only=True):
@@ -60,12 +57,18 @@ class Step(msgspec.Struct):
     median_seconds: float | None
 
 
+class FunnelRow(Grouped, kw_only=True):
+    """One group's steps."""
+
+    steps: list[Step]
+
+
 class Funnel(Warned):
     """Rows: the group's columns and its steps. A person counts where they got furthest first."""
 
     stitch: str
     window_seconds: int
-    rows: list[dict[str, Any]]
+    rows: list[FunnelRow]
 
 
 # A name and perhaps a property, up to the next comma; what follows a backslash is meant as it is.
@@ -81,59 +84,72 @@ NO_PROPERTIES = {*EVENT_COLUMNS, "event", "host", "term", "content"} - {"propert
 
 # An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
 # the last four bits which step it is. Step 0 is what must not come in between.
-WALKED = "toUnixTimestamp64Milli(e.timestamp) * 16 + {step}"
-
+#
+# Of many first steps in a row only the first and the last matter, and only the first where no other
+# step comes; without the rest, the walk is short.
+#
 # One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
 # is still alive: latest, because that has most of the window left. `best` is the longest there
-# was, the earliest of its length. Of many first steps in a row only the first and the last matter,
-# and only the first where no other step comes; without the rest, the walk is short.
-TIMES = """arrayFold(
+# was, the earliest of its length. `walk` is (best, chains), `e` is (time, step).
+SQL = """
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf($step_of_event, 0) AS walked
+    FROM counted_events AS e
+    $where
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
             (walk, e) -> multiIf(
-                e.2 = 0, (walk.1, {nothing}),
+                e.2 = 0, (walk.1, $nothing),
                 e.2 = 1, (
                     if(empty(walk.1), [e.1], walk.1),
-                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, {numbers})
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, $numbers)
                 ),
-                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {{window_ms:Int64}}, (
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
                     if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
                     arrayMap(
                         (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
-                        walk.2, {numbers}
+                        walk.2, $numbers
                     )
                 ),
                 walk
             ),
             arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
-            ([], {nothing})::Tuple(Array(Int64), Array(Array(Int64)))
-        ).1"""
+            ([], $nothing)::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+)
+SELECT $groups
+    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), $numbers)) AS persons,
+    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+FROM walks AS w
+$first_events
+WHERE notEmpty(times)
+$group_by
+ORDER BY persons[1] DESC, $order"""
 
-SQL = """
-    SELECT {columns}
-        sumForEach(arrayMap(k -> toUInt64(length(times) >= k), {numbers})) AS persons,
-        quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
-    FROM (
-        SELECT person, arraySort(groupArray(walked)) AS sorted,
-            arrayMap(e -> e % 16, sorted) AS steps,
-            if(
-                arrayMax(steps) = 1,
-                [sorted[indexOf(steps, 1)]],
-                arrayFilter(
-                    (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
-                    sorted,
-                    arrayPushFront(arrayPopBack(steps), 0),
-                    steps,
-                    arrayPushBack(arrayPopFront(steps), 0)
-                )
-            ) AS on_the_way,
-            {times} AS times
-        FROM ({events})
-        GROUP BY person
-        HAVING has(steps, 1)
-    ) AS f
-    {touches}
-    WHERE notEmpty(times)
-    {group_by}
-    ORDER BY persons[1] DESC, {order}"""
+# Whom a group is about: by the source of the person's first event.
+FIRST_EVENTS = """
+INNER JOIN first_events AS f ON f.person = w.person
+LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place"""
 
 
 class _Wanted(NamedTuple):
@@ -149,47 +165,49 @@ def ask(context: Context, params: FunnelParams) -> Funnel:
     Steps at the same moment count in the order of the funnel. Raises `InvalidParams`,
     `InvalidGroupBy`.
     """
-    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
     window_s = read_duration_s(params.window)
-    bound: dict[str, object] = {**resolution.params, "window_ms": window_s * 1000}
-    wanted = _read_steps(params.steps, bound)
-    numbered = [f"{step.condition}, {number}" for number, step in enumerate(wanted, start=1)]
+    values: dict[str, object] = {"window_ms": window_s * 1000}
+    wanted = _read_steps(params.steps, values)
     matching = [step.condition for step in wanted]
     if params.exclude is not None:
-        bound["exclude"] = params.exclude
+        values["exclude"] = params.exclude
         matching.append("e.event_name = {exclude:String}")
-    walked = WALKED.format(step=f"multiIf({', '.join(numbered)}, 0)")
-    where = conditions([f"({' OR '.join(matching)})", *between(params, bound)])
-    touches = ""
-    if names:
-        touches = f"""INNER JOIN ({first_events(resolution)}) AS t ON t.person = f.person
-    {places.named("t.first.place")}"""
-    numbers = list(range(1, len(wanted) + 1))
-    nothing = f"{[[] for _ in numbers]}::Array(Array(Int64))"
-    sql = SQL.format(
-        columns="".join(f"names.{name} AS {name}, " for name in names),
-        numbers=numbers,
-        times=TIMES.format(numbers=numbers, nothing=nothing),
-        events=person_events(resolution, {"walked": walked}, where),
-        touches=touches,
-        group_by=f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
-        order=", ".join(names) or "1",
-    )
+    conditions = [f"({' OR '.join(matching)})", *between(params, values)]
+    found = context.ask(SQL, values, {"where": where(conditions), **_slots(wanted, names)})
     rows = [
         {
-            **absent_is_null({name: row[name] for name in names}),
+            **{name: row[name] for name in names},
             "steps": _steps(wanted, row["persons"], row["medians_ms"]),
         }
-        for row in reading.query(sql, bound)
+        for row in found
     ]
     if not rows and not names:
         rows = [{"steps": _steps(wanted, [0] * len(wanted), [])}]
     reached = [any(row["steps"][k].persons for row in rows) for k in range(len(wanted))]
     nobody = [step.event for step, some in zip(wanted, reached, strict=True) if not some]
-    unknown = unknown_events(reading, bound, {"steps": nobody, "exclude": [params.exclude]})
-    warnings = noted([*unknown, *_of_properties(wanted)])
-    return Funnel(resolution.policy, window_s, rows, warnings=warnings)
+    unknown = unknown_events(context, {"steps": nobody, "exclude": [params.exclude]})
+    return Funnel(
+        context.resolution.policy,
+        window_s,
+        grouped_rows(FunnelRow, rows),
+        warnings=noted([*unknown, *_of_properties(wanted)]),
+    )
+
+
+def _slots(wanted: list[_Wanted], names: list[str]) -> dict[str, object]:
+    numbers = list(range(1, len(wanted) + 1))
+    return {
+        "step_of_event": ", ".join(
+            f"{step.condition}, {number}" for number, step in zip(numbers, wanted, strict=True)
+        ),
+        "numbers": numbers,
+        "nothing": f"{[[] for _ in numbers]}::Array(Array(Int64))",
+        "groups": "".join(f"n.{name} AS {name}, " for name in names),
+        "first_events": FIRST_EVENTS.strip() if names else "",
+        "group_by": f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
+        "order": ", ".join(names) or "1",
+    }
 
 
 def _of_properties(wanted: list[_Wanted]) -> list[AnswerWarning]:
@@ -205,18 +223,18 @@ def _of_properties(wanted: list[_Wanted]) -> list[AnswerWarning]:
     ]
 
 
-def _read_steps(text: str, bound: dict[str, object]) -> list[_Wanted]:
+def _read_steps(text: str, values: dict[str, object]) -> list[_Wanted]:
     found: list[_Wanted] = []
     names: list[str] = []
-    place = 0
-    while match := STEP.match(text, place):
-        number, place = len(found) + 1, match.end()
+    position = 0
+    while match := STEP.match(text, position):
+        number, position = len(found) + 1, match.end()
         name, key, value = (part and _plain(part) for part in match.groups()[:3])
         names.append(name)
-        bound[f"step_{number}"] = name
+        values[f"step_{number}"] = name
         condition = f"e.event_name = {{step_{number}:String}}"
         if key is not None:
-            bound |= {f"key_{number}": key, f"value_{number}": value}
+            values |= {f"key_{number}": key, f"value_{number}": value}
             condition = (
                 f"({condition} AND {{value_{number}:String}} IN ("
                 f"JSONExtractString(e.properties, {{key_{number}:String}}), "

@@ -5,18 +5,11 @@ from dataclasses import replace
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.activity import ask_moments
-from threadline.identity.stitch import (
-    EVERYONE,
-    OWNERS,
-    TURNS,
-    fill,
-    first_touch_times,
-    shared,
-)
-from threadline.questions.answers import MAX_LIMIT, Limit, Stitched
+from threadline.identity.activity import active
 from threadline.questions.context import Context
+from threadline.questions.parameters import MAX_LIMIT, Limit, Stitched
 from threadline.questions.warned import Limited, cut_off, noted
+from threadline.store import Row
 
 
 class SharedDevicesParams(Stitched, kw_only=True):
@@ -50,72 +43,58 @@ class SharedDevices(Limited):
     rows: list[SharedDevice]
 
 
-# The owner whose turn it is against the first, for every untagged event of a shared device.
+# Of every event of a shared device: whom it shows, whose interval it is in, and who was first.
 SHARED_DEVICES = """
-    SELECT max(n.anonymous_id) AS anonymous_id,
-        arraySort(
-            groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
-        ) AS users,
-        sum(found) AS events, sum(moving) / events AS moving_share
-    FROM (
-        SELECT e.visitor AS visitor, {person} AS user_hash,
-            countIf(e.observed) AS observations,
-            minIf(e.timestamp, e.observed) AS first_seen,
-            maxIf(e.timestamp, e.observed) AS last_seen,
-            count() AS found, countIf(e.user_hash = 0 AND c.user_hash != f.person) AS moving
-        FROM (
-            SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
-                e.user_hash != 0 AND {linked} AS observed
-            FROM events AS e
-            WHERE {received} AND e.visitor IN ({shared})
-        ) AS e
-        INNER JOIN ({first}) AS f ON f.visitor = e.visitor
-        ASOF INNER JOIN ({turns}) AS c ON c.visitor = e.visitor AND e.timestamp <= c.until
-        GROUP BY e.visitor, user_hash
-    ) AS s
-    LEFT JOIN (
-        SELECT l.visitor AS visitor, l.user_hash AS user_hash, any(l.user_id) AS user_id,
-            any(l.anonymous_id) AS anonymous_id
-        FROM {links} AS l
-        GROUP BY l.visitor, l.user_hash
-    ) AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
-    GROUP BY s.visitor
-    ORDER BY events DESC, anonymous_id
-    LIMIT {limit}"""
+WITH seen AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
+        $person_hash AS person, r.user_hash != 0 $linked AS observed
+    FROM counted_events AS r
+    WHERE r.visitor IN shared_devices
+), persons_seen AS (
+    SELECT e.visitor AS visitor, e.person AS user_hash,
+        countIf(e.observed) AS observations,
+        minIf(e.timestamp, e.observed) AS first_seen,
+        maxIf(e.timestamp, e.observed) AS last_seen,
+        count() AS found, countIf(e.user_hash = 0 AND o.user_hash != f.person) AS moving
+    FROM seen AS e
+    INNER JOIN first_owners AS f ON f.visitor = e.visitor
+    ASOF INNER JOIN ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+    GROUP BY e.visitor, user_hash
+), names AS (
+    SELECT visitor, user_hash, any(user_id) AS user_id, any(anonymous_id) AS anonymous_id
+    FROM user_links
+    GROUP BY visitor, user_hash
+)
+SELECT max(n.anonymous_id) AS anonymous_id,
+    arraySort(
+        groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
+    ) AS users,
+    sum(found) AS events, sum(moving) / events AS moving_share
+FROM persons_seen AS s
+LEFT JOIN names AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
+GROUP BY s.visitor
+ORDER BY events DESC, anonymous_id
+LIMIT $limit"""
 
 
 def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
-    turns to compare with the first user."""
-    reading, resolution = context.reading, replace(context.resolution, policy="next")
-    sql = SHARED_DEVICES.format(
-        person=resolution.person_hash("e.user_hash"),
-        linked=resolution.linked("e"),
-        received=resolution.received,
-        shared=shared(resolution),
-        first=fill(OWNERS["first"], resolution, EVERYONE),
-        turns=fill(TURNS, resolution, EVERYONE),
-        links=resolution.links,
-        limit=params.limit + 1,
-    )
-    rows = reading.query(sql, resolution.params)
-    answer = SharedDevices(
-        [
-            SharedDevice(
-                row["anonymous_id"],
-                [
-                    Seen(user_id, observations, format_utc(first), format_utc(last))
-                    for first, user_id, observations, last in row["users"]
-                ],
-                row["events"],
-                row["moving_share"],
-            )
-            for row in rows[: params.limit]
-        ]
-    )
+    intervals to compare with the first user."""
+    in_turn = replace(context, policy="next")
+    slots = {**in_turn.resolution.slots, "limit": params.limit + 1}
+    rows = in_turn.ask(SHARED_DEVICES, {}, slots)
+    answer = SharedDevices([_shared_device(row) for row in rows[: params.limit]])
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
     return answer
+
+
+def _shared_device(row: Row) -> SharedDevice:
+    users = [
+        Seen(user_id, observations, format_utc(first), format_utc(last))
+        for first, user_id, observations, last in row["users"]
+    ]
+    return SharedDevice(row["anonymous_id"], users, row["events"], row["moving_share"])
 
 
 class IdentityStatsParams(Stitched, kw_only=True):
@@ -140,41 +119,32 @@ class IdentityStats(msgspec.Struct):
 
 
 STATS = """
-    SELECT
-        (SELECT uniqExact(person) FROM ({moments})) AS persons,
-        (SELECT count() FROM ({shared})) AS shared_devices,
-        (
-            SELECT (count(), quantileExactInclusiveOrNull(0.5)(
-                dateDiff('millisecond', first_touched_at, known_since)
-            ))
-            FROM ({touches})
-        ) AS known,
-        (
-            SELECT (sum(devices), max(devices), avg(devices))
-            FROM (
-                SELECT l.user_id AS user_id, uniqExact(l.visitor) AS devices
-                FROM {links} AS l GROUP BY l.user_id
-            )
-        ) AS linked"""
+WITH considered AS (
+    $active
+), linked AS (
+    SELECT user_id, uniqExact(visitor) AS devices
+    FROM user_links
+    GROUP BY user_id
+)
+SELECT
+    (SELECT uniqExact(person) FROM person_events) AS persons,
+    (SELECT count() FROM shared_devices) AS shared_devices,
+    (
+        SELECT (count(), quantileExactInclusiveOrNull(0.5)(
+            dateDiff('millisecond', first_touched_at, known_since)
+        ))
+        FROM first_touch_times
+    ) AS known,
+    (SELECT (sum(devices), max(devices), avg(devices)) FROM linked) AS linked_devices"""
 
 
 def stats(context: Context, params: IdentityStatsParams) -> IdentityStats:
     """How well people are known."""
-    reading, resolution = context.reading, context.resolution
-
-    def sql(moments: str) -> str:
-        return STATS.format(
-            moments=moments,
-            shared=shared(resolution),
-            touches=first_touch_times(resolution),
-            links=resolution.links,
-        )
-
-    (row,) = ask_moments(reading, resolution, sql, resolution.params)
+    (row,) = context.ask(STATS, {}, {"active": active(context.resolution, {})})
     users, median_ms = row["known"]
-    links, most, mean = row["linked"]
+    links, most, mean = row["linked_devices"]
     return IdentityStats(
-        resolution.policy,
+        context.resolution.policy,
         row["persons"],
         users,
         users / row["persons"] if row["persons"] else 0.0,

@@ -5,19 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.person import Person, ask_of, events_of
-from threadline.identity.resolution import conditions
-from threadline.questions.answers import (
-    EventRow,
-    Limit,
-    Stitched,
-    UserId,
-    bound_time,
-    event_columns,
-    event_rows,
-)
+from threadline.identity.compose import fill, where
+from threadline.identity.person import Person, ask_of
+from threadline.questions.answers import EventRow, bound_time, event_columns, event_rows
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.questions.parameters import Limit, Stitched, UserId
 from threadline.store import Query
 
 
@@ -44,42 +37,44 @@ class Journey(msgspec.Struct):
     stitch: str
 
 
-SQL = """{owned}
-    ORDER BY timestamp {order}, event_id {order}
-    LIMIT {limit}"""
+SQL = """
+SELECT $columns, e.project_id AS project_id
+FROM owned_events AS e
+$where
+ORDER BY e.timestamp $order, e.event_id $order
+LIMIT $limit"""
 
 PHASES = {
     "before": "e.timestamp < {known_since:DateTime64(3, 'UTC')}",
     "after": "e.timestamp >= {known_since:DateTime64(3, 'UTC')}",
 }
-SIDES = {"asc": ">", "desc": "<"}
-BEYOND_CURSOR = (
-    "(e.timestamp, e.event_id) %s ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})"
-)
+BEYOND_CURSOR = {
+    "asc": "(e.timestamp, e.event_id) > ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
+    "desc": "(e.timestamp, e.event_id) < ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
+}
 
 
 def ask(context: Context, params: JourneyParams) -> Journey:
     """The events this user owns on this resolution. Raises `NotFound` for an unknown user,
     `InvalidParams` for a cursor of another question."""
-    reading, resolution, user_id = context.reading, context.resolution, params.user_id
     project_id = context.project_id
-    question = f"journey {project_id} {params.order} {user_id}"
-    where = [PHASES[params.phase]] if params.phase in PHASES else []
+    question = f"journey {project_id} {params.order} {params.user_id}"
+    conditions = [PHASES[params.phase]] if params.phase in PHASES else []
     cursor: dict[str, object] = {}
     if params.cursor is not None:
         cursor = read_cursor(question, params.cursor)
-        where.append(BEYOND_CURSOR % SIDES[params.order])
+        conditions.append(BEYOND_CURSOR[params.order])
+    slots = {
+        "columns": event_columns(params.include_bots),
+        "where": where(conditions),
+        "order": params.order.upper(),
+        "limit": params.limit + 1,
+    }
 
     def queries(person: Person) -> list[Query]:
-        columns = f"{event_columns(params.include_bots)}, e.project_id AS project_id"
-        sql = SQL.format(
-            owned=events_of(person, columns, conditions(where)),
-            order=params.order.upper(),
-            limit=params.limit + 1,
-        )
-        return [(sql, {**person.bound, "known_since": bound_time(person.known_since), **cursor})]
+        return [(fill(SQL, slots), {"known_since": bound_time(person.known_since), **cursor})]
 
-    person, (rows,) = ask_of(reading, resolution, user_id, queries)
+    person, (rows,) = ask_of(context.reading, context.resolution, params.user_id, queries)
     page = rows[: params.limit]
     more = len(rows) > params.limit
     return Journey(
@@ -87,5 +82,5 @@ def ask(context: Context, params: JourneyParams) -> Journey:
         write_cursor(question, page[-1], "timestamp", "event_id") if more else None,
         format_utc(person.known_since),
         person.shared_devices,
-        resolution.policy,
+        context.resolution.policy,
     )

@@ -6,16 +6,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import person_events, plain_events
-from threadline.questions.answers import (
+from threadline.identity.compose import all_of
+from threadline.questions.context import Context
+from threadline.questions.parameters import (
     Duration,
     EventName,
     Ranged,
     between,
     read_duration_s,
 )
-from threadline.questions.context import Context
 from threadline.questions.warned import Limited, cut_off, noted, unknown_events
 from threadline.store import Row, bound_ms
 
@@ -85,63 +84,72 @@ NODE_IDS = {
 }
 # Being identified is not something that people do, but may be what is asked about.
 DONE = """e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
-            AND (e.event_name != '$identify' OR e.event_name = {event:String})"""
+    AND (e.event_name != '$identify' OR e.event_name = {event:String})"""
 
-# Of each direction: which moments count, which end of what was passed is kept, what lies on the
+# Of each direction: which times count, which end of what was passed is kept, what lies on the
 # way (0: the event itself) and how far from it the k-th flow is.
 AFTER = {
-    "moments": "e.at BETWEEN a.anchor AND a.anchor + {window_ms:Int64}",
+    "within": "e.at BETWEEN a.anchor AND a.anchor + {window_ms:Int64}",
     "kept": "arraySlice(passed, 1, {steps:Int8})",
     "way": "arrayPushFront(path, 0)",
     "step": "k",
 }
 BEFORE = {
-    "moments": "e.at BETWEEN a.anchor - {window_ms:Int64} AND a.anchor",
+    "within": "e.at BETWEEN a.anchor - {window_ms:Int64} AND a.anchor",
     "kept": "arraySlice(passed, -{steps:Int8})",
     "way": "arrayPushBack(path, 0)",
     "step": "length(path) - k + 1",
 }
 
 # One row for all persons (kind 0, no nodes), for each path (kind 1) and for each flow (kind 2: its
-# step, from and to).
+# step, from and to). Events are read twice, because few of them are anchors.
 SQL = """
-    SELECT counted.1 AS kind, counted.2 AS nodes, count() AS persons
-    FROM (
-        SELECT arrayCompact(
-                arrayMap(p -> p.2, arraySort(groupArrayIf((e.at, e.node), e.at != a.anchor)))
-            ) AS passed,
-            {kept} AS path, {way} AS way
-        FROM ({events}) AS e
-        INNER JOIN (
-            SELECT person, min(at) AS anchor FROM ({anchors}) GROUP BY person
-        ) AS a ON a.person = e.person
-        WHERE {moments}
-        GROUP BY e.person
-    )
-    ARRAY JOIN arrayConcat(
-        [(0, emptyArrayUInt64()), (1, path)],
-        arrayMap(k -> (2, [toUInt64({step}), way[k], way[k + 1]]), arrayEnumerate(path))
-    ) AS counted
-    GROUP BY kind, nodes
-    ORDER BY kind, if(kind = 2, nodes[1], 0), persons DESC, nodes
-    LIMIT {limit} BY kind, if(kind = 2, nodes[1], 0)"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) AS at, $node AS node, $is_anchor AS is_anchor
+    FROM counted_events AS e
+    WHERE $done
+), anchors AS (
+    SELECT person, min(at) AS anchor
+    FROM person_events
+    WHERE is_anchor
+    GROUP BY person
+), ways AS (
+    SELECT
+        arrayCompact(
+            arrayMap(p -> p.2, arraySort(groupArrayIf((e.at, e.node), e.at != a.anchor)))
+        ) AS passed,
+        $kept AS path, $way AS way
+    FROM person_events AS e
+    INNER JOIN anchors AS a ON a.person = e.person
+    WHERE $within
+    GROUP BY e.person
+)
+SELECT counted.1 AS kind, counted.2 AS nodes, count() AS persons
+FROM ways
+ARRAY JOIN arrayConcat(
+    [(0, emptyArrayUInt64()), (1, path)],
+    arrayMap(k -> (2, [toUInt64($step), way[k], way[k + 1]]), arrayEnumerate(path))
+) AS counted
+GROUP BY kind, nodes
+ORDER BY kind, if(kind = 2, nodes[1], 0), persons DESC, nodes
+LIMIT $limit BY kind, if(kind = 2, nodes[1], 0)"""
 
 # No more is read than it takes to meet each of them once.
 NAMES = """
-    SELECT DISTINCT id, node AS name
-    FROM ({events})
-    LIMIT {many}"""
+SELECT DISTINCT $id AS id, $node AS name
+FROM counted_events AS e
+WHERE $done AND id IN {ids:Array(UInt64)}
+LIMIT $many"""
 
 
 def ask(context: Context, params: PathsParams) -> Paths:
     """The most frequent ways from the event, or to it, and how people spread over each step.
 
-    What was done at the same moment comes in an order that is always the same.
+    What was done at the same time comes in an order that is always the same.
     """
-    reading, resolution = context.reading, context.resolution
     window_ms = read_duration_s(params.window) * 1000
-    bound = {
-        **resolution.params,
+    values: dict[str, object] = {
         "event": params.event,
         "steps": params.steps,
         "window_ms": window_ms,
@@ -149,30 +157,47 @@ def ask(context: Context, params: PathsParams) -> Paths:
         "earliest": bound_ms(within(params.from_.ms - window_ms if params.from_ else EARLIEST_MS)),
         "latest": bound_ms(within(params.to.ms + window_ms if params.to else LATEST_MS)),
     }
-    at, node, node_id = "toUnixTimestamp64Milli(e.timestamp)", NODES[params.by], NODE_IDS[params.by]
-    anchors = conditions(["e.event_name = {event:String}", *between(params, bound)])
-    sql = SQL.format(
-        events=person_events(resolution, {"at": at, "node": node_id}, DONE),
-        anchors=person_events(resolution, {"at": at}, anchors),
-        limit=params.limit + 1,
+    slots = {
+        "node": NODE_IDS[params.by],
+        "done": DONE,
+        "is_anchor": all_of(["e.event_name = {event:String}", *between(params, values)]),
+        "limit": params.limit + 1,
         **(AFTER if params.direction == "after" else BEFORE),
-    )
-    found, more = _cut(reading.query(sql, bound), params.limit)
-    # A path's nodes, and the last two of a flow's numbers; 0 is the event itself.
+    }
+    found, more = _cut(context.ask(SQL, values, slots), params.limit)
+    answer = _paths(context, params, found, _names(context, params, found, values))
+    if more:
+        answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
+    if not answer.persons:
+        answer.warnings = noted(unknown_events(context, {"event": [params.event]}))
+    return answer
+
+
+def _names(
+    context: Context, params: PathsParams, found: list[Row], values: dict[str, object]
+) -> dict[int, str]:
+    """Of every number in these rows; 0 is the event itself."""
+    # A path's nodes, and the last two of a flow's numbers.
     ids = {node for row in found for node in row["nodes"][row["kind"] // 2 :]} - {0}
-    bound["ids"] = sorted(ids)
-    wanted = f"{DONE} AND {node_id} IN {{ids:Array(UInt64)}}"
-    events = plain_events(resolution, {"id": node_id, "node": node}, wanted)
-    named = reading.query(NAMES.format(events=events, many=len(ids)), bound)
-    names = {0: params.event, **{row["id"]: row["name"] for row in named}}
+    slots = {
+        "id": NODE_IDS[params.by],
+        "node": NODES[params.by],
+        "done": DONE,
+        "many": len(ids),
+    }
+    named = context.ask(NAMES, {**values, "ids": sorted(ids)}, slots)
+    return {0: params.event, **{row["id"]: row["name"] for row in named}}
+
+
+def _paths(context: Context, params: PathsParams, found: list[Row], names: dict[int, str]) -> Paths:
     of_kind: dict[int, list[Row]] = {0: [], 1: [], 2: []}
     for row in found:
         of_kind[row["kind"]].append(row)
     persons = sum(row["persons"] for row in of_kind[0])
-    answer = Paths(
+    return Paths(
         params.event,
         params.direction,
-        resolution.policy,
+        context.resolution.policy,
         persons,
         [
             Path([names[node] for node in row["nodes"]], row["persons"], row["persons"] / persons)
@@ -184,11 +209,6 @@ def ask(context: Context, params: PathsParams) -> Paths:
             for step, from_, to in [row["nodes"]]
         ],
     )
-    if more:
-        answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
-    if not persons:
-        answer.warnings = noted(unknown_events(reading, bound, {"event": [params.event]}))
-    return answer
 
 
 def _cut(found: list[Row], limit: int) -> tuple[list[Row], bool]:

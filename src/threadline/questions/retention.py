@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from threadline.contract.times import EPOCH, ONE_MS, as_utc, format_utc
-from threadline.identity.activity import MOMENT_COLUMNS, ask_moments
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import person_events
-from threadline.questions.answers import EventName, Ranged, between
+from threadline.identity.activity import active
+from threadline.identity.compose import where
 from threadline.questions.context import Context
+from threadline.questions.parameters import EventName, Ranged, between
 from threadline.questions.series import bucket, differ
 from threadline.questions.warned import Warned, noted, unknown_events
 
@@ -63,26 +62,33 @@ class Retention(Warned):
 # What people may begin with, other than an event of some name.
 BEGINS = {"first_seen": "TRUE", "known": "known"}
 
+# What is looked at where events of a name matter; else hours tell as much (`identity/activity`).
+EVENTS = """
+SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    e.user_hash != 0 AS known, e.event_name AS event_name
+FROM counted_events AS e"""
+
 SQL = """
-    SELECT cohort, count() AS persons,
-        sumForEach(
-            arrayMap(k -> toUInt64(has(periods, k)), range({{periods:UInt16}}))
-        ) AS retained
-    FROM (
-        SELECT {began_in} AS cohort,
-            arrayDistinct(arrayMap(
-                at -> dateDiff({{interval:String}}, cohort, at, {{tz:String}}), active
-            )) AS periods
-        FROM (
-            SELECT person, minIf(at, {begins}) AS began, countIf({begins}) > 0 AS has_begun,
-                groupUniqArrayIf({period}, {returns}) AS active
-            FROM ({events})
-            GROUP BY person
-        )
-        WHERE {where}
-    )
-    GROUP BY cohort
-    ORDER BY cohort"""
+WITH considered AS (
+    $considered
+), people AS (
+    SELECT person, minIf(timestamp, $begins) AS began, countIf($begins) > 0 AS has_begun,
+        groupUniqArrayIf($period, $returns) AS active
+    FROM person_events
+    GROUP BY person
+), cohorts AS (
+    SELECT $began_in AS cohort,
+        arrayDistinct(arrayMap(
+            at -> dateDiff({interval:String}, cohort, at, {tz:String}), active
+        )) AS periods
+    FROM people
+    $where
+)
+SELECT cohort, count() AS persons,
+    sumForEach(arrayMap(k -> toUInt64(has(periods, k)), range({periods:UInt16}))) AS retained
+FROM cohorts
+GROUP BY cohort
+ORDER BY cohort"""
 
 
 # The number of whole intervals from one's first day to any day.
@@ -95,9 +101,7 @@ BETWEEN: dict[str, Callable[[date, date], int]] = {
 
 def ask(context: Context, params: RetentionParams) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one."""
-    reading, resolution = context.reading, context.resolution
-    bound: dict[str, object] = {
-        **resolution.params,
+    values: dict[str, object] = {
         "tz": params.tz,
         "interval": params.interval,
         "periods": params.periods,
@@ -105,31 +109,21 @@ def ask(context: Context, params: RetentionParams) -> Retention:
         "event": params.event,
     }
     # Everybody was first seen sometime; all else may never have happened.
-    where = [] if params.cohort == "first_seen" else ["has_begun"]
-    where += between(params, bound, "began")
-    begins = BEGINS.get(params.cohort, "begins")
-    returns = "TRUE" if params.event is None else "returns"
-
-    def sql(events: str) -> str:
-        return SQL.format(
-            began_in=bucket(params.interval, "began"),
-            begins=begins,
-            period=bucket(params.interval, "at"),
-            returns=returns,
-            events=events,
-            where=conditions(where),
-        )
-
+    conditions = [] if params.cohort == "first_seen" else ["has_begun"]
+    conditions += between(params, values, "began")
+    considered = EVENTS
     if params.cohort in BEGINS and params.event is None:
         changes = [differ(params.interval)]
-        found = ask_moments(reading, resolution, sql, bound, changes, everything=True)
-    else:
-        columns = dict(MOMENT_COLUMNS)
-        if params.cohort not in BEGINS:
-            columns["begins"] = "e.event_name = {cohort:String}"
-        if params.event is not None:
-            columns["returns"] = "e.event_name = {event:String}"
-        found = reading.query(sql(person_events(resolution, columns)), bound)
+        considered = active(context.resolution, values, changes, everything=True)
+    slots = {
+        "considered": considered.strip(),
+        "begins": BEGINS.get(params.cohort, "event_name = {cohort:String}"),
+        "period": bucket(params.interval, "timestamp"),
+        "returns": "TRUE" if params.event is None else "event_name = {event:String}",
+        "began_in": bucket(params.interval, "began"),
+        "where": where(conditions),
+    }
+    found = context.ask(SQL, values, slots)
     rows = [
         Cohort(
             format_utc(row["cohort"]),
@@ -144,8 +138,8 @@ def ask(context: Context, params: RetentionParams) -> Retention:
         asked["cohort"] = [params.cohort]
     if not any(sum(row.retained) for row in rows):
         asked["event"] = [params.event]
-    unknown = unknown_events(reading, bound, asked)
-    return Retention(resolution.policy, params.interval, rows, warnings=noted(unknown))
+    unknown = unknown_events(context, asked)
+    return Retention(context.resolution.policy, params.interval, rows, warnings=noted(unknown))
 
 
 def _begun(params: RetentionParams, cohort: datetime) -> int:

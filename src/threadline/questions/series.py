@@ -1,12 +1,14 @@
 """Answers interval by interval: hours, days, weeks and months by the clocks of a time zone."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from string import Template
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from threadline.contract.times import format_utc, utc_ms
-from threadline.questions.answers import MAX_LIMIT, Limit, Ranged, absent_is_null
+from threadline.questions.answers import Grouped, grouped_rows
+from threadline.questions.parameters import MAX_LIMIT, Limit, Ranged
 from threadline.questions.warned import AnswerWarning, cut_off
 from threadline.store import Row
 
@@ -25,20 +27,21 @@ class OverTime(Ranged, kw_only=True):
 
 # The start of the interval that an instant falls into, as an instant.
 BUCKETS = {
-    "hour": "toDateTime(toStartOfHour({at}, {{tz:String}}), {{tz:String}})",
-    "day": "toStartOfDay({at}, {{tz:String}})",
-    "week": "toDateTime(toMonday({at}, {{tz:String}}), {{tz:String}})",
-    "month": "toDateTime(toStartOfMonth({at}, {{tz:String}}), {{tz:String}})",
+    "hour": "toDateTime(toStartOfHour($at, {tz:String}), {tz:String})",
+    "day": "toStartOfDay($at, {tz:String})",
+    "week": "toDateTime(toMonday($at, {tz:String}), {tz:String})",
+    "month": "toDateTime(toStartOfMonth($at, {tz:String}), {tz:String})",
 }
 
 
 def bucket(interval: str, at: str) -> str:
     """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
-    return f"toTimeZone({BUCKETS[interval].format(at=at)}, 'UTC')"
+    return f"toTimeZone({Template(BUCKETS[interval]).substitute(at=at)}, 'UTC')"
 
 
 def differ(interval: str) -> str:
-    """SQL for whether two moments, `began` and `ended`, are in different intervals; binds `tz`."""
+    """SQL for whether two timestamps, `began` and `ended`, are in different intervals; binds
+    `tz`."""
     return f"({bucket(interval, 'began')} != {bucket(interval, 'ended')})"
 
 
@@ -53,20 +56,30 @@ def newest_first(columns: Iterable[str], *then: str) -> str:
     return ", ".join([*(f"{name} DESC" for name in columns if name == "bucket"), *then])
 
 
-class Kept(NamedTuple):
+class Timed(Grouped, kw_only=True):
+    """A row that may be one interval's. `bucket`: its start; `time`: the same, and deprecated."""
+
+    bucket: str | msgspec.UnsetType = msgspec.UNSET
+    time: str | msgspec.UnsetType = msgspec.UNSET
+
+
+TimedRow = TypeVar("TimedRow", bound=Timed)
+
+
+class Kept(NamedTuple, Generic[TimedRow]):
     """The rows of an answer, and what there is to say if there were more."""
 
-    rows: list[Row]
+    rows: list[TimedRow]
     truncated: bool | msgspec.UnsetType
     warnings: list[AnswerWarning]
 
 
-def newest_kept(rows: list[Row], limit: int) -> Kept:
+def newest_kept(kind: type[TimedRow], rows: list[Row], limit: int) -> Kept[TimedRow]:
     """At most `limit` rows as they go out; those of a series in order of time, and the newest.
 
     `rows`: one more than `limit`, if there are so many, as ordered by `newest_first`.
     """
-    kept, more = [absent_is_null(row) for row in rows[:limit]], len(rows) > limit
+    kept, more = rows[:limit], len(rows) > limit
     warning = cut_off(limit, MAX_LIMIT)
     if kept and "bucket" in kept[0]:
         kept.sort(key=lambda row: utc_ms(row["bucket"]))
@@ -76,7 +89,8 @@ def newest_kept(rows: list[Row], limit: int) -> Kept:
             f"out, and perhaps some of that interval. limit may be up to {MAX_LIMIT}; or choose a "
             "later from, or a longer interval."
         )
-    return Kept(kept, True, [warning]) if more else Kept(kept, msgspec.UNSET, [])
+    shown = grouped_rows(kind, kept)
+    return Kept(shown, True, [warning]) if more else Kept(shown, msgspec.UNSET, [])
 
 
 def _with_start(row: Row) -> Row:

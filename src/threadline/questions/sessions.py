@@ -1,22 +1,30 @@
 """`GET /v1/sessions`: how many visits, how long, and where each began."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import person_events
-from threadline.questions import places
-from threadline.questions.answers import between, grouping, read_groups
+from threadline.identity.compose import where
 from threadline.questions.context import Context
-from threadline.questions.series import OverTime, newest_first, newest_kept, over_time
+from threadline.questions.parameters import between, grouping, read_groups
+from threadline.questions.series import OverTime, Timed, newest_first, newest_kept, over_time
+from threadline.questions.traffic_sources import GROUPS, INTERNAL
 from threadline.questions.warned import Limited, noted
-
-GROUPS = ("source", "medium", "campaign")
 
 
 class SessionsParams(OverTime, kw_only=True):
     """`from` and `to` speak of when sessions begin."""
 
     group_by: Annotated[str, grouping(*GROUPS, of="Of the session's touch: ")] = ""
+
+
+class SessionsRow(Timed, kw_only=True):
+    """`events_per_session`, `mean_seconds` (from a session's first event to its last) and
+    `bounce_share` (sessions of one event)."""
+
+    sessions: int
+    persons: int
+    events_per_session: float
+    mean_seconds: float
+    bounce_share: float
 
 
 class Sessions(Limited):
@@ -26,53 +34,52 @@ class Sessions(Limited):
     where there are more rows than `limit`, the newest are here."""
 
     stitch: str
-    rows: list[dict[str, Any]]
+    rows: list[SessionsRow]
 
 
 # A session is what one person did under one session_id. It comes from where its first event comes
 # from that is not internal; one without goes on from another session.
-COLUMNS = {
-    "session": "cityHash64(e.session_id)",
-    "at": "e.timestamp",
-    "place": f"if({places.FROM_ELSEWHERE}, e.place, {places.INTERNAL})",
-}
-
-SQL = """
-    SELECT {columns}count() AS sessions, uniqExact(person) AS persons,
-        avg(events) AS events_per_session,
-        avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
-        countIf(events = 1) / sessions AS bounce_share
-    FROM (
-        SELECT person, min(at) AS started, max(at) AS ended, count() AS events,
-            minIf((at, place), place != {internal}).2 AS place
-        FROM ({events})
-        GROUP BY person, session
-    ) AS s
-    {names}
-    WHERE {where}
-    {group_by}
-    ORDER BY {order}
-    LIMIT {limit}"""
+SQL = f"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        cityHash64(e.session_id) AS session,
+        if(e.source != 'internal', e.place, {INTERNAL}) AS place
+    FROM counted_events AS e
+), sessions AS (
+    SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
+        minIf((timestamp, place), place != {INTERNAL}).2 AS place
+    FROM person_events
+    GROUP BY person, session
+)
+SELECT $groups
+    count() AS sessions, uniqExact(person) AS persons,
+    avg(events) AS events_per_session,
+    avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
+    countIf(events = 1) / sessions AS bounce_share
+FROM sessions AS s
+LEFT ANY JOIN named_sources AS n ON n.place = s.place
+$where
+$group_by
+ORDER BY $order
+LIMIT $limit"""
 
 
 def ask(context: Context, params: SessionsParams) -> Sessions:
     """Sessions by where they began. Raises `InvalidGroupBy`, `InvalidParams`."""
-    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
-    columns = over_time(params, "started", {name: f"names.{name}" for name in names})
-    bound: dict[str, object] = {**resolution.params, "tz": params.tz}
-    where = between(params, bound, "started")
-    sql = SQL.format(
-        columns="".join(f"{expression} AS {name}, " for name, expression in columns.items()),
-        events=person_events(resolution, COLUMNS),
-        internal=places.INTERNAL,
-        names=places.named("s.place"),
-        where=conditions(where),
-        group_by=f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
-        order=newest_first(columns, "sessions DESC", *names),
-        limit=params.limit + 1,
-    )
-    kept = newest_kept(reading.query(sql, bound), params.limit)
+    columns = over_time(params, "started", {name: f"n.{name}" for name in names})
+    values: dict[str, object] = {"tz": params.tz}
+    slots = {
+        "groups": "".join(f"{expression} AS {name}, " for name, expression in columns.items()),
+        "where": where(between(params, values, "started")),
+        "group_by": f"GROUP BY {', '.join(columns)}" if columns else "HAVING sessions > 0",
+        "order": newest_first(columns, "sessions DESC", *names),
+        "limit": params.limit + 1,
+    }
+    kept = newest_kept(SessionsRow, context.ask(SQL, values, slots), params.limit)
     return Sessions(
-        resolution.policy, kept.rows, truncated=kept.truncated, warnings=noted(kept.warnings)
+        context.resolution.policy,
+        kept.rows,
+        truncated=kept.truncated,
+        warnings=noted(kept.warnings),
     )

@@ -1,13 +1,13 @@
 """`GET /v1/sources`: where events and people come from."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.identity.resolution import conditions
-from threadline.identity.stitch import person_events
-from threadline.questions.answers import Ranged, absent_is_null, between
+from threadline.identity.compose import where
+from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
+from threadline.questions.parameters import Ranged, between
 from threadline.questions.stats import DEVICE
 from threadline.questions.warned import Limited, cut_off, noted
 
@@ -31,36 +31,52 @@ class SourcesParams(Ranged, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in the answer.")] = 50
 
 
+class SourcesRow(Grouped, kw_only=True):
+    """`uniques`: devices; `paid_share`: the part of the events whose medium is `paid`."""
+
+    term: Group = msgspec.UNSET
+    content: Group = msgspec.UNSET
+    events: int
+    uniques: int
+    paid_share: float
+    persons: int
+
+
 class Sources(Limited):
     """Rows: the breakdown's columns, events, uniques (devices), persons, and paid_share, the part
     of the events whose medium is `paid`. Most events first."""
 
     breakdown: str
-    rows: list[dict[str, Any]]
+    rows: list[SourcesRow]
 
 
-SQL = """
-    SELECT {names}, count() AS events, uniqExact(device) AS uniques,
-        countIf(medium_is_paid) / events AS paid_share, uniqExact(person) AS persons
-    FROM ({events})
-    GROUP BY {names}
-    ORDER BY events DESC, {names}
-    LIMIT {limit}"""
+SQL = f"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        {DEVICE} AS device, e.medium = 'paid' AS is_paid, $columns
+    FROM counted_events AS e
+    $where
+)
+SELECT $names, count() AS events, uniqExact(device) AS uniques,
+    countIf(is_paid) / events AS paid_share, uniqExact(person) AS persons
+FROM person_events
+GROUP BY $names
+ORDER BY events DESC, $names
+LIMIT $limit"""
 
 
 def ask(context: Context, params: SourcesParams) -> Sources:
     """Events, devices and people by source."""
-    reading, resolution = context.reading, context.resolution
-    groups = {name: f"toString(e.{name})" for name in COLUMNS[params.breakdown]}
-    bound = dict(resolution.params)
-    columns = {**groups, "device": DEVICE, "medium_is_paid": "e.medium = 'paid'"}
-    sql = SQL.format(
-        names=", ".join(groups),
-        events=person_events(resolution, columns, conditions(between(params, bound))),
-        limit=params.limit + 1,
-    )
-    rows = reading.query(sql, bound)
-    answer = Sources(params.breakdown, [absent_is_null(row) for row in rows[: params.limit]])
+    names = COLUMNS[params.breakdown]
+    values: dict[str, object] = {}
+    slots = {
+        "columns": ", ".join(f"toString(e.{name}) AS {name}" for name in names),
+        "where": where(between(params, values)),
+        "names": ", ".join(names),
+        "limit": params.limit + 1,
+    }
+    rows = context.ask(SQL, values, slots)
+    answer = Sources(params.breakdown, grouped_rows(SourcesRow, rows[: params.limit]))
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
     return answer

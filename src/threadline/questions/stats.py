@@ -1,21 +1,20 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import msgspec
 
 from threadline.contract.errors import InvalidParams
-from threadline.identity.activity import ask_moments
-from threadline.identity.reading import Reading
-from threadline.identity.resolution import Resolution, conditions
-from threadline.identity.stitch import person_events, plain_events
+from threadline.identity.activity import active
+from threadline.identity.compose import where
 from threadline.questions import amounts
-from threadline.questions.answers import GROUPS, EventName, between, grouping, read_groups
+from threadline.questions.answers import Group
 from threadline.questions.context import Context
+from threadline.questions.parameters import GROUPS, EventName, between, grouping, read_groups
 from threadline.questions.series import (
     OverTime,
+    Timed,
     bucket,
     differ,
     newest_first,
@@ -54,6 +53,18 @@ class StatsParams(OverTime, kw_only=True):
     ] = True
 
 
+class StatsRow(Timed, kw_only=True):
+    """One value; `value`: of the metric."""
+
+    event_name: Group = msgspec.UNSET
+    country: Group = msgspec.UNSET
+    device_type: Group = msgspec.UNSET
+    browser: Group = msgspec.UNSET
+    os: Group = msgspec.UNSET
+    path: Group = msgspec.UNSET
+    value: int | float
+
+
 class Stats(Limited):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
     columns and value. In order of time, then greatest first. Intervals without events have no row;
@@ -61,116 +72,134 @@ class Stats(Limited):
     many events of these rows have the property, but no number there."""
 
     metric: str
-    rows: list[dict[str, Any]]
+    rows: list[StatsRow]
     skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
-# A made visitor id lies at the user's place, but counts as the device it stands for.
+# A generated visitor id lies at the user's place, but counts as the device it stands for.
 DEVICE = "if(e.anonymous_id_made, sipHash64(e.anonymous_id), e.visitor)"
 
-# Of each metric the value, and the column it is made of.
+
+@dataclass(frozen=True)
+class Metric:
+    """`value`: SQL over the columns that it needs of events `e`, and where these come from."""
+
+    value: str
+    columns: tuple[str, ...] = ()
+    relation: str = "considered"
+    also: str = ""
+
+
 METRICS = {
-    "count": ("count()", {}),
-    "uniques": ("{uniq}(device)", {"device": DEVICE}),
-    "persons": ("{uniq}(person)", {}),
-    "sum": (
+    "count": Metric("count()"),
+    "uniques": Metric("$uniq(device)", (f"{DEVICE} AS device",)),
+    "persons": Metric("$uniq(person)", relation="person_events"),
+    "sum": Metric(
         "sum(number)",
-        {"number": amounts.value("property"), "skipped": amounts.skipped("property")},
+        (
+            f"{amounts.value('property')} AS number",
+            f"{amounts.skipped('property')} AS skipped",
+        ),
+        also=", countIf(skipped) AS skipped",
     ),
 }
 
 SQL = """
-    SELECT {names}{value} AS value{skipped}
-    FROM ({events})
-    {group_by}
-    ORDER BY {order}
-    LIMIT {limit}"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
+    FROM counted_events AS e
+    $where
+)
+SELECT $names$value AS value$also
+FROM $relation
+$group_by
+ORDER BY $order
+LIMIT $limit"""
+
+# Persons of every kind of event, by the hours in which they were active.
+ACTIVE = """
+WITH considered AS (
+    $active
+)
+SELECT $bucket$value AS value
+FROM person_events
+$group_by
+ORDER BY $order
+LIMIT $limit"""
 
 
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
-    reading, resolution = context.reading, context.resolution
     names = read_groups(params.group_by, GROUPS)
-    groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
-    bound: dict[str, object] = {**resolution.params, "tz": params.tz}
-    where = between(params, bound)
+    values: dict[str, object] = {"tz": params.tz}
+    conditions = between(params, values)
     if params.event is not None:
-        bound["event"] = params.event
-        where.append("e.event_name = {event:String}")
+        values["event"] = params.event
+        conditions.append("e.event_name = {event:String}")
     if params.metric == "sum":
-        if params.property is None:
-            message = "required with metric=sum"
-            raise InvalidParams(
-                f"Parameter property: {message}.", fieldErrors={"property": [message]}
-            )
-        bound["property"] = params.property
-    value, needed = METRICS[params.metric]
-
-    def sql(events: str) -> str:
-        return SQL.format(
-            names="".join(f"{name}, " for name in groups),
-            value=value.format(uniq="uniqExact" if params.exact else "uniqCombined64"),
-            skipped=", countIf(skipped) AS skipped" if "skipped" in needed else "",
-            events=events,
-            group_by=f"GROUP BY {', '.join(groups)}" if groups else "",
-            order=newest_first(groups, "value DESC", *names),
-            limit=params.limit + 1,
-        )
-
-    at_all = params.event is None and not names  # did anything, whatever it was
-    if params.metric == "persons" and at_all and params.interval != "hour":
-        rows = _active(reading, resolution, params, sql, bound)
-    else:
-        events = person_events if params.metric == "persons" else plain_events
-        rows = reading.query(
-            sql(events(resolution, {**groups, **needed}, conditions(where))), bound
-        )
+        values["property"] = _property(params)
+    rows = _rows(context, params, names, values, conditions)
     skipped = sum(row.pop("skipped", 0) for row in rows[: params.limit])
-    kept = newest_kept(rows, params.limit)
+    kept = newest_kept(StatsRow, rows, params.limit)
     answer = Stats(params.metric, kept.rows, truncated=kept.truncated)
     if params.metric == "sum":
         answer.skipped = skipped
     warnings = kept.warnings + skipped_values("property", params.property or "", skipped)
-    if not any(row["value"] for row in kept.rows):
-        warnings += _why_nothing(reading, resolution, params, where, bound)
+    if not any(row.value for row in kept.rows):
+        warnings += _why_nothing(context, params, conditions, values)
     answer.warnings = noted(warnings)
     return answer
 
 
-def _why_nothing(
-    reading: Reading,
-    resolution: Resolution,
+def _property(params: StatsParams) -> str:
+    if params.property is None:
+        message = "required with metric=sum"
+        raise InvalidParams(f"Parameter property: {message}.", fieldErrors={"property": [message]})
+    return params.property
+
+
+def _rows(
+    context: Context,
     params: StatsParams,
-    where: list[str],
-    bound: dict[str, object],
+    names: list[str],
+    values: dict[str, object],
+    conditions: list[str],
+) -> list[Row]:
+    metric = METRICS[params.metric]
+    groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
+    slots: dict[str, object] = {
+        "value": metric.value.replace("$uniq", "uniqExact" if params.exact else "uniqCombined64"),
+        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
+        "order": newest_first(groups, "value DESC", *names),
+        "limit": params.limit + 1,
+    }
+    at_all = params.event is None and not names  # did anything, whatever it was
+    if params.metric == "persons" and at_all and params.interval != "hour":
+        changes = [differ(params.interval)] if params.interval else []
+        slots["active"] = active(context.resolution, values, changes)
+        slots["bucket"] = (
+            f"{bucket(params.interval, 'timestamp')} AS bucket, " if params.interval else ""
+        )
+        return context.ask(ACTIVE, values, slots)
+    columns = [f"{expression} AS {name}" for name, expression in groups.items()]
+    slots |= {
+        "columns": "".join(f",\n        {column}" for column in (*columns, *metric.columns)),
+        "where": where(conditions),
+        "names": "".join(f"{name}, " for name in groups),
+        "also": metric.also,
+        "relation": metric.relation,
+    }
+    return context.ask(SQL, values, slots)
+
+
+def _why_nothing(
+    context: Context, params: StatsParams, conditions: list[str], values: dict[str, object]
 ) -> list[AnswerWarning]:
     """No such event ever came, or those that did are left out."""
-    unknown = unknown_events(reading, bound, {"event": [params.event]})
+    unknown = unknown_events(context, {"event": [params.event]})
     if not unknown and params.metric == "sum" and params.property:
-        counted = conditions([resolution.received, *where])
-        unknown = unknown_property(reading, "property", params.property, counted, bound)
-    if unknown or resolution.bots:
+        unknown = unknown_property(context, "property", params.property, conditions, values)
+    if unknown or context.bots:
         return unknown
-    everybody = replace(resolution, bots=True).received
-    return bots_left_out(reading, conditions([everybody, *where]), bound)
-
-
-def _active(
-    reading: Reading,
-    resolution: Resolution,
-    params: StatsParams,
-    sql: Callable[[str], str],
-    bound: dict[str, object],
-) -> list[Row]:
-    """Persons of every kind of event, by the days on which they were active."""
-    times, changes = "", []
-    if params.interval:
-        times = f"{bucket(params.interval, 'at')} AS bucket, "
-        changes = [differ(params.interval)]
-    return ask_moments(
-        reading,
-        resolution,
-        lambda moments: sql(f"SELECT {times}person FROM ({moments})"),
-        bound,
-        changes,
-    )
+    every = {**context.resolution.params, **values}
+    return bots_left_out(context.reading, [*context.resolution.received, *conditions], every)

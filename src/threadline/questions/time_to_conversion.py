@@ -1,38 +1,27 @@
 """`GET /v1/time-to-conversion`: how long from the first touch until people do the thing."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from threadline.identity.person import Person, ask_of, events_of
-from threadline.identity.resolution import TOUCH, conditions
-from threadline.identity.stitch import (
-    EVERYONE,
-    conversions,
-    first_touches,
-    persons_conversions,
-)
-from threadline.questions import places
+from threadline.identity.compose import fill, where
+from threadline.identity.person import Person, ask_of
+from threadline.identity.resolution import TOUCH
 from threadline.questions.answers import (
     MAX_SHARED_DEVICES,
-    EventName,
-    Ranged,
-    absent_is_null,
-    between,
-    grouping,
-    read_groups,
-    shared_among,
+    SHARED_DEVICES,
+    Grouped,
+    grouped_rows,
 )
 from threadline.questions.context import Context
+from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
+from threadline.questions.traffic_sources import GROUPS
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import Query, Row
 
-GROUPS = ("source", "medium", "campaign")
-
 
 class TimeToConversionParams(Ranged, kw_only=True):
-    """`from` and `to` speak of the moment of conversion."""
+    """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
     user_id: Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None = (
@@ -49,13 +38,26 @@ class Bucket(msgspec.Struct):
     persons: int
 
 
+class TimeToConversionRow(Grouped, kw_only=True):
+    """Percentiles interpolate between the two nearest values (R's type 7)."""
+
+    persons: int
+    mean_seconds: float
+    p25: float
+    p50: float
+    p75: float
+    p90: float
+    p99: float
+    histogram: list[Bucket]
+
+
 class TimeToConversion(Warned, omit_defaults=True):
     """Rows: the group's columns, persons, mean_seconds, p25 to p99 and a histogram; most persons
     first. Percentiles interpolate between the two nearest values (R's type 7)."""
 
     conversion: str
     stitch: str
-    rows: list[dict[str, Any]]
+    rows: list[TimeToConversionRow]
     shared_devices: list[str]
     seconds: float | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -66,36 +68,55 @@ BOUNDS = [
     *(DAY, 2 * DAY, 3 * DAY, 5 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY),
 ]
 
+# Everybody's first touch and conversion. Where each event has one owner, that can be a number.
 EVERYBODYS = """
-            SELECT t.touched_at AS touched_at, t.place AS place, c.converted_at AS converted_at
-            FROM ({conversions}) AS c
-            INNER JOIN (
-                SELECT user_id, sipHash64('user', user_id) AS person,
-                    first_touch.timestamp AS touched_at, first_touch.place AS place
-                FROM ({touches})
-            ) AS t ON t.{owner} = c.{owner}"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.user_id AS user_id
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+), conversions AS (
+    SELECT $owner AS owner, min(timestamp) AS converted_at
+    FROM $owned
+    GROUP BY $owner
+), pairs AS (
+    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.place AS place,
+        c.converted_at AS converted_at
+    FROM conversions AS c
+    INNER JOIN (SELECT $toucher AS owner, first_touch FROM first_touches) AS t
+        ON t.owner = c.owner
+"""
+BY_PERSON = {
+    "owner": "person",
+    "owned": "person_events",
+    "toucher": "sipHash64('user', user_id)",
+}
+BY_USER = {"owner": "owner", "owned": "owned_events", "toucher": "user_id"}
 
-ONE_USERS = """
-            SELECT min(touch) AS first_touch, first_touch.timestamp AS touched_at,
-                first_touch.place AS place,
-                minIf(timestamp, event_name = {{conversion:String}}) AS converted_at
-            FROM ({events})
-            HAVING countIf(event_name = {{conversion:String}}) > 0"""
+ONE_USERS = f"""
+WITH pairs AS (
+    SELECT min({TOUCH}) AS first_touch, first_touch.timestamp AS touched_at,
+        first_touch.place AS place,
+        minIf(e.timestamp, e.event_name = {{conversion:String}}) AS converted_at
+    FROM owned_events AS e
+    HAVING countIf(e.event_name = {{conversion:String}}) > 0
+"""
 
 SQL = """
-    SELECT {groups}
-        count() AS persons,
-        avg(seconds) AS mean_seconds,
-        quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
-        sumMap(map(roundDown(toUInt64(seconds), {bounds}), 1)) AS histogram
-    FROM (
-        SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
-        FROM ({pairs})
-    ) AS p
-    {names}
-    WHERE {where}
-    {group_by}
-    ORDER BY persons DESC, {order}"""
+), times AS (
+    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    FROM pairs
+)
+SELECT $groups
+    count() AS persons,
+    avg(seconds) AS mean_seconds,
+    quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
+    sumMap(map(roundDown(toUInt64(seconds), $bounds), 1)) AS histogram
+FROM times AS t
+$names
+$where
+$group_by
+ORDER BY persons DESC, $order"""
 
 
 def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
@@ -103,51 +124,23 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
 
     Only users who converted count. Raises `InvalidGroupBy`.
     """
-    reading, resolution = context.reading, context.resolution
     groups = read_groups(params.group_by, GROUPS)
-    bound: dict[str, object] = {"conversion": params.conversion}
-    where = conditions(between(params, bound, "converted_at"))
-
-    def query(pairs: str, values: Mapping[str, object]) -> Query:
-        sql = SQL.format(
-            groups="".join(f"names.{group} AS {group}, " for group in groups),
-            bounds=BOUNDS,
-            pairs=pairs,
-            names=places.named("p.place") if groups else "",
-            where=where,
-            group_by=f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
-            order=", ".join(groups) or "1",
-        )
-        return sql, {**values, **bound}
-
-    def of_person(person: Person) -> list[Query]:
-        events = events_of(person, f"e.event_name, e.timestamp, {TOUCH} AS touch")
-        return [query(ONE_USERS.format(events=events), person.bound)]
-
-    if params.user_id is None:
-        parted = resolution.policy != "any"  # an event has one owner, which can be a number
-        pairs = EVERYBODYS.format(
-            conversions=persons_conversions(resolution)
-            if parted
-            else conversions(resolution, EVERYONE),
-            touches=first_touches(resolution),
-            owner="person" if parted else "user_id",
-        )
-        found, several = reading.query_all(
-            query(pairs, resolution.params), (shared_among(resolution, EVERYONE), resolution.params)
-        )
-        shared = [row["anonymous_id"] for row in several]
-    else:
-        person, (found,) = ask_of(reading, resolution, params.user_id, of_person)
-        shared = person.shared_devices
+    values: dict[str, object] = {"conversion": params.conversion}
+    slots = _slots(groups, between(params, values, "converted_at"))
+    asked = _of_everybody if params.user_id is None else _of_user
+    found, shared = asked(context, params, values, slots)
     rows = [_row(row, groups) for row in found]
-    answer = TimeToConversion(params.conversion, resolution.policy, rows, shared)
+    answer = TimeToConversion(
+        params.conversion,
+        context.resolution.policy,
+        grouped_rows(TimeToConversionRow, rows),
+        shared,
+    )
     if params.user_id is not None:
-        answer.seconds = rows[0]["mean_seconds"] if rows else None  # type: ignore[assignment]
+        answer.seconds = answer.rows[0].mean_seconds if rows else None
     warnings = []
     if not rows:
-        asked = {**resolution.params, **bound}
-        warnings += unknown_events(reading, asked, {"conversion": [params.conversion]})
+        warnings += unknown_events(context, {"conversion": [params.conversion]})
     if params.user_id is None and len(shared) == MAX_SHARED_DEVICES:
         message = f"At most {MAX_SHARED_DEVICES} shared devices are named here; see "
         message += "/v1/identity/shared-devices."
@@ -156,11 +149,50 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     return answer
 
 
-def _row(row: Row, groups: list[str]) -> dict[str, object]:
+def _slots(groups: list[str], conditions: list[str]) -> dict[str, object]:
+    return {
+        "groups": "".join(f"n.{group} AS {group}, " for group in groups),
+        "bounds": BOUNDS,
+        "names": "LEFT ANY JOIN named_sources AS n ON n.place = t.place" if groups else "",
+        "where": where(conditions),
+        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
+        "order": ", ".join(groups) or "1",
+    }
+
+
+def _of_everybody(
+    context: Context,
+    params: TimeToConversionParams,
+    values: dict[str, object],
+    slots: dict[str, object],
+) -> tuple[list[Row], list[str]]:
+    owners = BY_USER if context.resolution.policy == "any" else BY_PERSON
+    found, several = context.reading.query_all(
+        context.query(EVERYBODYS + SQL.lstrip(), values, {**slots, **owners}),
+        context.query(SHARED_DEVICES, values, {"limit": f"LIMIT {MAX_SHARED_DEVICES}"}),
+    )
+    return found, [row["anonymous_id"] for row in several]
+
+
+def _of_user(
+    context: Context,
+    params: TimeToConversionParams,
+    values: dict[str, object],
+    slots: dict[str, object],
+) -> tuple[list[Row], list[str]]:
+    def queries(person: Person) -> list[Query]:
+        return [(fill(ONE_USERS + SQL.lstrip(), slots), values)]
+
+    assert params.user_id is not None
+    person, (found,) = ask_of(context.reading, context.resolution, params.user_id, queries)
+    return found, person.shared_devices
+
+
+def _row(row: Row, groups: list[str]) -> Row:
     percentiles = dict(zip(("p25", "p50", "p75", "p90", "p99"), row["quantiles"], strict=True))
     ends = [*BOUNDS[1:], None]
     return {
-        **absent_is_null({group: row[group] for group in groups}),
+        **{group: row[group] for group in groups},
         "persons": row["persons"],
         "mean_seconds": row["mean_seconds"],
         **percentiles,

@@ -6,23 +6,19 @@ import msgspec
 
 from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.person import Person, ask_of, events_of, with_aliases
-from threadline.identity.resolution import PROJECT, USERS, conditions
-from threadline.identity.stitch import THESE_USERS, conversions, first_touches
-from threadline.questions import places
+from threadline.identity.compose import fill, where
+from threadline.identity.person import Person, ask_of
+from threadline.identity.resolution import PROJECT, USERS
+from threadline.identity.stitch import OF_USERS, PLACES_OF_USERS
 from threadline.questions.answers import (
-    EventName,
-    Limit,
-    Ranged,
-    Stitched,
+    SHARED_DEVICES,
     Touch,
-    UserId,
     absent_is_null,
     seconds_between,
-    shared_among,
 )
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
+from threadline.questions.parameters import EventName, Limit, Ranged, Stitched, UserId
 from threadline.questions.warned import Warned, noted, unknown_events
 from threadline.store import Query, Row, bound_ms
 
@@ -70,11 +66,11 @@ class Users(Warned):
 
 
 FILTERS = {
-    "from_": "first_touch.timestamp >= {from_:DateTime64(3, 'UTC')}",
-    "to": "first_touch.timestamp < {to:DateTime64(3, 'UTC')}",
-    "source": "names.source = {source:String}",
-    "medium": "names.medium = {medium:String}",
-    "campaign": "names.campaign = {campaign:String}",
+    "from_": "t.first_touch.timestamp >= {from_:DateTime64(3, 'UTC')}",
+    "to": "t.first_touch.timestamp < {to:DateTime64(3, 'UTC')}",
+    "source": "n.source = {source:String}",
+    "medium": "n.medium = {medium:String}",
+    "campaign": "n.campaign = {campaign:String}",
 }
 BEHIND_CURSOR = (
     "(known_since < {cursor_at:DateTime64(3, 'UTC')}"
@@ -82,26 +78,38 @@ BEHIND_CURSOR = (
 )
 
 SQL = """
-    SELECT user_id, first_touch, known_since,
-        names.source AS source, names.medium AS medium, names.campaign AS campaign
-    FROM ({touches}) AS t
-    {names}
-    WHERE {where}
-    ORDER BY known_since DESC, user_id
-    LIMIT {limit}"""
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+$where
+ORDER BY known_since DESC, user_id
+LIMIT $limit"""
 
 DEVICE_COUNTS = f"""
-    SELECT l.user_id AS user_id, uniqExact(l.visitor) AS devices
-    FROM %(links)s AS l
-    WHERE l.{USERS}
-    GROUP BY l.user_id"""
+SELECT user_id, uniqExact(visitor) AS devices
+FROM user_links
+WHERE {USERS}
+GROUP BY user_id"""
 
 # The states hold no addresses; the few that go out are fetched from where the events lie.
 TOUCH_DETAILS = f"""
-    SELECT event_id, anonymous_id, url, referrer
-    FROM events
-    WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
-        AND event_id IN {{event_ids:Array(String)}}"""
+SELECT event_id, anonymous_id, url, referrer
+FROM events
+WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
+    AND event_id IN {{event_ids:Array(String)}}"""
+
+CONVERSIONS = f"""
+WITH considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.user_id AS user_id
+    FROM counted_events AS e
+    WHERE e.event_name = {{conversion:String}} AND e.{PLACES_OF_USERS}
+)
+SELECT owner AS user_id, min(timestamp) AS converted_at
+FROM owned_events
+WHERE owner IN {{user_ids:Array(String)}}
+GROUP BY owner"""
 
 # If the event is forgotten between the two queries, the touch goes out without its details.
 FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
@@ -110,74 +118,81 @@ FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
 def ask(context: Context, params: UsersParams) -> Users:
     """Users whose first touch passes the filters, with it. Raises `InvalidParams` for a cursor of
     another question."""
-    reading, resolution = context.reading, context.resolution
-    bound = dict(resolution.params)
-    question = f"users {bound['project_id']}"
-    where = []
-    for name, condition in FILTERS.items():
-        if (value := getattr(params, name)) is not None:
-            bound[name] = bound_ms(value.ms) if name in ("from_", "to") else value
-            where.append(condition)
-    if params.cursor is not None:
-        bound |= read_cursor(question, params.cursor)
-        where.append(BEHIND_CURSOR)
-    rows = reading.query(
-        SQL.format(
-            touches=first_touches(resolution),
-            names=places.named("t.first_touch.place"),
-            where=conditions(where),
-            limit=params.limit + 1,
-        ),
-        bound,
-    )
-    page = rows[: params.limit]
+    question = f"users {context.project_id}"
+    rows = _first_touches(context, params, question)
+    page, policy = rows[: params.limit], context.resolution.policy
     if not page:
-        unknown = unknown_events(reading, bound, {"conversion": [params.conversion]})
-        return Users([], None, [], resolution.policy, warnings=noted(unknown))
-    touches = [row["first_touch"] for row in page]
-    bound |= {
-        "user_ids": with_aliases(reading, resolution, [row["user_id"] for row in page]),
-        "visitors": [touch["visitor"] for touch in touches],
-        "event_ids": [touch["event_id"] for touch in touches],
-    }
-    queries = [
-        TOUCH_DETAILS,
-        DEVICE_COUNTS % {"links": resolution.links},
-        shared_among(resolution, THESE_USERS),
-    ]
-    if params.conversion is not None:
-        bound["conversion"] = params.conversion
-        queries.append(conversions(resolution, THESE_USERS))
-    details, counted, shared, *converted = reading.query_all(*((query, bound) for query in queries))
-    detail_of = {row["event_id"]: row for row in details}
-    devices_of = {row["user_id"]: row["devices"] for row in counted}
-    users = [
-        User(
-            row["user_id"],
-            format_utc(row["known_since"]),
-            _touch({**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}),
-            devices_of.get(row["user_id"], 0),
-        )
-        for row, touch in zip(page, touches, strict=True)
-    ]
+        unknown = unknown_events(context, {"conversion": [params.conversion]})
+        return Users([], None, [], policy, warnings=noted(unknown))
+    details, counted, shared, *converted = context.reading.query_all(*_about(context, params, page))
+    users = _users(page, details, counted)
     for found in converted:
-        converted_at = {row["user_id"]: row["converted_at"] for row in found}
-        for user, touch in zip(users, touches, strict=True):
-            at = converted_at.get(user.user_id)
-            user.converted_at = at and format_utc(at)
-            user.seconds_to_conversion = at and seconds_between(touch["timestamp"], at)
+        _add_conversions(users, page, found)
     unknown = []
     if not any(converted):
-        unknown = unknown_events(reading, bound, {"conversion": [params.conversion]})
+        unknown = unknown_events(context, {"conversion": [params.conversion]})
+    more = len(rows) > params.limit
     return Users(
         users,
-        write_cursor(question, page[-1], "known_since", "user_id")
-        if len(rows) > params.limit
-        else None,
+        write_cursor(question, page[-1], "known_since", "user_id") if more else None,
         [row["anonymous_id"] for row in shared],
-        resolution.policy,
+        policy,
         warnings=noted(unknown),
     )
+
+
+def _first_touches(context: Context, params: UsersParams, question: str) -> list[Row]:
+    """One row more than wanted, if there are so many."""
+    values: dict[str, object] = {}
+    conditions = []
+    for name, condition in FILTERS.items():
+        if (value := getattr(params, name)) is not None:
+            values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
+            conditions.append(condition)
+    if params.cursor is not None:
+        values |= read_cursor(question, params.cursor)
+        conditions.append(BEHIND_CURSOR)
+    return context.ask(SQL, values, {"where": where(conditions), "limit": params.limit + 1})
+
+
+def _about(context: Context, params: UsersParams, page: list[Row]) -> list[Query]:
+    """What there is to say of these users besides."""
+    touches = [row["first_touch"] for row in page]
+    values = {
+        "user_ids": context.resolution.same_people([row["user_id"] for row in page]),
+        "visitors": [touch["visitor"] for touch in touches],
+        "event_ids": [touch["event_id"] for touch in touches],
+        "conversion": params.conversion,
+    }
+    queries = [
+        context.query(TOUCH_DETAILS, values),
+        context.query(DEVICE_COUNTS, values),
+        context.query(SHARED_DEVICES, values, {"limit": ""}, near=f"r.{OF_USERS}"),
+    ]
+    if params.conversion is not None:
+        queries.append(context.query(CONVERSIONS, values, near=f"r.{OF_USERS}"))
+    return queries
+
+
+def _users(page: list[Row], details: list[Row], counted: list[Row]) -> list[User]:
+    detail_of = {row["event_id"]: row for row in details}
+    devices_of = {row["user_id"]: row["devices"] for row in counted}
+    users = []
+    for row in page:
+        touch = row["first_touch"]
+        shown = {**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}
+        devices = devices_of.get(row["user_id"], 0)
+        known_since = format_utc(row["known_since"])
+        users.append(User(row["user_id"], known_since, _touch(shown), devices))
+    return users
+
+
+def _add_conversions(users: list[User], page: list[Row], found: list[Row]) -> None:
+    converted_at = {row["user_id"]: row["converted_at"] for row in found}
+    for user, row in zip(users, page, strict=True):
+        at = converted_at.get(user.user_id)
+        user.converted_at = at and format_utc(at)
+        user.seconds_to_conversion = at and seconds_between(row["first_touch"]["timestamp"], at)
 
 
 def _touch(row: Row) -> Touch:
@@ -215,42 +230,42 @@ class Profile(msgspec.Struct):
 
 # The smallest tuple is the first event, the greatest the last; ties by event_id.
 FIRST_AND_LAST = """
-    SELECT min(touch) AS first, max(touch) AS last
-    FROM ({owned})
-    HAVING count() > 0"""
-TOUCH = """(e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
-    toString(e.campaign), e.url, e.referrer) AS touch"""
+WITH touches AS (
+    SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
+        toString(e.campaign), e.url, e.referrer) AS touch
+    FROM owned_events AS e
+)
+SELECT min(touch) AS first, max(touch) AS last
+FROM touches
+HAVING count() > 0"""
 
 DEVICES = """
-    SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM ({owned})
-    WHERE NOT anonymous_id_made
-    GROUP BY anonymous_id
-    ORDER BY first_seen, anonymous_id"""
+SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM owned_events
+WHERE NOT anonymous_id_made
+GROUP BY anonymous_id
+ORDER BY first_seen, anonymous_id"""
 
 # Newest first, so that the limit keeps the traits that count.
 TRAITS = f"""
-    SELECT properties
-    FROM events AS e
-    WHERE %(received)s AND visitor IN {{places:Array(UInt64)}} AND {USERS}
-        AND event_name = '$identify' AND properties != '{{}}'
-    ORDER BY timestamp DESC, event_id DESC
-    LIMIT 1000"""
+SELECT properties
+FROM counted_events
+WHERE visitor IN {{places:Array(UInt64)}} AND {USERS}
+    AND event_name = '$$identify' AND properties != '{{}}'
+ORDER BY timestamp DESC, event_id DESC
+LIMIT 1000"""
 
 
 def profile(context: Context, params: ProfileParams) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
-    reading, resolution, user_id = context.reading, context.resolution, params.user_id
+    user_id = params.user_id
 
     def queries(person: Person) -> list[Query]:
-        seen = events_of(person, "e.anonymous_id, e.anonymous_id_made, e.timestamp")
-        return [
-            (FIRST_AND_LAST.format(owned=events_of(person, TOUCH)), person.bound),
-            (DEVICES.format(owned=seen), person.bound),
-            (TRAITS % {"received": resolution.received}, person.bound),
-        ]
+        return [(fill(sql, {}), {}) for sql in (FIRST_AND_LAST, DEVICES, TRAITS)]
 
-    person, (touches, seen, identifies) = ask_of(reading, resolution, user_id, queries)
+    person, (touches, seen, identifies) = ask_of(
+        context.reading, context.resolution, user_id, queries
+    )
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
     devices = [
@@ -269,7 +284,7 @@ def profile(context: Context, params: ProfileParams) -> Profile:
     )
     return Profile(
         person.user_id,
-        resolution.policy,
+        context.resolution.policy,
         format_utc(person.known_since),
         _traits(identifies),
         _touch(first),

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from threadline.identity.compose import all_of, bound, fill, where
 from threadline.identity.reading import Reading
 from threadline.identity.resolution import PROJECT
+from threadline.questions.context import Context
 from threadline.store import Params
 
 
@@ -58,22 +60,29 @@ def skipped_values(parameter: str, name: str, skipped: int) -> list[AnswerWarnin
 # Names of properties, of some events: enough to say whether one of this name ever came, and to
 # guess which was meant.
 PROPERTIES = """
-    SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
-    FROM (
-        SELECT e.properties AS properties FROM events AS e WHERE {where}
-        ORDER BY e.properties LIKE {{like:String}} DESC LIMIT 10000
-    )
-    GROUP BY name ORDER BY events DESC LIMIT 1000"""
+WITH some AS (
+    SELECT e.properties AS properties
+    FROM counted_events AS e
+    $where
+    ORDER BY e.properties LIKE {like:String} DESC
+    LIMIT 10000
+)
+SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
+FROM some
+GROUP BY name
+ORDER BY events DESC
+LIMIT 1000"""
 
 
 def unknown_property(
-    reading: Reading, parameter: str, name: str, where: str, bound: Params
+    context: Context, parameter: str, name: str, conditions: Sequence[str], values: Params
 ) -> list[AnswerWarning]:
-    """That none of the events `e` that pass these conditions has a property of this name. It looks
-    into them, so ask only where there is nothing to add up."""
+    """That none of the events `e` that count and pass these conditions has a property of this name.
+    It looks into them, so ask only where there is nothing to add up."""
     quoted = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    asked = {**bound, "like": f'%"{quoted}"%'}
-    came = [row["name"] for row in reading.query(PROPERTIES.format(where=where), asked)]
+    asked = {**values, "like": f'%"{quoted}"%'}
+    rows = context.ask(PROPERTIES, asked, {"where": where(conditions)})
+    came = [row["name"] for row in rows]
     if name in came or not came:
         return []
     near = difflib.get_close_matches(name, came, n=1)
@@ -85,12 +94,12 @@ def unknown_property(
 # Those asked for come first, so that they are among the rows whatever the limit. The others are to
 # guess from.
 NAMES = f"""
-    SELECT toString(event_name) AS name, count() AS events
-    FROM events
-    WHERE {PROJECT}
-    GROUP BY event_name
-    ORDER BY name IN {{asked:Array(String)}} DESC, events DESC
-    LIMIT 1000"""
+SELECT toString(event_name) AS name, count() AS events
+FROM events
+WHERE {PROJECT}
+GROUP BY event_name
+ORDER BY name IN {{asked:Array(String)}} DESC, events DESC
+LIMIT 1000"""
 
 # (project, event name) that were found once, and need not be looked for again.
 _came: set[tuple[object, str]] = set()
@@ -98,11 +107,11 @@ MOST_KEPT = 10_000
 
 
 def unknown_events(
-    reading: Reading, bound: Params, asked: Mapping[str, Iterable[str | None]]
+    context: Context, asked: Mapping[str, Iterable[str | None]]
 ) -> list[AnswerWarning]:
     """A warning for each event name, by parameter, of which no event ever came to the project,
     bots' included. It looks through all names, so ask only where an answer came out empty."""
-    project_id = bound["project_id"]
+    project_id = context.project_id
     wanted = [
         (parameter, name)
         for parameter, names in asked.items()
@@ -112,7 +121,7 @@ def unknown_events(
     if not wanted:
         return []
     only = {"project_id": project_id, "asked": [name for _, name in wanted]}
-    came = [row["name"] for row in reading.query(NAMES, only)]
+    came = [row["name"] for row in context.reading.query(NAMES, only)]
     if len(_came) > MOST_KEPT:
         _came.clear()
     _came.update((project_id, name) for _, name in wanted if name in came)
@@ -132,12 +141,18 @@ def _never_came(name: str, came: list[str]) -> str:
     return f"No event named {name!r} ever came to this project; {hint}"
 
 
-BOTS = "SELECT count() AS events FROM events AS e WHERE {where} AND e.is_bot"
+BOTS = f"""
+SELECT count() AS events
+FROM events AS e
+WHERE e.{PROJECT} AND e.is_bot AND $conditions"""
 
 
-def bots_left_out(reading: Reading, where: str, bound: Params) -> list[AnswerWarning]:
+def bots_left_out(
+    reading: Reading, conditions: Sequence[str], values: Params
+) -> list[AnswerWarning]:
     """How many events `e` that pass these conditions were taken for a program's, if any were."""
-    (found,) = reading.query(BOTS.format(where=where), bound)
+    sql = fill(BOTS, {"conditions": all_of(conditions)})
+    (found,) = reading.query(sql, bound(sql, values))
     if not found["events"]:
         return []
     events = "One event is" if found["events"] == 1 else f"{found['events']} events are"

@@ -15,8 +15,8 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.control import Control, Project
 from threadline.identity.resolution import Policy
 from threadline.ingest.writer import Writer
-from threadline.questions.answers import Stitched
 from threadline.questions.context import Context
+from threadline.questions.parameters import Stitched
 from threadline.questions.registry import Question
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings

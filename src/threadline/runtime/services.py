@@ -57,6 +57,7 @@ class Services:
                     store_url(settings.store, folder),
                     settings.query_seconds,
                     settings.query_memory or None,
+                    settings.log_sql,
                 )
             )
             self.log = Log(folder, settings.log_max_bytes)

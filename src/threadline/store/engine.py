@@ -8,6 +8,7 @@ another.
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -83,10 +84,16 @@ class Statements(Protocol):
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
 
-    def __init__(self, url: str, query_seconds: int = 30, query_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        query_seconds: int = 30,
+        query_bytes: int | None = None,
+        log_sql: bool = False,
+    ) -> None:
         """Open and migrate. `url`: `chdb:///absolute/folder` or `clickhouse://…` (see `store_url`).
         `query_bytes`: memory that one question may take; None: its share of the machine's, or
-        whatever a server has configured.
+        whatever a server has configured. `log_sql`: each query, with how long it took.
 
         A server that is away may come later: every use tries again. Raises `SchemaTooNew` for a
         store of a newer version, `StoreError` if it cannot be opened, for example because another
@@ -94,6 +101,7 @@ class Store:
         """
         self._url = url
         self._query_seconds = query_seconds
+        self._log_sql = log_sql
         self._opening = threading.Lock()
         self._migrated = False
         self._sees_deletions = False
@@ -164,7 +172,15 @@ class Store:
         `QueryTooLarge` when it takes more memory, `StoreBusy` when its turn did not come.
         """
         with self._reader() as client:
-            return list(client.query(sql, parameters=dict(params)).named_results())
+            started = time.perf_counter()
+            rows = list(client.query(sql, parameters=dict(params)).named_results())
+            if self._log_sql:
+                took_ms = round((time.perf_counter() - started) * 1000, 1)
+                rows_read = _rows_read(client, sql, params)
+                _logger.info(
+                    "sql", ms=took_ms, rows_read=rows_read, sql=sql.strip(), params=dict(params)
+                )
+            return rows
 
     def query_all(self, *queries: Query) -> list[list[Row]]:
         """The answers of several queries, asked side by side: of a short one half is planning, for
@@ -269,6 +285,14 @@ class Store:
         self.open()
         with store_errors(), self._writers.handle() as client:
             yield client
+
+
+def _rows_read(client: Client, sql: str, params: Params) -> int:
+    """Rows of tables in the ranges that a query has to read; the embedded engine counts no others.
+
+    The plan says it, so it is asked for again."""
+    parts = client.query(f"EXPLAIN ESTIMATE {sql}", parameters=dict(params)).named_results()
+    return sum(int(part["rows"]) for part in parts)
 
 
 def store_url(setting: str, folder: Path) -> str:

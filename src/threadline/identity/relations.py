@@ -1,0 +1,234 @@
+"""What counts, as relations with names; whose it is follows from them in `stitch`.
+
+Each is one text (see `compose`), with another where answers are `as_of`, about few devices, or
+where people decided something. Shapes:
+
+    counted_events   (…)                       events that count, all columns
+    user_links       (visitor, user_id, user_hash, anonymous_id, first_seen, last_seen)
+                                               who was seen where; a pair may come in several rows
+    devices          (visitor, least, greatest)
+                                               of devices that persons were seen on, the least and
+                                               the greatest hash of them; the same of a single one
+    shared_devices   (visitor)                 devices that more than one person was seen on
+    observed_events  (visitor, timestamp, user_id, user_hash, anonymous_id, event_id, event_name)
+                                               events that show a user on a device
+    observations     (visitor, timestamp, user_id, user_hash)
+                                               of shared devices, as far as it tells whose they are
+    hours            (visitor, known, user_hash, hour, began, ended)
+                                               the first timestamp and the last of every hour in
+                                               which a visitor was active; `hour` counts from 1970
+    untagged_touches (visitor, first_touch)    first events without a user
+    tagged_touches   (user_id, first_touch)    first events that carry a user
+    aliases_seen     (visitor, person)         hashes of users that are the same person as another
+
+Users are persons here: aliases are resolved, unlinked pairs left out.
+"""
+
+from collections.abc import Mapping
+
+from threadline.identity.compose import bound, fill
+from threadline.identity.reading import Reads
+from threadline.identity.resolution import HOUR_MS, OBSERVED, PROJECT, TOUCH, TOUCH_TYPE, Resolution
+
+COUNTED_EVENTS = f"""
+SELECT *, visitor, user_hash, place
+FROM events
+WHERE {PROJECT}
+    $people
+    $received"""
+
+USER_LINKS = f"""
+SELECT r.visitor AS visitor, $person AS user_id, $person_hash AS user_hash,
+    r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+FROM links AS r
+WHERE r.{PROJECT}
+    $people
+    $near
+    $linked"""
+
+OBSERVED_EVENTS = f"""
+SELECT r.visitor AS visitor, r.timestamp AS timestamp, $event_person AS user_id,
+    $person_hash AS user_hash, r.anonymous_id AS anonymous_id,
+    r.event_id AS event_id, r.event_name AS event_name
+FROM counted_events AS r
+WHERE {OBSERVED.replace("e.", "r.")}
+    $near
+    $linked"""
+
+OBSERVED_LINKS = """
+SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
+    min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM observed_events
+GROUP BY visitor, user_id, user_hash"""
+
+# One row for each device, bots apart; FINAL costs a quarter of grouping them.
+DEVICE_STATES = f"""
+SELECT visitor, least, greatest
+FROM device_users FINAL
+WHERE {PROJECT} AND NOT is_bot"""
+
+DEVICE_STATES_WITH_BOTS = f"""
+SELECT visitor, min(least) AS least, max(greatest) AS greatest
+FROM device_users
+WHERE {PROJECT}
+GROUP BY visitor"""
+
+LINKED_DEVICES = """
+SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+FROM user_links
+GROUP BY visitor"""
+
+# Decisions concern few devices, which were looked up (see `decided_devices`); nobody: 0.
+DECIDED_DEVICES = """
+SELECT r.visitor AS visitor,
+    transform(
+        r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+    ) AS least,
+    transform(
+        r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+    ) AS greatest
+FROM device_states AS r"""
+
+SHARED_DEVICES = "SELECT visitor FROM devices WHERE least != greatest"
+
+HOURS = f"""
+SELECT visitor, known, user_hash, hour,
+    fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + first_ms, 'UTC') AS began,
+    fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + last_ms, 'UTC') AS ended
+FROM activity
+WHERE {PROJECT}
+    $people"""
+
+KNOWN_HOURS = """
+SELECT visitor, hour, ended AS timestamp, user_hash
+FROM hours
+WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)"""
+
+# Of an hour with one user the last timestamp is enough. It has no `user_id`, which is for persons
+# seen at the same instant, to put them in order.
+TELLING_HOURS = f"""
+SELECT visitor, timestamp, user_hash, '' AS user_id
+FROM known_hours
+UNION ALL
+SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+    assumeNotNull(e.user_id) AS user_id
+FROM counted_events AS e
+WHERE {OBSERVED}
+    AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HOUR_MS})) IN (
+        SELECT visitor, hour
+        FROM known_hours
+        GROUP BY visitor, hour
+        HAVING min(user_hash) != max(user_hash)
+    )"""
+
+OBSERVATIONS = """
+SELECT r.visitor AS visitor, r.timestamp AS timestamp, $person_hash AS user_hash,
+    max($person) AS user_id
+FROM telling_hours AS r
+$where_linked
+GROUP BY visitor, timestamp, user_hash"""
+
+# Of a few devices the events themselves are close at hand.
+ALL_OBSERVATIONS = """
+SELECT DISTINCT visitor, timestamp, user_hash, user_id
+FROM observed_events
+WHERE visitor IN shared_devices"""
+
+UNTAGGED_TOUCHES = f"""
+SELECT visitor, (
+    first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
+)::{TOUCH_TYPE} AS first_touch
+FROM visitor_touches
+WHERE {PROJECT}
+    $people"""
+
+UNTAGGED_TOUCHES_THEN = f"""
+SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
+FROM counted_events AS e
+WHERE e.user_id IS NULL
+GROUP BY e.visitor"""
+
+TAGGED_TOUCHES = f"""
+SELECT $person AS user_id, r.first_touch AS first_touch
+FROM user_touches AS r
+WHERE r.{PROJECT}
+    $people"""
+
+TAGGED_TOUCHES_THEN = f"""
+SELECT $event_person AS user_id, min({TOUCH.replace("e.", "r.")}) AS first_touch
+FROM counted_events AS r
+WHERE r.user_id IS NOT NULL
+GROUP BY r.user_id"""
+
+ALIASES_SEEN = """
+SELECT hashes.1 AS visitor, hashes.2 AS person
+FROM (
+    SELECT arrayJoin(
+        arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+    ) AS hashes
+)"""
+
+STATES: Mapping[str, str] = {
+    "counted_events": COUNTED_EVENTS,
+    "user_links": USER_LINKS,
+    "observed_events": OBSERVED_EVENTS,
+    "device_states": DEVICE_STATES,
+    "devices": DEVICE_STATES,
+    "shared_devices": SHARED_DEVICES,
+    "hours": HOURS,
+    "known_hours": KNOWN_HOURS,
+    "telling_hours": TELLING_HOURS,
+    "observations": OBSERVATIONS,
+    "untagged_touches": UNTAGGED_TOUCHES,
+    "tagged_touches": TAGGED_TOUCHES,
+    "aliases_seen": ALIASES_SEEN,
+}
+WITH_BOTS: Mapping[str, str] = {
+    "device_states": DEVICE_STATES_WITH_BOTS,
+    "devices": DEVICE_STATES_WITH_BOTS,
+}
+DECIDED: Mapping[str, str] = {"devices": DECIDED_DEVICES}
+NEAR: Mapping[str, str] = {"devices": LINKED_DEVICES, "observations": ALL_OBSERVATIONS}
+THEN: Mapping[str, str] = {
+    **NEAR,
+    "user_links": OBSERVED_LINKS,
+    "untagged_touches": UNTAGGED_TOUCHES_THEN,
+    "tagged_touches": TAGGED_TOUCHES_THEN,
+}
+
+
+# Of devices on which decisions may change who was seen: who was.
+OF_DECIDED = f"""
+SELECT r.visitor AS device,
+    minIf($person_hash, $is_linked) AS least, maxIf($person_hash, $is_linked) AS greatest
+FROM links AS r
+WHERE r.{PROJECT}
+    $people
+    AND r.visitor IN (
+        SELECT visitor FROM links WHERE {PROJECT} AND user_id IN {{aliased:Array(String)}}
+        UNION ALL
+        SELECT arrayJoin({{unlinked_visitors:Array(UInt64)}})
+    )
+GROUP BY device
+ORDER BY device"""
+
+
+def decided_devices(reads: Reads, resolution: Resolution) -> dict[str, object]:
+    """The values that `devices` binds on a resolution with decisions."""
+    sql = fill(OF_DECIDED, resolution.slots)
+    values = {"aliased": [], "unlinked_visitors": [], **resolution.params}
+    rows = reads.query(sql, bound(sql, values))
+    names = {"device": "decided_devices", "least": "decided_least", "greatest": "decided_greatest"}
+    return {name: [row[column] for row in rows] for column, name in names.items()}
+
+
+def what_counts(resolution: Resolution, near: str = "") -> dict[str, str]:
+    """The relations above on this resolution. `near`: a condition on `r.visitor` that leaves few
+    devices, for questions about these."""
+    texts = {**STATES, **(WITH_BOTS if resolution.bots else {})}
+    if near or resolution.as_of:
+        texts |= THEN if resolution.as_of else NEAR
+    elif resolution.decided:
+        texts |= DECIDED
+    slots = {**resolution.slots, "near": f"AND {near}" if near else ""}
+    return {name: fill(text, slots) for name, text in texts.items()}

@@ -1,0 +1,144 @@
+"""Parameters that several questions share, and how they are read."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+
+from threadline.contract.errors import InvalidGroupBy, InvalidParams
+from threadline.contract.times import Timestamp
+from threadline.identity.resolution import RANGE, in_range
+from threadline.store import bound_ms
+
+MAX_LIMIT = 1000
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in one answer.")]
+EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="Event name.")]
+UserId = Annotated[
+    str, msgspec.Meta(description="The id given to identify, percent-encoded.", min_length=1)
+]
+StitchText = Annotated[
+    Literal["any", "first", "next"],
+    msgspec.Meta(
+        description="Whose are untagged events on a device with users? `any`: every user's ever "
+        "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
+        "project's, else `any`; of questions that count people, `next`.",
+    ),
+]
+IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
+From = Annotated[
+    Timestamp,
+    msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC."),
+]
+To = Annotated[
+    Timestamp,
+    msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC."),
+]
+TimeZone = Annotated[
+    str,
+    msgspec.Meta(
+        description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
+        "begin, those of `from`, `to` and `as_of` included. Default: UTC."
+    ),
+]
+
+
+class Stitched(msgspec.Struct, kw_only=True):
+    """What every question about people takes."""
+
+    stitch: StitchText | None = None
+    as_of: (
+        Annotated[
+            Timestamp,
+            msgspec.Meta(
+                description="The answer as it would have been given then: only what had been "
+                "received by this time counts, unlinks and aliases included."
+            ),
+        ]
+        | None
+    ) = None
+    include_bots: IncludeBots = False
+
+
+class Ranged(Stitched, kw_only=True):
+    """What every question about a time takes; of what, the question says."""
+
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
+    tz: TimeZone = "UTC"
+
+    def __post_init__(self) -> None:
+        zone = ZoneInfo(read_zone(self.tz))
+        for name in ("from_", "to", "as_of"):
+            if (timestamp := getattr(self, name)) is not None:
+                setattr(self, name, timestamp.in_zone(zone))
+
+
+Duration = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[1-9][0-9]{0,4}[smhdw]$",
+        extra={"write": "write a whole number and its unit, such as 30m, 12h, 7d or 4w"},
+    ),
+]
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+GROUPS = {
+    "event_name": "toString(e.event_name)",
+    "source": "toString(e.source)",
+    "medium": "toString(e.medium)",
+    "campaign": "toString(e.campaign)",
+    "country": "toString(e.country)",
+    "device_type": "toString(e.device_type)",
+    "browser": "toString(e.browser)",
+    "os": "toString(e.os)",
+    "path": "e.path",
+}
+
+
+def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
+    """What a parameter `group_by` says of itself."""
+    return msgspec.Meta(
+        description=f"{of}{', '.join(allowed)}, by commas.",
+        extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
+    )
+
+
+def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
+    """Column names by commas. Raises `InvalidGroupBy`."""
+    groups = [part.strip() for part in text.split(",") if part.strip()]
+    names = list(allowed)
+    for group in groups:
+        if group not in names:
+            raise InvalidGroupBy(
+                f"Cannot group by {group!r}; allowed: {', '.join(names)}.", allowed=names
+            )
+    return list(dict.fromkeys(groups))
+
+
+@cache
+def _time_zones() -> set[str]:
+    # Looks through a folder, which takes as long as a short query. `localtime` is the machine's.
+    return available_timezones() - {"localtime"}
+
+
+def read_zone(name: str) -> str:
+    """The name of a time zone that exists. Raises `InvalidParams`."""
+    if name not in _time_zones():
+        message = f"there is no time zone {name!r}; write a name such as Europe/Berlin"
+        raise InvalidParams(f"Parameter tz: {message}.", fieldErrors={"tz": [message]})
+    return name
+
+
+def read_duration_s(text: Duration) -> int:
+    """`30m` in seconds."""
+    return int(text[:-1]) * UNITS_S[text[-1]]
+
+
+def between(params: Ranged, values: dict[str, object], column: str = "e.timestamp") -> list[str]:
+    """Conditions of `from` and `to` on a time, by default the events'; what they bind goes into
+    `values`."""
+    for name in RANGE:
+        if (timestamp := getattr(params, name)) is not None:
+            values[name] = bound_ms(timestamp.ms)
+    return in_range(column, values)

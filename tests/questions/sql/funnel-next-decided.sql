@@ -1,0 +1,169 @@
+SELECT r.visitor AS device,
+    minIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS least, maxIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS greatest
+FROM links AS r
+WHERE r.project_id = {project_id:String}
+    AND NOT is_bot
+    AND r.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
+        UNION ALL
+        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
+    )
+GROUP BY device
+ORDER BY device;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, e.event_name = {step_2:String}, 2, 0) AS walked
+    FROM counted_events AS e
+    WHERE (e.event_name = {step_1:String} OR e.event_name = {step_2:String} OR e.event_name = {exclude:String})
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), aliases_seen AS (
+    SELECT hashes.1 AS visitor, hashes.2 AS person
+    FROM (
+        SELECT arrayJoin(
+            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+        ) AS hashes
+    )
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+    UNION ALL
+    SELECT visitor, person FROM aliases_seen
+), hours AS (
+    SELECT visitor, known, user_hash, hour,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
+    FROM activity
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), known_hours AS (
+    SELECT visitor, hour, ended AS timestamp, user_hash
+    FROM hours
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_hours AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_hours
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
+            SELECT visitor, hour
+            FROM known_hours
+            GROUP BY visitor, hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_hours AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
+            (walk, e) -> multiIf(
+                e.2 = 0, (walk.1, [[], []]::Array(Array(Int64))),
+                e.2 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, [1, 2])
+                ),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, [1, 2]
+                    )
+                ),
+                walk
+            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            ([], [[], []]::Array(Array(Int64)))::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+)
+SELECT 
+    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,
+    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+FROM walks AS w
+WHERE notEmpty(times)
+HAVING notEmpty(persons)
+ORDER BY persons[1] DESC, 1;
+
+SELECT toString(event_name) AS name, count() AS events
+FROM events
+WHERE project_id = {project_id:String}
+GROUP BY event_name
+ORDER BY name IN {asked:Array(String)} DESC, events DESC
+LIMIT 1000;

@@ -1,0 +1,136 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))), 2, 0) AS walked
+    FROM counted_events AS e
+    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
+        transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), user_links AS (
+    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
+        min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM observed_events
+    GROUP BY visitor, user_id, user_hash
+), aliases_seen AS (
+    SELECT hashes.1 AS visitor, hashes.2 AS person
+    FROM (
+        SELECT arrayJoin(
+            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+        ) AS hashes
+    )
+), owners AS (
+    SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
+    UNION ALL
+    SELECT visitor, person FROM aliases_seen
+), person_events AS (
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
+            (walk, e) -> multiIf(
+                e.2 = 0, (walk.1, [[], []]::Array(Array(Int64))),
+                e.2 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, [1, 2])
+                ),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, [1, 2]
+                    )
+                ),
+                walk
+            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            ([], [[], []]::Array(Array(Int64)))::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+), tagged_touches AS (
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL
+    GROUP BY r.user_id
+), untagged_touches AS (
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS e
+    WHERE e.user_id IS NULL
+    GROUP BY e.visitor
+), device_owners AS (
+    SELECT visitor, argMin(user_id, (first_seen, user_id)) AS user_id
+    FROM user_links
+    GROUP BY visitor
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+    )
+    GROUP BY user_id
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    FROM untagged_touches AS t
+    WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
+    GROUP BY t.visitor
+), named_sources AS (
+
+    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT n.source AS source, 
+    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,
+    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+FROM walks AS w
+INNER JOIN first_events AS f ON f.person = w.person
+LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place
+WHERE notEmpty(times)
+GROUP BY source
+ORDER BY persons[1] DESC, source;

@@ -1,0 +1,233 @@
+SELECT r.visitor AS device,
+    minIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS least, maxIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS greatest
+FROM links AS r
+WHERE r.project_id = {project_id:String}
+    AND NOT is_bot
+    AND r.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
+        UNION ALL
+        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
+    )
+GROUP BY device
+ORDER BY device;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))), 2, 0) AS walked
+    FROM counted_events AS e
+    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), aliases_seen AS (
+    SELECT hashes.1 AS visitor, hashes.2 AS person
+    FROM (
+        SELECT arrayJoin(
+            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+        ) AS hashes
+    )
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+    UNION ALL
+    SELECT visitor, person FROM aliases_seen
+), hours AS (
+    SELECT visitor, known, user_hash, hour,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
+    FROM activity
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), known_hours AS (
+    SELECT visitor, hour, ended AS timestamp, user_hash
+    FROM hours
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_hours AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_hours
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
+            SELECT visitor, hour
+            FROM known_hours
+            GROUP BY visitor, hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_hours AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
+            (walk, e) -> multiIf(
+                e.2 = 0, (walk.1, [[], []]::Array(Array(Int64))),
+                e.2 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, [1, 2])
+                ),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, [1, 2]
+                    )
+                ),
+                walk
+            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            ([], [[], []]::Array(Array(Int64)))::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+), tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), device_owners AS (
+    SELECT visitor, any(user_id) AS user_id
+    FROM user_links
+    GROUP BY visitor
+    HAVING min(user_hash) = max(user_hash)
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        UNION ALL
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+        WHERE e.user_hash = 0 AND e.visitor IN shared_devices
+    )
+    GROUP BY user_id
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    FROM untagged_touches AS t
+    WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
+    GROUP BY t.visitor
+), named_sources AS (
+
+    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT n.source AS source, 
+    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,
+    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+FROM walks AS w
+INNER JOIN first_events AS f ON f.person = w.person
+LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place
+WHERE notEmpty(times)
+GROUP BY source
+ORDER BY persons[1] DESC, source;

@@ -1,0 +1,125 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    FROM counted_events
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
+        transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), user_links AS (
+    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
+        min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM observed_events
+    GROUP BY visitor, user_id, user_hash
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), aliases_seen AS (
+    SELECT hashes.1 AS visitor, hashes.2 AS person
+    FROM (
+        SELECT arrayJoin(
+            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+        ) AS hashes
+    )
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+    UNION ALL
+    SELECT visitor, person FROM aliases_seen
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+), observations AS (
+    SELECT DISTINCT visitor, timestamp, user_hash, user_id
+    FROM observed_events
+    WHERE visitor IN shared_devices
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), tagged_touches AS (
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL
+    GROUP BY r.user_id
+), untagged_touches AS (
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS e
+    WHERE e.user_id IS NULL
+    GROUP BY e.visitor
+), device_owners AS (
+    SELECT visitor, any(user_id) AS user_id
+    FROM user_links
+    GROUP BY visitor
+    HAVING min(user_hash) = max(user_hash)
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), first_touch_times AS (
+    SELECT user_id, min(touch) AS first_touched_at, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch.timestamp AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch.timestamp AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        UNION ALL
+        SELECT o.user_id AS user_id, e.timestamp AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+        WHERE e.user_hash = 0 AND e.visitor IN shared_devices
+    )
+    GROUP BY user_id
+), linked AS (
+    SELECT user_id, uniqExact(visitor) AS devices
+    FROM user_links
+    GROUP BY user_id
+)
+SELECT
+    (SELECT uniqExact(person) FROM person_events) AS persons,
+    (SELECT count() FROM shared_devices) AS shared_devices,
+    (
+        SELECT (count(), quantileExactInclusiveOrNull(0.5)(
+            dateDiff('millisecond', first_touched_at, known_since)
+        ))
+        FROM first_touch_times
+    ) AS known,
+    (SELECT (sum(devices), max(devices), avg(devices)) FROM linked) AS linked_devices;

@@ -1,0 +1,138 @@
+SELECT r.visitor AS device,
+    minIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS least, maxIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS greatest
+FROM links AS r
+WHERE r.project_id = {project_id:String}
+    AND NOT is_bot
+    AND r.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
+        UNION ALL
+        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
+    )
+GROUP BY device
+ORDER BY device;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        cityHash64(e.session_id) AS session,
+        if(e.source != 'internal', e.place, 0) AS place
+    FROM counted_events AS e
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), aliases_seen AS (
+    SELECT hashes.1 AS visitor, hashes.2 AS person
+    FROM (
+        SELECT arrayJoin(
+            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
+        ) AS hashes
+    )
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+    UNION ALL
+    SELECT visitor, person FROM aliases_seen
+), hours AS (
+    SELECT visitor, known, user_hash, hour,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
+    FROM activity
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), known_hours AS (
+    SELECT visitor, hour, ended AS timestamp, user_hash
+    FROM hours
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_hours AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_hours
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
+            SELECT visitor, hour
+            FROM known_hours
+            GROUP BY visitor, hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_hours AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), sessions AS (
+    SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
+        minIf((timestamp, place), place != 0).2 AS place
+    FROM person_events
+    GROUP BY person, session
+), named_sources AS (
+
+    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT toTimeZone(toDateTime(toMonday(started, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, 
+    count() AS sessions, uniqExact(person) AS persons,
+    avg(events) AS events_per_session,
+    avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
+    countIf(events = 1) / sessions AS bounce_share
+FROM sessions AS s
+LEFT ANY JOIN named_sources AS n ON n.place = s.place
+GROUP BY bucket, source
+ORDER BY bucket DESC, sessions DESC, source
+LIMIT 101;

@@ -1,0 +1,81 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toString(e.source) AS source
+    FROM counted_events AS e
+    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), devices AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+), hours AS (
+    SELECT visitor, known, user_hash, hour,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
+    FROM activity
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), known_hours AS (
+    SELECT visitor, hour, ended AS timestamp, user_hash
+    FROM hours
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_hours AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_hours
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
+            SELECT visitor, hour
+            FROM known_hours
+            GROUP BY visitor, hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
+        max(r.user_id) AS user_id
+    FROM telling_hours AS r
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
+        FROM considered
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+)
+SELECT source, uniqExact(person) AS value
+FROM person_events
+GROUP BY source
+ORDER BY value DESC, source
+LIMIT 101;

@@ -1,0 +1,80 @@
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+)
+SELECT min(e.timestamp) AS known_since FROM counted_events AS e
+WHERE e.user_id IN {user_ids:Array(String)} AND e.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+        UNION ALL
+        SELECT sipHash64('user', arrayJoin({user_ids:Array(String)}))
+    ) HAVING count() > 0;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
+        transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+        AND r.visitor IN {places:Array(UInt64)}
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), user_links AS (
+    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
+        min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM observed_events
+    GROUP BY visitor, user_id, user_hash
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), owned_events AS (
+    SELECT *
+    FROM counted_events
+    WHERE visitor IN {places:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), pairs AS (
+    SELECT min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch, first_touch.timestamp AS touched_at,
+        first_touch.place AS place,
+        minIf(e.timestamp, e.event_name = {conversion:String}) AS converted_at
+    FROM owned_events AS e
+    HAVING countIf(e.event_name = {conversion:String}) > 0
+), times AS (
+    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    FROM pairs
+)
+SELECT 
+    count() AS persons,
+    avg(seconds) AS mean_seconds,
+    quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
+    sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
+FROM times AS t
+HAVING persons > 0
+ORDER BY persons DESC, 1;

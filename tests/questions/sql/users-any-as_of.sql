@@ -1,0 +1,62 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), tagged_touches AS (
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL
+    GROUP BY r.user_id
+), untagged_touches AS (
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    FROM counted_events AS e
+    WHERE e.user_id IS NULL
+    GROUP BY e.visitor
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
+        transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), user_links AS (
+    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
+        min(timestamp) AS first_seen, max(timestamp) AS last_seen
+    FROM observed_events
+    GROUP BY visitor, user_id, user_hash
+), device_owners AS (
+    SELECT visitor, user_id
+    FROM user_links
+    GROUP BY visitor, user_id
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+    )
+    GROUP BY user_id
+), named_sources AS (
+
+    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+WHERE n.source = {source:String}
+ORDER BY known_since DESC, user_id
+LIMIT 101;

@@ -1,0 +1,156 @@
+SELECT r.visitor AS device,
+    minIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS least, maxIf(transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    ), (r.visitor, r.user_hash) NOT IN arrayZip(
+        {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+    )) AS greatest
+FROM links AS r
+WHERE r.project_id = {project_id:String}
+    AND NOT is_bot
+    AND r.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
+        UNION ALL
+        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
+    )
+GROUP BY device
+ORDER BY device;
+
+WITH tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), device_owners AS (
+    SELECT visitor, any(user_id) AS user_id
+    FROM user_links
+    GROUP BY visitor
+    HAVING min(user_hash) = max(user_hash)
+), counted_events AS (
+    SELECT *, visitor, user_hash, place
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), hours AS (
+    SELECT visitor, known, user_hash, hour,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
+        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
+    FROM activity
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), known_hours AS (
+    SELECT visitor, hour, ended AS timestamp, user_hash
+    FROM hours
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_hours AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_hours
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
+            SELECT visitor, hour
+            FROM known_hours
+            GROUP BY visitor, hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_hours AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        UNION ALL
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+        WHERE e.user_hash = 0 AND e.visitor IN shared_devices
+    )
+    GROUP BY user_id
+), named_sources AS (
+
+    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+WHERE n.source = {source:String}
+ORDER BY known_since DESC, user_id
+LIMIT 101;

@@ -1,0 +1,164 @@
+"""What questions ask the store, as text: a change of it is seen, and looked at, in `sql/`.
+
+    THREADLINE_TEST_REWRITE_SQL=1 pytest tests/questions/test_sql.py
+
+writes the files anew.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import pytest
+
+from tests.support import row_values
+from threadline.identity import decisions
+from threadline.identity.reading import ASKED
+from threadline.identity.resolution import Policy
+from threadline.ingest import row
+from threadline.questions.context import Context
+from threadline.questions.registry import QUESTIONS
+from threadline.runtime.params import parse_params
+from threadline.store import Params, Query, Row, Store, store_url
+
+REWRITE = "THREADLINE_TEST_REWRITE_SQL"
+FILES = Path(__file__).with_name("sql")
+NOON = 1_777_636_800_000  # 2026-05-01
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+# Of each file: the question, and what it is asked with.
+ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
+    "stats_count": ("stats", {"interval": "day"}),
+    "stats_sum": ("stats", {"metric": "sum", "property": "value", "event": "purchase"}),
+    "stats_persons": ("stats", {"metric": "persons", "group_by": "source", "from": "2026-05-01"}),
+    "stats_active": (
+        "stats",
+        {"metric": "persons", "interval": "day", "from": "2026-05-01T10:30Z", "tz": "Asia/Kolkata"},
+    ),
+    "sources": ("sources", {}),
+    "sessions": ("sessions", {"group_by": "source", "interval": "week"}),
+    "attribution": ("attribution", {"conversion": "purchase", "value_property": "value"}),
+    "funnel": ("funnel", {"steps": "$pageview,purchase", "exclude": "refund"}),
+    "funnel_grouped": ("funnel", {"steps": "$pageview,purchase{value=5}", "group_by": "source"}),
+    "retention": ("retention", {}),
+    "retention_event": ("retention", {"cohort": "known", "event": "purchase"}),
+    "paths": ("paths", {"event": "purchase", "direction": "before"}),
+    "time_to_conversion": ("time_to_conversion", {"conversion": "purchase", "group_by": "source"}),
+    "time_to_conversion_user": ("time_to_conversion", {"conversion": "purchase", "user_id": "ada"}),
+    "users": ("users", {"conversion": "purchase", "source": "direct"}),
+    "profile": ("profile", {"user_id": "ada"}),
+    "journey": ("journey", {"user_id": "ada", "phase": "before"}),
+    "identity_stats": ("identity_stats", {}),
+    "shared_devices": ("shared_devices", {}),
+    "explain": ("explain", {"anonymous_id": "kiosk", "at": "2026-05-01T12:00Z"}),
+}
+# Those that no policy and no decision changes.
+OF_EVENTS: dict[str, tuple[str, dict[str, str]]] = {
+    "events": ("events", {"user_id": "ada", "event": "purchase", "from": "2026-05-01"}),
+    "export": ("export", {"anonymous_id": "kiosk"}),
+}
+
+
+class Recorder:
+    """A store that remembers what it was asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked: list[str] = []
+
+    def query(self, sql: str, params: Params) -> list[Row]:
+        self.asked.append(sql.strip().replace(f" {ASKED},", "", 1))
+        return self._store.query(sql, params)
+
+    def query_all(self, *queries: Query) -> list[list[Row]]:
+        return [self.query(*query) for query in queries]
+
+    def save(self, sql: str, *_: object) -> None:
+        self.asked.append(sql)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Two projects of the same events on a shared device, one of them with decisions."""
+    folder = tmp_path_factory.mktemp("sql")
+    with Store(store_url("chdb", folder)) as opened:
+        for project in ("plain", "decided"):
+            rows = [
+                row_values(
+                    project_id=project,
+                    event_id=f"{minute}",
+                    event_name="purchase" if user else "$pageview",
+                    anonymous_id="kiosk",
+                    user_id=user,
+                    timestamp=NOON + minute * 60_000,
+                    properties='{"value": 5}',
+                )
+                for minute, user in enumerate([None, "ada", None, "bob", None, "cy"])
+            ]
+            body = b"".join(row.encode(one) for one in rows)
+            opened.insert("events", row.COLUMNS, "MsgPack", body, project)
+        decisions.alias(opened, "decided", "test", "bob", "cy")
+        decisions.unlink(opened, "decided", "test", "kiosk", "cy")
+        yield opened
+
+
+def asked(store: Store, given: tuple[str, dict[str, str]], policy: Policy, kind: str) -> str:
+    """All statements of a question but those that find out what was decided."""
+    question, params = QUESTIONS[given[0]], dict(given[1])
+    in_path = {name: params.pop(name) for name in question.in_path}
+    recorder = Recorder(store)
+    now_ms = int(datetime.now(UTC).timestamp() * 1000) + 60_000
+    context = Context(
+        cast(Any, recorder),
+        "plain" if kind == "plain" else "decided",
+        policy,
+        now_ms if kind == "as_of" else None,
+        folder=FILES,
+    )
+    if given[0] not in OF_EVENTS:
+        assert context.resolution.decided == (kind != "plain")
+    recorder.asked.clear()
+    question.ask(context, parse_params(params, question.params, in_path=in_path))
+    return ";\n\n".join(recorder.asked) + ";\n"
+
+
+def cases() -> Iterator[tuple[str, str, Policy, str]]:
+    for name, (question, _) in ASKED_OF.items():
+        for policy in POLICIES:
+            if not (QUESTIONS[question].counts_people and policy == "any"):
+                for kind in ("plain", "decided", "as_of"):
+                    yield f"{name}-{policy}-{kind}", name, policy, kind
+    for name in OF_EVENTS:
+        yield name, name, "any", "plain"
+
+
+CASES = {file: case for file, *case in cases()}
+
+
+@pytest.mark.parametrize("file", CASES)
+def test_a_question_asks_as_it_did(store: Store, file: str) -> None:
+    name, policy, kind = CASES[file]
+    sql = asked(store, {**ASKED_OF, **OF_EVENTS}[name], cast(Policy, policy), kind)
+    path = FILES / f"{file}.sql"
+    if os.environ.get(REWRITE):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(sql)
+    assert sql == path.read_text(), f"{path.name} differs; {REWRITE}=1 writes it anew."
+
+
+def test_there_are_no_other_files() -> None:
+    assert {path.stem for path in FILES.iterdir()} == set(CASES)
+
+
+def test_decisions_do_not_multiply_what_is_asked(store: Store) -> None:
+    """A funnel once had 4 SELECTs more for each mention of an alias: 211."""
+    for name in ("funnel", "funnel_grouped", "stats_active", "retention", "attribution"):
+        plain, decided = (
+            asked(store, ASKED_OF[name], "next", kind) for kind in ("plain", "decided")
+        )
+        assert decided.count("SELECT") <= plain.count("SELECT") + 8, name
+        for relation in ("owners", "ownership", "devices", "user_links"):
+            assert plain.count(f" {relation} AS (") <= 1
+            assert decided.count(f" {relation} AS (") <= 1
