@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property, partial
 from pathlib import Path
+from textwrap import dedent, indent
 from types import ModuleType
 from unittest.mock import patch
 
@@ -29,11 +31,11 @@ from threadline.contract.bodies import Event
 from threadline.contract.times import DAY_MS, Timestamp
 from threadline.control import Control
 from threadline.enrich import scrubber
-from threadline.identity.activity import MOMENT_COLUMNS
-from threadline.identity.reading import Reads
-from threadline.identity.resolution import PROJECT, Policy, Resolution, resolve
+from threadline.identity.activity import EVERY_EVENT
+from threadline.identity.compose import fill, where
+from threadline.identity.resolution import PROJECT, Policy, Resolution, in_range
 from threadline.identity.states import STATES
-from threadline.identity.stitch import first_touches, plain_events
+from threadline.identity.stitch import relations
 from threadline.ingest.accept import IngestContext, accept
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
@@ -43,7 +45,6 @@ from threadline.questions import (
     identity,
     journey,
     paths,
-    places,
     retention,
     sessions,
     sources,
@@ -52,7 +53,7 @@ from threadline.questions import (
     users,
 )
 from threadline.questions.context import Context
-from threadline.store import Params, Row, Store, store_url
+from threadline.store import Params, Store, store_url
 
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
 BLOCK = 100_000
@@ -97,17 +98,29 @@ DUCKDB_JOIN = """
     )
     GROUP BY owner"""
 
-NAMES = places.named("t.first_touch.place")
-
 # Both sides give their answer to the same outer query, so only the question differs.
 DIGEST = """
-    SELECT count() AS users, sum(cityHash64(owner, touch.1, touch.2, touch.3, touch.4)) AS digest
-    FROM ({answer})"""
-FIRST_TOUCHES = """
-    SELECT user_id AS owner,
-        (first_touch.timestamp, first_touch.event_id, names.source, names.medium) AS touch
-    FROM ({touches}) AS t
-    {names}"""
+SELECT count() AS users, sum(cityHash64(owner, touch.1, touch.2, touch.3, touch.4)) AS digest
+FROM touches"""
+AS_JOIN = f"WITH touches AS (\n{indent(dedent(PLAIN_JOIN), '    ')}\n)\n{DIGEST.strip()}"
+AS_STATES = f"""
+WITH touches AS (
+    SELECT t.user_id AS owner,
+        (t.first_touch.timestamp, t.first_touch.event_id, n.source, n.medium) AS touch
+    FROM first_touches AS t
+    LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+)
+{DIGEST.strip()}"""
+# What `person_events` is where nobody asks whose an event is.
+DEVICE_EVENTS = "SELECT visitor AS person, * EXCEPT (visitor, user_hash) FROM considered"
+
+
+class Unstitched(Context):
+    """The same questions with devices in the place of people."""
+
+    @cached_property
+    def _relations(self) -> dict[str, str]:
+        return {**relations(self.resolution), "person_events": DEVICE_EVENTS}
 
 
 def main() -> None:
@@ -231,15 +244,11 @@ def report_disk(report: Report, store: Store, raw_bytes: int, count: int) -> Non
 
 
 def report_first_touch(report: Report, store: Store, project_id: str, runs: int) -> None:
-    bound = {"project_id": project_id}
-    plain = DIGEST.format(answer=PLAIN_JOIN)
-    questions = [plain]
-    for policy in POLICIES:
-        touches = first_touches(resolve(store, project_id, policy))
-        questions.append(DIGEST.format(answer=FIRST_TOUCHES.format(touches=touches, names=NAMES)))
-    found, expected = store.query(questions[1], bound), store.query(plain, bound)
+    plain = (AS_JOIN, {"project_id": project_id})
+    questions = [plain, *(Context(store, project_id, p).query(AS_STATES) for p in POLICIES)]
+    found, expected = store.query(*questions[1]), store.query(*plain)
     assert found == expected, f"answers differ: {found} instead of {expected}"
-    asks = [lambda sql=sql: store.query(sql, bound) for sql in questions]
+    asks = [partial(store.query, *query) for query in questions]
     plain_s, *took = medians_s(asks, max(5, runs))
     for policy, took_s in zip(POLICIES, took, strict=True):
         report.row(
@@ -267,32 +276,30 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    on = Context(store, project_id, "next")
+    on, devices = Context(store, project_id, "next"), Unstitched(store, project_id, "next")
     persons = stats.StatsParams(metric="persons", from_=MONTH)
-    bound = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
-    devices = f"""SELECT uniq(anonymous_id) FROM events
+    values = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
+    uniques = f"""SELECT uniq(anonymous_id) FROM events
         WHERE {PROJECT} AND NOT is_bot AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
+    asks: dict[str, tuple[ModuleType, Callable[[Context], object], str]] = {
+        "funnel of three steps": (funnel, lambda c: funnel.ask(c, FUNNEL), "≤ 1.5 times"),
+        "weekly retention": (
+            retention,
+            lambda c: retention.ask(c, retention.RetentionParams()),
+            "≤ 1.5 times",
+        ),
+        "attribution, linear": (attribution, lambda c: attribution.ask(c, ATTRIBUTION), "–"),
+    }
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
         "persons, 30 days": (
             lambda: stats.ask(on, persons),
-            lambda: store.query(devices, bound),
+            lambda: store.query(uniques, values),
             "≤ 1.2 times",
         ),
-        "funnel of three steps": (
-            lambda: funnel.ask(on, FUNNEL),
-            _unstitched(funnel, lambda: funnel.ask(on, FUNNEL)),
-            "≤ 1.5 times",
-        ),
-        "weekly retention": (
-            lambda: retention.ask(on, retention.RetentionParams()),
-            _unstitched(retention, lambda: retention.ask(on, retention.RetentionParams())),
-            "≤ 1.5 times",
-        ),
-        "attribution, linear": (
-            lambda: attribution.ask(on, ATTRIBUTION),
-            _unstitched(attribution, lambda: attribution.ask(on, ATTRIBUTION)),
-            "–",
-        ),
+        **{
+            name: (partial(ask, on), partial(_unstitched(question, ask), devices), target)
+            for name, (question, ask, target) in asks.items()
+        },
     }
     for name, (stitched, plain, target) in pairs.items():
         plain_s, stitched_s = medians_s([plain, stitched], runs)
@@ -310,27 +317,21 @@ FUNNEL = funnel.FunnelParams(steps="$pageview,signup,purchase", window="30d")
 ATTRIBUTION = attribution.AttributionParams(conversion="signup", model="linear")
 
 
-def _unstitched(question: ModuleType, ask: Callable[[], object]) -> Callable[[], object]:
-    """The same question with devices in the place of people, read from the events."""
-    devices = {"person_events": _device_events, "ask_moments": _device_moments}
+def _from_events(on: Resolution, values: Params, *_: object, **__: object) -> str:
+    inside = where(in_range("timestamp", values))
+    return fill(EVERY_EVENT, {"inside": inside})
 
-    def asked() -> object:
+
+def _unstitched(question: ModuleType, ask: Callable[[Context], object]) -> Callable[..., object]:
+    """The question asked of devices, and of events where it could do with less."""
+
+    def asked(devices: Context) -> object:
         with ExitStack() as patched:
-            for name in devices.keys() & vars(question).keys():
-                patched.enter_context(patch.object(question, name, devices[name]))
-            return ask()
+            if hasattr(question, "active"):
+                patched.enter_context(patch.object(question, "active", _from_events))
+            return ask(devices)
 
     return asked
-
-
-def _device_events(on: Resolution, columns: dict[str, str], where: str = "TRUE") -> str:
-    return plain_events(on, {"person": "e.visitor", **columns}, where)
-
-
-def _device_moments(
-    reads: Reads, on: Resolution, sql: Callable[[str], str], bound: Params, *_: object, **__: object
-) -> list[Row]:
-    return reads.query(sql(_device_events(on, MOMENT_COLUMNS)), bound)
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:

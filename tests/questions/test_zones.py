@@ -285,7 +285,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
         ]
 
 
-def by_hour(context: Context) -> list[tuple[str, int]]:
+def by_hour(context: Context) -> list[tuple[object, object]]:
     params = stats.StatsParams(interval="hour", to=Timestamp(MAY_MS))
     return [(found.bucket, found.value) for found in stats.ask(context, params).rows]
 
