@@ -33,7 +33,8 @@ from threadline.identity.reading import Reading, Reads
 from threadline.identity.resolution import PROJECT, Policy, Resolution, resolve
 from threadline.identity.states import STATES
 from threadline.identity.stitch import first_touches, plain_events
-from threadline.ingest.accept import IngestContext, accept
+from threadline.ingest.accept import accept
+from threadline.ingest.context import IngestContext
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
     attribution,

@@ -25,8 +25,9 @@ from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.contract.bodies import Event
 from threadline.contract.errors import ApiError, Unavailable
 from threadline.control import Control, Project
-from threadline.ingest.accept import IngestContext, accept
+from threadline.ingest.accept import accept
 from threadline.ingest.columns import OURS, meant
+from threadline.ingest.context import IngestContext
 from threadline.ingest.importing import Import, Send
 from threadline.ingest.lines import EventFile
 from threadline.runtime.folder import running_server

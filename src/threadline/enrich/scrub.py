@@ -107,7 +107,6 @@ def scrubber(more_names: Iterable[str] = ()) -> Callable[[str], str]:
         pattern = SUSPECT_SHORT if len(value) < SHORT else SUSPECT
         return pattern.search(value) is not None or "=" in value
 
-    @lru_cache(maxsize=4096)  # addresses repeat, but strangers may send long ones
     def scrub(address: str) -> str:
         if not suspect(address):
             return address

@@ -11,8 +11,8 @@ from threadline.control import Key, Project
 from threadline.enrich import address_hash
 from threadline.http.auth import client_address, header
 from threadline.http.body import check_type, encoding_of, read_body, unpack
-from threadline.ingest.accept import IngestContext
-from threadline.ingest.row import Rows
+from threadline.ingest.accept import Accepted
+from threadline.ingest.context import IngestContext
 from threadline.runtime.memory import Hold
 from threadline.runtime.services import Services, site_of
 
@@ -45,8 +45,8 @@ class Call(NamedTuple):
             address = client_address(self.services, self.scope)
             self.services.buckets.spend(self.project.project_id, address, events, size)
 
-    def sender(self, behind_ms: int = 0) -> IngestContext:
-        """Whom the events come from. `behind_ms`: how far their clock is behind ours."""
+    def context(self, behind_ms: int = 0) -> IngestContext:
+        """What the events come in. `behind_ms`: how far their sender's clock is behind ours."""
         services, project = self.services, self.project
         address, salt = client_address(services, self.scope), services.control.salt()
         return IngestContext(
@@ -66,13 +66,17 @@ class Call(NamedTuple):
             country_of=services.country_of,
         )
 
-    async def keep(self, rows: Rows, placeholder_ids: int) -> None:
-        """Rows onto the disk, and so many ids counted that they lost. Raises `Unavailable`."""
-        on_disk = asyncio.get_running_loop().create_future()
-        self.services.log.append(rows, on_disk)
-        await on_disk
-        self.services.metrics.accepted.labels(self.scope["path"]).inc(rows.size)
-        if placeholder_ids:
+    async def keep(self, accepted: Accepted) -> None:
+        """Rows onto the disk; what was changed in them is counted. Raises `Unavailable`."""
+        rows, metrics = accepted.rows, self.services.metrics
+        if rows.size:
+            on_disk = asyncio.get_running_loop().create_future()
+            self.services.log.append(rows, on_disk)
+            await on_disk
+        metrics.accepted.labels(self.scope["path"]).inc(rows.size)
+        if accepted.warnings:
+            metrics.count_warnings(notice.code for notice in accepted.warnings)
+        if placeholder_ids := accepted.placeholder_ids:
             self.services.count_placeholder_ids(self.project.project_id, placeholder_ids)
 
 

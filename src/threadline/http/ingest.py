@@ -55,8 +55,8 @@ def read_events(
     behind, with notices of what was ignored. Raises `InvalidPayload`."""
     notices: list[Notice] = []
     events, behind_ms = read(raw, notices)
-    accepted = accept(events, call.sender(behind_ms), in_batch)
-    return accepted._replace(warnings=few(notices + accepted.warnings))
+    accepted = accept(events, call.context(behind_ms), in_batch)
+    return accepted._replace(warnings=notices + accepted.warnings)
 
 
 async def is_segment(call: Call, raw: bytes, marks: tuple[bytes, ...]) -> bool:
@@ -72,9 +72,9 @@ async def track(call: Call) -> Answer:
         return [decode(raw, Event, now_ms(), notices)], 0
 
     accepted = await call.services.beside(len(raw), partial(read_events, call, raw, read))
-    await call.keep(accepted.rows, accepted.placeholder_ids)
+    await call.keep(accepted)
     call.spent(1, len(raw))
-    return answer(Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET), 202)
+    return answer(Tracked(accepted.first_event_id, few(accepted.warnings) or msgspec.UNSET), 202)
 
 
 async def batch(call: Call) -> Answer:
@@ -95,10 +95,10 @@ async def batch(call: Call) -> Answer:
         )
     finally:
         call.spent(0, len(raw))
-    await call.keep(accepted.rows, accepted.placeholder_ids)
+    await call.keep(accepted)
     call.spent(accepted.rows.size, 0)
-    call.services.metrics.dropped.inc(dropped)
-    return answer(Batched(accepted.rows.size, accepted.warnings or msgspec.UNSET), 202)
+    call.services.metrics.dropped_by_senders.inc(dropped)
+    return answer(Batched(accepted.rows.size, few(accepted.warnings) or msgspec.UNSET), 202)
 
 
 async def identify(call: Call) -> Answer:
@@ -115,9 +115,9 @@ async def identify(call: Call) -> Answer:
     except PlaceholderId:
         call.services.count_placeholder_ids(call.project.project_id)
         raise
-    await call.keep(accepted.rows, accepted.placeholder_ids)
+    await call.keep(accepted)
     call.spent(1, len(raw))
-    return answer(Ok(accepted.warnings or msgspec.UNSET))
+    return answer(Ok(few(accepted.warnings) or msgspec.UNSET))
 
 
 async def forget(call: Call) -> Answer:

@@ -7,9 +7,10 @@ the rest is counted and named in the answer.
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
+from msgspec import structs
 
 from threadline.contract.decoding import (
     BYTE_ORDER_MARK,
@@ -36,9 +37,9 @@ from threadline.http.answers import Answer, answer
 from threadline.http.call import Call, now_ms
 from threadline.http.identity import decide, refuse_placeholders
 from threadline.identity import decisions
-from threadline.ingest.accept import Accepted, accept, few
-from threadline.ingest.row import NO_ROWS, Rows
-from threadline.ingest.segment import Alias, identified, is_corrected, read
+from threadline.ingest.accept import few
+from threadline.ingest.context import IngestContext
+from threadline.ingest.segment import Alias, Calls, identified
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 
@@ -74,110 +75,96 @@ def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
     return not names & OURS and any(mark.decode()[1:-1] in names for mark in marks)
 
 
-class Refused(NamedTuple):
-    """A call that is not stored, and why."""
-
-    error: ApiError
-
-
-Read = Accepted | Alias | Refused
-
-
 async def take(call: Call, kind: str, raw: bytes) -> Answer:
     """Store a call of this type, or a batch."""
     call.scope["state"]["segment"] = True
     try:
-        found = await call.services.beside(len(raw), partial(_read, call, kind, raw))
+        calls = await call.services.beside(len(raw), partial(_read, call, kind, raw))
     finally:
         call.spent(0, len(raw))
-    return answer(await _store(call, found))
+    for index, alias in calls.aliases:
+        await _alias(call, calls, index, alias)
+    return answer(await _store(call, calls))
 
 
-def _read(call: Call, kind: str, raw: bytes) -> list[Read]:
+def _read(call: Call, kind: str, raw: bytes) -> Calls:
     """Each call as what becomes of it. Raises `InvalidPayload`, `PayloadTooLarge`."""
     now = now_ms()
-    if kind == "batch":
-        _limit(raw, MAX_BATCH_BYTES)
-        batch = decode(raw, Messages, now)
-        messages, behind_ms = list(map(bytes, batch.batch)), skew_ms(batch.sent_at, now, "sentAt")
-    else:
-        messages, behind_ms = [raw], skew_ms(decode(raw, Message, now).sent_at, now, "sentAt")
-    sender = replace(call.sender(behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
-    uncorrected = replace(sender, skew_ms=0)
-    found: list[Read] = []
-    devices: set[str] = set()
-    for each in messages:
+    notices: list[Notice] = []
+    if kind != "batch":
+        _limit(raw, MAX_MESSAGE_BYTES)
+        message = decode(raw, Message, now, notices, name_unknown=False)
+        calls = Calls(1, _context(call, message.sent_at, now), notices)
+        calls.take(0, message, kind)
+        return calls
+    _limit(raw, MAX_BATCH_BYTES)
+    batch = decode(raw, Messages, now, notices, name_unknown=False)
+    calls = Calls(len(batch.batch), _context(call, batch.sent_at, now), notices)
+    for index, each in enumerate(batch.batch):
+        found: list[Notice] = []
         try:
             _limit(each, MAX_MESSAGE_BYTES)
-            message = decode(each, Message, now)
-            event = read(message, message.type or "" if kind == "batch" else kind)
-            if isinstance(event, Alias) and event.user_id in devices:
-                event = identified(message, event)
-            if isinstance(event, Alias):
-                found.append(event)
-                continue
-            devices.add(event.anonymous_id or "")
-            by = uncorrected if is_corrected(message) else sender
-            found.append(accept([event], by, in_batch=False))
+            message = decode(bytes(each), Message, now, found, name_unknown=False)
         except ApiError as error:
-            found.append(Refused(error))
-    return found
-
-
-async def _store(call: Call, found: list[Read]) -> Success:
-    """Raises what is wrong with the first where nothing is right."""
-    parts: list[Accepted] = []
-    notices: list[Notice] = []
-    taken = 0
-    for index, each in enumerate(found):
-        if isinstance(each, Alias):
-            each = await _alias(call, each)
-        if isinstance(each, Refused):
-            if len(found) == 1 or isinstance(each.error, Unavailable):
-                raise each.error
-            call.services.metrics.rejected.labels(each.error.code).inc()
-            notices += _refused(index, each.error)
+            calls.refuse(index, error)
             continue
-        taken += 1
-        parts.append(each)
-        notices += [msgspec.structs.replace(notice, index=index) for notice in each.warnings]
-    if not taken:
+        calls.warnings.notices += [structs.replace(notice, index=index) for notice in found]
+        calls.take(index, message, message.type or "")
+    return calls
+
+
+def _context(call: Call, sent_at: str | None, now: int) -> IngestContext:
+    behind_ms = skew_ms(sent_at, now, "sentAt")
+    return replace(call.context(behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
+
+
+async def _store(call: Call, calls: Calls) -> Success:
+    """Raises what is wrong with the first where nothing is right."""
+    notices = list(calls.warnings.notices)
+    for index, error in calls.refused:
+        if calls.size == 1 or isinstance(error, Unavailable):
+            raise error
+        notices += _refused(index, error)
+    notices.sort(key=lambda notice: notice.index)
+    if calls.size == len(calls.refused):
         raise InvalidPayload(
             "No call of the batch is valid; nothing was stored.",
             index=0,
             fieldErrors={f"batch.{at.index}.{at.field}": [at.message] for at in notices},
         )
-    rows = Rows.join([part.rows for part in parts])
-    if rows.size:
-        await call.keep(rows, sum(part.placeholder_ids for part in parts))
-        call.spent(rows.size, 0)
+    accepted = calls.accepted()
+    await call.keep(accepted)
+    call.spent(accepted.rows.size, 0)
+    for _, error in calls.refused:
+        call.services.metrics.dropped.labels(error.code).inc()
     return Success(few(notices) or msgspec.UNSET)
 
 
-async def _alias(call: Call, alias: Alias) -> Accepted | Refused:
+async def _alias(call: Call, calls: Calls, index: int, alias: Alias) -> None:
     """What libraries call an alias may be of a user, or of the visitor who turns out to be one."""
     services, project_id = call.services, call.project.project_id
-    warnings: list[Notice] = []
+    given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
     try:
         if call.key.kind != "sk":
             message = "An alias joins two users: it takes an sk key. From a page, call identify."
             raise InsufficientScope(message)
-        given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
         refuse_placeholders(given, services.placeholders)
         kind = await asyncio.to_thread(_what_is, services, project_id, alias.user_id)
         if kind == "device":
-            return accept([identified(alias.message, alias)], call.sender(), in_batch=False)
+            calls.store(index, identified(alias.message, alias), calls.context)
+            return
+        await decide(services, decisions.alias, project_id, call.key.prefix, given)
+    except StoreError:
+        calls.refuse(index, Unavailable("The store does not answer now; try again."))
+    except ApiError as error:
+        calls.refuse(index, error)
+    else:
         if not kind:
             message = (
                 f"Neither a user nor a device is called {alias.user_id!r}; it was taken for a user."
             )
-            warnings.append(Notice(0, "previousId", "unknown_id", message))
-        await decide(services, decisions.alias, project_id, call.key.prefix, given)
-    except StoreError:
-        return Refused(Unavailable("The store does not answer now; try again."))
-    except ApiError as error:
-        return Refused(error)
-    return Accepted(NO_ROWS, "", warnings, 0)
+            calls.warnings.index = index
+            calls.warnings.warn("previousId", "unknown_id", message)
 
 
 def _what_is(services: Services, project_id: str, identifier: str) -> str:

@@ -127,5 +127,5 @@ def widen(db: sqlite3.Connection, columns: int) -> None:
     """Give rows of an older version, with so many columns, those that this one knows besides."""
     letters = db.execute("SELECT letter_id, body FROM dead_letters WHERE project_id != ''")
     for letter_id, encoded in letters.fetchall():
-        wide = row.Rows.one(encoded).widened(columns).body
+        wide = row.Rows.one(encoded).migrated(columns).body
         db.execute("UPDATE dead_letters SET body = ? WHERE letter_id = ?", (wide, letter_id))

@@ -20,8 +20,8 @@ from threadline.contract.cells import unescaped
 from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.times import format_ms
-from threadline.ingest.accept import check
 from threadline.ingest.columns import EXPORTED, FIELDS, OURS, Columns, columns, map_hint, meant
+from threadline.ingest.steps import check
 from threadline.ingest.unpacking import DAMAGE, OTHERWISE, is_utf16, unpacked
 
 FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv"}

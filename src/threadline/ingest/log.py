@@ -516,7 +516,7 @@ class Log:
                     "SELECT checksum, body, lengths, hashes FROM records WHERE seq = ?", seq
                 ).fetchone()
                 if _checksum(Rows(*parts)) == checksum:  # else it is set aside when its turn comes
-                    rows = Rows(*parts).widened(columns)
+                    rows = Rows(*parts).migrated(columns)
                     self._db.execute(
                         "UPDATE records SET body = ?, lengths = ?, hashes = ?, checksum = ?"
                         " WHERE seq = ?",
