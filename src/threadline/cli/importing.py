@@ -29,7 +29,7 @@ from threadline.ingest.accept import accept
 from threadline.ingest.columns import OURS, meant
 from threadline.ingest.context import IngestContext
 from threadline.ingest.importing import Import, Send
-from threadline.ingest.lines import EventFile
+from threadline.ingest.lines import CheckedEvents, EventFile
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services, site_of
 from threadline.settings import Settings
@@ -211,10 +211,10 @@ class _Append:
         self._services = services
         self._project = project
 
-    def __call__(self, events: list[Event]) -> "Future[None]":
+    def __call__(self, events: CheckedEvents) -> "Future[None]":
         while self._services.log.depth_events > AHEAD_EVENTS:
             self._services.writer.catch_up(timeout_s=0.1)
-        sender = IngestContext(
+        context = IngestContext(
             project_id=self._project.project_id,
             site=site_of(self._project),
             scrub=self._services.scrub,
@@ -230,10 +230,9 @@ class _Append:
             country_of=self._services.country_of,
         )
         on_disk: Future[None] = Future()
-        accepted = accept(events, sender, in_batch=True)
+        accepted = accept(events, context, in_batch=True, checked=events.checked)
         self._services.log.append(accepted.rows, on_disk)
-        if accepted.warnings:
-            ids = len(accepted.warnings)
+        if ids := accepted.placeholder_ids:
             self._services.count_placeholder_ids(self._project.project_id, ids)
         return on_disk
 

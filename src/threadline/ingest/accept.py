@@ -4,6 +4,7 @@ Pure given its inputs, so a whole batch either becomes rows or raises before any
 """
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -14,7 +15,7 @@ from threadline.contract.ids import PLACEHOLDERS, Placeholders, is_placeholder
 from threadline.contract.replies import Notice
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import Rows, StoredEvent
-from threadline.ingest.steps import Warnings, stored_event
+from threadline.ingest.steps import Checked, Warnings, stored_event
 
 MAX_WARNINGS = 100
 
@@ -32,8 +33,13 @@ class Accepted(NamedTuple):
         return sum(notice.code == PlaceholderId.code for notice in self.warnings)
 
 
-def accept(events: list[Event], context: IngestContext, in_batch: bool) -> Accepted:
-    """The events as rows.
+def accept(
+    events: list[Event],
+    context: IngestContext,
+    in_batch: bool,
+    checked: Sequence[Checked] | None = None,
+) -> Accepted:
+    """The events as rows. `checked`: what `steps.check` found of each, if it was asked already.
 
     Raises `InvalidPayload` for the first event that is not acceptable, with its index if it came
     in a batch.
@@ -41,8 +47,10 @@ def accept(events: list[Event], context: IngestContext, in_batch: bool) -> Accep
     warnings = Warnings(in_batch)
     stored: list[StoredEvent] = []
     hashes = array("Q")
-    for warnings.index, sent in enumerate(events):
-        stored.append(stored_event(sent, context, warnings))
+    for index, sent in enumerate(events):
+        warnings.index = index
+        found = checked[index] if checked else None
+        stored.append(stored_event(sent, context, warnings, found))
         hashes.append(sent_id_hash(sent, context))
     return Accepted(Rows.encode(stored, hashes), stored[0].event_id, warnings.notices)
 

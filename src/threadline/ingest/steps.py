@@ -49,6 +49,8 @@ class Warnings:
         self.notices.append(Notice(self.index, name, reason, message))
 
 
+# The event's time and properties.
+Checked = tuple[int, str]
 Step = Callable[[StoredEvent, Event, IngestContext, Warnings], None]
 
 
@@ -141,13 +143,21 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
 
 # In this order; `row.encode` comes after the last.
 STEPS: tuple[Step, ...] = (shape, placeholder_ids, generated_ids, agent, scrub, source)
+AFTER_SHAPE = STEPS[1:]
 
 
-def stored_event(sent: Event, context: IngestContext, warnings: Warnings) -> StoredEvent:
-    """The event as it is stored. Raises `InvalidPayload` for one that is not acceptable."""
+def stored_event(
+    sent: Event, context: IngestContext, warnings: Warnings, checked: Checked | None = None
+) -> StoredEvent:
+    """The event as it is stored. `checked`: what `check` found, if it was asked already. Raises
+    `InvalidPayload` for one that is not acceptable."""
     stored = StoredEvent(context.project_id, 0, "", sent.event)
     stored.received_at = context.now_ms
-    for step in STEPS:
+    steps = STEPS
+    if checked:
+        stored.timestamp, stored.properties = checked
+        steps = AFTER_SHAPE
+    for step in steps:
         step(stored, sent, context, warnings)
     return stored
 
@@ -157,7 +167,7 @@ def check(
     now_ms: int,
     index: int | None = None,
     max_bytes: int = MAX_PROPERTIES_BYTES,
-) -> tuple[int, str]:
+) -> Checked:
     """The event's time (milliseconds since 1970) and properties; its address gets its shortest
     form. Raises `InvalidPayload` for what is past the limits that a type cannot say, naming the
     event's index in its batch if there is one."""
