@@ -13,11 +13,11 @@ from threadline.client.context import UserId, current, fill
 from threadline.client.errors import Dropped
 from threadline.client.fields import FIELDS, ignored
 from threadline.client.options import WhenFull, check, find_host, find_key
-from threadline.client.queue import Event, MemoryQueue, Queue
+from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
 from threadline.client.sending import OnError, Sender
 from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
-from threadline.client.wire import Json, Params, Wire
+from threadline.client.wire import Json, QueryParams, Wire
 
 # What callers send by mistake instead of an id; the server knows more of them.
 NOBODY = ("undefined", "null", "None", "nan")
@@ -116,7 +116,7 @@ class Client(Sender, Reader):
         fit = event_id is None and type(event) is str and event
         if event_id is None:
             event_id = self._prefix + str(next(self._numbers))
-        fields: Event = {"event": event, "event_id": event_id}
+        fields: QueuedEvent = {"event": event, "event_id": event_id}
         if user_id is not None:
             fields["user_id"] = user_id
             fit = fit and type(user_id) is str and user_id
@@ -146,7 +146,7 @@ class Client(Sender, Reader):
             self._unfit(fields, error)
         return fields["event_id"]  # type: ignore[no-any-return]
 
-    def _make_text(self, fields: Event) -> None:
+    def _make_text(self, fields: QueuedEvent) -> None:
         """What is empty is none. Raises what the text form of a value raises."""
         for name, value in tuple(fields.items()):
             if type(value) is str and value:
@@ -203,7 +203,7 @@ class Client(Sender, Reader):
             for event in events:
                 if not isinstance(event, Mapping):
                     kind = type(event).__name__
-                    odd: Event = {"event": "unreadable", "given": event}
+                    odd: QueuedEvent = {"event": "unreadable", "given": event}
                     self._drop(Dropped(f"an event has to be a dictionary, not a {kind}"), [odd])
                     continue
                 unknown.update(name for name in event if name not in FIELDS)
@@ -247,7 +247,7 @@ class Client(Sender, Reader):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
+    def _ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)
 
 

@@ -15,7 +15,7 @@ from time import monotonic
 
 from threadline.client.batches import OnWay, decoded, guilty, repeat_warnings, said, shown
 from threadline.client.errors import Dropped, ThreadlineError, Unreachable
-from threadline.client.queue import Event, Queue, encode
+from threadline.client.queue import Queue, QueuedEvent, encode
 from threadline.client.values import Unfit
 from threadline.client.wire import Wire
 
@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 30.0
 GRACE_S = 1.0
 MAX_NOTES = 1000
 
-OnError = Callable[[ThreadlineError, list[Event]], None]
+OnError = Callable[[ThreadlineError, list[QueuedEvent]], None]
 
 _logger = logging.getLogger("threadline")
 
@@ -135,7 +135,7 @@ class Sender:
 
     # On the caller's thread
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: QueuedEvent) -> None:
         if self.disabled:
             return
         if self._closed:
@@ -299,11 +299,11 @@ class Sender:
 
     # What is lost, and what is odd
 
-    def _unfit(self, event: Event, error: Exception) -> None:
+    def _unfit(self, event: QueuedEvent, error: Exception) -> None:
         what = "cannot be sent" if isinstance(error, Unfit) else "is no JSON"
         self._drop(Dropped(f"the event {what}: {said(error)}"), [event])
 
-    def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
+    def _drop(self, error: ThreadlineError, events: list[QueuedEvent]) -> None:
         if not events:
             return
         with self._state:

@@ -27,7 +27,7 @@ MAX_MESSAGE = 200  # of a page that is no answer of Threadline's
 AGENT = "threadline-python"
 
 Json = dict[str, Any]
-Params = Mapping[str, object] | None
+QueryParams = Mapping[str, object] | None
 
 
 class Reply(NamedTuple):
@@ -157,7 +157,7 @@ class Wire:
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{address.host} does not answer: {reason}") from error
 
-    def ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
+    def ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
         given = {name.rstrip("_"): _param(v) for name, v in (params or {}).items() if v is not None}
         query = f"?{urlencode(given)}" if given else ""
