@@ -25,7 +25,9 @@ class Metrics:
             "events_dropped_by_senders", "Events browsers had no room for."
         )
         self.placeholders = self._counter("placeholder_ids", "Ids that are none: dropped, refused.")
-        self.repeats = self._counter("events_repeated", "Events left out: their event_id was seen.")
+        self.duplicates = self._counter(
+            "events_duplicate", "Events left out: their event_id was there before."
+        )
         self.written = self._counter("events_written", "Events that the store has taken.")
         self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
         self.forgets = self._gauge("forgets_pending", "Requests to forget not yet carried out.")

@@ -229,7 +229,7 @@ def test_metrics_count_what_came_and_what_was_refused(folder: Path) -> None:
             'threadline_events_accepted_total{route="/v1/batch"}': 2,
             'threadline_events_accepted_total{route="/v1/track"}': 1,
             'threadline_requests_rejected_total{code="invalid_payload"}': 1,
-            "threadline_events_repeated_total": 1,
+            "threadline_events_duplicate_total": 1,
             "threadline_events_written_total": 2,
             "threadline_dead_letters": 0,
             "threadline_log_events": 0,

@@ -1,7 +1,7 @@
 """A request as part of a visit: whose it is, and how their id is kept.
 
 The id comes from the browser SDK, in a header or in the body, else from the cookie, else it is
-made. It stays the same through login and logout. Nothing of a web framework is known here.
+generated. It stays the same through login and logout. Nothing of a web framework is known here.
 """
 
 import json

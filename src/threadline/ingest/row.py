@@ -6,7 +6,7 @@ the log to the store, joins and cuts bytes.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from sys import byteorder
 from typing import NamedTuple, Self
@@ -141,6 +141,12 @@ def encode(values: StoredEvent | Row) -> bytes:
 
 
 def decode(body: bytes) -> Row:
-    """One row again. Raises `msgspec.DecodeError` if it is not one."""
+    """One row again, of whatever types: the store may have refused it for them. Raises
+    `msgspec.DecodeError` if it is no row."""
     values: Row = _decoder.decode(HEADER + body)
     return values
+
+
+def by_column(body: bytes) -> Mapping[str, Value]:
+    """The same, each value with the name of its column."""
+    return dict(zip(COLUMNS, decode(body), strict=True))

@@ -21,12 +21,12 @@ app = typer.Typer(
 )
 
 LetterId = Annotated[str, typer.Argument(help="`threadline dead-letter list` shows it.")]
-OneOrNone = Annotated[str | None, typer.Argument(help="One letter; or give --all.")]
+OneOrNone = Annotated[str | None, typer.Argument(help="One dead letter; or give --all.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
 
 @app.command("list")
-def list_letters(data: Data = None, as_json: AsJson = False) -> None:
+def list_dead_letters(data: Data = None, as_json: AsJson = False) -> None:
     """List dead letters with the reason the store gave, oldest first.
 
     Example: `threadline dead-letter list`
@@ -56,8 +56,8 @@ def show(letter_id: LetterId, data: Data = None) -> None:
         encoded = dead_letters.body(db, letter_id)
     if encoded is None:
         raise LogError(f"There is no dead letter {letter_id}; see threadline dead-letter list.")
-    event = dict(zip(row.COLUMNS, row.decode(encoded), strict=True))
-    typer.echo(json.dumps(event, indent=2, default=bytes.hex, ensure_ascii=False))
+    columns = row.by_column(encoded)
+    typer.echo(json.dumps(columns, indent=2, default=bytes.hex, ensure_ascii=False))
 
 
 @app.command("retry")
