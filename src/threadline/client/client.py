@@ -12,10 +12,11 @@ from threadline.client.batches import said
 from threadline.client.context import UserId, current, fill
 from threadline.client.errors import Dropped
 from threadline.client.fields import FIELDS, ignored
+from threadline.client.losses import OnError
 from threadline.client.options import WhenFull, check, find_host, find_key
 from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
-from threadline.client.sending import OnError, Sender
+from threadline.client.sending import Sender
 from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
 from threadline.client.wire import Json, QueryParams, Wire
 
