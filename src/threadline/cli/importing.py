@@ -3,9 +3,11 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Annotated
@@ -28,12 +30,19 @@ from threadline.control import Control, Project
 from threadline.ingest.accept import accept
 from threadline.ingest.columns import OURS, meant
 from threadline.ingest.context import IngestContext
-from threadline.ingest.importing import Import, Send
+from threadline.ingest.importing import Import, Send, Warned
 from threadline.ingest.lines import CheckedEvents, EventFile
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services, site_of
 from threadline.settings import Settings
 
+# What was changed in events that are in, by the code of the warning.
+CHANGES = {
+    "placeholder_id": "an id was a placeholder such as undefined, and was left out",
+    "cut": "an address lost its parameters after the 40th",
+    "text_mended": "half a character was stored as U+FFFD",
+    "more": "the server changed more than it names in one answer",
+}
 CONNECTIONS = 2
 # The log may be this far ahead of the store.
 AHEAD_EVENTS = 500_000
@@ -160,6 +169,8 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
         console.print(f"{notes.file}: {notes.accepted:,} events accepted")
         if notes.untimed:
             console.print(f"  {notes.untimed:,} of them have no time and are stored as of now")
+        for code, times in sorted(notes.warnings.items()):
+            console.print(f"  {times:,} times {CHANGES.get(code, code)}")
         if notes.rejected:
             console.print(f"  {notes.rejected:,} lines rejected: see {each.rejected_path}")
     if not all(each.repeated for each in imports):
@@ -211,7 +222,7 @@ class _Append:
         self._services = services
         self._project = project
 
-    def __call__(self, events: CheckedEvents) -> "Future[None]":
+    def __call__(self, events: CheckedEvents) -> "Future[Warned]":
         while self._services.log.depth_events > AHEAD_EVENTS:
             self._services.writer.catch_up(timeout_s=0.1)
         context = IngestContext(
@@ -234,7 +245,18 @@ class _Append:
         self._services.log.append(accepted.rows, on_disk)
         if ids := accepted.placeholder_ids:
             self._services.count_placeholder_ids(self._project.project_id, ids)
-        return on_disk
+        warned: Future[Warned] = Future()
+        codes = Counter(notice.code for notice in accepted.warnings)
+        on_disk.add_done_callback(partial(_pass_on, warned, codes))
+        return warned
+
+
+def _pass_on(warned: "Future[Warned]", codes: Warned, on_disk: "Future[None]") -> None:
+    """The rows are on disk, or failed to get there."""
+    if error := on_disk.exception():
+        warned.set_exception(error)
+    else:
+        warned.set_result(codes)
 
 
 class _Post:
@@ -245,7 +267,7 @@ class _Post:
         self._key = key
         self._kept = threading.local()
 
-    def __call__(self, events: list[Event]) -> None:
+    def __call__(self, events: list[Event]) -> Warned:
         if not hasattr(self._kept, "connection"):
             address = self._address
             self._kept.connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
@@ -260,3 +282,4 @@ class _Post:
         if response.status != 202:
             message = json.loads(text)["details"]["message"]
             raise (Unavailable if response.status == 503 else ApiError)(message)
+        return Counter(notice["code"] for notice in json.loads(text).get("warnings", ()))

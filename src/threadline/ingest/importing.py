@@ -1,8 +1,8 @@
 """Importing a file of events: in batches, with notes of how far it came, so that it can go on."""
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -17,25 +17,29 @@ IN_FLIGHT = 6
 RETRY_S = 0.5
 NOTE_EVERY_S = 1.0
 
-Send = Callable[[CheckedEvents], "Future[None]"]
+# The warnings that were given, by their codes; of a running server the first hundred of a batch.
+Warned = Mapping[str, int] | None
+Send = Callable[[CheckedEvents], "Future[Warned]"]
 
 
 class Notes(msgspec.Struct):
     """How far one file came. `lines`: of it, all settled. `untimed`: accepted events without a
-    time, stored as of then. `rejected_bytes`: of the file of rejected lines."""
+    time, stored as of then. `warnings`: how often each was given, by its code. `rejected_bytes`:
+    of the file of rejected lines."""
 
     file: str
     lines: int = 0
     accepted: int = 0
     untimed: int = 0
     rejected: int = 0
+    warnings: dict[str, int] = {}
     rejected_bytes: int = 0
     finished: bool = False
 
 
 class _Batch(NamedTuple):
     lines: Lines
-    on_disk: "Future[None]"
+    on_disk: "Future[Warned]"
 
 
 class Import:
@@ -89,7 +93,7 @@ class Import:
         lines, on_disk = batch
         while True:
             try:
-                on_disk.result()
+                warned = on_disk.result() or {}
                 break
             except Unavailable:
                 time.sleep(RETRY_S)
@@ -99,6 +103,9 @@ class Import:
         self.notes.accepted += len(lines.events)
         self.notes.untimed += sum([event.timestamp is None for event in lines.events])
         self.notes.rejected += len(lines.rejected)
+        warnings = Counter(notice.code for notice in lines.events.warnings) + Counter(warned)
+        if warnings:
+            self.notes.warnings = dict(warnings + Counter(self.notes.warnings))
         if time.monotonic() - self._noted_at > NOTE_EVERY_S:
             self._save()
             self._noted_at = time.monotonic()
@@ -130,9 +137,9 @@ def _rejected(line: Line) -> dict[str, object]:
         return {**said, "text": row.decode("latin-1"), "encoding": "latin-1"}
 
 
-def _sent(send: Send, events: CheckedEvents) -> "Future[None]":
+def _sent(send: Send, events: CheckedEvents) -> "Future[Warned]":
     if events:
         return send(events)
-    nothing: Future[None] = Future()
+    nothing: Future[Warned] = Future()
     nothing.set_result(None)
     return nothing

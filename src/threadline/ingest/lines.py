@@ -14,6 +14,7 @@ import msgspec
 from threadline.contract.bodies import MAX_BATCH_EVENTS, Event
 from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
+from threadline.contract.replies import Notice
 from threadline.ingest.columns import Columns, columns
 from threadline.ingest.formats import FORMATS, FileError, RawLine
 from threadline.ingest.steps import Checked, check
@@ -40,11 +41,13 @@ class Line(NamedTuple):
 
 
 class CheckedEvents(list[Event]):
-    """Events, and what `steps.check` found of each, so that it is not asked again."""
+    """Events, and what `steps.check` found of each, so that it is not asked again. `warnings`: what
+    was changed in them so far."""
 
     def __init__(self) -> None:
         super().__init__()
         self.checked: list[Checked] = []
+        self.warnings: list[Notice] = []
 
 
 class Lines(NamedTuple):
@@ -152,7 +155,7 @@ class EventFile:
                 if reason:
                     raise FileError(reason)
                 if event is None:
-                    event = decode(json, Event, now_ms)
+                    event = decode(json, Event, now_ms, events.warnings, name_unknown=False)
                 checked = _checked(event, now_ms)
             except (InvalidPayload, FileError) as error:
                 rejected.append(Line(number, None, _reason(error), row))
