@@ -24,7 +24,9 @@ class Metrics:
         self.dropped_by_senders = self._counter(
             "events_dropped_by_senders", "Events browsers had no room for."
         )
-        self.placeholders = self._counter("placeholder_ids", "Ids that are none: dropped, refused.")
+        self.placeholders = self._counter(
+            "placeholder_ids", "Placeholder ids that were dropped or refused."
+        )
         self.duplicates = self._counter(
             "events_duplicate", "Events left out: their event_id was there before."
         )

@@ -148,7 +148,7 @@ class Client(Sender, Reader):
         return fields["event_id"]  # type: ignore[no-any-return]
 
     def _make_text(self, fields: QueuedEvent) -> None:
-        """What is empty is none. Raises what the text form of a value raises."""
+        """Fields as text, without those that are empty. Raises what a value's text form raises."""
         for name, value in tuple(fields.items()):
             if type(value) is str and value:
                 continue
@@ -177,7 +177,10 @@ class Client(Sender, Reader):
         with suppress(Exception):  # `track` says what is wrong with it
             named = text(user_id, self._note)
         if named is None or (isinstance(named, str) and named.strip() in ("", *NOBODY)):
-            _logger.warning("identify(%r) does nothing: that is nobody", named)
+            _logger.warning(
+                "identify(%r) does nothing, because that is not a user id; call it when one is known",
+                named,
+            )
             return None
         fields |= {"user_id": named, "anonymous_id": anonymous_id, "timestamp": timestamp}
         return self._track("$identify", traits, fields)

@@ -27,7 +27,7 @@ class Losses:
         self._counting = threading.Lock()
 
     def _unfit(self, event: QueuedEvent, error: Exception) -> None:
-        what = "cannot be sent" if isinstance(error, Unfit) else "is no JSON"
+        what = "cannot be sent" if isinstance(error, Unfit) else "cannot be written as JSON"
         self._drop(Dropped(f"the event {what}: {said(error)}"), [event])
 
     def _drop(self, error: ThreadlineError, events: list[QueuedEvent]) -> None:

@@ -229,7 +229,7 @@ class Users:
     _reader: Reader
 
     def get(self, user_id: str | int, **params: object) -> User:
-        """One user. Raises `APIError` with status 404 for one that nobody has seen."""
+        """One user. Raises `APIError` with status 404 if no event carries it."""
         path = f"/v1/users/{in_path(str(user_id))}"
         return read(User, self._reader._ask("GET", path, params))
 

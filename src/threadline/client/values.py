@@ -47,7 +47,7 @@ def snapshot(properties: Any, note: Note) -> dict[str, Any]:
 
 
 def text(value: Any, note: Note) -> str | None:
-    """An id, a name or an address as text; None for what is none."""
+    """An id, a name or an address as text; None for what is empty."""
     found = plain(value, note)
     if isinstance(found, float) and found.is_integer():
         found = int(found)  # pandas makes such numbers of whole ones
@@ -87,9 +87,11 @@ def moment(value: Any, note: Note) -> str | float:
     if isinstance(number, int | float) and not isinstance(number, bool):
         return float(number) / (1000 if abs(number) > MILLISECONDS_FROM else 1)
     if number is None:
-        note(f"a timestamp of the type {type(value).__name__} is none; the event is of now")
+        note(
+            f"a timestamp cannot be of the type {type(value).__name__}; the event gets the time now"
+        )
         return time()
-    raise Unfit(f"its timestamp, of the type {type(value).__name__}, is no time")
+    raise Unfit(f"its timestamp cannot be read; it is of the type {type(value).__name__}")
 
 
 def mended(value: str) -> str:
@@ -123,7 +125,7 @@ class _Walk:
         if kind in FLAT:
             return value
         if depth > MAX_DEPTH:
-            raise Unfit("its properties hold themselves, or nest too deep")
+            raise Unfit("its properties contain themselves, or are nested too deeply")
         if kind is dict:
             return self.mapping(value, depth)
         if kind is list or kind is tuple:

@@ -40,7 +40,7 @@ class Reply(NamedTuple):
         return self.body.decode(errors="replace")
 
     def json(self) -> Json:
-        """The object; {} if it is none."""
+        """The object; {} for anything else."""
         try:
             found = json.loads(self.body)
         except ValueError:

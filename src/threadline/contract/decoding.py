@@ -72,8 +72,8 @@ def decode(
 ) -> Body:
     """The body as its Struct; times and properties are still to be read from it.
 
-    `notices`: what was ignored or mended is added to it. `name_unknown`: so are the names of fields
-    that there are none of. Half a surrogate pair is taken for U+FFFD. Raises `InvalidPayload`:
+    `notices`: what was ignored or mended is added to it. `name_unknown`: so are the names of
+    fields that do not exist. Half a surrogate pair is taken for U+FFFD. Raises `InvalidPayload`:
     `details.fieldErrors` maps field to messages, and for a batch `details.index` is the place of
     the first bad event.
     """
@@ -100,7 +100,7 @@ def decode(
 
 
 def _decode(raw: bytes, body: type[Body], now_ms: int, unknown: list[Notice] | None) -> Body:
-    """`unknown`: names of fields that there are none of are added to it."""
+    """`unknown`: a notice for each field that does not exist is added to it."""
     raw.decode()  # fields kept as raw JSON are not looked into by the decoder
     try:
         decoded: Body = _decoder(body if unknown is None else _strict(body)).decode(raw)

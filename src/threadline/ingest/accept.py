@@ -29,7 +29,7 @@ class Accepted(NamedTuple):
 
     @property
     def placeholder_ids(self) -> int:
-        """How many ids the events lost because they are none."""
+        """How many ids were left out because they were placeholders."""
         return sum(notice.code == PlaceholderId.code for notice in self.warnings)
 
 

@@ -31,8 +31,8 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 class Line(NamedTuple):
-    """One event, or None where the line is none, for the `reason` given. Numbers start at 1; `row`
-    is the line as it is in the file."""
+    """One event, or None where the line is not one, for the `reason` given. Numbers start at 1;
+    `row` is the line as it is in the file."""
 
     number: int
     event: Event | None
@@ -197,7 +197,7 @@ class EventFile:
 
 
 def _checked(event: Event, now_ms: int) -> Checked:
-    """Raises `InvalidPayload`, or `FileError` where text is there for properties that is none."""
+    """Raises `InvalidPayload`, or `FileError` for properties that are text but not JSON."""
     # What the API answers, and what a CSV cell can hold, is the object as text.
     if bytes(event.properties).startswith(b'"'):
         try:
