@@ -17,7 +17,7 @@ from threadline.client.options import WhenFull, check, find_host, find_key
 from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
 from threadline.client.sending import Sender
-from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
+from threadline.client.values import Timestamp, Unfit, is_flat, read_timestamp, snapshot, text
 from threadline.client.wire import Json, QueryParams, Wire
 
 # What callers send by mistake instead of an id; the server knows more of them.
@@ -131,7 +131,9 @@ class Client(Sender, Reader):
         try:
             if not fit:
                 self._make_text(fields)
-            fields["timestamp"] = time() if timestamp is None else moment(timestamp, self._note)
+            fields["timestamp"] = (
+                time() if timestamp is None else read_timestamp(timestamp, self._note)
+            )
             if type(properties) is dict and is_flat(map(type, properties.values())):
                 fields["properties"] = properties.copy()
             elif properties is not None:
@@ -177,10 +179,7 @@ class Client(Sender, Reader):
         with suppress(Exception):  # `track` says what is wrong with it
             named = text(user_id, self._note)
         if named is None or (isinstance(named, str) and named.strip() in ("", *NOBODY)):
-            _logger.warning(
-                "identify(%r) does nothing, because that is not a user id; call it when one is known",
-                named,
-            )
+            _logger.warning("identify(%r) does nothing: call it when the user is known", named)
             return None
         fields |= {"user_id": named, "anonymous_id": anonymous_id, "timestamp": timestamp}
         return self._track("$identify", traits, fields)

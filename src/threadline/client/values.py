@@ -54,7 +54,7 @@ def text(value: Any, note: Note) -> str | None:
     return found or None if isinstance(found, str | None) else json.dumps(found)
 
 
-def moment(value: Any, note: Note) -> str | float:
+def read_timestamp(value: Any, note: Note) -> str | float:
     """A time, as ISO 8601 or in seconds since 1970.
 
     Objects without a zone are in the machine's, as everywhere in Python; text without an offset is
@@ -83,7 +83,7 @@ def moment(value: Any, note: Note) -> str | float:
         return str(value.astimezone(UTC).isoformat())
     number = plain(float(value) if isinstance(value, Decimal) else value, note)
     if isinstance(number, str):  # numpy's times, which are UTC
-        return moment(f"{number}+00:00" if "T" in number else number, note)
+        return read_timestamp(f"{number}+00:00" if "T" in number else number, note)
     if isinstance(number, int | float) and not isinstance(number, bool):
         return float(number) / (1000 if abs(number) > MILLISECONDS_FROM else 1)
     if number is None:
