@@ -47,19 +47,13 @@ def accept(
     warnings = Warnings(in_batch)
     stored: list[StoredEvent] = []
     hashes = array("Q")
+    id_key, project_id = context.id_key, context.project_id
     for index, sent in enumerate(events):
         warnings.index = index
         found = checked[index] if checked else None
         stored.append(stored_event(sent, context, warnings, found))
-        hashes.append(sent_id_hash(sent, context))
+        hashes.append(event_id_hash(id_key, project_id, sent.event_id) if sent.event_id else 0)
     return Accepted(Rows.encode(stored, hashes), stored[0].event_id, warnings.notices)
-
-
-def sent_id_hash(sent: Event, context: IngestContext) -> int:
-    """0 where the event came without an id: one that we generated is always new."""
-    if not sent.event_id:
-        return 0
-    return event_id_hash(context.id_key, context.project_id, sent.event_id)
 
 
 def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:

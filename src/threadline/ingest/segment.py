@@ -18,7 +18,7 @@ from threadline.contract.errors import ApiError, InvalidPayload
 from threadline.contract.replies import Notice
 from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
 from threadline.contract.values import address_text, properties_text
-from threadline.ingest.accept import Accepted, sent_id_hash
+from threadline.ingest.accept import Accepted, event_id_hash
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import Rows, StoredEvent
 from threadline.ingest.steps import Warnings, stored_event, with_properties
@@ -83,7 +83,8 @@ class Calls:
         """The call as this event. Raises `InvalidPayload`."""
         self.warnings.index = index
         self._stored.append(stored_event(sent, context, self.warnings))
-        self._hashes.append(sent_id_hash(sent, context))
+        known = context.id_key, context.project_id
+        self._hashes.append(event_id_hash(*known, sent.event_id) if sent.event_id else 0)
         self._devices.add(sent.anonymous_id or "")
 
     def refuse(self, index: int, error: ApiError) -> None:
