@@ -86,7 +86,6 @@ def import_files(
     renamed = _renamed(map or [])
     chosen = folders.load(data)
     started = time.monotonic()
-    imports: list[Import] = []
     with ExitStack() as opened:
         found = [opened.enter_context(EventFile(path, format, renamed)) for path in files]
         full = [file for file in found if not _is_empty(file, console)]
@@ -97,18 +96,7 @@ def import_files(
         if dry_run:
             try_files(full, as_json)
             return
-        try:
-            with ended_by_signals():
-                _import(full, chosen, project, imports, console)
-        except KeyboardInterrupt as interrupt:
-            for each in imports:
-                notes = each.notes
-                console.print(
-                    f"{notes.file}: stopped after line {notes.lines:,}"
-                    f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
-                )
-            console.print("The same command goes on from there.")
-            raise typer.Exit(exit_status(interrupt)) from None
+        imports = _import(full, chosen, project, console)
     if as_json:
         typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
     elif imports:
@@ -118,21 +106,29 @@ def import_files(
 
 
 def _import(
-    files: list[EventFile],
-    chosen: Settings,
-    project: str | None,
-    imports: list[Import],
-    console: Console,
-) -> None:
-    """`imports`: what was begun is added."""
-    with _way_in(chosen, project) as (owner, send):
-        folder = Path(chosen.data) / "imports"
-        for file in files:
-            imports.append(Import(file, folder, owner.project_id))
-            _run(imports[-1], file, send, console)
-        written = not all(each.repeated for each in imports)
-        if written and not running_server(Path(chosen.data)):
-            console.print("Writing the rest to the store …")
+    files: list[EventFile], chosen: Settings, project: str | None, console: Console
+) -> list[Import]:
+    """Stopped by a signal, it says how far it came."""
+    imports: list[Import] = []
+    try:
+        with ended_by_signals(), _way_in(chosen, project) as (owner, send):
+            folder = Path(chosen.data) / "imports"
+            for file in files:
+                imports.append(Import(file, folder, owner.project_id))
+                _run(imports[-1], file, send, console)
+            written = not all(each.repeated for each in imports)
+            if written and not running_server(Path(chosen.data)):
+                console.print("Writing the rest to the store …")
+    except KeyboardInterrupt as interrupt:
+        for each in imports:
+            notes = each.notes
+            console.print(
+                f"{notes.file}: stopped after line {notes.lines:,}"
+                f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
+            )
+        console.print("The same command goes on from there.")
+        raise typer.Exit(exit_status(interrupt)) from None
+    return imports
 
 
 def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
