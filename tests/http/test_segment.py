@@ -402,10 +402,10 @@ ONE_OF_HALVES = b'{"event":"c","userId":"u","anonymousId":"d","properties":{"t":
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
 def test_half_a_character_does_not_hide_whose_shape_it_is(project: Project, mark: bytes) -> None:
-    for path, body, index in (("/v1/batch", BATCH_OF_HALVES, 1), ("/v1/track", ONE_OF_HALVES, 0)):
+    for path, body in (("/v1/batch", BATCH_OF_HALVES), ("/v1/track", ONE_OF_HALVES)):
         reply = project.post(path, mark + body)
         assert reply.status == 200
         (said,) = reply.json["warnings"]
-        assert (said["index"], said["code"]) == (index, "text_mended")
+        assert said["code"] == "text_mended"
         assert "U+FFFD" in said["message"]
     assert [row["user_id"] for row in project.stored()] == ["u", "u", "u"]

@@ -10,7 +10,6 @@ from functools import partial
 from typing import cast
 
 import msgspec
-from msgspec import structs
 
 from threadline.contract.decoding import (
     BYTE_ORDER_MARK,
@@ -101,14 +100,12 @@ def _read(call: Call, kind: str, raw: bytes) -> Calls:
     batch = decode(raw, Messages, now, notices, name_unknown=False)
     calls = Calls(len(batch.batch), _context(call, batch.sent_at, now), notices)
     for index, each in enumerate(batch.batch):
-        found: list[Notice] = []
         try:
             _limit(each, MAX_MESSAGE_BYTES)
-            message = decode(bytes(each), Message, now, found, name_unknown=False)
+            message = decode(bytes(each), Message, now)
         except ApiError as error:
             calls.refuse(index, error)
             continue
-        calls.warnings.notices += [structs.replace(notice, index=index) for notice in found]
         calls.take(index, message, message.type or "")
     return calls
 
