@@ -36,7 +36,8 @@ from threadline.identity.compose import fill, where
 from threadline.identity.resolution import PROJECT, Policy, Resolution, in_range
 from threadline.identity.states import STATES
 from threadline.identity.stitch import relations
-from threadline.ingest.accept import IngestContext, accept
+from threadline.ingest.accept import accept
+from threadline.ingest.context import IngestContext
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
     attribution,

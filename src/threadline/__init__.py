@@ -5,7 +5,7 @@ Installed without extras it is the client; with `[server]` the server, too.
 
 from threadline.client.aio import AsyncClient
 from threadline.client.client import Client
-from threadline.client.context import Context, carried, carry, use
+from threadline.client.context import Context, extract, inject, use_context
 from threadline.client.default import (
     alias,
     batch,
@@ -34,15 +34,15 @@ __all__ = [
     "__version__",
     "alias",
     "batch",
-    "carried",
-    "carry",
     "close",
+    "extract",
     "flush",
     "forget",
     "get_client",
     "identify",
     "init",
+    "inject",
     "page",
     "track",
-    "use",
+    "use_context",
 ]

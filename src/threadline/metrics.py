@@ -1,5 +1,8 @@
 """What the server counts of itself, for `GET /metrics` in Prometheus' text format."""
 
+from collections import Counter as Tally
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 INSERT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -12,11 +15,21 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.accepted = self._counter("events_accepted", "Events acknowledged, by route.", "route")
         self.rejected = self._counter("requests_rejected", "Ingest requests refused.", "code")
+        self.warned = self._counter(
+            "events_warned", "Warnings: what of events was changed or ignored.", "reason"
+        )
         self.dropped = self._counter(
+            "events_dropped", "Events left out of a batch whose rest was stored.", "reason"
+        )
+        self.dropped_by_senders = self._counter(
             "events_dropped_by_senders", "Events browsers had no room for."
         )
-        self.placeholders = self._counter("placeholder_ids", "Ids that are none: dropped, refused.")
-        self.repeats = self._counter("events_repeated", "Events left out: their event_id was seen.")
+        self.placeholders = self._counter(
+            "placeholder_ids", "Placeholder ids that were dropped or refused."
+        )
+        self.duplicates = self._counter(
+            "events_duplicate", "Events left out: their event_id was there before."
+        )
         self.written = self._counter("events_written", "Events that the store has taken.")
         self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
         self.forgets = self._gauge("forgets_pending", "Requests to forget not yet carried out.")
@@ -45,6 +58,11 @@ class Metrics:
             buckets=INSERT_BUCKETS_S,
             registry=self._registry,
         )
+
+    def count_warnings(self, reasons: Iterable[str]) -> None:
+        """One for each warning, by its code."""
+        for reason, times in Tally(reasons).items():
+            self.warned.labels(reason).inc(times)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from threadline.client import default
 from threadline.client.client import Client
-from threadline.client.queue import Event, encode
-from threadline.client.wire import Json, Params
+from threadline.client.queue import QueuedEvent, encode
+from threadline.client.wire import Json, QueryParams
 
 
 class Recorder(Client):
@@ -21,7 +21,7 @@ class Recorder(Client):
 
     def __init__(self, answers: Mapping[str, Json] | None = None) -> None:
         super().__init__("sk_test_recorder", "http://127.0.0.1:9", proxy="")
-        self.recorded: list[Event] = []
+        self.recorded: list[QueuedEvent] = []
         self.calls: list[tuple[str, str, object]] = []
         self.answers = dict(answers or {})
 
@@ -34,10 +34,10 @@ class Recorder(Client):
         self.recorded.clear()
         self.calls.clear()
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: QueuedEvent) -> None:
         self.recorded.append(json.loads(encode(event)))
 
-    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
+    def _ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         self.calls.append((method, path, body))
         return self.answers.get(path, {})
 

@@ -10,7 +10,8 @@ from threadline.contract.decoding import decode
 from threadline.contract.errors import ApiError
 from threadline.contract.replies import Notice
 from threadline.enrich import read_agent, scrubber
-from threadline.ingest.accept import IngestContext, accept
+from threadline.ingest.accept import accept
+from threadline.ingest.context import IngestContext
 
 NOW_MS = 1_790_000_000_000
 SENDER = IngestContext(

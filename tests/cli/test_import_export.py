@@ -406,3 +406,28 @@ def test_formats_of_an_export(folder: Path, tmp_path: Path) -> None:
     fails("export", *where, "-o", str(kept), "--from", "yesterday")
     assert kept.read_text() == "before"
     assert set(tmp_path.iterdir()) == {folder, kept}
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["no server", "a server"])
+def test_what_is_changed_on_the_way_in_is_said(tmp_path: Path, running: bool) -> None:
+    folder, path = tmp_path / "data", tmp_path / "a.ndjson"
+    url = "https://shop.example/?" + "&".join(f"p{number}=1" for number in range(50))
+    path.write_text(
+        '{"event":"a","anonymous_id":"d","properties":{"t":"\\ud83d"}}\n'
+        + json.dumps({"event": "b", "anonymous_id": "d", "user_id": "null", "url": url})
+    )
+    project_in(folder)
+    command = ["import", str(path), "--data", str(folder)]
+    if running:
+        with Server(folder):
+            done = run(*command)
+    else:
+        done = run(*command)
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "1 times an id was a placeholder such as undefined, and was left out",
+        "1 times an address lost its parameters after the 40th",
+        "1 times half a character was stored as U+FFFD",
+    ):
+        assert said in done.stderr
+    assert exported(folder)[0]["user_id"] is None

@@ -45,7 +45,7 @@ def test_celery_tasks_run_for_the_visitor() -> None:
         testing.record() as recorder,
         start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20),
     ):
-        with threadline.use(VISIT):
+        with threadline.use_context(VISIT):
             results: list[Any] = [task.delay(7), failing.delay()]
         results.append(task.delay(8))
         assert results[0].get(timeout=20) == 7
@@ -60,7 +60,7 @@ def test_celery_tasks_run_for_the_visitor() -> None:
 def test_rq_jobs_run_for_the_visitor() -> None:
     connection = FakeStrictRedis()
     queue = rq_helper.Queue(connection=connection)
-    with threadline.use(VISIT):
+    with threadline.use_context(VISIT):
         queue.enqueue(charge, 7)
         queue.enqueue(charge, 8, meta={"mine": 1})
     job = queue.enqueue(charge, 9)

@@ -223,7 +223,7 @@ def test_a_full_or_broken_spool_drops_and_says_so(tmp_path: Path) -> None:
         client.track("x")
     assert (client.dropped, str(lost[0])) == (2, "the queue is full")
     client.track("circle", {"again": object.__new__(type("Odd", (), {"__str__": None}))})
-    assert "no JSON" in str(lost[-1])
+    assert "cannot be written as JSON" in str(lost[-1])
     client.close()
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):

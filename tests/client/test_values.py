@@ -436,4 +436,4 @@ def test_times_that_are_none(project: Project, caplog: pytest.LogCaptureFixture)
         assert client.flush()
         assert client.dropped == 5
     assert set(ids(project.stored())) == {"now 0", "now 1", "now 2"}
-    assert "a timestamp of the type NaTType is none" in caplog.text
+    assert "a timestamp cannot be of the type NaTType" in caplog.text

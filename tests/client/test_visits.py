@@ -13,7 +13,7 @@ import pytest
 import threadline
 from tests.client.stacks import STACKS, serve
 from threadline import testing
-from threadline.client.visit import Asked, Rules, Visit
+from threadline.client.visit import RequestInfo, Rules, Visit
 from threadline.client.wsgi import Middleware
 
 BROWSER = "Mozilla/5.0 Firefox/140.0"
@@ -59,8 +59,8 @@ def id_in(cookie: str) -> str:
     return found[1]
 
 
-def asked_with(headers: Mapping[str, str]) -> Asked:
-    return Asked(
+def asked_with(headers: Mapping[str, str]) -> RequestInfo:
+    return RequestInfo(
         method="GET",
         scheme="https",
         host="shop.example",
@@ -190,9 +190,9 @@ def test_a_webhook_is_no_visitor(stack: str, recorded: testing.Recorder) -> None
 def test_a_webhooks_jobs_are_no_visitors_either(recorded: testing.Recorder) -> None:
     for headers in ({}, {"cookie": "tl_aid=v1"}):
         visit = Visit(asked_with(headers), Rules())
-        with threadline.use(visit.context):
-            fields = threadline.carry()
-        with threadline.use(threadline.carried(json.loads(json.dumps(fields)))):
+        with threadline.use_context(visit.context):
+            fields = threadline.inject()
+        with threadline.use_context(threadline.extract(json.loads(json.dumps(fields)))):
             threadline.track("purchase", user_id="ada")
             threadline.track("visit")
     webhook, anonymous, purchase, _ = recorded.recorded
@@ -203,7 +203,7 @@ def test_a_webhooks_jobs_are_no_visitors_either(recorded: testing.Recorder) -> N
 
 def test_what_is_said_to_be_the_visitors_is(recorded: testing.Recorder) -> None:
     visit = Visit(asked_with({}), Rules())
-    with threadline.use(visit.context):
+    with threadline.use_context(visit.context):
         visit.identify("ada")
         threadline.track("signup")
     for event in recorded.recorded:
@@ -229,7 +229,7 @@ def test_a_stream_of_wsgi_is_closed_and_a_file_stays_one() -> None:
             return iter([b"a"])
 
         def close(self) -> None:
-            closed.append(threadline.carry()["anonymous_id"])
+            closed.append(threadline.inject()["anonymous_id"])
 
     class File(Parts):
         pass
@@ -245,7 +245,7 @@ def test_a_stream_of_wsgi_is_closed_and_a_file_stays_one() -> None:
     setup_testing_defaults(environ)
     Middleware(lambda *_: Parts())(environ, lambda *_: None).close()  # type: ignore[attr-defined]
     assert closed == ["v1"]
-    assert threadline.carry() == {}
+    assert threadline.inject() == {}
 
 
 def test_who_is_logged_in_may_be_unknown(

@@ -216,6 +216,7 @@ def test_metrics_count_what_came_and_what_was_refused(folder: Path) -> None:
         project = Project(server)
         project.batch([{"event": "x", "event_id": "e1"}, {"event": "x", "event_id": "e1"}])
         project.track("x")
+        project.post("/v1/track", {"event": "x", "user_id": "null", "plan": "pro"})
         assert project.post("/v1/track", {"event": ""}).status == 400
         project.stored()
         reply = project.get("/metrics")
@@ -227,10 +228,12 @@ def test_metrics_count_what_came_and_what_was_refused(folder: Path) -> None:
         )
         expected = {
             'threadline_events_accepted_total{route="/v1/batch"}': 2,
-            'threadline_events_accepted_total{route="/v1/track"}': 1,
+            'threadline_events_accepted_total{route="/v1/track"}': 2,
+            'threadline_events_warned_total{reason="placeholder_id"}': 1,
+            'threadline_events_warned_total{reason="unknown_field"}': 1,
             'threadline_requests_rejected_total{code="invalid_payload"}': 1,
-            "threadline_events_repeated_total": 1,
-            "threadline_events_written_total": 2,
+            "threadline_events_duplicate_total": 1,
+            "threadline_events_written_total": 3,
             "threadline_dead_letters": 0,
             "threadline_log_events": 0,
             "threadline_log_bytes": 0,

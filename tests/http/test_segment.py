@@ -266,6 +266,58 @@ def test_a_bad_call_in_a_batch_is_named_and_the_rest_stored(project: Project) ->
     assert (rows["m7"]["user_id"], rows["m12"]["user_id"]) == (None, "42")
 
 
+HALVES = {
+    "a name": b'"event":"\\ud83d","userId":"u"',
+    "an id": b'"event":"e","userId":"u\\udfff"',
+    "a trait": b'"event":"e","userId":"u","traits":{"t":"\\ud83d"}',
+    "a page": b'"event":"e","userId":"u","context":{"page":{"url":"https://a.example/\\ud83d"}}',
+    "what is ignored": b'"event":"e","userId":"u","integrations":{"t":"\\ud83d"}',
+    "bytes": b'"event":"\xed\xa0\xbd","userId":"u"',
+}
+
+
+@pytest.mark.parametrize("where", HALVES)
+def test_half_a_character_is_said_wherever_it_stands(project: Project, where: str) -> None:
+    call = b'{"type":"track",%s}' % HALVES[where]
+    whole = b'{"type":"track","event":"whole","userId":"u"}'
+    for path, body in (
+        ("/v1/track", call),
+        ("/v1/page", call),
+        ("/v1/batch", b'{"batch":[%s,%s]}' % (whole, call)),
+    ):
+        reply = project.post(path, body)
+        assert reply.status == 200
+        assert [at["code"] for at in reply.json["warnings"]] == ["text_mended"], path
+    assert len(project.stored()) == 4
+
+
+def test_what_a_batch_loses_and_what_is_changed_is_counted(folder: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        good = {"type": "track", "event": "x", "userId": "u"}
+        batch = [
+            good,
+            {"type": "track", "userId": "u"},
+            {**good, "timestamp": "yesterday"},
+            {**good, "properties": {"x": "y" * 33_000}},
+            {**good, "userId": "undefined"},
+        ]
+        assert call(project, "/v1/batch", {"batch": batch}).status == 200
+        counted = numbers(project)
+        assert counted['threadline_events_dropped_total{reason="invalid_payload"}'] == 2
+        assert counted['threadline_events_dropped_total{reason="payload_too_large"}'] == 1
+        assert counted['threadline_events_warned_total{reason="placeholder_id"}'] == 1
+        assert counted["threadline_placeholder_ids_total"] == 1
+        assert counted['threadline_events_accepted_total{route="/v1/batch"}'] == 2
+
+
+def numbers(project: Project) -> dict[str, float]:
+    """What `/metrics` says."""
+    lines = project.get("/metrics").body.decode().splitlines()
+    split = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, _, value in split}
+
+
 def test_errors_are_where_libraries_look_for_them(project: Project) -> None:
     def refused(path: str, message: object, status: int = 400) -> Json:
         packed = base64.b64encode(f"{project.keys['sk']}:".encode()).decode()
@@ -350,6 +402,10 @@ ONE_OF_HALVES = b'{"event":"c","userId":"u","anonymousId":"d","properties":{"t":
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
 def test_half_a_character_does_not_hide_whose_shape_it_is(project: Project, mark: bytes) -> None:
-    assert project.post("/v1/batch", mark + BATCH_OF_HALVES).status == 200
-    assert project.post("/v1/track", mark + ONE_OF_HALVES).status == 200
+    for path, body in (("/v1/batch", BATCH_OF_HALVES), ("/v1/track", ONE_OF_HALVES)):
+        reply = project.post(path, mark + body)
+        assert reply.status == 200
+        (said,) = reply.json["warnings"]
+        assert said["code"] == "text_mended"
+        assert "U+FFFD" in said["message"]
     assert [row["user_id"] for row in project.stored()] == ["u", "u", "u"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from threadline.contract.bodies import Event
 from threadline.contract.cells import escaped, escaped_sql, unescaped
 from threadline.ingest.columns import columns, map_hint
-from threadline.ingest.importing import Import
+from threadline.ingest.importing import Import, Warned
 from threadline.ingest.lines import EventFile, FileError, Line
 from threadline.store import Store
 
@@ -168,9 +168,9 @@ def test_packed_files_are_read_through_and_what_is_broken_is_said(
     path.write_bytes((pack(head + row) + pack(row))[:cut] + junk)
     sent: list[Event] = []
 
-    def send(events: list[Event]) -> "Future[None]":
+    def send(events: list[Event]) -> "Future[Warned]":
         sent.extend(events)
-        done: Future[None] = Future()
+        done: Future[Warned] = Future()
         done.set_result(None)
         return done
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.ingest.test_once import WAIT_S, append, stored, values
 from threadline.ingest import dead_letters, row
+from threadline.ingest.dedup import Dedup
 from threadline.ingest.log import ForgetRequest, Log, open_db
-from threadline.ingest.seen import SeenIds
 from threadline.ingest.writer import Writer
 from threadline.store import Store, store_url
 
@@ -151,7 +151,7 @@ def test_repeats_settled_before_a_crash_stay_settled(folder: Path, store: Store)
     assert block
     log.settle(block, np.array([0]))
     ids = block.rows.event_hashes()
-    SeenIds(store, days=7).remember(ids, "the insert of ids before the crash")
+    Dedup(store, days=7).remember(ids, "the insert of ids before the crash")
     log.close()
     log = Log(folder)
     write_all(log, store)

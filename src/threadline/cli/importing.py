@@ -2,9 +2,11 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +23,22 @@ from threadline.cli.server import Server
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.contract.bodies import Event
 from threadline.control import Control, Project
-from threadline.ingest.accept import IngestContext, accept
+from threadline.ingest.accept import accept
 from threadline.ingest.columns import OURS, meant
-from threadline.ingest.importing import Import, Send
-from threadline.ingest.lines import EventFile
+from threadline.ingest.context import IngestContext
+from threadline.ingest.importing import Import, Send, Warned
+from threadline.ingest.lines import CheckedEvents, EventFile
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services, site_of
 from threadline.settings import Settings
 
+# What was changed in events that are in, by the code of the warning.
+CHANGES = {
+    "placeholder_id": "an id was a placeholder such as undefined, and was left out",
+    "cut": "an address lost its parameters after the 40th",
+    "text_mended": "half a character was stored as U+FFFD",
+    "more": "the server changed more than it names in one answer",
+}
 CONNECTIONS = 2
 # The log may be this far ahead of the store.
 AHEAD_EVENTS = 500_000
@@ -72,7 +82,6 @@ def import_files(
     renamed = _renamed(map or [])
     chosen = folders.load(data)
     started = time.monotonic()
-    imports: list[Import] = []
     with ExitStack() as opened:
         found = [opened.enter_context(EventFile(path, format, renamed)) for path in files]
         full = [file for file in found if not _is_empty(file, console)]
@@ -83,18 +92,7 @@ def import_files(
         if dry_run:
             try_files(full, as_json)
             return
-        try:
-            with ended_by_signals():
-                _import(full, chosen, project, imports, console)
-        except KeyboardInterrupt as interrupt:
-            for each in imports:
-                notes = each.notes
-                console.print(
-                    f"{notes.file}: stopped after line {notes.lines:,}"
-                    f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
-                )
-            console.print("The same command goes on from there.")
-            raise typer.Exit(exit_status(interrupt)) from None
+        imports = _import(full, chosen, project, console)
     if as_json:
         typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
     elif imports:
@@ -104,21 +102,29 @@ def import_files(
 
 
 def _import(
-    files: list[EventFile],
-    chosen: Settings,
-    project: str | None,
-    imports: list[Import],
-    console: Console,
-) -> None:
-    """`imports`: what was begun is added."""
-    with _way_in(chosen, project) as (owner, send):
-        folder = Path(chosen.data) / "imports"
-        for file in files:
-            imports.append(Import(file, folder, owner.project_id))
-            _run(imports[-1], file, send, console)
-        written = not all(each.repeated for each in imports)
-        if written and not running_server(Path(chosen.data)):
-            console.print("Writing the rest to the store …")
+    files: list[EventFile], chosen: Settings, project: str | None, console: Console
+) -> list[Import]:
+    """Stopped by a signal, it says how far it came."""
+    imports: list[Import] = []
+    try:
+        with ended_by_signals(), _way_in(chosen, project) as (owner, send):
+            folder = Path(chosen.data) / "imports"
+            for file in files:
+                imports.append(Import(file, folder, owner.project_id))
+                _run(imports[-1], file, send, console)
+            written = not all(each.repeated for each in imports)
+            if written and not running_server(Path(chosen.data)):
+                console.print("Writing the rest to the store …")
+    except KeyboardInterrupt as interrupt:
+        for each in imports:
+            notes = each.notes
+            console.print(
+                f"{notes.file}: stopped after line {notes.lines:,}"
+                f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
+            )
+        console.print("The same command goes on from there.")
+        raise typer.Exit(exit_status(interrupt)) from None
+    return imports
 
 
 def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
@@ -155,6 +161,8 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
         console.print(f"{notes.file}: {notes.accepted:,} events accepted")
         if notes.untimed:
             console.print(f"  {notes.untimed:,} of them have no time and are stored as of now")
+        for code, times in sorted(notes.warnings.items()):
+            console.print(f"  {times:,} times {CHANGES.get(code, code)}")
         if notes.rejected:
             console.print(f"  {notes.rejected:,} lines rejected: see {each.rejected_path}")
     if not all(each.repeated for each in imports):
@@ -206,10 +214,10 @@ class _Append:
         self._services = services
         self._project = project
 
-    def __call__(self, events: list[Event]) -> "Future[None]":
+    def __call__(self, events: CheckedEvents) -> "Future[Warned]":
         while self._services.log.depth_events > AHEAD_EVENTS:
             self._services.writer.catch_up(timeout_s=0.1)
-        sender = IngestContext(
+        context = IngestContext(
             project_id=self._project.project_id,
             site=site_of(self._project),
             scrub=self._services.scrub,
@@ -225,13 +233,24 @@ class _Append:
             country_of=self._services.country_of,
         )
         on_disk: Future[None] = Future()
-        accepted = accept(events, sender, in_batch=True)
+        accepted = accept(events, context, in_batch=True, checked=events.checked)
         self._services.log.append(accepted.rows, on_disk)
-        if accepted.warnings:
-            ids = len(accepted.warnings)
+        if ids := accepted.placeholder_ids:
             self._services.count_placeholder_ids(self._project.project_id, ids)
-        return on_disk
+        warned: Future[Warned] = Future()
+        codes = Counter(notice.code for notice in accepted.warnings)
+        on_disk.add_done_callback(partial(_pass_on, warned, codes))
+        return warned
 
 
-def _post(server: Server, events: list[Event]) -> None:
-    server.post("/v1/batch", msgspec.json.encode({"events": events}))
+def _pass_on(warned: "Future[Warned]", codes: Warned, on_disk: "Future[None]") -> None:
+    """The rows are on disk, or failed to get there."""
+    if error := on_disk.exception():
+        warned.set_exception(error)
+    else:
+        warned.set_result(codes)
+
+
+def _post(server: Server, events: list[Event]) -> Warned:
+    reply = server.post("/v1/batch", msgspec.json.encode({"events": events}))
+    return Counter(notice["code"] for notice in reply.get("warnings", ()))

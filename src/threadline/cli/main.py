@@ -33,14 +33,14 @@ COMMANDS = {
     "export": Command("Data", "exporting", "export_file"),
     "rules": Command("Data", "rules"),
     "reclassify": Command("Data", "reclassifying", "reclassify"),
-    "receipts": Command("Data", "letters", "list_receipts"),
+    "receipts": Command("Data", "dead_letters", "list_receipts"),
     "ask": Command("Ask", "asking", "ask"),
     "user": Command("Ask", "user", "user"),
     "sql": Command("Ask", "sql", "sql"),
     "classify": Command("Ask", "classifying", "classify"),
     "doctor": Command("Mend", "doctor", "doctor"),
     "rebuild": Command("Mend", "rebuilding", "rebuild"),
-    "dead-letter": Command("Mend", "letters"),
+    "dead-letter": Command("Mend", "dead_letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.
 SERVERS = ("serve", "demo")

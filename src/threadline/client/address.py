@@ -59,9 +59,10 @@ def redirected(address: Address, path: str, location: str) -> tuple[Address, str
 
 
 def find_proxy(address: Address, option: str | None) -> Proxy | None:
-    """By the option, else by the environment, unless that excepts the server; "" is none.
+    """By the option, else by the environment, unless that excepts the server; "" is for no proxy.
 
-    The environment's is not used for the machine itself. Raises `ValueError` for what is none.
+    The environment's is not used for the machine itself. Raises `ValueError` for what cannot be
+    read as an address.
     """
     if option is not None:
         return _proxy(option, "proxy") if option else None
@@ -108,7 +109,7 @@ def _split(url: str) -> SplitResult | None:
         name = found.hostname or ""
         name.encode("idna")
         usable = name and found.port != 0 and url.isprintable() and " " not in url
-    except (ValueError, AttributeError):  # a port or a name that is none, or no text
+    except (ValueError, AttributeError):  # an impossible port or name, or not text
         return None
     return found if usable else None
 

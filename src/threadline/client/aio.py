@@ -5,7 +5,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from threadline.client.client import Client
 from threadline.client.context import UserId
-from threadline.client.read import Event, Pages, Row, Table, User, UserRow
+from threadline.client.read import EventRow, Pages, Row, Table, User, UserRow
 
 Result = TypeVar("Result")
 P = ParamSpec("P")
@@ -61,7 +61,7 @@ class AsyncClient:
         """The other questions: `await client.table(Client.funnel, ["visit", "signup"])`."""
         return await _beside(question, self.client, *given, **params)
 
-    def events(self, **filters: object) -> AsyncIterator[Event]:
+    def events(self, **filters: object) -> AsyncIterator[EventRow]:
         """As `Client.events`, by `async for`."""
         return _rows(self.client.events(**filters))
 
@@ -86,7 +86,7 @@ class AsyncUsers:
         """As `Users.list`, by `async for`."""
         return _rows(self._users.list(**filters))
 
-    def journey(self, user_id: str | int, **params: Any) -> AsyncIterator[Event]:
+    def journey(self, user_id: str | int, **params: Any) -> AsyncIterator[EventRow]:
         """As `Users.journey`, by `async for`."""
         return _rows(self._users.journey(user_id, **params))
 

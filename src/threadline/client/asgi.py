@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from threadline.client.context import use
-from threadline.client.visit import KEY, Asked, Headers, Rules, Visit, may_hold_id
+from threadline.client.context import use_context
+from threadline.client.visit import KEY, Headers, RequestInfo, Rules, Visit, may_hold_id
 
 # Every framework has types of its own for these, and none that another would take.
 Scope = Any
@@ -28,7 +28,7 @@ class Middleware:
             return
         header = headers(scope)
         body, receive = await _small_body(header, receive)
-        visit = Visit(asked(scope, header, body), self._rules, scope)
+        visit = Visit(request_info(scope, header, body), self._rules, scope)
         scope.setdefault("state", {})[KEY] = visit
 
         async def answer(message: Message) -> None:
@@ -45,7 +45,7 @@ class Middleware:
                     message = {**message, "headers": given}
             await send(message)
 
-        with use(visit.context):
+        with use_context(visit.context):
             await self._app(scope, receive, answer)
 
 
@@ -55,12 +55,12 @@ def headers(scope: Scope) -> Headers:
     return lambda name: found.get(name.encode(), "")
 
 
-def asked(scope: Scope, header: Headers, body: bytes) -> Asked:
+def request_info(scope: Scope, header: Headers, body: bytes) -> RequestInfo:
     """The request that the scope describes."""
     query = scope.get("query_string", b"").decode("latin-1")
     path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
     server = scope.get("server") or ("", None)
-    return Asked(
+    return RequestInfo(
         method=scope.get("method", "GET"),
         scheme=scope["scheme"],
         host=header("host") or server[0],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from threadline.client.errors import APIError, ThreadlineError
-from threadline.client.queue import Event
+from threadline.client.queue import QueuedEvent
 from threadline.client.wire import Reply
 
 MAX_NAME = 128
@@ -68,9 +68,9 @@ def repeat_warnings(reply: Reply) -> None:
         _logger.warning("event %s of a batch, %d in all: %s", first[message], events, message)
 
 
-def decoded(batch: Iterable[bytes]) -> list[Event]:
+def decoded(batch: Iterable[bytes]) -> list[QueuedEvent]:
     """Events again. A line of a spool may have been broken."""
-    events: list[Event] = []
+    events: list[QueuedEvent] = []
     for line in batch:
         try:
             events.append(json.loads(line))

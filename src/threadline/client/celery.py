@@ -16,7 +16,7 @@ from celery.signals import (
 )
 
 from threadline.client import default
-from threadline.client.context import carried, carry, use
+from threadline.client.context import extract, inject, use_context
 
 HEADER = "threadline"
 _running: dict[str, ExitStack] = {}
@@ -32,7 +32,7 @@ def connect() -> None:
 
 
 def _publish(headers: dict[str, Any] | None = None, **_: object) -> None:
-    if headers is not None and (fields := carry()):
+    if headers is not None and (fields := inject()):
         headers.setdefault(HEADER, fields)
 
 
@@ -40,7 +40,7 @@ def _begin(task_id: str, task: Any, **_: object) -> None:
     fields = task.request.get(HEADER)
     if fields:
         _running[task_id] = ExitStack()
-        _running[task_id].enter_context(use(carried(fields)))
+        _running[task_id].enter_context(use_context(extract(fields)))
 
 
 def _end(task_id: str, **_: object) -> None:

@@ -12,12 +12,13 @@ from threadline.client.batches import said
 from threadline.client.context import UserId, current, fill
 from threadline.client.errors import Dropped
 from threadline.client.fields import FIELDS, ignored
+from threadline.client.losses import OnError
 from threadline.client.options import WhenFull, check, find_host, find_key
-from threadline.client.queue import Event, MemoryQueue, Queue
+from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
-from threadline.client.sending import OnError, Sender
-from threadline.client.values import Timestamp, Unfit, is_flat, moment, snapshot, text
-from threadline.client.wire import Json, Params, Wire
+from threadline.client.sending import Sender
+from threadline.client.values import Timestamp, Unfit, is_flat, read_timestamp, snapshot, text
+from threadline.client.wire import Json, QueryParams, Wire
 
 # What callers send by mistake instead of an id; the server knows more of them.
 NOBODY = ("undefined", "null", "None", "nan")
@@ -116,7 +117,7 @@ class Client(Sender, Reader):
         fit = event_id is None and type(event) is str and event
         if event_id is None:
             event_id = self._prefix + str(next(self._numbers))
-        fields: Event = {"event": event, "event_id": event_id}
+        fields: QueuedEvent = {"event": event, "event_id": event_id}
         if user_id is not None:
             fields["user_id"] = user_id
             fit = fit and type(user_id) is str and user_id
@@ -130,7 +131,9 @@ class Client(Sender, Reader):
         try:
             if not fit:
                 self._make_text(fields)
-            fields["timestamp"] = time() if timestamp is None else moment(timestamp, self._note)
+            fields["timestamp"] = (
+                time() if timestamp is None else read_timestamp(timestamp, self._note)
+            )
             if type(properties) is dict and is_flat(map(type, properties.values())):
                 fields["properties"] = properties.copy()
             elif properties is not None:
@@ -146,8 +149,8 @@ class Client(Sender, Reader):
             self._unfit(fields, error)
         return fields["event_id"]  # type: ignore[no-any-return]
 
-    def _make_text(self, fields: Event) -> None:
-        """What is empty is none. Raises what the text form of a value raises."""
+    def _make_text(self, fields: QueuedEvent) -> None:
+        """Fields as text, without those that are empty. Raises what a value's text form raises."""
         for name, value in tuple(fields.items()):
             if type(value) is str and value:
                 continue
@@ -176,7 +179,7 @@ class Client(Sender, Reader):
         with suppress(Exception):  # `track` says what is wrong with it
             named = text(user_id, self._note)
         if named is None or (isinstance(named, str) and named.strip() in ("", *NOBODY)):
-            _logger.warning("identify(%r) does nothing: that is nobody", named)
+            _logger.warning("identify(%r) does nothing: call it when the user is known", named)
             return None
         fields |= {"user_id": named, "anonymous_id": anonymous_id, "timestamp": timestamp}
         return self._track("$identify", traits, fields)
@@ -203,7 +206,7 @@ class Client(Sender, Reader):
             for event in events:
                 if not isinstance(event, Mapping):
                     kind = type(event).__name__
-                    odd: Event = {"event": "unreadable", "given": event}
+                    odd: QueuedEvent = {"event": "unreadable", "given": event}
                     self._drop(Dropped(f"an event has to be a dictionary, not a {kind}"), [odd])
                     continue
                 unknown.update(name for name in event if name not in FIELDS)
@@ -247,7 +250,7 @@ class Client(Sender, Reader):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
+    def _ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)
 
 

@@ -1,4 +1,4 @@
-"""Whom the code that runs now serves: the visitor, their page, their browser.
+"""The visitor whom the running code serves, with their page and their browser.
 
 Middleware sets it for a request, a worker for a job; `track` and `identify` fill in from it what
 they were not given.
@@ -10,16 +10,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 UserId = str | int | None
-MADE = "made"
-CARRIED = ("anonymous_id", "user_id", "url", "referrer", "user_agent", "ip")
+GENERATED = "generated"
+INJECTED = ("anonymous_id", "user_id", "url", "referrer", "user_agent", "ip")
 
 
 @dataclass(slots=True)
 class Context:
     """`anonymous_id` and `user_id` may be functions, for what is known only when somebody asks.
 
-    `made`: the visitor's id is new, who asks brought none. `known`: the id if there is one already,
-    where `anonymous_id` would make one.
+    `generated`: the visitor's id is new, the request brought none. `known`: the id if there is one
+    already, where `anonymous_id` would generate one.
     """
 
     anonymous_id: str | Callable[[], str | None] | None = None
@@ -28,7 +28,7 @@ class Context:
     referrer: str | None = None
     user_agent: str | None = None
     ip: str | None = None
-    made: bool | Callable[[], bool] = False
+    generated: bool | Callable[[], bool] = False
     known: Callable[[], str | None] | None = None
     # Whom `identify` named, where nobody brought an id.
     named: str | None = field(default=None, init=False)
@@ -43,12 +43,12 @@ class Context:
         return None if found is None else str(found)
 
     def visitor_so_far(self) -> str | None:
-        """The same, but none is made."""
+        """The same, but none is generated."""
         return self.visitor() if self.known is None else self.known()
 
     def is_new(self) -> bool:
-        """Whether who asks brought no id: perhaps no visitor at all, but another program."""
-        return self.made() if callable(self.made) else self.made
+        """Whether the request brought no id: perhaps it is no visitor's, but another program's."""
+        return self.generated() if callable(self.generated) else self.generated
 
 
 _current: ContextVar[Context | None] = ContextVar("threadline_context", default=None)
@@ -57,7 +57,7 @@ current = _current.get
 
 
 @contextmanager
-def use(context: Context) -> Iterator[Context]:
+def use_context(context: Context) -> Iterator[Context]:
     """Serve this visitor for the length of the block."""
     token = _current.set(context)
     try:
@@ -66,22 +66,22 @@ def use(context: Context) -> Iterator[Context]:
         _current.reset(token)
 
 
-def carry() -> dict[str, str]:
+def inject() -> dict[str, str]:
     """The context as plain strings, for a job that goes on elsewhere; {} where there is none."""
     context = current()
     if context is None:
         return {}
-    found = {name: getattr(context, name) for name in CARRIED}
+    found = {name: getattr(context, name) for name in INJECTED}
     found |= {"anonymous_id": context.visitor(), "user_id": context.user()}
-    found[MADE] = MADE if context.is_new() else None
+    found[GENERATED] = GENERATED if context.is_new() else None
     return {name: value for name, value in found.items() if value is not None}
 
 
-def carried(fields: Mapping[str, str]) -> Context:
+def extract(fields: Mapping[str, str]) -> Context:
     """What `carry` gave, as a context again."""
-    found = {name: fields[name] for name in CARRIED if name in fields}
+    found = {name: fields[name] for name in INJECTED if name in fields}
     context = Context(**found)  # type: ignore[arg-type]  # none of these is a function
-    context.made = MADE in fields
+    context.generated = GENERATED in fields
     return context
 
 

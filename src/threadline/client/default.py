@@ -27,8 +27,8 @@ def init(key: str | None = None, host: str | None = None, **options: Any) -> Cli
 
 def get_client() -> Client:
     """The program's client. Without `init`, one by `THREADLINE_SDK_KEY` and `THREADLINE_SDK_HOST`;
-    without a key, or with what is none, one that sends nothing and says so once, so that a program
-    runs where nobody set it up."""
+    without a key, or with something else in its place, one that sends nothing and says so once, so
+    that a program runs where nobody set it up."""
     global _client
     if _stand_in is not None:
         return _stand_in

@@ -19,8 +19,8 @@ from django.utils.cache import patch_vary_headers
 
 from threadline.client import default
 from threadline.client.client import Client
-from threadline.client.context import Context, use
-from threadline.client.visit import Asked, Rules, Visit
+from threadline.client.context import Context, use_context
+from threadline.client.visit import RequestInfo, Rules, Visit
 from threadline.client.wsgi import Streamed, headers
 
 RULES = {part.name for part in fields(Rules) if part.init} - {"client", "user_id"}
@@ -42,12 +42,12 @@ class Middleware:
         if iscoroutinefunction(self._get_response):
             return self._answer_async(request)
         visit = _visit(request)
-        with use(visit.context):
+        with use_context(visit.context):
             return _finished(visit, self._get_response(request))
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         visit = _visit(request)
-        with use(visit.context):
+        with use_context(visit.context):
             return _finished(visit, await self._get_response(request))
 
 
@@ -67,7 +67,7 @@ def _set_up() -> Rules:
 
 
 def _visit(request: HttpRequest) -> Visit:
-    asked = Asked(
+    info = RequestInfo(
         method=request.method or "",
         scheme=request.scheme or "",
         host=request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""),
@@ -76,7 +76,7 @@ def _visit(request: HttpRequest) -> Visit:
         peer=request.META.get("REMOTE_ADDR", ""),
         body=lambda: _body(request),
     )
-    visit = Visit(asked, _set_up(), request)
+    visit = Visit(info, _set_up(), request)
     request.threadline = visit
     return visit
 
@@ -115,7 +115,7 @@ def _finished(visit: Visit, response: Any) -> HttpResponseBase:
 
 async def _streamed(parts: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
     while True:
-        with use(context):
+        with use_context(context):
             part = await anext(parts, None)
         if part is None:
             return

@@ -1,4 +1,4 @@
-"""What a client may be told, and what is wrong with it."""
+"""The options of a client, and what is wrong with them."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ NUMBERS = {
 
 
 def find_key(key: str | None, disabled: bool) -> str:
-    """The one given, or the environment's. Raises `ValueError` for what is none."""
+    """The one given, or the environment's. Raises `ValueError` for what is not one."""
     named = "key" if key else "THREADLINE_SDK_KEY"
     found = key or os.environ.get("THREADLINE_SDK_KEY", "")
     if not found and not disabled:

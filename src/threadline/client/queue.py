@@ -11,9 +11,9 @@ from threadline.client.values import Unfit, plain
 
 MAX_EVENT_BYTES = 1024 * 1024  # as many as the server takes in one request for one event
 
-Event = dict[str, Any]
+QueuedEvent = dict[str, Any]
 # Told of an event that cannot be sent, and why.
-OnUnfit = Callable[[Event, Exception], None]
+OnUnfit = Callable[[QueuedEvent, Exception], None]
 
 
 class Queue(Protocol):
@@ -21,7 +21,7 @@ class Queue(Protocol):
 
     outlives: bool
 
-    def put(self, event: Event) -> Event | None:
+    def put(self, event: QueuedEvent) -> QueuedEvent | None:
         """Take it in; what had to go for it, perhaps itself. Raises `ValueError` or `TypeError`
         for what JSON cannot hold, `OSError` where the disk refuses."""
 
@@ -47,11 +47,11 @@ class MemoryQueue:
     outlives = False
 
     def __init__(self, max_events: int, keep_newest: bool) -> None:
-        self._events: deque[Event] = deque()
+        self._events: deque[QueuedEvent] = deque()
         self._max_events = max_events
         self._keep_newest = keep_newest
 
-    def put(self, event: Event) -> Event | None:
+    def put(self, event: QueuedEvent) -> QueuedEvent | None:
         gone = None
         if len(self._events) >= self._max_events:
             if not self._keep_newest:
@@ -90,7 +90,7 @@ class MemoryQueue:
         return len(self._events)
 
 
-def encode(event: Event) -> bytes:
+def encode(event: QueuedEvent) -> bytes:
     """As JSON. The time, if it is a number, is in seconds since 1970. Numbers that JSON does not
     have become null, half characters U+FFFD. Raises `ValueError` or `TypeError` for what it cannot
     hold."""

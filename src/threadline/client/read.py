@@ -10,7 +10,7 @@ from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from threadline.client.wire import Json, Params, in_path
+from threadline.client.wire import Json, QueryParams, in_path
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +24,7 @@ COMMA = re.compile(r"(?<!\\),")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventRow:
     """A stored event, with what the server added to it. None: it came without that."""
 
     timestamp: datetime
@@ -161,7 +161,9 @@ class Reader(ABC):
     """The questions, for whatever can ask the server."""
 
     @abstractmethod
-    def _ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json: ...
+    def _ask(
+        self, method: str, path: str, params: QueryParams = None, body: object = None
+    ) -> Json: ...
 
     @property
     def users(self) -> "Users":
@@ -176,9 +178,9 @@ class Reader(ABC):
         """
         return self._ask("GET", path, params)
 
-    def events(self, **filters: object) -> Pages[Event]:
+    def events(self, **filters: object) -> Pages[EventRow]:
         """Stored events, newest first. Filters: from_, to, event, source, medium, user_id, …"""
-        return self._pages(Event, "/v1/query", {"limit": 1000, **filters})
+        return self._pages(EventRow, "/v1/query", {"limit": 1000, **filters})
 
     def stats(self, metric: str = "count", **params: object) -> Table:
         """Count, uniques, persons or sum, by `group_by` and `interval`."""
@@ -227,7 +229,7 @@ class Users:
     _reader: Reader
 
     def get(self, user_id: str | int, **params: object) -> User:
-        """One user. Raises `APIError` with status 404 for one that nobody has seen."""
+        """One user. Raises `APIError` with status 404 if no event carries it."""
         path = f"/v1/users/{in_path(str(user_id))}"
         return read(User, self._reader._ask("GET", path, params))
 
@@ -235,10 +237,10 @@ class Users:
         """Users, those known last first. Filters: source, medium, campaign, conversion, …"""
         return self._reader._pages(UserRow, "/v1/users", filters)
 
-    def journey(self, user_id: str | int, phase: str = "all", **params: object) -> Pages[Event]:
+    def journey(self, user_id: str | int, phase: str = "all", **params: object) -> Pages[EventRow]:
         """Everything they did, oldest first: `phase` before or after they were known, or all."""
         path = f"/v1/users/{in_path(str(user_id))}/events"
-        return self._reader._pages(Event, path, {"phase": phase, "limit": 1000, **params})
+        return self._reader._pages(EventRow, path, {"phase": phase, "limit": 1000, **params})
 
 
 def read(kind: type[Row], value: Json) -> Row:

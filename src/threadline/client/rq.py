@@ -10,7 +10,7 @@ import rq
 import rq.job
 
 from threadline.client import default
-from threadline.client.context import carried, carry, use
+from threadline.client.context import extract, inject, use_context
 
 META = "threadline"
 
@@ -20,7 +20,7 @@ class Job(rq.job.Job):
 
     def perform(self) -> Any:
         try:
-            with use(carried(self.meta.get(META, {}))):
+            with use_context(extract(self.meta.get(META, {}))):
                 return super().perform()
         finally:
             default.flush()
@@ -32,5 +32,5 @@ class Queue(rq.Queue):
     job_class = Job
 
     def create_job(self, *args: Any, **more: Any) -> rq.job.Job:
-        more["meta"] = {META: carry(), **(more.get("meta") or {})}
+        more["meta"] = {META: inject(), **(more.get("meta") or {})}
         return super().create_job(*args, **more)

@@ -1,22 +1,18 @@
 """From the queue to the server: in batches, by a thread of its own, until all has arrived."""
 
-import atexit
 import logging
 import os
 import random
-import sys
 import threading
-import weakref
-from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from queue import SimpleQueue
 from time import monotonic
 
-from threadline.client.batches import OnWay, decoded, guilty, repeat_warnings, said, shown
+from threadline.client import lifetime
+from threadline.client.batches import OnWay, decoded, guilty, repeat_warnings, said
 from threadline.client.errors import Dropped, ThreadlineError, Unreachable
-from threadline.client.queue import Event, Queue, encode
-from threadline.client.values import Unfit
+from threadline.client.losses import Losses, OnError
+from threadline.client.queue import Queue, QueuedEvent, encode
 from threadline.client.wire import Wire
 
 MAX_BATCH_EVENTS = 1000
@@ -25,14 +21,11 @@ LONGEST_PAUSE_S = 30.0
 # The end of the program waits so much longer than it was told, for a thread that is just about to
 # say what was lost; and no request gets less time.
 GRACE_S = 1.0
-MAX_NOTES = 1000
-
-OnError = Callable[[ThreadlineError, list[Event]], None]
 
 _logger = logging.getLogger("threadline")
 
 
-class Sender:
+class Sender(Losses):
     """Keeps events and sends them. The thread starts with the first one, and holds the sender only
     while something is queued, so that one that nobody has any more goes away."""
 
@@ -50,8 +43,8 @@ class Sender:
         debug: bool,
         on_error: OnError | None,
     ) -> None:
+        super().__init__(on_error)
         self.disabled = disabled
-        self.dropped = 0
         self._wire = wire
         self._queue = queue
         self._flush_at = min(flush_at, MAX_BATCH_EVENTS)
@@ -59,12 +52,10 @@ class Sender:
         self._flush_bytes = flush_bytes
         self._exit_timeout_s = exit_timeout_s
         self._sync = sync
-        self._on_error = on_error
         self._debug = debug
-        self._notes: set[str] = set()
         self._closed = False
         self._begin()
-        _living.add(self)
+        lifetime.add(self)
         if len(self._queue) and not disabled:  # left by a process before this one
             self._wake(at_once=True)
 
@@ -75,11 +66,12 @@ class Sender:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         # What the thread has to look after: this one, or None once nobody else has it.
-        self._calls: SimpleQueue[Sender | None] = SimpleQueue()
+        self._calls: SimpleQueue[lifetime.Living | None] = SimpleQueue()
         self._awake = False
         self._enough = threading.Event()
         self._closing = threading.Event()
         self._deadline = float("inf")
+        self._counting = threading.Lock()
         self._state = threading.Condition()
         self._busy = False
         self._on_way = OnWay([])
@@ -135,7 +127,7 @@ class Sender:
 
     # On the caller's thread
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: QueuedEvent) -> None:
         if self.disabled:
             return
         if self._closed:
@@ -164,7 +156,7 @@ class Sender:
             with self._starting:
                 if self._thread is None:
                     self._thread = threading.Thread(
-                        target=_look_after,
+                        target=lifetime.look_after,
                         args=[self._calls],
                         name="threadline-client",
                         daemon=True,
@@ -174,7 +166,7 @@ class Sender:
                     except RuntimeError:  # the program is ending; `close` sends what is there
                         self._thread = None
                     else:
-                        _close_with_process()
+                        lifetime.close_with_process()
         if at_once:
             self._enough.set()
         self._awake = True
@@ -297,76 +289,8 @@ class Sender:
         threading.Event().wait(min(seconds, left_s))
         return True
 
-    # What is lost, and what is odd
-
-    def _unfit(self, event: Event, error: Exception) -> None:
-        what = "cannot be sent" if isinstance(error, Unfit) else "is no JSON"
-        self._drop(Dropped(f"the event {what}: {said(error)}"), [event])
-
-    def _drop(self, error: ThreadlineError, events: list[Event]) -> None:
-        if not events:
-            return
-        with self._state:
-            self.dropped += len(events)
-        # As Python writes them: a name may hold a line's end, or what no log can.
-        names = ", ".join(sorted({shown(event.get("event")) for event in events})[:5])
-        _logger.error("%d events lost (%s): %s", len(events), names, error)
-        if self._on_error is not None:
-            try:
-                self._on_error(error, events)
-            except Exception:  # the program's own, on a thread that has to go on
-                _logger.exception("on_error failed")
-
-    def _note(self, message: str, *given: object) -> None:
-        """Log what was made of something odd, once for each kind of it."""
-        if message not in self._notes and len(self._notes) < MAX_NOTES:
-            self._notes.add(message)
-            with suppress(Exception):  # the text form of what is odd
-                _logger.warning("%s (said once)", message % given if given else message)
-
     def _after_fork(self) -> None:
         """In the child. What is queued and on its way is the parent's to send."""
         self._begin()
         self._wire.forget_connections()
         self._queue.after_fork()
-
-
-def _look_after(calls: "SimpleQueue[Sender | None]") -> None:
-    """The thread: it knows a sender only while there is something to send."""
-    while (sender := calls.get()) is not None:
-        if not sender._round():
-            return
-        del sender
-
-
-# Every process closes what it has, once: at its end, or, where it is a child of multiprocessing
-# and ends without atexit, with the finalizers of that.
-_living: "weakref.WeakSet[Sender]" = weakref.WeakSet()
-_registered_in = 0
-
-
-def _close_living() -> None:
-    living = [sender for sender in _living if not sender._closed]
-    for sender in living:  # all at once: their threads share the time
-        sender._hurry()
-    for sender in living:
-        sender.close()
-
-
-def _close_with_process() -> None:
-    global _registered_in
-    module = sys.modules.get("multiprocessing.util")
-    parent = sys.modules.get("multiprocessing.process")
-    if module and parent and parent.parent_process() is not None and _registered_in != os.getpid():
-        _registered_in = os.getpid()
-        module.Finalize(None, _close_living, exitpriority=100)
-
-
-def _after_fork() -> None:
-    for sender in list(_living):
-        sender._after_fork()
-
-
-atexit.register(_close_living)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

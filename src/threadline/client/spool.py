@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from threadline.client.queue import Event, OnUnfit, encode
+from threadline.client.queue import OnUnfit, QueuedEvent, encode
 
 SEGMENT_BYTES = 1024 * 1024
 SUFFIX = ".ndjson"
@@ -56,7 +56,7 @@ class Spool:
         self._reading: Iterator[bytes] | None = None  # of the first that is finished
         self._bytes = 0
 
-    def put(self, event: Event) -> Event | None:
+    def put(self, event: QueuedEvent) -> QueuedEvent | None:
         line = encode(event) + b"\n"
         with self._lock:
             if self._bytes + len(line) > self._max_bytes:

@@ -47,14 +47,14 @@ def snapshot(properties: Any, note: Note) -> dict[str, Any]:
 
 
 def text(value: Any, note: Note) -> str | None:
-    """An id, a name or an address as text; None for what is none."""
+    """An id, a name or an address as text; None for what is empty."""
     found = plain(value, note)
     if isinstance(found, float) and found.is_integer():
         found = int(found)  # pandas makes such numbers of whole ones
     return found or None if isinstance(found, str | None) else json.dumps(found)
 
 
-def moment(value: Any, note: Note) -> str | float:
+def read_timestamp(value: Any, note: Note) -> str | float:
     """A time, as ISO 8601 or in seconds since 1970.
 
     Objects without a zone are in the machine's, as everywhere in Python; text without an offset is
@@ -83,13 +83,15 @@ def moment(value: Any, note: Note) -> str | float:
         return str(value.astimezone(UTC).isoformat())
     number = plain(float(value) if isinstance(value, Decimal) else value, note)
     if isinstance(number, str):  # numpy's times, which are UTC
-        return moment(f"{number}+00:00" if "T" in number else number, note)
+        return read_timestamp(f"{number}+00:00" if "T" in number else number, note)
     if isinstance(number, int | float) and not isinstance(number, bool):
         return float(number) / (1000 if abs(number) > MILLISECONDS_FROM else 1)
     if number is None:
-        note(f"a timestamp of the type {type(value).__name__} is none; the event is of now")
+        note(
+            f"a timestamp cannot be of the type {type(value).__name__}; the event gets the time now"
+        )
         return time()
-    raise Unfit(f"its timestamp, of the type {type(value).__name__}, is no time")
+    raise Unfit(f"its timestamp cannot be read; it is of the type {type(value).__name__}")
 
 
 def mended(value: str) -> str:
@@ -123,7 +125,7 @@ class _Walk:
         if kind in FLAT:
             return value
         if depth > MAX_DEPTH:
-            raise Unfit("its properties hold themselves, or nest too deep")
+            raise Unfit("its properties contain themselves, or are nested too deeply")
         if kind is dict:
             return self.mapping(value, depth)
         if kind is list or kind is tuple:

@@ -1,7 +1,7 @@
 """A request as part of a visit: whose it is, and how their id is kept.
 
 The id comes from the browser SDK, in a header or in the body, else from the cookie, else it is
-made. It stays the same through login and logout. Nothing of a web framework is known here.
+generated. It stays the same through login and logout. Nothing of a web framework is known here.
 """
 
 import json
@@ -87,7 +87,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RequestInfo:
     """A request, as every framework can say it. `header`: by its lower-case name, "" if it is not
     there. `body`: read only where it may hold the id."""
 
@@ -110,20 +110,20 @@ class Html(str):
 class Visit:
     """What a view gets as `request.threadline`."""
 
-    def __init__(self, asked: Asked, rules: Rules, request: object = None) -> None:
+    def __init__(self, info: RequestInfo, rules: Rules, request: object = None) -> None:
         """`request`: what `rules.user_id` is asked with."""
-        self._asked = asked
+        self._info = info
         self._rules = rules
-        self._header = asked.header
+        self._header = info.header
         self._id: str | None = None
         self._kept: str | None = None
         self._brought: str | None = None
         self._looked = False
         signals = self._header("sec-gpc") == "1" or self._header("dnt") == "1"
         self.is_anonymous = rules.respect_dnt and signals
-        trusted = _within(asked.peer, rules.networks)
-        self._scheme = (trusted and _first(self._header("x-forwarded-proto"))) or asked.scheme
-        host = (trusted and _first(self._header("x-forwarded-host"))) or asked.host
+        trusted = _within(info.peer, rules.networks)
+        self._scheme = (trusted and _first(self._header("x-forwarded-proto"))) or info.scheme
+        host = (trusted and _first(self._header("x-forwarded-host"))) or info.host
         user_id = None if rules.user_id is None else partial(rules.logged_in, request)
         if self.is_anonymous:
             self.context = Context(user_id=user_id)
@@ -131,9 +131,9 @@ class Visit:
             self.context = Context(
                 anonymous_id=lambda: self.anonymous_id,
                 known=lambda: self._id or self._look(),
-                made=lambda: self._look() is None,
+                generated=lambda: self._look() is None,
                 user_id=user_id,
-                url=f"{self._scheme}://{host}{asked.path}"[:MAX_LENGTH],
+                url=f"{self._scheme}://{host}{info.path}"[:MAX_LENGTH],
                 referrer=self._header("referer")[:MAX_LENGTH] or None,
                 user_agent=self._header("user-agent")[:MAX_LENGTH] or None,
                 ip=self._client_address(trusted),
@@ -195,7 +195,7 @@ class Visit:
         """
         if self.is_anonymous or "public" in cache_control or "s-maxage" in cache_control:
             return None
-        opened = self._asked.method in ("GET", "HEAD")
+        opened = self._info.method in ("GET", "HEAD")
         page = opened and media_type.startswith("text/html") and status < 400
         if not page and self._id in (None, self._kept):
             return None
@@ -222,7 +222,7 @@ class Visit:
 
     def _of_sdk(self) -> str | None:
         found = self._header(HEADER)
-        if not found and self._rules.body_field and self._asked.method in ("POST", "PUT", "PATCH"):
+        if not found and self._rules.body_field and self._info.method in ("POST", "PUT", "PATCH"):
             found = self._of_body(self._rules.body_field)
         return found if FIT.fullmatch(found) else None
 
@@ -233,7 +233,7 @@ class Visit:
             return ""
         if not may_hold_id(self._header):
             return ""
-        return _field_of(self._asked.body(), self._header("content-type"), name)
+        return _field_of(self._info.body(), self._header("content-type"), name)
 
     def _of_cookie(self) -> str | None:
         try:
@@ -244,7 +244,7 @@ class Visit:
 
     def _client_address(self, trusted: bool) -> str | None:
         """Of a chain of proxies the first from our end that is not trusted."""
-        address = self._asked.peer
+        address = self._info.peer
         if trusted:
             for hop in reversed(self._header("x-forwarded-for").split(",")):
                 if _address(hop.strip()):

@@ -27,7 +27,7 @@ MAX_MESSAGE = 200  # of a page that is no answer of Threadline's
 AGENT = "threadline-python"
 
 Json = dict[str, Any]
-Params = Mapping[str, object] | None
+QueryParams = Mapping[str, object] | None
 
 
 class Reply(NamedTuple):
@@ -40,7 +40,7 @@ class Reply(NamedTuple):
         return self.body.decode(errors="replace")
 
     def json(self) -> Json:
-        """The object; {} if it is none."""
+        """The object; {} for anything else."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -163,7 +163,7 @@ class Wire:
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{address.host} does not answer: {reason}") from error
 
-    def ask(self, method: str, path: str, params: Params = None, body: object = None) -> Json:
+    def ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
         raw = None if body is None else json.dumps(body).encode()
         reply = self.send(method, path + _query(params), raw)
@@ -171,7 +171,7 @@ class Wire:
             raise reply.error()
         return reply.json()
 
-    def open(self, path: str, params: Params = None) -> HTTPResponse:
+    def open(self, path: str, params: QueryParams = None) -> HTTPResponse:
         """A long answer, to be read piece by piece; closing it closes its connection. Raises
         `APIError` or `Unreachable`."""
         address = self._address
@@ -194,7 +194,7 @@ class Wire:
             raise Unreachable(f"{address.host} does not answer: {reason}") from error
 
 
-def _query(params: Params) -> str:
+def _query(params: QueryParams) -> str:
     given = {name.rstrip("_"): _param(v) for name, v in (params or {}).items() if v is not None}
     return f"?{urlencode(given)}" if given else ""
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.util import request_uri
 
-from threadline.client.context import Context, use
-from threadline.client.visit import KEY, Asked, Headers, Rules, Visit, may_hold_id
+from threadline.client.context import Context, use_context
+from threadline.client.visit import KEY, Headers, RequestInfo, Rules, Visit, may_hold_id
 
 Environ = dict[str, Any]
 
@@ -20,7 +20,7 @@ class Middleware:
         self._rules = Rules(**rules)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        visit = Visit(asked(environ), self._rules, environ)
+        visit = Visit(request_info(environ), self._rules, environ)
         environ[KEY] = visit
 
         def start(status: str, given: list[tuple[str, str]], *more: Any) -> Any:
@@ -32,7 +32,7 @@ class Middleware:
                 given = [*given, ("Set-Cookie", cookie), ("Vary", "Cookie")]
             return start_response(status, given, *more)
 
-        with use(visit.context):
+        with use_context(visit.context):
             parts = self._app(environ, start)
         # A list is done with; a file is sent by the server itself, if it is the very object.
         file = environ.get("wsgi.file_wrapper")
@@ -53,7 +53,7 @@ class Streamed:
         return self
 
     def __next__(self) -> Any:
-        with use(self._context):
+        with use_context(self._context):
             if self._rest is None:
                 self._rest = iter(self._parts)
             return next(self._rest)
@@ -61,7 +61,7 @@ class Streamed:
     def close(self) -> None:
         """As whoever sends it calls at the end."""
         if hasattr(self._parts, "close"):
-            with use(self._context):
+            with use_context(self._context):
                 self._parts.close()
 
 
@@ -76,7 +76,7 @@ def headers(environ: Mapping[str, Any]) -> Headers:
     return header
 
 
-def asked(environ: Environ) -> Asked:
+def request_info(environ: Environ) -> RequestInfo:
     """The request that the environ describes."""
     header = headers(environ)
     body = b""
@@ -86,7 +86,7 @@ def asked(environ: Environ) -> Asked:
         environ["wsgi.input"] = io.BytesIO(body)
     scheme, _, rest = request_uri(environ).partition("://")
     host, slash, path = rest.partition("/")
-    return Asked(
+    return RequestInfo(
         method=environ["REQUEST_METHOD"],
         scheme=scheme,
         host=environ.get("HTTP_HOST") or host,

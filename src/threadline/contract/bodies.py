@@ -13,7 +13,8 @@ MAX_PROPERTIES_BYTES = 8192
 MAX_PROPERTIES_DEPTH = 32
 MAX_DROPPED = 1_000_000
 
-# Server-made event ids are always new; client-made ones have to be looked up. An empty id is none.
+# Ids that the server generates are always new; those of clients have to be looked up. An empty id
+# counts as not given.
 EventId = Annotated[str, msgspec.Meta(max_length=128)]
 AnonymousId = Annotated[str, msgspec.Meta(max_length=MAX_ANONYMOUS_ID)]
 UserId = Annotated[str, msgspec.Meta(max_length=MAX_USER_ID)]

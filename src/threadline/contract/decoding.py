@@ -15,7 +15,7 @@ import msgspec
 from threadline.contract.bodies import MAX_BATCH_EVENTS, Batch, Event, Properties
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.replies import Notice
-from threadline.contract.values import address_text, moment_ms, properties_text
+from threadline.contract.values import address_text, properties_text, timestamp_ms
 
 # The decoder makes all objects of a list before it counts them.
 MAX_OBJECTS = 100_000
@@ -63,27 +63,34 @@ def _decoder(body: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(body)
 
 
-def decode(raw: bytes, body: type[Body], now_ms: int, notices: list[Notice] | None = None) -> Body:
+def decode(
+    raw: bytes,
+    body: type[Body],
+    now_ms: int,
+    notices: list[Notice] | None = None,
+    name_unknown: bool = True,
+) -> Body:
     """The body as its Struct; times and properties are still to be read from it.
 
-    `notices`: what was ignored or mended is added to it; None: fields that are not known are not
-    looked for. Half a surrogate pair is taken for U+FFFD. Raises `InvalidPayload`:
+    `notices`: what was ignored or mended is added to it. `name_unknown`: so are the names of
+    fields that do not exist. Half a surrogate pair is taken for U+FFFD. Raises `InvalidPayload`:
     `details.fieldErrors` maps field to messages, and for a batch `details.index` is the place of
     the first bad event.
     """
     raw = raw.removeprefix(BYTE_ORDER_MARK)
+    unknown = notices if name_unknown else None
     if raw.count(b"{") > MAX_OBJECTS:
         raise InvalidPayload(
             f"The body holds over {MAX_OBJECTS:,} objects; send fewer events at a time."
         )
     try:
-        return _decode(raw, body, now_ms, notices)
+        return _decode(raw, body, now_ms, unknown)
     except (ValueError, RecursionError) as error:
         whole = with_whole_characters(raw)
         if whole == raw:
             raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
     try:
-        decoded = _decode(whole, body, now_ms, notices)
+        decoded = _decode(whole, body, now_ms, unknown)
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"The body is not JSON: {_reason(error)}.") from None
     if notices is not None:
@@ -92,16 +99,17 @@ def decode(raw: bytes, body: type[Body], now_ms: int, notices: list[Notice] | No
     return decoded
 
 
-def _decode(raw: bytes, body: type[Body], now_ms: int, notices: list[Notice] | None) -> Body:
+def _decode(raw: bytes, body: type[Body], now_ms: int, unknown: list[Notice] | None) -> Body:
+    """`unknown`: a notice for each field that does not exist is added to it."""
     raw.decode()  # fields kept as raw JSON are not looked into by the decoder
     try:
-        decoded: Body = _decoder(body if notices is None else _strict(body)).decode(raw)
+        decoded: Body = _decoder(body if unknown is None else _strict(body)).decode(raw)
         return decoded
     except msgspec.ValidationError as error:
-        if notices is None or not str(error).startswith(UNKNOWN_FIELD):
+        if unknown is None or not str(error).startswith(UNKNOWN_FIELD):
             raise _explain(raw, body, now_ms, str(error)) from None
     decoded = _decode(raw, body, now_ms, None)
-    notices += _unknown_fields(raw, body)
+    unknown += _unknown_fields(raw, body)
     return decoded
 
 
@@ -194,7 +202,7 @@ def _is_sound(raw: msgspec.Raw, now_ms: int) -> bool:
     """Whether there is nothing wrong with an event that has the right types."""
     event = _decoder(Event).decode(raw)
     try:
-        moment_ms(event.timestamp, now_ms)
+        timestamp_ms(event.timestamp, now_ms)
         properties_text(event.properties)
         address_text(event.ip or "::")
     except ValueError:
@@ -221,7 +229,7 @@ def _field_errors(raw: bytes | msgspec.Raw, struct: type, now_ms: int) -> FieldE
             else:
                 value = msgspec.json.decode(given[name], type=field.type)
                 if name == "timestamp":
-                    moment_ms(value, now_ms)
+                    timestamp_ms(value, now_ms)
                 if name == "ip" and value is not None:
                     address_text(value)
         except ValueError as error:

@@ -35,7 +35,7 @@ def skew_ms(sent_at: str | None, now_ms: int, field: str = "sent_at") -> int:
         ) from None
 
 
-def moment_ms(timestamp: str | None, now_ms: int) -> int:
+def timestamp_ms(timestamp: str | None, now_ms: int) -> int:
     """The event's time in milliseconds since 1970; `now_ms` if it has none.
 
     Raises `ValueError` with a message for the caller if it is no time, not after the first day of

@@ -63,20 +63,56 @@ def scrubber(more_names: Iterable[str] = ()) -> Callable[[str], str]:
     parameters in query and fragment, values that look like what is listed, user names and passwords
     before the host, and e-mail addresses in the path. Nothing else of the address changes.
     """
-    wanted = [*NAMES, *map(_plain, more_names)]
-    exact = frozenset(name for name in wanted if not name.startswith("*"))
-    endings = tuple(name[1:] for name in wanted if name.startswith("*"))
+    return _Scrubber(more_names).scrub
 
-    @lru_cache(maxsize=4096)  # names repeat on every page
-    def named(name: str) -> bool:
+
+class _Scrubber:
+    def __init__(self, more_names: Iterable[str]) -> None:
+        wanted = [*NAMES, *map(_plain, more_names)]
+        self._exact = frozenset(name for name in wanted if not name.startswith("*"))
+        self._endings = tuple(name[1:] for name in wanted if name.startswith("*"))
+        # Names repeat on every page.
+        self._is_named = lru_cache(maxsize=4096)(self._matches)
+
+    def scrub(self, address: str) -> str:
+        if not self._is_suspect(address):
+            return address
+        scheme, host, path, query, fragment = (part or "" for part in _parts(address))
+        if "@" in host:
+            host = f"//{host.rpartition('@')[2]}"
+        if EMAIL.search(_decoded(path)):
+            path = _without_mails(path)
+        if query:
+            query = f"?{self._without(query[1:])}"
+        if fragment:
+            route, mark, parameters = fragment[1:].rpartition("?")
+            fragment = f"#{route}{mark}{self._without(parameters)}"
+        return f"{scheme}{host}{path}{query}{fragment}"
+
+    def _matches(self, name: str) -> bool:
         plain = _plain(_decoded(name))
-        return plain in exact or plain.endswith(endings)
+        return plain in self._exact or plain.endswith(self._endings)
 
-    def suspect(address: str) -> bool:
+    def _is_suspect(self, address: str) -> bool:
         """Most addresses hold nothing of the kind, and are told apart in a microsecond or two."""
-        return SUSPECT.search(address) is not None or any(map(named, NAME.findall(address)))
+        if SUSPECT.search(address) is not None:
+            return True
+        return any(map(self._is_named, NAME.findall(address)))
 
-    def given_away(value: str) -> bool:
+    def _without(self, parameters: str) -> str:
+        kept, looked_at = [], 0
+        for parameter in parameters.split("&"):
+            name, equals, value = parameter.partition("=")
+            if value and self._is_named(name):
+                value = REMOVED
+            elif _is_suspect_value(value or name):
+                looked_at += 1
+                if looked_at > MAX_LOOKED_AT or self._gives_away(value or name):
+                    name, value = (name, REMOVED) if value else (REMOVED, "")
+            kept.append(f"{name}{equals}{value}")
+        return "&".join(kept)
+
+    def _gives_away(self, value: str) -> bool:
         if len(value) > MAX_LENGTH:
             return True
         texts = [_decoded(value)]
@@ -87,43 +123,13 @@ def scrubber(more_names: Iterable[str] = ()) -> Callable[[str], str]:
         return (
             values.search(text) is not None
             or _holds_card(text)
-            or any(map(named, PARAMETER.findall(text)))
+            or any(map(self._is_named, PARAMETER.findall(text)))
         )
 
-    def without(parameters: str) -> str:
-        kept, looked_at = [], 0
-        for parameter in parameters.split("&"):
-            name, equals, value = parameter.partition("=")
-            if value and named(name):
-                value = REMOVED
-            elif suspect_value(value or name):
-                looked_at += 1
-                if looked_at > MAX_LOOKED_AT or given_away(value or name):
-                    name, value = (name, REMOVED) if value else (REMOVED, "")
-            kept.append(f"{name}{equals}{value}")
-        return "&".join(kept)
 
-    def suspect_value(value: str) -> bool:
-        pattern = SUSPECT_SHORT if len(value) < SHORT else SUSPECT
-        return pattern.search(value) is not None or "=" in value
-
-    @lru_cache(maxsize=4096)  # addresses repeat, but strangers may send long ones
-    def scrub(address: str) -> str:
-        if not suspect(address):
-            return address
-        scheme, host, path, query, fragment = (part or "" for part in _parts(address))
-        if "@" in host:
-            host = f"//{host.rpartition('@')[2]}"
-        if EMAIL.search(_decoded(path)):
-            path = _without_mails(path)
-        if query:
-            query = f"?{without(query[1:])}"
-        if fragment:
-            route, mark, parameters = fragment[1:].rpartition("?")
-            fragment = f"#{route}{mark}{without(parameters)}"
-        return f"{scheme}{host}{path}{query}{fragment}"
-
-    return scrub
+def _is_suspect_value(value: str) -> bool:
+    pattern = SUSPECT_SHORT if len(value) < SHORT else SUSPECT
+    return pattern.search(value) is not None or "=" in value
 
 
 def cut_parameters(address: str) -> str:

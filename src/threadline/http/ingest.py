@@ -44,7 +44,7 @@ def read_events(
     notices: list[Notice] = []
     events, behind_ms = read(raw, notices)
     accepted = accept(events, ingest_context(request, behind_ms), in_batch)
-    return accepted._replace(warnings=few(notices + accepted.warnings))
+    return accepted._replace(warnings=notices + accepted.warnings)
 
 
 async def is_segment(request: Request, raw: bytes, marks: tuple[bytes, ...]) -> bool:
@@ -60,9 +60,9 @@ async def track(request: Request) -> Answer:
         return [decode(raw, Event, now_ms(), notices)], 0
 
     accepted = await request.services.beside(len(raw), partial(read_events, request, raw, read))
-    await keep(request, accepted.rows, accepted.placeholder_ids)
+    await keep(request, accepted)
     spend(request, 1, len(raw))
-    return answer(Tracked(accepted.first_event_id, accepted.warnings or msgspec.UNSET), 202)
+    return answer(Tracked(accepted.first_event_id, few(accepted.warnings) or msgspec.UNSET), 202)
 
 
 async def batch(request: Request) -> Answer:
@@ -83,10 +83,10 @@ async def batch(request: Request) -> Answer:
         )
     finally:
         spend(request, 0, len(raw))
-    await keep(request, accepted.rows, accepted.placeholder_ids)
+    await keep(request, accepted)
     spend(request, accepted.rows.size, 0)
-    request.services.metrics.dropped.inc(dropped)
-    return answer(Batched(accepted.rows.size, accepted.warnings or msgspec.UNSET), 202)
+    request.services.metrics.dropped_by_senders.inc(dropped)
+    return answer(Batched(accepted.rows.size, few(accepted.warnings) or msgspec.UNSET), 202)
 
 
 async def identify(request: Request) -> Answer:
@@ -103,9 +103,9 @@ async def identify(request: Request) -> Answer:
     except PlaceholderId:
         request.services.count_placeholder_ids(request.project.project_id)
         raise
-    await keep(request, accepted.rows, accepted.placeholder_ids)
+    await keep(request, accepted)
     spend(request, 1, len(raw))
-    return answer(Ok(accepted.warnings or msgspec.UNSET))
+    return answer(Ok(few(accepted.warnings) or msgspec.UNSET))
 
 
 async def forget(request: Request) -> Answer:

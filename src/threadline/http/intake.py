@@ -4,8 +4,8 @@ import asyncio
 
 from threadline.enrich import address_hash
 from threadline.http.request import Request, now_ms
-from threadline.ingest.accept import IngestContext
-from threadline.ingest.row import Rows
+from threadline.ingest.accept import Accepted
+from threadline.ingest.context import IngestContext
 from threadline.runtime.services import site_of
 
 # What proxies say for "unknown", though it looks like a country.
@@ -13,7 +13,7 @@ NO_COUNTRY = ("XX", "ZZ")
 
 
 def ingest_context(request: Request, behind_ms: int = 0) -> IngestContext:
-    """Whom the events come from. `behind_ms`: how far their clock is behind ours."""
+    """What the events come in. `behind_ms`: how far their sender's clock is behind ours."""
     services, project, address = request.services, request.project, request.address
     salt = services.control.salt()
     return IngestContext(
@@ -41,14 +41,17 @@ def spend(request: Request, events: int, size: int) -> None:
         request.services.buckets.spend(project_id, request.address, events, size)
 
 
-async def keep(request: Request, rows: Rows, placeholder_ids: int) -> None:
-    """Rows onto the disk, and so many ids counted that they lost. Raises `Unavailable`."""
-    services = request.services
-    on_disk = asyncio.get_running_loop().create_future()
-    services.log.append(rows, on_disk)
-    await on_disk
+async def keep(request: Request, accepted: Accepted) -> None:
+    """Rows onto the disk; what was changed in them is counted. Raises `Unavailable`."""
+    services, rows = request.services, accepted.rows
+    if rows.size:
+        on_disk = asyncio.get_running_loop().create_future()
+        services.log.append(rows, on_disk)
+        await on_disk
     services.metrics.accepted.labels(request.path).inc(rows.size)
-    if placeholder_ids:
+    if accepted.warnings:
+        services.metrics.count_warnings(notice.code for notice in accepted.warnings)
+    if placeholder_ids := accepted.placeholder_ids:
         services.count_placeholder_ids(request.project.project_id, placeholder_ids)
 
 

@@ -7,7 +7,7 @@ the rest is counted and named in the answer.
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 
@@ -37,9 +37,9 @@ from threadline.http.identity import decide, refuse_placeholders
 from threadline.http.intake import ingest_context, keep, spend
 from threadline.http.request import Request, now_ms
 from threadline.identity import decisions
-from threadline.ingest.accept import Accepted, accept, few
-from threadline.ingest.row import NO_ROWS, Rows
-from threadline.ingest.segment import Alias, identified, is_corrected, read
+from threadline.ingest.accept import few
+from threadline.ingest.context import IngestContext
+from threadline.ingest.segment import Alias, Calls, identified
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 
@@ -75,112 +75,94 @@ def is_segment(raw: bytes, marks: tuple[bytes, ...]) -> bool:
     return not names & OURS and any(mark.decode()[1:-1] in names for mark in marks)
 
 
-class Refused(NamedTuple):
-    """A call that is not stored, and why."""
-
-    error: ApiError
-
-
-Read = Accepted | Alias | Refused
-
-
 async def take(request: Request, kind: str, raw: bytes) -> Answer:
     """Store a call of this type, or a batch."""
     request.segment = True
     try:
-        found = await request.services.beside(len(raw), partial(_read, request, kind, raw))
+        calls = await request.services.beside(len(raw), partial(_read, request, kind, raw))
     finally:
         spend(request, 0, len(raw))
-    return answer(await _store(request, found))
+    for index, alias in calls.aliases:
+        await _alias(request, calls, index, alias)
+    return answer(await _store(request, calls))
 
 
-def _read(request: Request, kind: str, raw: bytes) -> list[Read]:
+def _read(request: Request, kind: str, raw: bytes) -> Calls:
     """Each call as what becomes of it. Raises `InvalidPayload`, `PayloadTooLarge`."""
     now = now_ms()
-    if kind == "batch":
-        _limit(raw, MAX_BATCH_BYTES)
-        batch = decode(raw, Messages, now)
-        messages, behind_ms = list(map(bytes, batch.batch)), skew_ms(batch.sent_at, now, "sentAt")
-    else:
-        messages, behind_ms = [raw], skew_ms(decode(raw, Message, now).sent_at, now, "sentAt")
-    sender = replace(ingest_context(request, behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
-    uncorrected = replace(sender, skew_ms=0)
-    found: list[Read] = []
-    devices: set[str] = set()
-    for each in messages:
+    notices: list[Notice] = []
+    if kind != "batch":
+        _limit(raw, MAX_MESSAGE_BYTES)
+        message = decode(raw, Message, now, notices, name_unknown=False)
+        calls = Calls(1, _context(request, message.sent_at, now), notices)
+        calls.take(0, message, kind)
+        return calls
+    _limit(raw, MAX_BATCH_BYTES)
+    batch = decode(raw, Messages, now, notices, name_unknown=False)
+    calls = Calls(len(batch.batch), _context(request, batch.sent_at, now), notices)
+    for index, each in enumerate(batch.batch):
         try:
             _limit(each, MAX_MESSAGE_BYTES)
-            message = decode(each, Message, now)
-            event = read(message, message.type or "" if kind == "batch" else kind)
-            if isinstance(event, Alias) and event.user_id in devices:
-                event = identified(message, event)
-            if isinstance(event, Alias):
-                found.append(event)
-                continue
-            devices.add(event.anonymous_id or "")
-            by = uncorrected if is_corrected(message) else sender
-            found.append(accept([event], by, in_batch=False))
+            message = decode(bytes(each), Message, now)
         except ApiError as error:
-            found.append(Refused(error))
-    return found
-
-
-async def _store(request: Request, found: list[Read]) -> Success:
-    """Raises what is wrong with the first where nothing is right."""
-    parts: list[Accepted] = []
-    notices: list[Notice] = []
-    taken = 0
-    for index, each in enumerate(found):
-        if isinstance(each, Alias):
-            each = await _alias(request, each)
-        if isinstance(each, Refused):
-            if len(found) == 1 or isinstance(each.error, Unavailable):
-                raise each.error
-            request.services.metrics.rejected.labels(each.error.code).inc()
-            notices += _refused(index, each.error)
+            calls.refuse(index, error)
             continue
-        taken += 1
-        parts.append(each)
-        notices += [msgspec.structs.replace(notice, index=index) for notice in each.warnings]
-    if not taken:
+        calls.take(index, message, message.type or "")
+    return calls
+
+
+def _context(request: Request, sent_at: str | None, now: int) -> IngestContext:
+    behind_ms = skew_ms(sent_at, now, "sentAt")
+    return replace(ingest_context(request, behind_ms), max_properties_bytes=MAX_MESSAGE_BYTES)
+
+
+async def _store(request: Request, calls: Calls) -> Success:
+    """Raises what is wrong with the first where nothing is right."""
+    notices = list(calls.warnings.notices)
+    for index, error in calls.refused:
+        if calls.size == 1 or isinstance(error, Unavailable):
+            raise error
+        notices += _refused(index, error)
+    notices.sort(key=lambda notice: notice.index)
+    if calls.size == len(calls.refused):
         raise InvalidPayload(
             "No call of the batch is valid; nothing was stored.",
             index=0,
             fieldErrors={f"batch.{at.index}.{at.field}": [at.message] for at in notices},
         )
-    rows = Rows.join([part.rows for part in parts])
-    if rows.size:
-        await keep(request, rows, sum(part.placeholder_ids for part in parts))
-        spend(request, rows.size, 0)
+    accepted = calls.accepted()
+    await keep(request, accepted)
+    spend(request, accepted.rows.size, 0)
+    for _, error in calls.refused:
+        request.services.metrics.dropped.labels(error.code).inc()
     return Success(few(notices) or msgspec.UNSET)
 
 
-async def _alias(request: Request, alias: Alias) -> Accepted | Refused:
+async def _alias(request: Request, calls: Calls, index: int, alias: Alias) -> None:
     """What libraries call an alias may be of a user, or of the visitor who turns out to be one."""
     services, project_id = request.services, request.project.project_id
-    warnings: list[Notice] = []
+    given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
     try:
         if request.key.kind != "sk":
             message = "An alias joins two users: it takes an sk key. From a page, call identify."
             raise InsufficientScope(message)
-        given = {"user_id": alias.user_id, "alias_of": alias.alias_of}
         refuse_placeholders(given, services.placeholders)
         kind = await asyncio.to_thread(_what_is, services, project_id, alias.user_id)
         if kind == "device":
-            return accept(
-                [identified(alias.message, alias)], ingest_context(request), in_batch=False
-            )
+            calls.store(index, identified(alias.message, alias), calls.context)
+            return
+        await decide(services, decisions.alias, project_id, request.key.prefix, given)
+    except StoreError:
+        calls.refuse(index, Unavailable("The store does not answer now; try again."))
+    except ApiError as error:
+        calls.refuse(index, error)
+    else:
         if not kind:
             message = (
                 f"Neither a user nor a device is called {alias.user_id!r}; it was taken for a user."
             )
-            warnings.append(Notice(0, "previousId", "unknown_id", message))
-        await decide(services, decisions.alias, project_id, request.key.prefix, given)
-    except StoreError:
-        return Refused(Unavailable("The store does not answer now; try again."))
-    except ApiError as error:
-        return Refused(error)
-    return Accepted(NO_ROWS, "", warnings, 0)
+            calls.warnings.index = index
+            calls.warnings.warn("previousId", "unknown_id", message)
 
 
 def _what_is(services: Services, project_id: str, identifier: str) -> str:

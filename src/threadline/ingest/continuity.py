@@ -92,8 +92,8 @@ def check(store: Store, log: Log) -> int:
 
 
 def latest_loss(store: Statements, dedup_days: int, now_ms: int) -> Loss | None:
-    """The newest log that was lost, as long as that has consequences: repeats may come as late as
-    `dedup_days`. Raises `StoreError`."""
+    """The newest log that was lost, as long as that has consequences: duplicates may come as late
+    as `dedup_days`. Raises `StoreError`."""
     found = store.query(LATEST, {})
     if not found or int(found[0]["at_ms"]) < now_ms - dedup_days * DAY_MS:
         return None

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from threadline.ingest import row
 
-Event = Mapping[str, row.Value]
 
-
-class Letter(NamedTuple):
-    """One event as an encoded row. `letter_id` is the same however often it is set aside."""
+class Refused(NamedTuple):
+    """An event that the store refuses, as an encoded row. `letter_id` is the same however often it
+    is set aside."""
 
     letter_id: str
     project_id: str
@@ -25,7 +24,7 @@ class Letter(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A letter among the dead, as shown. `refused_ms`: since 1970."""
+    """A dead letter, as shown. `refused_ms`: since 1970."""
 
     letter_id: str
     project_id: str
@@ -45,19 +44,20 @@ class Whose(NamedTuple):
     devices: frozenset[str]
     sole_devices: frozenset[str]
 
-    def covers(self, event: Event) -> bool:
+    def covers(self, columns: Mapping[str, row.Value]) -> bool:
+        """Whether the event of these columns goes with them."""
         return (
-            event["user_id"] in self.users
-            or event["anonymous_id"] in self.devices
-            or (event["user_id"] is None and event["anonymous_id"] in self.sole_devices)
+            columns["user_id"] in self.users
+            or columns["anonymous_id"] in self.devices
+            or (columns["user_id"] is None and columns["anonymous_id"] in self.sole_devices)
         )
 
 
-def set_aside(db: sqlite3.Connection, letter: Letter, reason: str) -> None:
+def set_aside(db: sqlite3.Connection, refused: Refused, reason: str) -> None:
     """Keep it; once only, however often a block is written again."""
     db.execute(
         "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
-        (*letter, reason, time.time_ns() // 1_000_000),
+        (*refused, reason, time.time_ns() // 1_000_000),
     )
 
 
@@ -113,19 +113,19 @@ def take_marked(db: sqlite3.Connection) -> list[bytes]:
 def forget(db: sqlite3.Connection, whose: Whose) -> None:
     """Delete those of people who are forgotten. Of records that were damaged nobody can tell the
     columns; they go where one of the ids stands in them."""
-    letters = "SELECT letter_id, body FROM dead_letters WHERE project_id = ?"
-    for letter_id, encoded in db.execute(letters, (whose.project_id,)).fetchall():
-        if whose.covers(dict(zip(row.COLUMNS, row.decode(encoded), strict=True))):
+    of_project = "SELECT letter_id, body FROM dead_letters WHERE project_id = ?"
+    for letter_id, encoded in db.execute(of_project, (whose.project_id,)).fetchall():
+        if whose.covers(row.by_column(encoded)):
             drop(db, letter_id)
     ids = [id_.encode() for id_ in whose.users | whose.devices]
-    for letter_id, encoded in db.execute(letters, ("",)).fetchall():
+    for letter_id, encoded in db.execute(of_project, ("",)).fetchall():
         if any(id_ in encoded for id_ in ids):
             drop(db, letter_id)
 
 
-def widen(db: sqlite3.Connection, columns: int) -> None:
+def migrate(db: sqlite3.Connection, columns: int) -> None:
     """Give rows of an older version, with so many columns, those that this one knows besides."""
-    letters = db.execute("SELECT letter_id, body FROM dead_letters WHERE project_id != ''")
-    for letter_id, encoded in letters.fetchall():
-        wide = row.Rows.one(encoded).widened(columns).body
-        db.execute("UPDATE dead_letters SET body = ? WHERE letter_id = ?", (wide, letter_id))
+    found = db.execute("SELECT letter_id, body FROM dead_letters WHERE project_id != ''")
+    for letter_id, encoded in found.fetchall():
+        migrated = row.Rows.one(encoded).migrated(columns).body
+        db.execute("UPDATE dead_letters SET body = ? WHERE letter_id = ?", (migrated, letter_id))

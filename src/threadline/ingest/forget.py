@@ -24,8 +24,8 @@ from threadline.identity.resolution import PROJECT, USERS
 from threadline.ingest import unused_places
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.dead_letters import Whose
+from threadline.ingest.dedup import Dedup
 from threadline.ingest.log import Ahead, ForgetRequest
-from threadline.ingest.seen import SeenIds
 from threadline.store import REBUILD, QueryTimeout, Row, Store, unfinished
 
 T = TypeVar("T")
@@ -195,11 +195,11 @@ def find_ahead(
             return found, [record.seq for record in later]
 
 
-def delete(store: Store, seen: SeenIds, shares: Sequence[Share]) -> None:
+def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
     """Have the store leave all of it out of every answer, and delete it. However often it is
     done, it ends in the same place, until anything else is inserted. Raises `StoreError`."""
     for share in shares:
-        seen.forget(np.frombuffer(share.event_ids, dtype=np.uint64))
+        dedup.forget(np.frombuffer(share.event_ids, dtype=np.uint64))
         for bound in share.slices():
             for table, (condition, about) in DELETED.items():
                 if any(bound[name] for name in about):

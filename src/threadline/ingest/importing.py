@@ -1,44 +1,45 @@
 """Importing a file of events: in batches, with notes of how far it came, so that it can go on."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from threadline.contract.bodies import MAX_BATCH_EVENTS, Event
 from threadline.contract.errors import Unavailable
-from threadline.ingest.lines import EventFile, FileError, Line
+from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
 IN_FLIGHT = 6
 RETRY_S = 0.5
 NOTE_EVERY_S = 1.0
 
-Send = Callable[[list[Event]], "Future[None]"]
+# The warnings that were given, by their codes; of a running server the first hundred of a batch.
+Warned = Mapping[str, int] | None
+Send = Callable[[CheckedEvents], "Future[Warned]"]
 
 
 class Notes(msgspec.Struct):
     """How far one file came. `lines`: of it, all settled. `untimed`: accepted events without a
-    time, stored as of then. `rejected_bytes`: of the file of rejected lines."""
+    time, stored as of then. `warnings`: how often each was given, by its code. `rejected_bytes`:
+    of the file of rejected lines."""
 
     file: str
     lines: int = 0
     accepted: int = 0
     untimed: int = 0
     rejected: int = 0
+    warnings: dict[str, int] = {}
     rejected_bytes: int = 0
     finished: bool = False
 
 
 class _Batch(NamedTuple):
-    last_line: int
-    events: list[Event]
-    rejected: list[Line]
-    on_disk: "Future[None]"
+    lines: Lines
+    on_disk: "Future[Warned]"
 
 
 class Import:
@@ -67,59 +68,44 @@ class Import:
         that could be read is in, and what else `send` fails with; the notes are up to date then.
         """
         waiting: deque[_Batch] = deque()
-        events: list[Event] = []
-        rejected: list[Line] = []
         broken: FileError | None = None
-        number = self.notes.lines
-        lines = self._file.lines(time.time_ns() // 1_000_000, self.notes.lines)
+        last = self.notes.lines
         try:
-            while line := self._next(lines):
-                if isinstance(line, FileError):
-                    broken = line
-                    break
-                number = line.number
-                if line.event is None:
-                    rejected.append(line)
-                else:
-                    events.append(line.event)
-                if len(events) + len(rejected) == MAX_BATCH_EVENTS:
-                    waiting.append(_Batch(number, events, rejected, _sent(send, events)))
-                    events, rejected = [], []
+            try:
+                for lines in self._file.batches(time.time_ns() // 1_000_000, last):
+                    last = lines.last
+                    waiting.append(_Batch(lines, _sent(send, lines.events)))
                     if len(waiting) == IN_FLIGHT:
                         self._settle(waiting.popleft(), send)
                         settled()
-            if events or rejected:
-                waiting.append(_Batch(number, events, rejected, _sent(send, events)))
+            except FileError as error:
+                broken = error  # what comes before it goes in first
             while waiting:
                 self._settle(waiting.popleft(), send)
                 settled()
             if broken:
-                raise FileError(f"{broken} All before it is in: {number:,} lines.")
+                raise FileError(f"{broken} All before it is in: {last:,} lines.") from broken
             self.notes.finished = True
         finally:
             self._save()
 
-    @staticmethod
-    def _next(lines: Iterator[Line]) -> Line | FileError | None:
-        try:
-            return next(lines, None)
-        except FileError as error:
-            return error
-
     def _settle(self, batch: _Batch, send: Send) -> None:
-        on_disk = batch.on_disk
+        lines, on_disk = batch
         while True:
             try:
-                on_disk.result()
+                warned = on_disk.result() or {}
                 break
             except Unavailable:
                 time.sleep(RETRY_S)
-                on_disk = _sent(send, batch.events)
-        self._reject(batch.rejected)
-        self.notes.lines = batch.last_line
-        self.notes.accepted += len(batch.events)
-        self.notes.untimed += sum(event.timestamp is None for event in batch.events)
-        self.notes.rejected += len(batch.rejected)
+                on_disk = _sent(send, lines.events)
+        self._reject(lines.rejected)
+        self.notes.lines = lines.last
+        self.notes.accepted += len(lines.events)
+        self.notes.untimed += sum([event.timestamp is None for event in lines.events])
+        self.notes.rejected += len(lines.rejected)
+        warnings = Counter(notice.code for notice in lines.events.warnings) + Counter(warned)
+        if warnings:
+            self.notes.warnings = dict(warnings + Counter(self.notes.warnings))
         if time.monotonic() - self._noted_at > NOTE_EVERY_S:
             self._save()
             self._noted_at = time.monotonic()
@@ -151,9 +137,9 @@ def _rejected(line: Line) -> dict[str, object]:
         return {**said, "text": row.decode("latin-1"), "encoding": "latin-1"}
 
 
-def _sent(send: Send, events: list[Event]) -> "Future[None]":
+def _sent(send: Send, events: CheckedEvents) -> "Future[Warned]":
     if events:
         return send(events)
-    nothing: Future[None] = Future()
+    nothing: Future[Warned] = Future()
     nothing.set_result(None)
     return nothing

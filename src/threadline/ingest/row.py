@@ -6,7 +6,7 @@ the log to the store, joins and cuts bytes.
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from sys import byteorder
 from typing import NamedTuple, Self
@@ -15,23 +15,60 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-# In this order. Times are milliseconds since 1970 (UTC); `ip_hash` is 16 bytes. What later versions
-# add comes last, and `ADDED` says what it is in rows from before.
-COLUMNS = (
-    "project_id timestamp event_id event_name anonymous_id anonymous_id_made user_id session_id "
-    "source medium campaign source_confidence source_rule_id url path referrer country "
-    "device_type browser os properties ip_hash received_at "
-    "term content classifier_version is_bot"
-).split()
 Value = str | int | bool | bytes | None
-ADDED: dict[str, Value] = {"term": "", "content": "", "classifier_version": "", "is_bot": False}
 Row = Sequence[Value]
+
+
+class StoredEvent(msgspec.Struct, array_like=True, gc=False):
+    """One row of `events`, column by column, in this order. Times are milliseconds since 1970
+    (UTC); `ip_hash` is 16 bytes.
+
+    What later versions add comes last; its default is what it was in rows from before.
+    """
+
+    project_id: str
+    timestamp: int
+    event_id: str
+    event_name: str
+    anonymous_id: str = ""
+    anonymous_id_made: bool = False
+    user_id: str | None = None
+    session_id: str = ""
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    source_confidence: str = ""
+    source_rule_id: str = ""
+    url: str = ""
+    path: str = ""
+    referrer: str = ""
+    country: str = ""
+    device_type: str = ""
+    browser: str = ""
+    os: str = ""
+    properties: str = "{}"
+    ip_hash: bytes = bytes(16)
+    received_at: int = 0
+    term: str = ""
+    content: str = ""
+    classifier_version: str = ""
+    is_bot: bool = False
+
+
+COLUMNS = list(StoredEvent.__struct_fields__)
+# What later versions added, as it is in rows from before.
+ADDED: dict[str, Value] = {
+    field.name: field.default
+    for field in msgspec.structs.fields(StoredEvent)[COLUMNS.index("term") :]
+}
 Hashes = NDArray[np.uint64]
 Positions = NDArray[np.intp]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list)
+# The list's own header is not part of a row.
 HEADER = _encoder.encode([None] * len(COLUMNS))[: -len(COLUMNS)]
+HEADER_BYTES = len(HEADER)
 
 
 class Rows(NamedTuple):
@@ -43,8 +80,9 @@ class Rows(NamedTuple):
     hashes: bytes
 
     @classmethod
-    def encode(cls, rows: Iterable[Row], hashes: "array[int]") -> Self:
-        bodies = [encode(values) for values in rows]
+    def encode(cls, rows: Iterable[StoredEvent | Row], hashes: "array[int]") -> Self:
+        encoded = _encoder.encode
+        bodies = [encoded(values)[HEADER_BYTES:] for values in rows]
         return cls(b"".join(bodies), array("I", map(len, bodies)).tobytes(), hashes.tobytes())
 
     @classmethod
@@ -56,7 +94,7 @@ class Rows(NamedTuple):
     def join(cls, many: Sequence["Rows"]) -> Self:
         return cls(*map(b"".join, zip(*many, strict=True)))
 
-    def widened(self, columns: int) -> Self:
+    def migrated(self, columns: int) -> Self:
         """The same rows, of an older version that knew so many columns, as this one has them."""
         added = b"".join(_encoder.encode(ADDED[name]) for name in COLUMNS[columns:])
         ends = self._ends().tolist()
@@ -97,13 +135,18 @@ class Rows(NamedTuple):
 NO_ROWS = Rows(b"", b"", b"")
 
 
-def encode(values: Row) -> bytes:
-    """One row."""
-    # The list's own header is not part of it.
-    return _encoder.encode(values)[len(HEADER) :]
+def encode(values: StoredEvent | Row) -> bytes:
+    """One row, as the Struct or as its values."""
+    return _encoder.encode(values)[HEADER_BYTES:]
 
 
 def decode(body: bytes) -> Row:
-    """One row again. Raises `msgspec.DecodeError` if it is not one."""
+    """One row again, of whatever types: the store may have refused it for them. Raises
+    `msgspec.DecodeError` if it is no row."""
     values: Row = _decoder.decode(HEADER + body)
     return values
+
+
+def by_column(body: bytes) -> Mapping[str, Value]:
+    """The same, each value with the name of its column."""
+    return dict(zip(COLUMNS, decode(body), strict=True))

@@ -5,17 +5,23 @@ of `context` is passed over. Addresses that are too long are cut: nobody who sen
 them shorter.
 """
 
+from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
 
 from threadline.contract.bodies import MAX_ADDRESS, MAX_ANONYMOUS_ID, MAX_USER_ID, Event
-from threadline.contract.errors import InvalidPayload
+from threadline.contract.errors import ApiError, InvalidPayload
+from threadline.contract.replies import Notice
 from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
 from threadline.contract.values import address_text, properties_text
-from threadline.ingest.accept import with_properties
+from threadline.ingest.accept import Accepted, event_id_hash
+from threadline.ingest.context import IngestContext
+from threadline.ingest.row import Rows, StoredEvent
+from threadline.ingest.steps import Warnings, stored_event, with_properties
 
 EVENT_NAMES = {
     "identify": "$identify",
@@ -40,6 +46,55 @@ class Alias(NamedTuple):
     user_id: str
     alias_of: str
     message: Message
+
+
+class Calls:
+    """What becomes of the calls of one request: rows, aliases to decide on, and what is refused.
+
+    `aliases`, `refused`: with the call's place in its batch.
+    """
+
+    def __init__(self, size: int, context: IngestContext, notices: list[Notice]) -> None:
+        """`size`: how many there are. `notices`: what was mended in the body as a whole."""
+        self.size = size
+        self.context = context
+        self._uncorrected = replace(context, skew_ms=0)
+        self.warnings = Warnings(notices=notices)
+        self.aliases: list[tuple[int, Alias]] = []
+        self.refused: list[tuple[int, ApiError]] = []
+        self._stored: list[StoredEvent] = []
+        self._hashes = array("Q")
+        self._devices: set[str] = set()
+
+    def take(self, index: int, message: Message, kind: str) -> None:
+        """The call, which is one of type `kind`."""
+        try:
+            found = read(message, kind)
+            if isinstance(found, Alias) and found.user_id in self._devices:
+                found = identified(message, found)
+            if isinstance(found, Alias):
+                self.aliases.append((index, found))
+                return
+            self.store(index, found, self._uncorrected if is_corrected(message) else self.context)
+        except ApiError as error:
+            self.refuse(index, error)
+
+    def store(self, index: int, sent: Event, context: IngestContext) -> None:
+        """The call as this event. Raises `InvalidPayload`."""
+        self.warnings.index = index
+        self._stored.append(stored_event(sent, context, self.warnings))
+        known = context.id_key, context.project_id
+        self._hashes.append(event_id_hash(*known, sent.event_id) if sent.event_id else 0)
+        self._devices.add(sent.anonymous_id or "")
+
+    def refuse(self, index: int, error: ApiError) -> None:
+        """It is not stored."""
+        self.refused.append((index, error))
+
+    def accepted(self) -> Accepted:
+        """What is stored of them; perhaps nothing."""
+        rows = Rows.encode(self._stored, self._hashes)
+        return Accepted(rows, "", self.warnings.notices)
 
 
 def read(message: Message, kind: str) -> Event | Alias:

@@ -1,4 +1,4 @@
-"""What a file of events is packed with, and what it is if it is none."""
+"""How a file of events is packed, and what other kinds of files look like."""
 
 import codecs
 import gzip

@@ -7,11 +7,11 @@ import time
 import structlog
 
 from threadline.ingest import continuity, forget
-from threadline.ingest.dead_letters import Letter
+from threadline.ingest.dead_letters import Refused
+from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
 from threadline.ingest.row import COLUMNS, Rows, decode
-from threadline.ingest.seen import SeenIds
 from threadline.metrics import Metrics
 from threadline.store import Store, StoreAway, StoreError, StoreRefused
 
@@ -47,7 +47,7 @@ class Writer:
         self._log = log
         self._store = store
         self._metrics = metrics or Metrics()
-        self._seen = SeenIds(store, dedup_days)
+        self._dedup = Dedup(store, dedup_days)
         self._changed = threading.Condition()
         self._waiting_readers = 0
         self._closing = False
@@ -152,7 +152,7 @@ class Writer:
         if looked:
             self._looked_around = time.monotonic()
             self._store.open()
-            self._seen.look_around()
+            self._dedup.look_around()
             if not self._begun:
                 self._metrics.logs_lost.set(continuity.check(self._store, self._log))
                 self._begun = True
@@ -176,7 +176,7 @@ class Writer:
         return True
 
     def _forget(self, block: Block) -> None:
-        """What has to go is settled before the first try, as repeats are, because the first try
+        """What has to go is settled before the first try, as duplicates are, because the first try
         takes away by what it is found."""
         with self.deciding:
             if block.plan is None:
@@ -188,17 +188,18 @@ class Writer:
                 self._log.plan(block, early, forget.encode(shares), found.events, found.letters)
             else:
                 shares = forget.decode(block.plan)
-            forget.delete(self._store, self._seen, shares)
+            forget.delete(self._store, self._dedup, shares)
 
     def _insert(self, block: Block) -> None:
-        """The rows that are not repeats, then their ids. Repeats are settled before the first try,
-        so that every try after it, also after a crash, inserts the same under the same token."""
-        repeats = block.repeats
-        if repeats is None:
-            repeats = self._seen.repeats(block.rows.event_hashes())
-            self._log.settle(block, repeats)
-            self._metrics.repeats.inc(len(repeats))
-        rows = block.rows.without(repeats)
+        """The rows that are not duplicates, then their ids. Duplicates are settled before the first
+        try, so that every try after it, also after a crash, inserts the same under the same token.
+        """
+        duplicates = block.duplicates
+        if duplicates is None:
+            duplicates = self._dedup.duplicates(block.rows.event_hashes())
+            self._log.settle(block, duplicates)
+            self._metrics.duplicates.inc(len(duplicates))
+        rows = block.rows.without(duplicates)
         if not rows.size:
             return
         with self._metrics.insert_s.time():
@@ -207,7 +208,7 @@ class Writer:
             else:
                 self._insert_whole(rows, block.token)
         self._metrics.written.inc(rows.size)
-        self._seen.remember(rows.event_hashes(), block.token)
+        self._dedup.remember(rows.event_hashes(), block.token)
 
     def _insert_whole(self, rows: Rows, token: str) -> None:
         try:
@@ -234,5 +235,5 @@ class Writer:
 
     def _set_aside(self, body: bytes, token: str, reason: str) -> None:
         project_id, _, event_id, event_name, *_ = map(str, decode(body))
-        self._log.set_aside(Letter(token, project_id, event_id, event_name, body), reason)
+        self._log.set_aside(Refused(token, project_id, event_id, event_name, body), reason)
         _logger.error("dead_letter", project_id=project_id, event_id=event_id, reason=reason)

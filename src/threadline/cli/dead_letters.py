@@ -21,12 +21,12 @@ app = typer.Typer(
 )
 
 LetterId = Annotated[str, typer.Argument(help="`threadline dead-letter list` shows it.")]
-OneOrNone = Annotated[str | None, typer.Argument(help="One letter; or give --all.")]
+OneOrNone = Annotated[str | None, typer.Argument(help="One dead letter; or give --all.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
 
 @app.command("list")
-def list_letters(data: Data = None, as_json: AsJson = False) -> None:
+def list_dead_letters(data: Data = None, as_json: AsJson = False) -> None:
     """List dead letters with the reason the store gave, oldest first.
 
     Example: `threadline dead-letter list`
@@ -39,7 +39,7 @@ def list_letters(data: Data = None, as_json: AsJson = False) -> None:
     if not letters:
         typer.echo("No dead letters: the store took every event.")
     for letter in letters:
-        state = "  waits for its retry" if letter.retry else ""
+        state = "  (marked for a retry)" if letter.retry else ""
         typer.echo(
             f"{letter.letter_id}  {format_ms(letter.refused_ms)}  {letter.project_id}"
             f"  {letter.event_name} {letter.event_id}{state}\n    {letter.reason}"
@@ -56,19 +56,19 @@ def show(letter_id: LetterId, data: Data = None) -> None:
         encoded = dead_letters.body(db, letter_id)
     if encoded is None:
         raise LogError(f"There is no dead letter {letter_id}; see threadline dead-letter list.")
-    event = dict(zip(row.COLUMNS, row.decode(encoded), strict=True))
-    typer.echo(json.dumps(event, indent=2, default=bytes.hex, ensure_ascii=False))
+    columns = row.by_column(encoded)
+    typer.echo(json.dumps(columns, indent=2, default=bytes.hex, ensure_ascii=False))
 
 
 @app.command("retry")
 def retry(letter_id: OneOrNone = None, everything: All = False, data: Data = None) -> None:
-    """Send dead letters to the store again, once what stood in their way is mended.
+    """Send dead letters to the store again, once the reason for the refusal is gone.
 
     Example: `threadline dead-letter retry --all`
     """
     with _log(data) as db:
         marked = dead_letters.mark(db, _chosen(letter_id, everything))
-    typer.echo(f"{marked} marked; the server takes them within a second, or when it starts.")
+    typer.echo(f"{marked} marked; the server retries them within a second, or when it starts.")
 
 
 @app.command("drop")
@@ -96,13 +96,13 @@ def list_receipts(data: Data = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps([receipt._asdict() for receipt in kept]))
         return
     if not kept:
-        typer.echo("Nobody has asked to be forgotten.")
+        typer.echo("There are no requests to forget anybody.")
     for receipt in kept:
-        state = "under way; a running server, or the next one, carries it out"
+        state = "pending; the server carries it out, at the latest after its next start"
         if receipt.finished_ms is not None:
             state = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
             if not receipt.erased:
-                state += ", in no answer any more; the disk is being cleaned"
+                state += "; gone from all answers, still being erased from the disk"
         typer.echo(
             f"{receipt.receipt_id}  {format_ms(receipt.accepted_ms)}  {receipt.project_id}  {state}"
         )

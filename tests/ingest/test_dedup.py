@@ -10,7 +10,7 @@ import pytest
 
 from threadline.ingest import row
 from threadline.ingest.bloom import Bloom
-from threadline.ingest.seen import SeenIds
+from threadline.ingest.dedup import Dedup
 from threadline.store import Params, Store, store_url
 
 
@@ -33,27 +33,27 @@ class Clocks:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.wall_s = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()
         self.running_s = 0.0
-        patch.setattr("threadline.ingest.seen._now", lambda: self.wall_s)
+        patch.setattr("threadline.ingest.dedup._now", lambda: self.wall_s)
 
-    def seen(self, store: Store, days: int = 7) -> SeenIds:
+    def dedup(self, store: Store, days: int = 7) -> Dedup:
         """As after a start."""
-        return SeenIds(store, days, lambda: self.running_s)
+        return Dedup(store, days, lambda: self.running_s)
 
-    def run(self, seen: SeenIds, days: float) -> None:
+    def run(self, dedup: Dedup, days: float) -> None:
         """Time goes by, and the writer looks around."""
         for _ in range(round(days * 24)):
             self.wall_s += 3600
             self.running_s += 3600
-            seen.look_around()
+            dedup.look_around()
 
 
 def hashes(*ids: int) -> row.Hashes:
     return np.array(ids, dtype=np.uint64)
 
 
-def known(seen: SeenIds, *ids: int) -> list[int]:
+def known(dedup: Dedup, *ids: int) -> list[int]:
     """Those that are repeats."""
-    return [ids[place] for place in seen.repeats(hashes(*ids)).tolist()]
+    return [ids[place] for place in dedup.duplicates(hashes(*ids)).tolist()]
 
 
 def partitions(store: Store) -> list[str]:
@@ -65,15 +65,15 @@ def test_ids_are_remembered_for_the_whole_window_and_then_dropped(
     empty: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clocks = Clocks(monkeypatch)
-    seen = clocks.seen(empty)
+    dedup = clocks.dedup(empty)
     for day in range(12):
-        seen.remember(hashes(day + 1), f"block {day}")
-        clocks.run(seen, days=1)
+        dedup.remember(hashes(day + 1), f"block {day}")
+        clocks.run(dedup, days=1)
         window = range(max(0, day - 6), day + 1)
-        assert set(known(seen, *range(1, 14))) >= {number + 1 for number in window}
-    assert known(seen, *range(1, 14)) == list(range(6, 13)), "no more than a day longer"
+        assert set(known(dedup, *range(1, 14))) >= {number + 1 for number in window}
+    assert known(dedup, *range(1, 14)) == list(range(6, 13)), "no more than a day longer"
     assert partitions(empty) == [f"202605{day:02}" for day in range(6, 13)]
-    assert known(clocks.seen(empty), *range(1, 14)) == list(range(6, 13)), "after a start"
+    assert known(clocks.dedup(empty), *range(1, 14)) == list(range(6, 13)), "after a start"
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
@@ -88,20 +88,20 @@ def test_a_clock_that_is_moved_forgets_no_id(
     """Batches come before, between and after; six days later all are known. What is only faked may
     move the running clock, too, so it moves along here."""
     clocks = Clocks(monkeypatch)
-    seen = clocks.seen(empty)
-    seen.remember(hashes(1, 2, 3), "before")
+    dedup = clocks.dedup(empty)
+    dedup.remember(hashes(1, 2, 3), "before")
     for number, days in enumerate(moves):
         clocks.wall_s += days * 86_400
         clocks.running_s += days * 86_400
         if restart:
-            seen = clocks.seen(empty)
-        assert known(seen, 1, 2, 3) == [1, 2, 3]
-        seen.remember(hashes(100 + number), f"block {number}")
+            dedup = clocks.dedup(empty)
+        assert known(dedup, 1, 2, 3) == [1, 2, 3]
+        dedup.remember(hashes(100 + number), f"block {number}")
     every = [1, 2, 3, *(100 + number for number in range(len(moves)))]
-    clocks.run(seen, days=5)
-    assert known(seen, *every, 9) == every
-    seen = clocks.seen(empty)
-    assert known(seen, *every, 9) == every
+    clocks.run(dedup, days=5)
+    assert known(dedup, *every, 9) == every
+    dedup = clocks.dedup(empty)
+    assert known(dedup, *every, 9) == every
 
 
 def test_a_new_day_reads_nothing_again(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +109,8 @@ def test_a_new_day_reads_nothing_again(empty: Store, monkeypatch: pytest.MonkeyP
     table."""
     clocks = Clocks(monkeypatch)
     asked: list[str] = []
-    seen = clocks.seen(empty)
-    seen.remember(hashes(*range(1, 1000)), "block")
+    dedup = clocks.dedup(empty)
+    dedup.remember(hashes(*range(1, 1000)), "block")
     with monkeypatch.context() as listening:
         for name in ("query", "query_bytes"):
             answer = getattr(empty, name)
@@ -121,10 +121,10 @@ def test_a_new_day_reads_nothing_again(empty: Store, monkeypatch: pytest.MonkeyP
 
             listening.setattr(empty, name, listen)
         for day in range(10):
-            clocks.run(seen, days=1)
-            seen.remember(hashes(2000 + day), f"block {day}")
+            clocks.run(dedup, days=1)
+            dedup.remember(hashes(2000 + day), f"block {day}")
         assert asked == []
-        assert known(seen, 1, 2009) == [2009]
+        assert known(dedup, 1, 2009) == [2009]
         assert len(asked) == 1, "only what may be known is looked up"
 
 
@@ -133,24 +133,24 @@ def test_filters_that_are_full_or_not_yet_read_forget_nothing(
 ) -> None:
     """More ids than were expected, several times over; then a start that reads them in slices, and
     ids that come while it does. Once with memory enough, once without."""
-    monkeypatch.setattr("threadline.ingest.seen.LEAST_IDS", 100)
-    monkeypatch.setattr("threadline.ingest.seen.SLICE_IDS", 500)
+    monkeypatch.setattr("threadline.ingest.dedup.LEAST_IDS", 100)
+    monkeypatch.setattr("threadline.ingest.dedup.SLICE_IDS", 500)
     clocks = Clocks(monkeypatch)
     spread = np.random.default_rng(1).integers(1, 2**64 - 1, 6000, dtype=np.uint64)
     old, new, never = spread[:4000], spread[4000:5000], spread[5000:]
     for most_bytes in (512 * 1024**2, 1000):
-        monkeypatch.setattr("threadline.ingest.seen.MOST_BYTES", most_bytes)
+        monkeypatch.setattr("threadline.ingest.dedup.MOST_BYTES", most_bytes)
         empty.execute("TRUNCATE TABLE event_ids")
-        seen = clocks.seen(empty)
+        dedup = clocks.dedup(empty)
         for start in range(0, 4000, 250):
-            seen.remember(old[start : start + 250], f"block {start}")
-        assert len(seen.repeats(old)) == 4000
-        seen = clocks.seen(empty)
+            dedup.remember(old[start : start + 250], f"block {start}")
+        assert len(dedup.duplicates(old)) == 4000
+        dedup = clocks.dedup(empty)
         for start in range(0, 1000, 100):
-            assert len(seen.repeats(spread)) == 4000 + start
-            seen.remember(new[start : start + 100], f"new block {start}")
-        assert len(seen.repeats(spread)) == 5000
-        assert len(seen.repeats(never)) == 0
+            assert len(dedup.duplicates(spread)) == 4000 + start
+            dedup.remember(new[start : start + 100], f"new block {start}")
+        assert len(dedup.duplicates(spread)) == 5000
+        assert len(dedup.duplicates(never)) == 0
 
 
 def test_a_filter_has_all_that_was_added_and_little_else() -> None:

@@ -1,7 +1,7 @@
-"""Which event_ids were seen before: a table in the store, and filters in memory in front of it.
+"""Deduplication by event_ids: a table of those that came before, and filters in memory in front.
 
 Nearly every id is new, and the filters say so without asking the store. They are Bloom filters:
-what they have not seen is new for certain; what they may have seen is looked up.
+what they do not hold is new for certain; what they may hold is looked up.
 
 Days are those of a clock that only goes on while the writer runs (`_RunningClock`). The machine's
 clock may jump ahead and back; were days dropped by it, one wrong hour would forget a week of ids.
@@ -47,7 +47,7 @@ DAYS = """
 STORED = np.dtype([("hash", "<u8"), ("received_at", "<u4")])
 
 
-class SeenIds:
+class Dedup:
     """What the writer asks before every block. Not for use from several threads.
 
     Memory: three bytes for each id that is remembered, for the ids of today up to twice that;
@@ -73,14 +73,14 @@ class SeenIds:
         if today not in self._days:
             self._drop_days_before(_day(now_s - self._window_s))
             self._days[today] = _Day(today, max([LEAST_IDS, *(d.ids for d in self._days.values())]))
-        # Repeats are mostly of what came last.
+        # Duplicates are mostly of what came last.
         for _, day in sorted(self._days.items(), reverse=True):
             if day.unread < ALL:
                 day.read_slice(self._store, self._room)
                 return
 
-    def repeats(self, hashes: Hashes) -> Positions:
-        """Positions of the ids that were seen before or come a second time in here. Zero is not an
+    def duplicates(self, hashes: Hashes) -> Positions:
+        """Positions of the ids that came before or come a second time in here. Zero is not an
         id. Raises `StoreError`."""
         self.look_around()
         found, first_places = np.unique(hashes, return_index=True)

@@ -1,0 +1,254 @@
+"""What happens to an event between the door and the log: `STEPS`, from top to bottom.
+
+Each step is a plain function of the event as it was sent, the row that it becomes, and the context
+that it came in. It fills in its part of the row. A step that changes what was sent warns; one that
+cannot go on raises an `ApiError`, and the event is not stored. Both say why by a code, by which
+they are counted in `/metrics`.
+
+Pure given the context: nothing is read, nothing is written.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import msgspec
+
+from threadline.classify import classify
+from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event
+from threadline.contract.decoding import FieldErrors
+from threadline.contract.errors import InvalidPayload, PlaceholderId
+from threadline.contract.ids import is_placeholder
+from threadline.contract.replies import Notice
+from threadline.contract.values import FIRST_MS, address_text, properties_text, timestamp_ms
+from threadline.enrich import (
+    address_hash,
+    cookieless_id,
+    cut_parameters,
+    random_id,
+    read_agent,
+    session_id,
+    time_ordered_id,
+)
+from threadline.ingest.context import IngestContext
+from threadline.ingest.row import StoredEvent
+
+
+@dataclass(slots=True)
+class Warnings:
+    """What was changed in the events so far. `index`: of the event whose turn it is. `in_batch`:
+    whether an error names it."""
+
+    in_batch: bool = False
+    index: int = 0
+    notices: list[Notice] = field(default_factory=list)
+
+    def warn(self, name: str, reason: str, message: str) -> None:
+        """`name`: of the field. `reason`: a code."""
+        self.notices.append(Notice(self.index, name, reason, message))
+
+
+# The event's time and properties.
+Checked = tuple[int, str]
+Step = Callable[[StoredEvent, Event, IngestContext, Warnings], None]
+
+
+def shape(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings) -> None:
+    """Time and properties, past all limits that a type cannot say. Raises `InvalidPayload`."""
+    now_ms, skew_ms = context.now_ms, context.skew_ms
+    index = warnings.index if warnings.in_batch else None
+    stored.timestamp, stored.properties = check(
+        sent, now_ms - skew_ms, index, context.max_properties_bytes
+    )
+    if skew_ms:
+        stored.timestamp = _corrected(stored.timestamp, context, warnings)
+
+
+def placeholder_ids(
+    stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings
+) -> None:
+    """The ids, but for those that would merge strangers into one person."""
+    if sent.user_id is not None:
+        if is_placeholder(sent.user_id, context.placeholders):
+            _warn_placeholder("user_id", sent.user_id, warnings)
+        else:
+            stored.user_id = sent.user_id
+    if sent.anonymous_id is not None:
+        if is_placeholder(sent.anonymous_id, context.placeholders):
+            _warn_placeholder("anonymous_id", sent.anonymous_id, warnings)
+        else:
+            stored.anonymous_id = sent.anonymous_id
+
+
+def generated_ids(
+    stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings
+) -> None:
+    """Ids that the sender did not give."""
+    stored.event_id = sent.event_id or time_ordered_id()
+    if not stored.anonymous_id:
+        stored.anonymous_id = _generate_visitor(context)
+        stored.anonymous_id_made = True
+    stored.session_id = sent.session_id or session_id(stored.anonymous_id, stored.timestamp)
+
+
+def agent(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings) -> None:
+    """Device, browser and country. Servers speak for browsers; browsers for themselves."""
+    user_agent, country, ip_hash = context.user_agent, context.country, context.address_hash
+    if not context.browser_key:
+        if sent.user_agent is not None:
+            user_agent = sent.user_agent
+        if sent.ip is not None:
+            country = context.country_of(sent.ip)
+            ip_hash = address_hash(context.salt, context.project_id, sent.ip)
+    stored.device_type, stored.browser, stored.os, stored.is_bot = read_agent(user_agent)
+    stored.country, stored.ip_hash = country, ip_hash
+
+
+def scrub(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings) -> None:
+    """Addresses without what must not be stored; before anything looks at them, so that what is
+    stored says the same when it is read again."""
+    if sent.url:
+        stored.url, stored.path, cut = _scrubbed(sent.url, context.scrub)
+        if cut:
+            _warn_cut("url", warnings)
+    if sent.path:
+        stored.path, _, cut = _scrubbed(sent.path, context.scrub)
+        if cut:
+            _warn_cut("path", warnings)
+    if sent.referrer:
+        stored.referrer, _, cut = _scrubbed(sent.referrer, context.scrub)
+        if cut:
+            _warn_cut("referrer", warnings)
+
+
+def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings) -> None:
+    """Where the visit came from, and the rule that says so."""
+    (
+        stored.source,
+        stored.medium,
+        stored.campaign,
+        stored.source_confidence,
+        stored.source_rule_id,
+        stored.term,
+        stored.content,
+        click_ids,
+        utm,
+    ) = classify(stored.url, stored.referrer, context.site)
+    stored.classifier_version = context.site.version
+    said = click_ids + utm if context.browser_key else click_ids
+    if said and sent.event != "$identify":  # traits are of a person, not of a page
+        stored.properties = with_properties(stored.properties, said)
+
+
+# In this order; `row.encode` comes after the last.
+STEPS: tuple[Step, ...] = (shape, placeholder_ids, generated_ids, agent, scrub, source)
+AFTER_SHAPE = STEPS[1:]
+
+
+def stored_event(
+    sent: Event, context: IngestContext, warnings: Warnings, checked: Checked | None = None
+) -> StoredEvent:
+    """The event as it is stored. `checked`: what `check` found, if it was asked already. Raises
+    `InvalidPayload` for one that is not acceptable."""
+    stored = StoredEvent(context.project_id, 0, "", sent.event)
+    stored.received_at = context.now_ms
+    steps = STEPS
+    if checked:
+        stored.timestamp, stored.properties = checked
+        steps = AFTER_SHAPE
+    for step in steps:
+        step(stored, sent, context, warnings)
+    return stored
+
+
+def check(
+    event: Event,
+    now_ms: int,
+    index: int | None = None,
+    max_bytes: int = MAX_PROPERTIES_BYTES,
+) -> Checked:
+    """The event's time (milliseconds since 1970) and properties; its address gets its shortest
+    form. Raises `InvalidPayload` for what is past the limits that a type cannot say, naming the
+    event's index in its batch if there is one."""
+    try:
+        if event.ip is not None:
+            event.ip = address_text(event.ip)
+        return timestamp_ms(event.timestamp, now_ms), properties_text(event.properties, max_bytes)
+    except ValueError:
+        raise _explain(event, now_ms, index, max_bytes) from None
+
+
+def _explain(event: Event, now_ms: int, index: int | None, max_bytes: int) -> InvalidPayload:
+    errors: FieldErrors = {}
+    try:
+        timestamp_ms(event.timestamp, now_ms)
+    except ValueError as error:
+        errors["timestamp"] = [str(error)]
+    try:
+        address_text("::" if event.ip is None else event.ip)
+    except ValueError as error:
+        errors["ip"] = [str(error)]
+    try:
+        properties_text(event.properties, max_bytes)
+    except ValueError as error:
+        name = "traits" if index is None and event.event == "$identify" else "properties"
+        errors[name] = [str(error)]
+    if index is None:
+        return InvalidPayload("The event is invalid; nothing was stored.", fieldErrors=errors)
+    return InvalidPayload(
+        f"Event {index} of the batch is invalid; nothing was stored.",
+        index=index,
+        fieldErrors=errors,
+    )
+
+
+def with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
+    """The JSON object with more strings in it, except where it has such a name already."""
+    names = msgspec.json.decode(sent, type=dict[str, msgspec.Raw])
+    added = {name: value for name, value in more if name not in names}
+    if not added:
+        return sent
+    text = msgspec.json.encode(added).decode()
+    return f"{text[:-1]},{sent[1:]}" if names else text
+
+
+def _warn_placeholder(name: str, value: str, warnings: Warnings) -> None:
+    message = f"{value!r} is a placeholder, not an id; the event was stored without it."
+    warnings.warn(name, PlaceholderId.code, message)
+
+
+@lru_cache(maxsize=4096)  # addresses repeat, but strangers may send long ones
+def _scrubbed(address: str, scrub: Callable[[str], str]) -> tuple[str, str, bool]:
+    """What is stored of an address, its path, and whether parameters were cut off."""
+    kept = cut_parameters(address)
+    stored = scrub(kept)
+    return stored, _path(stored), kept is not address
+
+
+def _warn_cut(name: str, warnings: Warnings) -> None:
+    warnings.warn(name, "cut", "The parameters after the 40th were cut off.")
+
+
+def _corrected(timestamp: int, context: IngestContext, warnings: Warnings) -> int:
+    """The event's time by our clock. A sender whose clock is so wrong that its events would fall
+    before all time is not believed: the event keeps its own time, or gets ours."""
+    corrected = timestamp + context.skew_ms
+    if corrected >= FIRST_MS:
+        return corrected
+    message = "The time when the batch was sent cannot be right; it was not taken into account."
+    warnings.warn("timestamp", "clock_ignored", message)
+    return min(timestamp, context.now_ms)
+
+
+def _generate_visitor(context: IngestContext) -> str:
+    if context.browser_key:
+        return cookieless_id(context.salt, context.project_id, context.address, context.user_agent)
+    return random_id()
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
