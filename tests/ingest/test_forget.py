@@ -78,6 +78,7 @@ def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> Non
             )
     forget(project, user_id="ada")
     assert persons(project) == 1
+    until_erased(project)
     kept = SocketStore(server.folder).query(
         "SELECT DISTINCT campaign FROM places WHERE project_id = {of:String} ORDER BY campaign",
         {"of": project.project_id},

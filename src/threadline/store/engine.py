@@ -22,6 +22,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from threadline import migrations
 from threadline.contract.times import format_ms
+from threadline.store import background
 from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
 from threadline.store.pool import Pool
 
@@ -133,6 +134,8 @@ class Store:
                 with store_errors(), self._writers.handle() as writer:
                     _migrate(writer)
                     self._sees_deletions = _sees_deletions(writer)
+                if self._url.startswith("chdb:"):
+                    background.give_way()
                 self._migrated = True
 
     @property
