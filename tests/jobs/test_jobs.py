@@ -428,7 +428,7 @@ def test_a_command_that_comes_before_the_new_server_migrates_the_log(folder: Pat
 
 def test_a_log_that_is_locked_stops_no_job(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Log(folder).close()
-    monkeypatch.setattr("threadline.jobs.work.BUSY_S", 0.0)
+    monkeypatch.setattr("threadline.jobs.working.BUSY_S", 0.0)
     with work(folder, table.IMPORT, "p", "file", "bytes") as job, closing(open_db(folder)) as db:
         db.execute("BEGIN IMMEDIATE")
         job.progress(1, 2, now=True)

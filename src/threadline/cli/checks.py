@@ -25,7 +25,7 @@ from threadline.ingest.log import open_db
 from threadline.ingest.recovery import AtWork, alone
 from threadline.jobs import jobs_db
 from threadline.jobs.table import IMPORT
-from threadline.jobs.work import interrupted
+from threadline.jobs.working import interrupted
 from threadline.migrations import SchemaTooNew
 from threadline.runtime.folder import Running, ServerStarting, running_server
 from threadline.settings import Settings, SettingsError

@@ -2,7 +2,7 @@
 
 from threadline.jobs.locks import EXCLUSIVE, Held, hold, is_at_work
 from threadline.jobs.table import Job
-from threadline.jobs.work import Cancelled, JobError, Work, jobs_db, work
+from threadline.jobs.working import Cancelled, JobError, Work, jobs_db, work
 
 __all__ = [
     "EXCLUSIVE",

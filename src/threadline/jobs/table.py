@@ -3,7 +3,7 @@
 It lies in the log's file (`docs/decisions/0011-jobs.md` says why), so it can be read and written
 whether a server runs or not, and whether the store answers or not. Requests to forget get their
 rows from the log (`ingest/receipts.py`), all other jobs from whoever works on them
-(`jobs/work.py`).
+(`jobs/working.py`).
 """
 
 import sqlite3

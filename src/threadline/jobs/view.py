@@ -7,7 +7,7 @@ from typing import NamedTuple
 from threadline.contract.times import format_ms
 from threadline.jobs import locks, table
 from threadline.jobs.table import Job
-from threadline.jobs.work import JobError
+from threadline.jobs.working import JobError
 
 LATEST = 20
 

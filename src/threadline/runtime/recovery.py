@@ -19,7 +19,7 @@ from threadline.ingest.recovery import (
     rebuild_states,
 )
 from threadline.jobs import Cancelled, Job, jobs_db, table, work
-from threadline.jobs.work import interrupted
+from threadline.jobs.working import interrupted
 from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
 from threadline.runtime.services import Services, site_of
 from threadline.store import (
