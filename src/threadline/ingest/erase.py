@@ -117,6 +117,8 @@ class Eraser:
             for share in (share for one in deleting for share in forget.decode(one.plan)):
                 unused_places.delete(self._store, share.project_id, share.places, self._no_inserts)
             self._await_deletions()
+            self._store.erase_deleted()
+            self._await_deletions()
             self._drop_old_parts()
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
         if forgettings:
