@@ -25,7 +25,7 @@ from threadline.ingest.forget_plan import (
     side_by_side,
 )
 from threadline.ingest.log import Ahead, ForgetRequest
-from threadline.store import READERS, REBUILD, Row, Store, unfinished
+from threadline.store import HALF_MADE, READERS, Row, Store
 
 # A server takes no more than 128 KiB for a bound value.
 IDS_AT_ONCE = 300
@@ -50,9 +50,12 @@ UNLINKED = f"""
     SELECT visitor, sipHash64('user', user_id) AS user_hash FROM unlinks
     WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
     GROUP BY visitor, user_id HAVING argMax(unlinked, decided_at)"""
-# Most projects never decide anything, and need not be asked what.
-DECIDED = " UNION ALL ".join(
-    f"(SELECT '{table}' AS decided FROM {table} WHERE {PROJECT} LIMIT 1)" for table in DECISIONS
+# Most projects never decide anything, and need not be asked what. And whether `links` lacks any.
+AROUND = " UNION ALL ".join(
+    [
+        *(f"(SELECT '{at}' AS found FROM {at} WHERE {PROJECT} LIMIT 1)" for at in DECISIONS),
+        f"(SELECT subject AS found FROM ({HALF_MADE % 'links'}))",
+    ]
 )
 
 IDS = "FROM (SELECT arrayJoin({ids:Array(String)}) AS id)"
@@ -148,14 +151,10 @@ class _Search:
 
     def _look_around(self) -> None:
         """Where to look: whether `links` can be relied on, and which decisions there are."""
-        decided, rebuilt = self._together(
-            lambda: self._store.query(DECIDED, {"project_id": self._project_id}),
-            lambda: [
-                {"table": mark.subject} for mark in unfinished(self._store) if mark.name == REBUILD
-            ],
-        )
-        self._decided = {row["decided"] for row in decided}
-        if {"table": "links"} in rebuilt:
+        around = self._store.query(AROUND, {"project_id": self._project_id})
+        found = {row["found"] for row in around}
+        self._decided = found & DECISIONS.keys()
+        if "links" in found:
             self._links_table = OBSERVATIONS
 
     def _find_devices(self, share: Share, users: frozenset[str], around: list[Row]) -> None:

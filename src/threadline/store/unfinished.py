@@ -33,6 +33,11 @@ UNFINISHED = f"""
     GROUP BY name, subject, reach
     ORDER BY since, name, subject, reach"""
 
+# A row where a state is half made: for who would rely on it.
+HALF_MADE = f"""
+    SELECT subject FROM ({PENDING})
+    WHERE name = '{REBUILD}' AND subject = '%s' LIMIT 1"""
+
 BEGIN = """
     INSERT INTO unfinished_work (run, name, subject, reach)
     SELECT {run:String}, {name:String}, arrayJoin({subjects:Array(String)}), {reach:String}"""
