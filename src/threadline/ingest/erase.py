@@ -144,8 +144,7 @@ class Eraser:
         old = self._parts(OLD_PARTS, TABLES)
         for parts in self._parts(NEW_PARTS, old).values():
             for part in parts:
-                for path in (*part.iterdir(), part, part.parent):
-                    _sync(path)
+                _sync_part(part)
         while old:
             merging = {row["table"] for row in self._store.query(MERGES, {"tables": [*old]})}
             for table in old.keys() - merging:
@@ -186,10 +185,12 @@ class Eraser:
             _logger.error(what, error=str(error), exc_info=bug)
 
 
-def _sync(path: Path) -> None:
-    with suppress(FileNotFoundError):  # replaced meanwhile
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+def _sync_part(part: Path) -> None:
+    """Have it on the disk, unless another has taken its place meanwhile."""
+    with suppress(FileNotFoundError):
+        for path in (*part.iterdir(), part, part.parent):
+            opened = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
