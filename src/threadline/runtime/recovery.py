@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
+from threadline.classify import Site
 from threadline.contract.times import parse_ms
 from threadline.control import ControlError
 from threadline.ingest.reclassify import outdated, reclassify
@@ -18,7 +19,7 @@ from threadline.ingest.recovery import (
     finish_rebuilds,
     rebuild_states,
 )
-from threadline.jobs import Cancelled, Job, jobs_db, table, work
+from threadline.jobs import Cancelled, Job, Work, jobs_db, table, work
 from threadline.jobs.working import interrupted
 from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
 from threadline.runtime.services import Services, site_of
@@ -29,6 +30,7 @@ from threadline.store import (
     Statements,
     Store,
     StoreBusy,
+    StoreError,
     store_url,
     unfinished,
 )
@@ -119,28 +121,34 @@ def _resume_reclassify(
             if db is not None:
                 table.end(db, [job.job_id], table.FAILED, str(error))
         return
-    since_ms = parse_ms(job.about) if job.about else 0
     _logger.info("reclassify_resumed", project_id=job.project_id, job_id=job.job_id)
-    with (
-        suppress(Cancelled),
-        work(
-            folder, table.RECLASSIFY, job.project_id, job.about, "visits", left_by=(_Stopping,)
-        ) as working,
-    ):
-        total = outdated(store, job.project_id, site, since_ms)
-        named = 0
-
-        def progressed(visits: int) -> None:
-            nonlocal named
-            named += visits
-            working.progress(named, total)
-
-        def rebuild(tables: Sequence[str]) -> None:
-            working.keep()
-            rebuild_states(store, folder, tables, lambda: not stopping.is_set())
-
-        reclassify(store, job.project_id, site, since_ms, True, progressed, rebuild)
+    try:
+        with work(
+            folder, table.RECLASSIFY, job.project_id, job.about, "visits", left_by=LEFT_BY
+        ) as working:
+            _reclassify(store, folder, job, site, working, lambda: not stopping.is_set())
+    except Cancelled:
+        return
     _logger.info("reclassify_finished", project_id=job.project_id, job_id=job.job_id)
+
+
+def _reclassify(
+    store: Statements, folder: Path, job: Job, site: Site, working: Work, served: Callable[[], bool]
+) -> None:
+    since_ms = parse_ms(job.about) if job.about else 0
+    total = outdated(store, job.project_id, site, since_ms)
+    named = 0
+
+    def progressed(visits: int) -> None:
+        nonlocal named
+        named += visits
+        working.progress(named, total)
+
+    def rebuild(tables: Sequence[str]) -> None:
+        working.keep()
+        rebuild_states(store, folder, tables, served)
+
+    reclassify(store, job.project_id, site, since_ms, True, progressed, rebuild)
 
 
 def _resume_rebuild(services: Services, store: Statements, stopping: threading.Event) -> None:
@@ -151,9 +159,7 @@ def _resume_rebuild(services: Services, store: Statements, stopping: threading.E
     started = time.monotonic()
     tables = [mark.subject for mark in marks]
     _logger.info("rebuild_resumed", tables=tables, since=marks[0].since)
-    with work(
-        folder, table.REBUILD, unit="tables", may_cancel=False, left_by=(_Stopping,)
-    ) as working:
+    with work(folder, table.REBUILD, unit="tables", may_cancel=False, left_by=LEFT_BY) as working:
 
         def progressed(name: str) -> None:
             working.progress(tables.index(name), len(tables), name, now=True)
@@ -179,6 +185,10 @@ def _commands_store(services: Services) -> Iterator[Statements]:
 
 class _Stopping(Exception):
     """The server stops."""
+
+
+# After these it has still to be done, by the next start, or when the store is there again.
+LEFT_BY = (_Stopping, StoreError)
 
 
 class _UntilStopping:
