@@ -78,6 +78,8 @@ HELP = [
     "dead-letter retry",
     "dead-letter drop",
     "receipts",
+    "jobs",
+    "jobs cancel",
     "import",
     "export",
     "user",

@@ -21,6 +21,8 @@ READING = [
     "reclassify",
     "rebuild",
     "receipts",
+    "jobs",
+    "jobs cancel x",
     "dead-letter list",
     "dead-letter drop --all",
     "project list",

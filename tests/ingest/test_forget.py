@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.cli.test_commands import ok
+from tests.dying import wrong
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values
 from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Refused
-from threadline.ingest.forget import find
+from threadline.ingest.dedup import Dedup
+from threadline.ingest.forget import DELETED, delete, find
 from threadline.ingest.log import ForgetRequest, open_db
 from threadline.runtime.admin_socket import SocketStore
 from threadline.store import REBUILD, Store, begin, store_url
@@ -78,6 +80,7 @@ def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> Non
             )
     forget(project, user_id="ada")
     assert persons(project) == 1
+    until_erased(project)
     kept = SocketStore(server.folder).query(
         "SELECT DISTINCT campaign FROM places WHERE project_id = {of:String} ORDER BY campaign",
         {"of": project.project_id},
@@ -96,6 +99,37 @@ def test_links_that_are_being_made_anew_hide_no_device(folder: Path) -> None:
         (found,) = find(store, 7, asked).shares
         assert found.untagged == known.untagged != []
         assert found.visitors == known.visitors
+
+
+def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
+    """One request behind the other, while the engine cannot do anything in the background."""
+    rows = [
+        row_values(event_id=f"{who}{number}", anonymous_id=device, user_id=user, source=who)
+        for who in ("ada", "bob", "cy")
+        for number, (device, user) in enumerate([(who, None), (who, who), ("kiosk", who)])
+    ]
+    with Store(store_url("chdb", folder)) as store:
+        store.insert("events", row.COLUMNS, "MsgPack", b"".join(map(row.encode, rows)), "token")
+        for table in DELETED:
+            store.execute(f"SYSTEM STOP MERGES {table}")
+        for left, who in ((6, "ada"), (3, "bob")):
+            found = find(store, 7, [ForgetRequest("r", "p", user_id=who)])
+            assert found.events == {"r": 3}
+            delete(store, Dedup(store, 7), found.shares)
+            assert store.query("SELECT count() AS left FROM events", {}) == [{"left": left}]
+            assert find(store, 7, [ForgetRequest("r", "p", user_id=who)]).events == {"r": 0}
+            assert wrong(store) <= {"places"}, "but for names, which the eraser looks for"
+        assert store.deletions(), "else it was no test"
+        for table in DELETED:
+            store.execute(f"SYSTEM START MERGES {table}")
+        while store.deletions():
+            pass
+        store.erase_deleted()
+        while store.deletions():
+            pass
+        masked = "SELECT 1 FROM system.parts WHERE active AND has_lightweight_delete"
+        assert store.query(masked, {}) == []
+        assert wrong(store) <= {"places"}
 
 
 def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:

@@ -24,6 +24,9 @@ from threadline.ingest import dead_letters
 from threadline.ingest.continuity import latest_loss
 from threadline.ingest.log import open_db
 from threadline.ingest.recovery import AtWork, alone
+from threadline.jobs import jobs_db
+from threadline.jobs.table import IMPORT
+from threadline.jobs.working import interrupted
 from threadline.migrations import SchemaTooNew
 from threadline.runtime.folder import Running, ServerStarting, running_server
 from threadline.settings import Settings, SettingsError
@@ -244,7 +247,7 @@ def _work(chosen: Settings, folder: Path) -> Finding:
     except (StoreError, SchemaTooNew, ServerStarting):
         return Finding("not known: the store does not open")
     if not works:
-        return Finding("nothing was interrupted")
+        return _imports(folder)
     found = "; ".join(f"{work.name} of {work.subject} since {work.since}" for work in works)
     try:
         with alone(folder):
@@ -252,6 +255,20 @@ def _work(chosen: Settings, folder: Path) -> Finding:
             return Finding(f"interrupted: {found}", mend)
     except AtWork:
         return Finding(f"under way: {found}")
+
+
+def _imports(folder: Path) -> Finding:
+    """Those that were killed: half a file is in."""
+    try:
+        with jobs_db(folder) as db:
+            killed = interrupted(db, folder, IMPORT) if db is not None else []
+    except sqlite3.Error:
+        return Finding("not known: the log cannot be read")
+    if not killed:
+        return Finding("nothing was interrupted")
+    found = "; ".join(f"{job.job_id} of {job.about}" for job in killed)
+    mend = "The same `threadline import` goes on where it was; `threadline jobs cancel` ends it."
+    return Finding(f"interrupted: {found}", mend)
 
 
 def _continuity(chosen: Settings, folder: Path) -> Finding:

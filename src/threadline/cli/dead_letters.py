@@ -1,4 +1,4 @@
-"""`threadline dead-letter …` and `threadline receipts`: what the log keeps besides events."""
+"""`threadline dead-letter …`: events that the store refused."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import typer
 from threadline.cli import folders
 from threadline.cli.options import AsJson, Data
 from threadline.contract.times import format_ms
-from threadline.ingest import dead_letters, receipts, row
+from threadline.ingest import dead_letters, row
 from threadline.ingest.log import LogError, open_db
 
 app = typer.Typer(
@@ -80,32 +80,6 @@ def drop(letter_id: OneOrNone = None, everything: All = False, data: Data = None
     with _log(data) as db:
         dropped = dead_letters.drop(db, _chosen(letter_id, everything))
     typer.echo(f"{dropped} dropped.")
-
-
-def list_receipts(data: Data = None, as_json: AsJson = False) -> None:
-    """List requests to forget: when they came, whether they are done, how many events went, and
-    whether all is off the disk.
-
-    Whom they were about is not kept, only a keyed hash. Works while the server runs.
-
-    Example: `threadline receipts --json`
-    """
-    with _log(data) as db:
-        kept = receipts.listed(db)
-    if as_json:
-        typer.echo(json.dumps([receipt._asdict() for receipt in kept]))
-        return
-    if not kept:
-        typer.echo("There are no requests to forget anybody.")
-    for receipt in kept:
-        state = "pending; the server carries it out, at the latest after its next start"
-        if receipt.finished_ms is not None:
-            state = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
-            if not receipt.erased:
-                state += "; gone from all answers, still being erased from the disk"
-        typer.echo(
-            f"{receipt.receipt_id}  {format_ms(receipt.accepted_ms)}  {receipt.project_id}  {state}"
-        )
 
 
 def _chosen(letter_id: str | None, everything: bool) -> str | None:

@@ -15,6 +15,7 @@ from threadline.enrich import CountryFileError
 from threadline.http.listen import CannotListen
 from threadline.ingest.lines import FileError
 from threadline.ingest.log import LogError
+from threadline.jobs import JobError
 from threadline.migrations import SchemaTooNew
 from threadline.runtime.folder import FolderInUse, ServerStarting
 from threadline.settings import SettingsError
@@ -26,6 +27,7 @@ EXPECTED = (
     CountryFileError,
     FileError,
     FolderInUse,
+    JobError,
     LogError,
     RulesError,
     SchemaTooNew,

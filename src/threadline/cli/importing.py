@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,8 @@ from threadline.ingest.columns import OURS, meant
 from threadline.ingest.context import IngestContext
 from threadline.ingest.importing import Import, Send, Warned
 from threadline.ingest.lines import CheckedEvents, EventFile
+from threadline.jobs import Work, work
+from threadline.jobs.table import IMPORT
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services, site_of
 from threadline.settings import Settings
@@ -108,10 +110,12 @@ def _import(
     imports: list[Import] = []
     try:
         with ended_by_signals(), _way_in(chosen, project) as (owner, send):
-            folder = Path(chosen.data) / "imports"
+            folder = Path(chosen.data)
             for file in files:
-                imports.append(Import(file, folder, owner.project_id))
-                _run(imports[-1], file, send, console)
+                # One at a time: two that read the same notes would write over each other's.
+                with _job(folder, owner, file) as job:
+                    imports.append(Import(file, folder / "imports", owner.project_id))
+                    _run(imports[-1], file, send, console, job)
             written = not all(each.repeated for each in imports)
             if written and not running_server(Path(chosen.data)):
                 console.print("Writing the rest to the store …")
@@ -127,7 +131,12 @@ def _import(
     return imports
 
 
-def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
+def _job(folder: Path, owner: Project, file: EventFile) -> AbstractContextManager[Work]:
+    about = f"{file.path.name} ({file.fingerprint[:8]})"
+    return work(folder, IMPORT, owner.project_id, about, "bytes")
+
+
+def _run(each: Import, file: EventFile, send: Send, console: Console, job: Work) -> None:
     each.repeated = each.notes.finished
     if each.repeated:
         console.print(f"{file.path} was imported before; nothing to do.")
@@ -148,6 +157,7 @@ def _run(each: Import, file: EventFile, send: Send, console: Console) -> None:
         def settled() -> None:
             rate = (each.notes.accepted - before) / (time.monotonic() - started)
             progress.update(bar, completed=file.bytes_read, rate=f"{rate:,.0f} events/s")
+            job.progress(file.bytes_read, file.size, f"{each.notes.accepted:,} events in")
 
         each.run(send, settled)
         progress.update(bar, completed=file.size)

@@ -12,7 +12,9 @@ from threadline.cli.options import Data
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.identity.states import STATES
 from threadline.ingest.reclassify import settle
-from threadline.ingest.recovery import alone, rebuild_states
+from threadline.ingest.recovery import alone, end_alike, rebuild_states
+from threadline.jobs import work
+from threadline.jobs.table import REBUILD
 from threadline.runtime.folder import running_server
 
 
@@ -21,7 +23,8 @@ def rebuild(data: Data = None) -> None:
 
     Works whether the server runs or not; events and questions go on meanwhile. If it is stopped in
     the middle (Ctrl-C, a power cut), a running server finishes it by itself, also one that is
-    started later; without a server the same command does. `threadline doctor` says what is left.
+    started later; without a server the same command does. `threadline jobs` shows how far it is,
+    `threadline doctor` what is left.
 
     Example: `threadline rebuild --data /var/lib/threadline`
     """
@@ -29,14 +32,23 @@ def rebuild(data: Data = None) -> None:
     folder = Path(chosen.data)
     tables = [state.table for state in STATES]
 
-    def progressed(table: str) -> None:
-        typer.echo(f"{tables.index(table) + 1} of {len(tables)}: {table} …", err=True)
+    with (
+        alone(folder),
+        open_store(chosen) as store,
+        says_how_to_go_on(_how_to_go_on(folder)),
+        work(folder, REBUILD, unit="tables") as job,
+    ):
 
-    with alone(folder), open_store(chosen) as store, says_how_to_go_on(_how_to_go_on(folder)):
+        def progressed(table: str) -> None:
+            number = tables.index(table)
+            job.progress(number, len(tables), table, now=True)
+            typer.echo(f"{number + 1} of {len(tables)}: {table} …", err=True)
+
         typer.echo("Rebuilding links and first touches from the events …")
         settle(store)
         served = lambda: running_server(folder) is not None  # noqa: E731
         rebuild_states(store, folder, tables, served, progressed)
+        end_alike(folder, REBUILD)
     typer.echo("Done.")
 
 

@@ -1,7 +1,9 @@
 """`threadline reclassify`."""
 
 import json
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -16,11 +18,13 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.rebuilding import says_how_to_go_on
-from threadline.contract.times import Timestamp
+from threadline.contract.times import Timestamp, format_ms
 from threadline.control import Control, ControlError
 from threadline.ingest.reclassify import Outcome, outdated
 from threadline.ingest.reclassify import reclassify as name_again
 from threadline.ingest.recovery import alone, rebuild_states
+from threadline.jobs import Work, work
+from threadline.jobs.table import RECLASSIFY
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import site_of
 from threadline.store import Statements
@@ -44,7 +48,8 @@ def reclassify(
 
     Events keep the version of the rules that named them, and only those of another version are
     looked at. Works whether the server runs or not; stopped at any moment (Ctrl-C), the same
-    command goes on where it was. Afterwards first touches are made anew.
+    command goes on where it was, and a server goes on with one that was killed. Afterwards first
+    touches are made anew. `threadline jobs` shows how far it is.
 
     Example: `threadline reclassify --since 2026-01-01 --dry-run`
     """
@@ -55,7 +60,7 @@ def reclassify(
         owner = chosen_project(control, project)
     site = site_of(owner)
 
-    def work(store: Statements, showing: _Showing) -> Outcome:
+    def carry_out(store: Statements, showing: _Showing) -> Outcome:
         showing.total(outdated(store, owner.project_id, site, since_ms))
         return name_again(
             store,
@@ -64,23 +69,31 @@ def reclassify(
             since_ms,
             not dry_run,
             showing.named,
-            lambda tables: rebuild_states(
-                store, folder, tables, lambda: running_server(folder) is not None, showing.making
+            lambda tables: showing.make(
+                tables, partial(rebuild_states, store, folder), partial(_is_served, folder)
             ),
             showing.writing,
         )
 
+    about = format_ms(since_ms) if since_ms else ""
     with (
         nullcontext() if dry_run else alone(folder),
         open_store(chosen) as store,
-        _Showing() as showing,
         says_how_to_go_on(_how_to_go_on(folder, owner.name, dry_run)),
+        nullcontext()
+        if dry_run
+        else work(folder, RECLASSIFY, owner.project_id, about, "visits") as job,
+        _Showing(job) as showing,
     ):
-        outcome = work(store, showing)
+        outcome = carry_out(store, showing)
     if as_json:
         typer.echo(json.dumps(_as_row(outcome)))
     else:
         _show(outcome, dry_run)
+
+
+def _is_served(folder: Path) -> bool:
+    return running_server(folder) is not None
 
 
 def _since_ms(since: str | None) -> int:
@@ -105,9 +118,13 @@ def _how_to_go_on(folder: Path, project: str, dry_run: bool) -> str:
 
 
 class _Showing:
-    """On stderr, how far it is."""
+    """On stderr, and in the table of jobs, how far it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Work | None) -> None:
+        """`job`: None where nothing is changed."""
+        self._job = job
+        self._total = 0
+        self._named = 0
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -126,16 +143,31 @@ class _Showing:
         self._progress.stop()
 
     def total(self, visits: int) -> None:
+        self._total = visits
         self._progress.update(self._bar, total=visits)
 
     def named(self, visits: int) -> None:
+        self._named += visits
         self._progress.update(self._bar, advance=visits, description=NAMING)
+        if self._job:
+            self._job.progress(self._named, self._total, NAMING)
 
     def writing(self, parts: int) -> None:
         self._progress.update(self._bar, description=f"writing them, {parts} parts to go")
 
-    def making(self, table: str) -> None:
-        self._progress.update(self._bar, description=f"making {table} anew")
+    def make(
+        self, tables: Sequence[str], rebuild: Callable[..., None], served: Callable[[], bool]
+    ) -> None:
+        """First touches follow; they have to, so it cannot be cancelled from here on."""
+        if self._job:
+            self._job.keep()
+        rebuild(tables, served, self._making)
+
+    def _making(self, table: str) -> None:
+        step = f"making {table} anew"
+        self._progress.update(self._bar, description=step)
+        if self._job:
+            self._job.progress(self._named, self._total, step, now=True)
 
 
 def _show(outcome: Outcome, dry_run: bool) -> None:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from threadline.ingest.receipts import GONE, Forgetting
 from threadline.store import Store, StoreError
 
 LOOK_AGAIN_S = 0.05
+# Looking takes some of what the rewriting needs, so of what takes long it is done less often.
+LONGEST_LOOK_S = 0.5
 # After a failure.
 RETRY_S = 1.0
 # How often to say that something still stands in the way.
@@ -28,14 +30,14 @@ CLOSE_S = 5.0
 
 TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "places")
 PARTS = """
-    SELECT path FROM system.parts
-    WHERE database = currentDatabase() AND table = {table:String}"""
+    SELECT table, path FROM system.parts
+    WHERE database = currentDatabase() AND table IN {tables:Array(String)}"""
 OLD_PARTS = f"{PARTS} AND NOT active"
 NEW_PARTS = f"{PARTS} AND active AND modification_time >= now() - INTERVAL 1 HOUR"
 
 MERGES = """
-    SELECT 1 FROM system.merges
-    WHERE database = currentDatabase() AND table = {table:String} LIMIT 1"""
+    SELECT DISTINCT table FROM system.merges
+    WHERE database = currentDatabase() AND table IN {tables:Array(String)}"""
 # Something else on the table had to go first.
 PUT_OFF = "ABORTED"
 
@@ -111,14 +113,12 @@ class Eraser:
         """Raises `StoreError`."""
         deleting = [forgetting for forgetting in forgettings if forgetting.stage != GONE]
         if deleting:
-            self._await_deletions()
-            shares = [share for one in deleting for share in forget.decode(one.plan)]
-            deleted = [
+            # Names first: they are all that is still to be seen, by who asks in SQL.
+            for share in (share for one in deleting for share in forget.decode(one.plan)):
                 unused_places.delete(self._store, share.project_id, share.places, self._no_inserts)
-                for share in shares
-            ]
-            if any(deleted):
-                self._await_deletions()
+            self._await_deletions()
+            self._store.erase_deleted()
+            self._await_deletions()
             self._drop_old_parts()
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
         if forgettings:
@@ -127,9 +127,11 @@ class Eraser:
     def _await_deletions(self) -> None:
         """Those under way now; more may be added meanwhile."""
         awaited = set(self._store.deletions())
+        pause_s = LOOK_AGAIN_S
         while awaited:
-            if self._closed(LOOK_AGAIN_S):
+            if self._closed(pause_s):
                 raise _Stopped
+            pause_s = min(2 * pause_s, LONGEST_LOOK_S)
             left = self._store.deletions()
             awaited &= left.keys()
             for deletion in awaited:
@@ -139,23 +141,29 @@ class Eraser:
     def _drop_old_parts(self) -> None:
         """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,
         after what took their place is on the disk; a server sees to it within minutes."""
-        for table in TABLES:
-            old = self._parts(OLD_PARTS, table)
-            for part in self._parts(NEW_PARTS, table) if old else ():
-                for path in (*part.iterdir(), part, part.parent):
-                    _sync(path)
-            while old:
+        old = self._parts(OLD_PARTS, TABLES)
+        for parts in self._parts(NEW_PARTS, old).values():
+            for part in parts:
+                _sync_part(part)
+        while old:
+            merging = {row["table"] for row in self._store.query(MERGES, {"tables": [*old]})}
+            for table in old.keys() - merging:
                 # Of all that drops nothing, this looks for parts to clean up, too. But it stops
                 # merges, and a long one would never come to its end.
-                if not self._store.query(MERGES, {"table": table}):
-                    self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
-                old = {part for part in old if part.is_dir()}
-                if old and self._closed(RETRY_S):
-                    raise _Stopped
+                self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
+            left = {table: {part for part in old[table] if part.is_dir()} for table in old}
+            old = {table: parts for table, parts in left.items() if parts}
+            if old and self._closed(RETRY_S):
+                raise _Stopped
 
-    def _parts(self, sql: str, table: str) -> set[Path]:
-        paths = {Path(row["path"]) for row in self._store.query(sql, {"table": table})}
-        return {path for path in paths if path.is_dir()}
+    def _parts(self, sql: str, tables: Iterable[str]) -> dict[str, set[Path]]:
+        """Those of these tables that are in this machine's folders."""
+        found: dict[str, set[Path]] = {}
+        for row in self._store.query(sql, {"tables": [*tables]}):
+            path = Path(row["path"])
+            if path.is_dir():
+                found.setdefault(row["table"], set()).add(path)
+        return found
 
     def _erase_log(self, seqs: Sequence[int]) -> None:
         latest = time.monotonic() + QUIET_WITHIN_S
@@ -177,10 +185,12 @@ class Eraser:
             _logger.error(what, error=str(error), exc_info=bug)
 
 
-def _sync(path: Path) -> None:
-    with suppress(FileNotFoundError):  # replaced meanwhile
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+def _sync_part(part: Path) -> None:
+    """Have it on the disk, unless another has taken its place meanwhile."""
+    with suppress(FileNotFoundError):
+        for path in (*part.iterdir(), part, part.parent):
+            opened = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)

@@ -1,23 +1,23 @@
-"""Requests to forget: a receipt of each, kept as the audit trail, and how far those under way are.
+"""Requests to forget: jobs of a kind of their own, whose rows are kept as the audit trail.
 
-They lie in the log's file. A receipt never tells whom it is about: it keeps a keyed hash.
+They lie in the log's file, because a request and its row are accepted in one commit. A receipt
+never tells whom it is about: it keeps a keyed hash.
 """
 
 import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
+from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING, now_ms
 
-# How far the requests of one block are.
+# How far the deletions of one block are.
 FOUND, DELETING, GONE = range(3)
 
 
 class Receipt(NamedTuple):
     """What is kept of a request to forget. `events`: how many were deleted; None: not yet found.
     `finished_ms`: since when no answer and no log shows any of it; None: not yet. `erased`: whether
-    it is off the disk, too."""
+    it is off the disk, too; `erased_ms`: since when."""
 
     receipt_id: str
     project_id: str
@@ -25,6 +25,7 @@ class Receipt(NamedTuple):
     finished_ms: int | None
     events: int | None
     erased: bool
+    erased_ms: int | None
 
 
 class Forgetting(NamedTuple):
@@ -38,76 +39,69 @@ class Forgetting(NamedTuple):
 def add(db: sqlite3.Connection, receipt_id: str, project_id: str, id_hash: bytes) -> None:
     """One for a request that has just been accepted."""
     db.execute(
-        "INSERT INTO receipts (receipt_id, project_id, id_hash, accepted_ms) VALUES (?, ?, ?, ?)",
-        (receipt_id, project_id, id_hash, _now_ms()),
+        "INSERT INTO jobs (job_id, kind, project_id, id_hash, state, requested_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (receipt_id, FORGET, project_id, id_hash, WAITING, now_ms()),
     )
 
 
 def listed(db: sqlite3.Connection) -> list[Receipt]:
     """All of them, oldest first."""
-    on_disk = _on_disk(db)
     rows = db.execute(
-        "SELECT receipt_id, project_id, accepted_ms, finished_ms, events"
+        "SELECT receipt_id, project_id, accepted_ms, finished_ms, events, erased_ms"
         " FROM receipts ORDER BY accepted_ms, receipt_id"
     )
     return [
-        Receipt(id_, project_id, accepted, finished, events, bool(finished) and id_ not in on_disk)
-        for id_, project_id, accepted, finished, events in rows
+        Receipt(id_, project_id, accepted, finished, events, erased is not None, erased)
+        for id_, project_id, accepted, finished, events, erased in rows
     ]
 
 
 def count_on_disk(db: sqlite3.Connection) -> int:
     """How many no answer shows any more, but the disk still does."""
-    return len(_on_disk(db))
-
-
-def _on_disk(db: sqlite3.Connection) -> set[str]:
-    rows = db.execute("SELECT receipts FROM forgettings WHERE stage >= ?", (DELETING,))
-    return {receipt_id for (ids,) in rows for receipt_id in msgspec.msgpack.decode(ids)}
+    return _count(db, "hidden_ms IS NOT NULL")
 
 
 def count_unfinished(db: sqlite3.Connection) -> int:
     """How many are not carried out yet."""
-    sql = "SELECT count(*) FROM receipts WHERE finished_ms IS NULL"
-    return int(db.execute(sql).fetchone()[0])
+    return _count(db, "hidden_ms IS NULL")
+
+
+def _count(db: sqlite3.Connection, which: str) -> int:
+    sql = f"SELECT count(*) FROM jobs WHERE kind = ? AND finished_ms IS NULL AND {which}"
+    return int(db.execute(sql, (FORGET,)).fetchone()[0])
 
 
 def begin(db: sqlite3.Connection, last_seq: int, plan: bytes, events: Mapping[str, int]) -> None:
     """Write down what is going to be deleted. `events`: how many, by receipt."""
-    db.execute(
-        "INSERT INTO forgettings (last_seq, receipts, plan) VALUES (?, ?, ?)",
-        (last_seq, msgspec.msgpack.encode(list(events)), plan),
-    )
+    db.execute("INSERT INTO forget_plans (last_seq, plan) VALUES (?, ?)", (last_seq, plan))
     db.executemany(
-        "UPDATE receipts SET events = coalesce(events, ?) WHERE receipt_id = ?",
-        [(counted, receipt_id) for receipt_id, counted in events.items()],
+        "UPDATE jobs SET state = ?, started_ms = coalesce(started_ms, ?), last_seq = ?,"
+        " events = coalesce(events, ?) WHERE job_id = ?",
+        [(RUNNING, now_ms(), last_seq, counted, id_) for id_, counted in events.items()],
     )
 
 
 def plan(db: sqlite3.Connection, last_seq: int) -> bytes | None:
     """What was found to be deleted for the requests of a block; None: nobody has looked yet."""
-    sql = "SELECT plan FROM forgettings WHERE last_seq = ?"
+    sql = "SELECT plan FROM forget_plans WHERE last_seq = ?"
     found = db.execute(sql, (last_seq,)).fetchone()
     return bytes(found[0]) if found else None
 
 
 def deleting(db: sqlite3.Connection, last_seq: int) -> None:
     """The store has been told to delete what was found, and shows nothing of it any more."""
-    found = db.execute(
-        "SELECT receipts FROM forgettings WHERE last_seq = ?", (last_seq,)
-    ).fetchone()
-    if found:
-        db.execute("UPDATE forgettings SET stage = ? WHERE last_seq = ?", (DELETING, last_seq))
-        db.executemany(
-            "UPDATE receipts SET finished_ms = ? WHERE receipt_id = ?",
-            [(_now_ms(), receipt_id) for receipt_id in msgspec.msgpack.decode(found[0])],
-        )
+    db.execute("UPDATE forget_plans SET stage = ? WHERE last_seq = ?", (DELETING, last_seq))
+    db.execute(
+        "UPDATE jobs SET state = ?, hidden_ms = ? WHERE last_seq = ? AND state = ?",
+        (ERASING, now_ms(), last_seq, RUNNING),
+    )
 
 
 def under_way(db: sqlite3.Connection) -> list[Forgetting]:
     """Those that the store has been told of, oldest first."""
     rows = db.execute(
-        "SELECT last_seq, plan, stage FROM forgettings WHERE stage >= ? ORDER BY last_seq",
+        "SELECT last_seq, plan, stage FROM forget_plans WHERE stage >= ? ORDER BY last_seq",
         (DELETING,),
     )
     return [Forgetting(*row) for row in rows]
@@ -116,15 +110,15 @@ def under_way(db: sqlite3.Connection) -> list[Forgetting]:
 def gone(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     """The store has nothing of these any more, so what stood for them goes as well."""
     db.executemany(
-        "UPDATE forgettings SET stage = ?, plan = x'' WHERE last_seq = ?",
+        "UPDATE forget_plans SET stage = ?, plan = x'' WHERE last_seq = ?",
         [(GONE, seq) for seq in seqs],
     )
 
 
 def erased(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     """Nothing is left of them on the disk."""
-    db.executemany("DELETE FROM forgettings WHERE last_seq = ?", [(seq,) for seq in seqs])
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    db.executemany("DELETE FROM forget_plans WHERE last_seq = ?", [(seq,) for seq in seqs])
+    db.executemany(
+        "UPDATE jobs SET state = ?, finished_ms = ? WHERE last_seq = ? AND state = ?",
+        [(DONE, now_ms(), seq, ERASING) for seq in seqs],
+    )

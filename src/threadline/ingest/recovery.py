@@ -1,7 +1,5 @@
 """Finishing what was interrupted, by whoever comes next: the server, or a command."""
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,9 +9,9 @@ from threadline.control import ControlError
 from threadline.identity import states
 from threadline.ingest import receipts, reclassify
 from threadline.ingest.log import open_db
-from threadline.store import REBUILD, Statements, unfinished
+from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
+from threadline.store import REBUILD, Statements, finish, unfinished
 
-LOCK_FILE = "maintenance.lock"
 LOOK_AGAIN_S = 0.1
 
 
@@ -25,15 +23,14 @@ class AtWork(ControlError):
 def alone(folder: Path) -> Iterator[None]:
     """Be the only one that rebuilds or reclassifies; the lock ends with the process. Raises
     `AtWork`."""
-    with os.fdopen(os.open(folder / LOCK_FILE, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AtWork(
-                f"A rebuild or reclassify is at work in {folder}, or the server finishes one; wait"
-                " for it and try again."
-            ) from None
-        yield
+    try:
+        with hold(folder / EXCLUSIVE):
+            yield
+    except Held:
+        raise AtWork(
+            f"A rebuild or reclassify is at work in {folder}, or the server finishes one; wait"
+            " for it and try again. `threadline jobs` shows how far it is."
+        ) from None
 
 
 def rebuild_states(
@@ -44,22 +41,51 @@ def rebuild_states(
     progressed: Callable[[str], None] = lambda table: None,
 ) -> None:
     """Make these states of identity, or all, anew from the events. `served`: whether a server is
-    there to carry out requests to forget. To be called `alone`."""
-    states.rebuild(store, tables, lambda: _forgotten(folder, served), progressed)
+    there to carry out requests to forget. To be called `alone`.
+
+    `progressed` may raise `Cancelled`: then those to come stay as they are, and those of them that
+    were in order before are not left over for anybody to finish."""
+    needed = _listed(store)
+    done: list[str] = []
+
+    def begin(table: str) -> None:
+        progressed(table)
+        done.append(table)
+
+    try:
+        states.rebuild(store, tables, lambda: _forgotten(folder, served), begin)
+    except Cancelled:
+        for at in _listed(store) - needed - set(done):
+            finish(store, REBUILD, at)
+        raise
 
 
-def finish_rebuilds(store: Statements, folder: Path, served: Callable[[], bool]) -> list[str]:
+def finish_rebuilds(
+    store: Statements,
+    folder: Path,
+    served: Callable[[], bool],
+    progressed: Callable[[str], None] = lambda table: None,
+) -> list[str]:
     """Finish the rebuilds that were interrupted, and say which. To be called `alone`, for then
-    nobody else is about to.
-
-    A `reclassify` is not gone on with: who stopped it may have meant it. But what it has under way
-    is waited for, so that the states follow the events as they are then.
-    """
+    nobody else is about to. What a `reclassify` has under way is waited for, so that the states
+    follow the events as they are then."""
     reclassify.settle(store)
-    tables = sorted({work.subject for work in unfinished(store) if work.name == REBUILD})
+    tables = sorted(_listed(store))
     if tables:
-        rebuild_states(store, folder, tables, served)
+        rebuild_states(store, folder, tables, served, progressed)
     return tables
+
+
+def end_alike(folder: Path, kind: str) -> None:
+    """All interrupted jobs of this kind are done: another one did what was left of them."""
+    with jobs_db(folder) as db:
+        if db is not None:
+            left = [job.job_id for job in table.open_of_kind(db, kind)]
+            table.end(db, left, table.DONE)
+
+
+def _listed(store: Statements) -> set[str]:
+    return {mark.subject for mark in unfinished(store) if mark.name == REBUILD}
 
 
 def _forgotten(folder: Path, served: Callable[[], bool]) -> list[str]:
@@ -67,6 +93,8 @@ def _forgotten(folder: Path, served: Callable[[], bool]) -> list[str]:
     if not (folder / "log.db").exists():
         return []
     with closing(open_db(folder)) as db:
+        if not table.exists(db):  # of a version that has not been started since
+            return []
         found = receipts.listed(db)
         # Without a server nobody is about to carry them out.
         while served() and any(receipt.finished_ms is None for receipt in found):

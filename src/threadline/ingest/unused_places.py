@@ -11,7 +11,9 @@ PLACES_AT_ONCE = 5000
 OF_PLACES = f"{PROJECT} AND place IN {{places:Array(UInt64)}}"
 NAMED = f"SELECT DISTINCT place FROM places WHERE {OF_PLACES}"
 # A place that many come by is found at once, so mostly this ends early.
-USED = f"SELECT DISTINCT place FROM events WHERE {OF_PLACES} LIMIT {{most:UInt64}}"
+USED = f"""
+    SELECT DISTINCT place FROM events WHERE {OF_PLACES} LIMIT {{most:UInt64}}
+    SETTINGS max_threads = 1"""
 PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
 NEWEST = f"SELECT max(max_block_number) AS block {PARTS}"
 USED_SINCE = f"""
@@ -24,16 +26,12 @@ def delete(
     project_id: str,
     places: Sequence[int],
     no_inserts: Callable[[], AbstractContextManager[object]],
-    seconds: float = 0,
-) -> bool:
-    """Delete the names of those of the places that no event has; whether there were any.
+) -> None:
+    """Delete the names of those of the places that no event has.
 
     `no_inserts`: nothing gets into the store as long as the block lasts; not needed while it is
-    looked for. Raises `StoreError`, a `QueryTimeout` if looking took longer than `seconds` (0: as
-    long as any question may).
+    looked for. Raises `StoreError`.
     """
-    limit = f" SETTINGS max_execution_time = {seconds}" if seconds else ""
-    deleted = False
     for start in range(0, len(places), PLACES_AT_ONCE):
         bound: dict[str, object] = {"project_id": project_id}
 
@@ -44,7 +42,7 @@ def delete(
         (newest,) = store.query(NEWEST, {})
         unused = those(NAMED, places[start : start + PLACES_AT_ONCE])
         if unused:
-            unused -= those(USED + limit, sorted(unused), most=len(unused))
+            unused -= those(USED, sorted(unused), most=len(unused))
         if not unused:
             continue
         with no_inserts():
@@ -52,5 +50,3 @@ def delete(
             unused -= those(USED_SINCE, sorted(unused), block=newest["block"])
             if unused:
                 store.delete("places", OF_PLACES, bound | {"places": sorted(unused)})
-                deleted = True
-    return deleted

@@ -1,4 +1,4 @@
-"""The server finishes what was interrupted: rebuilds that a killed command or server left."""
+"""The server finishes what was interrupted: what a killed command or server left."""
 
 import threading
 import time
@@ -8,9 +8,21 @@ from pathlib import Path
 
 import structlog
 
-from threadline.ingest.recovery import AtWork, alone, finish_rebuilds
+from threadline.classify import Site
+from threadline.contract.times import parse_ms
+from threadline.control import ControlError
+from threadline.ingest.reclassify import outdated, reclassify
+from threadline.ingest.recovery import (
+    AtWork,
+    alone,
+    end_alike,
+    finish_rebuilds,
+    rebuild_states,
+)
+from threadline.jobs import Cancelled, Job, Work, jobs_db, table, work
+from threadline.jobs.working import interrupted
 from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
-from threadline.runtime.services import Services
+from threadline.runtime.services import Services, site_of
 from threadline.store import (
     REBUILD,
     Params,
@@ -18,6 +30,7 @@ from threadline.store import (
     Statements,
     Store,
     StoreBusy,
+    StoreError,
     store_url,
     unfinished,
 )
@@ -71,22 +84,89 @@ def _keep_finishing(services: Services, stopping: threading.Event) -> None:
 
 
 def _look_and_finish(services: Services, stopping: threading.Event) -> None:
+    """Whatever was interrupted: a reclassify first, for a rebuild that it needs comes after it."""
     services.unfinished = unfinished(services.store)
-    works = [work for work in services.unfinished if work.name == REBUILD]
-    if not works:
-        return
     folder = Path(services.settings.data)
+    marked = any(mark.name == REBUILD for mark in services.unfinished)
+    killed = _killed(folder)
+    if not marked and not killed:
+        return
     try:
         with alone(folder), _commands_store(services) as store:
-            started = time.monotonic()
-            tables = [work.subject for work in works]
-            _logger.info("rebuild_resumed", tables=tables, since=works[0].since)
             until_stopping = _UntilStopping(store, stopping.is_set)
-            finished = finish_rebuilds(until_stopping, folder, lambda: not stopping.is_set())
-            took_s = round(time.monotonic() - started, 1)
+            for job in killed:
+                _resume_reclassify(services, until_stopping, job, stopping)
+            _resume_rebuild(services, until_stopping, stopping)
     except AtWork:
         return
-    services.unfinished = unfinished(services.store)
+    finally:
+        services.unfinished = unfinished(services.store)
+
+
+def _killed(folder: Path) -> list[Job]:
+    """Each reclassify whose process is no more. One that was stopped by hand waits for its user."""
+    with jobs_db(folder) as db:
+        return interrupted(db, folder, table.RECLASSIFY) if db is not None else []
+
+
+def _resume_reclassify(
+    services: Services, store: Statements, job: Job, stopping: threading.Event
+) -> None:
+    """From where it was: what it has named carries the version of the rules by now."""
+    folder = Path(services.settings.data)
+    try:
+        site = site_of(services.control.project(job.project_id))
+    except ControlError as error:  # the project is gone, and nobody can go on
+        with jobs_db(folder) as db:
+            if db is not None:
+                table.end(db, [job.job_id], table.FAILED, str(error))
+        return
+    _logger.info("reclassify_resumed", project_id=job.project_id, job_id=job.job_id)
+    try:
+        with work(
+            folder, table.RECLASSIFY, job.project_id, job.about, "visits", left_by=LEFT_BY
+        ) as working:
+            _reclassify(store, folder, job, site, working, lambda: not stopping.is_set())
+    except Cancelled:
+        return
+    _logger.info("reclassify_finished", project_id=job.project_id, job_id=job.job_id)
+
+
+def _reclassify(
+    store: Statements, folder: Path, job: Job, site: Site, working: Work, served: Callable[[], bool]
+) -> None:
+    since_ms = parse_ms(job.about) if job.about else 0
+    total = outdated(store, job.project_id, site, since_ms)
+    named = 0
+
+    def progressed(visits: int) -> None:
+        nonlocal named
+        named += visits
+        working.progress(named, total)
+
+    def rebuild(tables: Sequence[str]) -> None:
+        working.keep()
+        rebuild_states(store, folder, tables, served)
+
+    reclassify(store, job.project_id, site, since_ms, True, progressed, rebuild)
+
+
+def _resume_rebuild(services: Services, store: Statements, stopping: threading.Event) -> None:
+    marks = [mark for mark in unfinished(services.store) if mark.name == REBUILD]
+    folder = Path(services.settings.data)
+    if not marks:
+        return
+    started = time.monotonic()
+    tables = [mark.subject for mark in marks]
+    _logger.info("rebuild_resumed", tables=tables, since=marks[0].since)
+    with work(folder, table.REBUILD, unit="tables", may_cancel=False, left_by=LEFT_BY) as working:
+
+        def progressed(name: str) -> None:
+            working.progress(tables.index(name), len(tables), name, now=True)
+
+        finished = finish_rebuilds(store, folder, lambda: not stopping.is_set(), progressed)
+        end_alike(folder, table.REBUILD)
+    took_s = round(time.monotonic() - started, 1)
     _logger.info("rebuild_finished", tables=finished, seconds=took_s)
 
 
@@ -105,6 +185,10 @@ def _commands_store(services: Services) -> Iterator[Statements]:
 
 class _Stopping(Exception):
     """The server stops."""
+
+
+# After these it has still to be done, by the next start, or when the store is there again.
+LEFT_BY = (_Stopping, StoreError)
 
 
 class _UntilStopping:

@@ -19,9 +19,18 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
-from threadline.store.unfinished import REBUILD, RECLASSIFY, Work, begin, finish, unfinished
+from threadline.store.unfinished import (
+    HALF_MADE,
+    REBUILD,
+    RECLASSIFY,
+    Work,
+    begin,
+    finish,
+    unfinished,
+)
 
 __all__ = [
+    "HALF_MADE",
     "READERS",
     "REBUILD",
     "RECLASSIFY",

@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from threadline import migrations
 from threadline.contract.times import format_ms
+from threadline.store import background
 from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
 from threadline.store.pool import Pool
 
@@ -54,6 +55,10 @@ UNFINISHED = """
     SELECT table, mutation_id, latest_fail_reason
     FROM system.mutations
     WHERE database = currentDatabase() AND NOT is_done"""
+
+MASKED = """
+    SELECT DISTINCT table FROM system.parts
+    WHERE database = currentDatabase() AND active AND has_lightweight_delete"""
 
 Params = Mapping[str, object]
 Query = tuple[str, Params]
@@ -141,6 +146,8 @@ class Store:
                 with store_errors(), self._writers.handle() as writer:
                     _migrate(writer)
                     self._sees_deletions = _sees_deletions(writer)
+                if self._url.startswith("chdb:"):
+                    background.give_way()
                 self._migrated = True
 
     @property
@@ -234,11 +241,21 @@ class Store:
 
     def delete(self, table: str, condition: str, params: Params) -> None:
         """Delete such rows of those that are there now. Nothing sees them from here on; the parts
-        that hold them are rewritten in the background, also after a restart (`deletions`)."""
+        that hold them get a mask in the background, also after a restart (`deletions`), and keep
+        the rows until `erase_deleted`."""
         wait = 0 if self._sees_deletions else 2
         self.execute(
-            f"ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = {wait}", params
+            f"DELETE FROM {table} WHERE {condition} SETTINGS lightweight_deletes_sync = {wait}",
+            params,
         )
+
+    def erase_deleted(self) -> None:
+        """Have every part rewritten that has a mask, in the background (`deletions`). Once for all
+        that was deleted by now: rewriting costs ten times what a mask does."""
+        for row in self.query(MASKED, {}):
+            self.execute(
+                f"ALTER TABLE {row['table']} APPLY DELETED MASK SETTINGS mutations_sync = 0"
+            )
 
     def deletions(self) -> dict[Deletion, str]:
         """Those that parts are still rewritten for, with what last stood in the way of each. All

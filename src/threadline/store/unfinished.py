@@ -1,5 +1,7 @@
-"""Long work on the store that may be interrupted: written down before it begins, struck off when it
-is done. What a killed process left in the middle is found here by whoever comes next."""
+"""Marks on the store: which of its tables are in the middle of being written anew. A mark is set
+before the first statement and struck off after the last, so whoever opens the store finds what a
+killed process left, also on another machine. Who works on it, and how far that is, is in the table
+of jobs (`jobs/table.py`)."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ LEFT = {
     REBUILD: "{subject} is not made anew from the events to the end, so answers about people may be"
     " wrong. A running server finishes it by itself; without one, `threadline rebuild` does.",
     RECLASSIFY: "Some events of a project still have the sources that other rules gave them."
-    " `threadline reclassify` for that project goes on where it was.",
+    " `threadline reclassify` for that project goes on where it was; where it was killed, a running"
+    " server does so by itself.",
 }
 
 # By run, because the clock may go back between the beginning and the end.
@@ -29,6 +32,11 @@ UNFINISHED = f"""
     FROM ({PENDING})
     GROUP BY name, subject, reach
     ORDER BY since, name, subject, reach"""
+
+# A row where a state is half made: for who would rely on it.
+HALF_MADE = f"""
+    SELECT subject FROM ({PENDING})
+    WHERE name = '{REBUILD}' AND subject = '%s' LIMIT 1"""
 
 BEGIN = """
     INSERT INTO unfinished_work (run, name, subject, reach)

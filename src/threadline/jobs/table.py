@@ -1,0 +1,149 @@
+"""The one table of work that takes long: what was asked for, how far it is, and how it ended.
+
+It lies in the log's file (`docs/decisions/0011-jobs.md` says why), so it can be read and written
+whether a server runs or not, and whether the store answers or not. Requests to forget get their
+rows from the log (`ingest/receipts.py`), all other jobs from whoever works on them
+(`jobs/working.py`).
+"""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
+
+WAITING, RUNNING, ERASING = "waiting", "running", "erasing"
+STOPPED, DONE, FAILED, CANCELLED = "stopped", "done", "failed", "cancelled"
+# Never in the table: its row says that it runs, but nobody is at work on it.
+INTERRUPTED = "interrupted"
+
+# What is there to go on with.
+ENDED_EARLY = (RUNNING, STOPPED, FAILED)
+
+
+class Job(NamedTuple):
+    """One row. Times are milliseconds since 1970; None: not yet. `done` of `total` units, zero
+    where it is not known; `step`: where it is. `about`: a file, a time; never whom. `cancel`:
+    somebody asked for that. `events`, `hidden_ms`: of a request to forget."""
+
+    job_id: str
+    kind: str
+    project_id: str
+    about: str
+    state: str
+    step: str
+    done: int
+    total: int
+    unit: str
+    requested_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    may_cancel: bool
+    cancel: bool
+    error: str
+    events: int | None
+    hidden_ms: int | None
+
+
+COLUMNS = ", ".join(Job._fields)
+
+
+def exists(db: sqlite3.Connection) -> bool:
+    """Whether this file is of a version that has the table."""
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone()
+    return found is not None
+
+
+def listed(db: sqlite3.Connection, latest: int | None = None) -> list[Job]:
+    """All that are not over, and of the others so many of the latest (None: all); oldest first."""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NULL"
+        f" UNION SELECT * FROM (SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NOT NULL"
+        " ORDER BY requested_ms DESC LIMIT ?)"
+        " ORDER BY requested_ms, job_id",
+        (-1 if latest is None else latest,),
+    )
+    return [_job(row) for row in rows]
+
+
+def find(db: sqlite3.Connection, job_id: str) -> Job | None:
+    rows = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE job_id = ?", (job_id,)).fetchall()
+    return _job(rows[0]) if rows else None
+
+
+def open_of_kind(db: sqlite3.Connection, *kinds: str) -> list[Job]:
+    """Those of these kinds that are not over, oldest first."""
+    marks = ", ".join("?" * len(kinds))
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NULL AND kind IN ({marks})"
+        " ORDER BY requested_ms, job_id",
+        kinds,
+    )
+    return [_job(row) for row in rows]
+
+
+def latest_alike(db: sqlite3.Connection, kind: str, project_id: str, about: str) -> Job | None:
+    """The latest job with the same to do."""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE kind = ? AND project_id = ? AND about = ?"
+        " ORDER BY requested_ms DESC LIMIT 1",
+        (kind, project_id, about),
+    ).fetchall()
+    return _job(rows[0]) if rows else None
+
+
+def start(
+    db: sqlite3.Connection,
+    job_id: str,
+    kind: str,
+    project_id: str,
+    about: str,
+    unit: str,
+    may_cancel: bool,
+) -> None:
+    """Somebody is at work on it from now on; a job of this id that ended early is gone on with."""
+    at = now_ms()
+    db.execute(
+        "INSERT INTO jobs (job_id, kind, project_id, about, state, unit, requested_ms, started_ms,"
+        " may_cancel) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state ="
+        " excluded.state, step = '', done = 0, total = 0, unit = excluded.unit, finished_ms = NULL,"
+        " may_cancel = excluded.may_cancel, cancel = 0, error = ''",
+        (job_id, kind, project_id, about, RUNNING, unit, at, at, may_cancel),
+    )
+
+
+def note(db: sqlite3.Connection, job_id: str, step: str, done: int, total: int) -> bool:
+    """How far it is; whether somebody asked for its end."""
+    (cancel,) = db.execute(
+        "UPDATE jobs SET step = ?, done = ?, total = ? WHERE job_id = ? RETURNING cancel",
+        (step, done, total, job_id),
+    ).fetchone()
+    return bool(cancel)
+
+
+def keep(db: sqlite3.Connection, job_id: str) -> None:
+    """It cannot be cancelled any more: what it has begun has to be finished."""
+    db.execute("UPDATE jobs SET may_cancel = 0 WHERE job_id = ?", (job_id,))
+
+
+def end(db: sqlite3.Connection, job_ids: Sequence[str], state: str, error: str = "") -> None:
+    """Nobody is at work on them any more."""
+    db.executemany(
+        "UPDATE jobs SET state = ?, error = ?, finished_ms = ? WHERE job_id = ?",
+        [(state, error, now_ms(), job_id) for job_id in job_ids],
+    )
+
+
+def ask_cancel(db: sqlite3.Connection, job_id: str) -> None:
+    """Whoever is at work on it finds this at its next step."""
+    db.execute("UPDATE jobs SET cancel = 1 WHERE job_id = ?", (job_id,))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _job(row: Sequence[object]) -> Job:
+    job = Job(*row)  # type: ignore[arg-type]
+    return job._replace(may_cancel=bool(job.may_cancel), cancel=bool(job.cancel))
