@@ -15,7 +15,7 @@ from threadline.enrich import CountryFileError
 from threadline.http.listen import CannotListen
 from threadline.ingest.lines import FileError
 from threadline.ingest.log import LogError
-from threadline.migrations import SchemaTooNew
+from threadline.migrations import SchemaError
 from threadline.runtime.folder import FolderInUse, ServerStarting
 from threadline.settings import SettingsError
 from threadline.store import StoreError
@@ -28,7 +28,7 @@ EXPECTED = (
     FolderInUse,
     LogError,
     RulesError,
-    SchemaTooNew,
+    SchemaError,
     ServerStarting,
     SettingsError,
     StoreError,
