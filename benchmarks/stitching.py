@@ -66,7 +66,7 @@ PLAIN_JOIN = f"""
     WITH user_anons AS (
         SELECT DISTINCT user_id AS owner, anonymous_id
         FROM events
-        WHERE {PROJECT} AND user_id IS NOT NULL AND NOT anonymous_id_made
+        WHERE {PROJECT} AND user_id IS NOT NULL AND NOT anonymous_id_generated
     )
     SELECT owner, argMin((timestamp, event_id, source, medium), (timestamp, event_id)) AS touch
     FROM (
@@ -86,7 +86,7 @@ DUCKDB_JOIN = """
     WITH user_anons AS (
         SELECT DISTINCT user_id AS owner, anonymous_id
         FROM events
-        WHERE user_id IS NOT NULL AND NOT anonymous_id_made
+        WHERE user_id IS NOT NULL AND NOT anonymous_id_generated
     )
     SELECT owner, arg_min((timestamp, event_id, source, medium), (timestamp, event_id)) AS touch
     FROM (
@@ -109,7 +109,7 @@ WITH touches AS (
     SELECT t.user_id AS owner,
         (t.first_touch.timestamp, t.first_touch.event_id, n.source, n.medium) AS touch
     FROM first_touches AS t
-    LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+    LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 )
 {DIGEST.strip()}"""
 # What `person_events` is where nobody asks whose an event is.
@@ -263,7 +263,7 @@ def report_first_touch(report: Report, store: Store, project_id: str, runs: int)
 
 def report_duckdb(report: Report, store: Store, project_id: str) -> None:
     """The plain join on another engine, over the columns it needs, in its own format."""
-    columns = "anonymous_id, anonymous_id_made, user_id, timestamp, event_id, source, medium"
+    columns = "anonymous_id, anonymous_id_generated, user_id, timestamp, event_id, source, medium"
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "events.parquet"
         sql = f"SELECT {columns} FROM events WHERE {PROJECT}"

@@ -49,7 +49,7 @@ def row_values(**fields: row.Value) -> list[row.Value]:
         "project_id": "p",
         "event_name": "$pageview",
         "anonymous_id": "a",
-        "anonymous_id_made": False,
+        "anonymous_id_generated": False,
         "user_id": None,
         "timestamp": 1_777_644_000_000,
         "received_at": 1_777_644_000_000,

@@ -29,7 +29,7 @@ def test_the_page_names_every_column(folder: Path) -> None:
             {},
         )
     assert {row["name"] for row in kept} == set(named)
-    assert {row["name"] for row in made} == {"visitor", "user_hash", "place"}
+    assert {row["name"] for row in made} == {"visitor", "user_hash", "traffic_source"}
 
 
 def test_no_address_and_no_user_agent_is_anywhere(folder: Path) -> None:

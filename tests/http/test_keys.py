@@ -297,7 +297,7 @@ def test_a_rotated_key_works_until_it_ends(server: Server, project: Project) -> 
     with Control(server.folder) as control:
         prefix = old.split("_")[2]
         with control._write_and_tell() as db:
-            db.execute("UPDATE key_details SET expires_ms = 1000 WHERE prefix = ?", (prefix,))
+            db.execute("UPDATE keys SET expires_ms = 1000 WHERE prefix = ?", (prefix,))
     project.keys["rk"] = old
     reply = project.get("/v1/query")
     assert (reply.status, reply.error) == (401, "invalid_api_key")

@@ -58,14 +58,15 @@ SPOILED = {
         ],
         "3 rows compared; 1 missing, 0 too many, 1 wrong",
     ),
-    "places": (
+    "traffic_sources": (
         [
-            "INSERT INTO places (project_id, place, source)"
+            "INSERT INTO traffic_sources (project_id, traffic_source, source)"
             " SELECT project_id, 1, 'nowhere' FROM events LIMIT 1",
-            "DELETE FROM places WHERE source = 'google'",
-            "DELETE FROM places WHERE source = 'direct'",
-            "INSERT INTO places (project_id, place, source)"
-            " SELECT project_id, place, 'elsewhere' FROM events WHERE source = 'direct' LIMIT 1",
+            "DELETE FROM traffic_sources WHERE source = 'google'",
+            "DELETE FROM traffic_sources WHERE source = 'direct'",
+            "INSERT INTO traffic_sources (project_id, traffic_source, source)"
+            " SELECT project_id, traffic_source, 'elsewhere' FROM events"
+            " WHERE source = 'direct' LIMIT 1",
         ],
         "3 rows compared; 1 missing, 1 too many, 1 wrong",
     ),
@@ -164,7 +165,7 @@ def test_a_rebuild_killed_at_any_statement_is_listed_and_finished(
     ended, ever_wrong, statements = False, False, 0
     while not ended:
         try:
-            states.rebuild(Dying(store, statements), ["links", "places"])
+            states.rebuild(Dying(store, statements), ["links", "traffic_sources"])
             ended = True
         except Killed:
             statements += 1
@@ -201,10 +202,10 @@ def test_a_state_is_made_once_more_when_somebody_was_forgotten_meanwhile(store: 
             super().execute(sql, params)
 
     listening = Listening(store, 1000)
-    chosen = ["links", "places"]
+    chosen = ["links", "traffic_sources"]
     states.rebuild(listening, chosen, lambda: next(forgotten), progress.append)
     exchanged = [sql.split()[2] for sql in asked if sql.startswith("EXCHANGE")]
-    assert exchanged == ["links", "links", "places", "places"]
+    assert exchanged == ["links", "links", "traffic_sources", "traffic_sources"]
     assert progress == chosen
     assert (wrong(store), listed(store)) == (set(), set())
 
@@ -285,10 +286,10 @@ def test_killed_under_load_it_is_finished_by_the_server(folder: Path) -> None:
         with senders(project):
             assert "activity" in await_line(server, "rebuild_resumed")
             await_line(server, "rebuild_finished")
-            said = rebuild_and_kill(folder, "places", signal.SIGINT)
+            said = rebuild_and_kill(folder, "traffic_sources", signal.SIGINT)
             assert "Stopped. The server finishes it in the background." in said
-            await_line(server, "rebuild_resumed", '["places"]')
-            await_line(server, "rebuild_finished", '["places"]')
+            await_line(server, "rebuild_resumed", '["traffic_sources"]')
+            await_line(server, "rebuild_finished", '["traffic_sources"]')
         found = ok("doctor", "--data", str(folder), "--verify-identity")
         assert found.count("all as the events say") == len(TABLES)
         assert "nothing was interrupted" in found

@@ -82,7 +82,8 @@ def test_a_campaign_that_only_they_came_by_goes_with_them(server: Server) -> Non
     assert persons(project) == 1
     until_erased(project)
     kept = SocketStore(server.folder).query(
-        "SELECT DISTINCT campaign FROM places WHERE project_id = {of:String} ORDER BY campaign",
+        "SELECT DISTINCT campaign FROM traffic_sources"
+        " WHERE project_id = {of:String} ORDER BY campaign",
         {"of": project.project_id},
     )
     assert [row["campaign"] for row in kept] == ["for-bob", "spring"]
@@ -118,7 +119,7 @@ def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
             delete(store, Dedup(store, 7), found.shares)
             assert store.query("SELECT count() AS left FROM events", {}) == [{"left": left}]
             assert find(store, 7, [ForgetRequest("r", "p", user_id=who)]).events == {"r": 0}
-            assert wrong(store) <= {"places"}, "but for names, which the eraser looks for"
+            assert wrong(store) <= {"traffic_sources"}, "but for names, which the eraser looks for"
         assert store.deletions(), "else it was no test"
         for table in DELETED:
             store.execute(f"SYSTEM START MERGES {table}")
@@ -129,7 +130,7 @@ def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
             pass
         masked = "SELECT 1 FROM system.parts WHERE active AND has_lightweight_delete"
         assert store.query(masked, {}) == []
-        assert wrong(store) <= {"places"}
+        assert wrong(store) <= {"traffic_sources"}
 
 
 def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:

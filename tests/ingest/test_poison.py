@@ -167,7 +167,7 @@ whole_row = st.tuples(
         else st.integers(0, 2**47)
         if name in ("timestamp", "received_at")
         else st.booleans()
-        if name == "anonymous_id_made"
+        if name == "anonymous_id_generated"
         else st.binary(min_size=16, max_size=16)
         if name == "ip_hash"
         else text

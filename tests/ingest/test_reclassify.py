@@ -163,7 +163,7 @@ def test_interrupted_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.M
     with Store(store_url("chdb", folder)) as store:
         assert reclassify.outdated(store, project.project_id, site, 0) == 0
         assert again(store).events == 0
-        states = ["visitor_touches", "user_touches", "places"]
+        states = ["visitor_touches", "user_touches", "traffic_sources"]
         assert rebuilt == states, "though nothing was left to name"
         assert again(store).events == 0
         assert len(rebuilt) == 3

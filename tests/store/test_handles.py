@@ -8,6 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from threadline.store import (
+    READERS,
     Query,
     QueryTimeout,
     QueryTooLarge,
@@ -18,6 +19,7 @@ from threadline.store import (
     engine,
     store_url,
 )
+from threadline.store.connection import connect
 
 # Each has sent a part of its answer when it fails.
 HALF_ANSWERS = {
@@ -40,13 +42,13 @@ def store(folder: Path) -> Iterator[Store]:
 
 @pytest.mark.parametrize("failing", HALF_ANSWERS.values(), ids=HALF_ANSWERS)
 def test_a_half_answer_is_nobodys(store: Store, failing: str) -> None:
-    for _ in range(engine.READERS):
+    for _ in range(READERS):
         with pytest.raises(StoreError):
             store.query(failing, {})
-        for _ in range(engine.READERS):
+        for _ in range(READERS):
             assert store.query(NEXT, {}) == [{"n": 7, "t": 0}]
-    asked: list[Query] = [(f"SELECT toUInt64({n}) AS n", {}) for n in range(3 * engine.READERS)]
-    assert store.query_all(*asked) == [[{"n": n}] for n in range(3 * engine.READERS)]
+    asked: list[Query] = [(f"SELECT toUInt64({n}) AS n", {}) for n in range(3 * READERS)]
+    assert store.query_all(*asked) == [[{"n": n}] for n in range(3 * READERS)]
 
 
 @pytest.mark.parametrize("ask", [Store.query_bytes, Store.query])
@@ -85,7 +87,7 @@ def test_whoever_gives_up_leaves_nothing(store: Store) -> None:
             next(iter(rows))
             raise GaveUp
 
-    for _ in range(engine.READERS):
+    for _ in range(READERS):
         with pytest.raises(GaveUp):
             read_a_little()
         assert store.query(NEXT, {}) == [{"n": 7, "t": 0}]
@@ -94,7 +96,6 @@ def test_whoever_gives_up_leaves_nothing(store: Store) -> None:
 def test_a_failed_opening_leaves_no_closed_handle(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = engine._connect
     refused = 0
 
     def refuse_sometimes(*given: object) -> Client:
@@ -104,11 +105,11 @@ def test_a_failed_opening_leaves_no_closed_handle(
             raise StoreAway("not now")
         return connect(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine, "_connect", refuse_sometimes)
+    monkeypatch.setattr(engine, "connect", refuse_sometimes)
     store = Store(store_url("chdb", folder))
     with store:
         answers = []
-        for _ in range(6 * engine.READERS):
+        for _ in range(6 * READERS):
             try:
                 answers.append(store.query(NEXT, {}))
             except StoreAway:
@@ -119,14 +120,14 @@ def test_a_failed_opening_leaves_no_closed_handle(
 
 def test_who_waits_too_long_is_told(store: Store) -> None:
     """With all handles out, the next is refused after a while instead of waiting for ever."""
-    gate, taken = threading.Event(), threading.Barrier(engine.READERS + 1)
+    gate, taken = threading.Event(), threading.Barrier(READERS + 1)
 
     def hold() -> None:
         with store._reader():
             taken.wait()
             gate.wait()
 
-    holding = [threading.Thread(target=hold) for _ in range(engine.READERS)]
+    holding = [threading.Thread(target=hold) for _ in range(READERS)]
     for thread in holding:
         thread.start()
     taken.wait()

@@ -27,7 +27,7 @@ from threadline.ingest.recovery import AtWork, alone
 from threadline.jobs import jobs_db
 from threadline.jobs.table import IMPORT
 from threadline.jobs.working import interrupted
-from threadline.migrations import SchemaTooNew
+from threadline.migrations import SchemaError
 from threadline.runtime.folder import Running, ServerStarting, running_server
 from threadline.settings import Settings, SettingsError
 from threadline.store import (
@@ -164,7 +164,7 @@ def _engine(chosen: Settings, folder: Path) -> Finding:
             version = store.query("SELECT version() AS version", {})[0]["version"]
     except StoreAway as error:
         return Finding(str(error), "Start ClickHouse, or correct THREADLINE_STORE.")
-    except (StoreError, SchemaTooNew) as error:
+    except (StoreError, SchemaError) as error:
         mend = "Restore the folder from a copy, or start the Threadline version that wrote it."
         if not chosen.store.startswith("chdb"):
             mend = "Correct THREADLINE_STORE, or what ClickHouse complains of."
@@ -244,7 +244,7 @@ def _work(chosen: Settings, folder: Path) -> Finding:
     try:
         with open_store(chosen) as store:
             works = unfinished(store)
-    except (StoreError, SchemaTooNew, ServerStarting):
+    except (StoreError, SchemaError, ServerStarting):
         return Finding("not known: the store does not open")
     if not works:
         return _imports(folder)
@@ -277,7 +277,7 @@ def _continuity(chosen: Settings, folder: Path) -> Finding:
         with open_store(chosen) as store:
             lost = latest_loss(store, chosen.dedup_days, time.time_ns() // 1_000_000)
             written = store.query("SELECT 1 AS one FROM logs LIMIT 1", {})
-    except (StoreError, SchemaTooNew, ServerStarting):
+    except (StoreError, SchemaError, ServerStarting):
         return Finding("not known: the store does not open")
     if lost:
         return Finding(lost.meaning, lost.way_out)
@@ -300,7 +300,7 @@ def _projects(chosen: Settings, folder: Path) -> Finding:
     try:
         with Control(folder, create=False) as control:
             projects = control.projects()
-    except (ControlError, SchemaTooNew, sqlite3.Error) as error:
+    except (ControlError, SchemaError, sqlite3.Error) as error:
         return Finding(str(error), "Mend what `control` says first.")
     if not projects:
         return Finding("none", "threadline project create NAME makes one.")

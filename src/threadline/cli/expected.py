@@ -16,7 +16,7 @@ from threadline.http.listen import CannotListen
 from threadline.ingest.lines import FileError
 from threadline.ingest.log import LogError
 from threadline.jobs import JobError
-from threadline.migrations import SchemaTooNew
+from threadline.migrations import SchemaError
 from threadline.runtime.folder import FolderInUse, ServerStarting
 from threadline.settings import SettingsError
 from threadline.store import StoreError
@@ -30,7 +30,7 @@ EXPECTED = (
     JobError,
     LogError,
     RulesError,
-    SchemaTooNew,
+    SchemaError,
     ServerStarting,
     SettingsError,
     StoreError,

@@ -14,7 +14,7 @@ from threadline.control.snapshot import Project
 
 MAX_NAME = 200
 # The key of one command ends soon after a crash of it; while the command runs, it renews the key.
-PASSING_MS = 300_000
+TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
 
 
@@ -111,7 +111,7 @@ class Changes(ControlFile):
         found = [
             key
             for key in self.look().keys.values()
-            if project_id in (None, key.project_id) and not key.passing
+            if project_id in (None, key.project_id) and not key.temporary
         ]
         return sorted(found, key=lambda key: (key.created_ms, key.prefix))
 
@@ -152,7 +152,7 @@ class Changes(ControlFile):
             self._insert_key(db, token, old.project_id, old.name)
             if keep_ms:
                 ends_ms = min(now_ms + keep_ms, old.expires_ms or now_ms + keep_ms)
-                _detail(db, old.prefix, old.name, ends_ms, old.passing)
+                _expire(db, old.prefix, ends_ms)
             else:
                 _revoke(db, old, now_ms)
         return token, old.project_id
@@ -164,7 +164,7 @@ class Changes(ControlFile):
         token = new_token(kind, "live")
         with self._write_and_tell() as db:
             self._insert_key(
-                db, token, project_id, expires_ms=self._now_ms() + PASSING_MS, passing=1
+                db, token, project_id, expires_ms=self._now_ms() + TEMPORARY_MS, temporary=1
             )
         left = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(token.prefix, left), daemon=True)
@@ -183,7 +183,7 @@ class Changes(ControlFile):
     def _renew(self, prefix: str, left: threading.Event) -> None:
         while not left.wait(RENEW_EVERY_S):
             with suppress(ControlError), self._write() as db:
-                _detail(db, prefix, "", self._now_ms() + PASSING_MS, 1)
+                _expire(db, prefix, self._now_ms() + TEMPORARY_MS)
 
     def _insert_key(
         self,
@@ -192,23 +192,26 @@ class Changes(ControlFile):
         project_id: str,
         name: str = "",
         expires_ms: int | None = None,
-        passing: int = 0,
+        temporary: int = 0,
     ) -> None:
-        hashed = secret_hash(self.pepper, token.secret)
         db.execute(
-            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
-            (token.prefix, project_id, token.kind, token.env, hashed, self._now_ms()),
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?)",
+            (
+                token.prefix,
+                project_id,
+                token.kind,
+                token.env,
+                secret_hash(self.pepper, token.secret),
+                self._now_ms(),
+                name,
+                expires_ms,
+                temporary,
+            ),
         )
-        _detail(db, token.prefix, name, expires_ms, passing)
 
 
-def _detail(
-    db: sqlite3.Connection, prefix: str, name: str, expires_ms: int | None, passing: int
-) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO key_details VALUES (?, ?, ?, ?)",
-        (prefix, name, expires_ms, passing),
-    )
+def _expire(db: sqlite3.Connection, prefix: str, at_ms: int) -> None:
+    db.execute("UPDATE keys SET expires_ms = ? WHERE prefix = ?", (at_ms, prefix))
 
 
 def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:

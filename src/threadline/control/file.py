@@ -123,7 +123,7 @@ class ControlFile:
 
 
 def open_file(folder: Path, create: bool) -> sqlite3.Connection:
-    """The database with its newest schema. Raises `ControlError`, `SchemaTooNew` or
+    """The database with its newest schema. Raises `ControlError`, `SchemaError` or
     `sqlite3.Error`."""
     path = folder / FILE
     if not _holds_something(path):

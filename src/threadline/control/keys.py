@@ -40,7 +40,7 @@ class Token(NamedTuple):
 class Key(NamedTuple):
     """A key as stored: everything but its secret. Times are milliseconds since 1970.
 
-    `expires_ms`: refused from then on; None: never. `passing`: made by a command for itself.
+    `expires_ms`: refused from then on; None: never. `temporary`: made by a command for itself.
     """
 
     prefix: str
@@ -53,7 +53,7 @@ class Key(NamedTuple):
     revoked_ms: int | None
     name: str = ""
     expires_ms: int | None = None
-    passing: int = 0
+    temporary: int = 0
 
     @property
     def label(self) -> str:

@@ -37,7 +37,7 @@ class Control(Changes):
         """`create`: make the folder and the file where there is none. `only_revoking`: do without
         the pepper if it is lost. `clock`: tells milliseconds since 1970.
 
-        Raises `ControlError`, or `SchemaTooNew`.
+        Raises `ControlError`, or `SchemaError`.
         """
         super().__init__(folder, create, only_revoking, clock or (lambda: _now_ms()))
         # Held for a moment by whoever counts or reads what was counted; nobody waits inside it.
@@ -191,7 +191,7 @@ class Control(Changes):
         gone = [
             (key.prefix,)
             for key in self._look_now().keys.values()
-            if key.passing and key.state(now_ms) == "expired"
+            if key.temporary and key.state(now_ms) == "expired"
         ]
         if gone:
             with self._write() as db:

@@ -66,8 +66,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
     )
     keys = db.execute(
         "SELECT prefix, project_id, kind, env, secret_hash, created_ms, last_used_ms, revoked_ms,"
-        " coalesce(name, ''), expires_ms, coalesce(passing, 0)"
-        " FROM keys LEFT JOIN key_details USING (prefix)"
+        " name, expires_ms, temporary FROM keys"
     )
     clock = db.execute("SELECT day, doubted_day, looks FROM clock").fetchone()
     pepper = db.execute("SELECT hash FROM pepper").fetchone()

@@ -31,7 +31,7 @@ from threadline.identity.reading import Reads
 from threadline.identity.resolution import HOUR_MS, OBSERVED, PROJECT, TOUCH, TOUCH_TYPE, Resolution
 
 COUNTED_EVENTS = f"""
-SELECT *, visitor, user_hash, place
+SELECT *, visitor, user_hash, traffic_source
 FROM events
 WHERE {PROJECT}
     $people
@@ -136,7 +136,7 @@ WHERE visitor IN shared_devices"""
 
 UNTAGGED_TOUCHES = f"""
 SELECT visitor, (
-    first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
+    first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
 )::{TOUCH_TYPE} AS first_touch
 FROM visitor_touches
 WHERE {PROJECT}

@@ -20,12 +20,14 @@ PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"
 AS_OF = "{as_of:DateTime64(3, 'UTC')}"
 
-# The smallest is the first; ties by event_id. `place`: the traffic source, as a number.
-TOUCH_TYPE = "Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)"
-TOUCH = f"(e.timestamp, e.event_id, e.visitor, e.place)::{TOUCH_TYPE}"
+# The smallest is the first; ties by event_id. `traffic_source`: the traffic source, as a number.
+TOUCH_TYPE = (
+    "Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)"
+)
+TOUCH = f"(e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
 
 # Events `e` that show a user on a device.
-OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_made"
+OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
 
 # What a question about a time binds, and on which side of it a timestamp lies.
 FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"

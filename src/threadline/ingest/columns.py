@@ -15,7 +15,8 @@ IDS = ("anonymous_id", "user_id")
 # An export has them; they are made anew from what is sent.
 SERVER_MADE = frozenset(
     "source medium campaign term content source_confidence source_rule_id classifier_version "
-    "country device_type browser os is_bot received_at anonymous_id_made ip_hash project_id".split()
+    "country device_type browser os is_bot received_at anonymous_id_generated ip_hash "
+    "project_id".split()
 )
 # Only an export of ours has all of these.
 EXPORTED = frozenset(["event", "source_rule_id", "received_at"])

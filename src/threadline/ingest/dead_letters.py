@@ -64,8 +64,8 @@ def set_aside(db: sqlite3.Connection, refused: Refused, reason: str) -> None:
 def listed(db: sqlite3.Connection) -> list[DeadLetter]:
     """All of them, oldest first."""
     rows = db.execute(
-        "SELECT letter_id, project_id, event_id, event_name, reason, refused_ms, retry"
-        " FROM dead_letters ORDER BY refused_ms, letter_id"
+        "SELECT dead_letter_id, project_id, event_id, event_name, reason, refused_ms, retry"
+        " FROM dead_letters ORDER BY refused_ms, dead_letter_id"
     )
     return [DeadLetter(*found) for found in rows]
 
@@ -77,14 +77,16 @@ def count(db: sqlite3.Connection) -> int:
 
 def body(db: sqlite3.Connection, letter_id: str) -> bytes | None:
     """The encoded row, or None if there is no such letter."""
-    found = db.execute("SELECT body FROM dead_letters WHERE letter_id = ?", (letter_id,)).fetchone()
+    found = db.execute(
+        "SELECT body FROM dead_letters WHERE dead_letter_id = ?", (letter_id,)
+    ).fetchone()
     return bytes(found[0]) if found else None
 
 
 def mark(db: sqlite3.Connection, letter_id: str | None) -> int:
     """Have one (None: all) sent to the store again; how many were marked."""
     return db.execute(
-        "UPDATE dead_letters SET retry = 1 WHERE retry = 0 AND (?1 IS NULL OR letter_id = ?1)",
+        "UPDATE dead_letters SET retry = 1 WHERE retry = 0 AND (?1 IS NULL OR dead_letter_id = ?1)",
         (letter_id,),
     ).rowcount
 
@@ -92,7 +94,7 @@ def mark(db: sqlite3.Connection, letter_id: str | None) -> int:
 def drop(db: sqlite3.Connection, letter_id: str | None) -> int:
     """Delete one (None: all) for good; how many."""
     return db.execute(
-        "DELETE FROM dead_letters WHERE ?1 IS NULL OR letter_id = ?1", (letter_id,)
+        "DELETE FROM dead_letters WHERE ?1 IS NULL OR dead_letter_id = ?1", (letter_id,)
     ).rowcount
 
 
@@ -103,7 +105,7 @@ def take_marked(db: sqlite3.Connection) -> list[bytes]:
     bodies = [
         bytes(row[0])
         for row in db.execute(
-            "SELECT body FROM dead_letters WHERE retry ORDER BY refused_ms, letter_id"
+            "SELECT body FROM dead_letters WHERE retry ORDER BY refused_ms, dead_letter_id"
         )
     ]
     db.execute("DELETE FROM dead_letters WHERE retry")
@@ -113,7 +115,7 @@ def take_marked(db: sqlite3.Connection) -> list[bytes]:
 def forget(db: sqlite3.Connection, whose: Whose) -> None:
     """Delete those of people who are forgotten. Of records that were damaged nobody can tell the
     columns; they go where one of the ids stands in them."""
-    of_project = "SELECT letter_id, body FROM dead_letters WHERE project_id = ?"
+    of_project = "SELECT dead_letter_id, body FROM dead_letters WHERE project_id = ?"
     for letter_id, encoded in db.execute(of_project, (whose.project_id,)).fetchall():
         if whose.covers(row.by_column(encoded)):
             drop(db, letter_id)
@@ -125,7 +127,9 @@ def forget(db: sqlite3.Connection, whose: Whose) -> None:
 
 def migrate(db: sqlite3.Connection, columns: int) -> None:
     """Give rows of an older version, with so many columns, those that this one knows besides."""
-    found = db.execute("SELECT letter_id, body FROM dead_letters WHERE project_id != ''")
+    found = db.execute("SELECT dead_letter_id, body FROM dead_letters WHERE project_id != ''")
     for letter_id, encoded in found.fetchall():
         migrated = row.Rows.one(encoded).migrated(columns).body
-        db.execute("UPDATE dead_letters SET body = ? WHERE letter_id = ?", (migrated, letter_id))
+        db.execute(
+            "UPDATE dead_letters SET body = ? WHERE dead_letter_id = ?", (migrated, letter_id)
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from threadline.ingest import forget, unused_places
+from threadline.ingest import forget, unused_traffic_sources
 from threadline.ingest.log import Log
 from threadline.ingest.receipts import GONE, Forgetting
 from threadline.store import Store, StoreError
@@ -28,7 +28,7 @@ QUIET_WITHIN_S = 60.0
 # What is under way when the server is stopped may take so long; then the next start goes on.
 CLOSE_S = 5.0
 
-TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "places")
+TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "traffic_sources")
 PARTS = """
     SELECT table, path FROM system.parts
     WHERE database = currentDatabase() AND table IN {tables:Array(String)}"""
@@ -115,7 +115,9 @@ class Eraser:
         if deleting:
             # Names first: they are all that is still to be seen, by who asks in SQL.
             for share in (share for one in deleting for share in forget.decode(one.plan)):
-                unused_places.delete(self._store, share.project_id, share.places, self._no_inserts)
+                unused_traffic_sources.delete(
+                    self._store, share.project_id, share.traffic_sources, self._no_inserts
+                )
             self._await_deletions()
             self._store.erase_deleted()
             self._await_deletions()

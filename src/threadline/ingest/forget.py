@@ -44,8 +44,8 @@ __all__ = [
 # As many as the store has handles to write with.
 AT_ONCE = 2
 
-# Every table that tells of people, but for `event_ids` and `places`, which name nobody. Each with
-# what it is about: where there is none of that, there is nothing to delete.
+# Every table that tells of people, but for `event_ids` and `traffic_sources`, which name nobody.
+# Each with what it is about: where there is none of that, there is nothing to delete.
 DELETED = {
     "events": (EVENTS, ("visitors", "devices")),
     "activity": (EVENTS, ("visitors", "devices")),

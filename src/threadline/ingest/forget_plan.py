@@ -43,8 +43,8 @@ class Share(msgspec.Struct):
 
     `users`; `visitors`: where their events lie. `untagged`: devices that only they had. `emptied`:
     those nobody else was ever seen on; `shared`: all but those. `devices`: they go as a whole;
-    `others` were seen there, too, and their events lie at `of_others`. `places`: where any of the
-    events came from.
+    `others` were seen there, too, and their events lie at `of_others`. `traffic_sources`: where any
+    of the events came from.
     `event_ids`: packed 64-bit hashes. `decided`: in which tables of decisions there is anything of
     them; None: nobody has looked.
     """
@@ -58,7 +58,7 @@ class Share(msgspec.Struct):
     devices: list[int] = []
     others: list[int] = []
     of_others: list[int] = []
-    places: list[int] = []
+    traffic_sources: list[int] = msgspec.field(default_factory=list, name="places")
     event_ids: bytes = b""
     decided: list[str] | None = None
 

@@ -36,7 +36,7 @@ OBSERVATIONS = """(
     SELECT e.project_id AS project_id, assumeNotNull(e.user_id) AS user_id,
         e.user_hash AS user_hash, e.visitor AS visitor, e.anonymous_id AS anonymous_id
     FROM events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
 )"""
 BY_PAIR = "GROUP BY user_id, user_hash, visitor"
 LINKS_OF_USERS = f"{LINKS} WHERE {PROJECT} AND {USERS} {BY_PAIR}"
@@ -61,7 +61,7 @@ AROUND = " UNION ALL ".join(
 IDS = "FROM (SELECT arrayJoin({ids:Array(String)}) AS id)"
 HASHES = f"SELECT id, sipHash64('user', id) AS hash {IDS}"
 VISITORS = f"SELECT id, sipHash64(id) AS hash {IDS}"
-FOUND = f"SELECT user_hash, visitor, place, event_id FROM events WHERE {EVENTS}"
+FOUND = f"SELECT user_hash, visitor, traffic_source, event_id FROM events WHERE {EVENTS}"
 
 # 64-bit numbers come as they are or as text, by version.
 ROW = msgspec.json.Decoder(tuple[int | str, int | str, int | str, str])
@@ -212,7 +212,7 @@ class _Search:
     ) -> None:
         """All their events: how many each request takes, where they came from, and their ids."""
         events.update({request.receipt_id: 0 for request in self._requests})
-        places, visitors, hashes = set(), set(), []
+        traffic_sources, visitors, hashes = set(), set(), []
         decided: set[str] = set()
         for bound in share.slices():
             for table in self._decided - decided:
@@ -221,14 +221,14 @@ class _Search:
                     decided.add(table)
             lines = self._store.query_bytes(FOUND, bound, "JSONCompactEachRow").splitlines()
             for line in lines:
-                user_hash, visitor, place, event_id = ROW.decode(line)
+                user_hash, visitor, traffic_source, event_id = ROW.decode(line)
                 turn = turns.first(int(user_hash), int(visitor))
                 events[self._requests[turn].receipt_id] += 1
                 visitors.add(int(visitor))
-                places.add(int(place))
+                traffic_sources.add(int(traffic_source))
                 hashes.append(event_id_hash(id_key, self._project_id, event_id))
         share.decided = sorted(decided)
-        share.places = sorted(places)
+        share.traffic_sources = sorted(traffic_sources)
         share.event_ids = np.array(hashes, dtype=np.uint64).tobytes()
         # Users' own places are looked at in vain where all events had a device.
         share.visitors = [v for v in share.visitors if v in visitors or v in self._names]

@@ -139,7 +139,7 @@ class Log:
             self._settle(block, duplicates.astype(np.uint32).tobytes())
 
     def _settle(self, block: Block, duplicates: bytes) -> None:
-        sql = "UPDATE block SET end_seq = ?, repeats = ?"
+        sql = "UPDATE block SET end_seq = ?, duplicates = ?"
         self._db.execute(sql, (block.last_seq, duplicates))
         self._db.execute(
             "UPDATE progress SET token = ?, moved_ms = max(moved_ms, ?)", (block.token, _now_ms())
@@ -202,7 +202,7 @@ class Log:
             ).fetchone()
             self._db.execute("DELETE FROM records WHERE seq <= ?", (block.last_seq,))
             self._db.execute(
-                "UPDATE block SET written_seq = ?, repeats = x'', part_start = 0, part_end = 0",
+                "UPDATE block SET written_seq = ?, duplicates = x'', part_start = 0, part_end = 0",
                 (block.last_seq,),
             )
             receipts.deleting(self._db, block.last_seq)

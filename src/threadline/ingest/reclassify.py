@@ -78,7 +78,7 @@ WRITING = """
     WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
         AND command LIKE '%reclassified%'"""
 
-STATES = ("visitor_touches", "user_touches", "places")
+STATES = ("visitor_touches", "user_touches", "traffic_sources")
 
 
 class Place(NamedTuple):
@@ -215,7 +215,11 @@ class _Changes:
             # First, so that no question meets a place without a name.
             places = {tuple(change[name] for name in PLACE) for change in changes}
             project = {"project_id": bound["project_id"]}
-            _insert(store, "places", [project | dict(zip(PLACE, p, strict=True)) for p in places])
+            _insert(
+                store,
+                "traffic_sources",
+                [project | dict(zip(PLACE, p, strict=True)) for p in places],
+            )
         (here,) = store.query("SELECT currentDatabase() AS database", {})
         # A mutation runs in the background, where no database is the current one.
         table = f"{here['database']}.{self._table}".replace("'", "''")

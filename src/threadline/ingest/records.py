@@ -91,7 +91,7 @@ def next_block(db: sqlite3.Connection, log_id: str) -> Block | None:
     """The records after the last written ones. Once settled, the same ones until it is finished.
     Records that were damaged become dead letters."""
     written, end, duplicates, *part = db.execute(
-        "SELECT written_seq, end_seq, repeats, part_start, part_end FROM block"
+        "SELECT written_seq, end_seq, duplicates, part_start, part_end FROM block"
     ).fetchone()
     settled = end > written
     if not settled:

@@ -31,7 +31,7 @@ class StoredEvent(msgspec.Struct, array_like=True, gc=False):
     event_id: str
     event_name: str
     anonymous_id: str = ""
-    anonymous_id_made: bool = False
+    anonymous_id_generated: bool = False
     user_id: str | None = None
     session_id: str = ""
     source: str = ""

@@ -88,7 +88,7 @@ def generated_ids(
     stored.event_id = sent.event_id or time_ordered_id()
     if not stored.anonymous_id:
         stored.anonymous_id = _generate_visitor(context)
-        stored.anonymous_id_made = True
+        stored.anonymous_id_generated = True
     stored.session_id = sent.session_id or session_id(stored.anonymous_id, stored.timestamp)
 
 

@@ -102,25 +102,28 @@ WEIGHTS: dict[Model, str] = {
 HALF_LIFE_MS = 7 * 86_400_000
 
 # Conversions and arrivals are looked at together, so that whose they are is found in one pass. A
-# touch, (time, place, session), is the first arrival of a session that is not internal; a session
-# without one goes on from another and is credited with nothing. Each conversion has those in its
-# lookback, each touch its weight. With one more row, of the total.
+# touch, (time, traffic_source, session), is the first arrival of a session that is not internal; a
+# session without one goes on from another and is credited with nothing. Each conversion has those
+# in its lookback, each touch its weight. With one more row, of the total.
 SQL = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        TRUE AS is_conversion, $value AS value, $skipped AS skipped, 0 AS place, 0 AS session
+        TRUE AS is_conversion, $value AS value, $skipped AS skipped,
+        0 AS traffic_source, 0 AS session
     FROM counted_events AS e
     $conversions
     UNION ALL
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
-        e.place AS place, cityHash64(e.session_id) AS session
+        e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
     FROM counted_events AS e
     WHERE e.source != 'internal'
 ), people AS (
     SELECT person,
         groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
-        arraySort(groupArrayIf((timestamp, place, session), NOT is_conversion)) AS arrivals,
+        arraySort(
+            groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
+        ) AS arrivals,
         arrayFilter(
             (arrival, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.3)
         ) AS arrived
@@ -143,7 +146,7 @@ WITH considered AS (
         $weights AS weights
     FROM conversions
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS place, credited.2 AS weight
+    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
     FROM weighed
     ARRAY JOIN arrayZip(touches, weights) AS credited
     WHERE credited.2 > 0
@@ -152,7 +155,7 @@ SELECT $groups$is_total AS is_total,
     sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
     sum(weight * skipped) AS skipped
 FROM credits AS c
-LEFT ANY JOIN named_sources AS n ON n.place = c.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 $group_by
 ORDER BY conversions DESC, $order"""
 

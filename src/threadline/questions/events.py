@@ -55,7 +55,7 @@ FILTERS = {
         SELECT visitor FROM links WHERE {PROJECT} AND user_id = {{user_id:String}}
         UNION ALL SELECT sipHash64('user', {{user_id:String}}))""",
     "anonymous_id": "anonymous_id = {anonymous_id:String}"
-    " AND (visitor = sipHash64({anonymous_id:String}) OR anonymous_id_made)",
+    " AND (visitor = sipHash64({anonymous_id:String}) OR anonymous_id_generated)",
     "cursor_at": "(timestamp, event_id) < ({cursor_at:DateTime64(3, 'UTC')}, {cursor_id:String})",
 }
 

@@ -57,7 +57,7 @@ class Explanation(msgspec.Struct):
 
 EVENT = """
 SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
-    e.anonymous_id_made AS is_generated
+    e.anonymous_id_generated AS is_generated
 FROM counted_events AS e
 $where
 ORDER BY e.timestamp, e.visitor
@@ -65,7 +65,7 @@ LIMIT 1"""
 
 # Only a device's own events are close at hand.
 ON_DEVICE = """e.anonymous_id = {anonymous_id:String}
-    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_made)"""
+    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_generated)"""
 
 OBSERVATIONS = """
 SELECT user_id AS person, timestamp, event_id, event_name AS event

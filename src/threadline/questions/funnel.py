@@ -149,7 +149,7 @@ ORDER BY persons[1] DESC, $order"""
 # Whom a group is about: by the source of the person's first event.
 FIRST_EVENTS = """
 INNER JOIN first_events AS f ON f.person = w.person
-LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place"""
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source"""
 
 
 class _Wanted(NamedTuple):

@@ -43,11 +43,11 @@ SQL = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         cityHash64(e.session_id) AS session,
-        if(e.source != 'internal', e.place, {INTERNAL}) AS place
+        if(e.source != 'internal', e.traffic_source, {INTERNAL}) AS traffic_source
     FROM counted_events AS e
 ), sessions AS (
     SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
-        minIf((timestamp, place), place != {INTERNAL}).2 AS place
+        minIf((timestamp, traffic_source), traffic_source != {INTERNAL}).2 AS traffic_source
     FROM person_events
     GROUP BY person, session
 )
@@ -57,7 +57,7 @@ SELECT $groups
     avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
     countIf(events = 1) / sessions AS bounce_share
 FROM sessions AS s
-LEFT ANY JOIN named_sources AS n ON n.place = s.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = s.traffic_source
 $where
 $group_by
 ORDER BY $order

@@ -77,7 +77,7 @@ class Stats(Limited):
 
 
 # A generated visitor id lies at the user's place, but counts as the device it stands for.
-DEVICE = "if(e.anonymous_id_made, sipHash64(e.anonymous_id), e.visitor)"
+DEVICE = "if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor)"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ WITH considered AS (
     FROM $owned
     GROUP BY $owner
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.place AS place,
+    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
     INNER JOIN (SELECT $toucher AS owner, first_touch FROM first_touches) AS t
@@ -96,7 +96,7 @@ BY_USER = {"owner": "owner", "owned": "owned_events", "toucher": "user_id"}
 ONE_USERS = f"""
 WITH pairs AS (
     SELECT min({TOUCH}) AS first_touch, first_touch.timestamp AS touched_at,
-        first_touch.place AS place,
+        first_touch.traffic_source AS traffic_source,
         minIf(e.timestamp, e.event_name = {{conversion:String}}) AS converted_at
     FROM owned_events AS e
     HAVING countIf(e.event_name = {{conversion:String}}) > 0
@@ -153,7 +153,9 @@ def _slots(groups: list[str], conditions: list[str]) -> dict[str, object]:
     return {
         "groups": "".join(f"n.{group} AS {group}, " for group in groups),
         "bounds": BOUNDS,
-        "names": "LEFT ANY JOIN named_sources AS n ON n.place = t.place" if groups else "",
+        "names": "LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source"
+        if groups
+        else "",
         "where": where(conditions),
         "group_by": f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
         "order": ", ".join(groups) or "1",

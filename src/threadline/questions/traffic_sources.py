@@ -16,7 +16,7 @@ INTERNAL = "0"
 # The names behind the numbers: (place, source, medium, campaign).
 NAMED_SOURCES: Mapping[str, str] = {
     "named_sources": f"""\
-SELECT place, source, medium, campaign FROM places WHERE {PROJECT}
+SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE {PROJECT}
 UNION ALL
 SELECT {DIRECT}, 'direct', 'direct', ''
 UNION ALL

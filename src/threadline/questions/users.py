@@ -81,7 +81,7 @@ SQL = """
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
     n.source AS source, n.medium AS medium, n.campaign AS campaign
 FROM first_touches AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 $where
 ORDER BY known_since DESC, user_id
 LIMIT $limit"""
@@ -242,7 +242,7 @@ HAVING count() > 0"""
 DEVICES = """
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM owned_events
-WHERE NOT anonymous_id_made
+WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id"""
 

@@ -40,7 +40,7 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         """Open everything, in the order that events pass it.
 
-        Raises `ControlError`, `CountryFileError`, `SchemaTooNew` or `StoreError`; what was open is
+        Raises `ControlError`, `CountryFileError`, `SchemaError` or `StoreError`; what was open is
         closed again.
         """
         folder = Path(settings.data)

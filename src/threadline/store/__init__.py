@@ -1,5 +1,6 @@
+from threadline.store.address import store_url, without_password
+from threadline.store.connection import READERS
 from threadline.store.engine import (
-    READERS,
     Deletion,
     Params,
     Query,
@@ -8,8 +9,6 @@ from threadline.store.engine import (
     Store,
     bound_ms,
     free_bytes,
-    store_url,
-    without_password,
 )
 from threadline.store.errors import (
     QueryTimeout,

@@ -1,43 +1,41 @@
-"""The one door to ClickHouse, through clickhouse-connect: the embedded engine, opened by path, or a
-server, by URL.
+"""The one door to ClickHouse: the embedded engine or a server.
 
 A handle serves one query at a time, so reads take one from a small pool, and what writes from
 another.
 """
 
-import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self, cast
-from urllib.parse import unquote, urlsplit
 
-import clickhouse_connect
 import structlog
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
 
-from threadline import migrations
 from threadline.contract.times import format_ms
 from threadline.store import background
-from threadline.store.errors import UNKNOWN_DATABASE, StoreAway, StoreError, store_errors
+from threadline.store.address import is_embedded, without_password
+from threadline.store.connection import (
+    CONNECT_S,
+    READERS,
+    READONLY,
+    connect,
+    sees_deletions,
+    share_of_memory,
+)
+from threadline.store.errors import StoreAway, StoreError, store_errors
+from threadline.store.migrating import migrate
 from threadline.store.pool import Pool
 
-READERS = 4
 # The log's writer, and beside it what people decide and what forgets them.
 WRITERS = 2
-CONNECT_S = 5
 PING_S = 3
-# All questions at once may take half of the machine's memory; what would take more goes by way of
-# the disk where the engine can do that, else it is stopped.
-SHARE_OF_MEMORY = 0.5
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
-SERVER_SCHEMES = {"clickhouse": False, "clickhouses": True}
 
 # Files are written as long as it takes, with times and addresses as people write them.
 FILE_SETTINGS = {
@@ -47,10 +45,6 @@ FILE_SETTINGS = {
     "output_format_json_escape_forward_slashes": "0",
 }
 
-READONLY = "readonly"
-
-# The first version that leaves deleted rows out of answers before parts are rewritten.
-SEES_DELETIONS = (25, 3)
 UNFINISHED = """
     SELECT table, mutation_id, latest_fail_reason
     FROM system.mutations
@@ -100,8 +94,8 @@ class Store:
         `query_bytes`: memory that one question may take; None: its share of the machine's, or
         whatever a server has configured. `log_sql`: each query, with how long it took.
 
-        A server that is away may come later: every use tries again. Raises `SchemaTooNew` for a
-        store of a newer version, `StoreError` if it cannot be opened, for example because another
+        A server that is away may come later: every use tries again. Raises `SchemaError` for
+        a store of another version, `StoreError` if it cannot be opened, for example because another
         process has the folder open or the password is wrong.
         """
         self._url = url
@@ -116,7 +110,7 @@ class Store:
             query_seconds + CONNECT_S,
             {
                 "max_execution_time": query_seconds,
-                "max_memory_usage": query_bytes or _share_of_memory(url),
+                "max_memory_usage": query_bytes or share_of_memory(url),
                 # A longer list matches everywhere; looking each up first is in vain.
                 "use_index_for_in_with_subqueries_max_values": 1000,
             },
@@ -135,7 +129,7 @@ class Store:
             ) from error
 
     def _pool(self, size: int, timeout_s: int, settings: Mapping[str, object]) -> Pool:
-        return Pool(lambda: _connect(self._url, timeout_s, settings), size)
+        return Pool(lambda: connect(self._url, timeout_s, settings), size)
 
     def open(self) -> None:
         """Migrate, unless that was done. Raises as the constructor, and `StoreAway`."""
@@ -144,9 +138,9 @@ class Store:
         with self._opening:
             if not self._migrated:
                 with store_errors(), self._writers.handle() as writer:
-                    _migrate(writer)
-                    self._sees_deletions = _sees_deletions(writer)
-                if self._url.startswith("chdb:"):
+                    migrate(self._url, writer)
+                    self._sees_deletions = sees_deletions(writer)
+                if is_embedded(self._url):
                     background.give_way()
                 self._migrated = True
 
@@ -211,7 +205,7 @@ class Store:
         with store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
-            client = _connect(self._url, limit_s + CONNECT_S, {**settings, READONLY: 1})
+            client = connect(self._url, limit_s + CONNECT_S, {**settings, READONLY: 1})
             try:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
@@ -221,7 +215,7 @@ class Store:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes."""
         with self._reader() as client:
-            if self._url.startswith("chdb:"):
+            if is_embedded(self._url):
                 # Streams past memory, which the client's own streams do not for every format.
                 settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
                 target = str(path).replace("\\", "\\\\").replace("'", "\\'")
@@ -312,41 +306,6 @@ def _rows_read(client: Client, sql: str, params: Params) -> int:
     return sum(int(part["rows"]) for part in parts)
 
 
-def store_url(setting: str, folder: Path) -> str:
-    """The setting's URL; `chdb` alone means the folder `store` beside the other data.
-
-    Raises `StoreError` for anything that is no store.
-    """
-    if setting == "chdb":
-        return f"chdb://{(folder / 'store').resolve()}"
-    if setting.startswith("chdb:///") or _is_server(setting):
-        return setting
-    raise StoreError(
-        f"THREADLINE_STORE={without_password(setting)} is not supported: write chdb, "
-        "chdb:///absolute/folder, or clickhouse://user:password@host:8123/database "
-        "(clickhouses:// for TLS)."
-    )
-
-
-def _is_server(setting: str) -> bool:
-    try:
-        address = urlsplit(setting)
-        return address.scheme in SERVER_SCHEMES and bool(address.hostname) and address.port != 0
-    except ValueError:  # a port that is none, a bracket that is not closed
-        return False
-
-
-def without_password(url: str) -> str:
-    """The same URL to show around."""
-    try:
-        address = urlsplit(url)
-    except ValueError:
-        return f"{url.partition('://')[0]}://***"
-    if address.password is None:
-        return url
-    return url.replace(f":{address.password}@", ":***@", 1)
-
-
 def bound_ms(ms: int) -> str:
     """Milliseconds since 1970 as the text that a `DateTime64(3, 'UTC')` parameter takes."""
     return format_ms(ms).replace("T", " ").removesuffix("Z")
@@ -355,85 +314,3 @@ def bound_ms(ms: int) -> str:
 def free_bytes(folder: Path) -> int:
     """Free space on the disk that holds the folder."""
     return shutil.disk_usage(folder).free
-
-
-def _share_of_memory(url: str) -> int:
-    """Bytes for one question in this process; 0, no limit of ours, on a server: it has its own."""
-    if not url.startswith("chdb:"):
-        return 0
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # no such limit
-        machine = min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return int(machine * SHARE_OF_MEMORY / READERS)
-
-
-def _connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
-    client = _client(
-        url, timeout_s, {name: value for name, value in given.items() if name != READONLY}
-    )
-    if _sees_deletions(client):
-        client.set_client_setting("apply_mutations_on_fly", "1")
-    if READONLY in given:  # after which nothing else can be set
-        client.set_client_setting(READONLY, given[READONLY])
-    return client
-
-
-def _sees_deletions(client: Client) -> bool:
-    """Whether the engine leaves deleted rows out of answers before parts are rewritten."""
-    major, minor, *_ = str(client.server_version).split(".")
-    return (int(major), int(minor)) >= SEES_DELETIONS
-
-
-def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
-    address = urlsplit(url)
-    # Whatever zone the machine or the server is in.
-    settings = {"session_timezone": "UTC", **given}
-    if address.scheme == "chdb":
-        path = Path(address.path)
-        path.mkdir(parents=True, exist_ok=True)
-        return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
-
-    def client(database: str | None) -> Client:
-        return clickhouse_connect.get_client(
-            host=address.hostname,
-            port=address.port or 0,
-            username=unquote(address.username or "default"),
-            password=unquote(address.password or ""),
-            secure=SERVER_SCHEMES[address.scheme],
-            database=database,
-            settings=settings,
-            connect_timeout=CONNECT_S,
-            send_receive_timeout=timeout_s,
-            # A session outlives a connection that broke, and would lock the next one out.
-            autogenerate_session_id=False,
-        )
-
-    database = unquote(address.path.strip("/")) or "default"
-    try:
-        return client(database)
-    except DatabaseError as error:
-        if error.code != UNKNOWN_DATABASE:
-            raise
-    first = client(None)
-    first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database})
-    first.close()
-    return client(database)
-
-
-def _migrate(client: Client) -> None:
-    client.command(
-        "CREATE TABLE IF NOT EXISTS schema_migrations"
-        " (number UInt32, name String, applied_at DateTime DEFAULT now())"
-        " ENGINE = MergeTree ORDER BY number"
-    )
-    applied = client.query("SELECT number FROM schema_migrations").result_rows
-    migrations.migrate(
-        "The event store",
-        migrations.read("threadline.store"),
-        {int(number) for (number,) in applied},
-        client.command,
-        lambda migration: client.command(
-            "INSERT INTO schema_migrations (number, name) VALUES"
-            f" ({migration.number}, '{migration.name}')"
-        ),
-    )

@@ -1,6 +1,10 @@
+-- The field's words for what is left out and for what is set aside.
+ALTER TABLE block RENAME COLUMN repeats TO duplicates;
+ALTER TABLE dead_letters RENAME COLUMN letter_id TO dead_letter_id;
+
 -- Work that takes long: requests to forget, and what commands start. One row each, from when it is
 -- asked for; it stays as the record of what was done.
-CREATE TABLE IF NOT EXISTS jobs (
+CREATE TABLE jobs (
     job_id TEXT PRIMARY KEY,
     -- 'forget', 'import', 'rebuild', 'reclassify'.
     kind TEXT NOT NULL,
@@ -30,28 +34,21 @@ CREATE TABLE IF NOT EXISTS jobs (
     hidden_ms INTEGER,
     last_seq INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS jobs_open ON jobs (requested_ms) WHERE finished_ms IS NULL;
-CREATE INDEX IF NOT EXISTS jobs_of_block ON jobs (last_seq) WHERE last_seq IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (requested_ms);
+CREATE INDEX jobs_open ON jobs (requested_ms) WHERE finished_ms IS NULL;
+CREATE INDEX jobs_of_block ON jobs (last_seq) WHERE last_seq IS NOT NULL;
+CREATE INDEX jobs_by_time ON jobs (requested_ms);
 -- What there is to delete for the requests of one block: found once and written down before the first
 -- deletion, so that after a crash the very same goes. Here until all is gone.
-CREATE TABLE IF NOT EXISTS forget_plans (
+CREATE TABLE forget_plans (
     last_seq INTEGER PRIMARY KEY,
     -- A msgpack plan: numbers that stand for who is forgotten. Empty once the store has done it.
     plan BLOB NOT NULL,
     -- 0: found. 1: the store deletes it. 2: the store has nothing of it any more.
     stage INTEGER NOT NULL DEFAULT 0
 ) STRICT;
--- Each statement has to bear being repeated, also those that read what the last ones drop.
-CREATE TABLE IF NOT EXISTS receipts (
-    receipt_id TEXT PRIMARY KEY, project_id TEXT NOT NULL, id_hash BLOB NOT NULL,
-    accepted_ms INTEGER NOT NULL, finished_ms INTEGER, events INTEGER
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS forgettings (
-    last_seq INTEGER PRIMARY KEY, receipts BLOB NOT NULL, plan BLOB NOT NULL,
-    stage INTEGER NOT NULL DEFAULT 0
-) STRICT;
-INSERT OR IGNORE INTO jobs (
+
+-- Requests to forget become jobs, in whatever state they were.
+INSERT INTO jobs (
     job_id, kind, project_id, state, requested_ms, started_ms, finished_ms, id_hash, events,
     hidden_ms, last_seq
 )
@@ -69,6 +66,14 @@ SELECT r.receipt_id, 'forget', r.project_id,
 FROM receipts AS r
 -- The list of ids is msgpack, in which an id is its bytes.
 LEFT JOIN forgettings AS f ON instr(f.receipts, CAST(r.receipt_id AS BLOB)) > 0;
-INSERT OR IGNORE INTO forget_plans SELECT last_seq, plan, stage FROM forgettings;
-DROP TABLE IF EXISTS forgettings;
-DROP TABLE IF EXISTS receipts;
+INSERT INTO forget_plans SELECT last_seq, plan, stage FROM forgettings;
+DROP TABLE forgettings;
+DROP TABLE receipts;
+
+-- The audit trail of forgetting: what was done, and a keyed hash of for whom. `finished_ms`: since when
+-- no answer and no log shows any of it; `erased_ms`: since when the disk does not either.
+CREATE VIEW receipts AS
+SELECT job_id AS receipt_id, project_id, id_hash, requested_ms AS accepted_ms,
+    hidden_ms AS finished_ms, events, finished_ms AS erased_ms
+FROM jobs
+WHERE kind = 'forget';

@@ -6,41 +6,42 @@ from contextlib import AbstractContextManager
 from threadline.identity.resolution import PROJECT
 from threadline.store import Store
 
-PLACES_AT_ONCE = 5000
+TRAFFIC_SOURCES_AT_ONCE = 5000
 
-OF_PLACES = f"{PROJECT} AND place IN {{places:Array(UInt64)}}"
-NAMED = f"SELECT DISTINCT place FROM places WHERE {OF_PLACES}"
-# A place that many come by is found at once, so mostly this ends early.
+OF_TRAFFIC_SOURCES = f"{PROJECT} AND traffic_source IN {{traffic_sources:Array(UInt64)}}"
+NAMED = f"SELECT DISTINCT traffic_source FROM traffic_sources WHERE {OF_TRAFFIC_SOURCES}"
+# One that many come by is found at once, so mostly this ends early.
 USED = f"""
-    SELECT DISTINCT place FROM events WHERE {OF_PLACES} LIMIT {{most:UInt64}}
+    SELECT DISTINCT traffic_source FROM events WHERE {OF_TRAFFIC_SOURCES} LIMIT {{most:UInt64}}
     SETTINGS max_threads = 1"""
 PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
 NEWEST = f"SELECT max(max_block_number) AS block {PARTS}"
 USED_SINCE = f"""
-    SELECT DISTINCT place FROM events
-    WHERE {OF_PLACES} AND _part IN (SELECT name {PARTS} AND max_block_number > {{block:Int64}})"""
+    SELECT DISTINCT traffic_source FROM events
+    WHERE {OF_TRAFFIC_SOURCES}
+        AND _part IN (SELECT name {PARTS} AND max_block_number > {{block:Int64}})"""
 
 
 def delete(
     store: Store,
     project_id: str,
-    places: Sequence[int],
+    traffic_sources: Sequence[int],
     no_inserts: Callable[[], AbstractContextManager[object]],
 ) -> None:
-    """Delete the names of those of the places that no event has.
+    """Delete the names of those of the traffic sources that no event has.
 
     `no_inserts`: nothing gets into the store as long as the block lasts; not needed while it is
     looked for. Raises `StoreError`.
     """
-    for start in range(0, len(places), PLACES_AT_ONCE):
+    for start in range(0, len(traffic_sources), TRAFFIC_SOURCES_AT_ONCE):
         bound: dict[str, object] = {"project_id": project_id}
 
         def those(sql: str, some: Sequence[int], **more: object) -> set[int]:
-            rows = store.query(sql, {**bound, "places": some, **more})  # noqa: B023
-            return {row["place"] for row in rows}
+            rows = store.query(sql, {**bound, "traffic_sources": some, **more})  # noqa: B023
+            return {row["traffic_source"] for row in rows}
 
         (newest,) = store.query(NEWEST, {})
-        unused = those(NAMED, places[start : start + PLACES_AT_ONCE])
+        unused = those(NAMED, traffic_sources[start : start + TRAFFIC_SOURCES_AT_ONCE])
         if unused:
             unused -= those(USED, sorted(unused), most=len(unused))
         if not unused:
@@ -49,4 +50,8 @@ def delete(
             # What came since brought its name along, into a row of its own or this one.
             unused -= those(USED_SINCE, sorted(unused), block=newest["block"])
             if unused:
-                store.delete("places", OF_PLACES, bound | {"places": sorted(unused)})
+                store.delete(
+                    "traffic_sources",
+                    OF_TRAFFIC_SOURCES,
+                    bound | {"traffic_sources": sorted(unused)},
+                )

@@ -1,0 +1,67 @@
+-- control.db: who may send and who may ask. Times are milliseconds since 1970.
+CREATE TABLE projects (
+    project_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- The policy for questions that do not name one; NULL: each question's own default.
+    stitch TEXT,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+-- Where a project's browsers may send from.
+CREATE TABLE origins (
+    project_id TEXT NOT NULL REFERENCES projects,
+    origin TEXT NOT NULL,
+    PRIMARY KEY (project_id, origin)
+) STRICT, WITHOUT ROWID;
+
+-- What decides where a project's visitors come from, where it is not the default.
+CREATE TABLE sites (
+    project_id TEXT PRIMARY KEY REFERENCES projects,
+    -- 'same': subdomains of the page's domain are the same site. 'separate': each is its own.
+    subdomains TEXT NOT NULL,
+    -- The project's own rules, YAML as its owner wrote it.
+    rules TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The secret itself is shown once and kept nowhere.
+CREATE TABLE keys (
+    prefix TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects,
+    kind TEXT NOT NULL,
+    env TEXT NOT NULL,
+    secret_hash BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    last_used_ms INTEGER,
+    revoked_ms INTEGER,
+    name TEXT NOT NULL DEFAULT '',
+    -- From then on the key is refused; NULL: never.
+    expires_ms INTEGER,
+    -- 1: made by a command for itself and in no list. It is deleted once it has expired.
+    temporary INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- A keyed hash of a constant: tells whether the file `pepper` is the one the keys were made with.
+CREATE TABLE pepper (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    hash BLOB NOT NULL
+) STRICT;
+
+-- One salt a day for hashes of addresses. Destroyed after two days, and with it every way back.
+CREATE TABLE salts (
+    day INTEGER PRIMARY KEY,
+    salt BLOB NOT NULL
+) STRICT;
+
+-- The day that decides about salts, and one that the clock says instead but is not yet believed.
+CREATE TABLE clock (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    day INTEGER NOT NULL,
+    doubted_day INTEGER NOT NULL,
+    looks INTEGER NOT NULL
+) STRICT;
+
+-- How many ids of callers were dropped or refused because they stand for nobody.
+CREATE TABLE placeholder_ids (
+    project_id TEXT PRIMARY KEY REFERENCES projects,
+    refused INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

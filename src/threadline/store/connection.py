@@ -1,0 +1,86 @@
+"""Handles of the engine, by way of clickhouse-connect: embedded in this process, or a server."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from threadline.store.address import SERVER_SCHEMES, is_embedded
+from threadline.store.errors import UNKNOWN_DATABASE
+
+READERS = 4
+CONNECT_S = 5
+# All questions at once may take half of the machine's memory; what would take more goes by way of
+# the disk where the engine can do that, else it is stopped.
+SHARE_OF_MEMORY = 0.5
+# The first version that leaves deleted rows out of answers before parts are rewritten.
+SEES_DELETIONS = (25, 3)
+READONLY = "readonly"
+
+
+def share_of_memory(url: str) -> int:
+    """Bytes for one question in this process; 0, no limit of ours, on a server: it has its own."""
+    if not is_embedded(url):
+        return 0
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such limit
+        machine = min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return int(machine * SHARE_OF_MEMORY / READERS)
+
+
+def connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
+    client = _client(
+        url, timeout_s, {name: value for name, value in given.items() if name != READONLY}
+    )
+    if sees_deletions(client):
+        client.set_client_setting("apply_mutations_on_fly", "1")
+    if READONLY in given:  # after which nothing else can be set
+        client.set_client_setting(READONLY, given[READONLY])
+    return client
+
+
+def sees_deletions(client: Client) -> bool:
+    """Whether the engine leaves deleted rows out of answers before parts are rewritten."""
+    major, minor, *_ = str(client.server_version).split(".")
+    return (int(major), int(minor)) >= SEES_DELETIONS
+
+
+def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
+    address = urlsplit(url)
+    # Whatever zone the machine or the server is in.
+    settings = {"session_timezone": "UTC", **given}
+    if address.scheme == "chdb":
+        path = Path(address.path)
+        path.mkdir(parents=True, exist_ok=True)
+        return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
+
+    def client(database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            host=address.hostname,
+            port=address.port or 0,
+            username=unquote(address.username or "default"),
+            password=unquote(address.password or ""),
+            secure=SERVER_SCHEMES[address.scheme],
+            database=database,
+            settings=settings,
+            connect_timeout=CONNECT_S,
+            send_receive_timeout=timeout_s,
+            # A session outlives a connection that broke, and would lock the next one out.
+            autogenerate_session_id=False,
+        )
+
+    database = unquote(address.path.strip("/")) or "default"
+    try:
+        return client(database)
+    except DatabaseError as error:
+        if error.code != UNKNOWN_DATABASE:
+            raise
+    first = client(None)
+    first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database})
+    first.close()
+    return client(database)

@@ -1,0 +1,262 @@
+"""The states that make questions about people fast, each defined once.
+
+A state is an aggregate of the events, kept up to date as they arrive. From its definition here come
+its table and its materialised view (`definition`, part of the schema), what it says of any events
+(`from_events`: what a rebuild adds and a check compares with), and the relation that questions read
+(`relation`). All are minima, maxima or any of equal values: adding an event twice changes nothing,
+and order does not matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HOUR_MS = 3_600_000
+
+# Events `e` that show a user on a device. No device carries a generated id, so it links nobody.
+OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
+# A visitor with a user, as both names of it are written in `events`.
+USER = "assumeNotNull(e.user_id)"
+MS = "toUnixTimestamp64Milli(e.timestamp)"
+TIME = "DateTime64(3, 'UTC')"
+# Not with %, which the driver takes for its own where nothing is bound.
+INTO_HOUR = f"toUInt32(modulo({MS}, {HOUR_MS}))"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`sql`: its value of an event `e`; empty: it follows from the others by `default`."""
+
+    name: str
+    type: str
+    sql: str
+    codec: str = ""
+    default: str = ""
+
+    @property
+    def declared(self) -> str:
+        codec = f"CODEC({self.codec})" if self.codec else ""
+        return " ".join(filter(None, [self.name, self.type, self.default, codec]))
+
+
+@dataclass(frozen=True)
+class Value(Column):
+    """A column that is aggregated by `function` over the events of a key. `compared`: all rows that
+    follow from the same events have the same, so that a check may compare it."""
+
+    function: str = "min"
+    compared: bool = True
+
+    @property
+    def declared(self) -> str:
+        codec = f" CODEC({self.codec})" if self.codec else ""
+        return f"{self.name} SimpleAggregateFunction({self.function}, {self.type}){codec}"
+
+    @property
+    def aggregated(self) -> str:
+        return f"{self.function}({self.sql})"
+
+
+@dataclass(frozen=True)
+class State:
+    """`key`: one row for each, once parts are merged. `where`: which events `e` count.
+    `derived`: columns that readers see besides. `order`: of the table."""
+
+    table: str
+    key: tuple[Column, ...]
+    values: tuple[Value, ...]
+    order: str
+    where: str = "TRUE"
+    derived: tuple[Column, ...] = ()
+    index: str = ""
+    partition: str = ""
+    settings: str = ""
+
+    @property
+    def columns(self) -> str:
+        """Those that are inserted."""
+        return ", ".join(column.name for column in (*self.key, *self.values))
+
+    @property
+    def key_columns(self) -> str:
+        return ", ".join(column.name for column in self.key)
+
+    @property
+    def compared(self) -> str:
+        """The values that a check compares."""
+        return ", ".join(value.name for value in self.values if value.compared)
+
+    @property
+    def merged(self) -> str:
+        """The same of rows `s` of a key that lie in several parts."""
+        return ", ".join(
+            f"{value.function}(s.{value.name}) AS {value.name}"
+            for value in self.values
+            if value.compared
+        )
+
+    def from_events(self, where: str = "TRUE", events: str = "events") -> str:
+        """SELECT of the state's columns: what it says of these events `e`, which are read from
+        the table or from a relation `events` with its columns."""
+        selected = [
+            *(f"{column.sql} AS {column.name}" for column in self.key),
+            *(f"{value.aggregated} AS {value.name}" for value in self.values),
+        ]
+        return (
+            f"SELECT {', '.join(selected)}\n"
+            f"FROM {events} AS e\n"
+            f"WHERE {self.where} AND ({where})\n"
+            f"GROUP BY {', '.join(column.sql for column in self.key)}"
+        )
+
+
+PROJECT = Column("project_id", "LowCardinality(String)", "e.project_id")
+BOT = Column("is_bot", "Bool", "e.is_bot")
+USER_ID = Column("user_id", "String", USER)
+VISITOR = Column("visitor", "UInt64", "e.visitor")
+PACKED_VISITOR = Column("visitor", "UInt64", "e.visitor", "ZSTD")
+SOURCE_HASH = "cityHash64(source, medium, campaign) * 2 + (source = 'direct')"
+
+# Readers of few rows read no more of these tables than they need.
+SMALL_GRANULES = ", index_granularity = 1024"
+
+
+def _touch(*names: str) -> Value:
+    """The first event of a key: the smallest in time, ties by event_id. Then where it lies and
+    where it came from, as numbers."""
+    types = {"timestamp": TIME, "event_id": "String"}  # the others are numbers
+    declared = ", ".join(f"{name} {types.get(name, 'UInt64')}" for name in names)
+    selected = ", ".join(f"e.{name}" for name in names)
+    return Value("first_touch", f"Tuple({declared})", f"({selected})::Tuple({declared})")
+
+
+STATES = (
+    # Who was seen on which device: from events that carry both ids.
+    State(
+        "links",
+        key=(PROJECT, Column("user_id", "String", USER, "ZSTD"), VISITOR, BOT),
+        values=(
+            Value("anonymous_id", "String", "e.anonymous_id", "ZSTD", "", "any", compared=False),
+            Value("first_seen", TIME, "e.timestamp", "T64, ZSTD"),
+            Value("last_seen", TIME, "e.timestamp", "T64, ZSTD", "", "max"),
+        ),
+        where=OBSERVED,
+        # A join on numbers is faster than on ids.
+        derived=(Column("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
+        order="project_id, is_bot, user_id, visitor",
+        index="INDEX by_visitor visitor TYPE bloom_filter(0.01) GRANULARITY 1",
+        settings=SMALL_GRANULES,
+    ),
+    # Whose a device is: the least and the greatest of its users' numbers, which differ where there
+    # are several. One row for a device, where `links` has one for every pair.
+    State(
+        "device_users",
+        key=(PROJECT, BOT, PACKED_VISITOR),
+        values=(
+            Value("least", "UInt64", "e.user_hash", "ZSTD"),
+            Value("greatest", "UInt64", "e.user_hash", "ZSTD", "", "max"),
+        ),
+        where=OBSERVED,
+        order="project_id, is_bot, visitor",
+    ),
+    # Who was active when: of every hour, visitor and user the first moment and the last. A tenth of
+    # the events' rows. Hours of known users lie together: whose turn it is on a shared device is
+    # read from them. `hour` counts from 1970; the moments are milliseconds into it.
+    State(
+        "activity",
+        key=(
+            PROJECT,
+            BOT,
+            Column("known", "Bool", "e.user_hash != 0"),
+            PACKED_VISITOR,
+            Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
+            Column("hour", "UInt32", f"toUInt32(intDiv({MS}, {HOUR_MS}))", "T64, ZSTD"),
+        ),
+        values=(
+            Value("first_ms", "UInt32", INTO_HOUR, "T64, ZSTD"),
+            Value("last_ms", "UInt32", INTO_HOUR, "T64, ZSTD", "", "max"),
+        ),
+        order="project_id, is_bot, known, visitor, hour, user_hash",
+        partition="toYYYYMM(greatest("
+        "toDateTime(hour * 3600, 'UTC'), toDateTime('2020-01-01 00:00:00', 'UTC')))",
+    ),
+    # The first event without a user, per device. Where it lies is the row's own visitor.
+    State(
+        "visitor_touches",
+        key=(PROJECT, VISITOR, BOT),
+        values=(_touch("timestamp", "event_id", "traffic_source"),),
+        where="e.user_id IS NULL",
+        order="project_id, is_bot, visitor",
+    ),
+    # The first event with the user on it; its time is since when the user is known.
+    State(
+        "user_touches",
+        key=(PROJECT, USER_ID, BOT),
+        values=(_touch("timestamp", "event_id", "visitor", "traffic_source"),),
+        where="e.user_id IS NOT NULL",
+        order="project_id, is_bot, user_id",
+        settings=SMALL_GRANULES,
+    ),
+    # The names behind the numbers of where people come from.
+    State(
+        "traffic_sources",
+        key=(
+            PROJECT,
+            Column(
+                "traffic_source", "UInt64", "e.traffic_source", default=f"DEFAULT {SOURCE_HASH}"
+            ),
+        ),
+        values=tuple(
+            Value(name, "String", f"toString(e.{name})", function="any")
+            for name in ("source", "medium", "campaign")
+        ),
+        order="project_id, traffic_source",
+    ),
+)
+
+# What tables of states were called up to schema 12.
+OLDER_TABLES = ("places",)
+
+
+def state(table: str) -> State:
+    """The state with this table."""
+    (found,) = (state for state in STATES if state.table == table)
+    return found
+
+
+def relation(table: str, where: str | None = None, events: str = "events") -> str:
+    """SQL to read a state from: its table; or, for a condition on events `e`, a subquery with the
+    same columns of only these events, such as those that had been received by some time. `events`:
+    what they are read from, for example a named relation of a question.
+
+    A key may come in several rows of the table, as long as parts are not merged.
+    """
+    if where is None:
+        return table
+    chosen = state(table)
+    derived = "".join(f", {column.sql} AS {column.name}" for column in chosen.derived)
+    return f"(SELECT *{derived} FROM ({chosen.from_events(where, events)}))"
+
+
+def create_table(chosen: State, name: str, values: Mapping[str, str]) -> str:
+    """Statement that makes the state's table under this name. `values`: see `tables.ONE_NODE`."""
+    columns = [column.declared for column in (*chosen.key, *chosen.values)]
+    for column in chosen.derived:
+        columns.append(f"{column.name} {column.type} MATERIALIZED {column.sql}")
+        columns[-1] += f" CODEC({column.codec})"
+    if chosen.index:
+        columns.append(chosen.index)
+    partition = f"PARTITION BY {chosen.partition}\n" if chosen.partition else ""
+    body = ",\n    ".join(columns)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {name} {values['on_cluster']} (\n    {body}\n)\n"
+        f"ENGINE = {values['engine_aggregating']}\n{partition}ORDER BY ({chosen.order})\n"
+        f"SETTINGS {values['settings']}{chosen.settings}"
+    )
+
+
+def create_view(chosen: State, values: Mapping[str, str]) -> str:
+    """Statement that makes the view which keeps the state."""
+    return (
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {chosen.table}_mv {values['on_cluster']}"
+        f" TO {chosen.table} AS\n{chosen.from_events()}"
+    )
