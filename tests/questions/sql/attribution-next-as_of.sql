@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -10,13 +10,14 @@ WITH counted_events AS (
             JSONExtractRaw(e.properties, {value_property:String}) = '',
             position(e.properties, {value_property:String}) > 0 AND NOT isValidJSON(e.properties),
             JSONExtractRaw(e.properties, {value_property:String}) != 'null' AND NOT ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE)
-        ) AS skipped, 0 AS place, 0 AS session
+        ) AS skipped,
+        0 AS traffic_source, 0 AS session
     FROM counted_events AS e
     WHERE e.event_name = {conversion:String}
     UNION ALL
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
-        e.place AS place, cityHash64(e.session_id) AS session
+        e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
     FROM counted_events AS e
     WHERE e.source != 'internal'
 ), observed_events AS (
@@ -26,7 +27,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -84,7 +85,9 @@ WITH counted_events AS (
 ), people AS (
     SELECT person,
         groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
-        arraySort(groupArrayIf((timestamp, place, session), NOT is_conversion)) AS arrivals,
+        arraySort(
+            groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
+        ) AS arrivals,
         arrayFilter(
             (arrival, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.3)
         ) AS arrived
@@ -109,13 +112,12 @@ WITH counted_events AS (
         ) AS weights
     FROM conversions
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS place, credited.2 AS weight
+    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
     FROM weighed
     ARRAY JOIN arrayZip(touches, weights) AS credited
     WHERE credited.2 > 0
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -125,6 +127,6 @@ SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
     sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
     sum(weight * skipped) AS skipped
 FROM credits AS c
-LEFT ANY JOIN named_sources AS n ON n.place = c.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 GROUP BY GROUPING SETS ((source, medium), ())
 ORDER BY conversions DESC, source, medium;

@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -8,7 +8,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
 )
 SELECT user_id AS person, timestamp, event_id, event_name AS event
 FROM observed_events
@@ -18,7 +18,7 @@ LIMIT 1 BY person
 LIMIT 1000;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -27,7 +27,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
 )
 SELECT user_id AS person, timestamp, event_id, event_name AS event
 FROM observed_events
@@ -37,7 +37,7 @@ LIMIT 1 BY person
 LIMIT 1000;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -46,7 +46,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
 )
 SELECT user_id AS person, timestamp, event_id, event_name AS event
 FROM observed_events

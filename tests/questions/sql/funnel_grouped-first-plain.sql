@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -71,8 +71,8 @@ WITH counted_events AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -100,8 +100,7 @@ WITH counted_events AS (
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -112,7 +111,7 @@ SELECT n.source AS source,
     quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
 FROM walks AS w
 INNER JOIN first_events AS f ON f.person = w.person
-LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
 WHERE notEmpty(times)
 GROUP BY source
 ORDER BY persons[1] DESC, source;

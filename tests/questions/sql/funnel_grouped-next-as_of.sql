@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -16,7 +16,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -111,12 +111,12 @@ WITH counted_events AS (
         ).1 AS times
     FROM ways
 ), tagged_touches AS (
-    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS r
     WHERE r.user_id IS NOT NULL
     GROUP BY r.user_id
 ), untagged_touches AS (
-    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS e
     WHERE e.user_id IS NULL
     GROUP BY e.visitor
@@ -143,7 +143,7 @@ WITH counted_events AS (
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
         UNION ALL
-        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
         WHERE e.user_hash = 0 AND e.visitor IN shared_devices
@@ -158,8 +158,7 @@ WITH counted_events AS (
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -170,7 +169,7 @@ SELECT n.source AS source,
     quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
 FROM walks AS w
 INNER JOIN first_events AS f ON f.person = w.person
-LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
 WHERE notEmpty(times)
 GROUP BY source
 ORDER BY persons[1] DESC, source;

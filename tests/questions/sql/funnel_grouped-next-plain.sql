@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -37,7 +37,7 @@ WITH counted_events AS (
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
             SELECT visitor, hour
             FROM known_hours
@@ -119,8 +119,8 @@ WITH counted_events AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -155,7 +155,7 @@ WITH counted_events AS (
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
         UNION ALL
-        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
         WHERE e.user_hash = 0 AND e.visitor IN shared_devices
@@ -170,8 +170,7 @@ WITH counted_events AS (
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -182,7 +181,7 @@ SELECT n.source AS source,
     quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
 FROM walks AS w
 INNER JOIN first_events AS f ON f.person = w.person
-LEFT ANY JOIN named_sources AS n ON n.place = f.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
 WHERE notEmpty(times)
 GROUP BY source
 ORDER BY persons[1] DESC, source;

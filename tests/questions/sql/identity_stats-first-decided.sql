@@ -82,8 +82,8 @@ WITH hours AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot

@@ -59,7 +59,7 @@ WITH hours AS (
     FROM hours
     WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
 ), counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -70,7 +70,7 @@ WITH hours AS (
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
             SELECT visitor, hour
             FROM known_hours
@@ -120,8 +120,8 @@ WITH hours AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot

@@ -4,7 +4,7 @@ FROM links
 WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -18,7 +18,7 @@ WHERE e.user_id IN {user_ids:Array(String)} AND e.visitor IN (
     ) HAVING count() > 0;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -30,7 +30,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND r.visitor IN {places:Array(UInt64)}
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
@@ -50,7 +50,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

@@ -30,7 +30,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

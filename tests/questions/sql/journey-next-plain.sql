@@ -25,7 +25,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -42,7 +42,7 @@ ORDER BY e.timestamp ASC, e.event_id ASC
 LIMIT 101;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -51,7 +51,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND r.visitor IN {shared:Array(UInt64)}
 ), shared_devices AS (
     SELECT arrayJoin({shared:Array(UInt64)}) AS visitor

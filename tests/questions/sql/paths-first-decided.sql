@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -67,7 +67,7 @@ ORDER BY kind, if(kind = 2, nodes[1], 0), persons DESC, nodes
 LIMIT 21 BY kind, if(kind = 2, nodes[1], 0);
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

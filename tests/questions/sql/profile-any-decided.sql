@@ -30,7 +30,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -49,7 +49,7 @@ FROM touches
 HAVING count() > 0;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -61,12 +61,12 @@ WITH counted_events AS (
 )
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM owned_events
-WHERE NOT anonymous_id_made
+WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

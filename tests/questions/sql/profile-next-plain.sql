@@ -25,7 +25,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -44,7 +44,7 @@ FROM touches
 HAVING count() > 0;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -56,12 +56,12 @@ WITH counted_events AS (
 )
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM owned_events
-WHERE NOT anonymous_id_made
+WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -74,7 +74,7 @@ ORDER BY timestamp DESC, event_id DESC
 LIMIT 1000;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -83,7 +83,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND r.visitor IN {shared:Array(UInt64)}
 ), shared_devices AS (
     SELECT arrayJoin({shared:Array(UInt64)}) AS visitor
@@ -140,7 +140,7 @@ FROM touches
 HAVING count() > 0;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -149,7 +149,7 @@ WITH counted_events AS (
         r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND r.visitor IN {shared:Array(UInt64)}
 ), shared_devices AS (
     SELECT arrayJoin({shared:Array(UInt64)}) AS visitor
@@ -199,12 +199,12 @@ WITH counted_events AS (
 )
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM owned_events
-WHERE NOT anonymous_id_made
+WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

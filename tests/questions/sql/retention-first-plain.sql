@@ -6,7 +6,7 @@ WITH hours AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot

@@ -1,12 +1,12 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         cityHash64(e.session_id) AS session,
-        if(e.source != 'internal', e.place, 0) AS place
+        if(e.source != 'internal', e.traffic_source, 0) AS traffic_source
     FROM counted_events AS e
 ), devices AS (
     SELECT visitor, least, greatest
@@ -37,7 +37,7 @@ WITH counted_events AS (
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
             SELECT visitor, hour
             FROM known_hours
@@ -75,12 +75,11 @@ WITH counted_events AS (
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), sessions AS (
     SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
-        minIf((timestamp, place), place != 0).2 AS place
+        minIf((timestamp, traffic_source), traffic_source != 0).2 AS traffic_source
     FROM person_events
     GROUP BY person, session
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -92,7 +91,7 @@ SELECT toTimeZone(toDateTime(toMonday(started, {tz:String}), {tz:String}), 'UTC'
     avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
     countIf(events = 1) / sessions AS bounce_share
 FROM sessions AS s
-LEFT ANY JOIN named_sources AS n ON n.place = s.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = s.traffic_source
 GROUP BY bucket, source
 ORDER BY bucket DESC, sessions DESC, source
 LIMIT 101;

@@ -1,12 +1,12 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        if(e.anonymous_id_made, sipHash64(e.anonymous_id), e.visitor) AS device, e.medium = 'paid' AS is_paid, toString(e.source) AS source, toString(e.medium) AS medium
+        if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor) AS device, e.medium = 'paid' AS is_paid, toString(e.source) AS source, toString(e.medium) AS medium
     FROM counted_events AS e
 ), observed_events AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
@@ -15,7 +15,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )

@@ -1,5 +1,5 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -16,7 +16,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -50,12 +50,12 @@ WITH counted_events AS (
     FROM person_events
     GROUP BY person
 ), tagged_touches AS (
-    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS r
     WHERE r.user_id IS NOT NULL
     GROUP BY r.user_id
 ), untagged_touches AS (
-    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS e
     WHERE e.user_id IS NULL
     GROUP BY e.visitor
@@ -75,7 +75,7 @@ WITH counted_events AS (
     )
     GROUP BY user_id
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.place AS place,
+    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
     INNER JOIN (SELECT sipHash64('user', user_id) AS owner, first_touch FROM first_touches) AS t
@@ -84,8 +84,7 @@ WITH counted_events AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -97,12 +96,12 @@ SELECT n.source AS source,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
 FROM times AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
 GROUP BY source
 ORDER BY persons DESC, source;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -114,7 +113,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )

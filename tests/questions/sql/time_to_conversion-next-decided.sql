@@ -20,7 +20,7 @@ GROUP BY device
 ORDER BY device;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -72,7 +72,7 @@ WITH counted_events AS (
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
             SELECT visitor, hour
             FROM known_hours
@@ -124,8 +124,8 @@ WITH counted_events AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -165,14 +165,14 @@ WITH counted_events AS (
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
         UNION ALL
-        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
         WHERE e.user_hash = 0 AND e.visitor IN shared_devices
     )
     GROUP BY user_id
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.place AS place,
+    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
     INNER JOIN (SELECT sipHash64('user', user_id) AS owner, first_touch FROM first_touches) AS t
@@ -181,8 +181,7 @@ WITH counted_events AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -194,7 +193,7 @@ SELECT n.source AS source,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
 FROM times AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
 GROUP BY source
 ORDER BY persons DESC, source;
 

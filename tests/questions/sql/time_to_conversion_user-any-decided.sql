@@ -30,7 +30,7 @@ HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -40,8 +40,8 @@ WITH counted_events AS (
     WHERE visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
-    SELECT min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch, first_touch.timestamp AS touched_at,
-        first_touch.place AS place,
+    SELECT min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch, first_touch.timestamp AS touched_at,
+        first_touch.traffic_source AS traffic_source,
         minIf(e.timestamp, e.event_name = {conversion:String}) AS converted_at
     FROM owned_events AS e
     HAVING countIf(e.event_name = {conversion:String}) > 0

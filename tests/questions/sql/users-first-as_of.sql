@@ -1,16 +1,16 @@
 WITH counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), tagged_touches AS (
-    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS r
     WHERE r.user_id IS NOT NULL
     GROUP BY r.user_id
 ), untagged_touches AS (
-    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64)) AS first_touch
+    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
     FROM counted_events AS e
     WHERE e.user_id IS NULL
     GROUP BY e.visitor
@@ -21,7 +21,7 @@ WITH counted_events AS (
         ) AS user_hash, r.anonymous_id AS anonymous_id,
         r.event_id AS event_id, r.event_name AS event_name
     FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_made
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -46,8 +46,7 @@ WITH counted_events AS (
     )
     GROUP BY user_id
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -56,7 +55,7 @@ WITH counted_events AS (
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
     n.source AS source, n.medium AS medium, n.campaign AS campaign
 FROM first_touches AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;

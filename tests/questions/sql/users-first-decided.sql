@@ -5,8 +5,8 @@ WITH tagged_touches AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -37,8 +37,7 @@ WITH tagged_touches AS (
     )
     GROUP BY user_id
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -47,7 +46,7 @@ WITH tagged_touches AS (
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
     n.source AS source, n.medium AS medium, n.campaign AS campaign
 FROM first_touches AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;

@@ -5,8 +5,8 @@ WITH tagged_touches AS (
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.place
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS first_touch
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -22,7 +22,7 @@ WITH tagged_touches AS (
     GROUP BY visitor
     HAVING min(user_hash) = max(user_hash)
 ), counted_events AS (
-    SELECT *, visitor, user_hash, place
+    SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -48,7 +48,7 @@ WITH tagged_touches AS (
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_made
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
             SELECT visitor, hour
             FROM known_hours
@@ -97,15 +97,14 @@ WITH tagged_touches AS (
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
         UNION ALL
-        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.place)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, place UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
         WHERE e.user_hash = 0 AND e.visitor IN shared_devices
     )
     GROUP BY user_id
 ), named_sources AS (
-
-    SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
     UNION ALL
@@ -114,7 +113,7 @@ WITH tagged_touches AS (
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
     n.source AS source, n.medium AS medium, n.campaign AS campaign
 FROM first_touches AS t
-LEFT ANY JOIN named_sources AS n ON n.place = t.first_touch.place
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;
