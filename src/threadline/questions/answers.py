@@ -25,7 +25,7 @@ MAX_SHARED_DEVICES = 100
 SHARED_DEVICES = """
 SELECT any(anonymous_id) AS anonymous_id
 FROM user_links
-WHERE visitor IN shared_devices
+WHERE visitor IN (SELECT visitor FROM shared_devices)
 GROUP BY visitor
 ORDER BY anonymous_id
 $limit"""

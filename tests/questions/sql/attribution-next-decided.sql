@@ -156,7 +156,6 @@ WITH counted_events AS (
     ARRAY JOIN arrayZip(touches, weights) AS credited
     WHERE credited.2 > 0
 ), named_sources AS (
-
     SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''

@@ -118,7 +118,6 @@ WITH counted_events AS (
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
 ), named_sources AS (
-
     SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''

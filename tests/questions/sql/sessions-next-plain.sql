@@ -79,7 +79,6 @@ WITH counted_events AS (
     FROM person_events
     GROUP BY person, session
 ), named_sources AS (
-
     SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''

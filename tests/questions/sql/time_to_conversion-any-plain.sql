@@ -64,7 +64,6 @@ WITH counted_events AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-
     SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
@@ -96,7 +95,7 @@ WITH user_links AS (
 )
 SELECT any(anonymous_id) AS anonymous_id
 FROM user_links
-WHERE visitor IN shared_devices
+WHERE visitor IN (SELECT visitor FROM shared_devices)
 GROUP BY visitor
 ORDER BY anonymous_id
 LIMIT 100;

@@ -32,7 +32,6 @@ WITH tagged_touches AS (
     )
     GROUP BY user_id
 ), named_sources AS (
-
     SELECT place, source, medium, campaign FROM places WHERE project_id = {project_id:String}
     UNION ALL
     SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
