@@ -78,6 +78,12 @@ def absent_is_null(row: Row) -> Row:
     }
 
 
+def touch_row(row: Row) -> Touch:
+    """A row of a touch's columns as it goes out."""
+    fields = absent_is_null({name: row[name] for name in Touch.__struct_fields__})
+    return Touch(**{**fields, "timestamp": format_utc(row["timestamp"])})
+
+
 def event_rows(rows: Sequence[Row], project_id: object) -> list[EventRow]:
     """Rows of `event_columns` and project_id as they go out. Raises `WrongAnswer` for another
     project's."""
