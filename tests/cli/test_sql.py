@@ -14,7 +14,7 @@ from tests.identity import oracle
 from tests.identity.steps import TIES, wire
 from tests.support import ROOT, Json, Project, Server
 from tests.test_story import tell
-from threadline.cli.sql import Number, SqlQuestions
+from threadline.cli.sql_questions import Number, SqlQuestions
 from threadline.cli.table import as_table
 from threadline.control import ControlError
 from threadline.identity.resolution import resolve

@@ -3,6 +3,9 @@
 A statement, or a relation, is a text for `string.Template`. Values are bound as `{name:Type}` and
 never become text; what stands for structure (columns, conditions, limits) is a slot, `$name`.
 
+Relations are named behind FROM and JOIN only: behind IN a name may mean a column, even one of the
+statement around it, so there it is `IN (SELECT … FROM name)`.
+
 A statement may define relations of its own. Their first lines are `WITH name AS (` and
 `), name AS (`, at the beginning of a line, and everything within is indented.
 """
@@ -15,7 +18,7 @@ from textwrap import dedent, indent
 OWN = re.compile(r"^(?:WITH |\), )(\w+) AS \(\n(.*?)\n(?=\))", re.MULTILINE | re.DOTALL)
 ALONE = re.compile(r"^( *)\$(\w+)$", re.MULTILINE)
 BOUND = re.compile(r"\{(\w+):")
-NAMED = re.compile(r"\b(?:FROM|JOIN|IN)\s+(\w+)")
+NAMED = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 
 
 def fill(sql: str, slots: Mapping[str, object]) -> str:

@@ -125,14 +125,14 @@ def _declared(store: Store, project_id: str) -> Names:
 def _decide_link(
     store: Store, project_id: str, by: str, anonymous_id: str, user_id: str, unlinked: bool
 ) -> bool:
-    bound = {"project_id": project_id, "anonymous_id": anonymous_id, "user_id": user_id}
-    found = store.query(IS_UNLINKED, bound)
+    values = {"project_id": project_id, "anonymous_id": anonymous_id, "user_id": user_id}
+    found = store.query(IS_UNLINKED, values)
     if bool(found and found[0]["unlinked"]) == unlinked:
         return False
-    row: dict[str, object] = {**bound, "unlinked": unlinked, "decided_by": by}
+    row: dict[str, object] = {**values, "unlinked": unlinked, "decided_by": by}
     row["decided_at"] = _next(store, project_id)
     _insert(store, "unlinks", [row])
-    return bool(store.query(IS_SEEN, bound))
+    return bool(store.query(IS_SEEN, values))
 
 
 def _decide_alias(

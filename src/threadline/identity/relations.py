@@ -132,7 +132,7 @@ GROUP BY visitor, timestamp, user_hash"""
 ALL_OBSERVATIONS = """
 SELECT DISTINCT visitor, timestamp, user_hash, user_id
 FROM observed_events
-WHERE visitor IN shared_devices"""
+WHERE visitor IN (SELECT visitor FROM shared_devices)"""
 
 UNTAGGED_TOUCHES = f"""
 SELECT visitor, (

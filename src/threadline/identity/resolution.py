@@ -167,7 +167,7 @@ def _decisions(reads: Reads, params: Params) -> Decisions:
     (decided,) = reads.query(DECIDED, params)
     if not decided["aliases"][0] and not decided["unlinks"][0]:
         return NONE
-    at = (params["project_id"], *decided.values(), params.get("as_of"))
+    at = (params["project_id"], str(decided), params.get("as_of"))
     if at not in _known:
         then = f"AND decided_at <= {AS_OF}" if "as_of" in params else ""
         (found,) = reads.query(fill(DECISIONS, {"then": then}), params)

@@ -149,7 +149,7 @@ UNION ALL
 SELECT o.user_id AS owner, e.*
 FROM considered AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-WHERE e.user_hash = 0 AND e.visitor IN shared_devices"""
+WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
 FIRST_TOUCHES = f"""
 SELECT user_id, $first, min(known) AS known_since
@@ -169,7 +169,7 @@ UNION ALL
 SELECT o.user_id AS user_id, $of_event AS touch, {END} AS known
 FROM counted_events AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-WHERE e.user_hash = 0 AND e.visitor IN shared_devices"""
+WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
 # The smallest of an array is found faster than min(tuple), which compares value by value.
 WHOLE = {

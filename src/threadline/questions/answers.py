@@ -25,7 +25,7 @@ MAX_SHARED_DEVICES = 100
 SHARED_DEVICES = """
 SELECT any(anonymous_id) AS anonymous_id
 FROM user_links
-WHERE visitor IN shared_devices
+WHERE visitor IN (SELECT visitor FROM shared_devices)
 GROUP BY visitor
 ORDER BY anonymous_id
 $limit"""
@@ -76,6 +76,12 @@ def absent_is_null(row: Row) -> Row:
         name: None if value == "" and name in MAY_BE_ABSENT else value
         for name, value in row.items()
     }
+
+
+def touch_row(row: Row) -> Touch:
+    """A row of a touch's columns as it goes out."""
+    fields = absent_is_null({name: row[name] for name in Touch.__struct_fields__})
+    return Touch(**{**fields, "timestamp": format_utc(row["timestamp"])})
 
 
 def event_rows(rows: Sequence[Row], project_id: object) -> list[EventRow]:

@@ -162,7 +162,7 @@ class _Wanted(NamedTuple):
 def ask(context: Context, params: FunnelParams) -> Funnel:
     """Persons who reached each step, in order, all within the window after their first.
 
-    Steps at the same moment count in the order of the funnel. Raises `InvalidParams`,
+    Steps at the same time count in the order of the funnel. Raises `InvalidParams`,
     `InvalidGroupBy`.
     """
     names = read_groups(params.group_by, GROUPS)

@@ -49,7 +49,7 @@ WITH seen AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
         $person_hash AS person, r.user_hash != 0 $linked AS observed
     FROM counted_events AS r
-    WHERE r.visitor IN shared_devices
+    WHERE r.visitor IN (SELECT visitor FROM shared_devices)
 ), persons_seen AS (
     SELECT e.visitor AS visitor, e.person AS user_hash,
         countIf(e.observed) AS observations,
@@ -128,7 +128,7 @@ WITH considered AS (
 )
 SELECT
     (SELECT uniqExact(person) FROM person_events) AS persons,
-    (SELECT count() FROM shared_devices) AS shared_devices,
+    (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
             dateDiff('millisecond', first_touched_at, known_since)
@@ -149,7 +149,7 @@ def stats(context: Context, params: IdentityStatsParams) -> IdentityStats:
         users,
         users / row["persons"] if row["persons"] else 0.0,
         links,
-        row["shared_devices"],
+        row["shared_count"],
         mean if links else 0.0,
         most,
         None if median_ms is None else median_ms / 1000,

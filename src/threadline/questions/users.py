@@ -1,24 +1,22 @@
-"""`GET /v1/users`: who they are and where they came from; `/v1/users/{user_id}`: one of them."""
+"""`GET /v1/users`: who they are and where they came from."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
-from threadline.identity.compose import fill, where
-from threadline.identity.person import Person, ask_of
+from threadline.identity.compose import where
 from threadline.identity.resolution import PROJECT, USERS
 from threadline.identity.stitch import OF_USERS, PLACES_OF_USERS
 from threadline.questions.answers import (
     SHARED_DEVICES,
     Touch,
-    absent_is_null,
     seconds_between,
+    touch_row,
 )
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
-from threadline.questions.parameters import EventName, Limit, Ranged, Stitched, UserId
+from threadline.questions.parameters import EventName, Limit, Ranged
 from threadline.questions.warned import Warned, noted, unknown_events
 from threadline.store import Query, Row, bound_ms
 
@@ -183,7 +181,7 @@ def _users(page: list[Row], details: list[Row], counted: list[Row]) -> list[User
         shown = {**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}
         devices = devices_of.get(row["user_id"], 0)
         known_since = format_utc(row["known_since"])
-        users.append(User(row["user_id"], known_since, _touch(shown), devices))
+        users.append(User(row["user_id"], known_since, touch_row(shown), devices))
     return users
 
 
@@ -193,110 +191,3 @@ def _add_conversions(users: list[User], page: list[Row], found: list[Row]) -> No
         at = converted_at.get(user.user_id)
         user.converted_at = at and format_utc(at)
         user.seconds_to_conversion = at and seconds_between(row["first_touch"]["timestamp"], at)
-
-
-def _touch(row: Row) -> Touch:
-    fields = absent_is_null({name: row[name] for name in Touch.__struct_fields__})
-    return Touch(**{**fields, "timestamp": format_utc(row["timestamp"])})
-
-
-class ProfileParams(Stitched, kw_only=True):
-    """The policy that decides which untagged events count for the user."""
-
-    user_id: UserId
-
-
-class Device(msgspec.Struct):
-    """First and last event that the user owns there; `shared`: others were seen on it, too."""
-
-    anonymous_id: str
-    first_seen: str
-    last_seen: str
-    shared: bool
-
-
-class Profile(msgspec.Struct):
-    """One user. `traits`: of each trait the latest value any `$identify` event brought."""
-
-    user_id: str
-    stitch: str
-    known_since: str
-    traits: dict[str, msgspec.Raw]
-    first_touch: Touch
-    last_touch: Touch
-    devices: list[Device]
-    shared_devices: list[str]
-
-
-# The smallest tuple is the first event, the greatest the last; ties by event_id.
-FIRST_AND_LAST = """
-WITH touches AS (
-    SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
-        toString(e.campaign), e.url, e.referrer) AS touch
-    FROM owned_events AS e
-)
-SELECT min(touch) AS first, max(touch) AS last
-FROM touches
-HAVING count() > 0"""
-
-DEVICES = """
-SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
-FROM owned_events
-WHERE NOT anonymous_id_generated
-GROUP BY anonymous_id
-ORDER BY first_seen, anonymous_id"""
-
-# Newest first, so that the limit keeps the traits that count.
-TRAITS = f"""
-SELECT properties
-FROM counted_events
-WHERE visitor IN {{places:Array(UInt64)}} AND {USERS}
-    AND event_name = '$$identify' AND properties != '{{}}'
-ORDER BY timestamp DESC, event_id DESC
-LIMIT 1000"""
-
-
-def profile(context: Context, params: ProfileParams) -> Profile:
-    """One user's profile. Raises `NotFound` if no event ever carried this id."""
-    user_id = params.user_id
-
-    def queries(person: Person) -> list[Query]:
-        return [(fill(sql, {}), {}) for sql in (FIRST_AND_LAST, DEVICES, TRAITS)]
-
-    person, (touches, seen, identifies) = ask_of(
-        context.reading, context.resolution, user_id, queries
-    )
-    if not touches:
-        raise NotFound(f"The user {user_id!r} is being forgotten.")
-    devices = [
-        Device(
-            row["anonymous_id"],
-            format_utc(row["first_seen"]),
-            format_utc(row["last_seen"]),
-            row["anonymous_id"] in person.shared_devices,
-        )
-        for row in seen
-        if row["anonymous_id"] in person.devices
-    ]
-    first, last = (
-        dict(zip(Touch.__struct_fields__, touches[0][name], strict=True))
-        for name in ("first", "last")
-    )
-    return Profile(
-        person.user_id,
-        context.resolution.policy,
-        format_utc(person.known_since),
-        _traits(identifies),
-        _touch(first),
-        _touch(last),
-        devices,
-        person.shared_devices,
-    )
-
-
-def _traits(identifies: list[Row]) -> dict[str, msgspec.Raw]:
-    # Decoded only one level deep: values go out exactly as they came in.
-    merged: dict[str, msgspec.Raw] = {}
-    for row in reversed(identifies):
-        merged |= msgspec.json.decode(row["properties"], type=dict[str, msgspec.Raw])
-    return merged

@@ -81,7 +81,7 @@ WITH counted_events AS (
 )
 SELECT
     (SELECT uniqExact(person) FROM person_events) AS persons,
-    (SELECT count() FROM shared_devices) AS shared_devices,
+    (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
             dateDiff('millisecond', first_touched_at, known_since)

@@ -109,7 +109,7 @@ WITH hours AS (
 )
 SELECT
     (SELECT uniqExact(person) FROM person_events) AS persons,
-    (SELECT count() FROM shared_devices) AS shared_devices,
+    (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
             dateDiff('millisecond', first_touched_at, known_since)

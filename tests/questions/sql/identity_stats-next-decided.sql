@@ -162,7 +162,7 @@ WITH hours AS (
         SELECT o.user_id AS user_id, e.timestamp AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-        WHERE e.user_hash = 0 AND e.visitor IN shared_devices
+        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
     )
     GROUP BY user_id
 ), linked AS (
@@ -172,7 +172,7 @@ WITH hours AS (
 )
 SELECT
     (SELECT uniqExact(person) FROM person_events) AS persons,
-    (SELECT count() FROM shared_devices) AS shared_devices,
+    (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
             dateDiff('millisecond', first_touched_at, known_since)

@@ -68,7 +68,7 @@ WITH counted_events AS (
 ), observations AS (
     SELECT DISTINCT visitor, timestamp, user_hash, user_id
     FROM observed_events
-    WHERE visitor IN shared_devices
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
 ), ownership AS (
     SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
     FROM (

@@ -38,7 +38,7 @@ WITH counted_events AS (
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
     ) AS observed
     FROM counted_events AS r
-    WHERE r.visitor IN shared_devices
+    WHERE r.visitor IN (SELECT visitor FROM shared_devices)
 ), first_owners AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
@@ -46,7 +46,7 @@ WITH counted_events AS (
 ), observations AS (
     SELECT DISTINCT visitor, timestamp, user_hash, user_id
     FROM observed_events
-    WHERE visitor IN shared_devices
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
 ), ownership AS (
     SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
     FROM (

@@ -17,7 +17,7 @@ WITH counted_events AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
         r.user_hash AS person, r.user_hash != 0  AS observed
     FROM counted_events AS r
-    WHERE r.visitor IN shared_devices
+    WHERE r.visitor IN (SELECT visitor FROM shared_devices)
 ), user_links AS (
     SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
         r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen

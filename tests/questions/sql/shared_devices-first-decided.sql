@@ -51,7 +51,7 @@ WITH counted_events AS (
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
     ) AS observed
     FROM counted_events AS r
-    WHERE r.visitor IN shared_devices
+    WHERE r.visitor IN (SELECT visitor FROM shared_devices)
 ), user_links AS (
     SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash

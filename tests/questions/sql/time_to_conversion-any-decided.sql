@@ -135,7 +135,7 @@ WITH user_links AS (
 )
 SELECT any(anonymous_id) AS anonymous_id
 FROM user_links
-WHERE visitor IN shared_devices
+WHERE visitor IN (SELECT visitor FROM shared_devices)
 GROUP BY visitor
 ORDER BY anonymous_id
 LIMIT 100;

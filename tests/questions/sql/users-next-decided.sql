@@ -136,7 +136,7 @@ WITH tagged_touches AS (
         SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-        WHERE e.user_hash = 0 AND e.visitor IN shared_devices
+        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
     )
     GROUP BY user_id
 ), named_sources AS (
