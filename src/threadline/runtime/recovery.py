@@ -99,8 +99,6 @@ def _look_and_finish(services: Services, stopping: threading.Event) -> None:
             _resume_rebuild(services, until_stopping, stopping)
     except AtWork:
         return
-    finally:
-        services.unfinished = unfinished(services.store)
 
 
 def _killed(folder: Path) -> list[Job]:
@@ -129,6 +127,7 @@ def _resume_reclassify(
             _reclassify(store, folder, job, site, working, lambda: not stopping.is_set())
     except Cancelled:
         return
+    services.unfinished = unfinished(services.store)
     _logger.info("reclassify_finished", project_id=job.project_id, job_id=job.job_id)
 
 
@@ -166,6 +165,7 @@ def _resume_rebuild(services: Services, store: Statements, stopping: threading.E
 
         finished = finish_rebuilds(store, folder, lambda: not stopping.is_set(), progressed)
         end_alike(folder, table.REBUILD)
+    services.unfinished = unfinished(services.store)
     took_s = round(time.monotonic() - started, 1)
     _logger.info("rebuild_finished", tables=finished, seconds=took_s)
 
