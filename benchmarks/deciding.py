@@ -21,6 +21,7 @@ from threadline.questions import (
     identity,
     journey,
     paths,
+    profile,
     retention,
     sessions,
     sources,
@@ -88,11 +89,11 @@ QUESTIONS: dict[str, tuple[Policy, Ask]] = {
     "users, 100 newest": ("next", lambda on, _: users.ask(on, users.UsersParams())),
     "one user's profile, any": (
         "any",
-        lambda on, user: users.profile(on, users.ProfileParams(user_id=user)),
+        lambda on, user: profile.ask(on, profile.ProfileParams(user_id=user)),
     ),
     "one user's profile": (
         "next",
-        lambda on, user: users.profile(on, users.ProfileParams(user_id=user)),
+        lambda on, user: profile.ask(on, profile.ProfileParams(user_id=user)),
     ),
     "one user's journey, any": (
         "any",

@@ -46,6 +46,7 @@ from threadline.questions import (
     identity,
     journey,
     paths,
+    profile,
     retention,
     sessions,
     sources,
@@ -359,7 +360,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         report.row(f"one user's journey, {policy}: slowest of 50", ms(max(took)))
     one = some[0]
     pages = {
-        "one user's profile": lambda: users.profile(anyone, users.ProfileParams(user_id=one)),
+        "one user's profile": lambda: profile.ask(anyone, profile.ProfileParams(user_id=one)),
         "users, 100 newest": lambda: users.ask(anyone, users.UsersParams()),
         "users, 100 newest with conversion": lambda: users.ask(
             anyone, users.UsersParams(conversion="signup")

@@ -10,7 +10,7 @@ from typer.main import get_command
 import threadline
 from tests.cli.test_commands import ok
 from tests.support import ROOT, Json, Project, Server
-from threadline.cli import sql
+from threadline.cli import sql_questions
 from threadline.cli.main import COMMANDS, create_cli
 from threadline.contract import errors
 from threadline.ingest.dead_letters import DeadLetter
@@ -65,7 +65,7 @@ def test_python_names() -> None:
 
 def test_columns_of_sql() -> None:
     (names,) = [text for text in part("SQL").split("\n\n") if text.startswith("`owner`")]
-    assert code(names) == list(sql.COLUMNS)
+    assert code(names) == list(sql_questions.COLUMNS)
 
 
 def test_commands_with_json() -> None:
