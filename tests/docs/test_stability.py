@@ -74,10 +74,9 @@ def test_commands_with_json() -> None:
 
 
 def with_json(path: str, command: Any) -> list[str]:
-    if hasattr(command, "commands"):
-        below = command.commands.items()
-        return [found for name, each in below for found in with_json(f"{path} {name}", each)]
-    return [path] if any("--json" in param.opts for param in command.params) else []
+    below = getattr(command, "commands", {}).items()
+    found = [found for name, each in below for found in with_json(f"{path} {name}", each)]
+    return [path, *found] if any("--json" in param.opts for param in command.params) else found
 
 
 def fields(command: str) -> list[str]:
@@ -118,4 +117,7 @@ def test_what_commands_print_as_json(server: Server, project: Project, tmp_path:
     assert list(changes) == fields("threadline reclassify")
     project.post("/v1/forget", {"user_id": "u"})
     assert list(printed("threadline receipts")[-1]) == fields("threadline receipts")
+    assert list(printed("threadline jobs")[0]) == fields("threadline jobs")
+    asked = printed("threadline ask", "sources", *own)
+    assert asked == project.ask("/v1/sources")
     assert list(DeadLetter._fields) == fields("threadline dead-letter list")
