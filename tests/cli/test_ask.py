@@ -10,6 +10,7 @@ import pytest
 from tests.cli import test_commands
 from tests.support import Json, Project, Server
 from tests.test_story import tell
+from threadline import APIError, Client
 from threadline.questions.registry import QUESTIONS
 
 # What each needs to be a question.
@@ -61,6 +62,38 @@ def test_one_answer_whoever_asks(folder: Path) -> None:
         assert server.stop() == 0
     for name, answer in answers.items():
         assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
+
+
+# What the SDK calls a question, where that is not the registry's name.
+OF_USERS = {"users": "list", "profile": "get", "journey": "journey"}
+
+
+def test_the_sdk_asks_every_question(folder: Path, tmp_path: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        tell(project)
+        client = Client(project.keys["rk"], server.url)
+        for name, given in PARAMS.items():
+            of = client.users if name in OF_USERS else client
+            params = dict(given)
+            if name == "funnel":
+                params["steps"] = params["steps"].split(",")
+            answer = getattr(of, OF_USERS.get(name, name))(**params)
+            expected = over_http(project, name)
+            if hasattr(answer, "answer"):
+                assert answer.answer == expected, name
+            elif hasattr(answer, "to_dicts"):
+                assert len(answer.to_dicts()) >= len(expected["rows"]) > 0, name
+            elif name == "profile":
+                assert answer.user_id == expected["user_id"]
+            else:
+                assert answer == expected, name
+        file = tmp_path / "events.ndjson"
+        assert client.export(file, event="signup") == 1
+        assert json.loads(file.read_text())["event"] == "signup"
+        assert [path.name for path in tmp_path.iterdir()] == [file.name, "data"]
+        with pytest.raises(APIError, match="choose one of ndjson"):
+            client.export(file, format="singup")
 
 
 def test_an_answer_is_a_table(folder: Path) -> None:

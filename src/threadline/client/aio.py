@@ -1,11 +1,13 @@
 """The client for programs that run on an event loop."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+from threadline.client.answers import EventRow, Row, User, UserRow
 from threadline.client.client import Client
 from threadline.client.context import UserId
-from threadline.client.read import EventRow, Pages, Row, Table, User, UserRow
+from threadline.client.read import Pages, Table
 
 Result = TypeVar("Result")
 P = ParamSpec("P")
@@ -52,6 +54,10 @@ class AsyncClient:
     async def ask(self, path: str, **params: object) -> dict[str, Any]:
         """Any read route; its JSON."""
         return await _beside(self.client.ask, path, **params)
+
+    async def export(self, path: str | Path, **filters: object) -> int:
+        """As `Client.export`."""
+        return await _beside(self.client.export, path, **filters)
 
     async def stats(self, metric: str = "count", **params: object) -> Table:
         """As `Client.stats`."""

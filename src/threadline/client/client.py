@@ -4,13 +4,14 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from http.client import HTTPResponse
 from pathlib import Path
 from time import time
 from typing import Any, Self
 
 from threadline.client.batches import said
 from threadline.client.context import UserId, current, fill
-from threadline.client.errors import Dropped
+from threadline.client.errors import Dropped, Unreachable
 from threadline.client.fields import FIELDS, ignored
 from threadline.client.losses import OnError
 from threadline.client.options import WhenFull, check, find_host, find_key
@@ -249,6 +250,11 @@ class Client(Sender, Reader):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _open(self, path: str, params: QueryParams = None) -> HTTPResponse:
+        if self.disabled:
+            raise Unreachable("This client is disabled: it asks no server.")
+        return self._wire.open(path, params)
 
     def _ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)

@@ -1,98 +1,24 @@
 """Asking questions: answers as typed objects, lists that follow their cursors, tables."""
 
-import json
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from datetime import datetime
-from functools import cache
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic
 
+from threadline.client.answers import EventRow, Row, User, UserRow, read
+from threadline.client.errors import Unreachable
 from threadline.client.wire import Json, QueryParams, in_path
 
 if TYPE_CHECKING:
     import pandas
     import polars
-    from _typeshed import DataclassInstance
-
-Row = TypeVar("Row", bound="DataclassInstance")
 
 # Of a step's name, unless it is escaped already.
 COMMA = re.compile(r"(?<!\\),")
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """A stored event, with what the server added to it. None: it came without that."""
-
-    timestamp: datetime
-    event_id: str
-    event_name: str
-    anonymous_id: str
-    user_id: str | None = None
-    session_id: str = ""
-    source: str = ""
-    medium: str = ""
-    campaign: str | None = None
-    url: str | None = None
-    path: str | None = None
-    referrer: str | None = None
-    country: str | None = None
-    device_type: str | None = None
-    browser: str | None = None
-    os: str | None = None
-    properties: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """An event that somebody came by. None: it came without that."""
-
-    timestamp: datetime
-    event_id: str
-    anonymous_id: str | None
-    source: str
-    medium: str
-    campaign: str | None = None
-    url: str | None = None
-    referrer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A visitor id of a user. `shared`: others were seen on it, too."""
-
-    anonymous_id: str
-    first_seen: datetime
-    last_seen: datetime
-    shared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One user, before and after they were known."""
-
-    user_id: str
-    known_since: datetime
-    first_touch: Touch
-    last_touch: Touch
-    traits: dict[str, Any]
-    devices: list[Device]
-    shared_devices: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    """A user in a list. The last two are there if a conversion was asked for and happened."""
-
-    user_id: str
-    known_since: datetime
-    first_touch: Touch
-    devices: int
-    converted_at: datetime | None = None
-    seconds_to_conversion: float | None = None
 
 
 class Frames(ABC):
@@ -165,6 +91,9 @@ class Reader(ABC):
         self, method: str, path: str, params: QueryParams = None, body: object = None
     ) -> Json: ...
 
+    @abstractmethod
+    def _open(self, path: str, params: QueryParams = None) -> HTTPResponse: ...
+
     @property
     def users(self) -> "Users":
         """`users.get(id)`, `users.list()`, `users.journey(id)`."""
@@ -181,6 +110,21 @@ class Reader(ABC):
     def events(self, **filters: object) -> Pages[EventRow]:
         """Stored events, newest first. Filters: from_, to, event, source, medium, user_id, …"""
         return self._pages(EventRow, "/v1/query", {"limit": 1000, **filters})
+
+    def export(self, path: str | Path, **filters: object) -> int:
+        """Stored events into a file, as many as there are; how many. `format`: ndjson, csv or
+        parquet. Filters: as of `events`. The file is there when it is complete."""
+        path = Path(path)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with self._open("/v1/export", filters) as answer, part.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+            part.replace(path)
+        except HTTPException as error:
+            raise Unreachable(f"The export broke off: {error!r}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return int(answer.headers["Threadline-Events"])
 
     def stats(self, metric: str = "count", **params: object) -> Table:
         """Count, uniques, persons or sum, by `group_by` and `interval`."""
@@ -209,6 +153,27 @@ class Reader(ABC):
     def retention(self, **params: object) -> Table:
         """Who comes back, by cohort."""
         return self._table("/v1/retention", params)
+
+    def sessions(self, **params: object) -> Table:
+        """How many visits, how long, and where each began."""
+        return self._table("/v1/sessions", params)
+
+    def paths(self, event: str, **params: object) -> Table:
+        """What people do before or after an event."""
+        return self._table("/v1/paths", {"event": event, **params})
+
+    def identity_stats(self, **params: object) -> Json:
+        """How well people are known."""
+        return self.ask("/v1/identity/stats", **params)
+
+    def shared_devices(self, **params: object) -> Table:
+        """Devices that more than one person was seen on."""
+        return self._table("/v1/identity/shared-devices", params)
+
+    def explain(self, **params: object) -> Json:
+        """Whose an event is under each policy, and why: of an `event_id`, or of an `anonymous_id`
+        and a time, `at`."""
+        return self.ask("/v1/identity/explain", **params)
 
     def time_to_conversion(self, conversion: str, **params: object) -> Table:
         """How long people take from their first touch."""
@@ -241,35 +206,3 @@ class Users:
         """Everything they did, oldest first: `phase` before or after they were known, or all."""
         path = f"/v1/users/{in_path(str(user_id))}/events"
         return self._reader._pages(EventRow, path, {"phase": phase, "limit": 1000, **params})
-
-
-def read(kind: type[Row], value: Json) -> Row:
-    """JSON as the dataclass. What it does not know is left out: servers may be newer."""
-    given = {
-        name: _convert(wanted, value[name])
-        for name, wanted in _types(kind).items()
-        if name in value
-    }
-    return kind(**given)
-
-
-@cache
-def _types(kind: "type[DataclassInstance]") -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {part.name: hints[part.name] for part in fields(kind)}
-
-
-def _convert(wanted: Any, value: Any) -> Any:
-    if isinstance(wanted, UnionType):
-        if value is None:
-            return None
-        wanted = next(part for part in get_args(wanted) if part is not type(None))
-    if wanted is datetime:
-        return datetime.fromisoformat(value)
-    if isinstance(wanted, type) and is_dataclass(wanted):
-        return read(wanted, value)
-    if get_origin(wanted) is list:
-        return [_convert(get_args(wanted)[0], part) for part in value]
-    if get_origin(wanted) is dict and isinstance(value, str):
-        return json.loads(value)  # properties come as the JSON they were sent as
-    return value
