@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.test_commands import ok, run
 from tests.support import Project, Server
-from threadline.cli import checks
+from threadline.cli import checks, checks_machine
 from threadline.runtime.folder import Running
 from threadline.settings import Settings
 
@@ -63,23 +63,25 @@ def test_few_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_proxy_whose_header_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check = checks.CHECKS["proxy"]
-    monkeypatch.setattr(checks, "running_server", lambda folder: Running(1, "http://127.0.0.1:1"))
-    monkeypatch.setattr(checks, "_metric", lambda server, folder, name: 12_000.0)
+    monkeypatch.setattr(
+        checks_machine, "running_server", lambda folder: Running(1, "http://127.0.0.1:1")
+    )
+    monkeypatch.setattr(checks_machine, "metric", lambda server, folder, name: 12_000.0)
     assert "12,000 requests came through a proxy" in check(Settings(), tmp_path).found
     assert "THREADLINE_CLIENT_ADDRESS_HEADER" in check(Settings(), tmp_path).mend
     assert not check(Settings(client_address_header="X-Forwarded-For"), tmp_path).mend
-    monkeypatch.setattr(checks, "_metric", lambda server, folder, name: None)
+    monkeypatch.setattr(checks_machine, "metric", lambda server, folder, name: None)
     assert not check(Settings(), tmp_path).mend
 
 
 def test_numbers_of_a_running_server(server: Server, project: Project) -> None:
     running = Running(server.process.pid, server.url)
     project.track("counted")
-    accepted = checks._metric(running, server.folder, "threadline_events_accepted_total")
+    accepted = checks_machine.metric(running, server.folder, "threadline_events_accepted_total")
     assert accepted is not None
     assert accepted >= 1
-    assert checks._metric(running, server.folder, "threadline_no_such") is None
+    assert checks_machine.metric(running, server.folder, "threadline_no_such") is None
     assert (
-        checks._metric(Running(1, "http://127.0.0.1:1"), server.folder, "threadline_no_such")
+        checks_machine.metric(Running(1, "http://127.0.0.1:1"), server.folder, "threadline_no_such")
         is None
     )

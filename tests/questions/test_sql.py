@@ -115,7 +115,6 @@ def asked(store: Store, given: tuple[str, dict[str, str]], policy: Policy, kind:
         "plain" if kind == "plain" else "decided",
         policy,
         now_ms if kind == "as_of" else None,
-        folder=FILES,
     )
     if given[0] not in OF_EVENTS:
         assert context.resolution.decided == (kind != "plain")

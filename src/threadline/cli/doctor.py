@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from threadline import settings
-from threadline.cli.checks import Finding, examine
+from threadline.cli.checks import examine
+from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data
 from threadline.identity import states

@@ -51,9 +51,8 @@ def export_file(
 ) -> None:
     """Export stored events as NDJSON, CSV or Parquet. Times are UTC.
 
-    Works whether the server runs or not; an export of any size needs little memory, and as much
-    free disk as it is large. `threadline import` reads NDJSON and CSV back. FILE is there when it
-    is complete.
+    Works whether the server runs or not; an export of any size needs little memory, and no room but
+    FILE's. `threadline import` reads NDJSON and CSV back. FILE is there when it is complete.
 
     Example: `threadline export --from 2026-01-01 --to 2026-02-01 -o january.parquet`
     """

@@ -24,7 +24,7 @@ from threadline.store import Params, Query, Row, Store
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 
 
-def shown(store: Store | SocketStore, project: Project, asked: str, folder: Path) -> str:
+def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
     """Every statement that this question, a path with its query, asks of the store: values as
     `SET param_name = …`, then the SELECT, to paste into clickhouse-client.
 
@@ -42,7 +42,6 @@ def shown(store: Store | SocketStore, project: Project, asked: str, folder: Path
             policy(question, project, stitched.stitch),
             stitched.as_of.ms if stitched.as_of else None,
             stitched.include_bots,
-            folder,
         )
         question.ask(context, params)
     except ApiError as error:

@@ -69,7 +69,7 @@ def sql(
         found_project = chosen_project(control, project)
     with open_store(chosen) as store:
         if show:
-            typer.echo(shown(store, found_project, show, Path(chosen.data)))
+            typer.echo(shown(store, found_project, show))
             return
         project_id = found_project.project_id
         on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)

@@ -16,6 +16,8 @@ from threadline.http.asgi import Headers, Send
 from threadline.store import StoreAway
 
 RETRY_AFTER_S = 1
+# Who takes no more of a long answer for so long has gone, or keeps others from theirs.
+STALLED_S = 60.0
 JSON = (b"content-type", b"application/json")
 # What goes away when others are done or an operator makes room.
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
@@ -42,7 +44,10 @@ class Answer(NamedTuple):
             await self._start(send, self.headers)
             if not without_body:
                 while chunk := await asyncio.to_thread(next, self.body, b""):
-                    await _send_part(send, chunk, more=True)
+                    # Whatever is raised here breaks the connection off, so that nobody takes half
+                    # an answer for the whole.
+                    async with asyncio.timeout(STALLED_S):
+                        await _send_part(send, chunk, more=True)
             await _send_part(send, b"", more=False)
 
     async def _send_whole(self, send: Send, body: bytes, without_body: bool) -> None:

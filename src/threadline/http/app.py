@@ -6,6 +6,8 @@ after it is then held to its own project's list.
 
 import re
 
+import structlog
+
 from threadline.contract.errors import ApiError, OriginNotAllowed
 from threadline.contract.segment import SHORT
 from threadline.control import origin_allowed
@@ -25,6 +27,9 @@ from threadline.http.request import Request
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
 from threadline.runtime.services import Services
+from threadline.store import StoreError
+
+_logger = structlog.get_logger("threadline.http")
 
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
@@ -69,7 +74,12 @@ class App:
             given = await self._answer(request)
         if origin := request.header("origin"):
             given = given._replace(headers=[*given.headers, *_cors(origin, request, given)])
-        await given.send(send, without_body=scope["method"] == "HEAD")
+        try:
+            await given.send(send, without_body=scope["method"] == "HEAD")
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or "nobody took it any more"
+            _logger.warning("answer_broken_off", path=request.path, reason=reason)
+            raise
 
     async def _answer(self, request: Request) -> Answer:
         """Every error is translated here, and nowhere else."""

@@ -16,7 +16,6 @@ NOTE_EVERY_S = 0.5
 # How long to wait for whoever writes the log's file.
 BUSY_S = 10.0
 # The first log whose events this version can read: older ones are opened by the server alone.
-READABLE_SCHEMA = 2
 
 
 class JobError(Exception):
@@ -61,7 +60,7 @@ class Work:
 
 @contextmanager
 def jobs_db(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """The log's file, for what is done with jobs; None where there is none, or a very old one. What
+    """The log's file, for what is done with jobs; None where there is none. What
     is written here may get lost in a power cut: then a job is taken for interrupted, and is done
     again. So it need not be waited for."""
     if not (folder / "log.db").exists():
@@ -80,10 +79,8 @@ def jobs_db(folder: Path) -> Iterator[sqlite3.Connection | None]:
 def _migrated(db: sqlite3.Connection) -> bool:
     """A command may come before the first start of a new version."""
     try:
-        (schema,) = db.execute("SELECT max(number) FROM schema_migrations").fetchone()
+        db.execute("SELECT 1 FROM schema_migrations")
     except sqlite3.OperationalError:
-        return False
-    if schema < READABLE_SCHEMA:
         return False
     migrations.migrate_sqlite("The log (log.db)", db, "threadline.ingest")
     return True

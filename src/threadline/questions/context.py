@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading
@@ -21,8 +20,8 @@ class Context:
     """One question's surroundings; made anew for each.
 
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
-    that is known now. `bots`: they count, too. `folder`: for files that last as long as an answer.
-    `placeholder_ids`: counts ids that were dropped or refused at the door.
+    that is known now. `bots`: they count, too. `placeholder_ids`: counts ids that were dropped or
+    refused at the door.
     """
 
     store: Store
@@ -30,7 +29,6 @@ class Context:
     policy: Policy = "any"
     as_of_ms: int | None = None
     bots: bool = False
-    folder: Path = Path()
     placeholder_ids: Callable[[], int] = lambda: 0
 
     @cached_property

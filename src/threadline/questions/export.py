@@ -1,22 +1,17 @@
 """`GET /v1/export`: all stored events that pass the filters, as a file."""
 
 import difflib
-import os
-import shutil
-import threading
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Annotated, Literal, NamedTuple
+from typing import IO, Annotated, Literal, NamedTuple, cast
 
 import msgspec
 
 from threadline.contract.cells import escaped_sql
-from threadline.contract.errors import Unavailable
 from threadline.identity.compose import fill, where
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.context import Context
 from threadline.questions.events import Filters, filter_conditions, filter_values
-from threadline.store import Store, StoreError, free_bytes
+from threadline.questions.streamed import Streamed
+from threadline.store import Store
 
 Format = Literal["ndjson", "csv", "parquet"]
 
@@ -30,13 +25,6 @@ MEDIA_TYPES: dict[Format, str] = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
 }
-
-# Events have to find room on the same disk, so an export leaves some: that much, on a small disk a
-# part of it.
-RESERVE_BYTES = 1024**3
-RESERVE_SHARE = 0.05
-CHUNK_BYTES = 1024**2
-LOOK_EVERY_BYTES = 16 * CHUNK_BYTES
 
 
 class ExportParams(Filters, kw_only=True):
@@ -52,8 +40,8 @@ class ExportParams(Filters, kw_only=True):
 
 
 class Export(NamedTuple):
-    """`file`: open at its beginning, and gone when it is closed. `bots`: events of bots that pass
-    the filters and were left out. `warnings`: sentences for whoever asked."""
+    """`file`: open at its beginning, read once; to close it ends the question. `bots`: events of
+    bots that pass the filters and were left out. `warnings`: sentences for whoever asked."""
 
     file: IO[bytes]
     events: int
@@ -87,27 +75,19 @@ def ask(context: Context, params: ExportParams) -> Export:
     """The events as an open file; columns as in `/v1/query`, but `event` for the name as in what
     is sent, so that it can be imported again; and received_at.
 
-    It lies in the context's folder without a name, whatever becomes of this process. Raises
-    `Unavailable` if
-    the disk has no room for it.
+    They come as they are read and lie nowhere in between: whoever reads slowly keeps the engine
+    waiting. Raises what the store raises, as far as that is known before the first of them.
     """
-    store, project_id, folder = context.store, context.project_id, context.folder
+    store, project_id = context.store, context.project_id
     values = filter_values(params, project_id)
     conditions = where(filter_conditions(params, values))
     sql = fill(SQL, {"columns": _columns(params), "where": conditions})
     everyone = msgspec.structs.replace(params, include_bots=True)
     counts = fill(COUNTS, {"where": where(filter_conditions(everyone, values))})
     (counted,) = store.query(counts, {**values, "bots": params.include_bots})
-    reserve = min(RESERVE_BYTES, int(shutil.disk_usage(folder).total * RESERVE_SHARE))
-    file: IO[bytes] = TemporaryFile(dir=folder, prefix="export-")  # noqa: SIM115 - closed by the caller
-    try:
-        _write(store, sql, values, ENGINE_FORMATS[params.format], file, folder, reserve)
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
+    file = Streamed(lambda path: store.save(sql, values, ENGINE_FORMATS[params.format], path))
     events, bots = int(counted["events"]), int(counted["bots"])
-    return Export(file, events, bots, _warnings(store, project_id, params, events))
+    return Export(cast(IO[bytes], file), events, bots, _warnings(store, project_id, params, events))
 
 
 def _columns(params: ExportParams) -> str:
@@ -119,60 +99,6 @@ def _columns(params: ExportParams) -> str:
         f" AS {'event' if name == 'event_name' else name}"
         for name in names
     )
-
-
-def _write(
-    store: Store,
-    sql: str,
-    values: dict[str, object],
-    format: str,
-    file: IO[bytes],
-    folder: Path,
-    reserve: int,
-) -> None:
-    """By way of a pipe, so that somebody looks at the disk while the engine writes."""
-    _check_room(folder, reserve)
-    reading, writing = os.pipe()
-    failed: list[Exception] = []
-
-    def copy() -> None:
-        with os.fdopen(reading, "rb", buffering=0) as source:
-            try:
-                _copy(source, file, folder, reserve)
-            except Exception as error:  # noqa: BLE001 - it is raised below
-                failed.append(error)  # the engine finds the pipe closed, and stops
-
-    copier = threading.Thread(target=copy, name="threadline-export")
-    copier.start()
-    try:
-        store.save(sql, values, format, Path(f"/dev/fd/{writing}"))
-    except (StoreError, OSError):
-        if not failed:
-            raise
-    finally:
-        os.close(writing)
-        copier.join()
-    if failed:
-        raise failed[0]
-
-
-def _copy(source: IO[bytes], file: IO[bytes], folder: Path, reserve: int) -> None:
-    since = 0
-    while chunk := source.read(CHUNK_BYTES):
-        file.write(chunk)
-        since += len(chunk)
-        if since >= LOOK_EVERY_BYTES:
-            since = 0
-            _check_room(folder, reserve)
-    file.flush()
-
-
-def _check_room(folder: Path, reserve: int) -> None:
-    if free_bytes(folder) < reserve:
-        raise Unavailable(
-            "The disk has no room for this export: new events need what is left. Free some space, "
-            "or export less at a time with from and to."
-        )
 
 
 def _warnings(store: Store, project_id: str, params: ExportParams, events: int) -> list[str]:

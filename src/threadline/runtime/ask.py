@@ -6,7 +6,6 @@ The store bounds what one may take: its time, its memory, and the disk beyond th
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -92,7 +91,6 @@ class Asking:
             policy=policy(question, project, stitched.stitch),
             as_of_ms=stitched.as_of.ms if stitched.as_of else None,
             bots=stitched.include_bots,
-            folder=Path(self._settings.data),
             placeholder_ids=lambda: self._control.placeholder_ids(project.project_id),
         )
 

@@ -1,15 +1,6 @@
 from threadline.store.address import store_url, without_password
 from threadline.store.connection import READERS
-from threadline.store.engine import (
-    Deletion,
-    Params,
-    Query,
-    Row,
-    Statements,
-    Store,
-    bound_ms,
-    free_bytes,
-)
+from threadline.store.engine import Store, free_bytes
 from threadline.store.errors import (
     QueryTimeout,
     QueryTooLarge,
@@ -18,6 +9,7 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
 from threadline.store.unfinished import (
     HALF_MADE,
     REBUILD,

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, Self, cast
+from typing import BinaryIO, Self, cast
 
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from threadline.contract.times import format_ms
 from threadline.store import background
 from threadline.store.address import is_embedded, without_password
 from threadline.store.connection import (
@@ -30,9 +29,12 @@ from threadline.store.connection import (
 from threadline.store.errors import StoreAway, StoreError, store_errors
 from threadline.store.migrating import migrate
 from threadline.store.pool import Pool
+from threadline.store.statements import Deletion, Params, Query, Row
 
 # The log's writer, and beside it what people decide and what forgets them.
 WRITERS = 2
+# Files are taken as slowly as who takes them is; questions must not wait for that.
+SAVERS = 2
 PING_S = 3
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
@@ -54,30 +56,7 @@ MASKED = """
     SELECT DISTINCT table FROM system.parts
     WHERE database = currentDatabase() AND active AND has_lightweight_delete"""
 
-Params = Mapping[str, object]
-Query = tuple[str, Params]
-Row = dict[str, Any]
-
 _logger = structlog.get_logger("threadline.store")
-
-
-class Deletion(NamedTuple):
-    """One the engine has under way."""
-
-    table: str
-    mutation_id: str
-
-
-class Statements(Protocol):
-    """What identity needs of a store, wherever that is open."""
-
-    def query(self, sql: str, params: Params) -> list[Row]: ...
-
-    def execute(self, sql: str, params: Params | None = None) -> None: ...
-
-    def insert(
-        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
-    ) -> None: ...
 
 
 class Store:
@@ -105,16 +84,14 @@ class Store:
         self._migrated = False
         self._sees_deletions = False
         # The engine gives up first, and says why.
-        self._readers = self._pool(
-            READERS,
-            query_seconds + CONNECT_S,
-            {
-                "max_execution_time": query_seconds,
-                "max_memory_usage": query_bytes or share_of_memory(url),
-                # A longer list matches everywhere; looking each up first is in vain.
-                "use_index_for_in_with_subqueries_max_values": 1000,
-            },
-        )
+        limits = {
+            "max_execution_time": query_seconds,
+            "max_memory_usage": query_bytes or share_of_memory(url),
+            # A longer list matches everywhere; looking each up first is in vain.
+            "use_index_for_in_with_subqueries_max_values": 1000,
+        }
+        self._readers = self._pool(READERS, query_seconds + CONNECT_S, limits)
+        self._savers = self._pool(SAVERS, query_seconds + CONNECT_S, limits)
         # A block may bring months that were missing; the schema bounds how many exist.
         self._writers = self._pool(WRITERS, WRITE_S, {"max_partitions_per_insert_block": 0})
         self._pings = self._pool(1, PING_S, {"max_execution_time": PING_S})
@@ -157,7 +134,7 @@ class Store:
 
     def close(self) -> None:
         self._beside.shutdown()
-        for pool in (self._readers, self._writers, self._pings):
+        for pool in (self._readers, self._savers, self._writers, self._pings):
             pool.close()
 
     def __enter__(self) -> Self:
@@ -213,8 +190,9 @@ class Store:
 
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
-        long as it takes."""
-        with self._reader() as client:
+        long as it takes. Raises `StoreBusy` while `SAVERS` others are being written."""
+        self.open()
+        with store_errors(), self._savers.handle(self._query_seconds) as client:
             if is_embedded(self._url):
                 # Streams past memory, which the client's own streams do not for every format.
                 settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
@@ -304,11 +282,6 @@ def _rows_read(client: Client, sql: str, params: Params) -> int:
     The plan says it, so it is asked for again."""
     parts = client.query(f"EXPLAIN ESTIMATE {sql}", parameters=dict(params)).named_results()
     return sum(int(part["rows"]) for part in parts)
-
-
-def bound_ms(ms: int) -> str:
-    """Milliseconds since 1970 as the text that a `DateTime64(3, 'UTC')` parameter takes."""
-    return format_ms(ms).replace("T", " ").removesuffix("Z")
 
 
 def free_bytes(folder: Path) -> int:

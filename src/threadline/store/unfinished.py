@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from threadline.store.engine import Statements
+from threadline.store.statements import Statements
 
 REBUILD = "rebuild"
 RECLASSIFY = "reclassify"

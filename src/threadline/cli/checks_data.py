@@ -1,0 +1,132 @@
+"""Checks of what is in the files of the folder."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from threadline.cli.finding import Finding
+from threadline.cli.opening import open_store
+from threadline.control import Control, ControlError
+from threadline.control import check as check_control
+from threadline.ingest import dead_letters
+from threadline.ingest.continuity import latest_loss
+from threadline.ingest.log import open_db
+from threadline.ingest.recovery import AtWork, alone
+from threadline.jobs import jobs_db
+from threadline.jobs.table import IMPORT
+from threadline.jobs.working import interrupted
+from threadline.migrations import SchemaError
+from threadline.runtime.folder import ServerStarting
+from threadline.settings import Settings
+from threadline.store import (
+    StoreError,
+    unfinished,
+)
+
+GIB = 1024**3
+
+
+def log(chosen: Settings, folder: Path) -> Finding:
+    path = folder / "log.db"
+    if not path.exists():
+        return Finding("empty")
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        events, size = db.execute(
+            "SELECT total(events), total(length(body)) FROM records"
+        ).fetchone()
+        db.close()
+    except sqlite3.Error as error:
+        return Finding(f"{path}: {error}", "Restore the folder from a copy.")
+    found = f"{int(events):,} events on their way to the store, {size / GIB:.2f} GiB"
+    if size > chosen.log_max_bytes / 2:
+        return Finding(found, "The store does not keep up: look at its disk and the log.")
+    return Finding(found)
+
+
+def letters(chosen: Settings, folder: Path) -> Finding:
+    if not (folder / "log.db").exists():
+        return Finding("no dead letters")
+    try:
+        with closing(open_db(folder)) as db:
+            letters = len(dead_letters.listed(db))
+    except sqlite3.OperationalError:
+        letters = 0  # a log of before there were any
+    except sqlite3.Error:
+        return Finding("not known: the log cannot be read")
+    if letters:
+        mend = "threadline dead-letter list says why; retry or drop them."
+        return Finding(f"the store refused {letters:,} events", mend)
+    return Finding("no dead letters")
+
+
+def work(chosen: Settings, folder: Path) -> Finding:
+    """What a command is at work on now needs no mending."""
+    try:
+        with open_store(chosen) as store:
+            works = unfinished(store)
+    except (StoreError, SchemaError, ServerStarting):
+        return Finding("not known: the store does not open")
+    if not works:
+        return _imports(folder)
+    found = "; ".join(f"{work.name} of {work.subject} since {work.since}" for work in works)
+    try:
+        with alone(folder):
+            mend = " ".join(dict.fromkeys(work.left for work in works))
+            return Finding(f"interrupted: {found}", mend)
+    except AtWork:
+        return Finding(f"under way: {found}")
+
+
+def _imports(folder: Path) -> Finding:
+    """Those that were killed: half a file is in."""
+    try:
+        with jobs_db(folder) as db:
+            killed = interrupted(db, folder, IMPORT) if db is not None else []
+    except sqlite3.Error:
+        return Finding("not known: the log cannot be read")
+    if not killed:
+        return Finding("nothing was interrupted")
+    found = "; ".join(f"{job.job_id} of {job.about}" for job in killed)
+    mend = "The same `threadline import` goes on where it was; `threadline jobs cancel` ends it."
+    return Finding(f"interrupted: {found}", mend)
+
+
+def continuity(chosen: Settings, folder: Path) -> Finding:
+    """Whether the log is the one that wrote into this store."""
+    try:
+        with open_store(chosen) as store:
+            lost = latest_loss(store, chosen.dedup_days, time.time_ns() // 1_000_000)
+            written = store.query("SELECT 1 AS one FROM logs LIMIT 1", {})
+    except (StoreError, SchemaError, ServerStarting):
+        return Finding("not known: the store does not open")
+    if lost:
+        return Finding(lost.meaning, lost.way_out)
+    if written and not (folder / "log.db").exists():
+        return Finding(
+            f"{folder / 'log.db'} is gone, though the store was written from it",
+            "Put log.db and log.db-wal back from a copy before the next start.",
+        )
+    return Finding("log and store belong together")
+
+
+def control(chosen: Settings, folder: Path) -> Finding:
+    problems = check_control(folder)
+    if not problems:
+        return Finding("keys, projects and pepper belong together")
+    return Finding("; ".join(at.found for at in problems), " ".join(at.mend for at in problems))
+
+
+def projects(chosen: Settings, folder: Path) -> Finding:
+    try:
+        with Control(folder, create=False) as control:
+            projects = control.projects()
+    except (ControlError, SchemaError, sqlite3.Error) as error:
+        return Finding(str(error), "Mend what `control` says first.")
+    if not projects:
+        return Finding("none", "threadline project create NAME makes one.")
+    without = [project.name for project in projects if not project.origins]
+    found = ", ".join(project.name for project in projects)
+    note = f" (no origin, so no browser key works: {', '.join(without)})" if without else ""
+    return Finding(found + note)

@@ -1,0 +1,34 @@
+"""What a store is told and what it answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from threadline.contract.times import format_ms
+
+Params = Mapping[str, object]
+Query = tuple[str, Params]
+Row = dict[str, Any]
+
+
+class Deletion(NamedTuple):
+    """One the engine has under way."""
+
+    table: str
+    mutation_id: str
+
+
+class Statements(Protocol):
+    """What identity needs of a store, wherever that is open."""
+
+    def query(self, sql: str, params: Params) -> list[Row]: ...
+
+    def execute(self, sql: str, params: Params | None = None) -> None: ...
+
+    def insert(
+        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
+    ) -> None: ...
+
+
+def bound_ms(ms: int) -> str:
+    """Milliseconds since 1970 as the text that a `DateTime64(3, 'UTC')` parameter takes."""
+    return format_ms(ms).replace("T", " ").removesuffix("Z")
