@@ -67,30 +67,11 @@ async def serve_async(
         interrupted_work_finished(services),
         bounded_connections(port, most),
     ):
-        server = Server(
-            App(services),
-            address=address,
-            port=port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=HEADER_MS, max_buffer_size=MAX_HEADER_BYTES
-            ),
-            websockets=False,
-            log_enabled=False,
-            backlog=1024,
-            backpressure=most,
-        )
+        server = _server(App(services), address, port, most)
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)
 
-        def stop() -> None:
-            if on_stop is not None:
-                on_stop()
-            server.stop()  # type: ignore[no-untyped-call]
-
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_number, stop)
+        _stop_by_signals(loop, server, on_stop)
         serving = asyncio.ensure_future(server.serve())
         await until_answering(serving, address, port)
         _warm_up()
@@ -102,6 +83,36 @@ async def serve_async(
         await serving
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
+
+
+def _server(app: App, address: str, port: int, most: int) -> Server:
+    """`most`: connections at the same time."""
+    return Server(
+        app,
+        address=address,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_MS, max_buffer_size=MAX_HEADER_BYTES
+        ),
+        websockets=False,
+        log_enabled=False,
+        backlog=1024,
+        backpressure=most,
+    )
+
+
+def _stop_by_signals(
+    loop: asyncio.AbstractEventLoop, server: Server, on_stop: Callable[[], None] | None
+) -> None:
+    def stop() -> None:
+        if on_stop is not None:
+            on_stop()
+        server.stop()  # type: ignore[no-untyped-call]
+
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop)
 
 
 def _check(settings: Settings) -> None:

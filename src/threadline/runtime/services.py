@@ -52,14 +52,7 @@ class Services:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control(folder))
             opened.enter_context(temporary_files(folder))
-            self.store = opened.enter_context(
-                Store(
-                    store_url(settings.store, folder),
-                    settings.query_seconds,
-                    settings.query_memory or None,
-                    settings.log_sql,
-                )
-            )
+            self.store = opened.enter_context(_store(settings, folder))
             self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
@@ -138,6 +131,11 @@ class Services:
         """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
         sends anything."""
         self.control.housekeeping()
+
+
+def _store(settings: Settings, folder: Path) -> Store:
+    url, bytes_a_question = store_url(settings.store, folder), settings.query_memory or None
+    return Store(url, settings.query_seconds, bytes_a_question, settings.log_sql)
 
 
 @lru_cache(maxsize=1024)
