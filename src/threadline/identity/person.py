@@ -47,11 +47,15 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id"""
 
-# What a question about the person looks at: every event they own.
+# What a question about the person looks at: every event they own. Not by way of `counted_events`:
+# so many columns take a millisecond more to plan wherever they pass.
 OWNED = f"""
-SELECT *
-FROM counted_events
-WHERE visitor IN {{places:Array(UInt64)}}
+SELECT *, visitor, user_hash, traffic_source
+FROM events
+WHERE {PROJECT}
+    $people
+    $received
+    AND visitor IN {{places:Array(UInt64)}}
     AND ({USERS} OR (user_id IS NULL AND visitor IN {{exclusive:Array(UInt64)}}))"""
 OWNED_IN_TURN = f"""{OWNED}
 UNION ALL
@@ -94,7 +98,9 @@ class Person:
             {
                 **relations(self.resolution, NEAR_SHARED),
                 "shared_devices": SHARED,
-                "owned_events": fill(OWNED_IN_TURN if self.shared else OWNED, {}),
+                "owned_events": fill(
+                    OWNED_IN_TURN if self.shared else OWNED, self.resolution.slots
+                ),
             },
         )
 

@@ -19,7 +19,6 @@ where people decided something. Shapes:
                                                which a visitor was active; `hour` counts from 1970
     untagged_touches (visitor, first_touch)    first events without a user
     tagged_touches   (user_id, first_touch)    first events that carry a user
-    aliases_seen     (visitor, person)         hashes of users that are the same person as another
 
 Users are persons here: aliases are resolved, unlinked pairs left out.
 """
@@ -160,14 +159,6 @@ FROM counted_events AS r
 WHERE r.user_id IS NOT NULL
 GROUP BY r.user_id"""
 
-ALIASES_SEEN = """
-SELECT hashes.1 AS visitor, hashes.2 AS person
-FROM (
-    SELECT arrayJoin(
-        arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
-    ) AS hashes
-)"""
-
 STATES: Mapping[str, str] = {
     "counted_events": COUNTED_EVENTS,
     "user_links": USER_LINKS,
@@ -181,7 +172,6 @@ STATES: Mapping[str, str] = {
     "observations": OBSERVATIONS,
     "untagged_touches": UNTAGGED_TOUCHES,
     "tagged_touches": TAGGED_TOUCHES,
-    "aliases_seen": ALIASES_SEEN,
 }
 WITH_BOTS: Mapping[str, str] = {
     "device_states": DEVICE_STATES_WITH_BOTS,

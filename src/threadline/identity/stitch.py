@@ -65,11 +65,6 @@ OWNERS_IN_TURN = f"""
 SELECT visitor, if(least = greatest, least, {SEVERAL}) AS person
 FROM devices"""
 
-# Users that are somebody else's alias are owned like devices, so that one join tells both.
-AND_ALIASES = """
-UNION ALL
-SELECT visitor, person FROM aliases_seen"""
-
 # On a shared device an interval ends with the last observation in a row of the same person. Who was
 # seen last has what comes after, too. Persons seen at the same instant: the smallest takes what
 # came before, the greatest what comes after.
@@ -99,8 +94,8 @@ INNER JOIN (
 PERSON_EVENTS = """
 SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
 FROM (
-    SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-    FROM considered
+    SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen"""
 
@@ -111,8 +106,8 @@ SELECT
     multiIf(o.person = 0, e.seen, o.person != {SEVERAL}, o.person, c.user_hash) AS person,
     e.* EXCEPT (seen)
 FROM (
-    SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-    FROM considered
+    SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ASOF LEFT JOIN ownership AS c
@@ -137,12 +132,12 @@ HAVING min(user_hash) = max(user_hash)"""
 OWNED_EVENTS = """
 SELECT $event_person AS owner, r.*
 FROM considered AS r
-WHERE r.user_id IS NOT NULL
+WHERE r.user_hash != 0
 UNION ALL
 SELECT o.user_id AS owner, e.*
 FROM considered AS e
 INNER JOIN device_owners AS o ON o.visitor = e.visitor
-WHERE e.user_id IS NULL"""
+WHERE e.user_hash = 0"""
 
 OWNED_EVENTS_IN_TURN = f"""{OWNED_EVENTS}
 UNION ALL
@@ -159,7 +154,7 @@ FROM (
     UNION ALL
     SELECT o.user_id AS user_id, t.$of_state AS touch, {END} AS known
     FROM untagged_touches AS t
-    INNER JOIN device_owners AS o ON o.visitor = t.visitor
+    INNER JOIN $owners AS o ON o.visitor = t.visitor
     $in_turn
 )
 GROUP BY user_id"""
@@ -208,9 +203,9 @@ FROM considered
 WHERE user_id IS NULL AND visitor NOT IN (SELECT visitor FROM user_links)"""
 
 
-def _touches(in_turn: str = "") -> dict[str, str]:
+def _touches(owners: str = "device_owners", in_turn: str = "") -> dict[str, str]:
     return {
-        name: fill(FIRST_TOUCHES, {**of, "in_turn": fill(in_turn, of)})
+        name: fill(FIRST_TOUCHES, {**of, "owners": owners, "in_turn": fill(in_turn, of)})
         for name, of in {"first_touches": WHOLE, "first_touch_times": WHEN}.items()
     }
 
@@ -224,14 +219,15 @@ OF_ALL: Mapping[str, str] = {
     "owned_events": OWNED_EVENTS,
 }
 BY_POLICY: Mapping[Policy, Mapping[str, str]] = {
-    "any": {"device_owners": EVERY_OWNER, **_touches()},
+    # A link that comes twice, before parts are merged, changes no minimum.
+    "any": {"device_owners": EVERY_OWNER, **_touches("user_links")},
     "first": {"device_owners": FIRST_OWNER, "owners": FIRST_OWNERS, **_touches()},
     "next": {
         "device_owners": SOLE_OWNER,
         "owners": OWNERS_IN_TURN,
         "person_events": PERSON_EVENTS_IN_TURN,
         "owned_events": OWNED_EVENTS_IN_TURN,
-        **_touches(TOUCHES_IN_TURN),
+        **_touches(in_turn=TOUCHES_IN_TURN),
     },
 }
 
@@ -239,8 +235,6 @@ BY_POLICY: Mapping[Policy, Mapping[str, str]] = {
 def relations(resolution: Resolution, near: str = "") -> dict[str, str]:
     """All relations on this resolution, by name. `near`: as for `what_counts`."""
     texts = {**OF_ALL, **BY_POLICY[resolution.policy]}
-    if resolution.persons and "owners" in texts:
-        texts["owners"] += AND_ALIASES
     filled = {name: fill(text, resolution.slots) for name, text in texts.items()}
     return {**what_counts(resolution, near), **filled}
 

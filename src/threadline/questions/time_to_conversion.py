@@ -80,11 +80,14 @@ WITH considered AS (
     FROM $owned
     GROUP BY $owner
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
+    SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
-    INNER JOIN (SELECT $toucher AS owner, first_touch FROM first_touches) AS t
-        ON t.owner = c.owner
+    INNER JOIN (
+        SELECT $toucher AS owner,
+            first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
+        FROM first_touches
+    ) AS t ON t.owner = c.owner
 """
 BY_PERSON = {
     "owner": "person",

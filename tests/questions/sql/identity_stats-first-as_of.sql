@@ -23,24 +23,17 @@ WITH counted_events AS (
         min(timestamp) AS first_seen, max(timestamp) AS last_seen
     FROM observed_events
     GROUP BY visitor, user_id, user_hash
-), aliases_seen AS (
-    SELECT hashes.1 AS visitor, hashes.2 AS person
-    FROM (
-        SELECT arrayJoin(
-            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
-        ) AS hashes
-    )
 ), owners AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
     GROUP BY visitor
-    UNION ALL
-    SELECT visitor, person FROM aliases_seen
 ), person_events AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ), devices AS (

@@ -43,18 +43,9 @@ WITH counted_events AS (
             r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
         ) AS greatest
     FROM device_states AS r
-), aliases_seen AS (
-    SELECT hashes.1 AS visitor, hashes.2 AS person
-    FROM (
-        SELECT arrayJoin(
-            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
-        ) AS hashes
-    )
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-    UNION ALL
-    SELECT visitor, person FROM aliases_seen
 ), hours AS (
     SELECT visitor, known, user_hash, hour,
         fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
@@ -108,8 +99,10 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c

@@ -68,8 +68,8 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c

@@ -49,16 +49,13 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH counted_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-), owned_events AS (
-    SELECT *
-    FROM counted_events
-    WHERE visitor IN {places:Array(UInt64)}
+        AND visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), touches AS (
     SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
@@ -69,16 +66,13 @@ SELECT min(touch) AS first, max(touch) AS last
 FROM touches
 HAVING count() > 0;
 
-WITH counted_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-), owned_events AS (
-    SELECT *
-    FROM counted_events
-    WHERE visitor IN {places:Array(UInt64)}
+        AND visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
@@ -152,9 +146,12 @@ WITH counted_events AS (
         GROUP BY visitor, user_hash
     ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
 ), owned_events AS (
-    SELECT *
-    FROM counted_events
-    WHERE visitor IN {places:Array(UInt64)}
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*
@@ -222,9 +219,12 @@ WITH counted_events AS (
         GROUP BY visitor, user_hash
     ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
 ), owned_events AS (
-    SELECT *
-    FROM counted_events
-    WHERE visitor IN {places:Array(UInt64)}
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*

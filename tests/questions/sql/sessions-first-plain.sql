@@ -21,8 +21,8 @@ WITH counted_events AS (
 ), person_events AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ), sessions AS (

@@ -28,18 +28,9 @@ WITH counted_events AS (
     SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
     FROM user_links
     GROUP BY visitor
-), aliases_seen AS (
-    SELECT hashes.1 AS visitor, hashes.2 AS person
-    FROM (
-        SELECT arrayJoin(
-            arrayZip({aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)})
-        ) AS hashes
-    )
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-    UNION ALL
-    SELECT visitor, person FROM aliases_seen
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), observations AS (
@@ -64,8 +55,10 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c

@@ -32,12 +32,12 @@ WITH counted_events AS (
 ), owned_events AS (
     SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS owner, r.*
     FROM considered AS r
-    WHERE r.user_id IS NOT NULL
+    WHERE r.user_hash != 0
     UNION ALL
     SELECT o.user_id AS owner, e.*
     FROM considered AS e
     INNER JOIN device_owners AS o ON o.visitor = e.visitor
-    WHERE e.user_id IS NULL
+    WHERE e.user_hash = 0
 ), conversions AS (
     SELECT owner AS owner, min(timestamp) AS converted_at
     FROM owned_events
@@ -60,15 +60,18 @@ WITH counted_events AS (
         UNION ALL
         SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        INNER JOIN user_links AS o ON o.visitor = t.visitor
     )
     GROUP BY user_id
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
+    SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
-    INNER JOIN (SELECT user_id AS owner, first_touch FROM first_touches) AS t
-        ON t.owner = c.owner
+    INNER JOIN (
+        SELECT user_id AS owner,
+            first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
+        FROM first_touches
+    ) AS t ON t.owner = c.owner
 ), times AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs

@@ -67,8 +67,8 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(user_hash = 0, visitor, user_hash) AS seen, * EXCEPT (visitor, user_hash)
-        FROM considered
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c
@@ -127,11 +127,14 @@ WITH counted_events AS (
     )
     GROUP BY user_id
 ), pairs AS (
-    SELECT t.first_touch.timestamp AS touched_at, t.first_touch.traffic_source AS traffic_source,
+    SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
         c.converted_at AS converted_at
     FROM conversions AS c
-    INNER JOIN (SELECT sipHash64('user', user_id) AS owner, first_touch FROM first_touches) AS t
-        ON t.owner = c.owner
+    INNER JOIN (
+        SELECT sipHash64('user', user_id) AS owner,
+            first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
+        FROM first_touches
+    ) AS t ON t.owner = c.owner
 ), times AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs

@@ -24,15 +24,12 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH counted_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), owned_events AS (
-    SELECT *
-    FROM counted_events
-    WHERE visitor IN {places:Array(UInt64)}
+        AND visitor IN {places:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
     SELECT min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch, first_touch.timestamp AS touched_at,

@@ -21,10 +21,6 @@ WITH tagged_touches AS (
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
-), device_owners AS (
-    SELECT visitor, user_id
-    FROM user_links
-    GROUP BY visitor, user_id
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
@@ -33,7 +29,7 @@ WITH tagged_touches AS (
         UNION ALL
         SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        INNER JOIN user_links AS o ON o.visitor = t.visitor
     )
     GROUP BY user_id
 ), named_sources AS (
