@@ -10,7 +10,8 @@ import pytest
 from tests.cli import test_commands
 from tests.support import Json, Project, Server
 from tests.test_story import tell
-from threadline import APIError, Client
+from threadline import APIError, Client, settings
+from threadline.cli.ask import questions
 from threadline.questions.registry import QUESTIONS
 
 # What each needs to be a question.
@@ -60,8 +61,11 @@ def test_one_answer_whoever_asks(folder: Path) -> None:
         for name, answer in answers.items():
             assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
         assert server.stop() == 0
-    for name, answer in answers.items():
-        assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
+    # And where no server runs: by one process, as each would open the store anew.
+    with questions(settings.load(data=str(folder)), None) as alone:
+        for name, answer in answers.items():
+            assert alone.ask(name, PARAMS[name]) == answer, name
+    assert json.loads(ok(folder, *arguments("funnel"), "--json")) == answers["funnel"]
 
 
 # What the SDK calls a question, where that is not the registry's name.

@@ -46,7 +46,10 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "retention_event": ("retention", {"cohort": "known", "event": "purchase"}),
     "paths": ("paths", {"event": "purchase", "direction": "before"}),
     "time_to_conversion": ("time_to_conversion", {"conversion": "purchase", "group_by": "source"}),
-    "time_to_conversion_user": ("time_to_conversion", {"conversion": "purchase", "user_id": "ada"}),
+    "time_to_conversion_user": (
+        "time_to_conversion",
+        {"conversion": "purchase", "user_id": "ada", "group_by": "medium"},
+    ),
     "users": ("users", {"conversion": "purchase", "source": "direct"}),
     "profile": ("profile", {"user_id": "ada"}),
     "journey": ("journey", {"user_id": "ada", "phase": "before"}),

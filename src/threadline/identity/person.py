@@ -5,7 +5,7 @@ into conditions on the primary key: most people have no shared device, and for t
 The answers are those of `stitch`, by the same intervals of ownership.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -64,6 +64,7 @@ FROM counted_events AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
 WHERE o.user_id = {{user_id:String}} AND e.user_hash = 0
     AND e.visitor IN {{shared:Array(UInt64)}}"""
+NOTHING: Mapping[str, str] = {}
 SHARED = "SELECT arrayJoin({shared:Array(UInt64)}) AS visitor"
 NEAR_SHARED = "r.visitor IN {shared:Array(UInt64)}"
 
@@ -91,12 +92,14 @@ class Person:
         """What statements about them bind."""
         return {**self.found, "exclusive": sorted(self.exclusive), "shared": sorted(self.shared)}
 
-    def compose(self, sql: str) -> str:
-        """A statement that names `owned_events`: every event of theirs, all columns."""
+    def compose(self, sql: str, beside: Mapping[str, str]) -> str:
+        """A statement that names `owned_events`: every event of theirs, all columns; and perhaps
+        relations of `beside`."""
         return compose(
             sql,
             {
                 **relations(self.resolution, NEAR_SHARED),
+                **beside,
                 "shared_devices": SHARED,
                 "owned_events": fill(
                     OWNED_IN_TURN if self.shared else OWNED, self.resolution.slots
@@ -110,8 +113,10 @@ def ask_of(
     resolution: Resolution,
     user_id: str,
     queries: Callable[[Person], Sequence[Query]],
+    beside: Mapping[str, str] = NOTHING,
 ) -> tuple[Person, list[list[Row]]]:
-    """The person, and the answers to `queries`, statements about their `owned_events`.
+    """The person, and the answers to `queries`, statements about their `owned_events` and the
+    relations `beside`.
 
     They may be called twice: first with somebody whose devices are theirs alone, as most people's
     are, while it is found out whether they are. Raises `NotFound` if no event that counts ever
@@ -120,17 +125,19 @@ def ask_of(
     likely = _find(reading, resolution, user_id)
     of_devices = compose(DEVICES, relations(resolution, NEAR))
     devices, *answers = reading.query_all(
-        (of_devices, bound(of_devices, likely.found)), *_composed(likely, queries)
+        (of_devices, bound(of_devices, likely.found)), *_composed(likely, queries, beside)
     )
     person = _with_devices(likely, devices)
     if (person.exclusive, person.shared) != (likely.exclusive, likely.shared):
-        answers = reading.query_all(*_composed(person, queries))
+        answers = reading.query_all(*_composed(person, queries, beside))
     return person, answers
 
 
-def _composed(person: Person, queries: Callable[[Person], Sequence[Query]]) -> list[Query]:
+def _composed(
+    person: Person, queries: Callable[[Person], Sequence[Query]], beside: Mapping[str, str]
+) -> list[Query]:
     """With the relations they name, and the values these bind."""
-    composed = [(person.compose(sql), values) for sql, values in queries(person)]
+    composed = [(person.compose(sql, beside), values) for sql, values in queries(person)]
     return [(sql, bound(sql, {**person.values, **values})) for sql, values in composed]
 
 

@@ -15,7 +15,7 @@ from threadline.questions.answers import (
 )
 from threadline.questions.context import Context
 from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
-from threadline.questions.traffic_sources import GROUPS
+from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import Query, Row
 
@@ -189,7 +189,9 @@ def _of_user(
         return [(fill(ONE_USERS + SQL.lstrip(), slots), values)]
 
     assert params.user_id is not None
-    person, (found,) = ask_of(context.reading, context.resolution, params.user_id, queries)
+    person, (found,) = ask_of(
+        context.reading, context.resolution, params.user_id, queries, NAMED_SOURCES
+    )
     return found, person.shared_devices
 
 

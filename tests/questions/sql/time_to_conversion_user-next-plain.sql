@@ -40,15 +40,22 @@ WITH owned_events AS (
 ), times AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
 )
-SELECT 
+SELECT n.medium AS medium, 
     count() AS persons,
     avg(seconds) AS mean_seconds,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
 FROM times AS t
-HAVING persons > 0
-ORDER BY persons DESC, 1;
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
+GROUP BY medium
+ORDER BY persons DESC, medium;
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -118,12 +125,19 @@ WITH counted_events AS (
 ), times AS (
     SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
     FROM pairs
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
 )
-SELECT 
+SELECT n.medium AS medium, 
     count() AS persons,
     avg(seconds) AS mean_seconds,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
 FROM times AS t
-HAVING persons > 0
-ORDER BY persons DESC, 1;
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
+GROUP BY medium
+ORDER BY persons DESC, medium;
