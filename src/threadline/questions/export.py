@@ -22,7 +22,7 @@ ENGINE_FORMATS: dict[Format, str] = {
 }
 MEDIA_TYPES: dict[Format, str] = {
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv",
+    "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
 
