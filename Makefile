@@ -72,6 +72,7 @@ bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows 
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.browser
 	@$(BIN)/python -m benchmarks.sdk
+	@$(BIN)/python -m benchmarks.forgetting
 
 bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.stitching --events 20000 --runs 2
@@ -79,6 +80,8 @@ bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.ingest --seconds 1
 	@$(BIN)/python -m benchmarks.browser --own-only --runs 1
 	@$(BIN)/python -m benchmarks.sdk --events 2000
+	@$(BIN)/python -m benchmarks.forgetting --events 20000 --seconds 2
+	@$(BIN)/python -m benchmarks.compare --before . --events 5000 --only /v1/identity
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
