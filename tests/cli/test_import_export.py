@@ -375,11 +375,13 @@ def test_an_export_says_what_it_left_out(server: Server, project: Project, tmp_p
     where = ("--data", str(server.folder), "--project", project.project_id)
     out = tmp_path / "out.ndjson"
     done = run("export", *where, "-o", str(out))
-    assert "1 events of bots were left out; --include-bots takes them along." in done.stderr
+    assert "One event of a bot was left out; --include-bots takes it along." in done.stderr
     assert len(ok("export", *where, "--include-bots").splitlines()) == 2
     done = run("export", *where, "-o", str(out), "--event", "signupp")
     assert done.returncode == 0
-    assert "no event of the name signupp. Did you mean signup?" in done.stderr
+    assert (
+        "No event named 'signupp' ever came to this project; did you mean 'signup'?" in done.stderr
+    )
     assert f"{out}: 0 events" in done.stderr
     assert "Threadline-Warnings" not in project.get("/v1/export", event="signup").headers
 

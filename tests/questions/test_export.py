@@ -100,7 +100,7 @@ def test_half_an_answer_is_not_taken_for_the_whole(store: Store) -> None:
 
 
 def test_an_event_that_never_came_is_said(store: Store) -> None:
-    for event, warnings in (("x", []), ("xx", ["Did you mean x?"])):
+    for event, warnings in (("x", []), ("xx", ["did you mean 'x'?"])):
         exported = ask(store, event=event)
         exported.file.close()
         assert [hint in said for hint, said in zip(warnings, exported.warnings, strict=True)] == [

@@ -78,7 +78,7 @@ NAMED: list[tuple[str, Json, str]] = [
     ("/v1/stats", {"event": "singup", "interval": "day", "metric": "persons"}, "event"),
     ("/v1/stats", {"event": "singup", "metric": "sum", "property": "value"}, "event"),
     ("/v1/users", {"conversion": "singup"}, "conversion"),
-    ("/v1/users", {"conversion": "singup", "source": "nowhere"}, "conversion"),
+    ("/v1/users", {"conversion": "singup", "source": "direct"}, "conversion"),
     ("/v1/time-to-conversion", {"conversion": "singup"}, "conversion"),
     ("/v1/time-to-conversion", {"conversion": "singup", "user_id": "u"}, "conversion"),
     ("/v1/attribution", {"conversion": "singup"}, "conversion"),
@@ -368,3 +368,25 @@ def test_the_timeline_of_events_without_a_page(server: Server, project: Project)
     assert ran.returncode == 0, ran.stderr
     assert "bare" in ran.stdout
     assert "None" not in ran.stdout
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/query"])
+def test_a_source_that_nobody_came_by_is_named(project: Project, path: str) -> None:
+    ad = "https://shop.example/?utm_source=facebook&utm_medium=cpc"
+    project.track("signup", anonymous_id="d", user_id="u", url=ad)
+    assert not codes(project.ask(path, source="facebook"))
+    answer = project.ask(path, source="facebok", medium="paid")
+    assert (answer["rows"], codes(answer)) == ([], [("unknown_source", "source")])
+    assert "did you mean 'facebook'?" in said(answer)
+    # One that somebody may have come by, but nobody did.
+    assert not codes(project.ask(path, source="direct"))
+    exported = project.get("/v1/export", source="facebok")
+    assert "did you mean 'facebook'?" in exported.headers["Threadline-Warnings"]
+
+
+@pytest.mark.parametrize("path", ["/v1/stats", "/v1/users", "/v1/query", "/v1/export"])
+def test_a_time_that_holds_nothing_is_refused(project: Project, path: str) -> None:
+    for from_, to in (("2026-05-02", "2026-05-01"), ("2026-05-01", "2026-05-01")):
+        reply = project.get(path, from_=from_, to=to)
+        assert (reply.status, reply.error) == (400, "invalid_params")
+        assert "to is exclusive" in reply.json["details"]["fieldErrors"]["to"][0]

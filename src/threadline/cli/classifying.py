@@ -1,6 +1,7 @@
 """`threadline classify`."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -38,6 +39,12 @@ def classify(
         own = len(read_rules(chosen.rules)) if chosen.rules else 0
         used = f"Rules of {chosen.name}: {own} of its own, then the built-in ones."
     found = explain(url, referrer, site)
+    for name, address in (("URL", url), ("--referrer", referrer)):
+        if address and not urlsplit(address).netloc:
+            problem = (
+                f"{name} {address} is no address with a host, so nothing is read from its host."
+            )
+            Console(stderr=True, highlight=False).print(problem, markup=False)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return

@@ -55,7 +55,7 @@ def show(letter_id: LetterId, data: Data = None) -> None:
     with _log(data) as db:
         encoded = dead_letters.body(db, letter_id)
     if encoded is None:
-        raise LogError(f"There is no dead letter {letter_id}; see threadline dead-letter list.")
+        raise _unknown(letter_id)
     columns = row.by_column(encoded)
     typer.echo(json.dumps(columns, indent=2, default=bytes.hex, ensure_ascii=False))
 
@@ -68,6 +68,8 @@ def retry(letter_id: OneOrNone = None, everything: All = False, data: Data = Non
     """
     with _log(data) as db:
         marked = dead_letters.mark(db, _chosen(letter_id, everything))
+    if not marked and letter_id is not None:
+        raise _unknown(letter_id)
     typer.echo(f"{marked} marked; the server retries them within a second, or when it starts.")
 
 
@@ -79,7 +81,13 @@ def drop(letter_id: OneOrNone = None, everything: All = False, data: Data = None
     """
     with _log(data) as db:
         dropped = dead_letters.drop(db, _chosen(letter_id, everything))
+    if not dropped and letter_id is not None:
+        raise _unknown(letter_id)
     typer.echo(f"{dropped} dropped.")
+
+
+def _unknown(letter_id: str) -> LogError:
+    return LogError(f"There is no dead letter {letter_id}; see threadline dead-letter list.")
 
 
 def _chosen(letter_id: str | None, everything: bool) -> str | None:

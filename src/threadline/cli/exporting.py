@@ -121,7 +121,10 @@ def _say(exported: Export, out: Path | None, console: Console) -> None:
     for warning in exported.warnings:
         console.print(warning, markup=False)
     size = f", {out.stat().st_size:,} bytes" if out and out.is_file() else ""
-    line = f"{out or 'Exported'}: {exported.events:,} events{size}."
-    if exported.bots:
+    events = "1 event" if exported.events == 1 else f"{exported.events:,} events"
+    line = f"{out or 'Exported'}: {events}{size}."
+    if exported.bots == 1:
+        line += " One event of a bot was left out; --include-bots takes it along."
+    elif exported.bots:
         line += f" {exported.bots:,} events of bots were left out; --include-bots takes them along."
     console.print(line, markup=False)

@@ -10,8 +10,14 @@ from threadline.identity.resolution import PROJECT
 from threadline.questions.answers import EventRow, event_columns, event_rows
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
-from threadline.questions.parameters import EventName, From, IncludeBots, Limit, To
-from threadline.questions.warned import Warned, bots_left_out, noted, unknown_events
+from threadline.questions.parameters import EventName, From, IncludeBots, Limit, To, refuse_nothing
+from threadline.questions.warned import (
+    Warned,
+    bots_left_out,
+    noted,
+    unknown_events,
+    unknown_sources,
+)
 from threadline.store import bound_ms
 
 
@@ -28,6 +34,9 @@ class Filters(msgspec.Struct, kw_only=True):
     ) = None
     anonymous_id: str | None = None
     include_bots: IncludeBots = False
+
+    def __post_init__(self) -> None:
+        refuse_nothing(self.from_, self.to)
 
 
 class EventsParams(Filters, kw_only=True):
@@ -89,6 +98,7 @@ def ask(context: Context, params: EventsParams) -> Events:
     )
     if not rows and params.cursor is None:
         warnings = unknown_events(context, {"event": [params.event]})
+        warnings += unknown_sources(context, {"source": params.source, "medium": params.medium})
         if not warnings and not params.include_bots:
             with_bots = msgspec.structs.replace(params, include_bots=True)
             warnings = bots_left_out(reading, filter_conditions(with_bots, values), values)

@@ -1,6 +1,5 @@
 """`GET /v1/export`: all stored events that pass the filters, as a file."""
 
-import difflib
 from typing import IO, Annotated, Literal, NamedTuple, cast
 
 import msgspec
@@ -11,7 +10,7 @@ from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.context import Context
 from threadline.questions.events import Filters, filter_conditions, filter_values
 from threadline.questions.streamed import Streamed
-from threadline.store import Store
+from threadline.questions.warned import unknown_events, unknown_sources
 
 Format = Literal["ndjson", "csv", "parquet"]
 
@@ -62,11 +61,6 @@ SELECT countIf(NOT e.is_bot OR {bots:Bool}) AS events, countIf(e.is_bot AND NOT 
 FROM events AS e
 $where"""
 
-NAMES = """
-SELECT DISTINCT toString(event_name) AS name FROM events
-WHERE project_id = {project_id:String}
-LIMIT 10000"""
-
 # Not text, or text that the server made.
 PLAIN = frozenset(["timestamp", "is_bot", "properties"])
 
@@ -87,7 +81,7 @@ def ask(context: Context, params: ExportParams) -> Export:
     (counted,) = store.query(counts, {**values, "bots": params.include_bots})
     file = Streamed(lambda path: store.save(sql, values, ENGINE_FORMATS[params.format], path))
     events, bots = int(counted["events"]), int(counted["bots"])
-    return Export(cast(IO[bytes], file), events, bots, _warnings(store, project_id, params, events))
+    return Export(cast(IO[bytes], file), events, bots, _warnings(context, params, events))
 
 
 def _columns(params: ExportParams) -> str:
@@ -101,12 +95,10 @@ def _columns(params: ExportParams) -> str:
     )
 
 
-def _warnings(store: Store, project_id: str, params: ExportParams, events: int) -> list[str]:
-    if events or params.event is None:
+def _warnings(context: Context, params: ExportParams, events: int) -> list[str]:
+    """Why there may be nothing."""
+    if events:
         return []
-    names = [str(row["name"]) for row in store.query(NAMES, {"project_id": project_id})]
-    if params.event in names:
-        return []
-    close = difflib.get_close_matches(params.event, names, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return [f"This project has no event of the name {params.event}.{hint}"]
+    unknown = unknown_events(context, {"event": [params.event]})
+    unknown += unknown_sources(context, {"source": params.source, "medium": params.medium})
+    return [warning.message for warning in unknown]

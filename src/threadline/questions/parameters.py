@@ -73,6 +73,14 @@ class Ranged(Stitched, kw_only=True):
         for name in ("from_", "to", "as_of"):
             if (timestamp := getattr(self, name)) is not None:
                 setattr(self, name, timestamp.in_zone(zone))
+        refuse_nothing(self.from_, self.to)
+
+
+def refuse_nothing(from_: Timestamp | None, to: Timestamp | None) -> None:
+    """Raises `InvalidParams` for a time that holds nothing."""
+    if from_ is not None and to is not None and from_.ms >= to.ms:
+        message = "to is exclusive, and has to lie after from"
+        raise InvalidParams(f"Parameter to: {message}.", fieldErrors={"to": [message]})
 
 
 Duration = Annotated[

@@ -17,7 +17,7 @@ from threadline.questions.answers import (
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
 from threadline.questions.parameters import EventName, Limit, Ranged
-from threadline.questions.warned import Warned, noted, unknown_events
+from threadline.questions.warned import Warned, noted, unknown_events, unknown_sources
 from threadline.store import Query, Row, bound_ms
 
 
@@ -121,6 +121,8 @@ def ask(context: Context, params: UsersParams) -> Users:
     page, policy = rows[: params.limit], context.resolution.policy
     if not page:
         unknown = unknown_events(context, {"conversion": [params.conversion]})
+        asked = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
+        unknown += unknown_sources(context, asked)
         return Users([], None, [], policy, warnings=noted(unknown))
     details, counted, shared, *converted = context.reading.query_all(*_about(context, params, page))
     users = _users(page, details, counted)

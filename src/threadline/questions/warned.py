@@ -14,7 +14,8 @@ from threadline.store import Params
 
 class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
-    `bots_left_out`, `skipped_values`, `property_condition`. `parameter`: the one it is about."""
+    `unknown_source`, `unknown_property`, `bots_left_out`, `skipped_values`, `property_condition`.
+    `parameter`: the one it is about."""
 
     code: str
     parameter: str | None
@@ -139,6 +140,36 @@ def _never_came(name: str, came: list[str]) -> str:
     near = difflib.get_close_matches(name.casefold().strip(), folded, n=1)
     hint = f"did you mean {folded[near[0]]!r}?" if near else f"the most frequent is {came[0]!r}."
     return f"No event named {name!r} ever came to this project; {hint}"
+
+
+# Of every source, medium and campaign that anybody came by.
+SOURCES = f"""
+SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
+    groupUniqArray(campaign) AS campaign
+FROM traffic_sources
+WHERE {PROJECT}"""
+# What an event has without any.
+PLAIN = {"source": {"direct", "internal"}, "medium": {"direct", "internal"}, "campaign": {""}}
+
+
+def unknown_sources(context: Context, asked: Mapping[str, str | None]) -> list[AnswerWarning]:
+    """A warning for each `source`, `medium` or `campaign` that nobody ever came by. Ask only where
+    an answer came out empty."""
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    if not wanted:
+        return []
+    (found,) = context.reading.query(SOURCES, {"project_id": context.project_id})
+    return [
+        AnswerWarning("unknown_source", name, _nobody_came(name, value, known))
+        for name, value in wanted.items()
+        if value not in (known := sorted(PLAIN[name].union(found[name]) - {""}))
+    ]
+
+
+def _nobody_came(name: str, value: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(value.casefold().strip(), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:5]) or 'none'}."
+    return f"Nobody ever came by the {name} {value!r}; {hint}"
 
 
 BOTS = f"""
