@@ -27,8 +27,10 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import bound, fill
 from threadline.identity.reading import Reads
-from threadline.identity.resolution import HOUR_MS, OBSERVED, PROJECT, TOUCH, TOUCH_TYPE, Resolution
+from threadline.identity.resolution import HOUR_MS, OBSERVED, PROJECT, TOUCH_TYPE, Resolution
+from threadline.store.states import relation
 
+COUNTED = "counted_events"
 COUNTED_EVENTS = f"""
 SELECT *, visitor, user_hash, traffic_source
 FROM events
@@ -39,7 +41,7 @@ WHERE {PROJECT}
 USER_LINKS = f"""
 SELECT r.visitor AS visitor, $person AS user_id, $person_hash AS user_hash,
     r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
-FROM links AS r
+FROM $links AS r
 WHERE r.{PROJECT}
     $people
     $near
@@ -53,12 +55,6 @@ FROM counted_events AS r
 WHERE {OBSERVED.replace("e.", "r.")}
     $near
     $linked"""
-
-OBSERVED_LINKS = """
-SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
-    min(timestamp) AS first_seen, max(timestamp) AS last_seen
-FROM observed_events
-GROUP BY visitor, user_id, user_hash"""
 
 # One row for each device, bots apart; FINAL costs a quarter of grouping them.
 DEVICE_STATES = f"""
@@ -137,27 +133,15 @@ UNTAGGED_TOUCHES = f"""
 SELECT visitor, (
     first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
 )::{TOUCH_TYPE} AS first_touch
-FROM visitor_touches
+FROM $visitor_touches
 WHERE {PROJECT}
     $people"""
 
-UNTAGGED_TOUCHES_THEN = f"""
-SELECT e.visitor AS visitor, min({TOUCH}) AS first_touch
-FROM counted_events AS e
-WHERE e.user_id IS NULL
-GROUP BY e.visitor"""
-
 TAGGED_TOUCHES = f"""
 SELECT $person AS user_id, r.first_touch AS first_touch
-FROM user_touches AS r
+FROM $user_touches AS r
 WHERE r.{PROJECT}
     $people"""
-
-TAGGED_TOUCHES_THEN = f"""
-SELECT $event_person AS user_id, min({TOUCH.replace("e.", "r.")}) AS first_touch
-FROM counted_events AS r
-WHERE r.user_id IS NOT NULL
-GROUP BY r.user_id"""
 
 STATES: Mapping[str, str] = {
     "counted_events": COUNTED_EVENTS,
@@ -179,12 +163,8 @@ WITH_BOTS: Mapping[str, str] = {
 }
 DECIDED: Mapping[str, str] = {"devices": DECIDED_DEVICES}
 NEAR: Mapping[str, str] = {"devices": LINKED_DEVICES, "observations": ALL_OBSERVATIONS}
-THEN: Mapping[str, str] = {
-    **NEAR,
-    "user_links": OBSERVED_LINKS,
-    "untagged_touches": UNTAGGED_TOUCHES_THEN,
-    "tagged_touches": TAGGED_TOUCHES_THEN,
-}
+# The states that relations above read: their tables, or with `as_of` what follows from the events.
+READ_STATES = ("links", "visitor_touches", "user_touches")
 
 
 # Of devices on which decisions may change who was seen: who was.
@@ -217,8 +197,13 @@ def what_counts(resolution: Resolution, near: str = "") -> dict[str, str]:
     devices, for questions about these."""
     texts = {**STATES, **(WITH_BOTS if resolution.bots else {})}
     if near or resolution.as_of:
-        texts |= THEN if resolution.as_of else NEAR
+        texts |= NEAR
     elif resolution.decided:
         texts |= DECIDED
-    slots = {**resolution.slots, "near": f"AND {near}" if near else ""}
-    return {name: fill(text, slots) for name, text in texts.items()}
+    tables = {table: f"{table}_then" if resolution.as_of else table for table in READ_STATES}
+    slots = {**resolution.slots, **tables, "near": f"AND {near}" if near else ""}
+    filled = {name: fill(text, slots) for name, text in texts.items()}
+    if resolution.as_of:
+        of_these = near.replace("r.", "e.") or "TRUE"
+        filled |= {tables[table]: relation(table, of_these, COUNTED) for table in READ_STATES}
+    return filled

@@ -9,6 +9,7 @@ and order does not matter.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import indent
 
 HOUR_MS = 3_600_000
 
@@ -97,12 +98,14 @@ class State:
     def from_events(self, where: str = "TRUE", events: str = "events") -> str:
         """SELECT of the state's columns: what it says of these events `e`, which are read from
         the table or from a relation `events` with its columns."""
-        selected = [
-            *(f"{column.sql} AS {column.name}" for column in self.key),
-            *(f"{value.aggregated} AS {value.name}" for value in self.values),
-        ]
+        selected = ",\n    ".join(
+            [
+                *(f"{column.sql} AS {column.name}" for column in self.key),
+                *(f"{value.aggregated} AS {value.name}" for value in self.values),
+            ]
+        )
         return (
-            f"SELECT {', '.join(selected)}\n"
+            f"SELECT {selected}\n"
             f"FROM {events} AS e\n"
             f"WHERE {self.where} AND ({where})\n"
             f"GROUP BY {', '.join(column.sql for column in self.key)}"
@@ -223,18 +226,16 @@ def state(table: str) -> State:
     return found
 
 
-def relation(table: str, where: str | None = None, events: str = "events") -> str:
-    """SQL to read a state from: its table; or, for a condition on events `e`, a subquery with the
-    same columns of only these events, such as those that had been received by some time. `events`:
-    what they are read from, for example a named relation of a question.
+def relation(table: str, where: str, events: str = "events") -> str:
+    """SELECT with a state's columns from only those events `e` that a condition holds for, such as
+    what had been received by some time. `events`: what they are read from, for example a named
+    relation of a question.
 
-    A key may come in several rows of the table, as long as parts are not merged.
+    A key may come in several rows of the state's table, as long as parts are not merged; here not.
     """
-    if where is None:
-        return table
     chosen = state(table)
     derived = "".join(f", {column.sql} AS {column.name}" for column in chosen.derived)
-    return f"(SELECT *{derived} FROM ({chosen.from_events(where, events)}))"
+    return f"SELECT *{derived}\nFROM (\n{indent(chosen.from_events(where, events), '    ')}\n)"
 
 
 def create_table(chosen: State, name: str, values: Mapping[str, str]) -> str:

@@ -7,22 +7,31 @@ WITH counted_events AS (
 ), considered AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
     FROM counted_events
-), observed_events AS (
-    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
-        transform(
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash, r.anonymous_id AS anonymous_id,
-        r.event_id AS event_id, r.event_name AS event_name
-    FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
-), user_links AS (
-    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
-        min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM observed_events
-    GROUP BY visitor, user_id, user_hash
 ), owners AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
@@ -42,16 +51,40 @@ WITH counted_events AS (
     GROUP BY visitor
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
+), user_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.is_bot AS is_bot,
+            min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
+    )
 ), tagged_touches AS (
-    SELECT transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id, min((r.timestamp, r.event_id, r.visitor, r.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
-    FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL
-    GROUP BY r.user_id
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), visitor_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            min((e.timestamp, e.event_id, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NULL AND (TRUE)
+        GROUP BY e.project_id, e.visitor, e.is_bot
+    )
 ), untagged_touches AS (
-    SELECT e.visitor AS visitor, min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
-    FROM counted_events AS e
-    WHERE e.user_id IS NULL
-    GROUP BY e.visitor
+    SELECT visitor, (
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+    FROM visitor_touches_then
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
 ), device_owners AS (
     SELECT visitor, argMin(user_id, (first_seen, user_id)) AS user_id
     FROM user_links

@@ -23,23 +23,32 @@ WITH counted_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-), observed_events AS (
-    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
-        transform(
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {places:Array(UInt64)})
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash, r.anonymous_id AS anonymous_id,
-        r.event_id AS event_id, r.event_name AS event_name
-    FROM counted_events AS r
-    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
         AND r.visitor IN {places:Array(UInt64)}
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
-), user_links AS (
-    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
-        min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM observed_events
-    GROUP BY visitor, user_id, user_hash
 )
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,

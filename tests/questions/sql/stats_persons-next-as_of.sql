@@ -9,6 +9,38 @@ WITH counted_events AS (
         toString(e.source) AS source
     FROM counted_events AS e
     WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
 ), observed_events AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
         transform(
@@ -20,18 +52,6 @@ WITH counted_events AS (
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
-), user_links AS (
-    SELECT visitor, user_id, user_hash, any(anonymous_id) AS anonymous_id,
-        min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM observed_events
-    GROUP BY visitor, user_id, user_hash
-), devices AS (
-    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
-    FROM user_links
-    GROUP BY visitor
-), owners AS (
-    SELECT visitor, if(least = greatest, least, 1) AS person
-    FROM devices
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), observations AS (

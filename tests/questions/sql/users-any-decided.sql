@@ -53,3 +53,8 @@ WHERE project_id = {project_id:String}
 GROUP BY event_name
 ORDER BY name IN {asked:Array(String)} DESC, events DESC
 LIMIT 1000;
+
+SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
+    groupUniqArray(campaign) AS campaign
+FROM traffic_sources
+WHERE project_id = {project_id:String};

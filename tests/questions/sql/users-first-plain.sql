@@ -45,3 +45,8 @@ LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_sou
 WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;
+
+SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
+    groupUniqArray(campaign) AS campaign
+FROM traffic_sources
+WHERE project_id = {project_id:String};
