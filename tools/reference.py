@@ -106,6 +106,9 @@ def _command(path: str, command: Any, level: int) -> Iterator[str]:
         yield f"Usage: `{help.usage(path, command.params)}`\n"
         yield _parameters(command.params) + "\n"
         return
+    if any("--help" not in param.opts for param in command.params):  # it does something by itself
+        yield f"Usage: `{help.usage(path, command.params)}`\n"
+        yield _parameters(command.params) + "\n"
     for name, below in commands.items():
         yield from _command(f"{path} {name}", below, level + 1)
 

@@ -34,15 +34,18 @@ class Metrics:
         self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
         self.forgets = self._gauge("forgets_pending", "Requests to forget not yet carried out.")
         self.unfinished_work = self._gauge(
-            "unfinished_work", "Rebuilds and the like: being done, or interrupted."
+            "unfinished_work", "Rebuilds and reclassifies under way, or interrupted."
         )
         self.forgets_on_disk = self._gauge(
-            "forgets_on_disk", "Those that no answer shows, but the disk still does."
+            "forgets_on_disk",
+            "Requests to forget that no answer shows any more, but the disk still does.",
         )
         self.write_failures = self._counter("write_failures", "Failed tries to write.", "kind")
         self.logs_lost = self._gauge("logs_lost", "Logs that were lost, replaced or cut so far.")
         self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")
-        self.log_bytes = self._gauge("log_bytes", "The same in bytes.")
+        self.log_bytes = self._gauge(
+            "log_bytes", "Bytes of acknowledged events not yet in the store."
+        )
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.busy = self._counter("questions_busy", "Questions refused: too many at once.")

@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     placeholder_ids: Annotated[
         str,
         msgspec.Meta(
-            description="Ids that are none, by commas, besides `undefined`, `null`, `guest` and "
+            description="Placeholder ids, by commas, besides `undefined`, `null`, `guest` and "
             "their like: what your callers send when they have no id."
         ),
     ] = ""

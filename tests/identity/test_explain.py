@@ -53,7 +53,7 @@ def test_an_explanation_in_words(project: Project) -> None:
     answer = project.ask("/v1/identity/explain", event_id="e03")["policies"]
     assert answer["next"]["because"] == (
         "The first to be seen here from then on is 'ada', at 2026-05-01T04:00:00.000Z: "
-        "the stretch before that login is theirs."
+        "the interval before that login is theirs."
     )
     assert [o["event_id"] for o in answer["next"]["decided_by"]] == ["e06"]
     assert answer["any"]["owners"] == ["ada", "bob", "cy"]

@@ -87,18 +87,18 @@ def test_new_rules_for_old_events(store: dict[str, str], folder: Path, tmp_path:
             {"source": "partner.example", "medium": "referral", "before": 2, "after": 0},
         ]
         text = ok("reclassify", "--dry-run", *data, **store)
-        assert "3 would get another verdict, 3 of them another source" in text
+        assert "3 would get another source, rule or campaign, 3 of them" in text
         assert "Nothing was changed" in text
         assert sources(project) == before[project]
 
         found = ok("reclassify", "--since", "2026-05-03", *data, **store)
-        assert "1 got another verdict" in found
+        assert "1 got another source, rule or campaign" in found
         assert sources(project)["e4"] == "partner custom:partner"
         assert sources(project)["e0"] == "partner.example referrer_other"
         assert first_touches(project)["cleo"] == "partner"
         assert first_touches(project)["ada"] == "partner.example"
 
-        assert "2 got another verdict" in ok("reclassify", *data, **store)
+        assert "2 got another source, rule or campaign" in ok("reclassify", *data, **store)
         after = {**before[project], **dict.fromkeys(("e0", "e3", "e4"), "partner custom:partner")}
         assert sources(project) == after
         assert first_touches(project) == {
@@ -113,7 +113,7 @@ def test_new_rules_for_old_events(store: dict[str, str], folder: Path, tmp_path:
 
     assert "Nothing to do" in ok("reclassify", *data, **store)
     ok("rules", "clear", *data, **store)
-    assert "3 got another verdict" in ok("reclassify", *data, **store)
+    assert "3 got another source, rule or campaign" in ok("reclassify", *data, **store)
     with Server(folder, **store) as server:
         assert sources(project.again(server)) == before[project]
         assert first_touches(project.again(server))["ada"] == "partner.example"

@@ -18,6 +18,7 @@ from threadline.control import ControlError
 from threadline.questions.registry import QUESTIONS, Question
 
 # It has a command of its own, which writes files.
+BY_PATH = {question.path: name for name, question in QUESTIONS.items()}
 LISTED = {name: question for name, question in QUESTIONS.items() if name != "export"}
 
 
@@ -65,7 +66,7 @@ def ask(
 
 def _known(name: str) -> Question:
     """Raises `ControlError` for a question that there is not."""
-    plain = name.replace("-", "_")
+    plain = BY_PATH.get(name, name.replace("-", "_"))
     if plain in LISTED:
         return LISTED[plain]
     if plain == "export":
@@ -141,10 +142,29 @@ def _is_rows(value: object) -> bool:
 
 
 def _print_rows(rows: list[Answer]) -> None:
-    flat = [_flat(part) for row in rows for part in _parts(row)]
-    if not flat:
+    """Rows that hold rows, such as a funnel's steps, are a table of their own below, each line with
+    the group that it belongs to."""
+    if not rows:
         typer.echo("No rows.")
         return
+    inner = [name for name, value in rows[0].items() if _is_rows(value)]
+    plain = [{name: row[name] for name in row if name not in inner} for row in rows]
+    says_more = not inner or plain != [_group(row) for row in rows]
+    if says_more:
+        _print_table(plain)
+    for name in inner:
+        if says_more:
+            typer.echo(f"\n{name}")
+        _print_table([_group(row) | part for row in rows for part in row[name]])
+
+
+def _group(row: Answer) -> Answer:
+    """What a row is about."""
+    return {name: value for name, value in row.items() if isinstance(value, str)}
+
+
+def _print_table(rows: list[Answer]) -> None:
+    flat = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     lines = [[row.get(name, "") for name in names] for row in flat]
     table, left_out = as_table(names, lines, terminal_width())
@@ -152,15 +172,6 @@ def _print_rows(rows: list[Answer]) -> None:
     if left_out:
         hint = f"No room for {', '.join(left_out)}; --json has all."
         Console(stderr=True, highlight=False).print(hint, markup=False)
-
-
-def _parts(row: Answer) -> list[Answer]:
-    """A row that holds rows, such as a funnel's steps, is as many."""
-    for name, value in row.items():
-        if _is_rows(value):
-            rest = {other: row[other] for other in row if other != name}
-            return [rest | part for part in value]
-    return [row]
 
 
 def _flat(row: Answer, before: str = "") -> dict[str, str]:

@@ -120,7 +120,7 @@ def revoke(named: Named, data: Data = None) -> None:
         owner = control.project(key.project_id)
     whose = f"{key.label}{_called(key)} of project {_project(owner)}"
     if key.revoked_ms is None:
-        typer.echo(f"Revoked {whose}. It works no more.")
+        typer.echo(f"Revoked {whose}. It does not work any more.")
     else:
         typer.echo(f"Revoked already at {format_ms(key.revoked_ms)}: {whose}.")
 
@@ -132,7 +132,7 @@ def rotate(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Let the old key work for so long yet: 30m, 24h or 7d. Default: not at all.",
+            help="How long the old key goes on working: 30m, 24h or 7d. Default: not at all.",
         ),
     ] = None,
     data: Data = None,
@@ -156,7 +156,7 @@ def rotate(
     if ends_ms:
         typer.echo(f"The old key, {old.label}{_called(old)}, works until {format_ms(ends_ms)}.")
     else:
-        typer.echo(f"The old key, {old.label}{_called(old)}, works no more.")
+        typer.echo(f"The old key, {old.label}{_called(old)}, does not work any more.")
 
 
 @app.command("replace-pepper")

@@ -81,7 +81,7 @@ def set_project(
     ] = None,
     remove_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Let them be used from here no more."),
+        typer.Option(metavar="ORIGIN", help="Take this origin off the list."),
     ] = None,
     subdomains: Subdomains = None,
     data: Data = None,

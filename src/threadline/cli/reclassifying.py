@@ -178,7 +178,7 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
     would = "would get" if dry_run else "got"
     console.print(
         f"{outcome.events:,} events were named by other rules. {outcome.changed:,} {would} another"
-        f" verdict, {outcome.moved:,} of them another source or medium."
+        f" source, rule or campaign, {outcome.moved:,} of them another source or medium."
     )
     rows = [row for row in _rows(outcome) if row.before != row.after]
     if rows:
@@ -197,11 +197,11 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more; --json has all.")
     if dry_run and outcome.changed:
-        console.print("Nothing was changed. Without --dry-run it is.")
+        console.print("This was a dry run: nothing was changed. Leave --dry-run out to change it.")
 
 
 class Row(NamedTuple):
-    """Events of one place before and after."""
+    """Events of one traffic source before and after."""
 
     source: str
     medium: str
@@ -210,9 +210,9 @@ class Row(NamedTuple):
 
 
 def _rows(outcome: Outcome) -> list[Row]:
-    """All places, those that change most first."""
-    places = outcome.before.keys() | outcome.after.keys()
-    rows = [Row(*at, outcome.before.get(at, 0), outcome.after.get(at, 0)) for at in places]
+    """All traffic sources, those that change most first."""
+    sources = outcome.before.keys() | outcome.after.keys()
+    rows = [Row(*at, outcome.before.get(at, 0), outcome.after.get(at, 0)) for at in sources]
     return sorted(rows, key=lambda row: (-abs(row.after - row.before), row))
 
 

@@ -28,6 +28,8 @@ class EventRow:
     source: str = ""
     medium: str = ""
     campaign: str | None = None
+    source_confidence: str = ""
+    source_rule_id: str = ""
     url: str | None = None
     path: str | None = None
     referrer: str | None = None

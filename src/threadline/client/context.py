@@ -78,7 +78,7 @@ def inject() -> dict[str, str]:
 
 
 def extract(fields: Mapping[str, str]) -> Context:
-    """What `carry` gave, as a context again."""
+    """What `inject` gave, as a context again."""
     found = {name: fields[name] for name in INJECTED if name in fields}
     context = Context(**found)  # type: ignore[arg-type]  # none of these is a function
     context.generated = GENERATED in fields

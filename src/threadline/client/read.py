@@ -134,8 +134,8 @@ class Reader(ABC):
         """Where people came from."""
         return self._table("/v1/sources", params)
 
-    def attribution(self, conversion: str, model: str = "last_touch", **params: object) -> Table:
-        """Which sources conversions are credited to."""
+    def attribution(self, conversion: str, model: str | None = None, **params: object) -> Table:
+        """Which sources conversions are credited to. `model`: as of the route, else its default."""
         return self._table("/v1/attribution", {"conversion": conversion, "model": model, **params})
 
     def funnel(self, steps: Sequence[str], **params: object) -> Table:

@@ -109,7 +109,9 @@ class Batch(msgspec.Struct, gc=False):
     dropped: Annotated[
         int,
         msgspec.Meta(
-            ge=0, le=MAX_DROPPED, description="Events the sender had to drop, for want of room."
+            ge=0,
+            le=MAX_DROPPED,
+            description="Events the sender had to drop, because there was no room.",
         ),
     ] = 0
 

@@ -64,7 +64,10 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
     key, project = request.services.control.authenticate(token.strip())
     request.admitted(key, project)
     if key.kind == "ak":
-        raise KeyKindNotAllowed("Account keys (ak) work on /mcp/account only.")
+        raise KeyKindNotAllowed(
+            "Account keys (ak) are for MCP, which this version does not have. Use a pk, sk or rk"
+            " key."
+        )
     if key.kind not in doc.keys:
         raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.")
     origin = request.header("origin")

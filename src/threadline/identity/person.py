@@ -13,7 +13,7 @@ from threadline.contract.errors import NotFound
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading, Reads
 from threadline.identity.resolution import PROJECT, USERS, Resolution
-from threadline.identity.stitch import PLACES_OF_USERS, relations
+from threadline.identity.stitch import WHERE_USERS_LIE, relations
 from threadline.store import Params, Query, Row
 
 # Known since the first event that carries the user: as it is kept, and as of then.
@@ -24,9 +24,9 @@ WHERE {PROJECT} AND {USERS}
 HAVING count() > 0"""
 WAS_KNOWN_SINCE = f"""
 SELECT min(e.timestamp) AS known_since FROM counted_events AS e
-WHERE e.{USERS} AND e.{PLACES_OF_USERS} HAVING count() > 0"""
+WHERE e.{USERS} AND e.{WHERE_USERS_LIE} HAVING count() > 0"""
 
-# Where all their tagged events lie: on devices and, of events without one, at their own places.
+# Where all their tagged events lie: on devices and, of events without one, at the users themselves.
 FOUND = f"""
 SELECT groupUniqArray(visitor) AS devices,
     arrayMap(u -> sipHash64('user', u), {{user_ids:Array(String)}}) AS homes
@@ -35,9 +35,9 @@ WHERE {PROJECT} AND {USERS}"""
 
 BOTS_EVENTS = f"""
 SELECT count() AS events FROM events
-WHERE {PROJECT} AND is_bot AND {USERS} AND visitor IN {{places:Array(UInt64)}}"""
+WHERE {PROJECT} AND is_bot AND {USERS} AND visitor IN {{lies_at:Array(UInt64)}}"""
 
-NEAR = "r.visitor IN {places:Array(UInt64)}"
+NEAR = "r.visitor IN {lies_at:Array(UInt64)}"
 DEVICES = """
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,
@@ -55,7 +55,7 @@ FROM events
 WHERE {PROJECT}
     $people
     $received
-    AND visitor IN {{places:Array(UInt64)}}
+    AND visitor IN {{lies_at:Array(UInt64)}}
     AND ({USERS} OR (user_id IS NULL AND visitor IN {{exclusive:Array(UInt64)}}))"""
 OWNED_IN_TURN = f"""{OWNED}
 UNION ALL
@@ -153,7 +153,7 @@ def _find(reading: Reading, resolution: Resolution, user_id: str) -> Person:
     (found,), known = reading.query_all(
         (FOUND, values), (compose(known_since, relations(resolution)), values)
     )
-    values["places"] = found["devices"] + found["homes"]
+    values["lies_at"] = found["devices"] + found["homes"]
     if not known:
         raise NotFound(_nobody(reading, resolution, user_id, values))
     return Person(

@@ -148,7 +148,7 @@ STATES: Mapping[str, str] = {
     "user_links": USER_LINKS,
     "observed_events": OBSERVED_EVENTS,
     "device_states": DEVICE_STATES,
-    "devices": DEVICE_STATES,
+    "devices": "SELECT visitor, least, greatest FROM device_states",
     "shared_devices": SHARED_DEVICES,
     "hours": HOURS,
     "known_hours": KNOWN_HOURS,
@@ -157,10 +157,7 @@ STATES: Mapping[str, str] = {
     "untagged_touches": UNTAGGED_TOUCHES,
     "tagged_touches": TAGGED_TOUCHES,
 }
-WITH_BOTS: Mapping[str, str] = {
-    "device_states": DEVICE_STATES_WITH_BOTS,
-    "devices": DEVICE_STATES_WITH_BOTS,
-}
+WITH_BOTS: Mapping[str, str] = {"device_states": DEVICE_STATES_WITH_BOTS}
 DECIDED: Mapping[str, str] = {"devices": DECIDED_DEVICES}
 NEAR: Mapping[str, str] = {"devices": LINKED_DEVICES, "observations": ALL_OBSERVATIONS}
 # The states that relations above read: their tables, or with `as_of` what follows from the events.

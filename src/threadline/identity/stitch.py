@@ -49,8 +49,8 @@ SEVERAL = 1
 # Devices of the users bound by `user_ids`: persons, and users that are the same.
 OF_USERS = f"visitor IN (SELECT visitor FROM links WHERE {PROJECT} AND {USERS})"
 # They bring every tagged event within reach of the primary key: it lies on a device of the user or,
-# without one, at the user's own place (see schema, `visitor`).
-PLACES_OF_USERS = f"""visitor IN (
+# without one, at the user (see schema, `visitor`).
+WHERE_USERS_LIE = f"""visitor IN (
         SELECT visitor FROM links WHERE {PROJECT} AND {USERS}
         UNION ALL
         SELECT sipHash64('user', arrayJoin({{user_ids:Array(String)}}))

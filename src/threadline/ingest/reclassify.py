@@ -38,8 +38,8 @@ SLICE_VISITS = 50_000
 MAX_CHANGES = 500_000
 LOOK_AGAIN_S = 0.05
 
-PLACE = "source medium campaign".split()
-COLUMNS = [*PLACE, *"source_confidence source_rule_id term content".split()]
+NAMES = "source medium campaign".split()
+COLUMNS = [*NAMES, *"source_confidence source_rule_id term content".split()]
 
 OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
         AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
@@ -81,7 +81,7 @@ WRITING = """
 STATES = ("visitor_touches", "user_touches", "traffic_sources")
 
 
-class Place(NamedTuple):
+class TrafficSource(NamedTuple):
     """Where visits come from."""
 
     source: str
@@ -89,30 +89,30 @@ class Place(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`events` looked at; how many of them get another verdict in any part of it; and how many come
-    from another place now. `before`, `after`: events by place."""
+    """`events` looked at; how many of them get another source in any part of it; and how many come
+    from another traffic source now. `before`, `after`: events by traffic source."""
 
     events: int
     changed: int
     moved: int
-    before: dict[Place, int]
-    after: dict[Place, int]
+    before: dict[TrafficSource, int]
+    after: dict[TrafficSource, int]
 
 
 class _Counts:
     def __init__(self) -> None:
         self.changed = 0
         self.moved = 0
-        self.before: Counter[Place] = Counter()
-        self.after: Counter[Place] = Counter()
+        self.before: Counter[TrafficSource] = Counter()
+        self.after: Counter[TrafficSource] = Counter()
 
     def name_again(self, visits: list[Row], site: Site) -> list[Row]:
         """Count the visits, and return those that are named differently."""
         changes = []
         for visit in visits:
             found = classify(visit["url"], visit["referrer"], site)
-            before = Place(visit["source"], visit["medium"])
-            after = Place(found.source, found.medium)
+            before = TrafficSource(visit["source"], visit["medium"])
+            after = TrafficSource(found.source, found.medium)
             self.before[before] += visit["events"]
             self.after[after] += visit["events"]
             if before != after:
@@ -212,13 +212,13 @@ class _Changes:
                 begin(store, REBUILD, STATES)
                 self._states_follow = True
             _insert(store, self._table, changes)
-            # First, so that no question meets a place without a name.
-            places = {tuple(change[name] for name in PLACE) for change in changes}
+            # First, so that no question meets a traffic source without a name.
+            came_by = {tuple(change[name] for name in NAMES) for change in changes}
             project = {"project_id": bound["project_id"]}
             _insert(
                 store,
                 "traffic_sources",
-                [project | dict(zip(PLACE, p, strict=True)) for p in places],
+                [project | dict(zip(NAMES, p, strict=True)) for p in came_by],
             )
         (here,) = store.query("SELECT currentDatabase() AS database", {})
         # A mutation runs in the background, where no database is the current one.

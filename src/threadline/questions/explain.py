@@ -158,7 +158,7 @@ def _policies(seen: list[Row], later: list[Row], latest: list[Row]) -> dict[str,
         deciding = later[0]
         next_because = (
             f"The first to be seen here from then on is {deciding['person']!r}, at "
-            f"{format_utc(deciding['timestamp'])}: the stretch before that login is theirs."
+            f"{format_utc(deciding['timestamp'])}: the interval before that login is theirs."
         )
     else:
         deciding = latest[0]

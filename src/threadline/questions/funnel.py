@@ -41,7 +41,8 @@ class FunnelParams(Ranged, kw_only=True):
     ] = "7d"
     exclude: (
         Annotated[
-            EventName, msgspec.Meta(description="An event that, between steps, begins all anew.")
+            EventName,
+            msgspec.Meta(description="An event that, between steps, starts the funnel over."),
         ]
         | None
     ) = None

@@ -22,7 +22,7 @@ StitchText = Annotated[
     Literal["any", "first", "next"],
     msgspec.Meta(
         description="Whose are untagged events on a device with users? `any`: every user's ever "
-        "seen there; `first`: the first one's; `next`: whose login ends the stretch. Default: the "
+        "seen there; `first`: the first one's; `next`: whose login ends the interval. Default: the "
         "project's, else `any`; of questions that count people, `next`.",
     ),
 ]

@@ -63,7 +63,7 @@ ORDER BY first_seen, anonymous_id"""
 TRAITS = f"""
 SELECT properties
 FROM counted_events
-WHERE visitor IN {{places:Array(UInt64)}} AND {USERS}
+WHERE visitor IN {{lies_at:Array(UInt64)}} AND {USERS}
     AND event_name = '$$identify' AND properties != '{{}}'
 ORDER BY timestamp DESC, event_id DESC
 LIMIT 1000"""

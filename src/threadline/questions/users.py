@@ -7,7 +7,7 @@ import msgspec
 from threadline.contract.times import format_utc
 from threadline.identity.compose import where
 from threadline.identity.resolution import PROJECT, USERS
-from threadline.identity.stitch import OF_USERS, PLACES_OF_USERS
+from threadline.identity.stitch import OF_USERS, WHERE_USERS_LIE
 from threadline.questions.answers import (
     SHARED_DEVICES,
     Touch,
@@ -102,7 +102,7 @@ WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         e.user_id AS user_id
     FROM counted_events AS e
-    WHERE e.event_name = {{conversion:String}} AND e.{PLACES_OF_USERS}
+    WHERE e.event_name = {{conversion:String}} AND e.{WHERE_USERS_LIE}
 )
 SELECT owner AS user_id, min(timestamp) AS converted_at
 FROM owned_events

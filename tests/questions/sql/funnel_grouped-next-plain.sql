@@ -8,10 +8,12 @@ WITH counted_events AS (
         toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))), 2, 0) AS walked
     FROM counted_events AS e
     WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
@@ -22,10 +24,6 @@ WITH counted_events AS (
     FROM activity
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours

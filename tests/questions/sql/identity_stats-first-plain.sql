@@ -25,10 +25,12 @@ WITH hours AS (
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), tagged_touches AS (

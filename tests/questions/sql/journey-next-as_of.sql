@@ -34,7 +34,7 @@ WITH counted_events AS (
             min(e.timestamp) AS first_seen,
             max(e.timestamp) AS last_seen
         FROM counted_events AS e
-        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {places:Array(UInt64)})
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {lies_at:Array(UInt64)})
         GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
     )
 ), user_links AS (
@@ -45,7 +45,7 @@ WITH counted_events AS (
     FROM links_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-        AND r.visitor IN {places:Array(UInt64)}
+        AND r.visitor IN {lies_at:Array(UInt64)}
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -64,7 +64,7 @@ WITH owned_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
@@ -150,7 +150,7 @@ WITH counted_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*

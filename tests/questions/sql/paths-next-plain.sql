@@ -9,10 +9,12 @@ WITH counted_events AS (
     FROM counted_events AS e
     WHERE e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
     AND (e.event_name != '$identify' OR e.event_name = {event:String})
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
@@ -23,10 +25,6 @@ WITH counted_events AS (
     FROM activity
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours

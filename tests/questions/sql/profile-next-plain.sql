@@ -14,7 +14,7 @@ WITH user_links AS (
     FROM links AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-        AND r.visitor IN {places:Array(UInt64)}
+        AND r.visitor IN {lies_at:Array(UInt64)}
 )
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,
@@ -29,7 +29,7 @@ WITH owned_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), touches AS (
     SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
@@ -45,7 +45,7 @@ WITH owned_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
@@ -62,7 +62,7 @@ WITH counted_events AS (
 )
 SELECT properties
 FROM counted_events
-WHERE visitor IN {places:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
     AND event_name = '$identify' AND properties != '{}'
 ORDER BY timestamp DESC, event_id DESC
 LIMIT 1000;
@@ -118,7 +118,7 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*
@@ -186,7 +186,7 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*
@@ -209,7 +209,7 @@ WITH counted_events AS (
 )
 SELECT properties
 FROM counted_events
-WHERE visitor IN {places:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
     AND event_name = '$identify' AND properties != '{}'
 ORDER BY timestamp DESC, event_id DESC
 LIMIT 1000;

@@ -7,10 +7,12 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), seen AS (
@@ -35,10 +37,6 @@ WITH counted_events AS (
     FROM activity
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours

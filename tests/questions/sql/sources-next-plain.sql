@@ -7,10 +7,12 @@ WITH counted_events AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor) AS device, e.medium = 'paid' AS is_paid, toString(e.source) AS source, toString(e.medium) AS medium
     FROM counted_events AS e
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
@@ -21,10 +23,6 @@ WITH counted_events AS (
     FROM activity
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours

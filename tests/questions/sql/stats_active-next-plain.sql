@@ -28,17 +28,15 @@ WITH hours AS (
         )
     )
     WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
-), devices AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
-), owners AS (
-    SELECT visitor, if(least = greatest, least, 1) AS person
-    FROM devices
 ), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours

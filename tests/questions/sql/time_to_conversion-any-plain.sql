@@ -89,10 +89,12 @@ WITH user_links AS (
     FROM links AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 )

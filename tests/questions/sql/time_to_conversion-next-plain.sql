@@ -8,10 +8,12 @@ WITH counted_events AS (
         e.user_id AS user_id
     FROM counted_events AS e
     WHERE e.event_name = {conversion:String}
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
@@ -22,10 +24,6 @@ WITH counted_events AS (
     FROM activity
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), known_hours AS (
     SELECT visitor, hour, ended AS timestamp, user_hash
     FROM hours
@@ -161,10 +159,12 @@ WITH user_links AS (
     FROM links AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-), devices AS (
+), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 )

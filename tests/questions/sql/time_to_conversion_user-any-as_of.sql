@@ -34,7 +34,7 @@ WITH counted_events AS (
             min(e.timestamp) AS first_seen,
             max(e.timestamp) AS last_seen
         FROM counted_events AS e
-        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {places:Array(UInt64)})
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {lies_at:Array(UInt64)})
         GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
     )
 ), user_links AS (
@@ -45,7 +45,7 @@ WITH counted_events AS (
     FROM links_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-        AND r.visitor IN {places:Array(UInt64)}
+        AND r.visitor IN {lies_at:Array(UInt64)}
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
@@ -64,7 +64,7 @@ WITH owned_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
     SELECT min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch, first_touch.timestamp AS touched_at,

@@ -14,7 +14,7 @@ WITH user_links AS (
     FROM links AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-        AND r.visitor IN {places:Array(UInt64)}
+        AND r.visitor IN {lies_at:Array(UInt64)}
 )
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,
@@ -29,7 +29,7 @@ WITH owned_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
     SELECT min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch, first_touch.timestamp AS touched_at,
@@ -108,7 +108,7 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-        AND visitor IN {places:Array(UInt64)}
+        AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
     UNION ALL
     SELECT e.*

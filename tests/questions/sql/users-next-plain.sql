@@ -82,9 +82,7 @@ WITH tagged_touches AS (
         GROUP BY visitor, user_hash
     ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
 ), devices AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
+    SELECT visitor, least, greatest FROM device_states
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), first_touches AS (
