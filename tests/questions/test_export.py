@@ -99,6 +99,23 @@ def test_half_an_answer_is_not_taken_for_the_whole(store: Store) -> None:
     assert row["n"] == ROWS
 
 
+@pytest.mark.parametrize("format", ["ndjson", "csv", "parquet"])
+def test_large_events_take_little_memory(tmp_path: Path, format: export.Format) -> None:
+    """What a question may take on a machine of 2 GiB."""
+    parts, rows, size = 16, 5000, 900
+    with Store(f"chdb://{tmp_path / 'store'}", query_bytes=256 * 1024**2) as store:
+        for part in range(parts):
+            store.execute(
+                "INSERT INTO events"
+                " (project_id, timestamp, event_id, event_name, anonymous_id, properties)"
+                " SELECT 'p', toDateTime64('2026-05-01', 3) + number, toString(number), 'x',"
+                f" concat('d', toString(number % 1000)), repeat('y', {size})"
+                f" FROM numbers({part * rows}, {rows})"
+            )
+        body = read_all(ask(store, format=format))
+    assert format == "parquet" or len(body) > parts * rows * size
+
+
 def test_an_event_that_never_came_is_said(store: Store) -> None:
     for event, warnings in (("x", []), ("xx", ["did you mean 'x'?"])):
         exported = ask(store, event=event)

@@ -35,6 +35,7 @@ class Question:
     `counts_people`: it counts them, so each event needs one owner: policies that give it several
     are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
     question may end with. `media_types`: of its answer; the first is the default.
+    `is_stream`: its answer comes as slowly as it is taken.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Question:
     in_path: tuple[str, ...] = ()
     errors: tuple[type[ApiError], ...] = ()
     media_types: tuple[str, ...] = (JSON,)
+    is_stream: bool = False
 
 
 _QUESTIONS = (
@@ -68,6 +70,7 @@ _QUESTIONS = (
         params=export.ExportParams,
         answer=str,
         ask=export.ask,
+        is_stream=True,
         media_types=tuple(media.partition(";")[0] for media in export.MEDIA_TYPES.values()),
     ),
     Question(

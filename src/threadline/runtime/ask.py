@@ -20,6 +20,7 @@ from threadline.questions.registry import Question
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
+    SAVERS,
     QueryTimeout,
     QueryTooLarge,
     Store,
@@ -32,6 +33,7 @@ PARTITIONS = ("first", "next")
 # How long a question waits for what was acknowledged before it. Past that it is answered, and says
 # so.
 CATCH_UP_S = 5.0
+MOST_STREAMS_WAITING = 8
 
 
 class Answered(NamedTuple):
@@ -59,12 +61,18 @@ class Asking:
         self._writer = writer
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
-        self.close = self._slots.close
+        # They wait for each other to be taken, which questions must not wait for.
+        self._streams = Slots(settings.query_seconds, refused, SAVERS, MOST_STREAMS_WAITING)
 
     async def ask(self, question: Question, project: Project, params: msgspec.Struct) -> Answered:
         """As `answer`, in turn with the others, so that nothing else waits behind it. Raises `Busy`
         if its turn does not come soon."""
-        return await self._slots.run(lambda: self.answer(question, project, params))
+        slots = self._streams if question.is_stream else self._slots
+        return await slots.run(lambda: self.answer(question, project, params))
+
+    def close(self) -> None:
+        self._slots.close()
+        self._streams.close()
 
     def answer(
         self,

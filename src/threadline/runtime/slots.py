@@ -19,17 +19,24 @@ Answer = TypeVar("Answer")
 class Slots:
     """Carries questions out on threads of their own, so that nothing else waits behind them."""
 
-    def __init__(self, patience_s: float, refused: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        patience_s: float,
+        refused: Callable[[], None],
+        at_once: int = AT_ONCE,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
         """`patience_s`: how long a question waits for its turn. `refused` is called for each whose
         turn does not come."""
         self._patience_s = patience_s
         self._refused = refused
+        self._most = at_once + most_waiting
         self._asked = 0
-        self._threads = ThreadPoolExecutor(AT_ONCE, "threadline-question")
+        self._threads = ThreadPoolExecutor(at_once, "threadline-question")
 
     async def run(self, question: Callable[[], Answer]) -> Answer:
         """Raises `Busy`, and what the question raises."""
-        if self._asked >= AT_ONCE + MOST_WAITING:
+        if self._asked >= self._most:
             self._refused()
             raise Busy("Too many questions are waiting for an answer; try again in a few seconds.")
         asked_s = time.monotonic()

@@ -1,6 +1,6 @@
 from threadline.store.address import store_url, without_password
 from threadline.store.connection import READERS
-from threadline.store.engine import Store, free_bytes
+from threadline.store.engine import SAVERS, Store, free_bytes
 from threadline.store.errors import (
     QueryTimeout,
     QueryTooLarge,
@@ -25,6 +25,7 @@ __all__ = [
     "READERS",
     "REBUILD",
     "RECLASSIFY",
+    "SAVERS",
     "Deletion",
     "Params",
     "Query",

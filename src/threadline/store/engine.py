@@ -45,6 +45,10 @@ FILE_SETTINGS = {
     "date_time_output_format": "iso",
     "format_csv_null_representation": "",
     "output_format_json_escape_forward_slashes": "0",
+    # Of large properties a block of the usual size, and several being written, take hundreds of
+    # megabytes; these are as fast.
+    "max_block_size": "4096",
+    "output_format_parallel_formatting": "0",
 }
 
 UNFINISHED = """
