@@ -134,6 +134,8 @@ def test_what_there_is_to_ask_is_listed(folder: Path) -> None:
         (["stats", "lim=1"], "did you mean limit?"),
         (["stats", "stitch=any", "metric=persons"], "choose first or next"),
         (["profile", "user_id=nobody"], "nobody"),
+        (["profile", "user_id="], "profile needs user_id"),
+        (["stats", "event=\udcff"], "event is not UTF-8 text"),
     ],
 )
 def test_a_slip_is_named(folder: Path, asked: list[str], said: Any) -> None:

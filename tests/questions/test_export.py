@@ -144,6 +144,10 @@ def test_a_client_that_goes_away_leaves_the_server_as_it_was(folder: Path) -> No
             with closing(HTTPConnection(address.hostname or "", address.port)) as leaving:
                 leaving.request("GET", "/v1/export", headers=headers)
                 assert leaving.getresponse().read(100)
+        authorized = {"Authorization": f"Bearer {project.keys['rk']}"}
+        for _ in range(5):
+            asked = project.send("HEAD", "/v1/export", headers=authorized)
+            assert (asked.status, asked.body) == (200, b"")
         whole = project.get("/v1/export")
         assert whole.headers["Threadline-Events"] == "20000"
         assert whole.body.count(b"\n") == 20_000

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from threadline.cli import folders
 from threadline.cli.ask import Answer, questions
-from threadline.cli.options import AsJson, Data, ProjectName
+from threadline.cli.options import AsJson, Data, ProjectName, check_text
 from threadline.cli.table import as_table, terminal_width
 from threadline.control import ControlError
 from threadline.questions.registry import QUESTIONS, Question
@@ -50,7 +50,9 @@ def ask(
         _define(_params(question))
         return
     params = _read(given or [])
-    missing = [part for part in _required(question) if part not in params]
+    # An empty part of a path would make it another question's.
+    empty = [part for part in question.in_path if params.get(part) == ""]
+    missing = [part for part in _required(question) if part not in params] + empty
     if missing:
         raise ControlError(
             f"{name} needs {missing[0]}: write {missing[0]}=…; threadline ask {name} --params says"
@@ -82,6 +84,7 @@ def _read(given: list[str]) -> dict[str, object]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ControlError(f"{text}: write PARAM=VALUE, such as limit=10.")
+        check_text(name, value)
         if name in params:
             raise ControlError(f"{name} is given twice; give it once.")
         params[name] = value

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from threadline.control.errors import ControlError
 from threadline.settings import DEFAULTS
 
 Data = Annotated[
@@ -31,3 +32,11 @@ ProjectName = Annotated[
         "--project", metavar="ID", help="Project id or name; may be left out if there is only one."
     ),
 ]
+
+
+def check_text(name: str, value: str) -> None:
+    """Raises `ControlError` for bytes that are no text, which the shell passes on as they are."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ControlError(f"{name} is not UTF-8 text; write it as UTF-8.") from None

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from threadline.cli.options import check_text
 from threadline.contract.errors import ApiError
 from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
@@ -17,7 +18,7 @@ from threadline.questions.parameters import Stitched
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.ask import policy
-from threadline.runtime.params import parse_params
+from threadline.runtime.params import read_params
 from threadline.store import Params, Query, Row, Store
 
 # As the engine writes times in JSON, which does not know them.
@@ -33,8 +34,8 @@ def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
     """
     recorder = _Recorder(store)
     try:
-        question, given, in_path = _parsed(asked)
-        params: msgspec.Struct = parse_params(given, question.params, in_path=in_path)
+        question, query, in_path = _parsed(asked)
+        params: msgspec.Struct = read_params(query, question.params, in_path)
         stitched = params if isinstance(params, Stitched) else Stitched()
         context = Context(
             cast(Store, recorder),
@@ -49,15 +50,17 @@ def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
     return "\n\n".join(_statement(sql, values) for sql, values in recorder.asked)
 
 
-def _parsed(asked: str) -> tuple[Question, dict[str, str], dict[str, str]]:
-    address = urlsplit(asked)
+def _parsed(asked: str) -> tuple[Question, str, dict[str, str]]:
+    check_text("--show", asked)
+    address = urlsplit(f"/{asked.strip().lstrip('/')}")
+    path = address.path.rstrip("/")
     for question in QUESTIONS.values():
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(question.path))
-        if found := re.fullmatch(pattern, address.path):
+        if found := re.fullmatch(pattern, path):
             in_path = {name: unquote(text) for name, text in found.groupdict().items()}
-            return question, dict(parse_qsl(address.query, keep_blank_values=True)), in_path
+            return question, address.query, in_path
     paths = ", ".join(question.path for question in QUESTIONS.values())
-    raise ControlError(f"There is no question {address.path}; choose one of {paths}.")
+    raise ControlError(f"There is no question {path}; choose one of {paths}.")
 
 
 class _Recorder:

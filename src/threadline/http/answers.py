@@ -2,9 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -22,18 +22,27 @@ JSON = (b"content-type", b"application/json")
 # What goes away when others are done or an operator makes room.
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 
-Chunks = Generator[bytes, None, None]
+CHUNK_BYTES = 256 * 1024
+
+
+class Stream(Protocol):
+    """A body of any length: read piece by piece, until there is nothing."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
 
 _logger = structlog.get_logger("threadline.http")
 
 
 class Answer(NamedTuple):
-    """Status, headers and body of a response. A body in chunks is fetched beside the event loop,
+    """Status, headers and body of a response. A stream is read beside the event loop,
     and closed whatever happens."""
 
     status: int
     headers: Headers
-    body: bytes | Chunks
+    body: bytes | Stream
 
     async def send(self, send: Send, without_body: bool = False) -> None:
         """`without_body`: as HEAD is answered."""
@@ -43,7 +52,7 @@ class Answer(NamedTuple):
         with closing(self.body):
             await self._start(send, self.headers)
             if not without_body:
-                while chunk := await asyncio.to_thread(next, self.body, b""):
+                while chunk := await asyncio.to_thread(self.body.read, CHUNK_BYTES):
                     # Whatever is raised here breaks the connection off, so that nobody takes half
                     # an answer for the whole.
                     async with asyncio.timeout(STALLED_S):
@@ -68,7 +77,7 @@ def as_headers(named: Mapping[str, str]) -> Headers:
 
 
 def answer_body(
-    body: bytes | Chunks, media_type: str, headers: Mapping[str, str] | None = None
+    body: bytes | Stream, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """What is not JSON, or is already."""
     return Answer(200, [(b"content-type", media_type.encode()), *as_headers(headers or {})], body)

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
-from threadline.http.answers import Answer, Chunks, answer, answer_body
+from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
 from threadline.http.formats import user_csv, user_ndjson
 from threadline.http.request import Request
@@ -18,7 +18,6 @@ from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.ask import PARTITIONS
 from threadline.runtime.params import read_params
 
-CHUNK_BYTES = 256 * 1024
 STALE = (b"threadline-stale", b"true")
 Render = Callable[[Any, Any], Answer]
 
@@ -79,13 +78,7 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
     }
     if found.warnings:
         headers["Threadline-Warnings"] = json.dumps(found.warnings)
-    return answer_body(_chunks(found.file), export.MEDIA_TYPES[params.format], headers)
-
-
-def _chunks(file: IO[bytes]) -> Chunks:
-    with file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+    return answer_body(found.file, export.MEDIA_TYPES[params.format], headers)
 
 
 # What is not always JSON.

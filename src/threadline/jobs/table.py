@@ -130,7 +130,10 @@ def keep(db: sqlite3.Connection, job_id: str) -> None:
 def end(db: sqlite3.Connection, job_ids: Sequence[str], state: str, error: str = "") -> None:
     """Nobody is at work on them any more."""
     db.executemany(
-        "UPDATE jobs SET state = ?, error = ?, finished_ms = ? WHERE job_id = ?",
+        "UPDATE jobs SET state = ?1, error = ?2, finished_ms = ?3,"
+        " step = CASE WHEN ?1 = 'done' THEN '' ELSE step END,"
+        " done = CASE WHEN ?1 = 'done' THEN total ELSE done END"
+        " WHERE job_id = ?4",
         [(state, error, now_ms(), job_id) for job_id in job_ids],
     )
 

@@ -32,7 +32,8 @@ class FunnelParams(Ranged, kw_only=True):
         str,
         msgspec.Meta(
             description="Event names in order, by commas: `$pageview,signup,purchase`. With a "
-            "property: `purchase{plan=pro}`. Each name once. A comma in a name is `\\,`.",
+            "property: `purchase{plan=pro}`. Each name once. A comma in a name is "
+            "`\\,`, a backslash `\\\\`.",
             extra_json_schema={"pattern": r"^[^,{}\\ ]+(,[^,{}\\ ]+){1,9}$"},
         ),
     ]

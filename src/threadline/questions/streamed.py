@@ -22,7 +22,7 @@ class Streamed:
         self._failure: BaseException | None = None
         self._closed = False
         self._thread = threading.Thread(
-            target=self._write, args=(write, writing), name="threadline-export"
+            target=self._write, args=(write, writing), name="threadline-export", daemon=True
         )
         self._thread.start()
         try:

@@ -197,6 +197,8 @@ class Store:
         long as it takes. Raises `StoreBusy` while `SAVERS` others are being written."""
         self.open()
         with store_errors(), self._savers.handle(self._query_seconds) as client:
+            if self._log_sql:
+                _logger.info("sql", sql=sql.strip(), params=dict(params))
             if is_embedded(self._url):
                 # Streams past memory, which the client's own streams do not for every format.
                 settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
