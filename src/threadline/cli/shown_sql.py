@@ -13,11 +13,9 @@ from threadline.cli.options import check_text
 from threadline.contract.errors import ApiError
 from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
-from threadline.questions.context import Context
-from threadline.questions.parameters import Stitched
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.admin_socket import SocketStore
-from threadline.runtime.ask import policy
+from threadline.runtime.ask import context_of
 from threadline.runtime.params import read_params
 from threadline.store import Params, Query, Row, Store
 
@@ -36,14 +34,7 @@ def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
     try:
         question, query, in_path = _parsed(asked)
         params: msgspec.Struct = read_params(query, question.params, in_path)
-        stitched = params if isinstance(params, Stitched) else Stitched()
-        context = Context(
-            cast(Store, recorder),
-            project.project_id,
-            policy(question, project, stitched.stitch),
-            stitched.as_of.ms if stitched.as_of else None,
-            stitched.include_bots,
-        )
+        context = context_of(question, project, params, cast(Store, recorder))
         question.ask(context, params)
     except ApiError as error:
         raise ControlError(str(error)) from error

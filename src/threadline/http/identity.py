@@ -1,6 +1,5 @@
 """`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -13,18 +12,15 @@ from threadline.contract.errors import (
     AliasCycle,
     ApiError,
     PlaceholderId,
-    Unavailable,
 )
-from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.contract.replies import Decided, Notice
 from threadline.http.answers import Answer, answer
 from threadline.http.doc import Doc
 from threadline.http.request import Request, now_ms
 from threadline.http.routing import Route
 from threadline.identity import decisions
-from threadline.runtime.ask import CATCH_UP_S
+from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.memory import MIB
-from threadline.runtime.services import Services
 
 
 class Decision(NamedTuple):
@@ -81,35 +77,6 @@ async def _handle(decision: Decision, request: Request) -> Answer:
     project_id, by = request.project.project_id, request.key.prefix
     changed = await decide(services, decision.decide, project_id, by, given)
     return answer(Decided(changed, notices or msgspec.UNSET))
-
-
-async def decide(
-    services: Services,
-    decision: Callable[..., bool],
-    project_id: str,
-    by: str,
-    given: dict[str, str],
-) -> bool:
-    """Have it decided, by the key of this prefix; whether it changed anything.
-
-    Raises `Unavailable` while what was seen before is not in the store."""
-
-    def one_by_one() -> bool:
-        if not services.writer.catch_up(CATCH_UP_S):
-            raise Unavailable("The store does not keep up, so nothing was decided; try again.")
-        # Because each looks at those before it.
-        with services.deciding:
-            return decision(services.store, project_id, by, **given)
-
-    return await asyncio.to_thread(one_by_one)
-
-
-def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> None:
-    """Raises `PlaceholderId`."""
-    for name, user_id in given.items():
-        if is_placeholder(user_id, placeholders):
-            message = f"{name} {user_id!r} is a placeholder; it would merge strangers."
-            raise PlaceholderId(message, fieldErrors={name: ["Placeholder, not an id"]})
 
 
 ROUTES = [*map(_route, DECISIONS)]

@@ -1,6 +1,5 @@
 """`/v1/track`, `/v1/batch`, `/v1/identify`, `/v1/forget`: from the wire onto the disk."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -18,7 +17,6 @@ from threadline.contract.errors import (
 from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
 from threadline.contract.values import skew_ms
-from threadline.enrich import address_hash, time_ordered_id
 from threadline.http import segment
 from threadline.http.answers import Answer, answer
 from threadline.http.doc import Doc, Errors
@@ -26,7 +24,7 @@ from threadline.http.intake import ingest_context, keep, spend
 from threadline.http.request import Request, now_ms
 from threadline.http.routing import Route
 from threadline.ingest.accept import Accepted, accept, few, identify_event
-from threadline.ingest.log import ForgetRequest
+from threadline.runtime.decide import forget as have_forgotten
 from threadline.runtime.memory import MIB
 
 TRACK_LIMIT = 1 * MIB
@@ -116,13 +114,8 @@ async def forget(request: Request) -> Answer:
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
     project_id = request.project.project_id
-    asked = ForgetRequest(time_ordered_id(), project_id, body.user_id, body.anonymous_id)
-    forgotten_id = body.user_id or body.anonymous_id or ""
-    id_hash = address_hash(request.services.control.pepper, project_id, forgotten_id)
-    on_disk = asyncio.get_running_loop().create_future()
-    request.services.log.append_forget(asked, id_hash, on_disk)
-    await on_disk
-    return answer(Forgotten(asked.receipt_id, notices or msgspec.UNSET))
+    receipt_id = await have_forgotten(request.services, project_id, body.user_id, body.anonymous_id)
+    return answer(Forgotten(receipt_id, notices or msgspec.UNSET))
 
 
 async def segment_call(kind: str, request: Request) -> Answer:

@@ -33,13 +33,13 @@ from threadline.contract.segment import (
 )
 from threadline.contract.values import skew_ms
 from threadline.http.answers import Answer, answer
-from threadline.http.identity import decide, refuse_placeholders
 from threadline.http.intake import ingest_context, keep, spend
 from threadline.http.request import Request, now_ms
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
 from threadline.ingest.segment import Alias, Calls, identified
+from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 

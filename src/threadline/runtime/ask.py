@@ -86,21 +86,16 @@ class Asking:
         Raises `StitchNotAPartition` for a policy under which the question cannot be asked,
         `Busy` or `Unavailable` if the store does not answer, and what the question raises.
         """
-        context = self._context(question, project, params)
+        context = context_of(
+            question,
+            project,
+            params,
+            self._store,
+            lambda: self._control.placeholder_ids(project.project_id),
+        )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
             return Answered(question.ask(context, params), fresh)
-
-    def _context(self, question: Question, project: Project, params: msgspec.Struct) -> Context:
-        stitched = params if isinstance(params, Stitched) else Stitched()
-        return Context(
-            store=self._store,
-            project_id=project.project_id,
-            policy=policy(question, project, stitched.stitch),
-            as_of_ms=stitched.as_of.ms if stitched.as_of else None,
-            bots=stitched.include_bots,
-            placeholder_ids=lambda: self._control.placeholder_ids(project.project_id),
-        )
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -122,6 +117,25 @@ class Asking:
             raise Busy(message) from error
         except StoreAway as error:
             raise Unavailable("The store does not answer now; try again.") from error
+
+
+def context_of(
+    question: Question,
+    project: Project,
+    params: msgspec.Struct,
+    store: Store,
+    placeholder_ids: Callable[[], int] = lambda: 0,
+) -> Context:
+    """What the question is asked with. Raises `StitchNotAPartition`."""
+    stitched = params if isinstance(params, Stitched) else Stitched()
+    return Context(
+        store=store,
+        project_id=project.project_id,
+        policy=policy(question, project, stitched.stitch),
+        as_of_ms=stitched.as_of.ms if stitched.as_of else None,
+        bots=stitched.include_bots,
+        placeholder_ids=placeholder_ids,
+    )
 
 
 def policy(question: Question, project: Project, asked: Policy | None) -> Policy:
