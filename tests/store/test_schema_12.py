@@ -45,11 +45,14 @@ def ask(server: Server, path: str, token: str) -> Reply:
     return reply
 
 
+SAID = ("warnings", "because")
+
+
 def plain(answer: Any) -> Any:
-    """Without what is null or a warning: whether a field that says nothing is there may change. And
+    """Without what is null, a warning or a sentence, which may change. And
     without the last digits of sums: threads add in another order each time."""
     if isinstance(answer, dict):
-        return {k: plain(v) for k, v in answer.items() if v is not None and k != "warnings"}
+        return {k: plain(v) for k, v in answer.items() if v is not None and k not in SAID}
     if isinstance(answer, float):
         return float(f"{answer:.12g}")
     return [plain(part) for part in answer] if isinstance(answer, list) else answer

@@ -197,7 +197,7 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more; --json has all.")
     if dry_run and outcome.changed:
-        console.print("This was a dry run: nothing was changed. Leave --dry-run out to change it.")
+        console.print("Nothing was changed: this was a dry run. Leave --dry-run out to change it.")
 
 
 class Row(NamedTuple):
