@@ -18,6 +18,7 @@ from threadline.identity import decisions
 from threadline.identity.reading import ASKED
 from threadline.identity.resolution import Policy
 from threadline.ingest import row
+from threadline.questions import warned
 from threadline.questions.context import Context
 from threadline.questions.registry import QUESTIONS
 from threadline.runtime.params import parse_params
@@ -137,6 +138,12 @@ def cases() -> Iterator[tuple[str, str, Policy, str]]:
 
 
 CASES = {file: case for file, *case in cases()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test before asked is not asked again, which would depend on the order of tests."""
+    monkeypatch.setattr(warned, "_came", set())
 
 
 @pytest.mark.parametrize("file", CASES)

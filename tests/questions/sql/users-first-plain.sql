@@ -46,6 +46,13 @@ WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;
 
+SELECT toString(event_name) AS name, count() AS events
+FROM events
+WHERE project_id = {project_id:String}
+GROUP BY event_name
+ORDER BY name IN {asked:Array(String)} DESC, events DESC
+LIMIT 1000;
+
 SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
     groupUniqArray(campaign) AS campaign
 FROM traffic_sources
