@@ -136,9 +136,7 @@ class Wire:
         headers: dict[str, str],
         timeout_s: float,
     ) -> Reply:
-        if self._proxy and address.scheme == "http":  # it wants to know the whole address
-            path = address.origin + path
-            headers = headers | self._proxy.headers
+        path, headers = self._by_proxy(address, path, headers)
         request = (method, path, body, headers, timeout_s)
         idle: dict[str, HTTPConnection] = self._idle.__dict__
         connection = idle.pop(address.origin, None)
@@ -160,8 +158,15 @@ class Wire:
         except (OSError, HTTPException) as error:
             if connection is not None:
                 connection.close()
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{address.host} does not answer: {reason}") from error
+            raise _silent(address, error) from error
+
+    def _by_proxy(
+        self, address: Address, path: str, headers: dict[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """Path and headers as who takes the request wants them."""
+        if self._proxy and address.scheme == "http":  # it wants to know the whole address
+            return address.origin + path, headers | self._proxy.headers
+        return path, headers
 
     def ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         """The JSON that a route answers. Raises `APIError` or `Unreachable`."""
@@ -176,11 +181,11 @@ class Wire:
         `APIError` or `Unreachable`."""
         address = self._address
         connection = connect(address, self._proxy, self._timeout_s)
-        headers = {**self._headers, "Connection": "close"}
-        path = address.path + path + _query(params)
-        if self._proxy and address.scheme == "http":
-            path = address.origin + path
-            headers |= self._proxy.headers
+        path, headers = self._by_proxy(
+            address,
+            address.path + path + _query(params),
+            {**self._headers, "Connection": "close"},
+        )
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -190,8 +195,11 @@ class Wire:
                 raise Reply(response.status, response.headers, response.read()).error()
         except (OSError, HTTPException) as error:
             connection.close()
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"{address.host} does not answer: {reason}") from error
+            raise _silent(address, error) from error
+
+
+def _silent(address: Address, error: Exception) -> Unreachable:
+    return Unreachable(f"{address.host} does not answer: {str(error) or type(error).__name__}")
 
 
 def _query(params: QueryParams) -> str:

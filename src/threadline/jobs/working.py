@@ -15,7 +15,6 @@ from threadline.jobs.table import CANCELLED, DONE, ENDED_EARLY, FAILED, STOPPED,
 NOTE_EVERY_S = 0.5
 # How long to wait for whoever writes the log's file.
 BUSY_S = 10.0
-# The first log whose events this version can read: older ones are opened by the server alone.
 
 
 class JobError(Exception):
@@ -60,9 +59,9 @@ class Work:
 
 @contextmanager
 def jobs_db(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """The log's file, for what is done with jobs; None where there is none. What
-    is written here may get lost in a power cut: then a job is taken for interrupted, and is done
-    again. So it need not be waited for."""
+    """The log's file, for what is done with jobs; None where there is none. What is written here
+    may get lost in a power cut: then a job is taken for interrupted, and is done again. So it need
+    not be waited for."""
     if not (folder / "log.db").exists():
         yield None
         return
