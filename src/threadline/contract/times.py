@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from time import time_ns
 from typing import Self
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,6 +16,11 @@ LATEST_MS = (datetime(2299, 1, 1, tzinfo=UTC) - EPOCH) // ONE_MS
 WRITE_ISO = "write ISO 8601, such as 2026-05-01T14:00:00Z"
 # A `+` that was not percent-encoded arrives as a space.
 LOST_PLUS = re.compile(r".*T.* \d\d:?\d\d", re.ASCII)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970 by this machine's clock."""
+    return time_ns() // 1_000_000
 
 
 def parse_ms(text: str) -> int:

@@ -14,9 +14,10 @@ from threadline.contract.errors import (
     PlaceholderId,
 )
 from threadline.contract.replies import Decided, Notice
+from threadline.contract.times import now_ms
 from threadline.http.answers import Answer, answer
 from threadline.http.doc import Doc
-from threadline.http.request import Request, now_ms
+from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.identity import decisions
 from threadline.runtime.decide import decide, refuse_placeholders

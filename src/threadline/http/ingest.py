@@ -16,12 +16,13 @@ from threadline.contract.errors import (
 )
 from threadline.contract.replies import Batched, Forgotten, Notice, Ok, Success, Tracked
 from threadline.contract.segment import Message, Messages
+from threadline.contract.times import now_ms
 from threadline.contract.values import skew_ms
 from threadline.http import segment
 from threadline.http.answers import Answer, answer
 from threadline.http.doc import Doc, Errors
 from threadline.http.intake import ingest_context, keep, spend
-from threadline.http.request import Request, now_ms
+from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.ingest.accept import Accepted, accept, few, identify_event
 from threadline.runtime.decide import forget as have_forgotten

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from threadline.contract.times import now_ms
 from threadline.enrich import address_hash
-from threadline.http.request import Request, now_ms
+from threadline.http.request import Request
 from threadline.ingest.accept import Accepted
 from threadline.ingest.context import IngestContext
 from threadline.runtime.services import site_of

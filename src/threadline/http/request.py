@@ -1,6 +1,5 @@
 """One request: what it carries, who sent it, and the memory that it holds."""
 
-import time
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -94,7 +93,3 @@ class Request:
     async def drain(self) -> None:
         """Throw away what of the body nobody has read."""
         await drain(self.scope, self.receive, self.services.settings.body_seconds)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000

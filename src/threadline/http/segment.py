@@ -31,10 +31,11 @@ from threadline.contract.segment import (
     Message,
     Messages,
 )
+from threadline.contract.times import now_ms
 from threadline.contract.values import skew_ms
 from threadline.http.answers import Answer, answer
 from threadline.http.intake import ingest_context, keep, spend
-from threadline.http.request import Request, now_ms
+from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING, now_ms
+from threadline.contract.times import now_ms
+from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING
 
 # How far the deletions of one block are.
 FOUND, DELETING, GONE = range(3)

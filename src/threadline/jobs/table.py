@@ -7,9 +7,10 @@ rows from the log (`ingest/receipts.py`), all other jobs from whoever works on t
 """
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from threadline.contract.times import now_ms
 
 FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
 
@@ -141,10 +142,6 @@ def end(db: sqlite3.Connection, job_ids: Sequence[str], state: str, error: str =
 def ask_cancel(db: sqlite3.Connection, job_id: str) -> None:
     """Whoever is at work on it finds this at its next step."""
     db.execute("UPDATE jobs SET cancel = 1 WHERE job_id = ?", (job_id,))
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _job(row: Sequence[object]) -> Job:

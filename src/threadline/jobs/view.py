@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from threadline.contract.times import format_ms
+from threadline.contract.times import format_ms, now_ms
 from threadline.jobs import locks, table
 from threadline.jobs.table import Job
 from threadline.jobs.working import JobError
@@ -85,7 +85,7 @@ def cancel(db: sqlite3.Connection, folder: Path, job_id: str) -> str:
 
 def _shown(job: Job, folder: Path) -> Shown:
     state = state_of(job, folder)
-    until_ms = job.finished_ms or table.now_ms()
+    until_ms = job.finished_ms or now_ms()
     began_ms = job.started_ms
     return Shown(
         job_id=job.job_id,
