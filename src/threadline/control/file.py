@@ -44,10 +44,10 @@ class ControlFile:
             try:
                 # A server may run on with a pepper that is gone, and a leaked key must stop there.
                 self.pepper = b"" if only_revoking else settle_pepper(folder, self._db)
-                self._read_db = sqlite3.connect(
-                    self.path, isolation_level=None, check_same_thread=False, timeout=0
-                )
+                # The first look waits, as whoever closes the file last locks it for a moment.
+                self._read_db = connect(self.path)
                 self._version, self._snapshot = self._read(at_version=-1)
+                self._read_db.execute("PRAGMA busy_timeout = 0")
             except BaseException:
                 self._db.close()
                 raise
