@@ -14,14 +14,17 @@ def make_folder(folder: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Make the file, empty, if it is missing; from one of ours take what others may do."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    """Make the file, empty, if it is missing; from one of ours take what others may do.
+
+    One that is there is not opened: closing it again would take away the locks that SQLite holds
+    on it in this process (POSIX has them belong to the file, not to the opening).
+    """
     try:
-        status = os.fstat(file)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    except FileExistsError:
+        status = path.stat()
         if status.st_mode & 0o077 and status.st_uid == os.geteuid():
-            os.fchmod(file, FILE_MODE)
-    finally:
-        os.close(file)
+            path.chmod(FILE_MODE)
 
 
 def write_durably(path: Path, text: str) -> None:

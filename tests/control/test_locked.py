@@ -1,6 +1,8 @@
 """Whoever holds `control.db` delays nobody, and no failure loses a count or leaves a lock."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ import pytest
 from tests.support import Project, Server
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError
+from threadline.sqlite import connect
 
 
 @contextmanager
@@ -198,3 +201,22 @@ def test_over_http_a_lock_is_not_noticed(folder: Path) -> None:
         assert server.stop() == 0
     with Control(folder) as control:
         assert control.placeholder_ids(project.project_id) == 1
+
+
+READ = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+print(db.execute("SELECT count(*) FROM projects").fetchone()[0])
+db.close()
+"""
+
+
+def test_opening_a_file_again_leaves_its_locks(folder: Path) -> None:
+    """A file that is opened and closed loses the locks of the whole process, and SQLite's with
+    them: then whoever closes it next elsewhere removes the write-ahead file under us."""
+    with Control(folder) as control:
+        control.create_project("shop", [])
+        connect(folder / "control.db").close()
+        asked = [sys.executable, "-c", READ, str(folder / "control.db")]
+        assert subprocess.run(asked, capture_output=True, check=True).stdout == b"1\n"
+        assert (folder / "control.db-wal").exists()
