@@ -154,9 +154,13 @@ class Reader(ABC):
         """Who comes back, by cohort."""
         return self._table("/v1/retention", params)
 
+    def visits(self, **params: object) -> Table:
+        """How many visits, how long, and where they came from."""
+        return self._table("/v1/visits", params)
+
     def sessions(self, **params: object) -> Table:
-        """How many visits, how long, and where each began."""
-        return self._table("/v1/sessions", params)
+        """The same, as it was called before."""
+        return self.visits(**params)
 
     def paths(self, event: str, **params: object) -> Table:
         """What people do before or after an event."""

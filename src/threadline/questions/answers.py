@@ -17,7 +17,7 @@ EVENT_COLUMNS = (
 ).split()
 # An event may come without these, and the store keeps that as an empty text.
 MAY_BE_ABSENT = frozenset(
-    "campaign term content referrer url path country device_type browser os".split()
+    "campaign channel entry_path exit_path landing_path term content referrer url path country device_type browser os".split()
 )
 
 # An answer about everyone would otherwise list every shared device there is.
@@ -121,6 +121,7 @@ class Grouped(msgspec.Struct, kw_only=True):
     source: Group = msgspec.UNSET
     medium: Group = msgspec.UNSET
     campaign: Group = msgspec.UNSET
+    channel: Group = msgspec.UNSET
 
 
 AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)

@@ -17,11 +17,11 @@ from threadline.questions import (
     paths,
     profile,
     retention,
-    sessions,
     sources,
     stats,
     time_to_conversion,
     users,
+    visits,
 )
 from threadline.questions.context import Context
 
@@ -35,7 +35,7 @@ class Question:
     `counts_people`: it counts them, so each event needs one owner: policies that give it several
     are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
     question may end with. `media_types`: of its answer; the first is the default.
-    `is_stream`: its answer comes as slowly as it is taken.
+    `is_stream`: its answer comes as slowly as it is taken. `also`: another path, of before.
     """
 
     name: str
@@ -50,6 +50,11 @@ class Question:
     errors: tuple[type[ApiError], ...] = ()
     media_types: tuple[str, ...] = (JSON,)
     is_stream: bool = False
+    also: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.path, self.also] if self.also else [self.path]
 
 
 _QUESTIONS = (
@@ -128,13 +133,14 @@ _QUESTIONS = (
         errors=(StitchNotAPartition,),
     ),
     Question(
-        name="sessions",
-        path="/v1/sessions",
-        summary="How many visits, how long, and where each began",
+        name="visits",
+        path="/v1/visits",
+        also="/v1/sessions",
+        summary="How many visits, how long, and where they came from",
         tag="Numbers",
-        params=sessions.SessionsParams,
-        answer=sessions.Sessions,
-        ask=sessions.ask,
+        params=visits.VisitsParams,
+        answer=visits.Visits,
+        ask=visits.ask,
         counts_people=True,
         errors=(InvalidGroupBy, StitchNotAPartition),
     ),

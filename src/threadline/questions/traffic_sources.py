@@ -1,26 +1,26 @@
-"""Traffic sources as numbers: source, medium and campaign in one column.
+"""Traffic sources as numbers: source, medium, campaign and channel in one column.
 
-A number is carried through joins and sorted far faster than three names. Of the same timestamp the
+A number is carried through joins and sorted far faster than four names. Of the same timestamp the
 smaller number comes first, which is always the same one. Numbers of direct visits are odd.
 """
 
 from collections.abc import Mapping
 
 from threadline.identity.resolution import PROJECT
+from threadline.identity.visits import DIRECT
 
-# As events have it that say no more.
-DIRECT = "cityHash64('direct', 'direct', '') * 2 + 1"
-# Of a session without anything else.
-INTERNAL = "0"
+# What has fallen out of the time in which touches are looked for.
+OUTSIDE = "0"
+OUTSIDE_WINDOW = "outside_window"
 
-# The names behind the numbers: (place, source, medium, campaign).
+# The names behind the numbers: (traffic_source, source, medium, campaign, channel).
 NAMED_SOURCES: Mapping[str, str] = {
     "named_sources": f"""\
-SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE {PROJECT}
+SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE {PROJECT}
 UNION ALL
-SELECT {DIRECT}, 'direct', 'direct', ''
+SELECT {DIRECT}, 'direct', 'direct', '', 'Direct'
 UNION ALL
-SELECT {INTERNAL}, 'internal', 'internal', ''"""
+SELECT {OUTSIDE}, '{OUTSIDE_WINDOW}', '{OUTSIDE_WINDOW}', '{OUTSIDE_WINDOW}', '{OUTSIDE_WINDOW}'"""
 }
 
-GROUPS = ("source", "medium", "campaign")
+GROUPS = ("source", "medium", "campaign", "channel")
