@@ -8,7 +8,6 @@ from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
 
-
 # As Google Analytics and Matomo have it.
 VISIT_TIMEOUT_MINUTES = 30
 

@@ -90,7 +90,8 @@ FROM device_states AS r"""
 SHARED_DEVICES = "SELECT visitor FROM devices WHERE least != greatest"
 
 STRETCHES = f"""
-SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions, touches,
+SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+    touches,
     fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + intDiv(first.at, 2), 'UTC')
         AS began,
     fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + last.at, 'UTC') AS ended

@@ -21,14 +21,17 @@ Relations, besides those of `stitch`. Times are milliseconds since 1970.
                       one row a person. `before`: of each stretch the one that ended before it
     visits            (person, device, started, ended, resumed, …)
                       `resumed`: it begins with a return. Then the columns that were asked for
+    touches           (person, touches)
+                      one row a person: of all visits, in order, as (time, traffic source, device).
+                      It needs the column `arrivals` of visits
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import FROM, HALF_HOUR_MS, TO, Policy, Resolution
-from threadline.store import Params
+from threadline.identity.resolution import HALF_HOUR_MS, Policy, Resolution
 from threadline.store.states import state
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000
@@ -59,26 +62,22 @@ HAVING max(known) AND (
     OR maxIf(ended, NOT known) > maxIf(ended, known)
 )"""
 SEVERAL = "(visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)"
-OF_SEVERAL = f"""e.visitor IN (SELECT visitor FROM changing_half_hours)
-    AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
+OF_SEVERAL = f"""(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
         SELECT visitor, half_hour FROM changing_half_hours
     )"""
 
-# Whoever was there shortly before `to` may be in a visit that goes on after it.
-WITHIN = {
-    "from_": f"half_hour >= intDiv(toUnixTimestamp64Milli({FROM}) - {RETURN_TIMEOUT_MS},"
-    f" {HALF_HOUR_MS})",
-    "to": f"""(
-        half_hour <= intDiv(toUnixTimestamp64Milli({TO}), {HALF_HOUR_MS})
+# Whoever was there shortly before the end may be in a visit that goes on after it.
+SINCE = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})"
+UNTIL = f"""(
+        half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
         OR visitor IN (
             SELECT visitor
             FROM stretches
-            WHERE half_hour BETWEEN
-                intDiv(toUnixTimestamp64Milli({TO}) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})
-                AND intDiv(toUnixTimestamp64Milli({TO}), {HALF_HOUR_MS})
+            WHERE half_hour
+                BETWEEN intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})
+                AND intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
         )
-    )""",
-}
+    )"""
 
 # In order of time within each device, and so are their ends: of stretches that reach into each
 # other neither has to belong to the same one, for a pause shows between the nth end and the next
@@ -125,32 +124,70 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def visits(
-    resolution: Resolution,
-    known: Mapping[str, str],
-    timeout_ms: int,
-    columns: Iterable[str],
-    values: Params,
-) -> dict[str, str]:
-    """The relations above, on those of `stitch` for this resolution. `columns`: of `visits`.
+# Each traffic source is one touch of a visit.
+TOUCHES = f"""
+SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+FROM (
+    SELECT person, device,
+        arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+        multiIf(
+            notEmpty(found), found, resumed, [], [(started, {DIRECT})]
+        ) AS touched
+    FROM visits
+)
+GROUP BY person"""
 
-    `from_` and `to` in `values` speak of when visits start: all that start in between are there,
-    with their whole length; what starts outside may be cut. They bind `visit_timeout_ms`.
-    """
-    within = [WITHIN[name] for name in WITHIN if name in values]
-    carried, shown = "", ""
-    for number, name in enumerate(columns, start=4):
-        carry, column = COLUMNS[name]
-        carried += f", {carry}"
-        shown += f",\n    {column.replace('$n', str(number))} AS {name}"
+
+class Wanted(NamedTuple):
+    """What a question needs of visits. `columns`: of `COLUMNS`. `since`, `until`: SQL of times, or
+    nothing: all visits that start in between are there, with their whole length; what starts
+    outside may be cut."""
+
+    columns: tuple[str, ...]
+    since: str = ""
+    until: str = ""
+
+
+def visits(
+    resolution: Resolution, known: Mapping[str, str], timeout_ms: int, wanted: Wanted
+) -> dict[str, str]:
+    """The relations above, on those of `stitch` for this resolution. They bind
+    `visit_timeout_ms`."""
+    within = [
+        condition.replace("$at", at)
+        for condition, at in ((SINCE, wanted.since), (UNTIL, wanted.until))
+        if at
+    ]
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
         "changing_half_hours": CHANGING,
         "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
         "page_stretches": _page_stretches(resolution.policy, timeout_ms, within),
         "person_stretches": known["person_events"].replace("considered", "page_stretches"),
+        **_visits(wanted),
+    }
+
+
+def visits_of_one(wanted: Wanted) -> dict[str, str]:
+    """The same of one person, whose `owned_events` are known. `person` is 1."""
+    return {
+        "event_stretches": state("half_hours").of_each_event("TRUE", "owned_events"),
+        "page_stretches": fill(STRETCHES, {"rows": "event_stretches", "within": ""}),
+        "person_stretches": "SELECT toUInt64(1) AS person, * FROM page_stretches",
+        **_visits(wanted),
+    }
+
+
+def _visits(wanted: Wanted) -> dict[str, str]:
+    carried, columns = "", ""
+    for place, name in enumerate(wanted.columns, start=4):
+        carry, column = COLUMNS[name]
+        carried += f", {carry}"
+        columns += f",\n    {column.replace('$n', str(place))} AS {name}"
+    return {
         "in_order": fill(IN_ORDER, {"carried": carried}),
-        "visits": fill(VISITS, {"columns": shown}),
+        "visits": fill(VISITS, {"columns": columns}),
+        "touches": TOUCHES,
     }
 
 

@@ -12,12 +12,13 @@ from threadline.identity.reading import of_project
 from threadline.store import Row, bound_ms
 
 EVENT_COLUMNS = (
-    "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
+    "timestamp event_id event_name anonymous_id user_id session_id source medium campaign channel "
     "source_confidence source_rule_id referrer url path country device_type browser os properties"
 ).split()
 # An event may come without these, and the store keeps that as an empty text.
 MAY_BE_ABSENT = frozenset(
-    "campaign channel entry_path exit_path landing_path term content referrer url path country device_type browser os".split()
+    "campaign channel term content referrer url path country device_type browser os "
+    "entry_path exit_path landing_path first_country".split()
 )
 
 # An answer about everyone would otherwise list every shared device there is.
@@ -44,6 +45,7 @@ class EventRow(msgspec.Struct, omit_defaults=True):
     source: str
     medium: str
     campaign: str | None
+    channel: str | None
     source_confidence: str
     source_rule_id: str
     referrer: str | None
@@ -66,6 +68,7 @@ class Touch(msgspec.Struct):
     source: str
     medium: str
     campaign: str | None
+    channel: str | None
     url: str | None
     referrer: str | None
 

@@ -1,6 +1,6 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +9,7 @@ from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
+from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, Row, Store
@@ -61,15 +62,14 @@ class Context:
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
         near: str = "",
-        visits: Sequence[str] = (),
+        visits: Wanted | None = None,
     ) -> Query:
         """The statement with its slots filled and the relations it names, and the values that it
-        binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: the columns of the
-        relation `visits` that it needs."""
+        binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: what it
+        needs of them."""
         known = relations(self.resolution, near) if near else self._relations
         if visits:
-            timeout_ms = self.visit_timeout_ms
-            known = known | visit_relations(self.resolution, known, timeout_ms, visits, values)
+            known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
@@ -85,7 +85,7 @@ class Context:
         sql: str,
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
-        visits: Sequence[str] = (),
+        visits: Wanted | None = None,
     ) -> list[Row]:
         """The answer to `query`."""
         return self.reading.query(*self.query(sql, values, slots, visits=visits))

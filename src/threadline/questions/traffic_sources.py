@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from threadline.identity.resolution import PROJECT
 from threadline.identity.visits import DIRECT
 
+DIRECT_NAMES = {"source": "direct", "medium": "direct", "campaign": "", "channel": "Direct"}
 # What has fallen out of the time in which touches are looked for.
 OUTSIDE = "0"
 OUTSIDE_WINDOW = "outside_window"

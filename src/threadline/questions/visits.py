@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
+import msgspec
+
 from threadline.identity.compose import where
 from threadline.questions.answers import Group
 from threadline.questions.context import Context
-from threadline.questions.parameters import between, grouping, read_groups
+from threadline.questions.parameters import between, grouping, in_time, read_groups
 from threadline.questions.series import OverTime, Timed, newest_first, newest_kept, over_time
 from threadline.questions.traffic_sources import GROUPS
 from threadline.questions.warned import Limited, noted
-
-import msgspec
 
 PATHS = ("entry_path", "exit_path")
 
@@ -92,8 +92,8 @@ def ask(context: Context, params: VisitsParams) -> Visits:
         "order": newest_first(groups, "visits DESC", *names),
         "limit": params.limit + 1,
     }
-    needed = [*MEASURES, *paths, *(["arrival"] if by_source else [])]
-    rows = context.ask(SQL, values, slots, visits=needed)
+    columns = (*MEASURES, *paths, *(["arrival"] if by_source else []))
+    rows = context.ask(SQL, values, slots, visits=in_time(columns, values))
     kept = newest_kept(VisitsRow, rows, params.limit)
     return Visits(
         context.resolution.policy,

@@ -207,9 +207,7 @@ STATES = (
         ),
         values=(
             # Twice the time, and one more unless it is a return: of the same time, that is first.
-            Value(
-                "first", MOMENT, f"({INTO_HALF_HOUR} * 2 + NOT ({IS_RETURN}), e.path)::{MOMENT}"
-            ),
+            Value("first", MOMENT, f"({INTO_HALF_HOUR} * 2 + NOT ({IS_RETURN}), e.path)::{MOMENT}"),
             Value("last", MOMENT, f"({INTO_HALF_HOUR}, e.path)::{MOMENT}", function="max"),
             Value("events", "UInt64", "toUInt64(1)", "T64, ZSTD", function="sum"),
             Value("page_views", "UInt64", f"toUInt64({IS_PAGE_VIEW})", "T64, ZSTD", function="sum"),
