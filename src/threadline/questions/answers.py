@@ -18,7 +18,8 @@ EVENT_COLUMNS = (
 # An event may come without these, and the store keeps that as an empty text.
 MAY_BE_ABSENT = frozenset(
     "campaign channel term content referrer url path country device_type browser os "
-    "entry_path exit_path landing_path first_country".split()
+    "entry_path exit_path landing_path first_country "
+    "event_campaign event_channel visit_campaign visit_channel first_campaign first_channel".split()
 )
 
 # An answer about everyone would otherwise list every shared device there is.
@@ -143,6 +144,8 @@ def _in_order(kind: type[AnyRow], names: tuple[str, ...]) -> type[AnyRow]:
         return kind
     fields: Mapping[str, Any] = {field.name: field for field in msgspec.structs.fields(kind)}
     made = msgspec.defstruct(
-        kind.__name__, [(name, fields[name].type) for name in names], kw_only=True
+        kind.__name__,
+        [(n, fields[n].type, msgspec.field(name=fields[n].encode_name)) for n in names],
+        kw_only=True,
     )
     return cast(type[AnyRow], made)

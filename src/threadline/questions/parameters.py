@@ -97,6 +97,7 @@ GROUPS = {
     "source": "toString(e.source)",
     "medium": "toString(e.medium)",
     "campaign": "toString(e.campaign)",
+    "channel": "toString(e.channel)",
     "country": "toString(e.country)",
     "device_type": "toString(e.device_type)",
     "browser": "toString(e.browser)",
