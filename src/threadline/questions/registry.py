@@ -22,6 +22,7 @@ from threadline.questions import (
     time_to_conversion,
     users,
     visits,
+    why,
 )
 from threadline.questions.context import Context
 
@@ -164,6 +165,16 @@ _QUESTIONS = (
         ask=attribution.ask,
         counts_people=True,
         errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="why",
+        path="/v1/attribution/why",
+        summary="One conversion: its touches, and why each has the credit it has",
+        tag="People",
+        params=why.WhyParams,
+        answer=why.Why,
+        ask=why.ask,
+        errors=(NotFound,),
     ),
     Question(
         name="funnel",
