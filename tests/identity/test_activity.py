@@ -51,7 +51,7 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     return [row.value for row in rows], [[c.persons, *c.retained] for c in cohorts]
 
 
-@pytest.mark.parametrize("policy", ["first", "next"])
+@pytest.mark.parametrize("policy", ["first", "next", "last"])
 @pytest.mark.parametrize("story", [QUIET, BUSY])
 def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Policy) -> None:
     with Store(store_url("chdb", folder)) as store:

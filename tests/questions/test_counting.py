@@ -17,6 +17,7 @@ from tests.identity import oracle as identity
 from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.support import Json, Project, Server
+from threadline.contract.policies import PARTITIONS
 
 engine: Callable[[str, str], object] = chdb.query
 MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
@@ -75,7 +76,7 @@ def test_counting_is_the_oracles(
     history = live(project, steps, wire)
     _, log, decided = history[-1]
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
-    for policy in ("first", "next"):
+    for policy in PARTITIONS:
         now: Json = {"stitch": policy}
         past = {**now, "as_of": iso(then)}
         for on, known, decisions in ((now, log, decided), (past, log_then, decided_then)):
