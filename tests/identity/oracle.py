@@ -116,8 +116,8 @@ def anonymous_events(log: list[Event], policy: str, decided: Decisions = NONE) -
 
 
 def person(event: Event, log: list[Event], policy: str, decided: Decisions = NONE) -> str:
-    """The one owner under all policies but `any`: a user or an anonymous visitor. An event without any
-    id is a visitor of its own."""
+    """The one owner, under every policy but `any`: a user or an anonymous visitor. An event without
+    any id is a visitor of its own."""
     for user in owners(event, log, policy, decided):
         return f"user {user}"
     return f"visitor {event['a'] or event['id']}"

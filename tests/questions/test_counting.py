@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 from collections import Counter
 from collections.abc import Callable
+from operator import ne
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -208,15 +209,17 @@ def check_identity(
     shared = {}
     for device in (device for device, users in devices.items() if users > 1):
         there = [event for event in log if event["a"] == device]
-        moving = [
-            event
-            for event in there
-            if identity.owners(event, log, "first", decided)
-            != identity.owners(event, log, "next", decided)
-        ]
-        shared[device] = (len(there), len(moving) / len(there))
+        owners = {
+            policy: [identity.owners(event, log, policy, decided) for event in there]
+            for policy in PARTITIONS
+        }
+        moving = {
+            policy: sum(map(ne, owners[policy], owners["next"])) / len(there)
+            for policy in ("first", "last", "none")
+        }
+        shared[device] = (len(there), moving)
     listed = project.ask("/v1/identity/shared-devices", **on)["rows"]
-    assert {row["anonymous_id"]: (row["events"], row["moving_share"]) for row in listed} == shared
+    assert {row["anonymous_id"]: (row["events"], row["moving_shares"]) for row in listed} == shared
 
 
 def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:

@@ -144,7 +144,8 @@ def policy(question: Question, project: Project, asked: Policy | None) -> Policy
         return asked or default or "any"
     if asked == "any":
         raise StitchNotAPartition(
-            f"stitch=any counts an event for several people; choose one of {', '.join(PARTITIONS)}.",
+            "stitch=any counts an event for several people; choose one of "
+            f"{', '.join(PARTITIONS)}.",
             allowed=list(PARTITIONS),
         )
     return asked or (default if default in PARTITIONS else None) or "next"
