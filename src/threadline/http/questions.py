@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from threadline.contract.policies import PARTITIONS
+from threadline.contract.policies import PARTITIONS, POLICIES
 from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
 from threadline.http.formats import user_csv, user_ndjson
@@ -33,7 +33,7 @@ def doc(question: Question) -> Doc:
         answer=question.answer,
         errors=question.errors,
         media_types=question.media_types,
-        choices={"stitch": PARTITIONS} if question.counts_people else {},
+        choices={"stitch": PARTITIONS if question.counts_people else POLICIES},
     )
 
 
