@@ -1,4 +1,4 @@
-"""Hours tell who was active when, and whose turn it was; where they do not, events are asked."""
+"""Hours tell who was active when, and whose device it was; where they do not, events are asked."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ BEFORE_MIDNIGHT = 11 * 60 + 50
 # Minutes after noon, and who the event carries.
 Story = list[tuple[int, str | None]]
 QUIET: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
-# Three turns in one hour; the last of them goes on after it.
+# Three intervals of ownership in one hour; the last of them goes on after it.
 BUSY: Story = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (70, "cy")]
 # There and back again; at half past, two at once.
 SEVERAL: Story = [
@@ -72,7 +72,7 @@ def owners(store: Store, bots: bool = False, policy: Policy = "next") -> dict[in
     return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.params)}
 
 
-def test_turns_within_an_hour(folder: Path) -> None:
+def test_the_device_changes_hands_within_an_hour(folder: Path) -> None:
     with Store(store_url("chdb", folder)) as store:
         for one in SEVERAL[::-1]:  # each in a part of its own, the last first
             insert(store, [one])

@@ -21,7 +21,7 @@ class Context:
 
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
     that is known now. `bots`: they count, too. `placeholder_ids`: counts ids that were dropped or
-    refused at the door.
+    refused.
     """
 
     store: Store

@@ -86,9 +86,9 @@ LIMIT $limit"""
 def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
     intervals to compare with the first user."""
-    in_turn = replace(context, policy="next")
-    slots = {**in_turn.resolution.slots, "limit": params.limit + 1}
-    rows = in_turn.ask(SHARED_DEVICES, {}, slots)
+    by_next = replace(context, policy="next")
+    slots = {**by_next.resolution.slots, "limit": params.limit + 1}
+    rows = by_next.ask(SHARED_DEVICES, {}, slots)
     answer = SharedDevices([_shared_device(row) for row in rows[: params.limit]])
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
