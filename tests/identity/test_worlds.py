@@ -14,8 +14,9 @@ TABLE = {policy: tuple(cells.split(" | ")[:4]) for policy, cells in ROWS}
 
 AD = "https://shop.example/?utm_source=facebook&utm_medium=paid"
 SEARCH = "https://shop.example/?utm_source=google&utm_medium=organic"
-# Day and event, device, user and address.
-TWO_DEVICES = [
+# Day, event, device, user and address.
+Story = list[tuple[int, str, str, str | None, str | None]]
+TWO_DEVICES: Story = [
     (5, "$pageview", "phone", None, AD),
     (7, "$pageview", "phone", None, None),
     (8, "$pageview", "laptop", None, SEARCH),
@@ -23,7 +24,7 @@ TWO_DEVICES = [
     (10, "login", "phone", "user_1", None),
     (11, "$pageview", "phone", None, None),
 ]
-KIOSK = [
+KIOSK: Story = [
     (1, "browse", "kiosk", None, None),
     (2, "login", "kiosk", "ada", None),
     (3, "browse", "kiosk", None, None),
@@ -32,7 +33,7 @@ KIOSK = [
 ]
 
 
-def told(project: Project, story: list[tuple[int, str, str, str | None, str | None]]) -> Project:
+def told(project: Project, story: Story) -> Project:
     names = ("timestamp", "event", "anonymous_id", "user_id", "url")
     events: list[Json] = [dict(zip(names, event, strict=True)) for event in story]
     for event in events:
