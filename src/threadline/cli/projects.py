@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from threadline.cli import folders
-from threadline.cli.options import AsJson, Data
+from threadline.cli.options import AsJson, Data, check_stitch
+from threadline.contract.policies import POLICIES
 from threadline.control import Control, ControlError, normalise_origin
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
 
@@ -15,7 +16,6 @@ app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
 )
 
-POLICIES = ("any", "first", "next")
 SUBDOMAINS = ("same", "separate")
 
 Subdomains = Annotated[
@@ -50,7 +50,8 @@ def create(
     stitch: Annotated[
         str | None,
         typer.Option(
-            help="Default policy of this project: any, first or next. Default: each question's own."
+            help=f"Default policy of this project: {', '.join(POLICIES)}."
+            " Default: each question's own."
         ),
     ] = None,
     subdomains: Subdomains = None,
@@ -64,8 +65,7 @@ def create(
 
     Example: `threadline project create shop --origin https://shop.example.com`
     """
-    if stitch not in (None, *POLICIES):
-        raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    check_stitch(stitch)
     _check_subdomains(subdomains)
     with open_control(data, create=True) as control:
         timeout = VISIT_TIMEOUT_MINUTES if visit_timeout is None else visit_timeout

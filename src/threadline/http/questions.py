@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from threadline.contract.policies import PARTITIONS, POLICIES
 from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
 from threadline.http.formats import user_csv, user_ndjson
@@ -15,7 +16,6 @@ from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.questions import export, users
 from threadline.questions.registry import QUESTIONS, Question
-from threadline.runtime.ask import PARTITIONS
 from threadline.runtime.params import read_params
 
 STALE = (b"threadline-stale", b"true")
@@ -33,7 +33,7 @@ def doc(question: Question) -> Doc:
         answer=question.answer,
         errors=question.errors,
         media_types=question.media_types,
-        choices={"stitch": PARTITIONS} if question.counts_people else {},
+        choices={"stitch": PARTITIONS if question.counts_people else POLICIES},
     )
 
 

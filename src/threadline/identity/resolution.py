@@ -8,13 +8,12 @@ is asked once and bound to every statement, and only the devices concerned are l
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
 from threadline.identity.reading import Reads
 from threadline.store import Params, bound_ms
-
-Policy = Literal["any", "first", "next"]
 
 PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"

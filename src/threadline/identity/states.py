@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
+from threadline.identity.compose import fill
 from threadline.store import REBUILD, Statements, begin, finish
 from threadline.store.states import OLDER_TABLES, STATES, State, relation, state
 
@@ -16,23 +17,23 @@ DIFFERENCES = """
     SELECT count() AS compared, countIf(in_events = 0) AS beyond, countIf(in_state = 0) AS missing,
         countIf(in_events = 1 AND in_state = 1 AND from_events != from_state) AS wrong
     FROM (
-        SELECT {key}, max(stored) AS in_state, max(NOT stored) AS in_events,
-            groupArrayIf(({values}), stored) AS from_state,
-            groupArrayIf(({values}), NOT stored) AS from_events
+        SELECT $key, max(stored) AS in_state, max(NOT stored) AS in_events,
+            groupArrayIf(($values), stored) AS from_state,
+            groupArrayIf(($values), NOT stored) AS from_events
         FROM (
-            SELECT {key}, {values}, TRUE AS stored
+            SELECT $key, $values, TRUE AS stored
             FROM (
-                SELECT {key}, {merged} FROM {table} AS s WHERE {sample_of_state} GROUP BY {key}
+                SELECT $key, $merged FROM $table AS s WHERE $sample_of_state GROUP BY $key
             )
             UNION ALL
-            SELECT {key}, {values}, FALSE AS stored FROM ({raw})
+            SELECT $key, $values, FALSE AS stored FROM ($raw)
         )
-        GROUP BY {key}
+        GROUP BY $key
     )"""
 
 # Of the parts that the hash of a key falls into, these are looked at.
 SAMPLED = ("user_id", "visitor", "traffic_source")
-SAMPLE = "sipHash64({of}) % {{parts:UInt32}} = 0"
+SAMPLE = "sipHash64($of) % {parts:UInt32} = 0"
 
 # Parts of events are numbered as they come, and a merged one has the numbers of all that are in it.
 # No clock has a say in that.
@@ -68,14 +69,15 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
     found = []
     for each in STATES:
         of = next(column for column in each.key if column.name in SAMPLED)
-        sql = DIFFERENCES.format(
-            table=each.table,
-            key=each.key_columns,
-            values=each.compared,
-            merged=each.merged,
-            raw=each.from_events(SAMPLE.format(of=of.sql)),
-            sample_of_state=SAMPLE.format(of=f"s.{of.name}"),
-        )
+        slots = {
+            "table": each.table,
+            "key": each.key_columns,
+            "values": each.compared,
+            "merged": each.merged,
+            "raw": each.from_events(fill(SAMPLE, {"of": of.sql})),
+            "sample_of_state": fill(SAMPLE, {"of": f"s.{of.name}"}),
+        }
+        sql = fill(DIFFERENCES, slots)
         (row,) = store.query(sql, {"parts": parts})
         found.append(Difference(each.table, **row))
     return found

@@ -26,8 +26,7 @@ class Context:
 
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
     that is known now. `bots`: they count, too. `visit_timeout_ms`: a visit ends where nothing
-    happens for longer. `placeholder_ids`: counts ids that were dropped or
-    refused at the door.
+    happens for longer. `placeholder_ids`: counts ids that were dropped or refused.
     """
 
     store: Store

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
+from threadline.contract.policies import Policy
 from threadline.contract.times import Timestamp
 from threadline.identity.resolution import FROM, RANGE, TO, in_range
 from threadline.identity.visits import Wanted
@@ -20,11 +21,12 @@ UserId = Annotated[
     str, msgspec.Meta(description="The id given to identify, percent-encoded.", min_length=1)
 ]
 StitchText = Annotated[
-    Literal["any", "first", "next"],
+    Policy,
     msgspec.Meta(
         description="Whose are untagged events on a device with users? `any`: every user's ever "
-        "seen there; `first`: the first one's; `next`: whose login ends the interval. Default: the "
-        "project's, else `any`; of questions that count people, `next`.",
+        "seen there; `first`: the first one's; `next`: whose login ends the interval; `last`: the "
+        "latest one's; `none`: the anonymous visitor's. Default: the project's, else `any`; of "
+        "questions that count people, `next`.",
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
