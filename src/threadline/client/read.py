@@ -156,9 +156,7 @@ class Reader(ABC):
 
     def why(self, user_id: str, conversion: str, **params: object) -> Json:
         """One conversion of a user: its touches, and why each has the credit it has."""
-        return self.ask(
-            "/v1/attribution/why", user_id=user_id, conversion=conversion, **params
-        )
+        return self.ask("/v1/attribution/why", user_id=user_id, conversion=conversion, **params)
 
     def visits(self, **params: object) -> Table:
         """How many visits, how long, and where they came from."""

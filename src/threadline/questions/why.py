@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from threadline.contract.errors import NotFound
-from threadline.contract.policies import POLICIES
+from threadline.contract.policies import POLICIES, Policy
 from threadline.contract.times import format_ms, format_utc, utc_ms
 from threadline.identity.compose import fill
 from threadline.identity.person import Person, ask_of
@@ -115,8 +115,8 @@ WHERE (SELECT count() FROM owned_events WHERE event_id = {{converted_by:String}}
 
 # The event that a touch came with: of those of its millisecond, one that came from there.
 EVENTS = """
-SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device, e.traffic_source AS came_from,
-    e.event_id AS event_id, e.anonymous_id AS anonymous_id, toString(e.source) AS source,
+SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
+    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id, toString(e.source) AS source,
     toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
@@ -143,7 +143,8 @@ def ask(context: Context, params: WhyParams) -> Why:
             places = [(int(at), int(source), int(device)) for at, source, device in row["credited"]]
             inside |= set(places[len(places) - row["n"] :])
             for number, place in enumerate(places):
-                shares = {m: w[number] for m, w in zip(MODELS, row["weights"], strict=True)}
+                weights = (float(weight[number]) for weight in row["weights"])
+                shares: dict[str, float] = dict(zip(MODELS, weights, strict=True))
                 if place[2]:
                     credit.setdefault(place, {})[policy] = shares
                 else:
@@ -187,7 +188,7 @@ def _conversion(context: Context, params: WhyParams) -> tuple[Person, Row]:
 
 
 def _shares(
-    context: Context, params: WhyParams, policy: str, at_ms: int, event_id: str
+    context: Context, params: WhyParams, policy: Policy, at_ms: int, event_id: str
 ) -> list[Row]:
     """One row, or none where the conversion is not theirs under this policy."""
     slots = credit_slots(list(MODELS), params.lookback_days)
