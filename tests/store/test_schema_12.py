@@ -46,15 +46,15 @@ def ask(server: Server, path: str, token: str) -> Reply:
     return reply
 
 
-SAID = ("warnings", "because", "last_touch")
+SAID = ("warnings", "because", "last_touch", "moving_shares", "policies")
 # Questions that speak of visits now, which stored sessions are not.
 OF_VISITS = ("/v1/sessions", "/v1/attribution", "/v1/sources", "/v1/stats?metric=persons&group_by")
 
 
 def plain(answer: Any) -> Any:
-    """Without what is null or empty, a warning or a sentence, which may change, and without last touches,
-    which are of visits now. And without the last digits of sums: threads add in another order each
-    time."""
+    """Without what is null or empty, a warning or a sentence, which may change; last touches, which
+    are of visits now; and what there is of more policies. And without the last digits of sums:
+    threads add in another order each time."""
     if isinstance(answer, dict):
         return {k: plain(v) for k, v in answer.items() if v not in (None, "") and k not in SAID}
     if isinstance(answer, float):
