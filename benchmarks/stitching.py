@@ -49,11 +49,11 @@ from threadline.questions import (
     paths,
     profile,
     retention,
-    sessions,
     sources,
     stats,
     time_to_conversion,
     users,
+    visits,
 )
 from threadline.questions.context import Context
 from threadline.store import Params, Store, store_url
@@ -377,8 +377,8 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         "paths before signup, 30 days": lambda: paths.ask(
             contexts["next"], paths.PathsParams(event="signup", direction="before", from_=MONTH)
         ),
-        "sessions by source": lambda: sessions.ask(
-            contexts["next"], sessions.SessionsParams(group_by="source")
+        "sessions by source": lambda: visits.ask(
+            contexts["next"], visits.VisitsParams(group_by="source")
         ),
         "weekly retention": lambda: retention.ask(contexts["next"], retention.RetentionParams()),
         "persons by day and source, 30 days": lambda: stats.ask(

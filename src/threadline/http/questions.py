@@ -42,8 +42,9 @@ def _description(struct: type, name: str) -> str:
     return str(components[struct.__name__]["properties"][name]["description"])
 
 
-def _route(question: Question) -> Route:
-    return Route("GET", question.path, partial(_ask, question), doc(question))
+def _routes(question: Question) -> list[Route]:
+    asked, said = partial(_ask, question), doc(question)
+    return [Route("GET", path, asked, said) for path in question.paths]
 
 
 async def _ask(question: Question, request: Request) -> Answer:
@@ -84,4 +85,4 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
 # What is not always JSON.
 RENDERERS: dict[str, Render] = {"users": _users, "export": _export}
 
-ROUTES = [_route(question) for question in QUESTIONS.values()]
+ROUTES = [route for question in QUESTIONS.values() for route in _routes(question)]

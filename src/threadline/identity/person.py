@@ -18,7 +18,7 @@ from threadline.store import Params, Query, Row
 
 # Known since the first event that carries the user: as it is kept, and as of then.
 KNOWN_SINCE = f"""
-SELECT min(first_touch.timestamp) AS known_since FROM user_touches
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
 WHERE {PROJECT} AND {USERS}
     $people
 HAVING count() > 0"""

@@ -42,7 +42,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill
 from threadline.identity.relations import what_counts
-from threadline.identity.resolution import PROJECT, TOUCH, USERS, Policy, Resolution
+from threadline.identity.resolution import OFF_PAGE, PROJECT, TOUCH, USERS, Policy, Resolution
 
 # No event is later than this (see contract).
 END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
@@ -167,7 +167,7 @@ WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 FIRST_TOUCHES = """
 SELECT user_id, $first, min(known) AS known_since
 FROM (
-    SELECT user_id, $of_state AS touch, first_touch.timestamp AS known
+    SELECT user_id, $of_state, known_since AS known
     FROM tagged_touches
     $untagged
 )
@@ -175,13 +175,13 @@ GROUP BY user_id"""
 
 UNTAGGED_TOUCHES = f"""
 UNION ALL
-SELECT o.user_id AS user_id, t.$of_state AS touch, {END} AS known
+SELECT o.user_id AS user_id, $of_state, {END} AS known
 FROM untagged_touches AS t
 INNER JOIN $owners AS o ON o.visitor = t.visitor"""
 
 UNTAGGED_TOUCHES_BY_NEXT = f"""{UNTAGGED_TOUCHES}
 UNION ALL
-SELECT o.user_id AS user_id, $of_event AS touch, {END} AS known
+SELECT o.user_id AS user_id, $of_event, {END} AS known
 FROM counted_events AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
 WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
@@ -189,14 +189,14 @@ WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 # The smallest of an array is found faster than min(tuple), which compares value by value.
 WHOLE = {
     "first": "arrayMin(groupArray(touch)) AS first_touch",
-    "of_state": "first_touch",
-    "of_event": TOUCH,
+    "of_state": "first_touch AS touch",
+    "of_event": f"{TOUCH} AS touch",
 }
 # The same, of which only when is wanted.
 WHEN = {
-    "first": "min(touch) AS first_touched_at",
-    "of_state": "first_touch.timestamp",
-    "of_event": "e.timestamp",
+    "first": "if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at",
+    "of_state": "first_touch.off_page AS off_page, first_touch.timestamp AS at",
+    "of_event": f"{OFF_PAGE} AS off_page, e.timestamp AS at",
 }
 
 FIRST_EVENTS = """

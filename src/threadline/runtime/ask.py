@@ -132,6 +132,7 @@ def context_of(
         policy=policy(question, project, stitched.stitch),
         as_of_ms=stitched.as_of.ms if stitched.as_of else None,
         bots=stitched.include_bots,
+        visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
     )
 
