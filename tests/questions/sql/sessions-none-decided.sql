@@ -9,9 +9,9 @@ WITH counted_events AS (
         if(e.source != 'internal', e.traffic_source, 0) AS traffic_source
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), sessions AS (
     SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,

@@ -1,6 +1,11 @@
-SELECT
-    (SELECT (count(), max(decided_at)) FROM aliases WHERE project_id = {project_id:String}) AS aliases,
-    (SELECT (count(), max(decided_at)) FROM unlinks WHERE project_id = {project_id:String}) AS unlinks;
+SELECT is_alias, count() AS decisions, max(decided_at) AS newest
+FROM (
+    SELECT TRUE AS is_alias, decided_at FROM aliases WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT FALSE AS is_alias, decided_at FROM unlinks WHERE project_id = {project_id:String}
+)
+GROUP BY is_alias
+ORDER BY is_alias;
 
 SELECT r.visitor AS device,
     minIf(transform(
@@ -15,11 +20,10 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.project_id = {project_id:String}
     AND NOT is_bot
-    AND r.visitor IN (
+    AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
-        UNION ALL
-        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
-    )
+            AND NOT is_bot
+    ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
 GROUP BY device
 ORDER BY device;
 

@@ -8,9 +8,9 @@ WITH counted_events AS (
         if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor) AS device, e.medium = 'paid' AS is_paid, toString(e.source) AS source, toString(e.medium) AS medium
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 )
 SELECT source, medium, count() AS events, uniqExact(device) AS uniques,

@@ -11,11 +11,10 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.project_id = {project_id:String}
     AND NOT is_bot
-    AND r.visitor IN (
+    AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
-        UNION ALL
-        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
-    )
+            AND NOT is_bot
+    ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
 GROUP BY device
 ORDER BY device;
 
