@@ -47,8 +47,8 @@ WITH counted_events AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(person) AS value
-FROM person_events
+SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;
