@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from threadline.classify.lists import glob
 from threadline.classify.rules import HIGH, LOW, MEDIUM, Rule
 from threadline.classify.visit import Visit
 
@@ -127,26 +128,6 @@ def _host(name: str, hosts: list[str]) -> Clause:
         return f".{host}".endswith(ends)
 
     return Clause(passes, f"a {name} on {' or '.join(hosts)}")
-
-
-def glob(pattern: str, text: str) -> bool:
-    """Whether the text is like the pattern, in which `*` stands for any text, also none.
-
-    In time that grows with the text only: a regular expression could be made to take for ever.
-    """
-    first, *parts = pattern.split("*")
-    if not parts:
-        return text == first
-    *middle, last = parts
-    if not text.startswith(first) or len(text) < len(first) + len(last):
-        return False
-    place, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, place, end)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return text.endswith(last)
 
 
 # -- reading, with the line of what is wrong --------------------------------------------------

@@ -26,6 +26,7 @@ class Classification(msgspec.Struct):
     rule_id: str
     term: str
     content: str
+    channel: str
     click_ids: dict[str, str]
     because: str
     rules: list[Tried]
@@ -40,4 +41,4 @@ def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:
         Tried(rule.rule_id, rule.when, rule.rule_id == found.rule_id) for rule in rules[:asked]
     ]
     because = f"There is {tried[-1].when}."
-    return Classification(*found[:7], dict(found.click_ids), because, tried)
+    return Classification(*found[:8], dict(found.click_ids), because, tried)

@@ -1,95 +1,38 @@
 """The rules, in order. Each has an id that is stored with the event."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from threadline.classify.visit import Visit, registrable_domain
+from threadline.classify import conditions as are
+from threadline.classify.conditions import Condition, param, referred_by
+from threadline.classify.visit import AFFILIATE_IDS, CLICK_IDS, EMAIL_IDS, TAGS, Visit
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
-
-LINK_SHIMS = frozenset({"l.facebook.com", "lm.facebook.com"})
-META = ("facebook", "instagram")
-
-Verdict = tuple[str, str] | None
-Condition = Callable[[Visit], Verdict]
-
-
-def _param(source: str, medium: str, *names: str) -> Condition:
-    def condition(visit: Visit) -> Verdict:
-        for name in names:  # a loop, because this is asked of every visit a dozen times
-            if visit.params.get(name):
-                return (source, medium)
-        return None
-
-    return condition
-
-
-def _fbclid_from_shim(visit: Visit) -> Verdict:
-    shim = visit.params.get("fbclid") and visit.referrer_host in LINK_SHIMS
-    return ("facebook", "paid") if shim else None
-
-
-def _fbclid_with_name(visit: Visit) -> Verdict:
-    named = visit.params.get("fbclid") and visit.utm_source in META
-    return (visit.utm_source, "paid") if named else None
-
-
-def _paid_as(source: str) -> Condition:
-    return lambda visit: (source, "paid") if visit.paid and visit.utm_source == source else None
-
-
-def _paid_source(visit: Visit) -> Verdict:
-    return (visit.utm_source, "paid") if visit.paid and visit.utm_source else None
-
-
-def _paid_unknown(visit: Visit) -> Verdict:
-    return ("unknown", "paid") if visit.paid else None
-
-
-def _utm_source(visit: Visit) -> Verdict:
-    return (visit.utm_source, visit.utm_medium or "unknown") if visit.utm_source else None
-
-
-def _referred_by(kind: str, *sources: str) -> Condition:
-    def condition(visit: Visit) -> Verdict:
-        by = visit.referred_by
-        if by is None or by.kind != kind or (sources and by.source not in sources):
-            return None
-        return (by.source, by.medium)
-
-    return condition
-
-
-def _internal(visit: Visit) -> Verdict:
-    return ("internal", "internal") if visit.internal else None
-
-
-def _referral(visit: Visit) -> Verdict:
-    host = visit.referrer_host
-    return (registrable_domain(host), "referral") if host else None
-
-
-def _direct(visit: Visit) -> Verdict:
-    return ("direct", "direct")
 
 
 class Rule(NamedTuple):
     """`condition`: source and medium, if it matches. `when`: what has to be so, in words that end
-    the sentence "it matches if there is …". `campaign`: instead of the URL's, if any."""
+    the sentence "it matches if there is …". `campaign`: instead of the URL's, if any. `reads`: what
+    there has to be at all, for it to be asked: parameters of a `link`, a `referrer`, or nothing."""
 
     rule_id: str
     condition: Condition
     confidence: str
     when: str
     campaign: str = ""
+    reads: str = "link"
 
 
 def _click_id(rule_id: str, source: str, *names: str) -> Rule:
     when = f"a click id of {source} ads: {' or '.join(names)}"
-    return Rule(rule_id, _param(source, "paid", *(name.lower() for name in names)), HIGH, when)
+    return Rule(rule_id, param(source, "paid", *(name.lower() for name in names)), HIGH, when)
+
+
+def _referrer(rule_id: str, condition: Condition, when: str, confidence: str = MEDIUM) -> Rule:
+    return Rule(rule_id, condition, confidence, f"a referrer {when}", reads="referrer")
 
 
 RULES = (
+    _referrer("referrer_spam", are.spam, "of the list of those that only pretend to be one", HIGH),
     _click_id("google_click_id", "google", "gclid", "wbraid", "gbraid"),
     _click_id("microsoft_click_id", "bing", "msclkid"),
     _click_id("tiktok_click_id", "tiktok", "ttclid"),
@@ -98,70 +41,146 @@ RULES = (
     _click_id("snapchat_click_id", "snapchat", "ScCid"),
     _click_id("reddit_click_id", "reddit", "rdt_cid"),
     _click_id("pinterest_click_id", "pinterest", "epik"),
-    _click_id("yandex_click_id", "yandex", "yclid"),
+    _click_id("yandex_click_id", "yandex", "yclid", "ymclid"),
     _click_id("google_display_click_id", "google", "dclid", "gad_source", "gad_campaignid"),
+    _click_id("outbrain_click_id", "outbrain", "dicbo", "obOrigUrl", "ob_click_id"),
+    _click_id("taboola_click_id", "taboola", "tblci"),
+    _click_id("quora_click_id", "quora", "qclid"),
+    _click_id("seznam_click_id", "seznam", "sznclid"),
+    _click_id("nextdoor_click_id", "nextdoor", "ndclid"),
+    _click_id("yahoo_click_id", "yahoo", "vmcid"),
+    _click_id("vk_click_id", "vk", "rb_clickid"),
+    _click_id("line_click_id", "line", "ldtag_cl"),
     Rule(
         "fbclid_from_link_shim",
-        _fbclid_from_shim,
+        are.fbclid_from_shim,
         HIGH,
         "fbclid, and a referrer through which Facebook sends clicks",
     ),
     Rule(
         "fbclid_with_utm_source",
-        _fbclid_with_name,
+        are.fbclid_with_name,
         HIGH,
         "fbclid, and a utm_source that names Facebook, Instagram or Meta",
     ),
     Rule(
         "paid_utm_facebook",
-        _paid_as("facebook"),
+        are.paid_as("facebook"),
         HIGH,
         "a paid utm_medium, and a utm_source that names Facebook",
     ),
     Rule(
         "paid_utm_instagram",
-        _paid_as("instagram"),
+        are.paid_as("instagram"),
         HIGH,
         "a paid utm_medium, and a utm_source that names Instagram",
     ),
-    Rule("paid_utm_source", _paid_source, HIGH, "a paid utm_medium, and a utm_source"),
-    Rule("paid_utm_medium_only", _paid_unknown, MEDIUM, "a paid utm_medium without a utm_source"),
+    Rule("paid_utm_source", are.paid_source, HIGH, "a paid utm_medium, and a utm_source"),
     Rule(
-        "fbclid_alone", _param("facebook", "paid", "fbclid"), MEDIUM, "fbclid, Facebook's click id"
+        "paid_utm_medium_only", are.paid_unknown, MEDIUM, "a paid utm_medium without a utm_source"
     ),
-    Rule("utm_source", _utm_source, HIGH, "a utm_source"),
+    Rule(
+        "hubspot_ad_id",
+        are.managed_ad,
+        HIGH,
+        "a parameter such as hsa_cam, which HubSpot adds to links in ads",
+    ),
+    Rule(
+        "fbclid_alone", param("facebook", "paid", "fbclid"), MEDIUM, "fbclid, Facebook's click id"
+    ),
+    Rule(
+        "utm_source_only",
+        are.known_source,
+        MEDIUM,
+        "a utm_source without a utm_medium, and only one that the lists know for it",
+    ),
+    Rule("utm_source", are.utm_source, HIGH, "a utm_source"),
+    Rule("utm_medium_only", are.utm_medium, MEDIUM, "a utm_medium without a utm_source"),
     Rule(
         "instagram_share_id",
-        _param("instagram", "social", "igshid", "igsh"),
+        param("instagram", "social", "igshid", "igsh"),
         MEDIUM,
         "igshid or igsh, which Instagram adds to links that people share",
     ),
     Rule(
+        "facebook_share_id",
+        param("facebook", "social", "mibextid"),
+        MEDIUM,
+        "mibextid, which Facebook adds to links that people share",
+    ),
+    Rule(
         "mailchimp_member_id",
-        _param("mailchimp", "email", "mc_eid", "mc_cid"),
+        param("mailchimp", "email", "mc_eid", "mc_cid"),
         MEDIUM,
         "mc_eid or mc_cid, which Mailchimp adds to links in its mails",
     ),
     Rule(
-        "referrer_facebook", _referred_by("social", "facebook"), MEDIUM, "a referrer of Facebook's"
-    ),
-    Rule(
-        "referrer_instagram",
-        _referred_by("social", "instagram"),
+        "email_link_id",
+        are.one_of(EMAIL_IDS, "email"),
         MEDIUM,
-        "a referrer of Instagram's",
+        "a parameter that another service adds to links in its mails, such as _hsenc or _kx",
     ),
-    Rule("referrer_social", _referred_by("social"), MEDIUM, "a referrer that is a social network"),
-    Rule("referrer_search", _referred_by("search"), MEDIUM, "a referrer that is a search engine"),
-    Rule("referrer_email", _referred_by("email"), MEDIUM, "a referrer that is a mail program"),
-    Rule("referrer_ai", _referred_by("ai"), MEDIUM, "a referrer that is an AI assistant"),
-    Rule("referrer_ad", _referred_by("ads"), MEDIUM, "a referrer through which ads are clicked"),
     Rule(
-        "referrer_internal",
-        _internal,
-        HIGH,
-        "a referrer on the site itself: the page's own domain, or an origin of the project",
+        "affiliate_click_id",
+        are.one_of(AFFILIATE_IDS, "affiliate"),
+        MEDIUM,
+        "a click id of an affiliate network, such as awc, irclickid or cjevent",
     ),
-    Rule("referrer_other", _referral, MEDIUM, "any other referrer"),
-    Rule("direct", _direct, LOW, "nothing that says where the visit came from"),
+    Rule(
+        "search_result_id",
+        are.one_of({"srsltid": "google", "ysclid": "yandex"}, "organic"),
+        MEDIUM,
+        "srsltid of Google or ysclid of Yandex, which they add to results that are no ads",
+    ),
+    Rule(
+        "utm_campaign_only",
+        are.only_tagged,
+        LOW,
+        "a utm_campaign or another utm parameter, and nothing that says whose",
+    ),
+    _referrer(
+        "return_from_login",
+        are.returned_from_login,
+        "that is a sign-in page, or that signs people in and gave the page its answer",
+    ),
+    _referrer(
+        "return_from_payment",
+        are.returned_from("payment"),
+        "where people pay, or prove to a bank or a captcha that it is them",
+    ),
+    _referrer("referrer_facebook", referred_by(["social"], "facebook"), "of Facebook's"),
+    _referrer("referrer_instagram", referred_by(["social"], "instagram"), "of Instagram's"),
+    _referrer("referrer_social", referred_by(["social"]), "that is a social network"),
+    _referrer("referrer_search", referred_by(["search"]), "that is a search engine"),
+    _referrer("referrer_email", referred_by(["email"]), "that is a mail program"),
+    _referrer("referrer_ai", referred_by(["ai"]), "that is an AI assistant"),
+    _referrer("referrer_ad", referred_by(["ads"]), "through which ads are clicked"),
+    _referrer(
+        "referrer_product",
+        referred_by(["product", "products"]),
+        "that is another product of a search engine's owner",
+    ),
+    _referrer(
+        "referrer_internal",
+        are.internal,
+        "on the site itself: the page's own domain, an origin of the project, or a copy of it",
+        HIGH,
+    ),
+    Rule("referrer_other", are.referral, MEDIUM, "any other referrer", reads="referrer"),
+    Rule("direct", are.direct, LOW, "nothing that says where the visit came from", reads=""),
 )
+
+# Parameters without which no rule that reads a link can match.
+READ = frozenset({*TAGS, *CLICK_IDS, *are.MANAGED_IDS})
+BY_WHAT_THERE_IS = {
+    (link, referrer): tuple(
+        rule for rule in RULES if {"link": link, "referrer": referrer}.get(rule.reads, True)
+    )
+    for link in (False, True)
+    for referrer in (False, True)
+}
+
+
+def rules_for(visit: Visit) -> tuple[Rule, ...]:
+    """Those of the rules, in their order, that may match."""
+    return BY_WHAT_THERE_IS[not READ.isdisjoint(visit.params), bool(visit.referrer_host)]

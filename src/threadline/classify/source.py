@@ -7,14 +7,15 @@ explained months later.
 from functools import lru_cache
 from typing import NamedTuple
 
-from threadline.classify.rules import RULES
+from threadline.classify.channels import channel_of
+from threadline.classify.rules import rules_for
 from threadline.classify.site import NO_SITE, Site
 from threadline.classify.visit import read_visit
 
 
 class Source(NamedTuple):
     """The classifier's verdict on one event. `term`, `content`: what else the link says of its
-    campaign. `click_ids`, `utm`: name and value."""
+    campaign. `channel`: one of `channels.NAMES`. `click_ids`, `utm`: name and value."""
 
     source: str
     medium: str
@@ -23,6 +24,7 @@ class Source(NamedTuple):
     rule_id: str
     term: str = ""
     content: str = ""
+    channel: str = ""
     click_ids: tuple[tuple[str, str], ...] = ()
     utm: tuple[tuple[str, str], ...] = ()
 
@@ -44,7 +46,7 @@ def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
 def _classify(url: str, referrer: str, site: Site) -> Source:
     visit = read_visit(url, referrer, site.own)
     said = visit.params.get
-    for rules in (site.rules, RULES):
+    for rules in (site.rules, rules_for(visit)):
         for rule in rules:
             if verdict := rule.condition(visit):
                 return Source(
@@ -54,6 +56,7 @@ def _classify(url: str, referrer: str, site: Site) -> Source:
                     rule.rule_id,
                     said("utm_term", ""),
                     said("utm_content", ""),
+                    channel_of(*verdict, visit.words),
                     visit.click_ids,
                     visit.utm,
                 )

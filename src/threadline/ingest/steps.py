@@ -132,6 +132,7 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
         stored.source_rule_id,
         stored.term,
         stored.content,
+        _channel,
         click_ids,
         utm,
     ) = classify(stored.url, stored.referrer, context.site)
