@@ -32,12 +32,11 @@ def param(source: str, medium: str, *names: str) -> Condition:
 
 def one_of(sources: dict[str, str], medium: str) -> Condition:
     """A parameter of a list; the source is the name that it is listed under."""
-    lower = {name.lower(): source for name, source in sources.items()}
 
     def condition(visit: Visit) -> Verdict:
         for name, value in visit.params.items():
-            if name in lower and value:
-                return (lower[name], medium)
+            if name in sources and value:
+                return (sources[name], medium)
         return None
 
     return condition

@@ -1,6 +1,7 @@
 """Copies of pages in caches, translators and archives, and the sites that they are copies of."""
 
 import re
+from functools import lru_cache
 
 from threadline.classify.address import MAX_HOST, Address, decoded
 from threadline.classify.lists import read_names
@@ -20,6 +21,7 @@ SITE = re.compile(
 )
 
 
+@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
 def is_copy(host: str) -> bool:
     """Whether pages of this host are copies of others."""
     return host.endswith(ALL) or host in BARE

@@ -1,38 +1,83 @@
 """The rules, in order. Each has an id that is stored with the event."""
 
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from threadline.classify import conditions as are
-from threadline.classify.conditions import Condition, param, referred_by
-from threadline.classify.visit import AFFILIATE_IDS, CLICK_IDS, EMAIL_IDS, TAGS, Visit
+from threadline.classify.conditions import Condition
+from threadline.classify.visit import AFFILIATE_IDS, EMAIL_IDS, TAGS, Visit
 
 HIGH, MEDIUM, LOW = "high", "medium", "low"
+# Of referrers; `other` is one that no list knows.
+ANY_KIND = frozenset(
+    {"social", "search", "email", "ai", "ads", "spam", "login", "payment", "product", "products"}
+    | {"other"}
+)
 
 
 class Rule(NamedTuple):
     """`condition`: source and medium, if it matches. `when`: what has to be so, in words that end
-    the sentence "it matches if there is …". `campaign`: instead of the URL's, if any. `reads`: what
-    there has to be at all, for it to be asked: parameters of a `link`, a `referrer`, or nothing."""
+    the sentence "it matches if there is …". `campaign`: instead of the URL's, if any. `names`,
+    `kinds`: of parameters and of a referrer, of which one has to be there for it to be asked."""
 
     rule_id: str
     condition: Condition
     confidence: str
     when: str
     campaign: str = ""
-    reads: str = "link"
+    names: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
 
 
 def _click_id(rule_id: str, source: str, *names: str) -> Rule:
     when = f"a click id of {source} ads: {' or '.join(names)}"
-    return Rule(rule_id, param(source, "paid", *(name.lower() for name in names)), HIGH, when)
+    return _param(rule_id, source, "paid", names, when, HIGH)
 
 
-def _referrer(rule_id: str, condition: Condition, when: str, confidence: str = MEDIUM) -> Rule:
-    return Rule(rule_id, condition, confidence, f"a referrer {when}", reads="referrer")
+def _param(
+    rule_id: str,
+    source: str,
+    medium: str,
+    names: Iterable[str],
+    when: str,
+    confidence: str = MEDIUM,
+) -> Rule:
+    lower = [name.lower() for name in names]
+    return _link(rule_id, are.param(source, medium, *lower), when, confidence, lower)
+
+
+def _one_of(rule_id: str, ids: Mapping[str, str], medium: str, when: str) -> Rule:
+    lower = {name.lower(): source for name, source in ids.items()}
+    return _link(rule_id, are.one_of(lower, medium), when, MEDIUM, lower)
+
+
+def _link(
+    rule_id: str, condition: Condition, when: str, confidence: str, names: Iterable[str]
+) -> Rule:
+    """A rule that needs one of these parameters."""
+    return Rule(rule_id, condition, confidence, when, names=frozenset(names))
+
+
+def _referrer(
+    rule_id: str, condition: Condition, when: str, kinds: Iterable[str], confidence: str = MEDIUM
+) -> Rule:
+    """A rule that needs a referrer of one of these kinds."""
+    return Rule(rule_id, condition, confidence, f"a referrer {when}", kinds=frozenset(kinds))
+
+
+def _listed(rule_id: str, kinds: Collection[str], when: str, *sources: str) -> Rule:
+    return _referrer(rule_id, are.referred_by(kinds, *sources), when, kinds)
 
 
 RULES = (
-    _referrer("referrer_spam", are.spam, "of the list of those that only pretend to be one", HIGH),
+    _referrer(
+        "referrer_spam",
+        are.spam,
+        "of the list of those that only pretend to be one",
+        ["spam"],
+        HIGH,
+    ),
     _click_id("google_click_id", "google", "gclid", "wbraid", "gbraid"),
     _click_id("microsoft_click_id", "bing", "msclkid"),
     _click_id("tiktok_click_id", "tiktok", "ttclid"),
@@ -51,136 +96,168 @@ RULES = (
     _click_id("yahoo_click_id", "yahoo", "vmcid"),
     _click_id("vk_click_id", "vk", "rb_clickid"),
     _click_id("line_click_id", "line", "ldtag_cl"),
-    Rule(
+    _link(
         "fbclid_from_link_shim",
         are.fbclid_from_shim,
-        HIGH,
         "fbclid, and a referrer through which Facebook sends clicks",
+        HIGH,
+        ["fbclid"],
     ),
-    Rule(
+    _link(
         "fbclid_with_utm_source",
         are.fbclid_with_name,
-        HIGH,
         "fbclid, and a utm_source that names Facebook, Instagram or Meta",
+        HIGH,
+        ["fbclid"],
     ),
-    Rule(
+    _link(
         "paid_utm_facebook",
         are.paid_as("facebook"),
-        HIGH,
         "a paid utm_medium, and a utm_source that names Facebook",
+        HIGH,
+        ["utm_medium"],
     ),
-    Rule(
+    _link(
         "paid_utm_instagram",
         are.paid_as("instagram"),
-        HIGH,
         "a paid utm_medium, and a utm_source that names Instagram",
+        HIGH,
+        ["utm_medium"],
     ),
-    Rule("paid_utm_source", are.paid_source, HIGH, "a paid utm_medium, and a utm_source"),
-    Rule(
-        "paid_utm_medium_only", are.paid_unknown, MEDIUM, "a paid utm_medium without a utm_source"
+    _link(
+        "paid_utm_source",
+        are.paid_source,
+        "a paid utm_medium, and a utm_source",
+        HIGH,
+        ["utm_medium"],
     ),
-    Rule(
+    _link(
+        "paid_utm_medium_only",
+        are.paid_unknown,
+        "a paid utm_medium without a utm_source",
+        MEDIUM,
+        ["utm_medium"],
+    ),
+    _link(
         "hubspot_ad_id",
         are.managed_ad,
-        HIGH,
         "a parameter such as hsa_cam, which HubSpot adds to links in ads",
+        HIGH,
+        are.MANAGED_IDS,
     ),
-    Rule(
-        "fbclid_alone", param("facebook", "paid", "fbclid"), MEDIUM, "fbclid, Facebook's click id"
-    ),
-    Rule(
+    _param("fbclid_alone", "facebook", "paid", ["fbclid"], "fbclid, Facebook's click id"),
+    _link(
         "utm_source_only",
         are.known_source,
-        MEDIUM,
         "a utm_source without a utm_medium, and only one that the lists know for it",
-    ),
-    Rule("utm_source", are.utm_source, HIGH, "a utm_source"),
-    Rule("utm_medium_only", are.utm_medium, MEDIUM, "a utm_medium without a utm_source"),
-    Rule(
-        "instagram_share_id",
-        param("instagram", "social", "igshid", "igsh"),
         MEDIUM,
+        ["utm_source"],
+    ),
+    _link("utm_source", are.utm_source, "a utm_source", HIGH, ["utm_source"]),
+    _link(
+        "utm_medium_only",
+        are.utm_medium,
+        "a utm_medium without a utm_source",
+        MEDIUM,
+        ["utm_medium"],
+    ),
+    _param(
+        "instagram_share_id",
+        "instagram",
+        "social",
+        ["igshid", "igsh"],
         "igshid or igsh, which Instagram adds to links that people share",
     ),
-    Rule(
+    _param(
         "facebook_share_id",
-        param("facebook", "social", "mibextid"),
-        MEDIUM,
+        "facebook",
+        "social",
+        ["mibextid"],
         "mibextid, which Facebook adds to links that people share",
     ),
-    Rule(
+    _param(
         "mailchimp_member_id",
-        param("mailchimp", "email", "mc_eid", "mc_cid"),
-        MEDIUM,
+        "mailchimp",
+        "email",
+        ["mc_eid", "mc_cid"],
         "mc_eid or mc_cid, which Mailchimp adds to links in its mails",
     ),
-    Rule(
+    _one_of(
         "email_link_id",
-        are.one_of(EMAIL_IDS, "email"),
-        MEDIUM,
+        EMAIL_IDS,
+        "email",
         "a parameter that another service adds to links in its mails, such as _hsenc or _kx",
     ),
-    Rule(
+    _one_of(
         "affiliate_click_id",
-        are.one_of(AFFILIATE_IDS, "affiliate"),
-        MEDIUM,
+        AFFILIATE_IDS,
+        "affiliate",
         "a click id of an affiliate network, such as awc, irclickid or cjevent",
     ),
-    Rule(
+    _one_of(
         "search_result_id",
-        are.one_of({"srsltid": "google", "ysclid": "yandex"}, "organic"),
-        MEDIUM,
+        {"srsltid": "google", "ysclid": "yandex"},
+        "organic",
         "srsltid of Google or ysclid of Yandex, which they add to results that are no ads",
     ),
-    Rule(
+    _link(
         "utm_campaign_only",
         are.only_tagged,
-        LOW,
         "a utm_campaign or another utm parameter, and nothing that says whose",
+        LOW,
+        TAGS,
     ),
     _referrer(
         "return_from_login",
         are.returned_from_login,
         "that is a sign-in page, or that signs people in and gave the page its answer",
+        ANY_KIND,
     ),
     _referrer(
         "return_from_payment",
         are.returned_from("payment"),
         "where people pay, or prove to a bank or a captcha that it is them",
+        ["payment"],
     ),
-    _referrer("referrer_facebook", referred_by(["social"], "facebook"), "of Facebook's"),
-    _referrer("referrer_instagram", referred_by(["social"], "instagram"), "of Instagram's"),
-    _referrer("referrer_social", referred_by(["social"]), "that is a social network"),
-    _referrer("referrer_search", referred_by(["search"]), "that is a search engine"),
-    _referrer("referrer_email", referred_by(["email"]), "that is a mail program"),
-    _referrer("referrer_ai", referred_by(["ai"]), "that is an AI assistant"),
-    _referrer("referrer_ad", referred_by(["ads"]), "through which ads are clicked"),
-    _referrer(
+    _listed("referrer_facebook", ["social"], "of Facebook's", "facebook"),
+    _listed("referrer_instagram", ["social"], "of Instagram's", "instagram"),
+    _listed("referrer_social", ["social"], "that is a social network"),
+    _listed("referrer_search", ["search"], "that is a search engine"),
+    _listed("referrer_email", ["email"], "that is a mail program"),
+    _listed("referrer_ai", ["ai"], "that is an AI assistant"),
+    _listed("referrer_ad", ["ads"], "through which ads are clicked"),
+    _listed(
         "referrer_product",
-        referred_by(["product", "products"]),
+        ["product", "products"],
         "that is another product of a search engine's owner",
     ),
     _referrer(
         "referrer_internal",
         are.internal,
         "on the site itself: the page's own domain, an origin of the project, or a copy of it",
+        ["other"],
         HIGH,
     ),
-    Rule("referrer_other", are.referral, MEDIUM, "any other referrer", reads="referrer"),
-    Rule("direct", are.direct, LOW, "nothing that says where the visit came from", reads=""),
+    Rule("referrer_other", are.referral, MEDIUM, "any other referrer", kinds=ANY_KIND),
+    Rule("direct", are.direct, LOW, "nothing that says where the visit came from"),
 )
 
 # Parameters without which no rule that reads a link can match.
-READ = frozenset({*TAGS, *CLICK_IDS, *are.MANAGED_IDS})
-BY_WHAT_THERE_IS = {
-    (link, referrer): tuple(
-        rule for rule in RULES if {"link": link, "referrer": referrer}.get(rule.reads, True)
-    )
-    for link in (False, True)
-    for referrer in (False, True)
-}
+READ = frozenset[str]().union(*(rule.names for rule in RULES))
 
 
 def rules_for(visit: Visit) -> tuple[Rule, ...]:
     """Those of the rules, in their order, that may match."""
-    return BY_WHAT_THERE_IS[not READ.isdisjoint(visit.params), bool(visit.referrer_host)]
+    referrer = visit.referrer
+    kind = referrer.by.kind if referrer.by else "other" if referrer.host else ""
+    return _rules(READ.intersection(visit.params), kind)
+
+
+@lru_cache(maxsize=1024)
+def _rules(names: frozenset[str], kind: str) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for rule in RULES
+        if (not rule.names or not rule.names.isdisjoint(names))
+        and (not rule.kinds or kind in rule.kinds)
+    )

@@ -1,10 +1,11 @@
 """What the rules look at: a visit, taken apart from its URL and referrer once."""
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from threadline.classify.address import parameters, registrable_domain, split
 from threadline.classify.copies import is_copy, original
-from threadline.classify.hosts import APPS, Listed, guessed, listed
+from threadline.classify.hosts import APPS, Listed, guessed, known, page_listed
 from threadline.classify.lists import read_list
 from threadline.classify.utm import Medium, read_medium, read_source
 
@@ -87,6 +88,8 @@ class Visit(NamedTuple):
     @property
     def utm(self) -> tuple[tuple[str, str], ...]:
         """Name and value of the URL's utm parameters."""
+        if not self.params:
+            return ()
         return tuple(item for item in self.params.items() if item[0].startswith("utm_"))
 
     @property
@@ -143,9 +146,17 @@ def _referrer(referrer: str, page_scheme: str, page_host: str, own: Own) -> Refe
         return Referrer(host, host, None, True) if same else NO_REFERRER
     if is_copy(host):
         host, path = original(address) or page_host or host, ""
+    site = _site(host, page_host, own)
+    if len(path) > 1 and (site.by or not site.internal) and (page := page_listed(host, path)):
+        return site._replace(by=page)
+    return site
+
+
+@lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
+def _site(host: str, page_host: str, own: Own) -> Referrer:
     name = registrable_domain(host)
     if host == page_host or own.lists(host):
         return Referrer(host, name, None, True)
     internal = own.subdomains == "same" and name == registrable_domain(page_host)
-    by = listed(host, path) or (None if internal else guessed(host))
+    by = known(host).found or (None if internal else guessed(host))
     return Referrer(host, name, by, internal)

@@ -7,12 +7,13 @@ addresses, and beside it, in `merged/`, what a public list knows more (`python -
 What is missing is not lost, it counts as `referral` under its registrable domain.
 """
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from threadline.classify.address import registrable_domain
-from threadline.classify.lists import glob, label_like, read_list, read_names
+from threadline.classify.lists import label_like, read_list, read_names
 
 # Of each file the medium. `return`: people come back from there.
 MEDIUMS = {
@@ -88,36 +89,61 @@ LABELS = read_names("hosts/labels.txt")
 LABEL_MEDIUMS = {"social": "social", "payment": "return", "login": "return"}
 
 
+class Known(NamedTuple):
+    """`found`: what a host stands for. `paths`: of pages on it that are something else; the number
+    of the group that matches is that of what they are in `by`, from 1."""
+
+    found: Listed | None
+    paths: re.Pattern[str] | None
+    by: tuple[Listed, ...]
+
+
 def listed(host: str, path: str = "") -> Listed | None:
     """What this page, its host or the nearest domain above that is listed, stands for."""
-    paths, found = _known(host)
-    if paths:
-        path = path.casefold()
-        for pattern, by in paths:
-            if glob(pattern, path) or glob(f"{pattern}/*", path):
-                return by
-    return found
+    return page_listed(host, path) or known(host).found
+
+
+def page_listed(host: str, path: str) -> Listed | None:
+    """What this page stands for, if that is something else than its host."""
+    _, paths, by = known(host)
+    if paths is not None and (match := paths.match(path)):
+        return by[(match.lastindex or 1) - 1]
+    return None
 
 
 @lru_cache(maxsize=16_384)  # hosts repeat even where pages do not
-def _known(host: str) -> tuple[tuple[tuple[str, Listed], ...], Listed | None]:
-    """What the pages of this host with such paths stand for, and what all others do."""
-    paths: list[tuple[str, Listed]] = []
+def known(host: str) -> Known:
+    """What the host, or the nearest domain above it that is listed, stands for."""
+    pages: list[tuple[str, Listed]] = []
     labels = host.split(".")[-MOST_LABELS:] if host else []
     for at in range(len(labels)):
         domain = ".".join(labels[at:])
-        paths += PATHS.get(domain, ())
+        pages += PATHS.get(domain, ())
         found = HOSTS.get(domain)
         for pattern, by in NAMES.get(".".join(labels[at + 1 :]), ()):
             name, slash, path = pattern.partition("/")
             if label_like(name, labels[at]):
                 if slash:
-                    paths.append((f"/{path}", by))
+                    pages.append((f"/{path}", by))
                 else:
                     found = found or by
         if found:
-            return tuple(paths) + tuple(_not_searching(found)), _product(found, labels[:at])
-    return tuple(paths), None
+            pages += _not_searching(found)
+            return _known(_product(found, labels[:at]), pages)
+    return _known(None, pages)
+
+
+def _known(found: Listed | None, pages: list[tuple[str, Listed]]) -> Known:
+    if not pages:
+        return Known(found, None, ())
+    return Known(found, _paths(tuple(path for path, _ in pages)), tuple(by for _, by in pages))
+
+
+@lru_cache(maxsize=1024)
+def _paths(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """The first of these that a path is, or is below. `*` stands for any text."""
+    each = (f"({re.escape(path).replace(chr(92) + '*', '.*')})" for path in patterns)
+    return re.compile(f"(?:{'|'.join(each)})(?:/|$)", re.IGNORECASE)
 
 
 def _product(found: Listed, below: list[str]) -> Listed:
