@@ -25,6 +25,7 @@ PREFIX = "custom:"
 ID = re.compile(r"[a-z0-9_-]{1,64}")
 HOST = re.compile(r"[^\s/:?#@*]+")
 
+RETURN = "return"
 KEYS = ("id", "when", "source", "medium", "campaign", "confidence")
 REQUIRED = ("id", "when", "source", "medium")
 
@@ -40,6 +41,10 @@ class Clause(NamedTuple):
 
     passes: Test
     words: str
+
+
+# Coming back is no arrival, but following the link of a campaign is one, wherever it was.
+NOT_TAGGED = Clause(lambda visit: not visit.named, "no utm parameter or click id")
 
 
 def read_rules(text: str) -> tuple[Rule, ...]:
@@ -79,6 +84,8 @@ def _rule(node: Node) -> Rule:
     if confidence not in (HIGH, MEDIUM, LOW):
         _fail(found["confidence"], f"confidence is {HIGH}, {MEDIUM} or {LOW}")
     clauses = list(_when(found["when"]))
+    if verdict[1] == RETURN and not any(name == "params" for name, _ in _entries(found["when"])):
+        clauses.append(NOT_TAGGED)
     return Rule(
         f"{PREFIX}{rule_id}",
         lambda visit: verdict if all(clause.passes(visit) for clause in clauses) else None,

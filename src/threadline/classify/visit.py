@@ -98,6 +98,11 @@ class Visit(NamedTuple):
         return any(self.params.get(name) for name in TAGS)
 
     @property
+    def named(self) -> bool:
+        """Whether the link says where it was: it is tagged, or has a click id."""
+        return self.tagged or bool(self.click_ids)
+
+    @property
     def paid(self) -> bool:
         return self.medium.name == "paid"
 
