@@ -38,8 +38,8 @@ SPOILED = {
         ["DELETE FROM device_users WHERE visitor = sipHash64('phone')"],
         "2 rows compared; 1 missing, 0 too many, 0 wrong",
     ),
-    "activity": (
-        ["DELETE FROM activity WHERE user_hash = sipHash64('user', 'ada')"],
+    "half_hours": (
+        ["DELETE FROM half_hours WHERE user_hash = sipHash64('user', 'ada')"],
         "13 rows compared; 3 missing, 0 too many, 0 wrong",
     ),
     "visitor_touches": (
@@ -180,7 +180,7 @@ def test_a_rebuild_killed_at_any_statement_is_listed_and_finished(
 
 def test_finishing_that_is_killed_is_finished(store: Store, folder: Path) -> None:
     """Each attempt goes one statement further than the one before, over what that left."""
-    begin(store, REBUILD, ["device_users", "activity"])
+    begin(store, REBUILD, ["device_users", "half_hours"])
     statements = 0
     while listed(store):
         try:
@@ -279,12 +279,12 @@ def test_killed_under_load_it_is_finished_by_the_server(folder: Path) -> None:
             rebuild_and_kill(folder, "device_users", signal.SIGKILL)
             assert "device_users" in await_line(server, "rebuild_resumed")
             await_line(server, "rebuild_finished")
-            rebuild_and_kill(folder, "activity", signal.SIGKILL)
+            rebuild_and_kill(folder, "half_hours", signal.SIGKILL)
             server.stop(signal.SIGKILL)
     with Server(folder) as server:
         project = project.again(server)
         with senders(project):
-            assert "activity" in await_line(server, "rebuild_resumed")
+            assert "half_hours" in await_line(server, "rebuild_resumed")
             await_line(server, "rebuild_finished")
             said = rebuild_and_kill(folder, "traffic_sources", signal.SIGINT)
             assert "Stopped. The server finishes it in the background." in said

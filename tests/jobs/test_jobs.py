@@ -147,14 +147,14 @@ def test_two_kinds_at_once_and_two_that_exclude_each_other(folder: Path) -> None
         project = Project(server)
         path = events_file(folder.parent)
         with alone(folder), work(folder, table.REBUILD, unit="tables") as job:
-            job.progress(2, len(STATES), "activity", now=True)
+            job.progress(2, len(STATES), "half_hours", now=True)
             ok("import", str(path), "--project", project.project_id, *data)
             rebuild, done = jobs(folder)
             assert (rebuild["job_id"], rebuild["state"]) == (job.job_id, "running")
             assert (rebuild["step"], rebuild["progress"]) == ("activity", 0.333)
             assert (done["kind"], done["state"]) == ("import", "done")
             text = ok("jobs", *data)
-            assert "33%, 2 of 6 tables, activity" in text
+            assert "33%, 2 of 6 tables, half_hours" in text
             for other in ("rebuild", f"reclassify --project {project.project_id}"):
                 assert "is at work in" in fails(*other.split(), *data)
         ok("rebuild", *data)

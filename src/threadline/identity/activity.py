@@ -1,47 +1,46 @@
-"""The stitched relation once more, by the hour: when was which person active?
+"""The stitched relation once more, by the half hour: when was which person active?
 
-That hardly needs events. The state `activity` keeps, of every hour of a visitor, the first
-timestamp and the last, and whose the last is tells all about the hour: an interval of ownership
-that ended before it ended with its user being seen, and so is in the same hour of that user. Only
-where a day begins within the hour, or the time that is asked about, the events of the hour are
-read.
+That hardly needs events. The state `half_hours` keeps, of every half hour of a visitor, the first
+timestamp and the last, and whose the last is tells all about it: an interval of ownership that
+ended before it ended with its user being seen, and so is in the same half hour of that user. Only
+where a day begins within the half hour, or the time that is asked about, its events are read.
 """
 
 from collections.abc import Sequence
 
 from threadline.identity.compose import fill, where
-from threadline.identity.resolution import FROM, HOUR_MS, TO, Resolution, in_range
+from threadline.identity.resolution import FROM, HALF_HOUR_MS, TO, Resolution, in_range
 from threadline.store import Params
 
-# Of each bound of a range: which hours may lie inside, and which reach across.
+# Of each bound of a range: which half hours may lie inside, and which reach across.
 INSIDE = {
-    "from_": f"hour >= intDiv(toUnixTimestamp64Milli({FROM}), {HOUR_MS})",
-    "to": f"hour <= intDiv(toUnixTimestamp64Milli({TO}), {HOUR_MS})",
+    "from_": f"half_hour >= intDiv(toUnixTimestamp64Milli({FROM}), {HALF_HOUR_MS})",
+    "to": f"half_hour <= intDiv(toUnixTimestamp64Milli({TO}), {HALF_HOUR_MS})",
 }
 ACROSS = {
     name: f"(began < {bound} AND ended >= {bound})" for name, bound in (("from_", FROM), ("to", TO))
 }
-# No hour reaches across the beginning of another.
-ON_THE_HOUR = ":00:00.000"
+# No half hour reaches across the beginning of another.
+ON_THE_HALF_HOUR = (":00:00.000", ":30:00.000")
 
 EVERY_EVENT = """
 SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
 FROM counted_events
 $inside"""
-# The last timestamp of an hour …
-ENDS_OF_HOURS = """
+# The last timestamp of a half hour …
+ENDS = """
 SELECT visitor, user_hash, ended AS timestamp, known
-FROM hours
-$hours"""
-# … and of hours in which something changes every event.
-EVENTS_OF_HOURS = f"""
+FROM stretches
+$stretches"""
+# … and of half hours in which something changes every event.
+EVENTS = f"""
 UNION ALL
 SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
 FROM counted_events
-WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), {HOUR_MS})) IN (
-    SELECT visitor, hour
-    FROM hours
-    $hours
+WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), {HALF_HOUR_MS})) IN (
+    SELECT visitor, half_hour
+    FROM stretches
+    $stretches
 )"""
 WITHIN = """
 SELECT *
@@ -62,24 +61,24 @@ def active(
     `known`: as a user.
 
     Stretches end at `from_` and `to` in `values`, and where one of `changes` holds: conditions on
-    two timestamps of an hour, `began` and `ended`. What lies outside of `from_` and `to` is left
-    out, unless `everything` is wanted.
+    two timestamps of a half hour, `began` and `ended`. What lies outside of `from_` and `to` is
+    left out, unless `everything` is wanted.
     """
     inside = where([] if everything else in_range("timestamp", values))
     if resolution.as_of:
         return fill(EVERY_EVENT, {"inside": inside})
-    cut = [name for name in ACROSS if name in values and not _on_the_hour(values[name])]
+    cut = [name for name in ACROSS if name in values and not _on_the_half_hour(values[name])]
     changes = [*(ACROSS[name] for name in cut), *changes]
-    hours = [] if everything else [INSIDE[name] for name in INSIDE if name in values]
+    overlaps = [] if everything else [INSIDE[name] for name in INSIDE if name in values]
     if not changes:
-        sql = fill(ENDS_OF_HOURS, {"hours": where(hours)})
+        sql = fill(ENDS, {"stretches": where(overlaps)})
     else:
         # Nothing needless among the conditions: a constant made reading a third slower.
         apart = f"({' OR '.join(changes)})"
-        sql = fill(ENDS_OF_HOURS, {"hours": where([*hours, f"NOT {apart}"])}) + "\n"
-        sql += fill(EVENTS_OF_HOURS, {"hours": where([*hours, apart])})
+        sql = fill(ENDS, {"stretches": where([*overlaps, f"NOT {apart}"])}) + "\n"
+        sql += fill(EVENTS, {"stretches": where([*overlaps, apart])})
     return fill(WITHIN, {"active": sql, "inside": inside}) if inside else sql
 
 
-def _on_the_hour(bound: object) -> bool:
-    return str(bound).endswith(ON_THE_HOUR)
+def _on_the_half_hour(bound: object) -> bool:
+    return str(bound).endswith(ON_THE_HALF_HOUR)

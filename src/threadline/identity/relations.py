@@ -14,9 +14,11 @@ where people decided something. Shapes:
                                                events that show a user on a device
     observations     (visitor, timestamp, user_id, user_hash)
                                                of shared devices, as far as it tells whose they are
-    hours            (visitor, known, user_hash, hour, began, ended)
-                                               the first timestamp and the last of every hour in
-                                               which a visitor was active; `hour` counts from 1970
+    stretches        (visitor, known, user_hash, half_hour, on_page, began, ended, …)
+                                               the first timestamp and the last of every half hour
+                                               in which a visitor was active, and what the state
+                                               `half_hours` says of it besides; `half_hour` counts
+                                               from 1970
     untagged_touches (visitor, first_touch)    first events without a user
     tagged_touches   (user_id, first_touch)    first events that carry a user
 
@@ -27,7 +29,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import bound, fill
 from threadline.identity.reading import Reads
-from threadline.identity.resolution import HOUR_MS, OBSERVED, PROJECT, TOUCH_TYPE, Resolution
+from threadline.identity.resolution import HALF_HOUR_MS, OBSERVED, PROJECT, TOUCH_TYPE, Resolution
 from threadline.store.states import relation
 
 COUNTED = "counted_events"
@@ -86,40 +88,42 @@ FROM device_states AS r"""
 
 SHARED_DEVICES = "SELECT visitor FROM devices WHERE least != greatest"
 
-HOURS = f"""
-SELECT visitor, known, user_hash, hour,
-    fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + first_ms, 'UTC') AS began,
-    fromUnixTimestamp64Milli(toInt64(hour) * {HOUR_MS} + last_ms, 'UTC') AS ended
-FROM activity
+STRETCHES = f"""
+SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    touches,
+    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + intDiv(first_at, 2), 'UTC')
+        AS began,
+    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + last_ms, 'UTC') AS ended
+FROM $half_hours
 WHERE {PROJECT}
     $people"""
 
-KNOWN_HOURS = """
-SELECT visitor, hour, ended AS timestamp, user_hash
-FROM hours
+KNOWN_STRETCHES = """
+SELECT visitor, half_hour, ended AS timestamp, user_hash
+FROM stretches
 WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)"""
 
-# Of an hour with one user the last timestamp is enough. It has no `user_id`, which is for persons
-# seen at the same instant, to put them in order.
-TELLING_HOURS = f"""
+# Of a half hour with one user the last timestamp is enough. It has no `user_id`, which is for
+# persons seen at the same instant, to put them in order.
+TELLING_STRETCHES = f"""
 SELECT visitor, timestamp, user_hash, '' AS user_id
-FROM known_hours
+FROM known_stretches
 UNION ALL
 SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
     assumeNotNull(e.user_id) AS user_id
 FROM counted_events AS e
 WHERE {OBSERVED}
-    AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HOUR_MS})) IN (
-        SELECT visitor, hour
-        FROM known_hours
-        GROUP BY visitor, hour
+    AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
+        SELECT visitor, half_hour
+        FROM known_stretches
+        GROUP BY visitor, half_hour
         HAVING min(user_hash) != max(user_hash)
     )"""
 
 OBSERVATIONS = """
 SELECT r.visitor AS visitor, r.timestamp AS timestamp, $person_hash AS user_hash,
     max($person) AS user_id
-FROM telling_hours AS r
+FROM telling_stretches AS r
 $where_linked
 GROUP BY visitor, timestamp, user_hash"""
 
@@ -150,9 +154,9 @@ STATES: Mapping[str, str] = {
     "device_states": DEVICE_STATES,
     "devices": "SELECT visitor, least, greatest FROM device_states",
     "shared_devices": SHARED_DEVICES,
-    "hours": HOURS,
-    "known_hours": KNOWN_HOURS,
-    "telling_hours": TELLING_HOURS,
+    "stretches": STRETCHES,
+    "known_stretches": KNOWN_STRETCHES,
+    "telling_stretches": TELLING_STRETCHES,
     "observations": OBSERVATIONS,
     "untagged_touches": UNTAGGED_TOUCHES,
     "tagged_touches": TAGGED_TOUCHES,
@@ -161,7 +165,7 @@ WITH_BOTS: Mapping[str, str] = {"device_states": DEVICE_STATES_WITH_BOTS}
 DECIDED: Mapping[str, str] = {"devices": DECIDED_DEVICES}
 NEAR: Mapping[str, str] = {"devices": LINKED_DEVICES, "observations": ALL_OBSERVATIONS}
 # The states that relations above read: their tables, or with `as_of` what follows from the events.
-READ_STATES = ("links", "visitor_touches", "user_touches")
+READ_STATES = ("links", "half_hours", "visitor_touches", "user_touches")
 
 
 # Of devices on which decisions may change who was seen: who was.

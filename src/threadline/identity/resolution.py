@@ -33,7 +33,7 @@ OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
 FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"
 RANGE = {"from_": f">= {FROM}", "to": f"< {TO}"}
 
-HOUR_MS = 3_600_000
+HALF_HOUR_MS = 1_800_000
 
 # The persons that users are, by id and by hash, and (visitor, user_hash) of pairs that are not to
 # be. Chains of aliases were resolved when they were declared.

@@ -19,12 +19,12 @@ DIFFERENCES = """
             groupArrayIf(({values}), stored) AS from_state,
             groupArrayIf(({values}), NOT stored) AS from_events
         FROM (
-            SELECT {key}, {values}, TRUE AS stored
+            SELECT {key}, {comparable}, TRUE AS stored
             FROM (
                 SELECT {key}, {merged} FROM {table} AS s WHERE {sample_of_state} GROUP BY {key}
             )
             UNION ALL
-            SELECT {key}, {values}, FALSE AS stored FROM ({raw})
+            SELECT {key}, {comparable}, FALSE AS stored FROM ({raw})
         )
         GROUP BY {key}
     )"""
@@ -66,6 +66,7 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
             table=each.table,
             key=each.key_columns,
             values=each.compared,
+            comparable=each.comparable,
             merged=each.merged,
             raw=each.from_events(SAMPLE.format(of=of.sql)),
             sample_of_state=SAMPLE.format(of=f"s.{of.name}"),

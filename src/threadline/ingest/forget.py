@@ -48,7 +48,7 @@ AT_ONCE = 2
 # Each with what it is about: where there is none of that, there is nothing to delete.
 DELETED = {
     "events": (EVENTS, ("visitors", "devices")),
-    "activity": (EVENTS, ("visitors", "devices")),
+    "half_hours": (EVENTS, ("visitors", "devices")),
     "visitor_touches": (
         f"{PROJECT} AND (visitor IN {{untagged:Array(UInt64)}} OR {ON_DEVICES})",
         ("untagged", "devices"),

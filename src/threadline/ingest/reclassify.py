@@ -38,7 +38,7 @@ SLICE_VISITS = 50_000
 MAX_CHANGES = 500_000
 LOOK_AGAIN_S = 0.05
 
-NAMES = "source medium campaign".split()
+NAMES = "source medium campaign channel".split()
 COLUMNS = [*NAMES, *"source_confidence source_rule_id term content".split()]
 
 OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
@@ -78,7 +78,7 @@ WRITING = """
     WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
         AND command LIKE '%reclassified%'"""
 
-STATES = ("visitor_touches", "user_touches", "traffic_sources")
+STATES = ("visitor_touches", "user_touches", "half_hours", "traffic_sources")
 
 
 class TrafficSource(NamedTuple):

@@ -53,6 +53,7 @@ class StoredEvent(msgspec.Struct, array_like=True, gc=False):
     content: str = ""
     classifier_version: str = ""
     is_bot: bool = False
+    channel: str = ""
 
 
 COLUMNS = list(StoredEvent.__struct_fields__)

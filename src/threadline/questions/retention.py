@@ -62,7 +62,8 @@ class Retention(Warned):
 # What people may begin with, other than an event of some name.
 BEGINS = {"first_seen": "TRUE", "known": "known"}
 
-# What is looked at where events of a name matter; else hours tell as much (`identity/activity`).
+# What is looked at where events of a name matter; else half hours tell as much, see
+# `identity/activity`.
 EVENTS = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
     e.user_hash != 0 AS known, e.event_name AS event_name

@@ -116,7 +116,7 @@ $group_by
 ORDER BY $order
 LIMIT $limit"""
 
-# Persons of every kind of event, by the hours in which they were active.
+# Persons of every kind of event, by the half hours in which they were active.
 ACTIVE = """
 WITH considered AS (
     $active

@@ -3,15 +3,21 @@
 A state is an aggregate of the events, kept up to date as they arrive. From its definition here come
 its table and its materialised view (`definition`, part of the schema), what it says of any events
 (`from_events`: what a rebuild adds and a check compares with), and the relation that questions read
-(`relation`). All are minima, maxima or any of equal values: adding an event twice changes nothing,
-and order does not matter.
+(`relation`). All are minima, maxima, sets or any of equal values: adding an event twice changes
+nothing, and order does not matter.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent
 
-HOUR_MS = 3_600_000
+HALF_HOUR_MS = 1_800_000
+
+# What counts as a page that is viewed: an app's screens are its pages.
+PAGE_VIEWS = "('$pageview', '$screen')"
+NO_TOUCH = "('internal', 'return', 'spam')"
+# Later than anything within a half hour, where there is no path.
+NEVER = 4_294_967_295
 
 # Events `e` that show a user on a device. No device carries a generated id, so it links nobody.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
@@ -20,7 +26,20 @@ USER = "assumeNotNull(e.user_id)"
 MS = "toUnixTimestamp64Milli(e.timestamp)"
 TIME = "DateTime64(3, 'UTC')"
 # Not with %, which the driver takes for its own where nothing is bound.
-INTO_HOUR = f"toUInt32(modulo({MS}, {HOUR_MS}))"
+INTO_HALF_HOUR = f"toUInt32(modulo({MS}, {HALF_HOUR_MS}))"
+# A server that says what somebody did, without a page or an agent of theirs, makes no visit.
+ON_PAGE = "e.source_rule_id != 'no_page'"
+# Back from where people are sent in the middle of a visit.
+IS_RETURN = "e.medium = 'return'"
+# Touches are arrivals from somewhere else. Spam comes from nowhere.
+IS_TOUCH = f"(e.source NOT IN ('direct', 'internal') AND e.medium NOT IN {NO_TOUCH})"
+# How many events there are of a key is how many different numbers: of an event that is added twice
+# it is the same. The last two bits say what it is: 0 what the page or a server did by itself, 1
+# something that the visitor did, 2 a page that was viewed.
+EVENT = f"""bitOr(
+        bitShiftLeft(toUInt32(bitAnd(cityHash64(e.event_id), 0x3fffffff)), 2),
+        multiIf(e.event_name IN {PAGE_VIEWS}, 2, startsWith(e.event_name, '$'), 0, 1)
+    )"""
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,17 @@ class State:
         return ", ".join(value.name for value in self.values if value.compared)
 
     @property
+    def comparable(self) -> str:
+        """The same as expressions: of a set, in whatever order it came together."""
+        return ", ".join(
+            f"arraySort({value.name}) AS {value.name}"
+            if value.function == "groupUniqArrayArray"
+            else value.name
+            for value in self.values
+            if value.compared
+        )
+
+    @property
     def merged(self) -> str:
         """The same of rows `s` of a key that lie in several parts."""
         return ", ".join(
@@ -117,7 +147,11 @@ BOT = Column("is_bot", "Bool", "e.is_bot")
 USER_ID = Column("user_id", "String", USER)
 VISITOR = Column("visitor", "UInt64", "e.visitor")
 PACKED_VISITOR = Column("visitor", "UInt64", "e.visitor", "ZSTD")
-SOURCE_HASH = "cityHash64(source, medium, campaign) * 2 + (source = 'direct')"
+# What was named before there were channels keeps its number.
+SOURCE_HASH = (
+    "if(channel = '', cityHash64(source, medium, campaign),"
+    " cityHash64(source, medium, campaign, channel)) * 2 + (source = 'direct')"
+)
 
 # Readers of few rows read no more of these tables than they need.
 SMALL_GRANULES = ", index_granularity = 1024"
@@ -161,26 +195,57 @@ STATES = (
         where=OBSERVED,
         order="project_id, is_bot, visitor",
     ),
-    # Who was active when: of every hour, visitor and user the first moment and the last. A tenth of
-    # the events' rows. Hours of known users lie together: whose turn it is on a shared device is
-    # read from them. `hour` counts from 1970; the moments are milliseconds into it.
+    # What happened within half an hour: of every visitor and user one row, about as many as there
+    # are visits. Neighbours in it are never further apart than a visit lasts without anything
+    # happening, so from rows that lie close enough together follow visits, exactly. Of known users
+    # they lie together: whose a shared device is, is read from them. `half_hour` counts from 1970;
+    # times are milliseconds into it.
     State(
-        "activity",
+        "half_hours",
         key=(
             PROJECT,
             BOT,
             Column("known", "Bool", "e.user_hash != 0"),
             PACKED_VISITOR,
             Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
-            Column("hour", "UInt32", f"toUInt32(intDiv({MS}, {HOUR_MS}))", "T64, ZSTD"),
+            Column("half_hour", "UInt32", f"toUInt32(intDiv({MS}, {HALF_HOUR_MS}))", "T64, ZSTD"),
+            Column("on_page", "Bool", ON_PAGE),
         ),
         values=(
-            Value("first_ms", "UInt32", INTO_HOUR, "T64, ZSTD"),
-            Value("last_ms", "UInt32", INTO_HOUR, "T64, ZSTD", "", "max"),
+            # Twice the time, and one more unless it is a return: of the same time, that is less.
+            Value("first_at", "UInt32", f"{INTO_HALF_HOUR} * 2 + NOT ({IS_RETURN})", "T64, ZSTD"),
+            Value("last_ms", "UInt32", INTO_HALF_HOUR, "T64, ZSTD", "", "max"),
+            Value("events", "Array(UInt32)", f"[{EVENT}]", "ZSTD", "", "groupUniqArrayArray"),
+            Value(
+                "entry",
+                "Tuple(at UInt32, path String)",
+                f"(if(e.path = '', {NEVER}, {INTO_HALF_HOUR}), e.path)"
+                "::Tuple(at UInt32, path String)",
+                "ZSTD",
+            ),
+            Value(
+                "exit",
+                "Tuple(at UInt32, path String)",
+                f"(if(e.path = '', 0, {INTO_HALF_HOUR} + 1), e.path)"
+                "::Tuple(at UInt32, path String)",
+                "ZSTD",
+                "",
+                "max",
+            ),
+            # Of each traffic source that is a touch, when it was first.
+            Value(
+                "touches",
+                "Tuple(Array(UInt64), Array(UInt32))",
+                f"if({IS_TOUCH}, [e.traffic_source], emptyArrayUInt64()), "
+                f"if({IS_TOUCH}, [{INTO_HALF_HOUR}], emptyArrayUInt32())",
+                "ZSTD",
+                "",
+                "minMap",
+            ),
         ),
-        order="project_id, is_bot, known, visitor, hour, user_hash",
+        order="project_id, is_bot, known, visitor, half_hour, user_hash, on_page",
         partition="toYYYYMM(greatest("
-        "toDateTime(hour * 3600, 'UTC'), toDateTime('2020-01-01 00:00:00', 'UTC')))",
+        "toDateTime(half_hour * 1800, 'UTC'), toDateTime('2020-01-01 00:00:00', 'UTC')))",
     ),
     # The first event without a user, per device. Where it lies is the row's own visitor.
     State(
@@ -210,14 +275,14 @@ STATES = (
         ),
         values=tuple(
             Value(name, "String", f"toString(e.{name})", function="any")
-            for name in ("source", "medium", "campaign")
+            for name in ("source", "medium", "campaign", "channel")
         ),
         order="project_id, traffic_source",
     ),
 )
 
-# What tables of states were called up to schema 12.
-OLDER_TABLES = ("places",)
+# Tables of states of older schemas.
+OLDER_TABLES = ("places", "activity")
 
 
 def state(table: str) -> State:

@@ -3,7 +3,7 @@
 -- `$settings`, of every table: a block that is sent again after a crash lands once, as long as the
 -- window remembers it; and what is inserted is on the disk, because the log lets it go then.
 --
--- The states that follow from the events (`links`, `device_users`, `activity`, `visitor_touches`,
+-- The states that follow from the events (`links`, `device_users`, `half_hours`, `visitor_touches`,
 -- `user_touches`, `traffic_sources`) are made after these tables, each with the view that keeps it:
 -- `store/states.py` defines them.
 
@@ -55,8 +55,15 @@ CREATE TABLE IF NOT EXISTS events $on_cluster (
     is_bot Bool DEFAULT device_type = 'bot' AND browser NOT IN ('', 'Python-urllib'),
     -- Where the visit comes from as a number: it is carried through joins, sorted and grouped far
     -- faster than three names. Odd where that is nowhere in particular.
-    traffic_source UInt64
-        MATERIALIZED cityHash64(source, medium, campaign) * 2 + (source = 'direct') CODEC(ZSTD)
+    -- The same of rows that were named before there were channels.
+    traffic_source UInt64 MATERIALIZED if(
+        channel = '',
+        cityHash64(source, medium, campaign),
+        cityHash64(source, medium, campaign, channel)
+    ) * 2 + (source = 'direct') CODEC(ZSTD),
+    -- Marketing's word for source and medium together; empty: named before there were channels, or
+    -- no visit.
+    channel LowCardinality(String)
 )
 ENGINE = $engine
 -- By month, but all before 2020 together: a forged clock must not be able to make hundreds of
