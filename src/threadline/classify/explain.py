@@ -16,17 +16,17 @@ class Tried(msgspec.Struct):
 
 
 class Classification(msgspec.Struct):
-    """`because`: what decided. `rules`: all up to the one that matched; those after it were never
-    asked."""
+    """`channel`: the group that reports speak of. `because`: what decided. `rules`: all up to the
+    one that matched; those after it were never asked."""
 
     source: str
     medium: str
     campaign: str
+    channel: str
     confidence: str
     rule_id: str
     term: str
     content: str
-    channel: str
     click_ids: dict[str, str]
     because: str
     rules: list[Tried]

@@ -20,11 +20,11 @@ class Source(NamedTuple):
     source: str
     medium: str
     campaign: str
+    channel: str
     confidence: str
     rule_id: str
     term: str = ""
     content: str = ""
-    channel: str = ""
     click_ids: tuple[tuple[str, str], ...] = ()
     utm: tuple[tuple[str, str], ...] = ()
 
@@ -52,11 +52,11 @@ def _classify(url: str, referrer: str, site: Site) -> Source:
                 return Source(
                     *verdict,
                     rule.campaign or said("utm_campaign", ""),
+                    channel_of(*verdict, visit.words),
                     rule.confidence,
                     rule.rule_id,
                     said("utm_term", ""),
                     said("utm_content", ""),
-                    channel_of(*verdict, visit.words),
                     visit.click_ids,
                     visit.utm,
                 )

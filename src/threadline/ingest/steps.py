@@ -128,11 +128,11 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
         stored.source,
         stored.medium,
         stored.campaign,
+        stored.channel,
         stored.source_confidence,
         stored.source_rule_id,
         stored.term,
         stored.content,
-        _channel,
         click_ids,
         utm,
     ) = classify(stored.url, stored.referrer, context.site)

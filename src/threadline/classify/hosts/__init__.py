@@ -164,12 +164,11 @@ def _not_searching(found: Listed) -> Iterator[tuple[str, Listed]]:
 def guessed(host: str) -> Listed | None:
     """What a host that no list knows is by the name that it has below its domain."""
     domain = registrable_domain(host)
-    below = host.removesuffix(domain).rstrip(".")
-    if not below:
+    label, _, rest = host.removesuffix(f".{domain}").partition(".")
+    if rest or host == domain:  # deeper down it may be anything, such as an imitation
         return None
-    for label in below.split(".")[-MOST_LABELS:]:
-        for name, patterns in LABELS.items():
-            if any(label_like(pattern, label) for pattern in patterns):
-                kind, _, source = name.partition(" ")
-                return Listed(kind, domain if source == "-" else source, LABEL_MEDIUMS[kind])
+    for name, patterns in LABELS.items():
+        if any(label_like(pattern, label) for pattern in patterns):
+            kind, _, source = name.partition(" ")
+            return Listed(kind, domain if source == "-" else source, LABEL_MEDIUMS[kind])
     return None
