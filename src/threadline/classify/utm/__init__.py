@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from threadline.classify.hosts import APPS, ENTRIES, listed
@@ -9,6 +10,8 @@ from threadline.classify.lists import fold, glob, read_list, read_names
 
 # Longer ones are nobody's spelling, and would fill the memory.
 MAX_REMEMBERED = 128
+# What no link may say of itself: who follows it has come from somewhere.
+NOT_BY_LINK = frozenset({"return", "spam"})
 # Kinds of hosts and apps whose names are names of sources.
 NAMING = frozenset({"social", "search", "email", "ai", "ads", "product", "products"})
 # Kinds of sources by which a channel is told, the more telling first.
@@ -16,6 +19,8 @@ TELLING = ("search", "social", "ai", "ads")
 # What a link that names a source and nothing more counts as; not where a source has several.
 OF_KIND = {"social": "social", "ai": "ai", "ads": "paid"}
 
+# Nobody writes more; each is compared with each word of the lists.
+MAX_WORDS = 16
 WORD = re.compile(r"[^\W\d_]+")
 
 SPELLINGS = read_list("utm/sources.txt")
@@ -66,9 +71,14 @@ def read_medium(written: str) -> Medium:
 @lru_cache(maxsize=4096)
 def _medium(written: str) -> Medium:
     name = written.casefold()
-    words = frozenset(WORD.findall(name))
+    words = _words(name)
     folded = fold(name)
-    return Medium(MEDIUMS.get(folded) or _by_words(words) or name, words)
+    medium = MEDIUMS.get(folded) or _by_words(words) or name
+    return Medium("unknown" if medium in NOT_BY_LINK else medium, words)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(found[0] for found in islice(WORD.finditer(text), MAX_WORDS))
 
 
 def _by_words(words: frozenset[str]) -> str:
@@ -107,7 +117,7 @@ def _medium_of(source: str) -> str:
     mediums = {OF_KIND.get(kind, "") for kind in kinds - {"email", "product", "products"}}
     if len(mediums) == 1:
         return mediums.pop()
-    return "email" if _by_words(frozenset(WORD.findall(source))) == "email" else ""
+    return "email" if _by_words(_words(source)) == "email" else ""
 
 
 def kind_of(source: str) -> str:
