@@ -43,7 +43,7 @@ DISPLAY_WORDS = _set(
     "display displayads banner banners bannerad bannerads programmatic interstitial expandable dsp "
     "rtb gdn"
 )
-SEARCH_WORDS = _set("search paidsearch sem sea shopping pla plas searchads")
+SEARCH_WORDS = _set("search paidsearch sem sea shopping pla searchads")
 SOCIAL_WORDS = _set("social paidsocial socialpaid socialads socialmedia")
 VIDEO_WORDS = _set("video videos paidvideo cpv cpcv preroll midroll trueview videoads youtube")
 
