@@ -26,7 +26,6 @@ LATER = {
     "half-hour-boundary",
     "midnight",
     "server-events-are-no-visits",
-    "server-events-are-no-devices",
     "paid-mediums",
     "ai-by-utm",
     "medium-without-source",

@@ -65,8 +65,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
             str,
             msgspec.Meta(
                 max_length=MAX_ADDRESS,
-                description="Of the browser, where a server speaks for it (sk). Default: the"
-                " request's own.",
+                description="The visitor's, where a server speaks for them (sk). The request's own"
+                " is taken only with a browser key.",
             ),
         ]
         | None

@@ -62,10 +62,10 @@ NAMED = re.compile(
 
 
 class Agent(NamedTuple):
-    """`device_type`: desktop, mobile, tablet, tv, console or other; empty where nothing is known.
-    `browser` and `os`: one word for a family on all devices, in lower case; of a bot its name.
-    `is_bot`: a crawler, a browser without a person, or a service that looks at pages; `reason`:
-    which kind."""
+    """`device_type`: desktop, mobile, tablet, tv, console or other; empty only where there is no
+    agent. `browser` and `os`: one word for a family on all devices, in lower case; of a bot its
+    name. `is_bot`: a crawler, a browser without a person, or a service that looks at pages;
+    `reason`: which kind."""
 
     device_type: str
     browser: str
@@ -179,7 +179,7 @@ def _device_type(text: str, browser: str, os: str) -> str:
         return "mobile"
     if os in DESKTOPS:
         return "desktop"
-    return "other" if browser or os else ""
+    return "other" if text.strip() else ""
 
 
 class _Lists(NamedTuple):
