@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from threadline.classify import classify
-from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event
+from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event, ExportedEvent
 from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import is_placeholder
@@ -25,8 +25,10 @@ from threadline.contract.values import FIRST_MS, address_text, properties_text, 
 from threadline.enrich import (
     Agent,
     address_hash,
+    browser_word,
     cookieless_id,
     cut_parameters,
+    os_word,
     random_id,
     read_agent,
     session_id,
@@ -118,12 +120,26 @@ def agent(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Wa
         if sent.ip is not None:
             country = context.country_of(sent.ip)
             ip_hash = address_hash(context.salt, context.project_id, sent.ip)
+    stored.country, stored.ip_hash = country, ip_hash
+    if not user_agent and isinstance(sent, ExportedEvent):
+        _take_agent(stored, sent)
+        return
     found = read_agent(user_agent)
     stored.device_type, stored.browser, stored.os, stored.is_bot, reason = found
     if reason:
         warnings.bots.append(reason)
         warnings.warn("user_agent", "stored_as_bot", _stored_as_bot(found))
-    stored.country, stored.ip_hash = country, ip_hash
+
+
+def _take_agent(stored: StoredEvent, sent: ExportedEvent) -> None:
+    """What an export says of the visitor's agent, also one of an older version, which took the
+    agent of a server for one."""
+    device_type = sent.device_type or ""
+    if device_type in ("", "bot") and not (sent.url or sent.referrer):
+        return
+    stored.device_type = "other" if device_type == "bot" else device_type
+    stored.browser, stored.os = browser_word(sent.browser or ""), os_word(sent.os or "")
+    stored.is_bot = bool(sent.is_bot)
 
 
 def scrub(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings) -> None:
