@@ -163,7 +163,7 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
     """Where the visit came from, and the rule that says so. What a server tells of a user, without
     a page and without a visitor's agent, is no visit and came from nowhere."""
     stored.classifier_version = context.site.version
-    if not context.browser_key and is_off_page(stored):
+    if not (stored.url or context.browser_key) and is_off_page(stored):
         stored.source, stored.medium, stored.source_confidence, stored.source_rule_id = NO_PAGE
         return
     (
