@@ -23,11 +23,11 @@ from threadline.questions import (
     paths,
     profile,
     retention,
-    sessions,
     sources,
     stats,
     time_to_conversion,
     users,
+    visits,
 )
 from threadline.questions.context import Context
 from threadline.store import Store
@@ -52,7 +52,7 @@ QUESTIONS: dict[str, tuple[Policy, Ask]] = {
     "sources": ("next", lambda on, _: sources.ask(on, sources.SourcesParams())),
     "sessions by source": (
         "next",
-        lambda on, _: sessions.ask(on, sessions.SessionsParams(group_by="source")),
+        lambda on, _: visits.ask(on, visits.VisitsParams(group_by="source")),
     ),
     "attribution, linear": (
         "next",

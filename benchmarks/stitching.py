@@ -28,12 +28,13 @@ from benchmarks.report import OUT, Report, median_s, medians_s, memory, ms, time
 from threadline.classify import NO_SITE
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.bodies import Event
+from threadline.contract.policies import POLICIES
 from threadline.contract.times import DAY_MS, Timestamp
 from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.activity import EVERY_EVENT
 from threadline.identity.compose import fill, where
-from threadline.identity.resolution import PROJECT, Policy, Resolution, in_range
+from threadline.identity.resolution import PROJECT, Resolution, in_range
 from threadline.identity.states import STATES
 from threadline.identity.stitch import relations
 from threadline.ingest.accept import accept
@@ -48,11 +49,11 @@ from threadline.questions import (
     paths,
     profile,
     retention,
-    sessions,
     sources,
     stats,
     time_to_conversion,
     users,
+    visits,
 )
 from threadline.questions.context import Context
 from threadline.store import Params, Store, store_url
@@ -60,7 +61,6 @@ from threadline.store import Params, Store, store_url
 UNTIL_MS = 1_790_812_800_000  # 2026-10-01: the log must not depend on the day it is made
 BLOCK = 100_000
 SCRUB = scrubber()
-POLICIES: tuple[Policy, ...] = ("any", "first", "next")
 
 # The query that the product replaces: all anonymous ids of each user, joined to all events.
 PLAIN_JOIN = f"""
@@ -377,8 +377,8 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         "paths before signup, 30 days": lambda: paths.ask(
             contexts["next"], paths.PathsParams(event="signup", direction="before", from_=MONTH)
         ),
-        "sessions by source": lambda: sessions.ask(
-            contexts["next"], sessions.SessionsParams(group_by="source")
+        "sessions by source": lambda: visits.ask(
+            contexts["next"], visits.VisitsParams(group_by="source")
         ),
         "weekly retention": lambda: retention.ask(contexts["next"], retention.RetentionParams()),
         "persons by day and source, 30 days": lambda: stats.ask(

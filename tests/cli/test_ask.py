@@ -132,7 +132,7 @@ def test_what_there_is_to_ask_is_listed(folder: Path) -> None:
         (["stats", "limit"], "limit: write PARAM=VALUE"),
         (["stats", "limit=1", "limit=2"], "limit is given twice"),
         (["stats", "lim=1"], "did you mean limit?"),
-        (["stats", "stitch=any", "metric=persons"], "choose first or next"),
+        (["stats", "stitch=any", "metric=persons"], "choose one of first, next, last, none"),
         (["profile", "user_id=nobody"], "nobody"),
         (["profile", "user_id="], "profile needs user_id"),
         (["stats", "event=\udcff"], "event is not UTF-8 text"),

@@ -16,6 +16,7 @@ from tests.support import ROOT, Json, Project, Server
 from tests.test_story import tell
 from threadline.cli.sql_questions import Number, SqlQuestions
 from threadline.cli.table import as_table
+from threadline.contract.policies import POLICIES
 from threadline.control import ControlError
 from threadline.identity.resolution import resolve
 from threadline.store import Store
@@ -56,7 +57,7 @@ def test_it_only_reads(told: Path) -> None:
         assert "threadline: " in fails("sql", statement, "--data", str(told))
     assert "user_42" in ok("sql", "SELECT owner FROM stitched_events", "--data", str(told))
     assert len(rows(told, "SELECT * FROM stitched_events", "--rows", "2")) == 2
-    assert "choose one of" in fails("sql", "SELECT 1", "--stitch", "last", "--data", str(told))
+    assert "choose one of" in fails("sql", "SELECT 1", "--stitch", "all", "--data", str(told))
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +335,7 @@ def test_stitched_events_are_the_oracles(tmp_path: Path) -> None:
     with Server(folder) as server:
         Project(server).batch([wire(event) for event in log])
         server.stop()
-    for policy in ("any", "first", "next"):
+    for policy in POLICIES:
         found = rows(
             folder, "SELECT owner, known, event_id FROM stitched_events", "--stitch", policy
         )

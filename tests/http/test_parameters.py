@@ -37,7 +37,7 @@ WRONG: list[tuple[str, str]] = [
     ("/v1/stats?tz=", "tz: give it a value, or leave it out."),
     ("/v1/stats?tz=Mars/Base", "tz: there is no time zone 'Mars/Base'; write a name such as"),
     ("/v1/stats?tz=localtime", "tz: there is no time zone 'localtime'"),
-    ("/v1/stats?stitch=all", "stitch: choose one of any, first, next."),
+    ("/v1/stats?stitch=all", "stitch: choose one of any, first, next, last, none."),
     ("/v1/query?include_bots=null", "include_bots: write true or false."),
     ("/v1/query?user_id=", "user_id: give it a value, or leave it out."),
     ("/v1/query?cursor=", "cursor: give it a value, or leave it out."),
@@ -232,9 +232,9 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
                     path.format(user_id="u"), stitch="any", **required.get(path, {})
                 )
                 assert reply.status == (200 if "any" in parameter["schema"]["enum"] else 400), path
-    assert schema("/v1/users", "stitch")["enum"] == ["any", "first", "next"]
-    assert schema("/v1/stats", "stitch")["enum"] == ["first", "next"]
-    assert schema("/v1/identity/stats", "stitch")["enum"] == ["first", "next"]
+    assert schema("/v1/users", "stitch")["enum"] == ["any", "first", "next", "last", "none"]
+    assert schema("/v1/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
+    assert schema("/v1/identity/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
     assert schema("/v1/attribution", "group_by")["items"]["enum"] == [
         "source",
         "medium",

@@ -9,6 +9,7 @@ from openapi_spec_validator import validate
 
 from tests.support import ROOT, Json, Project, Server
 from threadline.contract import errors
+from threadline.contract.policies import PARTITIONS, POLICIES, Policy
 from threadline.control import Control
 from threadline.settings import Settings
 
@@ -191,14 +192,20 @@ def test_filters_of_the_user_list_speak_of_the_first_touch(project: Project) -> 
     assert project.ask("/v1/time-to-conversion", conversion="signup", to="2026-05-09")["rows"] == []
 
 
-def test_a_project_may_have_its_own_default_policy(server: Server, project: Project) -> None:
-    assert project.ask("/v1/time-to-conversion", conversion="x")["stitch"] == "any"
+@pytest.mark.parametrize("default", [None, *POLICIES])
+def test_a_project_may_have_its_own_default_policy(
+    server: Server, project: Project, default: Policy | None
+) -> None:
     with Control(server.folder) as control:
-        _, keys = control.create_project("with a default", [], stitch="next")
+        _, keys = control.create_project(f"by default {default}", [], stitch=default)
     project.keys["rk"] = str(keys["rk"])
-    assert project.ask("/v1/time-to-conversion", conversion="x")["stitch"] == "next"
-    answer = project.ask("/v1/time-to-conversion", conversion="x", stitch="first")
-    assert answer["stitch"] == "first"
+    answer = project.ask("/v1/time-to-conversion", conversion="x")
+    assert answer["stitch"] == (default or "any")
+    counted = project.ask("/v1/funnel", steps="a,b")
+    assert counted["stitch"] == (default if default in PARTITIONS else "next")
+    for other in POLICIES:
+        answer = project.ask("/v1/time-to-conversion", conversion="x", stitch=other)
+        assert answer["stitch"] == other
 
 
 def test_shared_devices_are_named_wherever_they_took_part(project: Project) -> None:

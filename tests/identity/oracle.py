@@ -63,6 +63,8 @@ def owners(event: Event, log: list[Event], policy: str, decided: Decisions = NON
     """The persons an event belongs to; none: the anonymous visitor."""
     if event["u"] is not None:
         return {decided.person(event["u"])}
+    if policy == "none":
+        return set()
     seen = [
         (other["t"], decided.person(other["u"]))
         for other in log
@@ -77,6 +79,8 @@ def owners(event: Event, log: list[Event], policy: str, decided: Decisions = NON
         return {user for _, user in seen}
     if policy == "first":
         return {min(seen)[1]}
+    if policy == "last":
+        return {max(seen)[1]}
     later = [(t, user) for t, user in seen if t >= event["t"]]
     return {min(later)[1]} if later else {max(seen)[1]}
 
@@ -112,8 +116,8 @@ def anonymous_events(log: list[Event], policy: str, decided: Decisions = NONE) -
 
 
 def person(event: Event, log: list[Event], policy: str, decided: Decisions = NONE) -> str:
-    """The one owner under `first` and `next`: a user or an anonymous visitor. An event without any
-    id is a visitor of its own."""
+    """The one owner, under every policy but `any`: a user or an anonymous visitor. An event without
+    any id is a visitor of its own."""
     for user in owners(event, log, policy, decided):
         return f"user {user}"
     return f"visitor {event['a'] or event['id']}"

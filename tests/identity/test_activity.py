@@ -1,4 +1,4 @@
-"""Hours tell who was active when, and whose turn it was; where they do not, events are asked."""
+"""Hours tell who was active when, and whose device it was; where they do not, events are asked."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ BEFORE_MIDNIGHT = 11 * 60 + 50
 # Minutes after noon, and who the event carries.
 Story = list[tuple[int, str | None]]
 QUIET: Story = [(0, None), (5, "ada"), (50, None), (90, "bob"), (BEFORE_MIDNIGHT, None)]
-# Three turns in one hour; the last of them goes on after it.
+# Three intervals of ownership in one hour; the last of them goes on after it.
 BUSY: Story = [(0, None), (10, "ada"), (20, None), (30, "bob"), (40, None), (70, "cy")]
 # There and back again; at half past, two at once.
 SEVERAL: Story = [
@@ -51,7 +51,7 @@ def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     return [row.value for row in rows], [[c.persons, *c.retained] for c in cohorts]
 
 
-@pytest.mark.parametrize("policy", ["first", "next"])
+@pytest.mark.parametrize("policy", ["first", "next", "last"])
 @pytest.mark.parametrize("story", [QUIET, BUSY])
 def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Policy) -> None:
     with Store(store_url("chdb", folder)) as store:
@@ -63,16 +63,16 @@ def test_hours_tell_all_without_events(folder: Path, story: Story, policy: Polic
         assert asked(store, policy) == known
 
 
-def owners(store: Store, bots: bool = False) -> dict[int, str]:
+def owners(store: Store, bots: bool = False, policy: Policy = "next") -> dict[int, str]:
     """Of every untagged event, by its minute."""
-    on = resolve(store, "p", "next", bots=bots)
+    on = resolve(store, "p", policy, bots=bots)
     names = ("timestamp", "event_id", "user_id", "anonymous_id")
     events = stitched_events(on, ", ".join(f"e.{name} AS {name}" for name in names))
     sql = f"SELECT owner, event_id FROM ({events}) WHERE user_id IS NULL"
     return {int(row["event_id"]): row["owner"] for row in store.query(sql, on.params)}
 
 
-def test_turns_within_an_hour(folder: Path) -> None:
+def test_the_device_changes_hands_within_an_hour(folder: Path) -> None:
     with Store(store_url("chdb", folder)) as store:
         for one in SEVERAL[::-1]:  # each in a part of its own, the last first
             insert(store, [one])
@@ -86,3 +86,31 @@ def test_a_bot_on_the_device_counts_only_among_bots(folder: Path) -> None:
         insert(store, [(30, "bob")], is_bot=True)
         assert owners(store) == {0: "ada", 20: "ada", 40: "ada"}
         assert owners(store, bots=True) == {0: "ada", 20: "bob", 40: "ada"}
+
+
+def test_the_first_and_the_latest_are_of_those_who_count(folder: Path) -> None:
+    with Store(store_url("chdb", folder)) as store:
+        insert(store, [(5, None), (10, "ada"), (20, None), (30, "cy"), (40, None)])
+        insert(store, [(0, "bob"), (50, "bob")], is_bot=True)
+        expected: dict[Policy, tuple[str, str]] = {
+            "first": ("ada", "bob"),
+            "last": ("cy", "bob"),
+            "none": ("kiosk", "kiosk"),
+        }
+        for policy, (people, with_bots) in expected.items():
+            untagged = (5, 20, 40)
+            assert owners(store, False, policy) == dict.fromkeys(untagged, people)
+            assert owners(store, True, policy) == dict.fromkeys(untagged, with_bots)
+
+
+def test_without_stitching_a_visitor_is_a_person_beside_the_user(folder: Path) -> None:
+    """By half hours and by events alike."""
+    with Store(store_url("chdb", folder)) as store:
+        insert(store, BUSY)
+        known = ([4], [[4, 4, 0]])
+        assert asked(store, "none") == known
+        by_events = Context(store, "p", "none")
+        params = stats.StatsParams(metric="persons", group_by="source")
+        assert [row.value for row in stats.ask(by_events, params).rows] == [4]
+        store.execute("TRUNCATE TABLE events")
+        assert asked(store, "none") == known

@@ -19,6 +19,7 @@ from tests.identity.steps import (
     wire,
 )
 from tests.support import Project, Server
+from threadline.contract.policies import POLICIES
 
 
 @settings(max_examples=EXAMPLES)
@@ -43,6 +44,7 @@ def test_explanations_are_the_oracles(
         if not given:
             given = {"anonymous_id": "kiosk", "at": iso(asked["t"])}
         answer = project.ask("/v1/identity/explain", **given)
+        assert tuple(answer["policies"]) == POLICIES
         for policy, owner in answer["policies"].items():
             assert set(owner["owners"]) == oracle.owners(asked, log, policy, decided)
             assert owner["because"].endswith(".")
@@ -57,6 +59,14 @@ def test_an_explanation_in_words(project: Project) -> None:
     )
     assert [o["event_id"] for o in answer["next"]["decided_by"]] == ["e06"]
     assert answer["any"]["owners"] == ["ada", "bob", "cy"]
+    assert answer["last"]["because"] == (
+        "The last ever seen on this device is 'bob', at 2026-05-01T08:00:00.000Z."
+    )
+    assert [o["event_id"] for o in answer["last"]["decided_by"]] == ["e10"]
+    assert (answer["none"]["owners"], answer["none"]["decided_by"]) == ([], [])
+    assert answer["none"]["because"] == (
+        "The event carries no user: where nothing is stitched it is the anonymous visitor's."
+    )
     after = project.ask("/v1/identity/explain", event_id="e12")["policies"]["next"]
     assert after["owners"] == ["bob"]
     assert "Nobody was seen here afterwards" in after["because"]
@@ -72,8 +82,14 @@ def test_shared_devices_and_how_much_the_policy_matters(project: Project) -> Non
     seen = {user["user_id"]: user["observations"] for user in device["users"]}
     assert seen == {"ada": 3, "bob": 2, "cy": 1}
     log = oracle.once(TIES)
-    moved = sum(oracle.owners(e, log, "first") != oracle.owners(e, log, "next") for e in log)
-    assert (device["events"], device["moving_share"]) == (len(log), moved / len(log))
+    moved = {
+        policy: sum(oracle.owners(e, log, policy) != oracle.owners(e, log, "next") for e in log)
+        for policy in ("first", "last", "none")
+    }
+    assert moved == {"first": 2, "last": 6, "none": 7}
+    shares = {policy: events / len(log) for policy, events in moved.items()}
+    assert (device["events"], device["moving_shares"]) == (len(log), shares)
+    assert device["moving_share"] == shares["first"]
 
     numbers = project.ask("/v1/identity/stats")
     assert (numbers["persons"], numbers["users"], numbers["shared_devices"]) == (3, 3, 1)

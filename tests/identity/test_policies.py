@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.identity import oracle
 from tests.identity.steps import EXAMPLES, TIES, Step, decision, event, iso, live, wire
 from tests.support import Project, Server, ids
+from threadline.contract.policies import POLICIES
 
 steps = st.lists(st.one_of(st.lists(event, min_size=1, max_size=12), decision), max_size=6)
 DETOUR = [("alias", "ada", "cy"), ("alias", "bob", "cy"), ("alias", "ada", "bob")]
@@ -28,7 +29,7 @@ def test_every_answer_is_the_oracles(server: Server, steps: list[Step], back: in
     _, log, decided = history[-1]
     assert sorted(ids(project.stored())) == sorted(event["id"] for event in oracle.once(log))
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
-    for policy in ("any", "first", "next"):
+    for policy in POLICIES:
         _compare(project, log, decided, policy)
         _compare(project, log_then, decided_then, policy, iso(then))
 

@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 from collections import Counter
 from collections.abc import Callable
+from operator import ne
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from tests.identity import oracle as identity
 from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.support import Json, Project, Server
+from threadline.contract.policies import PARTITIONS
 
 engine: Callable[[str, str], object] = chdb.query
 MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
@@ -75,7 +77,7 @@ def test_counting_is_the_oracles(
     history = live(project, steps, wire)
     _, log, decided = history[-1]
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
-    for policy in ("first", "next"):
+    for policy in PARTITIONS:
         now: Json = {"stitch": policy}
         past = {**now, "as_of": iso(then)}
         for on, known, decisions in ((now, log, decided), (past, log_then, decided_then)):
@@ -207,15 +209,17 @@ def check_identity(
     shared = {}
     for device in (device for device, users in devices.items() if users > 1):
         there = [event for event in log if event["a"] == device]
-        moving = [
-            event
-            for event in there
-            if identity.owners(event, log, "first", decided)
-            != identity.owners(event, log, "next", decided)
-        ]
-        shared[device] = (len(there), len(moving) / len(there))
+        owners = {
+            policy: [identity.owners(event, log, policy, decided) for event in there]
+            for policy in PARTITIONS
+        }
+        moving = {
+            policy: sum(map(ne, owners[policy], owners["next"])) / len(there)
+            for policy in ("first", "last", "none")
+        }
+        shared[device] = (len(there), moving)
     listed = project.ask("/v1/identity/shared-devices", **on)["rows"]
-    assert {row["anonymous_id"]: (row["events"], row["moving_share"]) for row in listed} == shared
+    assert {row["anonymous_id"]: (row["events"], row["moving_shares"]) for row in listed} == shared
 
 
 def check_stats(project: Project, pairs: oracle.Owned, on: Json) -> None:

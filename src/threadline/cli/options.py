@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from threadline.contract.policies import POLICIES
 from threadline.control.errors import ControlError
 from threadline.settings import DEFAULTS
 
@@ -32,6 +33,12 @@ ProjectName = Annotated[
         "--project", metavar="ID", help="Project id or name; may be left out if there is only one."
     ),
 ]
+
+
+def check_stitch(given: str | None) -> None:
+    """Raises `ControlError` for a policy that does not exist."""
+    if given not in (None, *POLICIES):
+        raise ControlError(f"--stitch {given}: choose one of {', '.join(POLICIES)}.")
 
 
 def check_text(name: str, value: str) -> None:

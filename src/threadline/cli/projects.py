@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from threadline.cli import folders
-from threadline.cli.options import AsJson, Data
+from threadline.cli.options import AsJson, Data, check_stitch
+from threadline.contract.policies import POLICIES
 from threadline.control import Control, ControlError, normalise_origin
+from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
 
 app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
 )
 
-POLICIES = ("any", "first", "next")
 SUBDOMAINS = ("same", "separate")
 
 Subdomains = Annotated[
@@ -22,6 +23,15 @@ Subdomains = Annotated[
     typer.Option(
         help="Is a referrer on another subdomain of the page's domain the `same` site (the "
         "default), or `separate`? Origins of the project are the site itself in any case."
+    ),
+]
+
+VisitTimeout = Annotated[
+    int | None,
+    typer.Option(
+        metavar="MINUTES",
+        help="A visit ends where nothing happens for longer: from 5 to 240, 30 if nothing is said. "
+        "It counts for every question from then on, of the past, too.",
     ),
 ]
 
@@ -40,10 +50,12 @@ def create(
     stitch: Annotated[
         str | None,
         typer.Option(
-            help="Default policy of this project: any, first or next. Default: each question's own."
+            help=f"Default policy of this project: {', '.join(POLICIES)}."
+            " Default: each question's own."
         ),
     ] = None,
     subdomains: Subdomains = None,
+    visit_timeout: VisitTimeout = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,11 +65,11 @@ def create(
 
     Example: `threadline project create shop --origin https://shop.example.com`
     """
-    if stitch not in (None, *POLICIES):
-        raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    check_stitch(stitch)
     _check_subdomains(subdomains)
     with open_control(data, create=True) as control:
-        project, tokens = control.create_project(name, origin or [], stitch)
+        timeout = VISIT_TIMEOUT_MINUTES if visit_timeout is None else visit_timeout
+        project, tokens = control.create_project(name, origin or [], stitch, timeout)
         if subdomains is not None:
             control.set_site(project.project_id, subdomains)
     _say_how_kept(origin or [])
@@ -84,9 +96,10 @@ def set_project(
         typer.Option(metavar="ORIGIN", help="Take this origin off the list."),
     ] = None,
     subdomains: Subdomains = None,
+    visit_timeout: VisitTimeout = None,
     data: Data = None,
 ) -> None:
-    """Change a project. Works while the server runs; counts for the next event.
+    """Change a project. Works while the server runs; counts for the next event or question.
 
     Example: `threadline project set shop --add-origin https://shop.example.de`
     """
@@ -95,9 +108,14 @@ def set_project(
         chosen = control.project(project)
         control.set_origins(chosen.project_id, add_origin or [], remove_origin or [])
         control.set_site(chosen.project_id, subdomains)
+        if visit_timeout is not None:
+            control.set_visit_timeout(chosen.project_id, visit_timeout)
         chosen = control.project(chosen.project_id)
     _say_how_kept(add_origin or [])
-    typer.echo(f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}")
+    typer.echo(
+        f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}; "
+        f"visits end after {chosen.visit_timeout_minutes} minutes"
+    )
 
 
 def _check_subdomains(given: str | None) -> None:
@@ -121,6 +139,7 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
                 "origins": sorted(p.origins),
                 "stitch": p.stitch,
                 "subdomains": p.subdomains,
+                "visit_timeout_minutes": p.visit_timeout_minutes,
             }
             for p in projects
         ]

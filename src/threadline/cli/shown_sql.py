@@ -45,8 +45,8 @@ def _parsed(asked: str) -> tuple[Question, str, dict[str, str]]:
     check_text("--show", asked)
     address = urlsplit(f"/{asked.strip().lstrip('/')}")
     path = address.path.rstrip("/")
-    for question in QUESTIONS.values():
-        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(question.path))
+    for question, at in ((each, at) for each in QUESTIONS.values() for at in each.paths):
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(at))
         if found := re.fullmatch(pattern, path):
             in_path = {name: unquote(text) for name, text in found.groupdict().items()}
             return question, address.query, in_path

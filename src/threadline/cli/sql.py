@@ -15,14 +15,14 @@ import typer
 from threadline.cli import folders
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
-from threadline.cli.options import Data, ProjectName
-from threadline.cli.projects import POLICIES
+from threadline.cli.options import Data, ProjectName, check_stitch
 from threadline.cli.shown_sql import shown
 from threadline.cli.sql_questions import Number, SqlQuestions, too_long
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
+from threadline.contract.policies import POLICIES, Policy
 from threadline.control import Control, ControlError
-from threadline.identity.resolution import Policy, resolve
+from threadline.identity.resolution import resolve
 
 FORMATS = ("table", "csv", "json", "ndjson")
 # The engine looks at the clock between blocks of rows only.
@@ -40,7 +40,7 @@ def sql(
             help="Instead, print what a question of the API asks: '/v1/funnel?steps=a,b'.",
         ),
     ] = "",
-    stitch: Annotated[str, typer.Option(help="any, first or next.")] = "next",
+    stitch: Annotated[str, typer.Option(help=f"{', '.join(POLICIES)}.")] = "next",
     project: ProjectName = None,
     format: Annotated[str, typer.Option(help="table, csv, json or ndjson.")] = "table",
     rows: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
@@ -58,8 +58,7 @@ def sql(
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
-    if stitch not in POLICIES:
-        raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    check_stitch(stitch)
     if format not in FORMATS:
         raise ControlError(f"--format {format}: choose one of {', '.join(FORMATS)}.")
     if bool(query) == bool(show):

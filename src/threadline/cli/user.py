@@ -13,8 +13,8 @@ from rich.text import Text
 from threadline.cli import folders, journey
 from threadline.cli.ask import questions
 from threadline.cli.journey import Answer, Zone, place, visible
-from threadline.cli.options import AsJson, Data, ProjectName
-from threadline.cli.projects import POLICIES
+from threadline.cli.options import AsJson, Data, ProjectName, check_stitch
+from threadline.contract.policies import POLICIES
 from threadline.control import ControlError
 
 
@@ -24,8 +24,8 @@ def user(
     stitch: Annotated[
         str | None,
         typer.Option(
-            help="any, first or next: whose are untagged events on a shared device? Default: the"
-            " project's, else any."
+            help=f"{', '.join(POLICIES)}: whose are untagged events on a device with"
+            " users? Default: the project's, else any."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,
@@ -42,8 +42,7 @@ def user(
 
     Example: `threadline user user_42 --tz Europe/Berlin`
     """
-    if stitch not in (None, *POLICIES):
-        raise ControlError(f"--stitch {stitch}: choose one of {', '.join(POLICIES)}.")
+    check_stitch(stitch)
     zone = _zone(tz)
     with questions(folders.load(data), project) as ask:
         whose = {"user_id": user_id, "stitch": stitch}
@@ -90,7 +89,7 @@ def _print_journey(console: Console, profile: Answer, shown: Answer, zone: Zone)
         shared = escape(visible(", ".join(shown["shared_devices"])))
         console.print(
             f"\n[yellow]Shared devices took part:[/] {shared}."
-            " Compare --stitch any, first and next."
+            f" Compare --stitch {', '.join(POLICIES)}."
         )
     console.print()
 

@@ -154,9 +154,17 @@ class Reader(ABC):
         """Who comes back, by cohort."""
         return self._table("/v1/retention", params)
 
+    def why(self, user_id: str, conversion: str, **params: object) -> Json:
+        """One conversion of a user: its touches, and why each has the credit it has."""
+        return self.ask("/v1/attribution/why", user_id=user_id, conversion=conversion, **params)
+
+    def visits(self, **params: object) -> Table:
+        """How many visits, how long, and where they came from."""
+        return self._table("/v1/visits", params)
+
     def sessions(self, **params: object) -> Table:
-        """How many visits, how long, and where each began."""
-        return self._table("/v1/sessions", params)
+        """The same, as it was called before."""
+        return self.visits(**params)
 
     def paths(self, event: str, **params: object) -> Table:
         """What people do before or after an event."""

@@ -10,9 +10,10 @@ from threadline.control.errors import ControlError
 from threadline.control.file import ControlFile
 from threadline.control.keys import Key, Token, new_token, parse_named, secret_hash
 from threadline.control.origins import normalise_origin
-from threadline.control.snapshot import Project
+from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
 
 MAX_NAME = 200
+VISIT_TIMEOUTS = range(5, 241)
 # The key of one command ends soon after a crash of it; while the command runs, it renews the key.
 TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
@@ -26,12 +27,18 @@ class Changes(ControlFile):
         return list(self.look().projects)
 
     def create_project(
-        self, name: str, origins: list[str], stitch: str | None = None
+        self,
+        name: str,
+        origins: list[str],
+        stitch: str | None = None,
+        visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES,
     ) -> tuple[Project, dict[str, Token]]:
         """A project with one live key of each kind pk, sk, rk.
 
-        Raises `ControlError` if the name is none or taken, or an origin is none.
+        Raises `ControlError` if the name is none or taken, an origin is none, or visits of this
+        project would end too soon or too late.
         """
+        _check_timeout(visit_timeout_minutes)
         name = _checked_name("project", name)
         listed = _normalised(origins)
         project_id = f"prj_{secrets.token_hex(6)}"
@@ -39,8 +46,8 @@ class Changes(ControlFile):
         try:
             with self._write_and_tell() as db:
                 db.execute(
-                    "INSERT INTO projects VALUES (?, ?, ?, ?)",
-                    (project_id, name, stitch, self._now_ms()),
+                    "INSERT INTO projects VALUES (?, ?, ?, ?, ?)",
+                    (project_id, name, stitch, self._now_ms(), visit_timeout_minutes),
                 )
                 db.executemany(
                     "INSERT INTO origins VALUES (?, ?)", [(project_id, origin) for origin in listed]
@@ -95,6 +102,16 @@ class Changes(ControlFile):
                 " ON CONFLICT DO UPDATE SET"
                 " subdomains = coalesce(?2, subdomains), rules = coalesce(?3, rules)",
                 (project_id, subdomains, rules),
+            )
+
+    def set_visit_timeout(self, project_id: str, minutes: int) -> None:
+        """How long nothing may happen until a visit is over. It counts for the next question, of
+        the past, too. Raises `ControlError` for what is out of bounds."""
+        _check_timeout(minutes)
+        with self._write_and_tell() as db:
+            db.execute(
+                "UPDATE projects SET visit_timeout_minutes = ? WHERE project_id = ?",
+                (minutes, project_id),
             )
 
     def create_key(self, project_id: str, kind: str, env: str = "live", name: str = "") -> Token:
@@ -238,3 +255,11 @@ def _normalised(origins: list[str]) -> list[str]:
         return sorted({normalise_origin(origin) for origin in origins})
     except ValueError as error:
         raise ControlError(str(error)) from None
+
+
+def _check_timeout(minutes: int) -> None:
+    if minutes not in VISIT_TIMEOUTS:
+        raise ControlError(
+            f"A visit timeout of {minutes} minutes is not possible; choose from "
+            f"{VISIT_TIMEOUTS[0]} to {VISIT_TIMEOUTS[-1]}."
+        )

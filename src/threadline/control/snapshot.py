@@ -8,10 +8,14 @@ from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
 
+# As Google Analytics and Matomo have it.
+VISIT_TIMEOUT_MINUTES = 30
+
 
 class Project(NamedTuple):
     """`hosts`: the hosts of its origins, for telling internal referrers from others.
-    `subdomains`: `same` or `separate`. `rules`: YAML, for sources that are its own."""
+    `subdomains`: `same` or `separate`. `rules`: YAML, for sources that are its own.
+    `visit_timeout_minutes`: a visit ends where nothing happens for longer."""
 
     project_id: str
     name: str
@@ -20,6 +24,7 @@ class Project(NamedTuple):
     hosts: frozenset[str]
     subdomains: str = "same"
     rules: str = ""
+    visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES
 
 
 class Snapshot(NamedTuple):
@@ -60,7 +65,8 @@ def _read(db: sqlite3.Connection) -> Snapshot:
             *site,
         )
         for project_id, name, stitch, *site in db.execute(
-            "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, '')"
+            "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, ''),"
+            " visit_timeout_minutes"
             " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"
         )
     )

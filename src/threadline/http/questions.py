@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from threadline.contract.policies import PARTITIONS, POLICIES
 from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
 from threadline.http.formats import user_csv, user_ndjson
@@ -15,7 +16,6 @@ from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.questions import export, users
 from threadline.questions.registry import QUESTIONS, Question
-from threadline.runtime.ask import PARTITIONS
 from threadline.runtime.params import read_params
 
 STALE = (b"threadline-stale", b"true")
@@ -33,7 +33,7 @@ def doc(question: Question) -> Doc:
         answer=question.answer,
         errors=question.errors,
         media_types=question.media_types,
-        choices={"stitch": PARTITIONS} if question.counts_people else {},
+        choices={"stitch": PARTITIONS if question.counts_people else POLICIES},
     )
 
 
@@ -42,8 +42,9 @@ def _description(struct: type, name: str) -> str:
     return str(components[struct.__name__]["properties"][name]["description"])
 
 
-def _route(question: Question) -> Route:
-    return Route("GET", question.path, partial(_ask, question), doc(question))
+def _routes(question: Question) -> list[Route]:
+    asked, said = partial(_ask, question), doc(question)
+    return [Route("GET", path, asked, said) for path in question.paths]
 
 
 async def _ask(question: Question, request: Request) -> Answer:
@@ -84,4 +85,4 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
 # What is not always JSON.
 RENDERERS: dict[str, Render] = {"users": _users, "export": _export}
 
-ROUTES = [_route(question) for question in QUESTIONS.values()]
+ROUTES = [route for question in QUESTIONS.values() for route in _routes(question)]

@@ -18,7 +18,7 @@ from threadline.store import Params, Query, Row
 
 # Known since the first event that carries the user: as it is kept, and as of then.
 KNOWN_SINCE = f"""
-SELECT min(first_touch.timestamp) AS known_since FROM user_touches
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
 WHERE {PROJECT} AND {USERS}
     $people
 HAVING count() > 0"""
@@ -41,7 +41,8 @@ NEAR = "r.visitor IN {lies_at:Array(UInt64)}"
 DEVICES = """
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,
-    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
 FROM user_links
 GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
@@ -57,7 +58,7 @@ WHERE {PROJECT}
     $received
     AND visitor IN {{lies_at:Array(UInt64)}}
     AND ({USERS} OR (user_id IS NULL AND visitor IN {{exclusive:Array(UInt64)}}))"""
-OWNED_IN_TURN = f"""{OWNED}
+OWNED_BY_NEXT = f"""{OWNED}
 UNION ALL
 SELECT e.*
 FROM counted_events AS e
@@ -102,7 +103,7 @@ class Person:
                 **beside,
                 "shared_devices": SHARED,
                 "owned_events": fill(
-                    OWNED_IN_TURN if self.shared else OWNED, self.resolution.slots
+                    OWNED_BY_NEXT if self.shared else OWNED, self.resolution.slots
                 ),
             },
         )
@@ -142,7 +143,7 @@ def _composed(
 
 
 def _find(reading: Reading, resolution: Resolution, user_id: str) -> Person:
-    """As if all their devices were theirs alone."""
+    """As if all their devices were theirs alone, but for `none`."""
     user = resolution.person(user_id)
     values: dict[str, object] = {
         **resolution.params,
@@ -162,7 +163,7 @@ def _find(reading: Reading, resolution: Resolution, user_id: str) -> Person:
         known[0]["known_since"],
         devices=[],
         shared_devices=[],
-        exclusive=frozenset(found["devices"]),
+        exclusive=frozenset(found["devices"] if resolution.policy != "none" else ()),
         shared=frozenset(),
         found=values,
     )
@@ -183,6 +184,8 @@ def _with_devices(person: Person, devices: list[Row]) -> Person:
                 "any": True,
                 "first": device["seen_first"],
                 "next": not device["shared"],
+                "last": device["seen_last"],
+                "none": False,
             }[policy]
         ),
         shared=frozenset(device["visitor"] for device in shared if policy == "next"),

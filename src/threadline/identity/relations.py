@@ -14,13 +14,14 @@ where people decided something. Shapes:
                                                events that show a user on a device
     observations     (visitor, timestamp, user_id, user_hash)
                                                of shared devices, as far as it tells whose they are
-    stretches        (visitor, known, user_hash, half_hour, on_page, began, ended, …)
+    stretches        (visitor, known, user_hash, half_hour, page, began, ended, …)
                                                the first timestamp and the last of every half hour
                                                in which a visitor was active, and what the state
                                                `half_hours` says of it besides; `half_hour` counts
                                                from 1970
     untagged_touches (visitor, first_touch)    first events without a user
-    tagged_touches   (user_id, first_touch)    first events that carry a user
+    tagged_touches   (user_id, first_touch, known_since)
+                                               first events that carry a user
 
 Users are persons here: aliases are resolved, unlinked pairs left out.
 """
@@ -89,11 +90,11 @@ FROM device_states AS r"""
 SHARED_DEVICES = "SELECT visitor FROM devices WHERE least != greatest"
 
 STRETCHES = f"""
-SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
     touches,
-    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + intDiv(first_at, 2), 'UTC')
+    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + intDiv(first.at, 2), 'UTC')
         AS began,
-    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + last_ms, 'UTC') AS ended
+    fromUnixTimestamp64Milli(toInt64(half_hour) * {HALF_HOUR_MS} + last.at, 'UTC') AS ended
 FROM $half_hours
 WHERE {PROJECT}
     $people"""
@@ -135,14 +136,15 @@ WHERE visitor IN (SELECT visitor FROM shared_devices)"""
 
 UNTAGGED_TOUCHES = f"""
 SELECT visitor, (
-    first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+    first_touch.traffic_source
 )::{TOUCH_TYPE} AS first_touch
 FROM $visitor_touches
 WHERE {PROJECT}
     $people"""
 
 TAGGED_TOUCHES = f"""
-SELECT $person AS user_id, r.first_touch AS first_touch
+SELECT $person AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
 FROM $user_touches AS r
 WHERE r.{PROJECT}
     $people"""

@@ -8,23 +8,25 @@ is asked once and bound to every statement, and only the devices concerned are l
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
 from threadline.identity.reading import Reads
 from threadline.store import Params, bound_ms
-
-Policy = Literal["any", "first", "next"]
 
 PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"
 AS_OF = "{as_of:DateTime64(3, 'UTC')}"
 
-# The smallest is the first; ties by event_id. `traffic_source`: the traffic source, as a number.
-TOUCH_TYPE = (
-    "Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)"
-)
-TOUCH = f"(e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
+# The smallest is the first: on a page before all that is on none; ties by event_id.
+# `traffic_source`: as a number.
+TOUCH_TYPE = """Tuple(
+        off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+        traffic_source UInt64
+    )"""
+OFF_PAGE = "e.source_rule_id = 'no_page'"
+TOUCH = f"({OFF_PAGE}, e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
 
 # Events `e` that show a user on a device.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"

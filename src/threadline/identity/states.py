@@ -4,8 +4,10 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
+from threadline.identity.compose import fill
 from threadline.store import REBUILD, Statements, begin, finish
 from threadline.store.states import OLDER_TABLES, STATES, State, relation, state
 
@@ -15,29 +17,34 @@ DIFFERENCES = """
     SELECT count() AS compared, countIf(in_events = 0) AS beyond, countIf(in_state = 0) AS missing,
         countIf(in_events = 1 AND in_state = 1 AND from_events != from_state) AS wrong
     FROM (
-        SELECT {key}, max(stored) AS in_state, max(NOT stored) AS in_events,
-            groupArrayIf(({values}), stored) AS from_state,
-            groupArrayIf(({values}), NOT stored) AS from_events
+        SELECT $key, max(stored) AS in_state, max(NOT stored) AS in_events,
+            groupArrayIf(($values), stored) AS from_state,
+            groupArrayIf(($values), NOT stored) AS from_events
         FROM (
-            SELECT {key}, {comparable}, TRUE AS stored
+            SELECT $key, $values, TRUE AS stored
             FROM (
-                SELECT {key}, {merged} FROM {table} AS s WHERE {sample_of_state} GROUP BY {key}
+                SELECT $key, $merged FROM $table AS s WHERE $sample_of_state GROUP BY $key
             )
             UNION ALL
-            SELECT {key}, {comparable}, FALSE AS stored FROM ({raw})
+            SELECT $key, $values, FALSE AS stored FROM ($raw)
         )
-        GROUP BY {key}
+        GROUP BY $key
     )"""
 
 # Of the parts that the hash of a key falls into, these are looked at.
 SAMPLED = ("user_id", "visitor", "traffic_source")
-SAMPLE = "sipHash64({of}) % {{parts:UInt32}} = 0"
+SAMPLE = "sipHash64($of) % {parts:UInt32} = 0"
 
 # Parts of events are numbered as they come, and a merged one has the numbers of all that are in it.
 # No clock has a say in that.
 NEWEST_BLOCK = """
     SELECT max(max_block_number) AS block FROM system.parts
     WHERE database = currentDatabase() AND table = 'events' AND active"""
+NEWEST_BLOCKS = """
+    SELECT partition_id AS month, max(max_block_number) AS block FROM system.parts
+    WHERE database = currentDatabase() AND table = 'events' AND active
+    GROUP BY month
+    ORDER BY month"""
 CAME_SINCE = "toInt64(splitByChar('_', e._part)[3]) > {block:Int64}"
 # Of any state, also under a name that it had in an older version.
 LEFTOVERS = """
@@ -62,15 +69,15 @@ def verify(store: Statements, parts: int = 1) -> list[Difference]:
     found = []
     for each in STATES:
         of = next(column for column in each.key if column.name in SAMPLED)
-        sql = DIFFERENCES.format(
-            table=each.table,
-            key=each.key_columns,
-            values=each.compared,
-            comparable=each.comparable,
-            merged=each.merged,
-            raw=each.from_events(SAMPLE.format(of=of.sql)),
-            sample_of_state=SAMPLE.format(of=f"s.{of.name}"),
-        )
+        slots = {
+            "table": each.table,
+            "key": each.key_columns,
+            "values": each.compared,
+            "merged": each.merged,
+            "raw": each.from_events(fill(SAMPLE, {"of": of.sql})),
+            "sample_of_state": fill(SAMPLE, {"of": f"s.{of.name}"}),
+        }
+        sql = fill(DIFFERENCES, slots)
         (row,) = store.query(sql, {"parts": parts})
         found.append(Difference(each.table, **row))
     return found
@@ -81,6 +88,7 @@ def rebuild(
     tables: Sequence[str] = (),
     forgotten: Callable[[], object] = lambda: None,
     progressed: Callable[[str], None] = lambda table: None,
+    no_inserts: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Make every state anew from the events, or only some, while events come and questions are
     answered.
@@ -89,6 +97,7 @@ def rebuild(
     `unfinished`; doing it once more is how it is finished. Two of them must not run at the same
     time. `forgotten` answers who was forgotten up to now: whoever was while a state was made may be
     in it again, so that one is made once more. `progressed` is called with each state to come.
+    `no_inserts`: no events get into the store as long as the block lasts; needed for moments only.
     """
     chosen = [each for each in STATES if not tables or each.table in tables]
     names = [each.table for each in chosen]
@@ -98,23 +107,32 @@ def rebuild(
     for each in chosen:
         progressed(each.table)
         before = forgotten()
-        _make_anew(store, each)
+        _make_anew(store, each, no_inserts)
         while (after := forgotten()) != before:
             before = after
-            _make_anew(store, each)
+            _make_anew(store, each, no_inserts)
         finish(store, REBUILD, each.table)
 
 
-def _make_anew(store: Statements, chosen: State) -> None:
-    """A new table is filled, then takes the old one's place. What came meanwhile went into the old
-    one, the last of it perhaps even now: dropping it waits for that. Then it is added once more,
-    which changes nothing that is there already.
+def _make_anew(
+    store: Statements, chosen: State, no_inserts: Callable[[], AbstractContextManager[object]]
+) -> None:
+    """A new table is filled, then takes the old one's place.
 
-    The new table has a name that was never used: a statement that a killed process left on its way
-    cannot touch this one.
+    It has a name that was never used: a statement that a killed process left on its way cannot
+    touch this one.
     """
+    made = f"{chosen.table}_new_{uuid.uuid4().hex}"
+    if chosen.has_sums:
+        _make_exactly(store, chosen, made, no_inserts)
+    else:
+        _make_beside_inserts(store, chosen, made)
+
+
+def _make_beside_inserts(store: Statements, chosen: State, made: str) -> None:
+    """What comes meanwhile goes into the old table, the last of it perhaps even now: dropping it
+    waits for that. Then it is added once more, which changes nothing that is there already."""
     table = chosen.table
-    made = f"{table}_new_{uuid.uuid4().hex}"
     newest = _newest_block(store)
     store.execute(f"CREATE TABLE {made} AS {table}")
     _fill(store, made, chosen, "TRUE", {})
@@ -124,6 +142,33 @@ def _make_anew(store: Statements, chosen: State) -> None:
     store.execute(f"EXCHANGE TABLES {table} AND {made}")
     store.execute(f"DROP TABLE {made} SYNC")
     _fill(store, table, chosen, CAME_SINCE, {"block": newest})
+
+
+def _make_exactly(
+    store: Statements,
+    chosen: State,
+    made: str,
+    no_inserts: Callable[[], AbstractContextManager[object]],
+) -> None:
+    """Each event once. Months that got events meanwhile, mostly one, are made again while nothing
+    is inserted. The state is divided by month as the events are."""
+    table = chosen.table
+    before = _newest_blocks(store)
+    store.execute(f"CREATE TABLE {made} AS {table}")
+    _fill(store, made, chosen, "TRUE", {})
+    with no_inserts():
+        for month, newest in _newest_blocks(store).items():
+            if before.get(month) != newest:
+                store.execute(f"ALTER TABLE {made} DROP PARTITION ID '{month}'")
+                _fill(store, made, chosen, "e._partition_id = {month:String}", {"month": month})
+        store.execute(f"EXCHANGE TABLES {table} AND {made}")
+    store.execute(f"DROP TABLE {made} SYNC")
+
+
+def _newest_blocks(store: Statements) -> dict[str, int]:
+    """Of each month of events."""
+    found = store.query(NEWEST_BLOCKS, {})
+    return {str(row["month"]): int(row["block"]) for row in found}
 
 
 def _newest_block(store: Statements) -> int:

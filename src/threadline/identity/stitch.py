@@ -8,6 +8,8 @@ answer; a later login, or another policy, makes other owners.
     first  the first user seen there owns them all
     next   each stretch belongs to whoever logs in at its end; what follows the last login, to
            whom logged in last
+    last   the latest user seen there owns them all
+    none   nobody owns any: they stay the anonymous visitor's
 
 Events that carry a user belong to that user under every policy. What counts at all, and which
 users are the same person, is the resolution's to say (`identity/relations.py`).
@@ -17,7 +19,7 @@ what it looks at in `considered` (visitor, user_hash, timestamp, …), with `use
 
     owners            (visitor, person)           whose a device is, by hash; `SEVERAL` if it goes
                                                   from hand to hand
-    first_owners      (visitor, person)           who was seen there first
+    first_owners      (visitor, person)           who was seen there first; `last_owners`: who last
     ownership         (visitor, user_hash, until) intervals in which shared devices are somebody's;
                                                   they follow each other without a gap
     person_events     (person, …considered)       every event once, with the person it belongs to:
@@ -40,7 +42,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill
 from threadline.identity.relations import what_counts
-from threadline.identity.resolution import PROJECT, TOUCH, USERS, Policy, Resolution
+from threadline.identity.resolution import OFF_PAGE, PROJECT, TOUCH, USERS, Policy, Resolution
 
 # No event is later than this (see contract).
 END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
@@ -61,7 +63,12 @@ SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
 FROM user_links
 GROUP BY visitor"""
 
-OWNERS_IN_TURN = f"""
+LAST_OWNERS = """
+SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
+FROM user_links
+GROUP BY visitor"""
+
+OWNERS_BY_NEXT = f"""
 SELECT visitor, if(least = greatest, least, {SEVERAL}) AS person
 FROM devices"""
 
@@ -99,9 +106,13 @@ FROM (
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen"""
 
+PERSON_EVENTS_AS_TAGGED = """
+SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS person, r.* EXCEPT (visitor, user_hash)
+FROM considered AS r"""
+
 # An event on a device that goes from hand to hand is in the interval that ends next: a join that
 # does not grow with the number of them on a device.
-PERSON_EVENTS_IN_TURN = f"""
+PERSON_EVENTS_BY_NEXT = f"""
 SELECT
     multiIf(o.person = 0, e.seen, o.person != {SEVERAL}, o.person, c.user_hash) AS person,
     e.* EXCEPT (seen)
@@ -123,45 +134,54 @@ SELECT visitor, argMin(user_id, (first_seen, user_id)) AS user_id
 FROM user_links
 GROUP BY visitor"""
 
+LAST_OWNER = """
+SELECT visitor, argMax(user_id, (last_seen, user_id)) AS user_id
+FROM user_links
+GROUP BY visitor"""
+
 SOLE_OWNER = """
 SELECT visitor, any(user_id) AS user_id
 FROM user_links
 GROUP BY visitor
 HAVING min(user_hash) = max(user_hash)"""
 
-OWNED_EVENTS = """
+TAGGED_EVENTS = """
 SELECT $event_person AS owner, r.*
 FROM considered AS r
-WHERE r.user_hash != 0
+WHERE r.user_hash != 0"""
+
+OWNED_EVENTS = f"""{TAGGED_EVENTS}
 UNION ALL
 SELECT o.user_id AS owner, e.*
 FROM considered AS e
 INNER JOIN device_owners AS o ON o.visitor = e.visitor
 WHERE e.user_hash = 0"""
 
-OWNED_EVENTS_IN_TURN = f"""{OWNED_EVENTS}
+OWNED_EVENTS_BY_NEXT = f"""{OWNED_EVENTS}
 UNION ALL
 SELECT o.user_id AS owner, e.*
 FROM considered AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
 WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
-FIRST_TOUCHES = f"""
+FIRST_TOUCHES = """
 SELECT user_id, $first, min(known) AS known_since
 FROM (
-    SELECT user_id, $of_state AS touch, first_touch.timestamp AS known
+    SELECT user_id, $of_state, known_since AS known
     FROM tagged_touches
-    UNION ALL
-    SELECT o.user_id AS user_id, t.$of_state AS touch, {END} AS known
-    FROM untagged_touches AS t
-    INNER JOIN $owners AS o ON o.visitor = t.visitor
-    $in_turn
+    $untagged
 )
 GROUP BY user_id"""
 
-TOUCHES_IN_TURN = f"""
+UNTAGGED_TOUCHES = f"""
 UNION ALL
-SELECT o.user_id AS user_id, $of_event AS touch, {END} AS known
+SELECT o.user_id AS user_id, $of_state, {END} AS known
+FROM untagged_touches AS t
+INNER JOIN $owners AS o ON o.visitor = t.visitor"""
+
+UNTAGGED_TOUCHES_BY_NEXT = f"""{UNTAGGED_TOUCHES}
+UNION ALL
+SELECT o.user_id AS user_id, $of_event, {END} AS known
 FROM counted_events AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
 WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
@@ -169,14 +189,14 @@ WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 # The smallest of an array is found faster than min(tuple), which compares value by value.
 WHOLE = {
     "first": "arrayMin(groupArray(touch)) AS first_touch",
-    "of_state": "first_touch",
-    "of_event": TOUCH,
+    "of_state": "first_touch AS touch",
+    "of_event": f"{TOUCH} AS touch",
 }
 # The same, of which only when is wanted.
 WHEN = {
-    "first": "min(touch) AS first_touched_at",
-    "of_state": "first_touch.timestamp",
-    "of_event": "e.timestamp",
+    "first": "if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at",
+    "of_state": "first_touch.off_page AS off_page, first_touch.timestamp AS at",
+    "of_event": f"{OFF_PAGE} AS off_page, e.timestamp AS at",
 }
 
 FIRST_EVENTS = """
@@ -186,6 +206,14 @@ UNION ALL
 SELECT t.visitor AS person, min(t.first_touch) AS first_touch
 FROM untagged_touches AS t
 WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
+GROUP BY t.visitor"""
+
+FIRST_EVENTS_AS_TAGGED = """
+SELECT sipHash64('user', user_id) AS person, first_touch
+FROM first_touches
+UNION ALL
+SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+FROM untagged_touches AS t
 GROUP BY t.visitor"""
 
 # For people who write SQL: `owner` is a user id where `known`, else the id of a visitor who is
@@ -200,18 +228,21 @@ FROM owned_events
 UNION ALL
 SELECT anonymous_id AS owner, FALSE AS known, * EXCEPT (visitor, user_hash)
 FROM considered
-WHERE user_id IS NULL AND visitor NOT IN (SELECT visitor FROM user_links)"""
+WHERE user_id IS NULL
+    $nobodys"""
+NOBODYS = "AND visitor NOT IN (SELECT visitor FROM user_links)"
 
 
-def _touches(owners: str = "device_owners", in_turn: str = "") -> dict[str, str]:
+def _touches(untagged: str = UNTAGGED_TOUCHES, owners: str = "device_owners") -> dict[str, str]:
     return {
-        name: fill(FIRST_TOUCHES, {**of, "owners": owners, "in_turn": fill(in_turn, of)})
+        name: fill(FIRST_TOUCHES, {**of, "untagged": fill(untagged, {**of, "owners": owners})})
         for name, of in {"first_touches": WHOLE, "first_touch_times": WHEN}.items()
     }
 
 
 OF_ALL: Mapping[str, str] = {
     "first_owners": FIRST_OWNERS,
+    "last_owners": LAST_OWNERS,
     "first_events": FIRST_EVENTS,
     "ownership": OWNERSHIP,
     "user_ownership": USER_OWNERSHIP,
@@ -220,14 +251,21 @@ OF_ALL: Mapping[str, str] = {
 }
 BY_POLICY: Mapping[Policy, Mapping[str, str]] = {
     # A link that comes twice, before parts are merged, changes no minimum.
-    "any": {"device_owners": EVERY_OWNER, **_touches("user_links")},
+    "any": {"device_owners": EVERY_OWNER, **_touches(owners="user_links")},
     "first": {"device_owners": FIRST_OWNER, "owners": FIRST_OWNERS, **_touches()},
     "next": {
         "device_owners": SOLE_OWNER,
-        "owners": OWNERS_IN_TURN,
-        "person_events": PERSON_EVENTS_IN_TURN,
-        "owned_events": OWNED_EVENTS_IN_TURN,
-        **_touches(in_turn=TOUCHES_IN_TURN),
+        "owners": OWNERS_BY_NEXT,
+        "person_events": PERSON_EVENTS_BY_NEXT,
+        "owned_events": OWNED_EVENTS_BY_NEXT,
+        **_touches(UNTAGGED_TOUCHES_BY_NEXT),
+    },
+    "last": {"device_owners": LAST_OWNER, "owners": LAST_OWNERS, **_touches()},
+    "none": {
+        "person_events": PERSON_EVENTS_AS_TAGGED,
+        "owned_events": TAGGED_EVENTS,
+        "first_events": FIRST_EVENTS_AS_TAGGED,
+        **_touches(untagged=""),
     },
 }
 
@@ -242,4 +280,6 @@ def relations(resolution: Resolution, near: str = "") -> dict[str, str]:
 def stitched_events(resolution: Resolution, columns: str) -> str:
     """SQL for (owner, known, …columns): every event with whose it is, for people who write SQL.
     `columns` speak of events `e`, and have their `timestamp`, `user_id` and `anonymous_id`."""
-    return compose(fill(STITCHED_EVENTS, {"columns": columns}), relations(resolution))
+    nobodys = "" if resolution.policy == "none" else NOBODYS
+    slots = {"columns": columns, "nobodys": nobodys}
+    return compose(fill(STITCHED_EVENTS, slots), relations(resolution))

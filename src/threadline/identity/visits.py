@@ -1,52 +1,203 @@
-"""Visits and touches, computed when asked: what one person did on one device without a long pause.
+"""Visits and touches, computed when asked: what a person did on one device without a long pause.
 
 A visit is the events of one owner on one device, in order of time, cut wherever two neighbours are
 further apart than the project's visit timeout. Back from a sign-in or a payment it goes on for
-`RETURN_TIMEOUT_MS`, too. Its touches are its arrivals from somewhere else, each traffic source
-once. Without any it has one, direct, at its start, unless it begins with a return. What a server
-says without a page is part of no visit.
+`RETURN_TIMEOUT_MS`, if that is longer. Its touches are its arrivals from somewhere else, each
+traffic source once. Without any it has one, direct, at its start; unless it begins with a return.
+What a server says without a page is part of no visit.
 
-That follows from the state `half_hours`, exactly: within a half hour no two events are further
-apart than half an hour. Where a shared device changes hands within one, or visits time out sooner,
-the events are read.
+All that follows from the state `half_hours`, exactly: within a half hour no two events are further
+apart than half an hour. Only where a shared device changes hands within one, or visits time out
+sooner than that, the events are read.
+
+Relations, besides those of `stitch`. Times are milliseconds since 1970.
 
     page_stretches    (visitor, user_hash, timestamp, device, begins, ends, …)
-                      what visitors did on pages, by half hours or by events. `begins`: twice its
-                      first time in milliseconds since 1970, and one more unless that is a return;
-                      `ends`: its last time
+                      what visitors did on pages, half hour by half hour, as `considered` of
+                      `person_events`. `begins`: twice its first time, and one more unless that is a
+                      return, so that of the same time a return comes first
     person_stretches  (person, device, begins, ends, …)
-                      the same, with whose they are
-    visits            (person, device, begins, ends, stretches)
-                      `stretches`: those of the visit, in order, as (device, begins, ends, $carried)
-    visit_touches     (person, device, begins, touches)
-                      `touches`: (timestamp in milliseconds, traffic_source, device), in order
-
-A question that names `visits` fills `$carried` with the columns of stretches that it needs.
+    in_order          (person, stretches, before)
+                      one row a person. `before`: of each stretch the one that ended before it
+    visits            (person, device, started, ended, resumed, …)
+                      `resumed`: it begins with a return. Then the columns that were asked for
+    touches           (person, touches)
+                      one row a person: of all visits, in order, as (time, traffic source, device).
+                      It needs the column `arrivals` of visits
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import FROM, HALF_HOUR_MS, TO, Resolution
+from threadline.identity.resolution import HALF_HOUR_MS, Policy, Resolution
 from threadline.store.states import state
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000
-
-COLUMNS = "events, entry, exit, touches"
+# As events have it that say nothing of where they come from.
+DIRECT = "cityHash64('direct', 'direct', '', 'Direct') * 2 + 1"
 
 STRETCHES = f"""
-SELECT visitor, user_hash, ended AS timestamp, visitor AS device,
-    toInt64(half_hour) * {2 * HALF_HOUR_MS} + first_at AS begins,
-    toInt64(half_hour) * {HALF_HOUR_MS} + last_ms AS ends, {COLUMNS}
+SELECT visitor, user_hash,
+    fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+    toInt64(half_hour) * {2 * HALF_HOUR_MS} + first.at AS begins,
+    toInt64(half_hour) * {HALF_HOUR_MS} + last.at AS ends,
+    first.path AS entry, last.path AS exit, events, page_views, actions,
+    arrayZip(
+        arrayMap(ms -> toInt64(half_hour) * {HALF_HOUR_MS} + ms, touches.2), touches.1
+    ) AS touches
 FROM $rows
-WHERE on_page$conditions"""
+WHERE page > 0
+    $within"""
+# Half hours in which a shared device may change hands: of what nobody is named on, the last comes
+# after the last that names somebody, or several are named.
+CHANGING = """
+SELECT visitor, half_hour
+FROM stretches
+WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+GROUP BY visitor, half_hour
+HAVING max(known) AND (
+    minIf(user_hash, known) != maxIf(user_hash, known)
+    OR maxIf(ended, NOT known) > maxIf(ended, known)
+)"""
+SEVERAL = "(visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)"
+OF_SEVERAL = f"""(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
+        SELECT visitor, half_hour FROM changing_half_hours
+    )"""
 
-IN_HAND = "(visitor, half_hour) IN (SELECT visitor, half_hour FROM known_stretches)"
+# Whoever was there shortly before the end may be in a visit that goes on after it.
+SINCE = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})"
+UNTIL = f"""(
+        half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
+        OR visitor IN (
+            SELECT visitor
+            FROM stretches
+            WHERE half_hour
+                BETWEEN intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})
+                AND intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
+        )
+    )"""
 
+# In order of time within each device, and so are their ends: of stretches that reach into each
+# other neither has to belong to the same one, for a pause shows between the nth end and the next
+# beginning only if all n before have ended.
 IN_ORDER = """
-SELECT person,
-    arraySort(groupArray((device, begins, ends, $carried))) AS stretches,
+SELECT person, arraySort(groupArray((device, begins, ends$carried))) AS stretches,
     arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
 FROM person_stretches
 GROUP BY person"""
+
+# `begins` is even where a stretch begins with a return.
+VISITS = f"""
+SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+    arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed$columns
+FROM in_order
+ARRAY JOIN arraySplit(
+    (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        greatest({RETURN_TIMEOUT_MS}, {{visit_timeout_ms:Int64}}), {{visit_timeout_ms:Int64}}
+    )),
+    stretches, before
+) AS visit"""
+
+# Of a visit's stretches `s`, `$n` being the place of what they carry: the column of the visit.
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    "events": ("events", "arraySum(s -> s.$n, visit)"),
+    "page_views": ("page_views", "arraySum(s -> s.$n, visit)"),
+    "actions": ("actions", "arraySum(s -> s.$n, visit)"),
+    "entry_path": (
+        "entry",
+        "arrayMin(arrayMap(s -> (s.2, s.$n), arrayFilter(s -> s.$n != '', visit))).2",
+    ),
+    "exit_path": (
+        "exit",
+        "arrayMax(arrayMap(s -> (s.3, s.$n), arrayFilter(s -> s.$n != '', visit))).2",
+    ),
+    # The first of its touches, (time, traffic source); of none, what a direct visit has.
+    "arrival": (
+        "arraySort(touches)[1]",
+        f"arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.$n, visit)),"
+        f" (9223372036854775807, {DIRECT})))",
+    ),
+    # All of them, in order.
+    "arrivals": ("touches", "arraySort(arrayFlatten(arrayMap(s -> s.$n, visit)))"),
+}
+
+
+# Each traffic source is one touch of a visit.
+TOUCHES = f"""
+SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+FROM (
+    SELECT person, device,
+        arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+        multiIf(
+            notEmpty(found), found, resumed, [], [(started, {DIRECT})]
+        ) AS touched
+    FROM visits
+)
+GROUP BY person"""
+
+
+class Wanted(NamedTuple):
+    """What a question needs of visits. `columns`: of `COLUMNS`. `since`, `until`: SQL of times, or
+    nothing: all visits that start in between are there, with their whole length; what starts
+    outside may be cut."""
+
+    columns: tuple[str, ...]
+    since: str = ""
+    until: str = ""
+
+
+def visits(
+    resolution: Resolution, known: Mapping[str, str], timeout_ms: int, wanted: Wanted
+) -> dict[str, str]:
+    """The relations above, on those of `stitch` for this resolution. They bind
+    `visit_timeout_ms`."""
+    within = [
+        condition.replace("$at", at)
+        for condition, at in ((SINCE, wanted.since), (UNTIL, wanted.until))
+        if at
+    ]
+    return {
+        "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
+        "changing_half_hours": CHANGING,
+        "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
+        "page_stretches": _page_stretches(resolution.policy, timeout_ms, within),
+        "person_stretches": known["person_events"].replace("considered", "page_stretches"),
+        **_visits(wanted),
+    }
+
+
+def visits_of_one(wanted: Wanted) -> dict[str, str]:
+    """The same of one person, whose `owned_events` are known. `person` is 1."""
+    return {
+        "event_stretches": state("half_hours").of_each_event("TRUE", "owned_events"),
+        "page_stretches": fill(STRETCHES, {"rows": "event_stretches", "within": ""}),
+        "person_stretches": "SELECT toUInt64(1) AS person, * FROM page_stretches",
+        **_visits(wanted),
+    }
+
+
+def _visits(wanted: Wanted) -> dict[str, str]:
+    carried, columns = "", ""
+    for place, name in enumerate(wanted.columns, start=4):
+        carry, column = COLUMNS[name]
+        carried += f", {carry}"
+        columns += f",\n    {column.replace('$n', str(place))} AS {name}"
+    return {
+        "in_order": fill(IN_ORDER, {"carried": carried}),
+        "visits": fill(VISITS, {"columns": columns}),
+        "touches": TOUCHES,
+    }
+
+
+def _page_stretches(policy: Policy, timeout_ms: int, within: list[str]) -> str:
+    def of(rows: str, *conditions: str) -> str:
+        parts = "".join(f"\n    AND {part}" for part in (*within, *conditions))
+        return fill(STRETCHES, {"rows": rows, "within": parts.strip()})
+
+    if timeout_ms < HALF_HOUR_MS:
+        return of("event_stretches")
+    if policy != "next":
+        return of("stretches")
+    return f"{of('stretches', f'NOT {SEVERAL}')}\nUNION ALL\n{of('changing_events')}"

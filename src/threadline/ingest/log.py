@@ -37,6 +37,7 @@ class Log:
     def __init__(self, folder: Path, max_bytes: int = 4 * 1024**3) -> None:
         """Raises `LogError`, or `SchemaTooNew`."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._max_bytes = max_bytes
         self._lock = threading.Lock()  # one transaction at a time
         self._counting = threading.Lock()

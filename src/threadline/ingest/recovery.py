@@ -10,6 +10,7 @@ from threadline.identity import states
 from threadline.ingest import receipts, reclassify
 from threadline.ingest.log import open_db
 from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
+from threadline.jobs.locks import INSERTING, wait_for
 from threadline.store import REBUILD, Statements, finish, unfinished
 
 LOOK_AGAIN_S = 0.1
@@ -53,7 +54,13 @@ def rebuild_states(
         done.append(table)
 
     try:
-        states.rebuild(store, tables, lambda: _forgotten(folder, served), begin)
+        states.rebuild(
+            store,
+            tables,
+            lambda: _forgotten(folder, served),
+            begin,
+            lambda: wait_for(folder / INSERTING),
+        )
     except Cancelled:
         for at in _listed(store) - needed - set(done):
             finish(store, REBUILD, at)

@@ -12,6 +12,7 @@ from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
 from threadline.ingest.row import COLUMNS, Rows, decode
+from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
 from threadline.store import Store, StoreAway, StoreError, StoreRefused
 
@@ -162,7 +163,7 @@ class Writer:
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return looked
-        with self._inserting:
+        with self._inserting, wait_for(self._log.folder / INSERTING):
             if block.forgets:
                 self._forget(block)
             else:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Held by the one job that writes the derived tables or the events anew.
 EXCLUSIVE = "maintenance.lock"
+# Held by whoever inserts events, for as long as an insert takes.
+INSERTING = "inserting.lock"
 # Held by each job while somebody is at work on it: one file a job, in this folder.
 AT_WORK = "jobs"
 
@@ -24,6 +26,14 @@ def hold(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Held(str(path)) from None
+        yield
+
+
+@contextmanager
+def wait_for(path: Path) -> Iterator[None]:
+    """Hold it as soon as nobody else does."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

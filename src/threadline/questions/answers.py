@@ -12,12 +12,14 @@ from threadline.identity.reading import of_project
 from threadline.store import Row, bound_ms
 
 EVENT_COLUMNS = (
-    "timestamp event_id event_name anonymous_id user_id session_id source medium campaign "
+    "timestamp event_id event_name anonymous_id user_id session_id source medium campaign channel "
     "source_confidence source_rule_id referrer url path country device_type browser os properties"
 ).split()
 # An event may come without these, and the store keeps that as an empty text.
 MAY_BE_ABSENT = frozenset(
-    "campaign term content referrer url path country device_type browser os".split()
+    "campaign channel term content referrer url path country device_type browser os "
+    "entry_path exit_path landing_path first_country "
+    "event_campaign event_channel visit_campaign visit_channel first_campaign first_channel".split()
 )
 
 # An answer about everyone would otherwise list every shared device there is.
@@ -44,6 +46,7 @@ class EventRow(msgspec.Struct, omit_defaults=True):
     source: str
     medium: str
     campaign: str | None
+    channel: str | None
     source_confidence: str
     source_rule_id: str
     referrer: str | None
@@ -66,6 +69,7 @@ class Touch(msgspec.Struct):
     source: str
     medium: str
     campaign: str | None
+    channel: str | None
     url: str | None
     referrer: str | None
 
@@ -121,6 +125,7 @@ class Grouped(msgspec.Struct, kw_only=True):
     source: Group = msgspec.UNSET
     medium: Group = msgspec.UNSET
     campaign: Group = msgspec.UNSET
+    channel: Group = msgspec.UNSET
 
 
 AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)
@@ -139,6 +144,8 @@ def _in_order(kind: type[AnyRow], names: tuple[str, ...]) -> type[AnyRow]:
         return kind
     fields: Mapping[str, Any] = {field.name: field for field in msgspec.structs.fields(kind)}
     made = msgspec.defstruct(
-        kind.__name__, [(name, fields[name].type) for name in names], kw_only=True
+        kind.__name__,
+        [(n, fields[n].type, msgspec.field(name=fields[n].encode_name)) for n in names],
+        kw_only=True,
     )
     return cast(type[AnyRow], made)

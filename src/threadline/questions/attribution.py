@@ -1,21 +1,26 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from threadline.identity.compose import where
+from threadline.identity.resolution import FROM, TO
+from threadline.identity.visits import Wanted
 from threadline.questions import amounts
-from threadline.questions.answers import Grouped, grouped_rows
+from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
-from threadline.questions.parameters import (
-    EventName,
-    Ranged,
-    between,
-    grouping,
-    read_groups,
+from threadline.questions.credit import (
+    CREDITED,
+    LookbackDays,
+    Model,
+    ModelsText,
+    credit_slots,
+    lookback_ms,
+    read_models,
 )
-from threadline.questions.traffic_sources import DIRECT, GROUPS
+from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
+from threadline.questions.traffic_sources import GROUPS, OUTSIDE, OUTSIDE_WINDOW
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,
@@ -26,27 +31,16 @@ from threadline.questions.warned import (
 )
 from threadline.store import Row
 
-Model = Literal[
-    "first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay"
-]
+BY_EVENT = ("landing_path", "first_country")
 
 
 class AttributionParams(Ranged, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
-    model: Annotated[
-        Model,
-        msgspec.Meta(
-            description="`last_non_direct`: the last touch that is not direct, else the last; "
-            "`position_based`: 40 % to the first and the last, 20 % to those between; "
-            "`time_decay`: half as much for every seven days before the conversion."
-        ),
-    ] = "last_non_direct"
-    group_by: Annotated[str, grouping(*GROUPS, of="Of the touch: ")] = "source,medium"
-    lookback_days: Annotated[
-        int, msgspec.Meta(ge=1, le=730, description="Touches longer ago get no credit.")
-    ] = 30
+    model: ModelsText = "last_non_direct"
+    group_by: Annotated[str, grouping(*GROUPS, *BY_EVENT, of="Of the touch: ")] = "source,medium"
+    lookback_days: LookbackDays | None = None
     value_property: (
         Annotated[
             str, msgspec.Meta(min_length=1, description="A number in the properties: revenue.")
@@ -55,27 +49,63 @@ class AttributionParams(Ranged, kw_only=True):
     ) = None
 
 
-class AttributionTotal(msgspec.Struct):
-    """`value` comes with `value_property`."""
-
-    conversions: int
-    persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
-
-
-class AttributionRow(Grouped, kw_only=True):
-    """What is credited to one group. `value` comes with `value_property`."""
+class Credit(msgspec.Struct):
+    """What one model gives to a group, or to all: conversions (whole or in parts), persons with any
+    credit there, and with `value_property` the value."""
 
     conversions: float
     persons: int
     value: float | msgspec.UnsetType = msgspec.UNSET
 
 
+class Lag(msgspec.Struct):
+    """Seconds from a touch to the conversion: quantiles over all such touches."""
+
+    p25: float
+    p50: float
+    p75: float
+    p90: float
+
+
+class AttributionTotal(msgspec.Struct, kw_only=True):
+    """`outside_window`: conversions whose touches were all longer ago than `lookback_days`. The
+    rest as in rows."""
+
+    conversions: int
+    persons: int
+    value: float | msgspec.UnsetType = msgspec.UNSET
+    outside_window: int
+    influenced: int
+    touches: int
+    lag_seconds: Lag | None
+    models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttributionRow(Grouped, kw_only=True):
+    """What is credited to one group, by the first of the models. `value` comes with
+    `value_property`.
+
+    Whatever the model: `influenced`, the persons with any touch there before they converted;
+    `touches`, how many there were; `lag_seconds`, how long before, null where there were none.
+    `models`: what each model gives, if more than one was asked for."""
+
+    landing_path: Group = msgspec.UNSET
+    first_country: Group = msgspec.UNSET
+    conversions: float
+    persons: int
+    value: float | msgspec.UnsetType = msgspec.UNSET
+    influenced: int
+    touches: int
+    lag_seconds: Lag | None
+    models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
+
+
 class Attribution(Warned):
     """Rows: the group's columns, conversions (whole or in parts), persons with any credit there,
-    and value. `conversions` and `value` of the rows sum to the total; persons do not, because one
-    may be in several rows. `skipped` comes with `value_property`: how many conversions have the
-    property, but no number there; they count as worth nothing."""
+    and value: by the first of the models; `models` has each of several. `conversions` and `value`
+    of the rows sum to the total; persons do not, because one may be in several rows. `skipped`
+    comes with `value_property`: how many conversions have the property, but no number there; they
+    count as worth nothing."""
 
     conversion: str
     model: str
@@ -85,128 +115,175 @@ class Attribution(Warned):
     skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
-# The credit of each touch, in order of time; together 1. `n`: how many there are.
-WEIGHTS: dict[Model, str] = {
-    "first_touch": "arrayMap(i -> toFloat64(i = 1), arrayEnumerate(touches))",
-    "last_touch": "arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))",
-    "last_non_direct": """arrayMap(
-            i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
-        )""",
-    "linear": "arrayMap(t -> 1 / n, touches)",
-    "position_based": """arrayMap(
-            i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
-            arrayEnumerate(touches)
-        )""",
-    "time_decay": "arrayMap(d -> d / arraySum(decayed), decayed)",
-}
-HALF_LIFE_MS = 7 * 86_400_000
-
-# Conversions and arrivals are looked at together, so that whose they are is found in one pass. A
-# touch, (time, traffic_source, session), is the first arrival of a session that is not internal; a
-# session without one goes on from another and is credited with nothing. Each conversion has those
-# in its lookback, each touch its weight. With one more row, of the total.
 SQL = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        TRUE AS is_conversion, $value AS value, $skipped AS skipped,
-        0 AS traffic_source, 0 AS session
+        $value AS value, $skipped AS skipped
     FROM counted_events AS e
     $conversions
-    UNION ALL
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
-        e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
-    FROM counted_events AS e
-    WHERE e.source != 'internal'
-), people AS (
-    SELECT person,
-        groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
-        arraySort(
-            groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
-        ) AS arrivals,
-        arrayFilter(
-            (arrival, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.3)
-        ) AS arrived
+), converted AS (
+    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
     FROM person_events
-    GROUP BY person
-    HAVING notEmpty(converted)
-), conversions AS (
-    SELECT person, conversion.1 AS at, conversion.2 AS value, conversion.3 AS skipped,
-        arrayFilter(
-            t -> t.1 <= at AND t.1 >= at - toIntervalDay({{lookback_days:UInt16}}), arrived
-        ) AS found,
-        if(empty(found), [(at, {DIRECT}, 0)], found) AS touches
-    FROM people
-    ARRAY JOIN converted AS conversion
-), weighed AS (
-    SELECT person, value, skipped, touches,
-        toInt64(length(touches)) AS n,
-        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
-        arrayMap(t -> exp2(-dateDiff('millisecond', t.1, at) / {HALF_LIFE_MS}), touches) AS decayed,
-        $weights AS weights
-    FROM conversions
+    GROUP BY person{CREDITED}
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
+    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
+        touch.2 AS traffic_source, touch.3 != 0 AS is_touch$shares
     FROM weighed
-    ARRAY JOIN arrayZip(touches, weights) AS credited
-    WHERE credited.2 > 0
-)
+    ARRAY JOIN arrayZip(credited$zipped) AS share
+)$besides
 SELECT $groups$is_total AS is_total,
-    sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
-    sum(weight * skipped) AS skipped
+    $models,
+    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+    quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
+    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = {OUTSIDE}) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
+$joined
 $group_by
-ORDER BY conversions DESC, $order"""
+ORDER BY conversions_1 DESC, $order"""
+
+# What is known of the event of a touch: where it landed. Several of the same millisecond: the one
+# with the smallest id.
+LANDED = """, landed AS (
+    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
+        argMin(path, event_id) AS path
+    FROM counted_events
+    WHERE visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at
+)"""
+# And where the person was first, of whatever is known of that.
+COUNTRIES = """, countries AS (
+    SELECT f.person AS person, any(e.country) AS country
+    FROM first_events AS f
+    INNER JOIN counted_events AS e ON e.visitor = f.first_touch.visitor
+    WHERE e.event_id = f.first_touch.event_id
+        AND f.person IN (SELECT person FROM converted)
+    GROUP BY f.person
+)"""
+JOINED = {
+    "landing_path": (
+        LANDED,
+        "LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1",
+        "l.path",
+    ),
+    "first_country": (
+        COUNTRIES,
+        "LEFT ANY JOIN countries AS o ON o.person = c.person",
+        "o.country",
+    ),
+}
+
+# What is outside of the window has no event here.
+NAMED = f"if(c.traffic_source = {OUTSIDE}, '{OUTSIDE_WINDOW}', {{column}})"
 
 
 def ask(context: Context, params: AttributionParams) -> Attribution:
-    """Credit for every conversion, spread over the person's touches before it by the model.
+    """Credit for every conversion, spread over the person's touches before it by each model.
 
-    A conversion without a touch in the lookback window goes to direct. Raises `InvalidGroupBy`.
+    A conversion without any touch goes to direct; one whose touches all are longer ago than
+    `lookback_days` goes to `outside_window`. Raises `InvalidGroupBy`, `InvalidParams`.
     """
-    names = read_groups(params.group_by, GROUPS)
+    names = read_groups(params.group_by, (*GROUPS, *BY_EVENT))
+    models = read_models(params.model)
     values: dict[str, object] = {
         "conversion": params.conversion,
-        "lookback_days": params.lookback_days,
+        "lookback_ms": lookback_ms(params.lookback_days),
         "value_property": params.value_property or "",
     }
     conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
-    found = context.ask(SQL, values, {"conversions": conversions, **_slots(params, names)})
+    slots = {"conversions": conversions, **_slots(params, names, models)}
+    found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
-    counted = ["conversions", "persons"] + (["value"] if params.value_property is not None else [])
-    rows = [
-        {name: row[name] for name in (*names, *counted)}
-        for row in found
-        if row is not total or (not names and total["persons"])
-    ]
+    valued = params.value_property is not None
     answer = Attribution(
         params.conversion,
-        params.model,
+        ",".join(models),
         context.resolution.policy,
-        grouped_rows(AttributionRow, rows),
-        # Put together again from its parts: a whole number but for the last bits.
-        AttributionTotal(
-            round(total["conversions"]), *(total[name] for name in counted if name != "conversions")
+        grouped_rows(
+            AttributionRow,
+            (
+                _row(row, names, models, valued)
+                for row in found
+                if row is not total or (not names and total["influenced"])
+            ),
         ),
+        _total(total, models, valued),
     )
-    if params.value_property is not None:
+    if valued:
         answer.skipped = round(total["skipped"])
     answer.warnings = noted(_warnings(context, params, values, answer, total))
     return answer
 
 
-def _slots(params: AttributionParams, names: list[str]) -> dict[str, object]:
-    by, wanted = ", ".join(names), params.value_property is not None
+def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
+    """As far back as touches may count."""
+    ever = "first_touch" in models and params.lookback_days is None
+    since = f"{FROM} - toIntervalMillisecond({{lookback_ms:Int64}})"
+    return Wanted(
+        ("arrivals",),
+        since if params.from_ is not None and not ever else "",
+        TO if params.to is not None else "",
+    )
+
+
+def _slots(params: AttributionParams, names: list[str], models: list[Model]) -> dict[str, object]:
+    wanted = params.value_property is not None
+    numbers = range(1, len(models) + 1)
+    joined = [JOINED[name] for name in names if name in JOINED]
+    columns = {
+        name: NAMED.format(column=JOINED[name][2]) if name in JOINED else f"n.{name}"
+        for name in names
+    }
     return {
+        **credit_slots(models, params.lookback_days),
         "value": amounts.value("value_property") if wanted else "toFloat64(0)",
         "skipped": amounts.skipped("value_property") if wanted else "FALSE",
-        "weights": WEIGHTS[params.model],
-        "groups": "".join(f"n.{name} AS {name}, " for name in names),
+        "zipped": "".join(f", w{n}" for n in numbers),
+        "shares": "".join(f", share.{n + 1} AS s{n}" for n in numbers),
+        "models": ",\n".join(
+            f"sum(s{n}) AS conversions_{n}, uniqExactIf(c.person, s{n} > 0) AS persons_{n}, "
+            f"sum(s{n} * value) AS value_{n}"
+            for n in numbers
+        ),
+        "besides": "".join(relation for relation, _, _ in joined),
+        "joined": "\n".join(join for _, join, _ in joined),
+        "groups": "".join(f"{column} AS {name}, " for name, column in columns.items()),
         "is_total": f"grouping({names[0]})" if names else "1",
-        "group_by": f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
-        "order": by or "1",
+        "group_by": f"GROUP BY GROUPING SETS (({', '.join(names)}), ())" if names else "",
+        "order": ", ".join(names) or "1",
     }
+
+
+def _credit(row: Row, number: int, valued: bool) -> Credit:
+    credit = Credit(row[f"conversions_{number}"], row[f"persons_{number}"])
+    if valued:
+        credit.value = row[f"value_{number}"]
+    return credit
+
+
+def _touched(row: Row, models: list[Model], valued: bool) -> dict[str, object]:
+    """What rows and total share."""
+    credits = {model: _credit(row, n, valued) for n, model in enumerate(models, start=1)}
+    first = msgspec.structs.asdict(credits[models[0]])
+    return {
+        **{name: value for name, value in first.items() if value is not msgspec.UNSET},
+        "influenced": row["influenced"],
+        "touches": row["touches"],
+        "lag_seconds": Lag(*row["lags"]) if row["touches"] else None,
+        **({"models": credits} if len(models) > 1 else {}),
+    }
+
+
+def _row(row: Row, names: list[str], models: list[Model], valued: bool) -> Row:
+    return {**{name: row[name] for name in names}, **_touched(row, models, valued)}
+
+
+def _total(row: Row, models: list[Model], valued: bool) -> AttributionTotal:
+    fields = _touched(row, models, valued)
+    # Put together again from its parts: a whole number but for the last bits.
+    fields["conversions"] = round(row["conversions_1"])
+    fields["outside_window"] = round(row["outside"])
+    return msgspec.convert(fields, AttributionTotal)
 
 
 def _warnings(
@@ -220,7 +297,7 @@ def _warnings(
     if params.value_property is not None and answer.skipped is not msgspec.UNSET:
         name = params.value_property
         warnings = skipped_values("value_property", name, answer.skipped)
-        if answer.rows and not total["value"]:
+        if answer.rows and not total["value_1"]:
             conversions = ["e.event_name = {conversion:String}"]
             warnings += unknown_property(context, "value_property", name, conversions, values)
     if not answer.rows:

@@ -9,8 +9,13 @@ from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
+from threadline.identity.visits import Wanted
+from threadline.identity.visits import visits as visit_relations
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, Row, Store
+
+# Of projects that say nothing else.
+VISIT_TIMEOUT_MS = 30 * 60_000
 
 NOTHING: Mapping[str, object] = {}
 
@@ -20,8 +25,8 @@ class Context:
     """One question's surroundings; made anew for each.
 
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
-    that is known now. `bots`: they count, too. `placeholder_ids`: counts ids that were dropped or
-    refused at the door.
+    that is known now. `bots`: they count, too. `visit_timeout_ms`: a visit ends where nothing
+    happens for longer. `placeholder_ids`: counts ids that were dropped or refused.
     """
 
     store: Store
@@ -29,6 +34,7 @@ class Context:
     policy: Policy = "any"
     as_of_ms: int | None = None
     bots: bool = False
+    visit_timeout_ms: int = VISIT_TIMEOUT_MS
     placeholder_ids: Callable[[], int] = lambda: 0
 
     @cached_property
@@ -55,12 +61,20 @@ class Context:
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
         near: str = "",
+        visits: Wanted | None = None,
     ) -> Query:
         """The statement with its slots filled and the relations it names, and the values that it
-        binds. `near`: leaves few devices, as for `stitch.relations`."""
+        binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: what it
+        needs of them."""
         known = relations(self.resolution, near) if near else self._relations
+        if visits:
+            known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES})
-        every: dict[str, object] = {**self.resolution.params, **values}
+        every: dict[str, object] = {
+            "visit_timeout_ms": self.visit_timeout_ms,
+            **self.resolution.params,
+            **values,
+        }
         if "{decided_devices:" in composed:
             every |= self._decided_devices
         return composed, bound(composed, every)
@@ -70,6 +84,7 @@ class Context:
         sql: str,
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
+        visits: Wanted | None = None,
     ) -> list[Row]:
         """The answer to `query`."""
-        return self.reading.query(*self.query(sql, values, slots))
+        return self.reading.query(*self.query(sql, values, slots, visits=visits))

@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from threadline.contract.errors import InvalidParams, NotFound
+from threadline.contract.policies import POLICIES
 from threadline.contract.times import Timestamp, format_ms, format_utc, utc_ms
 from threadline.identity.compose import where
 from threadline.questions.context import Context
@@ -79,6 +80,11 @@ EARLIEST = "timestamp, person, event_id"
 LATEST = "timestamp DESC, person DESC, event_id"
 EVER, SINCE = "TRUE", "timestamp >= {at:DateTime64(3, 'UTC')}"
 
+ENDS_INTERVAL = (
+    "The first to be seen here from then on is {}, at {}: the interval before that login is theirs."
+)
+AFTER_THE_LAST = "Nobody was seen here afterwards; the last before was {}, at {}."
+
 
 class _Subject(NamedTuple):
     """What is explained. `generated`: the device's id, by the server."""
@@ -135,7 +141,7 @@ def _of_tagged(context: Context, subject: _Subject) -> dict[str, Owner] | None:
     person = context.resolution.person(subject.user_id)
     because = f"The event carries the user {subject.user_id!r}"
     because += f", who is the same person as {person!r}." if person != subject.user_id else "."
-    return {policy: Owner([person], because, []) for policy in ("any", "first", "next")}
+    return {policy: Owner([person], because, []) for policy in POLICIES}
 
 
 def _of_untagged(context: Context, subject: _Subject) -> dict[str, Owner]:
@@ -150,37 +156,29 @@ def _of_untagged(context: Context, subject: _Subject) -> dict[str, Owner]:
 
 def _policies(seen: list[Row], later: list[Row], latest: list[Row]) -> dict[str, Owner]:
     """From the first observation of each person, the first at or after the time, and the last."""
-    if not seen:
+    if not seen or not latest:
         because = "Nobody was ever seen on this device: the event is the anonymous visitor's."
-        return {policy: Owner([], because, []) for policy in ("any", "first", "next")}
-    first = seen[0]
-    if later:
-        deciding = later[0]
-        next_because = (
-            f"The first to be seen here from then on is {deciding['person']!r}, at "
-            f"{format_utc(deciding['timestamp'])}: the interval before that login is theirs."
-        )
-    else:
-        deciding = latest[0]
-        next_because = (
-            f"Nobody was seen here afterwards; the last before was {deciding['person']!r}, at "
-            f"{format_utc(deciding['timestamp'])}."
-        )
+        return {policy: Owner([], because, []) for policy in POLICIES}
     everybody = ", ".join(repr(row["person"]) for row in seen)
+    stays = "The event carries no user: where nothing is stitched it is the anonymous visitor's."
     return {
         "any": Owner(
             sorted(row["person"] for row in seen),
             f"Seen on this device: {everybody}. It counts for each of them.",
             [_observation(row) for row in seen],
         ),
-        "first": Owner(
-            [first["person"]],
-            f"The first ever seen on this device is {first['person']!r}, at "
-            f"{format_utc(first['timestamp'])}.",
-            [_observation(first)],
-        ),
-        "next": Owner([deciding["person"]], next_because, [_observation(deciding)]),
+        "first": _sole(seen[0], "The first ever seen on this device is {}, at {}."),
+        "next": _sole(later[0], ENDS_INTERVAL) if later else _sole(latest[0], AFTER_THE_LAST),
+        "last": _sole(latest[0], "The last ever seen on this device is {}, at {}."),
+        "none": Owner([], stays, []),
     }
+
+
+def _sole(deciding: Row, because: str) -> Owner:
+    """`because` with the names of the person and of the time."""
+    person = deciding["person"]
+    said = because.format(repr(person), format_utc(deciding["timestamp"]))
+    return Owner([person], said, [_observation(deciding)])
 
 
 def _observation(row: Row) -> Observation:

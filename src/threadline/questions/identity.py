@@ -28,13 +28,14 @@ class Seen(msgspec.Struct):
 
 
 class SharedDevice(msgspec.Struct):
-    """`moving_share`: the part of the device's events whose owner differs between the policies
-    `first` and `next`."""
+    """`moving_shares`: the part of the device's events that `first`, `last` and `none` each give to
+    another owner than `next` does; `moving_share` is that of `first`."""
 
     anonymous_id: str
     users: list[Seen]
     events: int
     moving_share: float
+    moving_shares: dict[str, float]
 
 
 class SharedDevices(Limited):
@@ -43,7 +44,8 @@ class SharedDevices(Limited):
     rows: list[SharedDevice]
 
 
-# Of every event of a shared device: whom it shows, whose interval it is in, and who was first.
+# Of every event of a shared device: whom it shows, whose interval it is in, and who was first and
+# last.
 SHARED_DEVICES = """
 WITH seen AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
@@ -55,9 +57,12 @@ WITH seen AS (
         countIf(e.observed) AS observations,
         minIf(e.timestamp, e.observed) AS first_seen,
         maxIf(e.timestamp, e.observed) AS last_seen,
-        count() AS found, countIf(e.user_hash = 0 AND o.user_hash != f.person) AS moving
+        count() AS found, countIf(e.user_hash = 0) AS untagged,
+        countIf(e.user_hash = 0 AND o.user_hash != f.person) AS not_firsts,
+        countIf(e.user_hash = 0 AND o.user_hash != l.person) AS not_lasts
     FROM seen AS e
     INNER JOIN first_owners AS f ON f.visitor = e.visitor
+    INNER JOIN last_owners AS l ON l.visitor = e.visitor
     ASOF INNER JOIN ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
     GROUP BY e.visitor, user_hash
 ), names AS (
@@ -69,7 +74,8 @@ SELECT max(n.anonymous_id) AS anonymous_id,
     arraySort(
         groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
     ) AS users,
-    sum(found) AS events, sum(moving) / events AS moving_share
+    sum(found) AS events,
+    (sum(not_firsts) / events, sum(not_lasts) / events, sum(untagged) / events) AS moving
 FROM persons_seen AS s
 LEFT JOIN names AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
 GROUP BY s.visitor
@@ -80,9 +86,9 @@ LIMIT $limit"""
 def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
     intervals to compare with the first user."""
-    in_turn = replace(context, policy="next")
-    slots = {**in_turn.resolution.slots, "limit": params.limit + 1}
-    rows = in_turn.ask(SHARED_DEVICES, {}, slots)
+    by_next = replace(context, policy="next")
+    slots = {**by_next.resolution.slots, "limit": params.limit + 1}
+    rows = by_next.ask(SHARED_DEVICES, {}, slots)
     answer = SharedDevices([_shared_device(row) for row in rows[: params.limit]])
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])
@@ -94,7 +100,8 @@ def _shared_device(row: Row) -> SharedDevice:
         Seen(user_id, observations, format_utc(first), format_utc(last))
         for first, user_id, observations, last in row["users"]
     ]
-    return SharedDevice(row["anonymous_id"], users, row["events"], row["moving_share"])
+    moving = dict(zip(("first", "last", "none"), row["moving"], strict=True))
+    return SharedDevice(row["anonymous_id"], users, row["events"], moving["first"], moving)
 
 
 class IdentityStatsParams(Stitched, kw_only=True):

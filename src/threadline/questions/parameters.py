@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
+from threadline.contract.policies import Policy
 from threadline.contract.times import Timestamp
-from threadline.identity.resolution import RANGE, in_range
-from threadline.store import bound_ms
+from threadline.identity.resolution import FROM, RANGE, TO, in_range
+from threadline.identity.visits import Wanted
+from threadline.store import Params, bound_ms
 
 MAX_LIMIT = 1000
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows in one answer.")]
@@ -19,11 +21,12 @@ UserId = Annotated[
     str, msgspec.Meta(description="The id given to identify, percent-encoded.", min_length=1)
 ]
 StitchText = Annotated[
-    Literal["any", "first", "next"],
+    Policy,
     msgspec.Meta(
         description="Whose are untagged events on a device with users? `any`: every user's ever "
-        "seen there; `first`: the first one's; `next`: whose login ends the interval. Default: the "
-        "project's, else `any`; of questions that count people, `next`.",
+        "seen there; `first`: the first one's; `next`: whose login ends the interval; `last`: the "
+        "latest one's; `none`: the anonymous visitor's. Default: the project's, else `any`; of "
+        "questions that count people, `next`.",
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
@@ -96,6 +99,7 @@ GROUPS = {
     "source": "toString(e.source)",
     "medium": "toString(e.medium)",
     "campaign": "toString(e.campaign)",
+    "channel": "toString(e.channel)",
     "country": "toString(e.country)",
     "device_type": "toString(e.device_type)",
     "browser": "toString(e.browser)",
@@ -150,3 +154,8 @@ def between(params: Ranged, values: dict[str, object], column: str = "e.timestam
         if (timestamp := getattr(params, name)) is not None:
             values[name] = bound_ms(timestamp.ms)
     return in_range(column, values)
+
+
+def in_time(columns: tuple[str, ...], values: Params) -> Wanted:
+    """These columns of visits that start between `from_` and `to`, as far as these are bound."""
+    return Wanted(columns, FROM if "from_" in values else "", TO if "to" in values else "")

@@ -6,10 +6,12 @@ from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
 from threadline.identity.compose import fill
 from threadline.identity.person import Person, ask_of
-from threadline.identity.resolution import USERS
+from threadline.identity.resolution import OFF_PAGE, USERS
+from threadline.identity.visits import Wanted, visits_of_one
 from threadline.questions.answers import Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.parameters import Stitched, UserId
+from threadline.questions.traffic_sources import DIRECT_NAMES
 from threadline.store import Query, Row
 
 
@@ -41,15 +43,26 @@ class Profile(msgspec.Struct):
     shared_devices: list[str]
 
 
-# The smallest tuple is the first event, the greatest the last; ties by event_id.
-FIRST_AND_LAST = """
-WITH touches AS (
+# The smallest tuple is the first event, one on a page before all others; ties by event_id. The last
+# touch is that of the last visit that has one, and the event it came with; without any it is the
+# last event.
+FIRST_AND_LAST = f"""
+WITH last_touch AS (
+    SELECT touches[-1] AS touch
+    FROM touches
+), shown AS (
     SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
-        toString(e.campaign), e.url, e.referrer) AS touch
+        toString(e.campaign), toString(e.channel), e.url, e.referrer) AS event,
+        {OFF_PAGE} AS off_page,
+        (toUnixTimestamp64Milli(e.timestamp), e.visitor) = (l.touch.1, l.touch.3) AS is_last,
+        (l.touch.2 % 2, e.traffic_source != l.touch.2) AS unlike
     FROM owned_events AS e
+    LEFT JOIN last_touch AS l ON TRUE
 )
-SELECT min(touch) AS first, max(touch) AS last
-FROM touches
+SELECT min((off_page, event)).2 AS first, max(event) AS last_event,
+    argMinIf(event, (unlike, event), is_last) AS last_touch,
+    countIf(is_last) > 0 AS has_last, argMinIf(unlike.1, (unlike, event), is_last) AS last_is_direct
+FROM shown
 HAVING count() > 0"""
 
 DEVICES = """
@@ -73,11 +86,13 @@ def ask(context: Context, params: ProfileParams) -> Profile:
     """One user's profile. Raises `NotFound` if no event ever carried this id."""
     user_id = params.user_id
 
+    values = {"visit_timeout_ms": context.visit_timeout_ms}
+
     def queries(person: Person) -> list[Query]:
-        return [(fill(sql, {}), {}) for sql in (FIRST_AND_LAST, DEVICES, TRAITS)]
+        return [(fill(sql, {}), values) for sql in (FIRST_AND_LAST, DEVICES, TRAITS)]
 
     person, (touches, seen, identifies) = ask_of(
-        context.reading, context.resolution, user_id, queries
+        context.reading, context.resolution, user_id, queries, visits_of_one(Wanted(("arrivals",)))
     )
     if not touches:
         raise NotFound(f"The user {user_id!r} is being forgotten.")
@@ -91,20 +106,25 @@ def ask(context: Context, params: ProfileParams) -> Profile:
         for row in seen
         if row["anonymous_id"] in person.devices
     ]
-    first, last = (
-        dict(zip(Touch.__struct_fields__, touches[0][name], strict=True))
-        for name in ("first", "last")
-    )
+    (found,) = touches
+    first = dict(zip(Touch.__struct_fields__, found["first"], strict=True))
     return Profile(
         person.user_id,
         context.resolution.policy,
         format_utc(person.known_since),
         _traits(identifies),
         touch_row(first),
-        touch_row(last),
+        touch_row(_last_touch(found)),
         devices,
         person.shared_devices,
     )
+
+
+def _last_touch(found: Row) -> Row:
+    """Of a direct visit, whose first event may be internal, that it is direct."""
+    last = found["last_touch"] if found["has_last"] else found["last_event"]
+    touch = dict(zip(Touch.__struct_fields__, last, strict=True))
+    return {**touch, **DIRECT_NAMES} if found["last_is_direct"] else touch
 
 
 def _traits(identifies: list[Row]) -> dict[str, msgspec.Raw]:

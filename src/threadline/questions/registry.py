@@ -17,11 +17,12 @@ from threadline.questions import (
     paths,
     profile,
     retention,
-    sessions,
     sources,
     stats,
     time_to_conversion,
     users,
+    visits,
+    why,
 )
 from threadline.questions.context import Context
 
@@ -35,7 +36,7 @@ class Question:
     `counts_people`: it counts them, so each event needs one owner: policies that give it several
     are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
     question may end with. `media_types`: of its answer; the first is the default.
-    `is_stream`: its answer comes as slowly as it is taken.
+    `is_stream`: its answer comes as slowly as it is taken. `also`: another path, of before.
     """
 
     name: str
@@ -50,6 +51,11 @@ class Question:
     errors: tuple[type[ApiError], ...] = ()
     media_types: tuple[str, ...] = (JSON,)
     is_stream: bool = False
+    also: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.path, self.also] if self.also else [self.path]
 
 
 _QUESTIONS = (
@@ -128,13 +134,14 @@ _QUESTIONS = (
         errors=(StitchNotAPartition,),
     ),
     Question(
-        name="sessions",
-        path="/v1/sessions",
-        summary="How many visits, how long, and where each began",
+        name="visits",
+        path="/v1/visits",
+        also="/v1/sessions",
+        summary="How many visits, how long, and where they came from",
         tag="Numbers",
-        params=sessions.SessionsParams,
-        answer=sessions.Sessions,
-        ask=sessions.ask,
+        params=visits.VisitsParams,
+        answer=visits.Visits,
+        ask=visits.ask,
         counts_people=True,
         errors=(InvalidGroupBy, StitchNotAPartition),
     ),
@@ -158,6 +165,16 @@ _QUESTIONS = (
         ask=attribution.ask,
         counts_people=True,
         errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="why",
+        path="/v1/attribution/why",
+        summary="One conversion: its touches, and why each has the credit it has",
+        tag="People",
+        params=why.WhyParams,
+        answer=why.Why,
+        ask=why.ask,
+        errors=(NotFound,),
     ),
     Question(
         name="funnel",

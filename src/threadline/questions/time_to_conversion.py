@@ -107,7 +107,7 @@ WITH pairs AS (
 
 SQL = """
 ), times AS (
-    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    SELECT *, greatest(0, dateDiff('millisecond', touched_at, converted_at)) / 1000 AS seconds
     FROM pairs
 )
 SELECT $groups

@@ -77,7 +77,7 @@ BEHIND_CURSOR = (
 
 SQL = """
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
-    n.source AS source, n.medium AS medium, n.campaign AS campaign
+    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel
 FROM first_touches AS t
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 $where

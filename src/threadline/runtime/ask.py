@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
+from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Control, Project
-from threadline.identity.resolution import Policy
 from threadline.ingest.writer import Writer
 from threadline.questions.context import Context
 from threadline.questions.parameters import Stitched
@@ -28,8 +28,6 @@ from threadline.store import (
     StoreBusy,
 )
 
-# The policies under which each event has one owner.
-PARTITIONS = ("first", "next")
 # How long a question waits for what was acknowledged before it. Past that it is answered, and says
 # so.
 CATCH_UP_S = 5.0
@@ -134,6 +132,7 @@ def context_of(
         policy=policy(question, project, stitched.stitch),
         as_of_ms=stitched.as_of.ms if stitched.as_of else None,
         bots=stitched.include_bots,
+        visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
     )
 
@@ -146,7 +145,8 @@ def policy(question: Question, project: Project, asked: Policy | None) -> Policy
         return asked or default or "any"
     if asked == "any":
         raise StitchNotAPartition(
-            f"stitch=any counts an event for several people; choose {' or '.join(PARTITIONS)}.",
+            "stitch=any counts an event for several people; choose one of "
+            f"{', '.join(PARTITIONS)}.",
             allowed=list(PARTITIONS),
         )
     return asked or (default if default in PARTITIONS else None) or "next"

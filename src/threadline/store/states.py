@@ -3,8 +3,8 @@
 A state is an aggregate of the events, kept up to date as they arrive. From its definition here come
 its table and its materialised view (`definition`, part of the schema), what it says of any events
 (`from_events`: what a rebuild adds and a check compares with), and the relation that questions read
-(`relation`). All are minima, maxima, sets or any of equal values: adding an event twice changes
-nothing, and order does not matter.
+(`relation`). Order does not matter. But for sums, all are minima, maxima or any of equal
+values, so adding an event twice changes nothing; a state with sums has to meet each event once.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,10 @@ from textwrap import indent
 
 HALF_HOUR_MS = 1_800_000
 
-# What counts as a page that is viewed: an app's screens are its pages.
-PAGE_VIEWS = "('$pageview', '$screen')"
+# An app's screens are its pages. What else begins with $ a page or a server does by itself.
+IS_PAGE_VIEW = "e.event_name IN ('$pageview', '$screen')"
+IS_ACTION = "NOT startsWith(e.event_name, '$')"
 NO_TOUCH = "('internal', 'return', 'spam')"
-# Later than anything within a half hour, where there is no path.
-NEVER = 4_294_967_295
-
 # Events `e` that show a user on a device. No device carries a generated id, so it links nobody.
 OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
 # A visitor with a user, as both names of it are written in `events`.
@@ -33,13 +31,9 @@ ON_PAGE = "e.source_rule_id != 'no_page'"
 IS_RETURN = "e.medium = 'return'"
 # Touches are arrivals from somewhere else. Spam comes from nowhere.
 IS_TOUCH = f"(e.source NOT IN ('direct', 'internal') AND e.medium NOT IN {NO_TOUCH})"
-# How many events there are of a key is how many different numbers: of an event that is added twice
-# it is the same. The last two bits say what it is: 0 what the page or a server did by itself, 1
-# something that the visitor did, 2 a page that was viewed.
-EVENT = f"""bitOr(
-        bitShiftLeft(toUInt32(bitAnd(cityHash64(e.event_id), 0x3fffffff)), 2),
-        multiIf(e.event_name IN {PAGE_VIEWS}, 2, startsWith(e.event_name, '$'), 0, 1)
-    )"""
+# 0: on no page. 1: on one that says no path, such as an app's. 2: on a page with a path.
+PAGE = f"multiIf(NOT ({ON_PAGE}), 0, e.path = '', 1, 2)"
+MOMENT = "Tuple(at UInt32, path String)"
 
 
 @dataclass(frozen=True)
@@ -92,6 +86,11 @@ class State:
     settings: str = ""
 
     @property
+    def has_sums(self) -> bool:
+        """Whether adding an event twice changes something."""
+        return any(value.function == "sum" for value in self.values)
+
+    @property
     def columns(self) -> str:
         """Those that are inserted."""
         return ", ".join(column.name for column in (*self.key, *self.values))
@@ -106,17 +105,6 @@ class State:
         return ", ".join(value.name for value in self.values if value.compared)
 
     @property
-    def comparable(self) -> str:
-        """The same as expressions: of a set, in whatever order it came together."""
-        return ", ".join(
-            f"arraySort({value.name}) AS {value.name}"
-            if value.function == "groupUniqArrayArray"
-            else value.name
-            for value in self.values
-            if value.compared
-        )
-
-    @property
     def merged(self) -> str:
         """The same of rows `s` of a key that lie in several parts."""
         return ", ".join(
@@ -124,6 +112,11 @@ class State:
             for value in self.values
             if value.compared
         )
+
+    def of_each_event(self, where: str, events: str) -> str:
+        """SELECT of the same columns, a row for each of these events `e` of a relation."""
+        columns = ",\n    ".join(f"{each.sql} AS {each.name}" for each in (*self.key, *self.values))
+        return f"SELECT {columns}\nFROM {events} AS e\nWHERE {self.where} AND ({where})"
 
     def from_events(self, where: str = "TRUE", events: str = "events") -> str:
         """SELECT of the state's columns: what it says of these events `e`, which are read from
@@ -158,11 +151,12 @@ SMALL_GRANULES = ", index_granularity = 1024"
 
 
 def _touch(*names: str) -> Value:
-    """The first event of a key: the smallest in time, ties by event_id. Then where it lies and
-    where it came from, as numbers."""
-    types = {"timestamp": TIME, "event_id": "String"}  # the others are numbers
+    """The first event of a key: one on a page if there is any, the smallest in time, ties by
+    event_id. Then where it lies and where it came from, as numbers."""
+    types = {"off_page": "Bool", "timestamp": TIME, "event_id": "String"}  # the others are numbers
+    names = ("off_page", "timestamp", "event_id", *names)
     declared = ", ".join(f"{name} {types.get(name, 'UInt64')}" for name in names)
-    selected = ", ".join(f"e.{name}" for name in names)
+    selected = f"NOT ({ON_PAGE}), " + ", ".join(f"e.{name}" for name in names[1:])
     return Value("first_touch", f"Tuple({declared})", f"({selected})::Tuple({declared})")
 
 
@@ -196,10 +190,10 @@ STATES = (
         order="project_id, is_bot, visitor",
     ),
     # What happened within half an hour: of every visitor and user one row, about as many as there
-    # are visits. Neighbours in it are never further apart than a visit lasts without anything
-    # happening, so from rows that lie close enough together follow visits, exactly. Of known users
-    # they lie together: whose a shared device is, is read from them. `half_hour` counts from 1970;
-    # times are milliseconds into it.
+    # are visits. Neighbours in it are never further apart than a visit may pause, so from rows that
+    # lie close enough together follow visits, exactly. Of known users they lie together: whose a
+    # shared device is, is read from them. `half_hour` counts from 1970; times are milliseconds
+    # into it.
     State(
         "half_hours",
         key=(
@@ -209,41 +203,27 @@ STATES = (
             PACKED_VISITOR,
             Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
             Column("half_hour", "UInt32", f"toUInt32(intDiv({MS}, {HALF_HOUR_MS}))", "T64, ZSTD"),
-            Column("on_page", "Bool", ON_PAGE),
+            Column("page", "UInt8", PAGE),
         ),
         values=(
-            # Twice the time, and one more unless it is a return: of the same time, that is less.
-            Value("first_at", "UInt32", f"{INTO_HALF_HOUR} * 2 + NOT ({IS_RETURN})", "T64, ZSTD"),
-            Value("last_ms", "UInt32", INTO_HALF_HOUR, "T64, ZSTD", "", "max"),
-            Value("events", "Array(UInt32)", f"[{EVENT}]", "ZSTD", "", "groupUniqArrayArray"),
-            Value(
-                "entry",
-                "Tuple(at UInt32, path String)",
-                f"(if(e.path = '', {NEVER}, {INTO_HALF_HOUR}), e.path)"
-                "::Tuple(at UInt32, path String)",
-                "ZSTD",
-            ),
-            Value(
-                "exit",
-                "Tuple(at UInt32, path String)",
-                f"(if(e.path = '', 0, {INTO_HALF_HOUR} + 1), e.path)"
-                "::Tuple(at UInt32, path String)",
-                "ZSTD",
-                "",
-                "max",
-            ),
+            # Twice the time, and one more unless it is a return: of the same time, that is first.
+            Value("first", MOMENT, f"({INTO_HALF_HOUR} * 2 + NOT ({IS_RETURN}), e.path)::{MOMENT}"),
+            Value("last", MOMENT, f"({INTO_HALF_HOUR}, e.path)::{MOMENT}", function="max"),
+            Value("events", "UInt64", "toUInt64(1)", "T64, ZSTD", function="sum"),
+            Value("page_views", "UInt64", f"toUInt64({IS_PAGE_VIEW})", "T64, ZSTD", function="sum"),
+            # What visitors did besides.
+            Value("actions", "UInt64", f"toUInt64({IS_ACTION})", "T64, ZSTD", function="sum"),
             # Of each traffic source that is a touch, when it was first.
             Value(
                 "touches",
                 "Tuple(Array(UInt64), Array(UInt32))",
-                f"if({IS_TOUCH}, [e.traffic_source], emptyArrayUInt64()), "
-                f"if({IS_TOUCH}, [{INTO_HALF_HOUR}], emptyArrayUInt32())",
+                f"(if({IS_TOUCH}, [e.traffic_source], emptyArrayUInt64()), "
+                f"if({IS_TOUCH}, [{INTO_HALF_HOUR}], emptyArrayUInt32()))",
                 "ZSTD",
-                "",
-                "minMap",
+                function="minMap",
             ),
         ),
-        order="project_id, is_bot, known, visitor, half_hour, user_hash, on_page",
+        order="project_id, is_bot, known, visitor, half_hour, user_hash, page",
         partition="toYYYYMM(greatest("
         "toDateTime(half_hour * 1800, 'UTC'), toDateTime('2020-01-01 00:00:00', 'UTC')))",
     ),
@@ -251,15 +231,18 @@ STATES = (
     State(
         "visitor_touches",
         key=(PROJECT, VISITOR, BOT),
-        values=(_touch("timestamp", "event_id", "traffic_source"),),
+        values=(_touch("traffic_source"),),
         where="e.user_id IS NULL",
         order="project_id, is_bot, visitor",
     ),
-    # The first event with the user on it; its time is since when the user is known.
+    # The first event with the user on it, and since when the user is known.
     State(
         "user_touches",
         key=(PROJECT, USER_ID, BOT),
-        values=(_touch("timestamp", "event_id", "visitor", "traffic_source"),),
+        values=(
+            _touch("visitor", "traffic_source"),
+            Value("known_since", TIME, "e.timestamp", "T64, ZSTD"),
+        ),
         where="e.user_id IS NOT NULL",
         order="project_id, is_bot, user_id",
         settings=SMALL_GRANULES,

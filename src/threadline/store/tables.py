@@ -16,28 +16,26 @@ ONE_NODE: Mapping[str, str] = {
     "settings": "non_replicated_deduplication_window = 1000,"
     " fsync_after_insert = 1, fsync_part_directory = 1",
 }
-# What the schema before the newest did not have.
-NEW_STATES = ("half_hours",)
+# What the schema before the newest did not have, or otherwise.
+CHANGED_STATES = ("half_hours", "visitor_touches", "user_touches")
 
 
 def read(values: Mapping[str, str] = ONE_NODE) -> Schema:
-    """All of it. The last statements of whatever leads to the newest schema make the views, and
-    fill the states that it brings."""
+    """All of it. The last statements of whatever leads to the newest schema make its views; of a
+    step to it, those before fill what it changes. Nothing is inserted until the views are there."""
     schema = migrations.read("threadline.store", values)
     tables = [create_table(each, each.table, values) for each in STATES]
     views = [create_view(each, values) for each in STATES]
-    new = [state(table) for table in NEW_STATES]
-    brought = [create_table(each, each.table, values) for each in new]
+    filled = [_fill(state(table), values) for table in CHANGED_STATES]
     *steps, last = schema.steps
-    return Schema(
-        _and(schema.baseline, tables + views),
-        (*steps, _and(last, brought + views + [_fill(each) for each in new])),
-    )
+    return Schema(_and(schema.baseline, tables + views), (*steps, _and(last, filled + views)))
 
 
-def _fill(new: State) -> str:
-    """What of it follows from the events there are. Bears being done twice, as any state does."""
-    return f"INSERT INTO {new.table} ({new.columns})\n{new.from_events()}"
+def _fill(changed: State, values: Mapping[str, str]) -> str:
+    """The table as it follows from the events, in the place of one that may be there already."""
+    create = create_table(changed, changed.table, values)
+    create = create.replace("CREATE TABLE IF NOT EXISTS", "CREATE OR REPLACE TABLE", 1)
+    return f"{create}\nAS {changed.from_events()}"
 
 
 def _and(migration: Migration, statements: list[str]) -> Migration:

@@ -19,16 +19,18 @@ WHERE r.project_id = {project_id:String}
 GROUP BY device
 ORDER BY device;
 
-WITH hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
     SELECT visitor, user_hash, ended AS timestamp, known
-    FROM hours
+    FROM stretches
 ), user_links AS (
     SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash

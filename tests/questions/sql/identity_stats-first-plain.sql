@@ -1,13 +1,15 @@
-WITH hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
     SELECT visitor, user_hash, ended AS timestamp, known
-    FROM hours
+    FROM stretches
 ), user_links AS (
     SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
         r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen

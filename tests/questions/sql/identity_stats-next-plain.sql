@@ -1,13 +1,15 @@
-WITH hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
     SELECT visitor, user_hash, ended AS timestamp, known
-    FROM hours
+    FROM stretches
 ), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
@@ -17,33 +19,33 @@ WITH hours AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-), known_hours AS (
-    SELECT visitor, hour, ended AS timestamp, user_hash
-    FROM hours
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
     WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
 ), counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), telling_hours AS (
+), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_hours
+    FROM known_stretches
     UNION ALL
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
     WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
-            SELECT visitor, hour
-            FROM known_hours
-            GROUP BY visitor, hour
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
             HAVING min(user_hash) != max(user_hash)
         )
 ), observations AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
         max(r.user_id) AS user_id
-    FROM telling_hours AS r
+    FROM telling_stretches AS r
     GROUP BY visitor, timestamp, user_hash
 ), ownership AS (
     SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until

@@ -52,7 +52,8 @@ WITH counted_events AS (
 )
 SELECT visitor, any(anonymous_id) AS anonymous_id,
     uniqExact(user_id) > 1 AS shared,
-    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
 FROM user_links
 GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0

@@ -1,8 +1,10 @@
-WITH hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), counted_events AS (
@@ -12,14 +14,14 @@ WITH hours AS (
         AND NOT is_bot
 ), considered AS (
     SELECT visitor, user_hash, ended AS timestamp, known
-    FROM hours
+    FROM stretches
     WHERE NOT ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     UNION ALL
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
     FROM counted_events
-    WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 3600000)) IN (
-        SELECT visitor, hour
-        FROM hours
+    WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
+        SELECT visitor, half_hour
+        FROM stretches
         WHERE ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     )
 ), user_links AS (

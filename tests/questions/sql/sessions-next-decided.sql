@@ -45,29 +45,31 @@ WITH counted_events AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-), hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), known_hours AS (
-    SELECT visitor, hour, ended AS timestamp, user_hash
-    FROM hours
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
     WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
-), telling_hours AS (
+), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_hours
+    FROM known_stretches
     UNION ALL
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
     WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
-            SELECT visitor, hour
-            FROM known_hours
-            GROUP BY visitor, hour
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
             HAVING min(user_hash) != max(user_hash)
         )
 ), observations AS (
@@ -75,7 +77,7 @@ WITH counted_events AS (
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
         ) AS user_hash,
         max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
-    FROM telling_hours AS r
+    FROM telling_stretches AS r
     WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
             {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
         )

@@ -52,6 +52,10 @@ WITH counted_events AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
     GROUP BY visitor
+), last_owners AS (
+    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
 ), observed_events AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
         transform(
@@ -85,9 +89,12 @@ WITH counted_events AS (
         countIf(e.observed) AS observations,
         minIf(e.timestamp, e.observed) AS first_seen,
         maxIf(e.timestamp, e.observed) AS last_seen,
-        count() AS found, countIf(e.user_hash = 0 AND o.user_hash != f.person) AS moving
+        count() AS found, countIf(e.user_hash = 0) AS untagged,
+        countIf(e.user_hash = 0 AND o.user_hash != f.person) AS not_firsts,
+        countIf(e.user_hash = 0 AND o.user_hash != l.person) AS not_lasts
     FROM seen AS e
     INNER JOIN first_owners AS f ON f.visitor = e.visitor
+    INNER JOIN last_owners AS l ON l.visitor = e.visitor
     ASOF INNER JOIN ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
     GROUP BY e.visitor, user_hash
 ), names AS (
@@ -99,7 +106,8 @@ SELECT max(n.anonymous_id) AS anonymous_id,
     arraySort(
         groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
     ) AS users,
-    sum(found) AS events, sum(moving) / events AS moving_share
+    sum(found) AS events,
+    (sum(not_firsts) / events, sum(not_lasts) / events, sum(untagged) / events) AS moving
 FROM persons_seen AS s
 LEFT JOIN names AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
 GROUP BY s.visitor

@@ -30,35 +30,41 @@ WITH counted_events AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
     GROUP BY visitor
-), hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+), last_owners AS (
+    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), known_hours AS (
-    SELECT visitor, hour, ended AS timestamp, user_hash
-    FROM hours
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
     WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
-), telling_hours AS (
+), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_hours
+    FROM known_stretches
     UNION ALL
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
     WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
-            SELECT visitor, hour
-            FROM known_hours
-            GROUP BY visitor, hour
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
             HAVING min(user_hash) != max(user_hash)
         )
 ), observations AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
         max(r.user_id) AS user_id
-    FROM telling_hours AS r
+    FROM telling_stretches AS r
     GROUP BY visitor, timestamp, user_hash
 ), ownership AS (
     SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
@@ -78,9 +84,12 @@ WITH counted_events AS (
         countIf(e.observed) AS observations,
         minIf(e.timestamp, e.observed) AS first_seen,
         maxIf(e.timestamp, e.observed) AS last_seen,
-        count() AS found, countIf(e.user_hash = 0 AND o.user_hash != f.person) AS moving
+        count() AS found, countIf(e.user_hash = 0) AS untagged,
+        countIf(e.user_hash = 0 AND o.user_hash != f.person) AS not_firsts,
+        countIf(e.user_hash = 0 AND o.user_hash != l.person) AS not_lasts
     FROM seen AS e
     INNER JOIN first_owners AS f ON f.visitor = e.visitor
+    INNER JOIN last_owners AS l ON l.visitor = e.visitor
     ASOF INNER JOIN ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
     GROUP BY e.visitor, user_hash
 ), names AS (
@@ -92,7 +101,8 @@ SELECT max(n.anonymous_id) AS anonymous_id,
     arraySort(
         groupArrayIf((first_seen, n.user_id, observations, last_seen), observations > 0)
     ) AS users,
-    sum(found) AS events, sum(moving) / events AS moving_share
+    sum(found) AS events,
+    (sum(not_firsts) / events, sum(not_lasts) / events, sum(untagged) / events) AS moving
 FROM persons_seen AS s
 LEFT JOIN names AS n ON n.visitor = s.visitor AND n.user_hash = s.user_hash
 GROUP BY s.visitor

@@ -1,8 +1,10 @@
-WITH hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), counted_events AS (
@@ -14,17 +16,17 @@ WITH hours AS (
     SELECT *
     FROM (
         SELECT visitor, user_hash, ended AS timestamp, known
-        FROM hours
-        WHERE hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 3600000)
-            AND NOT ((began < {from_:DateTime64(3, 'UTC')} AND ended >= {from_:DateTime64(3, 'UTC')}) OR (toTimeZone(toStartOfDay(began, {tz:String}), 'UTC') != toTimeZone(toStartOfDay(ended, {tz:String}), 'UTC')))
+        FROM stretches
+        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+            AND NOT ((toTimeZone(toStartOfDay(began, {tz:String}), 'UTC') != toTimeZone(toStartOfDay(ended, {tz:String}), 'UTC')))
         UNION ALL
         SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
         FROM counted_events
-        WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 3600000)) IN (
-            SELECT visitor, hour
-            FROM hours
-            WHERE hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 3600000)
-                AND ((began < {from_:DateTime64(3, 'UTC')} AND ended >= {from_:DateTime64(3, 'UTC')}) OR (toTimeZone(toStartOfDay(began, {tz:String}), 'UTC') != toTimeZone(toStartOfDay(ended, {tz:String}), 'UTC')))
+        WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM stretches
+            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+                AND ((toTimeZone(toStartOfDay(began, {tz:String}), 'UTC') != toTimeZone(toStartOfDay(ended, {tz:String}), 'UTC')))
         )
     )
     WHERE timestamp >= {from_:DateTime64(3, 'UTC')}

@@ -25,7 +25,8 @@ ALTER TABLE traffic_sources MODIFY COLUMN traffic_source UInt64 DEFAULT if(
         cityHash64(source, medium, campaign, channel)
     ) * 2 + (source = 'direct');
 
--- Half hours take the place of hours. `half_hours` is made and filled from the events at the end.
+-- Half hours take the place of hours, and first touches prefer pages: these tables are made from
+-- the events at the end.
 DROP TABLE IF EXISTS activity SYNC;
 INSERT INTO unfinished_work (run, name, subject, reach, done)
 SELECT run, name, subject, reach, TRUE

@@ -4,7 +4,9 @@ CREATE TABLE projects (
     name TEXT NOT NULL UNIQUE,
     -- The policy for questions that do not name one; NULL: each question's own default.
     stitch TEXT,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    -- A visit ends where nothing happens for longer.
+    visit_timeout_minutes INTEGER NOT NULL DEFAULT 30
 ) STRICT;
 
 -- Where a project's browsers may send from.

@@ -1,0 +1,83 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    FROM counted_events
+), person_events AS (
+    SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS person, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+), user_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.is_bot AS is_bot,
+            min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
+    )
+), tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), first_touch_times AS (
+    SELECT user_id, min(touch) AS first_touched_at, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch.timestamp AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+    )
+    GROUP BY user_id
+), linked AS (
+    SELECT user_id, uniqExact(visitor) AS devices
+    FROM user_links
+    GROUP BY user_id
+)
+SELECT
+    (SELECT uniqExact(person) FROM person_events) AS persons,
+    (SELECT count() FROM shared_devices) AS shared_count,
+    (
+        SELECT (count(), quantileExactInclusiveOrNull(0.5)(
+            dateDiff('millisecond', first_touched_at, known_since)
+        ))
+        FROM first_touch_times
+    ) AS known,
+    (SELECT (sum(devices), max(devices), avg(devices)) FROM linked) AS linked_devices;

@@ -1,0 +1,152 @@
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+)
+SELECT min(e.timestamp) AS known_since FROM counted_events AS e
+WHERE e.user_id IN {user_ids:Array(String)} AND e.visitor IN (
+        SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+        UNION ALL
+        SELECT sipHash64('user', arrayJoin({user_ids:Array(String)}))
+    ) HAVING count() > 0;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (e.visitor IN {lies_at:Array(UInt64)})
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), touches AS (
+    SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
+        toString(e.campaign), e.url, e.referrer) AS touch
+    FROM owned_events AS e
+)
+SELECT min(touch) AS first, max(touch) AS last
+FROM touches
+HAVING count() > 0;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+)
+SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM owned_events
+WHERE NOT anonymous_id_generated
+GROUP BY anonymous_id
+ORDER BY first_seen, anonymous_id;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+)
+SELECT properties
+FROM counted_events
+WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+    AND event_name = '$identify' AND properties != '{}'
+ORDER BY timestamp DESC, event_id DESC
+LIMIT 1000;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), touches AS (
+    SELECT (e.timestamp, e.event_id, e.anonymous_id, toString(e.source), toString(e.medium),
+        toString(e.campaign), e.url, e.referrer) AS touch
+    FROM owned_events AS e
+)
+SELECT min(touch) AS first, max(touch) AS last
+FROM touches
+HAVING count() > 0;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+)
+SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
+FROM owned_events
+WHERE NOT anonymous_id_generated
+GROUP BY anonymous_id
+ORDER BY first_seen, anonymous_id;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+)
+SELECT properties
+FROM counted_events
+WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+    AND event_name = '$identify' AND properties != '{}'
+ORDER BY timestamp DESC, event_id DESC
+LIMIT 1000;

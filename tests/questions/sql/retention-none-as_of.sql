@@ -1,0 +1,31 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    FROM counted_events
+), person_events AS (
+    SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS person, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
+), people AS (
+    SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
+        groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), TRUE) AS active
+    FROM person_events
+    GROUP BY person
+), cohorts AS (
+    SELECT toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') AS cohort,
+        arrayDistinct(arrayMap(
+            at -> dateDiff({interval:String}, cohort, at, {tz:String}), active
+        )) AS periods
+    FROM people
+)
+SELECT cohort, count() AS persons,
+    sumForEach(arrayMap(k -> toUInt64(has(periods, k)), range({periods:UInt16}))) AS retained
+FROM cohorts
+GROUP BY cohort
+ORDER BY cohort;

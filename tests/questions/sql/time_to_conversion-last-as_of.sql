@@ -1,0 +1,175 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.user_id AS user_id
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), owners AS (
+    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
+), person_events AS (
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+), conversions AS (
+    SELECT person AS owner, min(timestamp) AS converted_at
+    FROM person_events
+    GROUP BY person
+), user_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.is_bot AS is_bot,
+            min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
+    )
+), tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), visitor_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            min((e.timestamp, e.event_id, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NULL AND (TRUE)
+        GROUP BY e.project_id, e.visitor, e.is_bot
+    )
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
+    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+    FROM visitor_touches_then
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), device_owners AS (
+    SELECT visitor, argMax(user_id, (last_seen, user_id)) AS user_id
+    FROM user_links
+    GROUP BY visitor
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+    )
+    GROUP BY user_id
+), pairs AS (
+    SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
+        c.converted_at AS converted_at
+    FROM conversions AS c
+    INNER JOIN (
+        SELECT sipHash64('user', user_id) AS owner,
+            first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
+        FROM first_touches
+    ) AS t ON t.owner = c.owner
+), times AS (
+    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    FROM pairs
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT n.source AS source, 
+    count() AS persons,
+    avg(seconds) AS mean_seconds,
+    quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
+    sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
+FROM times AS t
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
+GROUP BY source
+ORDER BY persons DESC, source;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+)
+SELECT any(anonymous_id) AS anonymous_id
+FROM user_links
+WHERE visitor IN (SELECT visitor FROM shared_devices)
+GROUP BY visitor
+ORDER BY anonymous_id
+LIMIT 100;

@@ -1,0 +1,38 @@
+WITH tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        FROM tagged_touches
+    )
+    GROUP BY user_id
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    UNION ALL
+    SELECT 0, 'internal', 'internal', ''
+)
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
+WHERE n.source = {source:String}
+ORDER BY known_since DESC, user_id
+LIMIT 101;
+
+SELECT toString(event_name) AS name, count() AS events
+FROM events
+WHERE project_id = {project_id:String}
+GROUP BY event_name
+ORDER BY name IN {asked:Array(String)} DESC, events DESC
+LIMIT 1000;
+
+SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
+    groupUniqArray(campaign) AS campaign
+FROM traffic_sources
+WHERE project_id = {project_id:String};
