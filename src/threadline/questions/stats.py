@@ -110,8 +110,9 @@ class Stats(Limited):
     skipped: int | msgspec.UnsetType = msgspec.UNSET
 
 
-# A generated visitor id lies at the user's place, but counts as the device it stands for.
-DEVICE = "if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor)"
+# An event that came with a user and without a device lies where the user does, so the user counts
+# once, however many ids were generated for it.
+DEVICE = "e.visitor"
 
 
 @dataclass(frozen=True)
