@@ -24,12 +24,7 @@ the events are read.
 A question that names `visits` fills `$carried` with the columns of stretches that it needs.
 """
 
-from collections.abc import Mapping
-
-from threadline.identity.compose import fill
-from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import FROM, HALF_HOUR_MS, TO, Resolution
-from threadline.store.states import state
+from threadline.identity.resolution import HALF_HOUR_MS
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000
 

@@ -6,6 +6,7 @@ import msgspec
 
 from threadline.identity.compose import where
 from threadline.questions import amounts
+from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.answers import Grouped, grouped_rows
 from threadline.questions.context import Context
 from threadline.questions.parameters import (
@@ -20,11 +21,9 @@ from threadline.questions.warned import (
     AnswerWarning,
     Warned,
     noted,
-    skipped_values,
     unknown_events,
     unknown_property,
 )
-from threadline.store import Row
 
 Model = Literal[
     "first_touch", "last_touch", "last_non_direct", "linear", "position_based", "time_decay"
@@ -53,6 +52,8 @@ class AttributionParams(Ranged, kw_only=True):
         ]
         | None
     ) = None
+    currency_property: amounts.CurrencyProperty = "currency"
+    currency: amounts.Currency | None = None
 
 
 class AttributionTotal(msgspec.Struct):
@@ -60,7 +61,7 @@ class AttributionTotal(msgspec.Struct):
 
     conversions: int
     persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
 
 
 class AttributionRow(Grouped, kw_only=True):
@@ -68,7 +69,7 @@ class AttributionRow(Grouped, kw_only=True):
 
     conversions: float
     persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
 
 
 class Attribution(Warned):
@@ -83,6 +84,7 @@ class Attribution(Warned):
     rows: list[AttributionRow]
     total: AttributionTotal
     skipped: int | msgspec.UnsetType = msgspec.UNSET
+    unconverted: amounts.Unconverted = msgspec.UNSET
 
 
 # The credit of each touch, in order of time; together 1. `n`: how many there are.
@@ -108,19 +110,19 @@ HALF_LIFE_MS = 7 * 86_400_000
 SQL = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        TRUE AS is_conversion, $value AS value, $skipped AS skipped,
+        TRUE AS is_conversion, $money AS money,
         0 AS traffic_source, 0 AS session
     FROM counted_events AS e
     $conversions
     UNION ALL
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
+        FALSE AS is_conversion, {amounts.NO_MONEY} AS money,
         e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
     FROM counted_events AS e
     WHERE e.source != 'internal'
 ), people AS (
     SELECT person,
-        groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
+        groupArrayIf((timestamp, money), is_conversion) AS converted,
         arraySort(
             groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
         ) AS arrivals,
@@ -131,7 +133,7 @@ WITH considered AS (
     GROUP BY person
     HAVING notEmpty(converted)
 ), conversions AS (
-    SELECT person, conversion.1 AS at, conversion.2 AS value, conversion.3 AS skipped,
+    SELECT person, conversion.1 AS at, conversion.2 AS money,
         arrayFilter(
             t -> t.1 <= at AND t.1 >= at - toIntervalDay({{lookback_days:UInt16}}), arrived
         ) AS found,
@@ -139,23 +141,30 @@ WITH considered AS (
     FROM people
     ARRAY JOIN converted AS conversion
 ), weighed AS (
-    SELECT person, value, skipped, touches,
+    SELECT person, at, money, touches,
         toInt64(length(touches)) AS n,
         toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
         arrayMap(t -> exp2(-dateDiff('millisecond', t.1, at) / {HALF_LIFE_MS}), touches) AS decayed,
-        $weights AS weights
+        $weights AS weights,
+        $spread
     FROM conversions
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
+    SELECT person, credited.1.2 AS traffic_source, credited.2 AS weight,
+        credited.3 AS amount, money.currency AS currency, money.counted AS counted,
+        toDate32(at) AS day, money.skipped AS skipped, money.rounded AS rounded,
+        money.miscoded AS miscoded
     FROM weighed
-    ARRAY JOIN arrayZip(touches, weights) AS credited
+    ARRAY JOIN arrayZip(touches, weights, amounts) AS credited
     WHERE credited.2 > 0
 )
 SELECT $groups$is_total AS is_total,
-    sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
-    sum(weight * skipped) AS skipped
+    sum(weight) AS conversions, uniqExact(person) AS persons,
+    $sums,
+    sum(weight * c.skipped) AS skipped, sum(weight * c.rounded) AS rounded,
+    sum(weight * c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
+$join
 $group_by
 ORDER BY conversions DESC, $order"""
 
@@ -166,15 +175,22 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     A conversion without a touch in the lookback window goes to direct. Raises `InvalidGroupBy`.
     """
     names = read_groups(params.group_by, GROUPS)
+    asked = _amounts(params)
     values: dict[str, object] = {
         "conversion": params.conversion,
         "lookback_days": params.lookback_days,
-        "value_property": params.value_property or "",
+        **(asked.values if asked else {}),
     }
     conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
-    found = context.ask(SQL, values, {"conversions": conversions, **_slots(params, names)})
-    (total,) = (row for row in found if row["is_total"])
-    counted = ["conversions", "persons"] + (["value"] if params.value_property is not None else [])
+    found = context.ask(SQL, values, {"conversions": conversions, **_slots(params, names, asked)})
+    totals = [Totals.of(row) for row in found]
+    doubts = [Doubts.of(row) for row in found]
+    if asked:
+        for row, value in zip(found, amounts.as_values(asked, totals), strict=True):
+            row["value"] = value
+    (of_total,) = (number for number, row in enumerate(found) if row["is_total"])
+    total = found[of_total]
+    counted = ["conversions", "persons", *(["value"] if asked else [])]
     rows = [
         {name: row[name] for name in (*names, *counted)}
         for row in found
@@ -190,18 +206,34 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
             round(total["conversions"]), *(total[name] for name in counted if name != "conversions")
         ),
     )
-    if params.value_property is not None:
-        answer.skipped = round(total["skipped"])
-    answer.warnings = noted(_warnings(context, params, values, answer, total))
+    warnings: list[AnswerWarning] = []
+    if asked:
+        answer.skipped = doubts[of_total].skipped
+        answer.unconverted = amounts.unconverted(asked, [totals[of_total]])
+        warnings = amounts.warnings(asked, doubts[of_total], answer.unconverted)
+    warnings += _why_nothing(context, params, values, answer, totals[of_total])
+    answer.warnings = noted(warnings)
     return answer
 
 
-def _slots(params: AttributionParams, names: list[str]) -> dict[str, object]:
-    by, wanted = ", ".join(names), params.value_property is not None
+def _amounts(params: AttributionParams) -> Amounts | None:
+    """None where it is not about amounts."""
+    if params.value_property is None:
+        amounts.refuse_currency(params.currency, "value_property")
+        return None
+    return amounts.asked(
+        "value_property", params.value_property, params.currency_property, params.currency
+    )
+
+
+def _slots(params: AttributionParams, names: list[str], asked: Amounts | None) -> dict[str, object]:
+    by = ", ".join(names)
     return {
-        "value": amounts.value("value_property") if wanted else "toFloat64(0)",
-        "skipped": amounts.skipped("value_property") if wanted else "FALSE",
+        "money": amounts.read(asked) if asked else amounts.NO_MONEY,
         "weights": WEIGHTS[params.model],
+        "spread": amounts.spread("money.amount", "weights", "amounts"),
+        "sums": amounts.sums(asked or amounts.NOTHING, "c"),
+        "join": amounts.join_rates(asked or amounts.NOTHING, "c"),
         "groups": "".join(f"n.{name} AS {name}, " for name in names),
         "is_total": f"grouping({names[0]})" if names else "1",
         "group_by": f"GROUP BY GROUPING SETS (({by}), ())" if names else "",
@@ -209,20 +241,18 @@ def _slots(params: AttributionParams, names: list[str]) -> dict[str, object]:
     }
 
 
-def _warnings(
+def _why_nothing(
     context: Context,
     params: AttributionParams,
     values: dict[str, object],
     answer: Attribution,
-    total: Row,
+    total: Totals,
 ) -> list[AnswerWarning]:
-    warnings: list[AnswerWarning] = []
-    if params.value_property is not None and answer.skipped is not msgspec.UNSET:
-        name = params.value_property
-        warnings = skipped_values("value_property", name, answer.skipped)
-        if answer.rows and not total["value"]:
-            conversions = ["e.event_name = {conversion:String}"]
-            warnings += unknown_property(context, "value_property", name, conversions, values)
+    """No such event ever came, or it never had such a property."""
     if not answer.rows:
-        warnings += unknown_events(context, {"conversion": [params.conversion]})
-    return warnings
+        return unknown_events(context, {"conversion": [params.conversion]})
+    if params.value_property is None or not total.is_empty:
+        return []
+    conversions = ["e.event_name = {conversion:String}"]
+    name = params.value_property
+    return unknown_property(context, "value_property", name, conversions, values)

@@ -9,6 +9,7 @@ from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
+from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, Row, Store
 
@@ -59,7 +60,7 @@ class Context:
         """The statement with its slots filled and the relations it names, and the values that it
         binds. `near`: leaves few devices, as for `stitch.relations`."""
         known = relations(self.resolution, near) if near else self._relations
-        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES})
+        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {**self.resolution.params, **values}
         if "{decided_devices:" in composed:
             every |= self._decided_devices

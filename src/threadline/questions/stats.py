@@ -21,12 +21,12 @@ from threadline.questions.series import (
     newest_kept,
     over_time,
 )
+from threadline.questions.stats_sum import summed
 from threadline.questions.warned import (
     AnswerWarning,
     Limited,
     bots_left_out,
     noted,
-    skipped_values,
     unknown_events,
     unknown_property,
 )
@@ -48,6 +48,8 @@ class StatsParams(OverTime, kw_only=True):
     property: (
         Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
     ) = None
+    currency_property: amounts.CurrencyProperty = "currency"
+    currency: amounts.Currency | None = None
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
@@ -62,18 +64,20 @@ class StatsRow(Timed, kw_only=True):
     browser: Group = msgspec.UNSET
     os: Group = msgspec.UNSET
     path: Group = msgspec.UNSET
-    value: int | float
+    value: int | amounts.Value
 
 
 class Stats(Limited):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
-    columns and value. In order of time, then greatest first. Intervals without events have no row;
-    where there are more rows than `limit`, the newest are here. `skipped` comes with `sum`: how
-    many events of these rows have the property, but no number there."""
+    columns and value. In order of time, then greatest first: by the greatest sum in any currency.
+    Intervals without events have no row; where there are more rows than `limit`, the newest are
+    here. `skipped` comes with `sum`: how many events of these rows have the property, but no number
+    there."""
 
     metric: str
     rows: list[StatsRow]
     skipped: int | msgspec.UnsetType = msgspec.UNSET
+    unconverted: amounts.Unconverted = msgspec.UNSET
 
 
 # A generated visitor id lies at the user's place, but counts as the device it stands for.
@@ -87,21 +91,12 @@ class Metric:
     value: str
     columns: tuple[str, ...] = ()
     relation: str = "considered"
-    also: str = ""
 
 
 METRICS = {
     "count": Metric("count()"),
     "uniques": Metric("$uniq(device)", (f"{DEVICE} AS device",)),
     "persons": Metric("$uniq(person)", relation="person_events"),
-    "sum": Metric(
-        "sum(number)",
-        (
-            f"{amounts.value('property')} AS number",
-            f"{amounts.skipped('property')} AS skipped",
-        ),
-        also=", countIf(skipped) AS skipped",
-    ),
 }
 
 SQL = """
@@ -110,7 +105,7 @@ WITH considered AS (
     FROM counted_events AS e
     $where
 )
-SELECT $names$value AS value$also
+SELECT $names$value AS value
 FROM $relation
 $group_by
 ORDER BY $order
@@ -137,18 +132,38 @@ def ask(context: Context, params: StatsParams) -> Stats:
         values["event"] = params.event
         conditions.append("e.event_name = {event:String}")
     if params.metric == "sum":
-        values["property"] = _property(params)
+        return _sum(context, params, names, values, conditions)
+    amounts.refuse_currency(params.currency, "metric=sum")
     rows = _rows(context, params, names, values, conditions)
-    skipped = sum(row.pop("skipped", 0) for row in rows[: params.limit])
     kept = newest_kept(StatsRow, rows, params.limit)
-    answer = Stats(params.metric, kept.rows, truncated=kept.truncated)
-    if params.metric == "sum":
-        answer.skipped = skipped
-    warnings = kept.warnings + skipped_values("property", params.property or "", skipped)
+    warnings = kept.warnings
     if not any(row.value for row in kept.rows):
         warnings += _why_nothing(context, params, conditions, values)
-    answer.warnings = noted(warnings)
-    return answer
+    return Stats(params.metric, kept.rows, truncated=kept.truncated, warnings=noted(warnings))
+
+
+def _sum(
+    context: Context,
+    params: StatsParams,
+    names: list[str],
+    values: dict[str, object],
+    conditions: list[str],
+) -> Stats:
+    asked = amounts.asked("property", _property(params), params.currency_property, params.currency)
+    groups = over_time(params, "e.timestamp", {name: GROUPS[name] for name in names})
+    found = summed(context, asked, groups, conditions, values, params.limit)
+    kept = newest_kept(StatsRow, found.rows, params.limit)
+    warnings = kept.warnings + amounts.warnings(asked, found.doubts, found.unconverted)
+    if found.is_empty:
+        warnings += _why_nothing(context, params, conditions, values)
+    return Stats(
+        params.metric,
+        kept.rows,
+        found.doubts.skipped,
+        found.unconverted,
+        truncated=kept.truncated,
+        warnings=noted(warnings),
+    )
 
 
 def _property(params: StatsParams) -> str:
@@ -186,7 +201,6 @@ def _rows(
         "columns": "".join(f",\n        {column}" for column in (*columns, *metric.columns)),
         "where": where(conditions),
         "names": "".join(f"{name}, " for name in groups),
-        "also": metric.also,
         "relation": metric.relation,
     }
     return context.ask(SQL, values, slots)

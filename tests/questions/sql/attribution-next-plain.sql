@@ -5,17 +5,38 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        TRUE AS is_conversion, if(ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE), assumeNotNull(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))), 0) AS value, multiIf(
-            JSONExtractRaw(e.properties, {value_property:String}) = '',
-            position(e.properties, {value_property:String}) > 0 AND NOT isValidJSON(e.properties),
-            JSONExtractRaw(e.properties, {value_property:String}) != 'null' AND NOT ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE)
-        ) AS skipped,
+        TRUE AS is_conversion, CAST((
+            if(
+                ifNull(abs(toFloat64OrNull(
+                    trimBoth(ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '')) AS amount_text
+                ) AS amount_float) < 1e18, FALSE) AS amount_usable,
+                toDecimal128(round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9), 9),
+                0
+            ) AS amount_exact,
+            if(
+                amount_usable AND match(
+                    upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))) AS amount_code,
+                    '^[A-Z]{3}$'
+                ),
+                amount_code,
+                ''
+            ) AS amount_currency,
+            amount_usable,
+            if(
+                isNull(tupleElement(amount_found, 1)),
+                position(e.properties, {amount:String}) > 0 AND NOT isValidJSON(e.properties),
+                NOT amount_usable
+            ),
+            amount_usable
+                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9,
+            amount_usable AND amount_currency = '' AND amount_code != ''
+        ) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money,
         0 AS traffic_source, 0 AS session
     FROM counted_events AS e
     WHERE e.event_name = {conversion:String}
     UNION ALL
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
+        FALSE AS is_conversion, CAST((0, '', FALSE, FALSE, FALSE, FALSE) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money,
         e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
     FROM counted_events AS e
     WHERE e.source != 'internal'
@@ -28,35 +49,37 @@ WITH counted_events AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-), hours AS (
-    SELECT visitor, known, user_hash, hour,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + first_ms, 'UTC') AS began,
-        fromUnixTimestamp64Milli(toInt64(hour) * 3600000 + last_ms, 'UTC') AS ended
-    FROM activity
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+    FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), known_hours AS (
-    SELECT visitor, hour, ended AS timestamp, user_hash
-    FROM hours
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
     WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
-), telling_hours AS (
+), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_hours
+    FROM known_stretches
     UNION ALL
     SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
         assumeNotNull(e.user_id) AS user_id
     FROM counted_events AS e
     WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 3600000)) IN (
-            SELECT visitor, hour
-            FROM known_hours
-            GROUP BY visitor, hour
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
             HAVING min(user_hash) != max(user_hash)
         )
 ), observations AS (
     SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
         max(r.user_id) AS user_id
-    FROM telling_hours AS r
+    FROM telling_stretches AS r
     GROUP BY visitor, timestamp, user_hash
 ), ownership AS (
     SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
@@ -84,7 +107,7 @@ WITH counted_events AS (
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), people AS (
     SELECT person,
-        groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
+        groupArrayIf((timestamp, money), is_conversion) AS converted,
         arraySort(
             groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
         ) AS arrivals,
@@ -95,7 +118,7 @@ WITH counted_events AS (
     GROUP BY person
     HAVING notEmpty(converted)
 ), conversions AS (
-    SELECT person, conversion.1 AS at, conversion.2 AS value, conversion.3 AS skipped,
+    SELECT person, conversion.1 AS at, conversion.2 AS money,
         arrayFilter(
             t -> t.1 <= at AND t.1 >= at - toIntervalDay({lookback_days:UInt16}), arrived
         ) AS found,
@@ -103,18 +126,34 @@ WITH counted_events AS (
     FROM people
     ARRAY JOIN converted AS conversion
 ), weighed AS (
-    SELECT person, value, skipped, touches,
+    SELECT person, at, money, touches,
         toInt64(length(touches)) AS n,
         toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
         arrayMap(t -> exp2(-dateDiff('millisecond', t.1, at) / 604800000), touches) AS decayed,
         arrayMap(
             i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
-        ) AS weights
+        ) AS weights,
+        indexOf(weights, arrayMax(weights)) AS amounts_most,
+                arrayMap(
+                    (weight, nth) -> toDecimal128(
+                        if(nth = amounts_most, 0, toFloat64(money.amount) * weight)
+                            + if(money.amount < 0, -5e-10, 5e-10),
+                        9
+                    ),
+                    weights, arrayEnumerate(weights)
+                ) AS amounts_others,
+                arrayMap(
+                    (part, nth) -> if(nth = amounts_most, money.amount - arraySum(amounts_others), part),
+                    amounts_others, arrayEnumerate(amounts_others)
+                ) AS amounts
     FROM conversions
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
+    SELECT person, credited.1.2 AS traffic_source, credited.2 AS weight,
+        credited.3 AS amount, money.currency AS currency, money.counted AS counted,
+        toDate32(at) AS day, money.skipped AS skipped, money.rounded AS rounded,
+        money.miscoded AS miscoded
     FROM weighed
-    ARRAY JOIN arrayZip(touches, weights) AS credited
+    ARRAY JOIN arrayZip(touches, weights, amounts) AS credited
     WHERE credited.2 > 0
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
@@ -124,8 +163,10 @@ WITH counted_events AS (
     SELECT 0, 'internal', 'internal', ''
 )
 SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
-    sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
-    sum(weight * skipped) AS skipped
+    sum(weight) AS conversions, uniqExact(person) AS persons,
+    sumMap([c.currency], [c.amount], [toUInt64(c.counted)]) AS amounts,
+    sum(weight * c.skipped) AS skipped, sum(weight * c.rounded) AS rounded,
+    sum(weight * c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 GROUP BY GROUPING SETS ((source, medium), ())

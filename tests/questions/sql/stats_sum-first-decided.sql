@@ -4,17 +4,43 @@ WITH counted_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        if(ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {property:String}), '"', ''))) < 1e200, FALSE), assumeNotNull(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {property:String}), '"', ''))), 0) AS number,
-        multiIf(
-            JSONExtractRaw(e.properties, {property:String}) = '',
-            position(e.properties, {property:String}) > 0 AND NOT isValidJSON(e.properties),
-            JSONExtractRaw(e.properties, {property:String}) != 'null' AND NOT ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {property:String}), '"', ''))) < 1e200, FALSE)
-        ) AS skipped
+    SELECT CAST((
+            if(
+                ifNull(abs(toFloat64OrNull(
+                    trimBoth(ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '')) AS amount_text
+                ) AS amount_float) < 1e18, FALSE) AS amount_usable,
+                toDecimal128(round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9), 9),
+                0
+            ) AS amount_exact,
+            if(
+                amount_usable AND match(
+                    upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))) AS amount_code,
+                    '^[A-Z]{3}$'
+                ),
+                amount_code,
+                ''
+            ) AS amount_currency,
+            amount_usable,
+            if(
+                isNull(tupleElement(amount_found, 1)),
+                position(e.properties, {amount:String}) > 0 AND NOT isValidJSON(e.properties),
+                NOT amount_usable
+            ),
+            amount_usable
+                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9,
+            amount_usable AND amount_currency = '' AND amount_code != ''
+        ) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money
     FROM counted_events AS e
     WHERE e.event_name = {event:String}
+), summed AS (
+    SELECT money.currency AS currency, sum(money.amount) AS amount,
+        countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
+        countIf(money.rounded) AS rounded, countIf(money.miscoded) AS miscoded
+    FROM considered
+    GROUP BY money.currency AS currency
 )
-SELECT sum(number) AS value, countIf(skipped) AS skipped
-FROM considered
-ORDER BY value DESC
+SELECT sumMap([s.currency], [s.amount], [toUInt64(s.counted)]) AS amounts,
+    sum(s.skipped) AS skipped, sum(s.rounded) AS rounded, sum(s.miscoded) AS miscoded
+FROM summed AS s
+ORDER BY arrayMax(amounts.2) DESC
 LIMIT 101;

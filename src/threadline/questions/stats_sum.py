@@ -1,0 +1,81 @@
+"""The metric `sum` of `GET /v1/stats`."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from threadline.identity.compose import where
+from threadline.questions import amounts
+from threadline.questions.amounts import Amounts, Doubts, Totals, Unconverted
+from threadline.questions.context import Context
+from threadline.questions.series import newest_first
+from threadline.store import Row
+
+# Each currency, and to be converted each day, by itself first: that leaves few rows.
+SQL = """
+WITH considered AS (
+    SELECT $money AS money$columns
+    FROM counted_events AS e
+    $where
+), summed AS (
+    SELECT $by, sum(money.amount) AS amount,
+        countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
+        countIf(money.rounded) AS rounded, countIf(money.miscoded) AS miscoded
+    FROM considered
+    GROUP BY $by
+)
+SELECT $names$sums,
+    sum(s.skipped) AS skipped, sum(s.rounded) AS rounded, sum(s.miscoded) AS miscoded
+FROM summed AS s
+$join
+$group_by
+ORDER BY $order
+LIMIT $limit"""
+
+
+class Summed(NamedTuple):
+    """The rows, and what there is to say of the first `limit` of them."""
+
+    rows: list[Row]
+    is_empty: bool
+    doubts: Doubts
+    unconverted: Unconverted
+
+
+def summed(
+    context: Context,
+    asked: Amounts,
+    groups: Mapping[str, str],
+    conditions: Sequence[str],
+    values: Mapping[str, object],
+    limit: int,
+) -> Summed:
+    """A row for each of the groups (column: SQL), with its `value`; one more than `limit`, if there
+    are so many, as ordered by `newest_first`."""
+    columns = {**groups, **({"day": "toDate32(e.timestamp)"} if asked.currency else {})}
+    # A day is the day of UTC, which timestamps are in.
+    by = [*groups, *(["day"] if asked.currency else []), "money.currency AS currency"]
+    greatest = "converted" if asked.currency else "arrayMax(amounts.2)"
+    slots: dict[str, object] = {
+        "money": amounts.read(asked),
+        "columns": "".join(f",\n        {sql} AS {name}" for name, sql in columns.items()),
+        "where": where(conditions),
+        "by": ", ".join(by),
+        "names": "".join(f"s.{name} AS {name}, " for name in groups),
+        "sums": amounts.sums(asked, "s"),
+        "join": amounts.join_rates(asked, "s"),
+        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
+        "order": newest_first(groups, f"{greatest} DESC", *(g for g in groups if g != "bucket")),
+        "limit": limit + 1,
+    }
+    rows = context.ask(SQL, {**values, **asked.values}, slots)
+    totals = [Totals.of(row) for row in rows]
+    doubts = [Doubts.of(row) for row in rows]
+    for row, value in zip(rows, amounts.as_values(asked, totals), strict=True):
+        row["value"] = value
+    shown = totals[:limit]
+    return Summed(
+        rows,
+        all(each.is_empty for each in shown),
+        Doubts.together(doubts[:limit]),
+        amounts.unconverted(asked, shown),
+    )
