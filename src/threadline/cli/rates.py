@@ -64,7 +64,7 @@ def import_rates(
     chosen = folders.load(data)
     source = RatesFile(file)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(file.name, total=None)
         rates = source.read(
             lambda: progress.update(bar, total=source.size, completed=source.bytes_read)

@@ -11,6 +11,7 @@ import io
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -38,6 +39,9 @@ EPOCH = date(1970, 1, 1)
 LAST = date(2299, 12, 31)
 # A block is there whole or not at all, and this is more than the bank's file of all days.
 BLOCK_ROWS = 500_000
+
+# What a broken archive raises, one with a password, and one that is packed in a newer way.
+UNPACKING = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 WAY_OUT = (
     "Take eurofxref-hist.csv or .zip of the European Central Bank, or write one like it: a line "
@@ -92,7 +96,7 @@ class RatesFile:
             raw.seek(0)
             if is_zip:
                 with self._unzipped(raw) as packed:
-                    yield io.TextIOWrapper(packed, "utf-8-sig", newline="")
+                    yield _as_text(packed)
                 return
             for mark, what in OTHERWISE.items():
                 if beginning.startswith(mark):
@@ -102,18 +106,23 @@ class RatesFile:
                     f"{self.path.name} is UTF-16; save it as UTF-8, for example: "
                     f"iconv -f UTF-16 -t UTF-8 {self.path.name} > rates.csv"
                 )
-            yield io.TextIOWrapper(raw, "utf-8-sig", newline="")
+            yield _as_text(raw)
 
     @contextmanager
     def _unzipped(self, raw: IO[bytes]) -> Iterator[IO[bytes]]:
-        with zipfile.ZipFile(raw) as archive:
-            tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-            if len(tables) != 1:
-                found = f"{len(tables)} CSV files" if tables else "no CSV file"
-                raise FileError(f"{self.path.name} holds {found}, and should hold one. {WAY_OUT}.")
-            self.size = archive.getinfo(tables[0]).file_size
-            with archive.open(tables[0]) as packed:
-                yield packed
+        try:
+            with zipfile.ZipFile(raw) as archive:
+                tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+                if len(tables) != 1:
+                    found = f"{len(tables)} CSV files" if tables else "no CSV file"
+                    message = f"{self.path.name} holds {found}, and should hold one. {WAY_OUT}."
+                    raise FileError(message)
+                self.size = archive.getinfo(tables[0]).file_size
+                with archive.open(tables[0]) as packed:
+                    yield packed
+        except UNPACKING as error:
+            message = f"{self.path.name} cannot be unpacked: {error}. Get it again, or unpack it."
+            raise FileError(message) from None
 
     def _lines(self, text: IO[str]) -> Iterator[tuple[int, list[str]]]:
         """Number and cells of each line that has any."""
@@ -128,11 +137,11 @@ class RatesFile:
             ) from None
         except csv.Error as error:
             raise self._wrong(reader.line_num, f"no line of CSV ({error})") from None
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise FileError(f"{self.path.name} is damaged ({error}); get it again.") from None
 
     def _measured(self, text: IO[str]) -> Iterator[str]:
-        for line in text:
+        for number, line in enumerate(text, start=1):
+            if not line.isprintable() and any("\udc80" <= char <= "\udcff" for char in line):
+                raise self._wrong(number, "no text in UTF-8; save the file as that")
             self.bytes_read += len(line)
             yield line
 
@@ -203,6 +212,11 @@ class RatesFile:
         return FileError(f"{self.path.name}, line {number}: {what}. Nothing was imported.")
 
 
+def _as_text(raw: IO[bytes]) -> IO[str]:
+    """What is no UTF-8 comes as half characters, so that its line is known."""
+    return io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="")
+
+
 ROW = Struct("<iq")
 NEWEST = """
     SELECT max(toUnixTimestamp64Micro(latest.imported_at)) AS newest_us FROM exchange_rates"""
@@ -240,11 +254,12 @@ class Loaded(NamedTuple):
     days: int
 
 
+# By its name, FINAL would read a part of the tuple from whichever row comes first.
 LOADED = f"""
     SELECT toString(currency) AS currency, toString(min(day)) AS first, toString(max(day)) AS last,
         toUInt32(uniqExact(day)) AS days
     FROM exchange_rates FINAL
-    WHERE latest.per_euro > 0 AND currency != '{EURO}'
+    WHERE latest.2 > 0 AND currency != '{EURO}'
     GROUP BY ROLLUP(currency)
     HAVING days > 0
     ORDER BY currency"""
