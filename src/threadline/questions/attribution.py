@@ -150,9 +150,9 @@ WITH considered AS (
     FROM conversions
 ), credits AS (
     SELECT person, credited.1.2 AS traffic_source, credited.2 AS weight,
-        credited.3 AS amount, money.currency AS currency, money.counted AS counted,
-        toDate32(at) AS day, money.skipped AS skipped, money.rounded AS rounded,
-        money.miscoded AS miscoded
+        credited.3 AS amount, {amounts.CURRENCY} AS currency, weight * money.counted AS counted,
+        toDate32(at) AS day, weight * money.skipped AS skipped,
+        weight * money.rounded AS rounded, {amounts.MISCODED} * counted AS miscoded
     FROM weighed
     ARRAY JOIN arrayZip(touches, weights, amounts) AS credited
     WHERE credited.2 > 0
@@ -160,8 +160,7 @@ WITH considered AS (
 SELECT $groups$is_total AS is_total,
     sum(weight) AS conversions, uniqExact(person) AS persons,
     $sums,
-    sum(weight * c.skipped) AS skipped, sum(weight * c.rounded) AS rounded,
-    sum(weight * c.miscoded) AS miscoded
+    sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 $join

@@ -11,17 +11,17 @@ from threadline.questions.series import newest_first
 from threadline.store import Row
 
 # Each currency, and to be converted each day, by itself first: that leaves few rows.
-SQL = """
+SQL = f"""
 WITH considered AS (
     SELECT $money AS money$columns
     FROM counted_events AS e
     $where
 ), summed AS (
-    SELECT $by, sum(money.amount) AS amount,
+    SELECT ${{by}}{amounts.CURRENCY} AS currency, sum(money.amount) AS amount,
         countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
-        countIf(money.rounded) AS rounded, countIf(money.miscoded) AS miscoded
+        countIf(money.rounded) AS rounded, if({amounts.MISCODED}, counted, 0) AS miscoded
     FROM considered
-    GROUP BY $by
+    GROUP BY ${{by}}money.code
 )
 SELECT $names$sums,
     sum(s.skipped) AS skipped, sum(s.rounded) AS rounded, sum(s.miscoded) AS miscoded
@@ -51,15 +51,14 @@ def summed(
 ) -> Summed:
     """A row for each of the groups (column: SQL), with its `value`; one more than `limit`, if there
     are so many, as ordered by `newest_first`."""
-    columns = {**groups, **({"day": "toDate32(e.timestamp)"} if asked.currency else {})}
     # A day is the day of UTC, which timestamps are in.
-    by = [*groups, *(["day"] if asked.currency else []), "money.currency AS currency"]
+    columns = {**groups, **({"day": "toDate32(e.timestamp)"} if asked.currency else {})}
     greatest = "converted" if asked.currency else "arrayMax(amounts.2)"
     slots: dict[str, object] = {
         "money": amounts.read(asked),
         "columns": "".join(f",\n        {sql} AS {name}" for name, sql in columns.items()),
         "where": where(conditions),
-        "by": ", ".join(by),
+        "by": "".join(f"{name}, " for name in columns),
         "names": "".join(f"s.{name} AS {name}, " for name in groups),
         "sums": amounts.sums(asked, "s"),
         "join": amounts.join_rates(asked, "s"),

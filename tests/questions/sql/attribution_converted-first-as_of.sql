@@ -7,21 +7,19 @@ WITH counted_events AS (
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         TRUE AS is_conversion, CAST((
-            if(
-                ifNull(abs(toFloat64OrNull(
+            multiIf(
+                NOT (ifNull(abs(toFloat64OrNull(
                     trimBoth(ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '')) AS amount_text
-                ) AS amount_float) < 1e18, FALSE) AS amount_usable,
-                toDecimal128(round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9), 9),
-                0
+                ) AS amount_float) < 1e18, FALSE) AS amount_usable),
+                0,
+                abs(amount_float) < 1e6,
+                reinterpret(toInt128(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(38, 9)'),
+                toDecimal128(
+                    round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9),
+                    9
+                )
             ) AS amount_exact,
-            if(
-                amount_usable AND match(
-                    upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))) AS amount_code,
-                    '^[A-Z]{3}$'
-                ),
-                amount_code,
-                ''
-            ) AS amount_currency,
+            substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
             amount_usable,
             if(
                 isNull(tupleElement(amount_found, 1)),
@@ -29,15 +27,14 @@ WITH counted_events AS (
                 NOT amount_usable
             ),
             amount_usable
-                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9,
-            amount_usable AND amount_currency = '' AND amount_code != ''
-        ) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money,
+                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
+        ) AS Tuple(amount Decimal(38, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money,
         0 AS traffic_source, 0 AS session
     FROM counted_events AS e
     WHERE e.event_name = {conversion:String}
     UNION ALL
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        FALSE AS is_conversion, CAST((0, '', FALSE, FALSE, FALSE, FALSE) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money,
+        FALSE AS is_conversion, CAST((0, '', FALSE, FALSE, FALSE) AS Tuple(amount Decimal(38, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money,
         e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
     FROM counted_events AS e
     WHERE e.source != 'internal'
@@ -123,9 +120,9 @@ WITH counted_events AS (
     FROM conversions
 ), credits AS (
     SELECT person, credited.1.2 AS traffic_source, credited.2 AS weight,
-        credited.3 AS amount, money.currency AS currency, money.counted AS counted,
-        toDate32(at) AS day, money.skipped AS skipped, money.rounded AS rounded,
-        money.miscoded AS miscoded
+        credited.3 AS amount, if((length(money.code) = 3 AND NOT match(money.code, '[^A-Z]')), money.code, '') AS currency, weight * money.counted AS counted,
+        toDate32(at) AS day, weight * money.skipped AS skipped,
+        weight * money.rounded AS rounded, (money.code != '' AND NOT (length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))) * counted AS miscoded
     FROM weighed
     ARRAY JOIN arrayZip(touches, weights, amounts) AS credited
     WHERE credited.2 > 0
@@ -136,9 +133,9 @@ WITH counted_events AS (
     UNION ALL
     SELECT 0, 'internal', 'internal', ''
 ), known_rates AS (
-    SELECT toString(currency) AS currency, day, latest.per_euro AS per_euro
+    SELECT toString(currency) AS currency, day, latest.2 AS per_euro
     FROM exchange_rates FINAL
-    WHERE latest.per_euro > 0
+    WHERE latest.2 > 0
 ), rates AS (
     SELECT k.currency AS currency, k.day AS day, k.per_euro AS per_euro, w.per_euro AS wanted_per_euro
     FROM known_rates AS k
@@ -160,18 +157,17 @@ SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
         OR (r.per_euro > 0 AND c.day <= r.day + 7)
     )
     ) AS converted,
-    sumIf(toUInt64(c.counted), (
+    sumIf(c.counted, (
         c.currency = {currency:String}
         OR (r.per_euro > 0 AND c.day <= r.day + 7)
     )) AS have_rate,
     sumMapIf(
-        [c.currency], [c.amount], [toUInt64(c.counted)], NOT (
+        [c.currency], [c.amount], [c.counted], NOT (
         c.currency = {currency:String}
         OR (r.per_euro > 0 AND c.day <= r.day + 7)
     )
     ) AS amounts,
-    sum(weight * c.skipped) AS skipped, sum(weight * c.rounded) AS rounded,
-    sum(weight * c.miscoded) AS miscoded
+    sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 ASOF LEFT JOIN rates AS r ON r.currency = c.currency AND r.day <= c.day

@@ -5,21 +5,19 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT CAST((
-            if(
-                ifNull(abs(toFloat64OrNull(
+            multiIf(
+                NOT (ifNull(abs(toFloat64OrNull(
                     trimBoth(ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '')) AS amount_text
-                ) AS amount_float) < 1e18, FALSE) AS amount_usable,
-                toDecimal128(round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9), 9),
-                0
+                ) AS amount_float) < 1e18, FALSE) AS amount_usable),
+                0,
+                abs(amount_float) < 1e6,
+                reinterpret(toInt128(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(38, 9)'),
+                toDecimal128(
+                    round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9),
+                    9
+                )
             ) AS amount_exact,
-            if(
-                amount_usable AND match(
-                    upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))) AS amount_code,
-                    '^[A-Z]{3}$'
-                ),
-                amount_code,
-                ''
-            ) AS amount_currency,
+            substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
             amount_usable,
             if(
                 isNull(tupleElement(amount_found, 1)),
@@ -27,19 +25,18 @@ WITH counted_events AS (
                 NOT amount_usable
             ),
             amount_usable
-                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9,
-            amount_usable AND amount_currency = '' AND amount_code != ''
-        ) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money
+                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
+        ) AS Tuple(amount Decimal(38, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money
     FROM counted_events AS e
     WHERE e.event_name = {event:String}
 ), summed AS (
-    SELECT money.currency AS currency, sum(money.amount) AS amount,
+    SELECT if((length(money.code) = 3 AND NOT match(money.code, '[^A-Z]')), money.code, '') AS currency, sum(money.amount) AS amount,
         countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
-        countIf(money.rounded) AS rounded, countIf(money.miscoded) AS miscoded
+        countIf(money.rounded) AS rounded, if((money.code != '' AND NOT (length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))), counted, 0) AS miscoded
     FROM considered
-    GROUP BY money.currency AS currency
+    GROUP BY money.code
 )
-SELECT sumMap([s.currency], [s.amount], [toUInt64(s.counted)]) AS amounts,
+SELECT sumMap([s.currency], [s.amount], [s.counted]) AS amounts,
     sum(s.skipped) AS skipped, sum(s.rounded) AS rounded, sum(s.miscoded) AS miscoded
 FROM summed AS s
 ORDER BY arrayMax(amounts.2) DESC

@@ -6,21 +6,19 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT CAST((
-            if(
-                ifNull(abs(toFloat64OrNull(
+            multiIf(
+                NOT (ifNull(abs(toFloat64OrNull(
                     trimBoth(ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '')) AS amount_text
-                ) AS amount_float) < 1e18, FALSE) AS amount_usable,
-                toDecimal128(round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9), 9),
-                0
+                ) AS amount_float) < 1e18, FALSE) AS amount_usable),
+                0,
+                abs(amount_float) < 1e6,
+                reinterpret(toInt128(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(38, 9)'),
+                toDecimal128(
+                    round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), 9),
+                    9
+                )
             ) AS amount_exact,
-            if(
-                amount_usable AND match(
-                    upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))) AS amount_code,
-                    '^[A-Z]{3}$'
-                ),
-                amount_code,
-                ''
-            ) AS amount_currency,
+            substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
             amount_usable,
             if(
                 isNull(tupleElement(amount_found, 1)),
@@ -28,22 +26,21 @@ WITH counted_events AS (
                 NOT amount_usable
             ),
             amount_usable
-                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9,
-            amount_usable AND amount_currency = '' AND amount_code != ''
-        ) AS Tuple(amount Decimal(38, 9), currency String, counted Bool, skipped Bool, rounded Bool, miscoded Bool)) AS money,
+                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
+        ) AS Tuple(amount Decimal(38, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money,
         toString(e.country) AS country,
         toDate32(e.timestamp) AS day
     FROM counted_events AS e
 ), summed AS (
-    SELECT country, day, money.currency AS currency, sum(money.amount) AS amount,
+    SELECT country, day, if((length(money.code) = 3 AND NOT match(money.code, '[^A-Z]')), money.code, '') AS currency, sum(money.amount) AS amount,
         countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
-        countIf(money.rounded) AS rounded, countIf(money.miscoded) AS miscoded
+        countIf(money.rounded) AS rounded, if((money.code != '' AND NOT (length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))), counted, 0) AS miscoded
     FROM considered
-    GROUP BY country, day, money.currency AS currency
+    GROUP BY country, day, money.code
 ), known_rates AS (
-    SELECT toString(currency) AS currency, day, latest.per_euro AS per_euro
+    SELECT toString(currency) AS currency, day, latest.2 AS per_euro
     FROM exchange_rates FINAL
-    WHERE latest.per_euro > 0
+    WHERE latest.2 > 0
 ), rates AS (
     SELECT k.currency AS currency, k.day AS day, k.per_euro AS per_euro, w.per_euro AS wanted_per_euro
     FROM known_rates AS k
@@ -63,12 +60,12 @@ SELECT s.country AS country, sumIf(
         OR (r.per_euro > 0 AND s.day <= r.day + 7)
     )
     ) AS converted,
-    sumIf(toUInt64(s.counted), (
+    sumIf(s.counted, (
         s.currency = {currency:String}
         OR (r.per_euro > 0 AND s.day <= r.day + 7)
     )) AS have_rate,
     sumMapIf(
-        [s.currency], [s.amount], [toUInt64(s.counted)], NOT (
+        [s.currency], [s.amount], [s.counted], NOT (
         s.currency = {currency:String}
         OR (r.per_euro > 0 AND s.day <= r.day + 7)
     )
