@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.test_commands import ok
 from tests.support import Json, Project, Server
+from threadline.runtime.admin_socket import SocketStore
 
 DAY = "2026-05-04"  # a Monday
 RATES = """\
@@ -373,3 +374,26 @@ def test_a_currency_without_amounts_is_refused(project: Project) -> None:
         reply = project.get(path, currency="EUR", **params)
         assert reply.status == 400
         assert f"goes with {needs}" in reply.json["details"]["message"]
+
+
+def test_a_million_cents_are_ten_thousand(bank: Server) -> None:
+    """In floats they are 10000.000000018848."""
+    project = Project(bank)
+    project.track("paid", properties={"value": 0.01, "currency": "EUR"}, timestamp=f"{DAY}T00:00Z")
+    assert value(project) == {"EUR": 0.01}
+    # As many as nobody wants to send: the one that is stored, over and over.
+    SocketStore(bank.folder).execute(
+        """INSERT INTO events (
+            project_id, event_id, event_name, anonymous_id, timestamp, received_at, properties
+        )
+        SELECT e.project_id, toString(number), e.event_name, toString(number % 1000),
+            e.timestamp, e.received_at, e.properties
+        FROM events AS e, numbers(999999) AS n
+        WHERE e.project_id = {project_id:String}""",
+        {"project_id": project.project_id},
+    )
+    assert project.ask("/v1/stats", event="paid")["rows"] == [{"value": 1_000_000}]
+    assert value(project) == {"EUR": 10_000}
+    assert value(project, currency="USD") == 12_000
+    answer = credited(project, conversion="paid", model="linear")
+    assert answer["total"]["value"] == {"EUR": 10_000}
