@@ -117,25 +117,26 @@ ONE_BY_ONE = """(
 ALONE = "(JSONExtract(e.properties, {amount:String}, 'Nullable(String)'), NULL)"
 
 MONEY_TYPE = (
-    f"Tuple(amount Decimal(38, {DECIMALS}), code String, counted Bool, skipped Bool, rounded Bool)"
+    f"Tuple(amount Decimal(76, {DECIMALS}), code String, counted Bool, skipped Bool, rounded Bool)"
 )
-# As floats of which millions still have a sum within 38 digits. Of NaN the comparison is false. The
+# Of which any number still has a sum, and an exchange value. Of NaN the comparison is false. The
 # engine reads 1.2.3 as a decimal, but not as a float, so what is a number is for the float to say.
-BELOW = "1e18"
+BELOW = "1e30"
 # Of a float below a million the 9th decimal is sure: as a whole number it is below 2 to the 53rd.
 # That is far faster than reading the text once more. What is behind goes with the rounding, so that
 # 0.30000000000000004 is 0.3.
-SHORT = "reinterpret(toInt128(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(38, 9)')"
-LONG = f"""toDecimal128(
-                    round(assumeNotNull(toDecimal128OrNull(amount_text, 18)), {DECIMALS}),
-                    {DECIMALS}
+SHORT = """toDecimal256(reinterpret(
+                    toInt64(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(18, 9)'
+                ), 9)"""
+LONG = """toDecimal256(
+                    round(assumeNotNull(toDecimal256OrNull(amount_text, 18)), 9), 9
                 )"""
 # Where one number is out of all bounds, the engine cannot read any of the properties. What rounding
 # takes away is told only where it matters: a billionth of the amount or more.
 MONEY = Template(f"""CAST((
             multiIf(
                 NOT (ifNull(abs(toFloat64OrNull(
-                    trimBoth(ifNull(tupleElement($found AS amount_found, 1), '')) AS amount_text
+                    ifNull(tupleElement($found AS amount_found, 1), '') AS amount_text
                 ) AS amount_float) < {BELOW}, FALSE) AS amount_usable),
                 0,
                 abs(amount_float) < 1e6,
@@ -183,7 +184,7 @@ def _shape(name: str, currency_property: str) -> str:
 # By floats, but the part of the greatest weight is what is left of the whole.
 SPREAD = Template(f"""indexOf($weights, arrayMax($weights)) AS ${{name}}_most,
         arrayMap(
-            (weight, nth) -> toDecimal128(
+            (weight, nth) -> toDecimal256(
                 if(nth = ${{name}}_most, 0, toFloat64($amount) * weight)
                     + if($amount < 0, -5e-10, 5e-10),
                 {DECIMALS}
@@ -210,13 +211,19 @@ HAS_RATE = f"""(
         $row.currency = {{currency:String}}
         OR (r.per_euro > 0 AND $row.day <= r.day + {MAX_AGE_DAYS})
     )"""
-# Where there is no rate, the division would be one by zero.
+# What is large is converted as a float, since a decimal would be too long on the way. Where there
+# is no rate, the division would be one by zero.
+IS_SHORT = "(abs($row.amount) < toDecimal256('1e18', 0))"
+PER_EURO = "if(r.per_euro > 0, r.per_euro, 1)"
 CONVERTED = Template(f"""sumIf(
         if(
             $row.currency = {{currency:String}},
-            toDecimal256($row.amount, {DECIMALS} + 12),
-            toDecimal256($row.amount, {DECIMALS}) * r.wanted_per_euro
-                / if(r.per_euro > 0, r.per_euro, 1)
+            toDecimal256($row.amount, 21),
+            if({IS_SHORT}, $row.amount, 0) * r.wanted_per_euro / {PER_EURO} + toDecimal256(
+                if({IS_SHORT}, 0, toFloat64($row.amount)) * toFloat64(r.wanted_per_euro)
+                    / toFloat64({PER_EURO}),
+                9
+            )
         ),
         {HAS_RATE}
     ) AS converted,
