@@ -14,11 +14,11 @@ from threadline.store import Row
 # Each currency, and to be converted each day, by itself first: that leaves few rows.
 SQL = f"""
 WITH considered AS (
-    SELECT $people$money AS money$columns
+    SELECT ${{people}}$money AS money$columns
     FROM counted_events AS e
     $where
 ), summed AS (
-    SELECT $by{amounts.CURRENCY} AS currency, sum(money.amount) AS amount,
+    SELECT ${{by}}{amounts.CURRENCY} AS currency, sum(money.amount) AS amount,
         countIf(money.counted) AS counted, countIf(money.skipped) AS skipped,
         countIf(money.rounded) AS rounded, if({amounts.MISCODED}, counted, 0) AS miscoded
     FROM $relation AS p
