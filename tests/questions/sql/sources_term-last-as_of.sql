@@ -6,8 +6,7 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        cityHash64(e.session_id) AS session,
-        if(e.source != 'internal', e.traffic_source, 0) AS traffic_source
+        e.visitor AS device, e.medium = 'paid' AS is_paid, toString(e.term) AS term
     FROM counted_events AS e
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
@@ -35,37 +34,22 @@ WITH counted_events AS (
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
 ), owners AS (
-    SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
+    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
     FROM user_links
     GROUP BY visitor
 ), person_events AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), sessions AS (
-    SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
-        minIf((timestamp, traffic_source), traffic_source != 0).2 AS traffic_source
-    FROM person_events
-    GROUP BY person, session
-), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
-    UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
-    UNION ALL
-    SELECT 0, 'internal', 'internal', ''
 )
-SELECT toTimeZone(toDateTime(toMonday(started, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, 
-    count() AS sessions, uniqExact(person) AS persons,
-    avg(events) AS events_per_session,
-    avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
-    countIf(events = 1) / sessions AS bounce_share
-FROM sessions AS s
-LEFT ANY JOIN named_sources AS n ON n.traffic_source = s.traffic_source
-GROUP BY bucket, source
-ORDER BY bucket DESC, sessions DESC, source
-LIMIT 101;
+SELECT term, count() AS events, uniqExact(device) AS uniques,
+    countIf(is_paid) / events AS paid_share, uniqExact(person) AS persons
+FROM person_events
+GROUP BY term
+ORDER BY events DESC, term
+LIMIT 51;

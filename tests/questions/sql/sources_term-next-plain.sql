@@ -5,8 +5,7 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        cityHash64(e.session_id) AS session,
-        if(e.source != 'internal', e.traffic_source, 0) AS traffic_source
+        e.visitor AS device, e.medium = 'paid' AS is_paid, toString(e.term) AS term
     FROM counted_events AS e
 ), device_states AS (
     SELECT visitor, least, greatest
@@ -18,11 +17,11 @@ WITH counted_events AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
 ), stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -73,25 +72,10 @@ WITH counted_events AS (
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
-), sessions AS (
-    SELECT person, min(timestamp) AS started, max(timestamp) AS ended, count() AS events,
-        minIf((timestamp, traffic_source), traffic_source != 0).2 AS traffic_source
-    FROM person_events
-    GROUP BY person, session
-), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
-    UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
-    UNION ALL
-    SELECT 0, 'internal', 'internal', ''
 )
-SELECT toTimeZone(toDateTime(toMonday(started, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, 
-    count() AS sessions, uniqExact(person) AS persons,
-    avg(events) AS events_per_session,
-    avg(dateDiff('millisecond', started, ended)) / 1000 AS mean_seconds,
-    countIf(events = 1) / sessions AS bounce_share
-FROM sessions AS s
-LEFT ANY JOIN named_sources AS n ON n.traffic_source = s.traffic_source
-GROUP BY bucket, source
-ORDER BY bucket DESC, sessions DESC, source
-LIMIT 101;
+SELECT term, count() AS events, uniqExact(device) AS uniques,
+    countIf(is_paid) / events AS paid_share, uniqExact(person) AS persons
+FROM person_events
+GROUP BY term
+ORDER BY events DESC, term
+LIMIT 51;
