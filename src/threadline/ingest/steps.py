@@ -170,6 +170,7 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
         stored.source,
         stored.medium,
         stored.campaign,
+        stored.channel,
         stored.source_confidence,
         stored.source_rule_id,
         stored.term,
