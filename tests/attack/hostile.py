@@ -58,6 +58,23 @@ TEXTS: dict[str, Shape] = {
     "slashes": repeated("/", "https://s.example/{}"),
     "colons": repeated(":", "{}"),
     "schemes": repeated("http://", "{}"),
+    "sites in a copy": repeated("/v/", "https://{}.cdn.ampproject.org"),
+    "labels in a copy": repeated("a.", "https://web.archive.org/web/{}/https://"),
+    "copies of caches": repeated("cache:", "https://webcache.googleusercontent.com/search?q={}"),
+    "dashes of a copy": repeated("a-", "https://{}", ".cdn.ampproject.org/"),
+    "sign-ins below each other": repeated("/dialog", "https://facebook.com/{}", "/dialog/oauth"),
+    "products below each other": repeated("/maps", "https://www.google.com/{}"),
+    "labels of a bank": repeated("acs-", "https://{}", ".example/"),
+    "words of a medium": lambda size, seed: (
+        f"https://s.example/{seed}?utm_medium=" + "-".join(f"{i:x}" for i in range(size))
+    )[:size],
+    "words of a source": lambda size, seed: (
+        f"https://s.example/{seed}?utm_source=" + "+".join(f"{i:x}" for i in range(size))
+    )[:size],
+    "escaped again and again": repeated("amp;", "https://s.example/{}?a=b&"),
+    "escaped parameters": repeated("amp;a=b&", "https://s.example/{}?"),
+    "ids of all networks": repeated("gclid=1&awc=1&_kx=1&", "https://s.example/{}?"),
+    "apps": repeated("a.", "android-app://{}."),
     "tokens": repeated("eyJa.", "https://s.example/?a={}"),
     "long tokens": repeated("eyJaaaa", "https://s.example/?a={}"),
     "key-like": repeated("sk_live_", "https://s.example/?a={}"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.cli.test_commands import fails, ok
 from tests.support import ORIGIN, Project, Server
 from threadline.classify import NO_SITE, RulesError, classify, explain, read_rules, read_site
-from threadline.classify.custom import glob
+from threadline.classify.lists import glob
 
 RULES = """
 # What our partners send us.

@@ -33,14 +33,34 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "stats_count": ("stats", {"interval": "day"}),
     "stats_sum": ("stats", {"metric": "sum", "property": "value", "event": "purchase"}),
+    "stats_sum_converted": (
+        "stats",
+        {"metric": "sum", "property": "value", "currency": "EUR", "group_by": "country"},
+    ),
     "stats_persons": ("stats", {"metric": "persons", "group_by": "source", "from": "2026-05-01"}),
     "stats_active": (
         "stats",
         {"metric": "persons", "interval": "day", "from": "2026-05-01T10:30Z", "tz": "Asia/Kolkata"},
     ),
+    "stats_scopes": ("stats", {"group_by": "event_source,visit.source,first.channel"}),
     "sources": ("sources", {}),
-    "sessions": ("sessions", {"group_by": "source", "interval": "week"}),
+    "sources_term": ("sources", {"breakdown": "term"}),
+    "visits": ("visits", {"group_by": "source,entry_path", "interval": "week"}),
     "attribution": ("attribution", {"conversion": "purchase", "value_property": "value"}),
+    "attribution_models": (
+        "attribution",
+        {
+            "conversion": "purchase",
+            "model": "first_touch,time_decay",
+            "group_by": "channel,landing_path,first_country",
+            "from": "2026-05-01",
+        },
+    ),
+    "why": ("why", {"user_id": "ada", "conversion": "purchase"}),
+    "attribution_converted": (
+        "attribution",
+        {"conversion": "purchase", "value_property": "value", "currency": "EUR"},
+    ),
     "funnel": ("funnel", {"steps": "$pageview,purchase", "exclude": "refund"}),
     "funnel_grouped": ("funnel", {"steps": "$pageview,purchase{value=5}", "group_by": "source"}),
     "retention": ("retention", {}),

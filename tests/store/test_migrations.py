@@ -108,7 +108,9 @@ EVENTS = """
     FROM events"""
 TOUCHES = ("visitor_touches", "user_touches")
 FIRSTS = """
-    SELECT * EXCEPT first_touch, toString(min(first_touch)) FROM %s GROUP BY ALL ORDER BY ALL"""
+    SELECT COLUMNS('project_id|is_bot|visitor|user_id'),
+        toString((min(first_touch).timestamp, min(first_touch).event_id))
+    FROM %s GROUP BY ALL ORDER BY ALL"""
 
 
 def test_a_migration_killed_at_any_statement_is_run_to_the_end(tmp_path: Path) -> None:
@@ -120,8 +122,7 @@ def test_a_migration_killed_at_any_statement_is_run_to_the_end(tmp_path: Path) -
         before = client.query(EVENTS % ("place", "anonymous_id_made")).result_rows
         firsts = {table: client.query(FIRSTS % table).result_rows for table in TOUCHES}
         kills = migrate_killed(client)
-        (step,) = tables.read().steps
-        assert kills >= 2 * len(step.statements)
+        assert kills >= 2 * sum(len(step.statements) for step in tables.read().steps)
         after = client.query(EVENTS % ("traffic_source", "anonymous_id_generated")).result_rows
         assert after == before
         assert {t: client.query(FIRSTS % t).result_rows for t in TOUCHES} == firsts

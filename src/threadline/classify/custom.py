@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from threadline.classify.lists import glob
 from threadline.classify.rules import HIGH, LOW, MEDIUM, Rule
 from threadline.classify.visit import Visit
 
@@ -24,6 +25,7 @@ PREFIX = "custom:"
 ID = re.compile(r"[a-z0-9_-]{1,64}")
 HOST = re.compile(r"[^\s/:?#@*]+")
 
+RETURN = "return"
 KEYS = ("id", "when", "source", "medium", "campaign", "confidence")
 REQUIRED = ("id", "when", "source", "medium")
 
@@ -39,6 +41,10 @@ class Clause(NamedTuple):
 
     passes: Test
     words: str
+
+
+# Coming back is no arrival, but following the link of a campaign is one, wherever it was.
+NOT_TAGGED = Clause(lambda visit: not visit.named, "no utm parameter or click id")
 
 
 def read_rules(text: str) -> tuple[Rule, ...]:
@@ -78,6 +84,8 @@ def _rule(node: Node) -> Rule:
     if confidence not in (HIGH, MEDIUM, LOW):
         _fail(found["confidence"], f"confidence is {HIGH}, {MEDIUM} or {LOW}")
     clauses = list(_when(found["when"]))
+    if verdict[1] == RETURN and not any(name == "params" for name, _ in _entries(found["when"])):
+        clauses.append(NOT_TAGGED)
     return Rule(
         f"{PREFIX}{rule_id}",
         lambda visit: verdict if all(clause.passes(visit) for clause in clauses) else None,
@@ -127,26 +135,6 @@ def _host(name: str, hosts: list[str]) -> Clause:
         return f".{host}".endswith(ends)
 
     return Clause(passes, f"a {name} on {' or '.join(hosts)}")
-
-
-def glob(pattern: str, text: str) -> bool:
-    """Whether the text is like the pattern, in which `*` stands for any text, also none.
-
-    In time that grows with the text only: a regular expression could be made to take for ever.
-    """
-    first, *parts = pattern.split("*")
-    if not parts:
-        return text == first
-    *middle, last = parts
-    if not text.startswith(first) or len(text) < len(first) + len(last):
-        return False
-    place, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, place, end)
-        if found < 0:
-            return False
-        place = found + len(part)
-    return text.endswith(last)
 
 
 # -- reading, with the line of what is wrong --------------------------------------------------

@@ -16,12 +16,13 @@ class Tried(msgspec.Struct):
 
 
 class Classification(msgspec.Struct):
-    """`because`: what decided. `rules`: all up to the one that matched; those after it were never
-    asked."""
+    """`channel`: the group that reports speak of. `because`: what decided. `rules`: all up to the
+    one that matched; those after it were never asked."""
 
     source: str
     medium: str
     campaign: str
+    channel: str
     confidence: str
     rule_id: str
     term: str
@@ -40,4 +41,4 @@ def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:
         Tried(rule.rule_id, rule.when, rule.rule_id == found.rule_id) for rule in rules[:asked]
     ]
     because = f"There is {tried[-1].when}."
-    return Classification(*found[:7], dict(found.click_ids), because, tried)
+    return Classification(*found[:8], dict(found.click_ids), because, tried)

@@ -1,10 +1,12 @@
 """What a project says of itself, as far as it decides where its visitors come from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from threadline.classify.custom import read_rules
 from threadline.classify.rules import Rule
@@ -17,14 +19,17 @@ def _digest(*texts: str) -> str:
 
 
 def _built_in() -> str:
-    room = files("threadline.classify")
-    texts = {
-        file.name: file.read_text()
-        for folder in (room, room / "hosts", room / "utm")
-        for file in folder.iterdir()
-        if file.name.endswith((".py", ".txt"))
-    }
-    return _digest(version("publicsuffixlist"), *(texts[name] for name in sorted(texts)))
+    texts = sorted(_texts(files("threadline.classify")))
+    return _digest(version("publicsuffixlist"), *texts)
+
+
+def _texts(folder: Traversable) -> Iterator[str]:
+    """What code and lists say, in this folder and those below."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _texts(entry)
+        elif entry.name.endswith((".py", ".txt")):
+            yield f"{folder.name}/{entry.name}\n{entry.read_text(encoding='utf-8')}"
 
 
 # Of the rules, the lists and the public suffixes of this Threadline.

@@ -7,18 +7,20 @@ explained months later.
 from functools import lru_cache
 from typing import NamedTuple
 
-from threadline.classify.rules import RULES
+from threadline.classify.channels import channel_of
+from threadline.classify.rules import rules_for
 from threadline.classify.site import NO_SITE, Site
 from threadline.classify.visit import read_visit
 
 
 class Source(NamedTuple):
     """The classifier's verdict on one event. `term`, `content`: what else the link says of its
-    campaign. `click_ids`, `utm`: name and value."""
+    campaign. `channel`: one of `channels.NAMES`. `click_ids`, `utm`: name and value."""
 
     source: str
     medium: str
     campaign: str
+    channel: str
     confidence: str
     rule_id: str
     term: str = ""
@@ -44,12 +46,13 @@ def classify(url: str, referrer: str, site: Site = NO_SITE) -> Source:
 def _classify(url: str, referrer: str, site: Site) -> Source:
     visit = read_visit(url, referrer, site.own)
     said = visit.params.get
-    for rules in (site.rules, RULES):
+    for rules in (site.rules, rules_for(visit)):
         for rule in rules:
             if verdict := rule.condition(visit):
                 return Source(
                     *verdict,
                     rule.campaign or said("utm_campaign", ""),
+                    channel_of(*verdict, visit.words),
                     rule.confidence,
                     rule.rule_id,
                     said("utm_term", ""),

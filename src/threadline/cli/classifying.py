@@ -50,7 +50,9 @@ def classify(
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(found.source)} / {escape(found.medium)}[/]", end="")
-    console.print(f"   confidence {found.confidence}, rule {found.rule_id}")
+    console.print(
+        f"   channel {found.channel}, confidence {found.confidence}, rule {found.rule_id}"
+    )
     if found.campaign:
         console.print(f"campaign {escape(found.campaign)}")
     console.print(f"{found.because}\n")

@@ -177,20 +177,22 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.{PROJECT}
     $people
-    AND r.visitor IN (
-        SELECT visitor FROM links WHERE {PROJECT} AND user_id IN {{aliased:Array(String)}}
-        UNION ALL
-        SELECT arrayJoin({{unlinked_visitors:Array(UInt64)}})
-    )
+    AND ($concerned)
 GROUP BY device
 ORDER BY device"""
+OF_ALIASED = f"""r.visitor IN (
+        SELECT visitor FROM links WHERE {PROJECT} AND user_id IN {{aliased:Array(String)}}
+            $people
+    )"""
+UNLINKED = "r.visitor IN {unlinked_visitors:Array(UInt64)}"
 
 
 def decided_devices(reads: Reads, resolution: Resolution) -> dict[str, object]:
     """The values that `devices` binds on a resolution with decisions."""
-    sql = fill(OF_DECIDED, resolution.slots)
-    values = {"aliased": [], "unlinked_visitors": [], **resolution.params}
-    rows = reads.query(sql, bound(sql, values))
+    concerned = [fill(OF_ALIASED, resolution.slots)] if resolution.persons else []
+    concerned += [UNLINKED] if resolution.unlinked else []
+    sql = fill(OF_DECIDED, {**resolution.slots, "concerned": " OR ".join(concerned)})
+    rows = reads.query(sql, bound(sql, resolution.params))
     names = {"device": "decided_devices", "least": "decided_least", "greatest": "decided_greatest"}
     return {name: [row[column] for row in rows] for column, name in names.items()}
 

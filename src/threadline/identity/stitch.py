@@ -101,13 +101,13 @@ INNER JOIN (
 PERSON_EVENTS = """
 SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
 FROM (
-    SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen"""
 
 PERSON_EVENTS_AS_TAGGED = """
-SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS person, r.* EXCEPT (visitor, user_hash)
+SELECT $seen AS person, r.* EXCEPT (visitor, user_hash)
 FROM considered AS r"""
 
 # An event on a device that goes from hand to hand is in the interval that ends next: a join that
@@ -117,7 +117,7 @@ SELECT
     multiIf(o.person = 0, e.seen, o.person != {SEVERAL}, o.person, c.user_hash) AS person,
     e.* EXCEPT (seen)
 FROM (
-    SELECT if(r.user_hash = 0, r.visitor, $person_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen

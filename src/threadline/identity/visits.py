@@ -160,7 +160,7 @@ def visits(
     ]
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
-        "changing_half_hours": CHANGING,
+        "changing_half_hours": CHANGING.strip("\n"),
         "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
         "page_stretches": _page_stretches(resolution.policy, timeout_ms, within),
         "person_stretches": known["person_events"].replace("considered", "page_stretches"),
@@ -187,7 +187,7 @@ def _visits(wanted: Wanted) -> dict[str, str]:
     return {
         "in_order": fill(IN_ORDER, {"carried": carried}),
         "visits": fill(VISITS, {"columns": columns}),
-        "touches": TOUCHES,
+        "touches": TOUCHES.strip("\n"),
     }
 
 

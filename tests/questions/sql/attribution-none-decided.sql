@@ -5,70 +5,117 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        TRUE AS is_conversion, if(ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE), assumeNotNull(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))), 0) AS value, multiIf(
+        if(ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE), assumeNotNull(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))), 0) AS value, multiIf(
             JSONExtractRaw(e.properties, {value_property:String}) = '',
             position(e.properties, {value_property:String}) > 0 AND NOT isValidJSON(e.properties),
             JSONExtractRaw(e.properties, {value_property:String}) != 'null' AND NOT ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE)
-        ) AS skipped,
-        0 AS traffic_source, 0 AS session
+        ) AS skipped
     FROM counted_events AS e
     WHERE e.event_name = {conversion:String}
-    UNION ALL
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        FALSE AS is_conversion, toFloat64(0) AS value, FALSE AS skipped,
-        e.traffic_source AS traffic_source, cityHash64(e.session_id) AS session
-    FROM counted_events AS e
-    WHERE e.source != 'internal'
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
-), people AS (
-    SELECT person,
-        groupArrayIf((timestamp, value, skipped), is_conversion) AS converted,
-        arraySort(
-            groupArrayIf((timestamp, traffic_source, session), NOT is_conversion)
-        ) AS arrivals,
-        arrayFilter(
-            (arrival, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.3)
-        ) AS arrived
+), converted AS (
+    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
     FROM person_events
     GROUP BY person
-    HAVING notEmpty(converted)
-), conversions AS (
-    SELECT person, conversion.1 AS at, conversion.2 AS value, conversion.3 AS skipped,
-        arrayFilter(
-            t -> t.1 <= at AND t.1 >= at - toIntervalDay({lookback_days:UInt16}), arrived
-        ) AS found,
-        if(empty(found), [(at, cityHash64('direct', 'direct', '') * 2 + 1, 0)], found) AS touches
-    FROM people
-    ARRAY JOIN converted AS conversion
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
+    FROM page_stretches AS r
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM converted AS c
+    LEFT ANY JOIN touches AS t ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
-    SELECT person, value, skipped, touches,
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            FALSE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
         toInt64(length(touches)) AS n,
         toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
-        arrayMap(t -> exp2(-dateDiff('millisecond', t.1, at) / 604800000), touches) AS decayed,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
         arrayMap(
-            i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
-        ) AS weights
-    FROM conversions
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                ) AS w1
+    FROM found
 ), credits AS (
-    SELECT person, value, skipped, credited.1.2 AS traffic_source, credited.2 AS weight
+    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
+        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1
     FROM weighed
-    ARRAY JOIN arrayZip(touches, weights) AS credited
-    WHERE credited.2 > 0
+    ARRAY JOIN arrayZip(credited, w1) AS share
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
-    sum(weight) AS conversions, uniqExact(person) AS persons, sum(weight * value) AS value,
-    sum(weight * skipped) AS skipped
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
+    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+    quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
+    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 GROUP BY GROUPING SETS ((source, medium), ())
-ORDER BY conversions DESC, source, medium;
+ORDER BY conversions_1 DESC, source, medium;

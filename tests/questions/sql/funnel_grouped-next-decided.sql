@@ -11,11 +11,10 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.project_id = {project_id:String}
     AND NOT is_bot
-    AND r.visitor IN (
+    AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
-        UNION ALL
-        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
-    )
+            AND NOT is_bot
+    ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
 GROUP BY device
 ORDER BY device;
 
@@ -46,11 +45,11 @@ WITH counted_events AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
 ), stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -100,9 +99,9 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
@@ -148,14 +147,18 @@ WITH counted_events AS (
         ).1 AS times
     FROM ways
 ), tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -188,14 +191,17 @@ WITH counted_events AS (
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
         UNION ALL
-        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
         UNION ALL
-        SELECT o.user_id AS user_id, (e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+                off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+                traffic_source UInt64
+            ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e
         ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
         WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
@@ -210,11 +216,11 @@ WITH counted_events AS (
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, 
     sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,

@@ -9,9 +9,9 @@ WITH counted_events AS (
     FROM counted_events AS e
     WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), ways AS (
     SELECT person, arraySort(groupArray(walked)) AS sorted,
@@ -53,21 +53,25 @@ WITH counted_events AS (
         ).1 AS times
     FROM ways
 ), tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
     )
     GROUP BY user_id
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -79,11 +83,11 @@ WITH counted_events AS (
     FROM untagged_touches AS t
     GROUP BY t.visitor
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, 
     sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,

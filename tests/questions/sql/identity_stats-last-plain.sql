@@ -1,9 +1,9 @@
 WITH stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -36,14 +36,18 @@ WITH stretches AS (
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), tagged_touches AS (
-    SELECT r.user_id AS user_id, r.first_touch AS first_touch
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -52,12 +56,12 @@ WITH stretches AS (
     FROM user_links
     GROUP BY visitor
 ), first_touch_times AS (
-    SELECT user_id, min(touch) AS first_touched_at, min(known) AS known_since
+    SELECT user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch.timestamp AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
         FROM tagged_touches
         UNION ALL
-        SELECT o.user_id AS user_id, t.first_touch.timestamp AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
     )

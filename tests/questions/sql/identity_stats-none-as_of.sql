@@ -8,9 +8,9 @@ WITH counted_events AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
     FROM counted_events
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
@@ -49,20 +49,21 @@ WITH counted_events AS (
         SELECT e.project_id AS project_id,
             assumeNotNull(e.user_id) AS user_id,
             e.is_bot AS is_bot,
-            min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
+            min((NOT (e.source_rule_id != 'no_page'), e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch,
+            min(e.timestamp) AS known_since
         FROM counted_events AS e
         WHERE e.user_id IS NOT NULL AND (TRUE)
         GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
     )
 ), tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), first_touch_times AS (
-    SELECT user_id, min(touch) AS first_touched_at, min(known) AS known_since
+    SELECT user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch.timestamp AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
         FROM tagged_touches
     )
     GROUP BY user_id

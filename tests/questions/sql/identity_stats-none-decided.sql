@@ -11,20 +11,19 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.project_id = {project_id:String}
     AND NOT is_bot
-    AND r.visitor IN (
+    AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
-        UNION ALL
-        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
-    )
+            AND NOT is_bot
+    ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
 GROUP BY device
 ORDER BY device;
 
 WITH stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -32,9 +31,9 @@ WITH stretches AS (
     SELECT visitor, user_hash, ended AS timestamp, known
     FROM stretches
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), device_states AS (
     SELECT visitor, least, greatest
@@ -52,14 +51,14 @@ WITH stretches AS (
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), first_touch_times AS (
-    SELECT user_id, min(touch) AS first_touched_at, min(known) AS known_since
+    SELECT user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch.timestamp AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
         FROM tagged_touches
     )
     GROUP BY user_id

@@ -3,7 +3,7 @@ SELECT groupUniqArray(visitor) AS devices,
 FROM links
 WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
 
-SELECT min(first_touch.timestamp) AS known_since FROM user_touches
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
 WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
     AND NOT is_bot
 HAVING count() > 0;
@@ -38,7 +38,7 @@ WITH owned_events AS (
         AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
-SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
+SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.channel AS channel, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
 FROM owned_events AS e
 WHERE e.timestamp < {known_since:DateTime64(3, 'UTC')}
 ORDER BY e.timestamp ASC, e.event_id ASC

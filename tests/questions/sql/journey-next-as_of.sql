@@ -68,7 +68,7 @@ WITH owned_events AS (
         AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
-SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
+SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.channel AS channel, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
 FROM owned_events AS e
 WHERE e.timestamp < {known_since:DateTime64(3, 'UTC')}
 ORDER BY e.timestamp ASC, e.event_id ASC
@@ -160,7 +160,7 @@ WITH counted_events AS (
     WHERE o.user_id = {user_id:String} AND e.user_hash = 0
         AND e.visitor IN {shared:Array(UInt64)}
 )
-SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
+SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.channel AS channel, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
 FROM owned_events AS e
 WHERE e.timestamp < {known_since:DateTime64(3, 'UTC')}
 ORDER BY e.timestamp ASC, e.event_id ASC

@@ -8,9 +8,9 @@ WITH counted_events AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
     FROM counted_events
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
     SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,

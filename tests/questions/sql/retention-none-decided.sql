@@ -1,9 +1,9 @@
 WITH stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -25,9 +25,9 @@ WITH stretches AS (
         WHERE ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     )
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
     SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,

@@ -40,9 +40,9 @@ WITH counted_events AS (
 ), person_events AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen

@@ -9,9 +9,9 @@ WITH counted_events AS (
         e.user_hash != 0 AS known, e.event_name AS event_name
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
     SELECT person, minIf(timestamp, known) AS began, countIf(known) > 0 AS has_begun,

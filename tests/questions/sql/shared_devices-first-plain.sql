@@ -1,6 +1,11 @@
-SELECT
-    (SELECT (count(), max(decided_at)) FROM aliases WHERE project_id = {project_id:String}) AS aliases,
-    (SELECT (count(), max(decided_at)) FROM unlinks WHERE project_id = {project_id:String}) AS unlinks;
+SELECT is_alias, count() AS decisions, max(decided_at) AS newest
+FROM (
+    SELECT TRUE AS is_alias, decided_at FROM aliases WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT FALSE AS is_alias, decided_at FROM unlinks WHERE project_id = {project_id:String}
+)
+GROUP BY is_alias
+ORDER BY is_alias;
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -35,11 +40,11 @@ WITH counted_events AS (
     FROM user_links
     GROUP BY visitor
 ), stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot

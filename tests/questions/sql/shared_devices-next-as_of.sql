@@ -1,6 +1,11 @@
-SELECT
-    (SELECT (count(), max(decided_at)) FROM aliases WHERE project_id = {project_id:String}) AS aliases,
-    (SELECT (count(), max(decided_at)) FROM unlinks WHERE project_id = {project_id:String}) AS unlinks;
+SELECT is_alias, count() AS decisions, max(decided_at) AS newest
+FROM (
+    SELECT TRUE AS is_alias, decided_at FROM aliases WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT FALSE AS is_alias, decided_at FROM unlinks WHERE project_id = {project_id:String}
+)
+GROUP BY is_alias
+ORDER BY is_alias;
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source

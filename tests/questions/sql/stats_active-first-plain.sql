@@ -1,9 +1,9 @@
 WITH stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -48,8 +48,8 @@ WITH stretches AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(person) AS value
-FROM person_events
+SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;

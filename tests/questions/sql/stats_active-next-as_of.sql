@@ -75,17 +75,17 @@ WITH counted_events AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(person) AS value
-FROM person_events
+SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;

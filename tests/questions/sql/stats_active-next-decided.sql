@@ -11,20 +11,19 @@ SELECT r.visitor AS device,
 FROM links AS r
 WHERE r.project_id = {project_id:String}
     AND NOT is_bot
-    AND r.visitor IN (
+    AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
-        UNION ALL
-        SELECT arrayJoin({unlinked_visitors:Array(UInt64)})
-    )
+            AND NOT is_bot
+    ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
 GROUP BY device
 ORDER BY device;
 
 WITH stretches AS (
-    SELECT visitor, known, user_hash, half_hour, on_page, first_at, last_ms, events, entry, exit,
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first_at, 2), 'UTC')
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
             AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last_ms, 'UTC') AS ended
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -113,17 +112,17 @@ WITH stretches AS (
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
         e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(person) AS value
-FROM person_events
+SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;

@@ -9,13 +9,13 @@ WITH counted_events AS (
     FROM counted_events
     WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(person) AS value
-FROM person_events
+SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;

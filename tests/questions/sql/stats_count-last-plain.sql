@@ -8,8 +8,8 @@ WITH counted_events AS (
         toTimeZone(toStartOfDay(e.timestamp, {tz:String}), 'UTC') AS bucket
     FROM counted_events AS e
 )
-SELECT bucket, count() AS value
-FROM considered
+SELECT p.bucket AS bucket, count() AS value
+FROM considered AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
 LIMIT 101;

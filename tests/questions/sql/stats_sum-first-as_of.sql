@@ -15,7 +15,7 @@ WITH counted_events AS (
     FROM counted_events AS e
     WHERE e.event_name = {event:String}
 )
-SELECT sum(number) AS value, countIf(skipped) AS skipped
-FROM considered
+SELECT sum(p.number) AS value, countIf(p.skipped) AS skipped
+FROM considered AS p
 ORDER BY value DESC
 LIMIT 101;

@@ -32,24 +32,28 @@ WITH counted_events AS (
     FROM owned_events
     GROUP BY owner
 ), tagged_touches AS (
-    SELECT r.user_id AS user_id, r.first_touch AS first_touch
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
         UNION ALL
-        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
         INNER JOIN user_links AS o ON o.visitor = t.visitor
     )
@@ -64,14 +68,14 @@ WITH counted_events AS (
         FROM first_touches
     ) AS t ON t.owner = c.owner
 ), times AS (
-    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    SELECT *, greatest(0, dateDiff('millisecond', touched_at, converted_at)) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, 
     count() AS persons,

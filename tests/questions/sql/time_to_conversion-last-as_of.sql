@@ -41,9 +41,9 @@ WITH counted_events AS (
 ), person_events AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        )) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
@@ -57,13 +57,14 @@ WITH counted_events AS (
         SELECT e.project_id AS project_id,
             assumeNotNull(e.user_id) AS user_id,
             e.is_bot AS is_bot,
-            min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch
+            min((NOT (e.source_rule_id != 'no_page'), e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch,
+            min(e.timestamp) AS known_since
         FROM counted_events AS e
         WHERE e.user_id IS NOT NULL AND (TRUE)
         GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
     )
 ), tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
@@ -73,15 +74,19 @@ WITH counted_events AS (
         SELECT e.project_id AS project_id,
             e.visitor AS visitor,
             e.is_bot AS is_bot,
-            min((e.timestamp, e.event_id, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, traffic_source UInt64)) AS first_touch
+            min((NOT (e.source_rule_id != 'no_page'), e.timestamp, e.event_id, e.traffic_source)::Tuple(off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, traffic_source UInt64)) AS first_touch
         FROM counted_events AS e
         WHERE e.user_id IS NULL AND (TRUE)
         GROUP BY e.project_id, e.visitor, e.is_bot
     )
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches_then
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -92,10 +97,10 @@ WITH counted_events AS (
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
         UNION ALL
-        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
         INNER JOIN device_owners AS o ON o.visitor = t.visitor
     )
@@ -110,14 +115,14 @@ WITH counted_events AS (
         FROM first_touches
     ) AS t ON t.owner = c.owner
 ), times AS (
-    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    SELECT *, greatest(0, dateDiff('millisecond', touched_at, converted_at)) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, 
     count() AS persons,

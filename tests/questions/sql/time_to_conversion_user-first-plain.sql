@@ -3,7 +3,7 @@ SELECT groupUniqArray(visitor) AS devices,
 FROM links
 WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
 
-SELECT min(first_touch.timestamp) AS known_since FROM user_touches
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
 WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
     AND NOT is_bot
 HAVING count() > 0;
@@ -33,20 +33,23 @@ WITH owned_events AS (
         AND visitor IN {lies_at:Array(UInt64)}
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
-    SELECT min((e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch, first_touch.timestamp AS touched_at,
+    SELECT min((e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+        off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+        traffic_source UInt64
+    )) AS first_touch, first_touch.timestamp AS touched_at,
         first_touch.traffic_source AS traffic_source,
         minIf(e.timestamp, e.event_name = {conversion:String}) AS converted_at
     FROM owned_events AS e
     HAVING countIf(e.event_name = {conversion:String}) > 0
 ), times AS (
-    SELECT *, dateDiff('millisecond', touched_at, converted_at) / 1000 AS seconds
+    SELECT *, greatest(0, dateDiff('millisecond', touched_at, converted_at)) / 1000 AS seconds
     FROM pairs
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.medium AS medium, 
     count() AS persons,

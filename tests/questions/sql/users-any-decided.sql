@@ -1,12 +1,16 @@
 WITH tagged_touches AS (
-    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), untagged_touches AS (
     SELECT visitor, (
-        first_touch.timestamp, first_touch.event_id, visitor, first_touch.traffic_source
-    )::Tuple(timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64) AS first_touch
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
@@ -24,23 +28,23 @@ WITH tagged_touches AS (
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
         UNION ALL
-        SELECT o.user_id AS user_id, t.first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM untagged_touches AS t
         INNER JOIN user_links AS o ON o.visitor = t.visitor
     )
     GROUP BY user_id
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
-    n.source AS source, n.medium AS medium, n.campaign AS campaign
+    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel
 FROM first_touches AS t
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 WHERE n.source = {source:String}

@@ -1,24 +1,24 @@
 WITH tagged_touches AS (
-    SELECT r.user_id AS user_id, r.first_touch AS first_touch
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
-        SELECT user_id, first_touch AS touch, first_touch.timestamp AS known
+        SELECT user_id, first_touch AS touch, known_since AS known
         FROM tagged_touches
     )
     GROUP BY user_id
 ), named_sources AS (
-    SELECT traffic_source, source, medium, campaign FROM traffic_sources WHERE project_id = {project_id:String}
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
-    SELECT cityHash64('direct', 'direct', '') * 2 + 1, 'direct', 'direct', ''
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
     UNION ALL
-    SELECT 0, 'internal', 'internal', ''
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
-    n.source AS source, n.medium AS medium, n.campaign AS campaign
+    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel
 FROM first_touches AS t
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
 WHERE n.source = {source:String}

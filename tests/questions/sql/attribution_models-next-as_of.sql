@@ -1,0 +1,354 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toFloat64(0) AS value, FALSE AS skipped
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(assumeNotNull(r.user_id), {aliased:Array(String)}, {persons:Array(String)}, assumeNotNull(r.user_id)) AS user_id,
+        transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
+), observations AS (
+    SELECT DISTINCT visitor, timestamp, user_hash, user_id
+    FROM observed_events
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), converted AS (
+    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
+    FROM person_events
+    GROUP BY person
+), half_hours_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            e.is_bot AS is_bot,
+            e.user_hash != 0 AS known,
+            e.visitor AS visitor,
+            e.user_hash AS user_hash,
+            toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+            multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+            min((toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String)) AS first,
+            max((toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String)) AS last,
+            sum(toUInt64(1)) AS events,
+            sum(toUInt64(e.event_name IN ('$pageview', '$screen'))) AS page_views,
+            sum(toUInt64(NOT startsWith(e.event_name, '$'))) AS actions,
+            minMap((if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32()))) AS touches
+        FROM counted_events AS e
+        WHERE TRUE AND (TRUE)
+        GROUP BY e.project_id, e.is_bot, e.user_hash != 0, e.visitor, e.user_hash, toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)), multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2)
+    )
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours_then
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
+), changing_half_hours AS (
+    SELECT visitor, half_hour
+    FROM stretches
+    WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    GROUP BY visitor, half_hour
+    HAVING max(known) AND (
+        minIf(user_hash, known) != maxIf(user_hash, known)
+        OR maxIf(ended, NOT known) > maxIf(ended, known)
+    )
+), changing_events AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM counted_events AS e
+    WHERE TRUE AND ((e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour FROM changing_half_hours
+        ))
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+        AND NOT (visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)
+    UNION ALL
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM changing_events
+    WHERE page > 0
+), person_stretches AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM page_stretches AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM converted AS c
+    LEFT ANY JOIN touches AS t ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w2
+    FROM found
+), credits AS (
+    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
+        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1, share.3 AS s2
+    FROM weighed
+    ARRAY JOIN arrayZip(credited, w1, w2) AS share
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+), landed AS (
+    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
+        argMin(path, event_id) AS path
+    FROM counted_events
+    WHERE visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at
+), user_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.is_bot AS is_bot,
+            min((NOT (e.source_rule_id != 'no_page'), e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64, traffic_source UInt64)) AS first_touch,
+            min(e.timestamp) AS known_since
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.is_bot
+    )
+), tagged_touches AS (
+    SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), visitor_touches_then AS (
+    SELECT *
+    FROM (
+        SELECT e.project_id AS project_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            min((NOT (e.source_rule_id != 'no_page'), e.timestamp, e.event_id, e.traffic_source)::Tuple(off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, traffic_source UInt64)) AS first_touch
+        FROM counted_events AS e
+        WHERE e.user_id IS NULL AND (TRUE)
+        GROUP BY e.project_id, e.visitor, e.is_bot
+    )
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
+    FROM visitor_touches_then
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), device_owners AS (
+    SELECT visitor, any(user_id) AS user_id
+    FROM user_links
+    GROUP BY visitor
+    HAVING min(user_hash) = max(user_hash)
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), first_touches AS (
+    SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT user_id, first_touch AS touch, known_since AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        INNER JOIN device_owners AS o ON o.visitor = t.visitor
+        UNION ALL
+        SELECT o.user_id AS user_id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+                off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+                traffic_source UInt64
+            ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+    )
+    GROUP BY user_id
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    FROM untagged_touches AS t
+    WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
+    GROUP BY t.visitor
+), countries AS (
+    SELECT f.person AS person, any(e.country) AS country
+    FROM first_events AS f
+    INNER JOIN counted_events AS e ON e.visitor = f.first_touch.visitor
+    WHERE e.event_id = f.first_touch.event_id
+        AND f.person IN (SELECT person FROM converted)
+    GROUP BY f.person
+)
+SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', l.path) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
+sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2, sum(s2 * value) AS value_2,
+    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+    quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
+    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
+FROM credits AS c
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
+LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
+LEFT ANY JOIN countries AS o ON o.person = c.person
+GROUP BY GROUPING SETS ((channel, landing_path, first_country), ())
+ORDER BY conversions_1 DESC, channel, landing_path, first_country;
