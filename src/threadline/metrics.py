@@ -18,6 +18,9 @@ class Metrics:
         self.warned = self._counter(
             "events_warned", "Warnings: what of events was changed or ignored.", "reason"
         )
+        self.bots = self._counter(
+            "bot_events", "Events stored as a bot's, by what it is for.", "reason"
+        )
         self.dropped = self._counter(
             "events_dropped", "Events left out of a batch whose rest was stored.", "reason"
         )
@@ -66,6 +69,11 @@ class Metrics:
         """One for each warning, by its code."""
         for reason, times in Tally(reasons).items():
             self.warned.labels(reason).inc(times)
+
+    def count_bots(self, reasons: Iterable[str]) -> None:
+        """One for each event that is stored as a bot's, by which kind it is."""
+        for reason, times in Tally(reasons).items():
+            self.bots.labels(reason).inc(times)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

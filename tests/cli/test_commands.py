@@ -60,6 +60,8 @@ HELP = [
     "project create",
     "project list",
     "project set",
+    "rates",
+    "rates import",
     "rules",
     "rules check",
     "rules set",

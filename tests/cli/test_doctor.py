@@ -85,3 +85,18 @@ def test_numbers_of_a_running_server(server: Server, project: Project) -> None:
         checks_machine.metric(Running(1, "http://127.0.0.1:1"), server.folder, "threadline_no_such")
         is None
     )
+
+
+def test_where_most_events_are_of_bots(folder: Path) -> None:
+    bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    with Server(folder) as server:
+        project = Project(server)
+        project.track("x", anonymous_id="d")
+        project.track("x", anonymous_id="d", user_agent=bot)
+        project.stored()
+        found = ok("doctor", "--data", str(folder))
+        assert "✓ bots       1 of the last 7 days' 2 events are bots'\n" in found
+        project.track("x", anonymous_id="d", user_agent=bot)
+        project.stored()
+        found = ok("doctor", "--data", str(folder))
+        assert "2 of the last 7 days' 3 events are bots', and answers leave them out" in found

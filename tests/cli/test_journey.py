@@ -75,9 +75,8 @@ def drawn(rows: list[Json], devices: list[str], width: int = 100, tz: str = "UTC
     return "\n" + "".join(f"{line.plain}\n" for line in lines)
 
 
-def story(project: Project, *events: Json, agent: str = "curl/8.14.1") -> None:
-    reply = project.post("/v1/batch", {"events": list(events)}, User_Agent=agent)
-    assert reply.status == 202, reply
+def story(project: Project, *events: Json, agent: str = "") -> None:
+    project.batch([{**event, "user_agent": agent} for event in events])
 
 
 def told(server: Server, project: Project, user: str, *options: str) -> str:

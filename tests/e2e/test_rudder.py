@@ -70,7 +70,7 @@ def test_the_browser_client_sends_from_a_page(
     assert sorted(rows) == sorted(EVENTS)
     for row in rows.values():
         assert (row["source"], row["medium"], row["campaign"]) == ("facebook", "paid", "may")
-        assert (row["path"], row["referrer"], row["browser"]) == ("/landing", None, "Chrome")
+        assert (row["path"], row["referrer"], row["browser"]) == ("/landing", None, "chrome")
     visitors = [rows[name]["anonymous_id"] for name in EVENTS]
     assert len(set(visitors[:4])) == 1
     assert visitors[4] != visitors[0]  # another visitor since the reset

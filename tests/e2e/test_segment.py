@@ -48,7 +48,7 @@ def test_analytics_next_sends_from_a_page(site: Site, device: NewDevice) -> None
     assert visitor == page.evaluate("JSON.parse(localStorage.ajs_anonymous_id)")
     for row in rows.values():
         assert (row["source"], row["medium"], row["path"]) == ("facebook", "paid", "/landing")
-        assert row["browser"] == "Chrome"
+        assert row["browser"] == "chrome"
     properties = json.loads(rows["clicked_pricing"]["properties"])
     assert (properties["plan"], properties["language"]) == ("weaver", "en-US")
     profile = site.project.ask("/v1/users/user_42")

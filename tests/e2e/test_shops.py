@@ -109,7 +109,7 @@ def test_the_ad_is_credited_with_what_the_server_saw(shop: Json, device: NewDevi
     (purchase,) = project.stored(event="purchase")
     for row, path in ((signup, "/signup"), (purchase, "/buy")):
         assert (row["anonymous_id"], row["user_id"], row["path"]) == (aid, user_id, path)
-        assert (row["browser"], row["source"]) == ("Chrome", "internal")
+        assert (row["browser"], row["source"]) == ("chrome", "internal")
 
     profile = project.ask(f"/v1/users/{user_id}")
     touch = profile["first_touch"]

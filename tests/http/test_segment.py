@@ -46,8 +46,8 @@ FROM_CONTEXT = {
     "path": "/pricing",
     "referrer": "https://www.google.com/",
     "device_type": "mobile",
-    "browser": "Mobile Safari",
-    "os": "iOS",
+    "browser": "safari",
+    "os": "ios",
     "timestamp": "2026-05-01T14:00:00.000Z",
 }
 
@@ -384,7 +384,7 @@ def test_a_server_says_where_its_visitor_is(tmp_path: Path) -> None:
         project.track("x", ip="203.0.113.8", user_agent=PHONE)
         rows = project.stored()
         assert [row["country"] for row in rows] == ["AT", "AT"]
-        assert {row["os"] for row in rows} == {None, "iOS"}
+        assert {row["os"] for row in rows} == {None, "ios"}
         reply = project.post("/v1/track", {"event": "x", "ip": "home"})
         assert list(reply.json["details"]["fieldErrors"]) == ["ip"]
         # A browser cannot choose its country.

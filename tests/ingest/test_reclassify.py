@@ -163,10 +163,10 @@ def test_interrupted_it_goes_on_where_it_was(folder: Path, monkeypatch: pytest.M
     with Store(store_url("chdb", folder)) as store:
         assert reclassify.outdated(store, project.project_id, site, 0) == 0
         assert again(store).events == 0
-        states = ["visitor_touches", "user_touches", "traffic_sources"]
+        states = ["half_hours", "visitor_touches", "user_touches", "traffic_sources"]
         assert rebuilt == states, "though nothing was left to name"
         assert again(store).events == 0
-        assert len(rebuilt) == 3
+        assert len(rebuilt) == len(states)
     with Server(folder) as server:
         found = sources(project.again(server))
         named = [event for event, source in found.items() if source == "partner custom:partner"]
@@ -214,6 +214,102 @@ def test_killed_at_any_statement_it_is_listed_and_leaves_no_state_wrong(folder: 
         assert ever_wrong, "else nothing was tried"
         sql = "SELECT name FROM system.tables WHERE database = currentDatabase()"
         assert not [row for row in store.query(sql, {}) if row["name"].startswith("reclassified")]
+
+
+# What older versions stored of an agent, and what the event is to have: device, browser, system,
+# whether it is a bot's, and the rule that named its source.
+PAGE: Json = {"url": "https://shop.example/"}
+OLD: dict[str, tuple[Json, tuple[str, str, str, bool, str]]] = {
+    "java": (
+        {"device_type": "bot", "browser": "Java", "is_bot": True, "user_id": "ada"},
+        ("", "", "", False, "no_page"),
+    ),
+    "zapier": ({"device_type": "bot", "is_bot": True}, ("", "", "", False, "no_page")),
+    "okhttp": ({"browser": "okhttp", "os": "Other"}, ("", "", "", False, "no_page")),
+    "nothing": ({}, ("", "", "", False, "no_page")),
+    "screen": (
+        {"event_name": "$screen", "device_type": "bot", "browser": "Java", "is_bot": True},
+        ("", "", "", False, "direct"),
+    ),
+    "crawler": (
+        {"device_type": "bot", "browser": "Googlebot", "is_bot": True, **PAGE},
+        ("other", "googlebot", "", True, "direct"),
+    ),
+    "library": (
+        {"browser": "Python Requests", **PAGE},
+        ("", "python requests", "", False, "direct"),
+    ),
+    "phone": (
+        {"device_type": "mobile", "browser": "Mobile Safari", "os": "iOS", **PAGE},
+        ("mobile", "safari", "ios", False, "direct"),
+    ),
+    "laptop": (
+        {"device_type": "desktop", "browser": "Chrome", "os": "Mac OS X"},
+        ("desktop", "chrome", "macos", False, "direct"),
+    ),
+    "today": (
+        {"device_type": "tablet", "browser": "samsung", "os": "android", **PAGE},
+        ("tablet", "samsung", "android", False, "direct"),
+    ),
+}
+
+
+def test_what_older_versions_made_of_agents(folder: Path) -> None:
+    """Events that a server's own agent made a bot's count again, in every state; on no page they
+    are no visit. What is called otherwise today gets its word."""
+    site = read_site(frozenset(), "same", "")
+    direct = {"source": "direct", "medium": "direct", "source_confidence": "low"}
+    rows = [
+        row_values(
+            event_id=name, anonymous_id=name, source_rule_id="direct", **{**direct, **stored}
+        )
+        for name, (stored, _) in OLD.items()
+    ]
+    other = row_values(project_id="q", event_id="q", device_type="bot", is_bot=True)
+    body = b"".join(map(row.encode, [*rows, other]))
+    sql = """SELECT event_id, device_type, browser, os, is_bot, source_rule_id AS rule
+        FROM events WHERE project_id = {project:String}"""
+
+    def stored(store: Statements, project: str) -> dict[str, tuple[Any, ...]]:
+        found = [tuple(each.values()) for each in store.query(sql, {"project": project})]
+        return {each[0]: (*each[1:4], bool(each[4]), each[5]) for each in found}
+
+    def again(store: Statements, write: bool) -> reclassify.Outcome:
+        return reclassify.reclassify(
+            store, "p", site, 0, write, lambda visits: None, lambda tables: rebuild(store, tables)
+        )
+
+    with unsynced_store(folder) as store:
+        store.insert("events", row.COLUMNS, "MsgPack", body, "1")
+        before = stored(store, "p")
+        dry = again(store, write=False)
+        assert (dry.events, dry.freed, dry.reworded) == (len(OLD), 3, 8)
+        assert stored(store, "p") == before
+        assert again(store, write=True)[-2:] == dry[-2:]
+        assert stored(store, "p") == {name: wanted for name, (_, wanted) in OLD.items()}
+        assert stored(store, "q") == {"q": ("bot", "", "", True, "")}
+        assert (wrong(store), unfinished(store)) == (set(), [])
+        assert again(store, write=True).events == 0
+
+
+def test_the_command_says_what_became_of_agents(folder: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        project.track("x", user_id="ada")
+        assert server.stop() == 0
+    older = {"project_id": project.project_id, "classifier_version": "older"}
+    java: Json = {"event_id": "j", "user_id": "bob", "device_type": "bot", "is_bot": True}
+    with Store(store_url("chdb", folder)) as store:
+        body = row.encode(row_values(**older, **java))
+        store.insert("events", row.COLUMNS, "MsgPack", body, "1")
+    data = ("--project", project.project_id, "--data", str(folder))
+    found = ok("reclassify", "--dry-run", *data)
+    assert "1 events were taken for bots' because of the agent of the server" in found
+    assert "they would count now" in found
+    assert "1 events would get another word for their device, browser or system" in found
+    assert "they count now" in ok("reclassify", *data)
+    with Server(folder) as server:
+        assert project.again(server).ask("/v1/users/bob")["user_id"] == "bob"
 
 
 def test_stopped_by_hand_it_says_how_to_go_on(

@@ -41,10 +41,10 @@ CLOCKS = [
 # What a user agent says, as: device_type, browser, os.
 AGENTS = {
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/141.0.0.0 Safari/537.36": ("desktop", "Chrome", "Windows"),
+    "Chrome/141.0.0.0 Safari/537.36": ("desktop", "chrome", "windows"),
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
-    "Gecko) Version/18.5 Mobile/15E148 Safari/604.1": ("mobile", "Mobile Safari", "iOS"),
-    "curl/8.9": ("", "curl", ""),
+    "Gecko) Version/18.5 Mobile/15E148 Safari/604.1": ("mobile", "safari", "ios"),
+    "curl/8.9": ("other", "curl", ""),
 }
 
 # Few values each, so that every group has several events.
@@ -103,8 +103,9 @@ def send(project: Project, log: list[Json]) -> None:
             }
         )
     for (agent, country), events in requests.items():
-        headers = {"User_Agent": agent, "X_Country": country}
-        assert project.post("/v1/batch", {"events": events}, **headers).status == 202
+        said = [{**event, "user_agent": agent} for event in events]
+        reply = project.post("/v1/batch", {"events": said}, X_Country=country)
+        assert reply.status == 202
 
 
 def begins(at: dt.datetime, interval: str | None, zone: ZoneInfo) -> str | None:

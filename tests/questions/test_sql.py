@@ -33,6 +33,10 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "stats_count": ("stats", {"interval": "day"}),
     "stats_sum": ("stats", {"metric": "sum", "property": "value", "event": "purchase"}),
+    "stats_sum_converted": (
+        "stats",
+        {"metric": "sum", "property": "value", "currency": "EUR", "group_by": "country"},
+    ),
     "stats_persons": ("stats", {"metric": "persons", "group_by": "source", "from": "2026-05-01"}),
     "stats_active": (
         "stats",
@@ -53,6 +57,10 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "why": ("why", {"user_id": "ada", "conversion": "purchase"}),
+    "attribution_converted": (
+        "attribution",
+        {"conversion": "purchase", "value_property": "value", "currency": "EUR"},
+    ),
     "funnel": ("funnel", {"steps": "$pageview,purchase", "exclude": "refund"}),
     "funnel_grouped": ("funnel", {"steps": "$pageview,purchase{value=5}", "group_by": "source"}),
     "retention": ("retention", {}),

@@ -52,6 +52,7 @@ CHECKS: dict[str, Check] = {
     "letters": data_files.letters,
     "work": data_files.work,
     "continuity": data_files.continuity,
+    "bots": data_files.bots,
     "control": data_files.control,
     "projects": data_files.projects,
     "limits": machine.limits,

@@ -25,6 +25,10 @@ from threadline.store import (
 )
 
 GIB = 1024**3
+BOTS_DAYS = 7
+BOTS = """
+    SELECT count() AS events, countIf(is_bot) AS bots FROM events
+    WHERE received_at >= now() - toIntervalDay({days:UInt16})"""
 
 
 def log(chosen: Settings, folder: Path) -> Finding:
@@ -109,6 +113,22 @@ def continuity(chosen: Settings, folder: Path) -> Finding:
             "Put log.db and log.db-wal back from a copy before the next start.",
         )
     return Finding("log and store belong together")
+
+
+def bots(chosen: Settings, folder: Path) -> Finding:
+    """Whether answers leave out most of what comes; that may be right."""
+    try:
+        with open_store(chosen) as store:
+            (row,) = store.query(BOTS, {"days": BOTS_DAYS})
+    except (StoreError, SchemaError, ServerStarting):
+        return Finding("not known: the store does not open")
+    found = f"{row['bots']:,} of the last {BOTS_DAYS} days' {row['events']:,} events are bots'"
+    if row["bots"] * 2 <= row["events"]:
+        return Finding(found)
+    return Finding(
+        f"{found}, and answers leave them out;"
+        " `/v1/stats?group_by=browser&include_bots=true` names them"
+    )
 
 
 def control(chosen: Settings, folder: Path) -> Finding:

@@ -40,6 +40,8 @@ def say_columns(file: EventFile, console: Console) -> None:
         hint = map_hint(hints)
         perhaps = f" (perhaps {hint})" if hint else ""
         console.print(f"{name}: ignored, unknown here: {', '.join(found.unknown)}{perhaps}")
+    if found.of_agents:
+        console.print(f"{name}: an export; taken as it says: {', '.join(found.of_agents)}")
     if found.made:
         console.print(f"{name}: made anew by the server: {', '.join(found.made)}")
     if found.ours and not found.has_time:
@@ -78,7 +80,7 @@ def _tried(file: EventFile) -> dict[str, Any]:
     return {
         "file": str(file.path),
         "format": file.format,
-        "columns": file.columns.ours,
+        "columns": [*file.columns.ours, *file.columns.of_agents],
         "ignored": [*file.columns.unknown, *file.columns.made],
         "accepted": accepted,
         "rejected": count,

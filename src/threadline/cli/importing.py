@@ -38,6 +38,7 @@ from threadline.settings import Settings
 CHANGES = {
     "placeholder_id": "an id was a placeholder such as undefined, and was left out",
     "cut": "an address lost its parameters after the 40th",
+    "stored_as_bot": "the user agent was a bot's: such events are left out unless asked for",
     "text_mended": "half a character was stored as U+FFFD",
     "more": "the server changed more than it names in one answer",
 }

@@ -201,7 +201,7 @@ def _cells(row: Answer, zone: Zone) -> tuple[str, ...]:
 
 def _device(row: Answer) -> str:
     """A program that sends events, such as curl, is nobody's browser: those say their system."""
-    if not row["device_type"]:
+    if not row["os"]:
         return ""
     return " · ".join(visible(part) for part in (row["device_type"], row["browser"]) if part)
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "key": Command("Run", "keys"),
     "import": Command("Data", "importing", "import_files"),
     "export": Command("Data", "exporting", "export_file"),
+    "rates": Command("Data", "rates"),
     "rules": Command("Data", "rules"),
     "reclassify": Command("Data", "reclassifying", "reclassify"),
     "receipts": Command("Data", "jobs", "list_receipts"),

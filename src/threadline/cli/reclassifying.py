@@ -45,6 +45,8 @@ def reclassify(
     as_json: AsJson = False,
 ) -> None:
     """Name the sources of stored events by today's rules: the built-in ones and the project's own.
+    Device, browser and system get today's words, too, and events that older versions took for bots'
+    because of the agent of the server that sent them count.
 
     Events keep the version of the rules that named them, and only those of another version are
     looked at. Works whether the server runs or not; stopped at any moment (Ctrl-C), the same
@@ -180,6 +182,8 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
         f"{outcome.events:,} events were named by other rules. {outcome.changed:,} {would} another"
         f" source, rule or campaign, {outcome.moved:,} of them another source or medium."
     )
+    for sentence in _agents(outcome, dry_run):
+        console.print(sentence)
     rows = [row for row in _rows(outcome) if row.before != row.after]
     if rows:
         table = Table("source", "medium", box=None, header_style="dim", pad_edge=False)
@@ -196,8 +200,24 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
         console.print(table)
     if len(rows) > SHOWN:
         console.print(f"… and {len(rows) - SHOWN} more; --json has all.")
-    if dry_run and outcome.changed:
+    if dry_run and (outcome.changed or outcome.freed or outcome.reworded):
         console.print("Nothing was changed: this was a dry run. Leave --dry-run out to change it.")
+
+
+def _agents(outcome: Outcome, dry_run: bool) -> list[str]:
+    """What becomes of what older versions made of user agents."""
+    found = []
+    if outcome.freed:
+        found.append(
+            f"{outcome.freed:,} events were taken for bots' because of the agent of the server that"
+            f" sent them; they {'would count' if dry_run else 'count'} now."
+        )
+    if outcome.reworded:
+        found.append(
+            f"{outcome.reworded:,} events {'would get' if dry_run else 'got'} another word for"
+            " their device, browser or system."
+        )
+    return found
 
 
 class Row(NamedTuple):
@@ -218,5 +238,6 @@ def _rows(outcome: Outcome) -> list[Row]:
 
 def _as_row(outcome: Outcome) -> dict[str, object]:
     rows = [row._asdict() for row in _rows(outcome)]
-    counted = {"events": outcome.events, "changed": outcome.changed, "moved": outcome.moved}
+    names = ("events", "changed", "moved", "freed", "reworded")
+    counted = {name: getattr(outcome, name) for name in names}
     return {**counted, "rows": rows}

@@ -64,8 +64,11 @@ def repeat_warnings(reply: Reply) -> None:
     found = [one for one in warnings if isinstance(one, dict)] if isinstance(warnings, list) else []
     said = Counter(str(one.get("message")) for one in found)
     first = {str(one.get("message")): one.get("index") for one in reversed(found)}
+    # Crawlers look at every site; nothing has to be mended.
+    usual = {str(one.get("message")) for one in found if one.get("code") == "stored_as_bot"}
     for message, events in said.items():
-        _logger.warning("event %s of a batch, %d in all: %s", first[message], events, message)
+        level = logging.INFO if message in usual else logging.WARNING
+        _logger.log(level, "event %s of a batch, %d in all: %s", first[message], events, message)
 
 
 def decoded(batch: Iterable[bytes]) -> list[QueuedEvent]:

@@ -65,8 +65,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
             str,
             msgspec.Meta(
                 max_length=MAX_ADDRESS,
-                description="Of the browser, where a server speaks for it (sk). Default: the"
-                " request's own.",
+                description="The visitor's, where a server speaks for them (sk). The request's own"
+                " is taken only with a browser key.",
             ),
         ]
         | None
@@ -83,6 +83,19 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
         | None
     ) = None
     properties: Properties = msgspec.field(default_factory=no_properties)
+
+
+# What an export says of the visitor's agent, which is not stored itself.
+AgentWord = Annotated[str, msgspec.Meta(max_length=128)]
+
+
+class ExportedEvent(Event, kw_only=True, gc=False):
+    """An event out of an export, as `threadline import` sends it."""
+
+    device_type: AgentWord | None = None
+    browser: AgentWord | None = None
+    os: AgentWord | None = None
+    is_bot: bool | None = None
 
 
 class Batch(msgspec.Struct, gc=False):
@@ -114,6 +127,12 @@ class Batch(msgspec.Struct, gc=False):
             description="Events the sender had to drop, because there was no room.",
         ),
     ] = 0
+
+
+class ExportedBatch(msgspec.Struct, gc=False):
+    """Events out of an export; only the temporary key of `threadline import` may send them so."""
+
+    events: Annotated[list[ExportedEvent], msgspec.Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
 
 class Identify(msgspec.Struct, kw_only=True):

@@ -1,4 +1,4 @@
-from threadline.enrich.agent import Agent, read_agent
+from threadline.enrich.agent import Agent, browser_word, os_word, read_agent
 from threadline.enrich.country import Countries, CountryFileError, no_country
 from threadline.enrich.scrub import cut_parameters, scrubber
 from threadline.enrich.visitor import (
@@ -14,9 +14,11 @@ __all__ = [
     "Countries",
     "CountryFileError",
     "address_hash",
+    "browser_word",
     "cookieless_id",
     "cut_parameters",
     "no_country",
+    "os_word",
     "random_id",
     "read_agent",
     "scrubber",

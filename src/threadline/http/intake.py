@@ -17,14 +17,16 @@ def ingest_context(request: Request, behind_ms: int = 0) -> IngestContext:
     """What the events come in. `behind_ms`: how far their sender's clock is behind ours."""
     services, project, address = request.services, request.project, request.address
     salt = services.control.salt()
+    from_visitor = request.key.kind == "pk"
     return IngestContext(
         project_id=project.project_id,
         site=site_of(project),
         scrub=services.scrub,
-        browser_key=request.key.kind == "pk",
+        browser_key=from_visitor,
         address=address,
         address_hash=address_hash(salt, project.project_id, address),
-        user_agent=request.header("user-agent"),
+        # What a server calls itself is nobody's browser.
+        user_agent=request.header("user-agent") if from_visitor else "",
         country=_country(request, address),
         salt=salt,
         id_key=services.log.id_key,
@@ -52,6 +54,8 @@ async def keep(request: Request, accepted: Accepted) -> None:
     services.metrics.accepted.labels(request.path).inc(rows.size)
     if accepted.warnings:
         services.metrics.count_warnings(notice.code for notice in accepted.warnings)
+    if accepted.bots:
+        services.metrics.count_bots(accepted.bots)
     if placeholder_ids := accepted.placeholder_ids:
         services.count_placeholder_ids(request.project.project_id, placeholder_ids)
 

@@ -21,11 +21,13 @@ MAX_WARNINGS = 100
 
 
 class Accepted(NamedTuple):
-    """Rows for the log, and what the answer says of them."""
+    """Rows for the log, and what the answer says of them. `bots`: of each event that is stored as a
+    bot's, which kind."""
 
     rows: Rows
     first_event_id: str
     warnings: list[Notice]
+    bots: Sequence[str] = ()
 
     @property
     def placeholder_ids(self) -> int:
@@ -53,7 +55,8 @@ def accept(
         found = checked[index] if checked else None
         stored.append(stored_event(sent, context, warnings, found))
         hashes.append(event_id_hash(id_key, project_id, sent.event_id) if sent.event_id else 0)
-    return Accepted(Rows.encode(stored, hashes), stored[0].event_id, warnings.notices)
+    rows = Rows.encode(stored, hashes)
+    return Accepted(rows, stored[0].event_id, warnings.notices, warnings.bots)
 
 
 def event_id_hash(id_key: int, project_id: str, event_id: str) -> int:

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from threadline.contract.bodies import Event
+from threadline.contract.bodies import Event, ExportedEvent
 
 FIELDS = msgspec.structs.fields(Event)
 OURS = tuple(field.name for field in FIELDS)
 IDS = ("anonymous_id", "user_id")
 
+# What an export of ours says of agents, which are not stored themselves: taken as it is.
+OF_AGENTS = ExportedEvent.__struct_fields__[len(OURS) :]
 # An export has them; they are made anew from what is sent.
 SERVER_MADE = frozenset(
     "source medium campaign term content source_confidence source_rule_id classifier_version "
@@ -46,11 +48,12 @@ MEANS = {
 
 class Columns(NamedTuple):
     """Names of a file's columns or fields, after those that were renamed. `unknown`: with the name
-    of ours that they may mean, else ''."""
+    of ours that they may mean, else ''. `of_agents`: of an export, and taken as they are."""
 
     ours: list[str]
     made: list[str]
     unknown: dict[str, str]
+    of_agents: list[str]
 
     @property
     def has_ids(self) -> bool:
@@ -67,15 +70,24 @@ class Columns(NamedTuple):
 
 def columns(names: Iterable[str]) -> Columns:
     """What these names mean."""
-    found = Columns([], [], {})
+    names = list(names)
+    exported = is_export(names)
+    found = Columns([], [], {}, [])
     for name in names:
         if name in OURS:
             found.ours.append(name)
+        elif exported and name in OF_AGENTS:
+            found.of_agents.append(name)
         elif name in SERVER_MADE:
             found.made.append(name)
         else:
             found.unknown[name] = meant(name)
     return found
+
+
+def is_export(names: Iterable[str]) -> bool:
+    """Whether a file with these columns is one of ours."""
+    return set(names) >= EXPORTED
 
 
 def meant(name: str) -> str:

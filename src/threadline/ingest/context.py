@@ -13,7 +13,8 @@ from threadline.enrich import no_country
 class IngestContext:
     """What the steps know besides the event. `id_key`: for hashes of event_ids. `scrub`: takes out
     of addresses what must not be stored. `skew_ms`: how far the sender's clock is behind ours.
-    `country_of`: looks an address up."""
+    `country_of`: looks an address up. `user_agent`: the visitor's, so that of the request only
+    where the visitor sent it (`browser_key`); else empty."""
 
     project_id: str
     site: Site

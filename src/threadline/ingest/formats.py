@@ -15,7 +15,7 @@ import msgspec
 
 from threadline.contract.cells import unescaped
 from threadline.contract.times import format_ms
-from threadline.ingest.columns import EXPORTED, FIELDS, OURS, map_hint, meant
+from threadline.ingest.columns import OF_AGENTS, OURS, is_export, map_hint, meant
 from threadline.ingest.unpacking import DAMAGE
 
 MAX_LINE_BYTES = 1024**2
@@ -127,7 +127,7 @@ class Csv:
             header = [name.strip() for name in next(self._table, [])]
         except csv.Error as error:
             raise FileError(f"{file_name}: the first line is not CSV: {error}.") from error
-        self._exported = set(header) >= EXPORTED
+        self._exported = is_export(header)
         self.names = [renamed.get(name, name) for name in header]
         if header:
             self._check(header, file_name)
@@ -181,7 +181,7 @@ class Csv:
             mapped = "timestamp" in self._renamed.values() and UNIX_TIME.fullmatch(time)
             given["timestamp"] = _iso(time) if mapped else time
         try:
-            return number, _as_json(given), row, ""
+            return number, _as_json(given, self._exported), row, ""
         except UnicodeEncodeError:
             return number, b"", row, "it is not UTF-8"
 
@@ -192,11 +192,13 @@ class Csv:
 FORMATS: dict[str, type[Ndjson] | type[Csv]] = {"ndjson": Ndjson, "csv": Csv}
 
 
-def _as_json(row: dict[str, str]) -> bytes:
+def _as_json(row: dict[str, str], exported: bool) -> bytes:
     """A table's row as the JSON object it stands for: an empty cell is a field not given."""
-    return msgspec.json.encode(
-        {field.name: row[field.name] for field in FIELDS if row.get(field.name)}
-    )
+    names = (*OURS, *OF_AGENTS) if exported else OURS
+    given: dict[str, object] = {name: row[name] for name in names if row.get(name)}
+    if "is_bot" in given:
+        given["is_bot"] = given["is_bot"] == "true"
+    return msgspec.json.encode(given)
 
 
 def _iso(unix_time: str) -> str:

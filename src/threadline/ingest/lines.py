@@ -11,11 +11,11 @@ from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
-from threadline.contract.bodies import MAX_BATCH_EVENTS, Event
+from threadline.contract.bodies import MAX_BATCH_EVENTS, Event, ExportedEvent
 from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.replies import Notice
-from threadline.ingest.columns import Columns, columns
+from threadline.ingest.columns import Columns, columns, is_export
 from threadline.ingest.formats import FORMATS, FileError, RawLine
 from threadline.ingest.steps import Checked, check
 from threadline.ingest.unpacking import DAMAGE, OTHERWISE, is_utf16, unpacked
@@ -27,7 +27,7 @@ PACKINGS = (".gz", ".zst")
 # Enough of both ends of a file to tell it from another of the same name and size.
 FINGERPRINT_BYTES = 64 * 1024
 
-_decoder = msgspec.json.Decoder(Event)
+_decoders = {kind: msgspec.json.Decoder(kind) for kind in (Event, ExportedEvent)}
 
 
 class Line(NamedTuple):
@@ -139,10 +139,11 @@ class EventFile:
 
     def _read(self, some: list[RawLine], now_ms: int) -> Lines:
         """Decoding many lines in one go takes half the time; when that fails, one by one."""
+        kind = ExportedEvent if is_export(self._format.names) else Event
         try:
             text = b"\n".join([json for _, json, _, reason in some if not reason])
             text.decode()
-            decoded: list[Event | None] = [*_decoder.decode_lines(text)]
+            decoded: list[Event | None] = [*_decoders[kind].decode_lines(text)]
         except (ValueError, RecursionError):
             decoded = []
         if len(decoded) != len(some):
@@ -155,7 +156,7 @@ class EventFile:
                 if reason:
                     raise FileError(reason)
                 if event is None:
-                    event = decode(json, Event, now_ms, events.warnings, name_unknown=False)
+                    event = decode(json, kind, now_ms, events.warnings, name_unknown=False)
                 checked = _checked(event, now_ms)
             except (InvalidPayload, FileError) as error:
                 rejected.append(Line(number, None, _reason(error), row))

@@ -1,10 +1,11 @@
 """Naming the sources of stored events anew, after rules have changed.
 
-The verdict depends on url and referrer only, and both are stored. Month by month, the visits that
-another version of the rules has named are named again; what comes out differently is laid into a
-table, from which one mutation takes it into the events' source columns. It marks all it has looked
-at with the version, so after a crash the same command goes on where it was. The first touches that
-identity keeps are made anew at the end.
+The verdict depends on url and referrer only, and both are stored; without either, on whether a
+visitor's agent was seen. Month by month, the visits that another version of the rules has named are
+named again; what comes out differently is laid into a table, from which one mutation takes it into
+the events' source columns. It marks all it has looked at with the version, so after a crash the
+same command goes on where it was. The same mutation mends what older versions made of user agents
+(`old_agents`). The first touches that identity keeps are made anew at the end.
 
 What is about to be done is written down first (`store.begin`): that events are named anew, and
 before the first of them changes, that first touches have to follow.
@@ -22,6 +23,15 @@ from threadline.classify import Site, classify
 from threadline.contract.times import format_ms
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
+from threadline.ingest.old_agents import (
+    AGENT_WRITES,
+    IS_REWORDED,
+    OFF_PAGE,
+    OLD_WORDS,
+    SENDERS_OWN,
+    words,
+)
+from threadline.ingest.steps import NO_PAGE
 from threadline.store import (
     REBUILD,
     RECLASSIFY,
@@ -45,28 +55,36 @@ OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
         AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
 
 MONTHS = f"""
-    SELECT _partition_id AS month, count() AS events, uniqCombined(url, referrer) AS visits
+    SELECT _partition_id AS month, count() AS events, uniqCombined(url, referrer) AS visits,
+        countIf(is_bot AND {SENDERS_OWN}) AS freed,
+        {OLD_WORDS}
     FROM events
     WHERE {OUTDATED}
     GROUP BY month
     ORDER BY month"""
 
+REWORDED = f"""
+    SELECT countIf({IS_REWORDED}) AS reworded
+    FROM events
+    WHERE {OUTDATED} AND _partition_id = {{month:String}}"""
+
 IN_SLICE = """_partition_id = {month:String}
         AND cityHash64(url, referrer) % {slices:UInt32} BETWEEN {first:UInt32} AND {last:UInt32}"""
 
 VISITS = f"""
-    SELECT url, referrer, {", ".join(COLUMNS)}, count() AS events
+    SELECT url, referrer, {OFF_PAGE} AS off_page, {", ".join(COLUMNS)}, count() AS events
     FROM events
     WHERE {OUTDATED} AND {IN_SLICE}
-    GROUP BY url, referrer, {", ".join(COLUMNS)}"""
+    GROUP BY url, referrer, off_page, {", ".join(COLUMNS)}"""
 
 # What comes out differently, until it is in the events. Every run has a table of its own: a
 # statement that a killed one left on its way cannot touch that of the next.
 CHANGES = f"""
     CREATE TABLE %s (
-        url String, referrer String, changed Bool, {", ".join(f"{name} String" for name in COLUMNS)}
+        url String, referrer String, off_page UInt8, changed Bool,
+        {", ".join(f"{name} String" for name in COLUMNS)}
     )
-    ENGINE = Join(ANY, LEFT, url, referrer)"""
+    ENGINE = Join(ANY, LEFT, url, referrer, off_page)"""
 
 LEFTOVERS = """
     SELECT name FROM system.tables
@@ -79,6 +97,11 @@ WRITING = """
         AND command LIKE '%reclassified%'"""
 
 STATES = ("visitor_touches", "user_touches", "half_hours", "traffic_sources")
+# What no longer counts as a bot's is in none of them yet.
+ALL_STATES = tuple(state.table for state in states.STATES)
+NOWHERE = dict.fromkeys(COLUMNS, "") | dict(
+    zip(("source", "medium", "source_confidence", "source_rule_id"), NO_PAGE, strict=True)
+)
 
 
 class TrafficSource(NamedTuple):
@@ -90,13 +113,17 @@ class TrafficSource(NamedTuple):
 
 class Outcome(NamedTuple):
     """`events` looked at; how many of them get another source in any part of it; and how many come
-    from another traffic source now. `before`, `after`: events by traffic source."""
+    from another traffic source now. `before`, `after`: events by traffic source. `freed`: how many
+    were taken for bots' because of the agent of the server that sent them, and count now;
+    `reworded`: how many get another word for their device, browser or system."""
 
     events: int
     changed: int
     moved: int
     before: dict[TrafficSource, int]
     after: dict[TrafficSource, int]
+    freed: int = 0
+    reworded: int = 0
 
 
 class _Counts:
@@ -110,19 +137,25 @@ class _Counts:
         """Count the visits, and return those that are named differently."""
         changes = []
         for visit in visits:
-            found = classify(visit["url"], visit["referrer"], site)
+            named = _named(visit, site)
             before = TrafficSource(visit["source"], visit["medium"])
-            after = TrafficSource(found.source, found.medium)
+            after = TrafficSource(named["source"], named["medium"])
             self.before[before] += visit["events"]
             self.after[after] += visit["events"]
             if before != after:
                 self.moved += visit["events"]
-            named = dict(zip(COLUMNS, found, strict=False))
             if named != {name: visit[name] for name in COLUMNS}:
                 self.changed += visit["events"]
-                address = {"url": visit["url"], "referrer": visit["referrer"]}
-                changes.append({**address, "changed": True, **named})
+                key = {name: visit[name] for name in ("url", "referrer", "off_page")}
+                changes.append({**key, "changed": True, **named})
         return changes
+
+
+def _named(visit: Row, site: Site) -> Row:
+    """What its columns are to be."""
+    if visit["off_page"]:
+        return NOWHERE
+    return dict(zip(COLUMNS, classify(visit["url"], visit["referrer"], site), strict=False))
 
 
 def outdated(store: Statements, project_id: str, site: Site, since_ms: int) -> int:
@@ -148,6 +181,7 @@ def reclassify(
     """
     bound = _bound(project_id, site, since_ms)
     counts = _Counts()
+    freed = reworded = 0
     if write:
         settle(store, writing)
     months = store.query(MONTHS, bound)
@@ -156,7 +190,11 @@ def reclassify(
         changed.begin(project_id, since_ms)
     for month in months:
         slices = month["visits"] // SLICE_VISITS + 1
-        bound |= {"month": month["month"], "slices": slices}
+        bound |= {"month": month["month"], "slices": slices, **words(month)}
+        freed += month["freed"]
+        reworded += store.query(REWORDED, bound)[0]["reworded"]
+        if changed and month["freed"]:
+            changed.have_follow(ALL_STATES)
         changes: list[Row] = []
         begun = 0
         for number in range(slices):
@@ -169,9 +207,9 @@ def reclassify(
     if changed:
         changed.end(rebuild)
         finish(store, RECLASSIFY, project_id, _reach(since_ms))
-    return Outcome(
-        counts.before.total(), counts.changed, counts.moved, dict(counts.before), dict(counts.after)
-    )
+    before, after = dict(counts.before), dict(counts.after)
+    total = counts.before.total()
+    return Outcome(total, counts.changed, counts.moved, before, after, freed, reworded)
 
 
 def settle(store: Statements, writing: Callable[[int], None] = lambda parts: None) -> None:
@@ -197,20 +235,25 @@ class _Changes:
         self._store = store
         self._writing = writing
         self._table = f"reclassified_{uuid.uuid4().hex}"
-        self._states_follow = False
+        self._following: set[str] = set()
 
     def begin(self, project_id: str, since_ms: int) -> None:
         begin(self._store, RECLASSIFY, [project_id], _reach(since_ms))
         self._store.execute(CHANGES % self._table)
+
+    def have_follow(self, tables: Sequence[str]) -> None:
+        """Write down that these states have to be made anew."""
+        new = [table for table in tables if table not in self._following]
+        if new:
+            begin(self._store, REBUILD, new)
+            self._following.update(new)
 
     def write(self, changes: list[Row], bound: dict[str, object]) -> None:
         """Into the events' columns; and the version, also where nothing changes."""
         store = self._store
         store.execute(f"TRUNCATE TABLE {self._table}")
         if changes:
-            if not self._states_follow:
-                begin(store, REBUILD, STATES)
-                self._states_follow = True
+            self.have_follow(STATES)
             _insert(store, self._table, changes)
             # First, so that no question meets a traffic source without a name.
             came_by = {tuple(change[name] for name in NAMES) for change in changes}
@@ -225,13 +268,14 @@ class _Changes:
         table = f"{here['database']}.{self._table}".replace("'", "''")
 
         def found(column: str) -> str:
-            return f"joinGet('{table}', '{column}', url, referrer)"
+            return f"joinGet('{table}', '{column}', url, referrer, {OFF_PAGE})"
 
         named = ", ".join(
             f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS
         )
         store.execute(
-            f"ALTER TABLE events UPDATE {named}, classifier_version = {{version:String}}"
+            f"ALTER TABLE events UPDATE {named}, {AGENT_WRITES},"
+            f" classifier_version = {{version:String}}"
             f" WHERE {OUTDATED} AND {IN_SLICE}",
             bound,
         )

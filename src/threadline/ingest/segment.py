@@ -21,12 +21,12 @@ from threadline.contract.values import address_text, properties_text
 from threadline.ingest.accept import Accepted, event_id_hash
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import Rows, StoredEvent
-from threadline.ingest.steps import Warnings, stored_event, with_properties
+from threadline.ingest.steps import SCREEN, Warnings, stored_event, with_properties
 
 EVENT_NAMES = {
     "identify": "$identify",
     "page": "$pageview",
-    "screen": "$screen",
+    "screen": SCREEN,
     "group": "$group",
 }
 # What RudderStack's browser client calls the referrer of a visit that has none.
@@ -94,7 +94,7 @@ class Calls:
     def accepted(self) -> Accepted:
         """What is stored of them; perhaps nothing."""
         rows = Rows.encode(self._stored, self._hashes)
-        return Accepted(rows, "", self.warnings.notices)
+        return Accepted(rows, "", self.warnings.notices, self.warnings.bots)
 
 
 def read(message: Message, kind: str) -> Event | Alias:

@@ -16,16 +16,19 @@ from urllib.parse import urlsplit
 import msgspec
 
 from threadline.classify import classify
-from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event
+from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event, ExportedEvent
 from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Notice
 from threadline.contract.values import FIRST_MS, address_text, properties_text, timestamp_ms
 from threadline.enrich import (
+    Agent,
     address_hash,
+    browser_word,
     cookieless_id,
     cut_parameters,
+    os_word,
     random_id,
     read_agent,
     session_id,
@@ -38,16 +41,31 @@ from threadline.ingest.row import StoredEvent
 @dataclass(slots=True)
 class Warnings:
     """What was changed in the events so far. `index`: of the event whose turn it is. `in_batch`:
-    whether an error names it."""
+    whether an error names it. `bots`: of each that is stored as a bot's, which kind."""
 
     in_batch: bool = False
     index: int = 0
     notices: list[Notice] = field(default_factory=list)
+    bots: list[str] = field(default_factory=list)
 
     def warn(self, name: str, reason: str, message: str) -> None:
         """`name`: of the field. `reason`: a code."""
         self.notices.append(Notice(self.index, name, reason, message))
 
+
+# A screen of an app is one without an address.
+SCREEN = "$screen"
+# Source, medium, confidence and rule of what happened on no page.
+NO_PAGE = ("direct", "direct", "low", "no_page")
+# What sends the agents of bots, as a sentence names it.
+SENDERS = {
+    "ai_agent": "an AI agent",
+    "preview": "a service that fetches previews",
+    "mail_scanner": "a scanner of mails",
+    "monitor": "a service that watches or measures pages",
+    "headless": "a browser without a person",
+    "crawler": "a crawler or another program",
+}
 
 # The event's time and properties.
 Checked = tuple[int, str]
@@ -92,8 +110,9 @@ def generated_ids(
     stored.session_id = sent.session_id or session_id(stored.anonymous_id, stored.timestamp)
 
 
-def agent(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings) -> None:
-    """Device, browser and country. Servers speak for browsers; browsers for themselves."""
+def agent(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings) -> None:
+    """Device, browser and country. Servers speak for browsers; browsers for themselves. What a
+    server says of itself is nobody's browser, and says nothing of who did it."""
     user_agent, country, ip_hash = context.user_agent, context.country, context.address_hash
     if not context.browser_key:
         if sent.user_agent is not None:
@@ -101,8 +120,26 @@ def agent(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: W
         if sent.ip is not None:
             country = context.country_of(sent.ip)
             ip_hash = address_hash(context.salt, context.project_id, sent.ip)
-    stored.device_type, stored.browser, stored.os, stored.is_bot = read_agent(user_agent)
     stored.country, stored.ip_hash = country, ip_hash
+    if not user_agent and isinstance(sent, ExportedEvent):
+        _take_agent(stored, sent)
+        return
+    found = read_agent(user_agent)
+    stored.device_type, stored.browser, stored.os, stored.is_bot, reason = found
+    if reason:
+        warnings.bots.append(reason)
+        warnings.warn("user_agent", "stored_as_bot", _stored_as_bot(found))
+
+
+def _take_agent(stored: StoredEvent, sent: ExportedEvent) -> None:
+    """What an export says of the visitor's agent, also one of an older version, which took the
+    agent of a server for one."""
+    device_type = sent.device_type or ""
+    if device_type in ("", "bot") and not (sent.url or sent.referrer):
+        return
+    stored.device_type = "other" if device_type == "bot" else device_type
+    stored.browser, stored.os = browser_word(sent.browser or ""), os_word(sent.os or "")
+    stored.is_bot = bool(sent.is_bot)
 
 
 def scrub(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Warnings) -> None:
@@ -123,7 +160,12 @@ def scrub(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Wa
 
 
 def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings) -> None:
-    """Where the visit came from, and the rule that says so."""
+    """Where the visit came from, and the rule that says so. What a server tells of a user, without
+    a page and without a visitor's agent, is no visit and came from nowhere."""
+    stored.classifier_version = context.site.version
+    if not (stored.url or context.browser_key) and is_off_page(stored):
+        stored.source, stored.medium, stored.source_confidence, stored.source_rule_id = NO_PAGE
+        return
     (
         stored.source,
         stored.medium,
@@ -136,10 +178,14 @@ def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: 
         click_ids,
         utm,
     ) = classify(stored.url, stored.referrer, context.site)
-    stored.classifier_version = context.site.version
     said = click_ids + utm if context.browser_key else click_ids
     if said and sent.event != "$identify":  # traits are of a person, not of a page
         stored.properties = with_properties(stored.properties, said)
+
+
+def is_off_page(stored: StoredEvent) -> bool:
+    """Whether nothing in the event says that a visitor looked at something."""
+    return not (stored.url or stored.referrer or stored.device_type or stored.event_name == SCREEN)
 
 
 # In this order; `row.encode` comes after the last.
@@ -217,6 +263,15 @@ def with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
 def _warn_placeholder(name: str, value: str, warnings: Warnings) -> None:
     message = f"{value!r} is a placeholder, not an id; the event was stored without it."
     warnings.warn(name, PlaceholderId.code, message)
+
+
+@lru_cache(maxsize=256)
+def _stored_as_bot(agent: Agent) -> str:
+    named = f" ({agent.browser})" if agent.browser else ""
+    return (
+        f"The user agent is that of {SENDERS[agent.reason]}{named}. The event is stored as a bot's,"
+        " and answers leave it out unless they are asked with include_bots=true."
+    )
 
 
 @lru_cache(maxsize=4096)  # addresses repeat, but strangers may send long ones

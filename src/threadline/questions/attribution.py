@@ -1,6 +1,6 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -8,6 +8,7 @@ from threadline.identity.compose import where
 from threadline.identity.resolution import FROM, TO
 from threadline.identity.visits import Wanted
 from threadline.questions import amounts
+from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
 from threadline.questions.credit import (
@@ -25,7 +26,6 @@ from threadline.questions.warned import (
     AnswerWarning,
     Warned,
     noted,
-    skipped_values,
     unknown_events,
     unknown_property,
 )
@@ -47,6 +47,8 @@ class AttributionParams(Ranged, kw_only=True):
         ]
         | None
     ) = None
+    currency_property: amounts.CurrencyProperty = "currency"
+    currency: amounts.Currency | None = None
 
 
 class Credit(msgspec.Struct):
@@ -55,7 +57,7 @@ class Credit(msgspec.Struct):
 
     conversions: float
     persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
 
 
 class Lag(msgspec.Struct):
@@ -73,7 +75,7 @@ class AttributionTotal(msgspec.Struct, kw_only=True):
 
     conversions: int
     persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
     outside_window: int
     influenced: int
     touches: int
@@ -93,7 +95,7 @@ class AttributionRow(Grouped, kw_only=True):
     first_country: Group = msgspec.UNSET
     conversions: float
     persons: int
-    value: float | msgspec.UnsetType = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
     influenced: int
     touches: int
     lag_seconds: Lag | None
@@ -113,21 +115,20 @@ class Attribution(Warned):
     rows: list[AttributionRow]
     total: AttributionTotal
     skipped: int | msgspec.UnsetType = msgspec.UNSET
+    unconverted: amounts.Unconverted = msgspec.UNSET
 
 
 SQL = f"""
 WITH considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        $value AS value, $skipped AS skipped
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$money
     FROM counted_events AS e
     $conversions
 ), converted AS (
-    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp)$kept)) AS conversions
     FROM person_events
     GROUP BY person{CREDITED}
 ), credits AS (
-    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
-        touch.2 AS traffic_source, touch.3 != 0 AS is_touch$shares
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source, touch.3 != 0 AS is_touch$shares
     FROM weighed
     ARRAY JOIN arrayZip(credited$zipped) AS share
 )$besides
@@ -135,12 +136,19 @@ SELECT $groups$is_total AS is_total,
     $models,
     uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = {OUTSIDE}) AS outside
+    sumIf(s1, c.traffic_source = {OUTSIDE}) AS outside$doubts
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 $joined
 $group_by
 ORDER BY conversions_1 DESC, $order"""
+# What there is of a conversion where its amount matters; `$n`: of each model.
+MONEY = f""", conversion.2 AS money, {amounts.CURRENCY} AS currency,
+        toDate32(fromUnixTimestamp64Milli(at, 'UTC')) AS day,
+        share.2 * money.skipped AS skipped, share.2 * money.rounded AS rounded,
+        share.2 * money.counted * {amounts.MISCODED} AS miscoded"""
+DOUBTS = """,
+    sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded"""
 
 # What is known of the event of a touch: where it landed. Several of the same millisecond: the one
 # with the smallest id.
@@ -185,16 +193,20 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     """
     names = read_groups(params.group_by, (*GROUPS, *BY_EVENT))
     models = read_models(params.model)
+    asked = _amounts(params)
     values: dict[str, object] = {
         "conversion": params.conversion,
         "lookback_ms": lookback_ms(params.lookback_days),
-        "value_property": params.value_property or "",
+        **(asked.values if asked else {}),
     }
     conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
-    slots = {"conversions": conversions, **_slots(params, names, models)}
+    slots = {"conversions": conversions, **_slots(params, names, models, asked)}
     found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
-    valued = params.value_property is not None
+    doubts, left = Doubts(), [Totals({})]
+    if asked:
+        doubts = [Doubts.of(row) for row in found][found.index(total)]
+        left = _value(asked, found, models)[found.index(total)]
     answer = Attribution(
         params.conversion,
         ",".join(models),
@@ -202,17 +214,31 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
         grouped_rows(
             AttributionRow,
             (
-                _row(row, names, models, valued)
+                {**{name: row[name] for name in names}, **_shared(row, models)}
                 for row in found
                 if row is not total or (not names and total["influenced"])
             ),
         ),
-        _total(total, models, valued),
+        _total(total, models),
     )
-    if valued:
-        answer.skipped = round(total["skipped"])
-    answer.warnings = noted(_warnings(context, params, values, answer, total))
+    warnings: list[AnswerWarning] = []
+    if asked:
+        answer.skipped = doubts.skipped
+        answer.unconverted = amounts.unconverted(asked, left[:1])
+        warnings = amounts.warnings(asked, doubts, answer.unconverted)
+    warnings += _why_nothing(context, params, values, answer, left[0])
+    answer.warnings = noted(warnings)
     return answer
+
+
+def _amounts(params: AttributionParams) -> Amounts | None:
+    """None where it is not about amounts."""
+    if params.value_property is None:
+        amounts.refuse_currency(params.currency, "value_property")
+        return None
+    return amounts.asked(
+        "value_property", params.value_property, params.currency_property, params.currency
+    )
 
 
 def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
@@ -226,27 +252,37 @@ def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
     )
 
 
-def _slots(params: AttributionParams, names: list[str], models: list[Model]) -> dict[str, object]:
-    wanted = params.value_property is not None
+def _slots(
+    params: AttributionParams, names: list[str], models: list[Model], asked: Amounts | None
+) -> dict[str, object]:
     numbers = range(1, len(models) + 1)
     joined = [JOINED[name] for name in names if name in JOINED]
     columns = {
         name: NAMED.format(column=JOINED[name][2]) if name in JOINED else f"n.{name}"
         for name in names
     }
+    amount = "tupleElement(conversion.2, 'amount')" if asked else ""
+    shares = [f"share.{n + 1} AS s{n}" for n in numbers]
+    counted = [
+        f"sum(s{n}) AS conversions_{n}, uniqExactIf(c.person, s{n} > 0) AS persons_{n}"
+        for n in numbers
+    ]
+    joins = [join for _, join, _ in joined]
+    if asked:
+        shares += [f"share.{n + 1 + len(models)} AS amount_{n}" for n in numbers]
+        shares += [f"s{n} * conversion.2.counted AS counted_{n}" for n in numbers]
+        counted += [amounts.sums(asked, "c", f"_{n}") for n in numbers]
+        joins.append(amounts.join_rates(asked, "c"))
     return {
-        **credit_slots(models, params.lookback_days),
-        "value": amounts.value("value_property") if wanted else "toFloat64(0)",
-        "skipped": amounts.skipped("value_property") if wanted else "FALSE",
-        "zipped": "".join(f", w{n}" for n in numbers),
-        "shares": "".join(f", share.{n + 1} AS s{n}" for n in numbers),
-        "models": ",\n".join(
-            f"sum(s{n}) AS conversions_{n}, uniqExactIf(c.person, s{n} > 0) AS persons_{n}, "
-            f"sum(s{n} * value) AS value_{n}"
-            for n in numbers
-        ),
+        **credit_slots(models, params.lookback_days, amount),
+        "money": f",\n{amounts.read(asked)} AS money" if asked else "",
+        "kept": ", money" if asked else "",
+        "zipped": "".join(f", {kind}{n}" for kind in ("wa" if asked else "w") for n in numbers),
+        "shares": "".join(f", {share}" for share in shares) + (MONEY if asked else ""),
+        "models": ",\n".join(counted),
+        "doubts": DOUBTS if asked else "",
         "besides": "".join(relation for relation, _, _ in joined),
-        "joined": "\n".join(join for _, join, _ in joined),
+        "joined": "\n".join(joins),
         "groups": "".join(f"{column} AS {name}, " for name, column in columns.items()),
         "is_total": f"grouping({names[0]})" if names else "1",
         "group_by": f"GROUP BY GROUPING SETS (({', '.join(names)}), ())" if names else "",
@@ -254,52 +290,54 @@ def _slots(params: AttributionParams, names: list[str], models: list[Model]) -> 
     }
 
 
-def _credit(row: Row, number: int, valued: bool) -> Credit:
-    credit = Credit(row[f"conversions_{number}"], row[f"persons_{number}"])
-    if valued:
-        credit.value = row[f"value_{number}"]
-    return credit
+def _value(asked: Amounts, rows: list[Row], models: list[Model]) -> list[list[Totals]]:
+    """What each model gives, as `value_1`, `value_2`, … of the rows; all rows of all models show it
+    alike. And the sums that it is made of."""
+    totals = [[Totals.of(row, f"_{n}") for n in range(1, len(models) + 1)] for row in rows]
+    values = iter(amounts.as_values(asked, [each for of_row in totals for each in of_row]))
+    for row in rows:
+        row |= {f"value_{n}": next(values) for n in range(1, len(models) + 1)}
+    return totals
 
 
-def _touched(row: Row, models: list[Model], valued: bool) -> dict[str, object]:
+def _credit(row: Row, number: int) -> Credit:
+    value = row.get(f"value_{number}", msgspec.UNSET)
+    return Credit(row[f"conversions_{number}"], row[f"persons_{number}"], value)
+
+
+def _shared(row: Row, models: list[Model]) -> dict[str, Any]:
     """What rows and total share."""
-    credits = {model: _credit(row, n, valued) for n, model in enumerate(models, start=1)}
-    first = msgspec.structs.asdict(credits[models[0]])
+    credits = {model: _credit(row, n) for n, model in enumerate(models, start=1)}
+    first = credits[models[0]]
     return {
-        **{name: value for name, value in first.items() if value is not msgspec.UNSET},
+        "conversions": first.conversions,
+        "persons": first.persons,
+        "value": first.value,
         "influenced": row["influenced"],
         "touches": row["touches"],
         "lag_seconds": Lag(*row["lags"]) if row["touches"] else None,
-        **({"models": credits} if len(models) > 1 else {}),
+        "models": credits if len(models) > 1 else msgspec.UNSET,
     }
 
 
-def _row(row: Row, names: list[str], models: list[Model], valued: bool) -> Row:
-    return {**{name: row[name] for name in names}, **_touched(row, models, valued)}
-
-
-def _total(row: Row, models: list[Model], valued: bool) -> AttributionTotal:
-    fields = _touched(row, models, valued)
+def _total(row: Row, models: list[Model]) -> AttributionTotal:
     # Put together again from its parts: a whole number but for the last bits.
-    fields["conversions"] = round(row["conversions_1"])
-    fields["outside_window"] = round(row["outside"])
-    return msgspec.convert(fields, AttributionTotal)
+    whole = {"conversions": round(row["conversions_1"]), "outside_window": round(row["outside"])}
+    return AttributionTotal(**{**_shared(row, models), **whole})
 
 
-def _warnings(
+def _why_nothing(
     context: Context,
     params: AttributionParams,
     values: dict[str, object],
     answer: Attribution,
-    total: Row,
+    total: Totals,
 ) -> list[AnswerWarning]:
-    warnings: list[AnswerWarning] = []
-    if params.value_property is not None and answer.skipped is not msgspec.UNSET:
-        name = params.value_property
-        warnings = skipped_values("value_property", name, answer.skipped)
-        if answer.rows and not total["value_1"]:
-            conversions = ["e.event_name = {conversion:String}"]
-            warnings += unknown_property(context, "value_property", name, conversions, values)
+    """No such event ever came, or it never had such a property."""
     if not answer.rows:
-        warnings += unknown_events(context, {"conversion": [params.conversion]})
-    return warnings
+        return unknown_events(context, {"conversion": [params.conversion]})
+    if params.value_property is None or not total.is_empty:
+        return []
+    conversions = ["e.event_name = {conversion:String}"]
+    name = params.value_property
+    return unknown_property(context, "value_property", name, conversions, values)

@@ -11,6 +11,7 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
+from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, Row, Store
 
@@ -69,7 +70,7 @@ class Context:
         known = relations(self.resolution, near) if near else self._relations
         if visits:
             known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
-        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES})
+        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,

@@ -12,6 +12,7 @@ import msgspec
 
 from threadline.contract.errors import InvalidParams
 from threadline.identity.visits import DIRECT
+from threadline.questions.amounts import spread
 from threadline.questions.traffic_sources import OUTSIDE
 
 Model = Literal[
@@ -103,14 +104,19 @@ def read_models(text: str) -> list[Model]:
     return [model for name in names for model in MODELS if model == name]
 
 
-def credit_slots(models: list[Model], lookback_days: int | None) -> dict[str, object]:
-    """What `CREDITED` is filled with: `w1`, `w2`, … are the weights of these models."""
+def credit_slots(
+    models: list[Model], lookback_days: int | None, amount: str = ""
+) -> dict[str, object]:
+    """What `CREDITED` is filled with: `w1`, `w2`, … are the weights of these models, and `a1`, …
+    what becomes of an `amount` of the conversion, if there is one."""
     ever = "first_touch" in models and lookback_days is None
     weights = []
     for number, model in enumerate(models, start=1):
         of_all = PADDED.format(weights=WEIGHTS[model]) if ever else WEIGHTS[model]
         first = ever and model == "first_touch"
         weights.append(f"{EVER_FIRST if first else of_all} AS w{number}")
+        if amount:
+            weights.append(spread(amount, f"w{number}", f"a{number}"))
     return {"ever_first": "TRUE" if ever else "FALSE", "weights": ",\n".join(weights)}
 
 

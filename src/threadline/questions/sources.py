@@ -9,8 +9,8 @@ from threadline.identity.resolution import OFF_PAGE
 from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
 from threadline.questions.parameters import Ranged, between, in_time
+from threadline.questions.scoped import Scope
 from threadline.questions.stats import DEVICE
-from threadline.questions.traffic_sources import Scope
 from threadline.questions.warned import Limited, cut_off, noted
 
 Breakdown = Literal["source_medium", "source", "campaign", "channel", "term", "content"]

@@ -1,8 +1,7 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
 from dataclasses import dataclass
-from textwrap import indent
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,13 +12,12 @@ from threadline.questions import amounts
 from threadline.questions.answers import Group
 from threadline.questions.context import Context
 from threadline.questions.parameters import (
-    GROUPS,
     EventName,
     between,
     grouping,
-    in_time,
     read_groups,
 )
+from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, scoped
 from threadline.questions.series import (
     OverTime,
     Timed,
@@ -29,20 +27,12 @@ from threadline.questions.series import (
     newest_kept,
     over_time,
 )
-from threadline.questions.traffic_sources import (
-    FIRST_SOURCES,
-    SCOPED,
-    VISIT_SOURCES,
-    Scope,
-    scope_of,
-)
-from threadline.questions.traffic_sources import GROUPS as SOURCES
+from threadline.questions.stats_sum import summed
 from threadline.questions.warned import (
     AnswerWarning,
     Limited,
     bots_left_out,
     noted,
-    skipped_values,
     unknown_events,
     unknown_property,
 )
@@ -60,10 +50,12 @@ class StatsParams(OverTime, kw_only=True):
         ),
     ] = "count"
     event: EventName | None = None
-    group_by: Annotated[str, grouping(*GROUPS, *SCOPED)] = ""
+    group_by: Annotated[str, grouping(*ALL_GROUPS)] = ""
     property: (
         Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
     ) = None
+    currency_property: amounts.CurrencyProperty = "currency"
+    currency: amounts.Currency | None = None
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
@@ -90,14 +82,15 @@ class StatsRow(Timed, kw_only=True):
     first_medium: Group = msgspec.field(name="first.medium", default=msgspec.UNSET)
     first_campaign: Group = msgspec.field(name="first.campaign", default=msgspec.UNSET)
     first_channel: Group = msgspec.field(name="first.channel", default=msgspec.UNSET)
-    value: int | float
+    value: int | amounts.Value
 
 
 class Stats(Limited):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
-    columns and value. In order of time, then greatest first. Intervals without events have no row;
-    where there are more rows than `limit`, the newest are here. `skipped` comes with `sum`: how
-    many events of these rows have the property, but no number there.
+    columns and value. In order of time, then greatest first: by the greatest sum in any currency.
+    Intervals without events have no row; where there are more rows than `limit`, the newest are
+    here. `skipped` comes with `sum`: how many events of these rows have the property, but no number
+    there.
 
     `source_scope` comes with groups of `source`, `medium`, `campaign` or `channel`: whose source
     is meant. `event`: each event's own; of persons `visit`: that of the visit in which it happened
@@ -108,10 +101,12 @@ class Stats(Limited):
     rows: list[StatsRow]
     source_scope: Scope | msgspec.UnsetType = msgspec.UNSET
     skipped: int | msgspec.UnsetType = msgspec.UNSET
+    unconverted: amounts.Unconverted = msgspec.UNSET
 
 
-# A generated visitor id lies at the user's place, but counts as the device it stands for.
-DEVICE = "if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor)"
+# An event that came with a user and without a device lies where the user does, so the user counts
+# once, however many ids were generated for it.
+DEVICE = "e.visitor"
 
 
 @dataclass(frozen=True)
@@ -121,21 +116,12 @@ class Metric:
     value: str
     columns: tuple[str, ...] = ()
     relation: str = "considered"
-    also: str = ""
 
 
 METRICS = {
     "count": Metric("count()"),
     "uniques": Metric("$uniq(p.device)", (f"{DEVICE} AS device",)),
     "persons": Metric("$uniq(p.person)", relation="person_events"),
-    "sum": Metric(
-        "sum(p.number)",
-        (
-            f"{amounts.value('property')} AS number",
-            f"{amounts.skipped('property')} AS skipped",
-        ),
-        also=", countIf(p.skipped) AS skipped",
-    ),
 }
 
 SQL = """
@@ -144,26 +130,12 @@ WITH considered AS (
     FROM counted_events AS e
     $where
 )
-SELECT $names$value AS value$also
+SELECT $names$value AS value
 FROM $relation AS p
-$joined
+$joins
 $group_by
 ORDER BY $order
 LIMIT $limit"""
-
-# What tells the source of the visit in which an event happened, and of the person's first touch.
-ON_PAGE = "e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page"
-OWN = "e.traffic_source AS own_source"
-JOINED: dict[Scope, str] = {
-    "visit": f"""ASOF LEFT JOIN (
-    {indent(VISIT_SOURCES.strip(), "    ").strip()}
-) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
-LEFT ANY JOIN named_sources AS vn
-    ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)""",
-    "first": f"""LEFT ANY JOIN ({FIRST_SOURCES}) AS f ON f.person = p.person
-LEFT ANY JOIN named_sources AS fn ON fn.traffic_source = f.traffic_source""",
-}
-NAMES: dict[Scope, str] = {"visit": "vn", "first": "fn"}
 
 # Persons of every kind of event, by the half hours in which they were active.
 ACTIVE = """
@@ -180,48 +152,59 @@ LIMIT $limit"""
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     plain: Scope = "visit" if params.metric == "persons" else "event"
-    groups = [
-        _Group(name, *scope_of(name, plain))
-        for name in read_groups(params.group_by, (*GROUPS, *SCOPED))
-    ]
+    by = scoped(read_groups(params.group_by, ALL_GROUPS), plain)
+    by = by._replace(own=over_time(params, "e.timestamp", by.own))
     values: dict[str, object] = {"tz": params.tz}
     conditions = between(params, values)
     if params.event is not None:
         values["event"] = params.event
         conditions.append("e.event_name = {event:String}")
     if params.metric == "sum":
-        values["property"] = _property(params)
-    rows = _rows(context, params, groups, values, conditions)
-    skipped = sum(row.pop("skipped", 0) for row in rows[: params.limit])
-    kept = newest_kept(StatsRow, rows, params.limit)
-    answer = Stats(params.metric, kept.rows, truncated=kept.truncated)
-    scopes = [group.scope for group in groups if group.part in SOURCES]
-    if scopes:
-        answer.source_scope = scopes[0]
-    if params.metric == "sum":
-        answer.skipped = skipped
-    warnings = kept.warnings + skipped_values("property", params.property or "", skipped)
-    if not any(row.value for row in kept.rows):
-        warnings += _why_nothing(context, params, conditions, values)
-    answer.warnings = noted(warnings)
+        answer = _sum(context, params, by, values, conditions)
+    else:
+        answer = _count(context, params, by, values, conditions)
+    if by.source_scope:
+        answer.source_scope = by.source_scope
     return answer
 
 
-class _Group(NamedTuple):
-    """A column to group by, as it was asked for; whose source it means, and what of it."""
+def _count(
+    context: Context,
+    params: StatsParams,
+    by: Scoped,
+    values: dict[str, object],
+    conditions: list[str],
+) -> Stats:
+    amounts.refuse_currency(params.currency, "metric=sum")
+    rows = _rows(context, params, by, values, conditions)
+    kept = newest_kept(StatsRow, rows, params.limit)
+    warnings = kept.warnings
+    if not any(row.value for row in kept.rows):
+        warnings += _why_nothing(context, params, conditions, values)
+    return Stats(params.metric, kept.rows, truncated=kept.truncated, warnings=noted(warnings))
 
-    asked: str
-    scope: Scope
-    part: str
 
-    @property
-    def name(self) -> str:
-        return self.asked.replace(".", "_")
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether the event itself does not say it."""
-        return self.part in SOURCES and self.scope != "event"
+def _sum(
+    context: Context,
+    params: StatsParams,
+    by: Scoped,
+    values: dict[str, object],
+    conditions: list[str],
+) -> Stats:
+    asked = amounts.asked("property", _property(params), params.currency_property, params.currency)
+    found = summed(context, asked, by, conditions, values, params.limit)
+    kept = newest_kept(StatsRow, found.rows, params.limit)
+    warnings = kept.warnings + amounts.warnings(asked, found.doubts, found.unconverted)
+    if found.is_empty:
+        warnings += _why_nothing(context, params, conditions, values)
+    return Stats(
+        params.metric,
+        kept.rows,
+        skipped=found.doubts.skipped,
+        unconverted=found.unconverted,
+        truncated=kept.truncated,
+        warnings=noted(warnings),
+    )
 
 
 def _property(params: StatsParams) -> str:
@@ -234,24 +217,19 @@ def _property(params: StatsParams) -> str:
 def _rows(
     context: Context,
     params: StatsParams,
-    asked: list[_Group],
+    by: Scoped,
     values: dict[str, object],
     conditions: list[str],
 ) -> list[Row]:
     metric = METRICS[params.metric]
-    names = [group.name for group in asked]
-    joined = {
-        group.name: f"{NAMES[group.scope]}.{group.part}" for group in asked if group.is_joined
-    }
-    own = {g.name: GROUPS[g.part] for g in asked if not g.is_joined}
-    groups = over_time(params, "e.timestamp", {**own, **joined})
+    groups = [*by.own, *by.joined]
     slots: dict[str, object] = {
         "value": metric.value.replace("$uniq", "uniqExact" if params.exact else "uniqCombined64"),
         "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
-        "order": newest_first(groups, "value DESC", *names),
+        "order": newest_first(groups, "value DESC", *by.names),
         "limit": params.limit + 1,
     }
-    at_all = params.event is None and not asked  # did anything, whatever it was
+    at_all = params.event is None and not by.names  # did anything, whatever it was
     if params.metric == "persons" and at_all and params.interval != "hour":
         changes = [differ(params.interval)] if params.interval else []
         slots["active"] = active(context.resolution, values, changes)
@@ -259,20 +237,15 @@ def _rows(
             f"{bucket(params.interval, 'timestamp')} AS bucket, " if params.interval else ""
         )
         return context.ask(ACTIVE, values, slots)
-    scopes = list(dict.fromkeys(group.scope for group in asked if group.is_joined))
-    columns = [f"{column} AS {name}" for name, column in groups.items() if name not in joined]
-    columns += [ON_PAGE, OWN] if "visit" in scopes else []
-    order = [*(["bucket"] if "bucket" in groups else []), *names]
+    columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
     slots |= {
-        "columns": "".join(f",\n        {column}" for column in (*columns, *metric.columns)),
+        "columns": "".join(f",\n        {column}" for column in columns),
         "where": where(conditions),
-        "names": "".join(f"{joined.get(name, f'p.{name}')} AS {name}, " for name in order),
-        "also": metric.also,
-        "relation": "person_events" if joined else metric.relation,
-        "joined": "\n".join(JOINED[scope] for scope in scopes),
+        "names": by.selected,
+        "relation": "person_events" if by.scopes else metric.relation,
+        "joins": by.joins,
     }
-    visits = in_time(("arrival",), values) if "visit" in scopes else None
-    return context.ask(SQL, values, slots, visits=visits)
+    return context.ask(SQL, values, slots, by.visits(values))
 
 
 def _why_nothing(

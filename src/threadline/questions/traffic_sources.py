@@ -5,7 +5,6 @@ smaller number comes first, which is always the same one. Numbers of direct visi
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 from threadline.identity.resolution import PROJECT
 from threadline.identity.visits import DIRECT
@@ -26,24 +25,3 @@ SELECT {OUTSIDE}, '{OUTSIDE_WINDOW}', '{OUTSIDE_WINDOW}', '{OUTSIDE_WINDOW}', '{
 }
 
 GROUPS = ("source", "medium", "campaign", "channel")
-
-Scope = Literal["event", "visit", "first"]
-# Of each way to say whose source is meant, what stands before its name.
-PREFIXES: Mapping[str, Scope] = {"event_": "event", "visit.": "visit", "first.": "first"}
-SCOPED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in GROUPS)
-
-
-def scope_of(group: str, plain: Scope) -> tuple[Scope, str]:
-    """Whose source a group means, and which part of it. `plain`: where it does not say."""
-    for prefix, scope in PREFIXES.items():
-        if group.startswith(prefix):
-            return scope, group.removeprefix(prefix)
-    return plain, group
-
-
-# Where each visit came from, and where each person came from first, for what joins on them.
-VISIT_SOURCES = """
-SELECT person, device, fromUnixTimestamp64Milli(started, 'UTC') AS started,
-    arrival.2 AS traffic_source
-FROM visits"""
-FIRST_SOURCES = "SELECT person, first_touch.traffic_source AS traffic_source FROM first_events"

@@ -116,8 +116,8 @@ WHERE (SELECT count() FROM owned_events WHERE event_id = {{converted_by:String}}
 # The event that a touch came with: of those of its millisecond, one that came from there.
 EVENTS = """
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
-    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id, toString(e.source) AS source,
-    toString(e.medium) AS medium, toString(e.campaign) AS campaign,
+    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id,
+    toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
 FROM counted_events AS e

@@ -151,3 +151,17 @@ CREATE TABLE IF NOT EXISTS unfinished_work $on_cluster (
 ENGINE = $engine
 ORDER BY (name, subject, run)
 SETTINGS $settings;
+
+-- Exchange rates against the euro, of the whole installation. Imports add rows, and of a day and
+-- currency the newest counts, so that the same again changes nothing.
+CREATE TABLE IF NOT EXISTS exchange_rates $on_cluster (
+    currency LowCardinality(String),
+    day Date32,
+    -- How much of the currency one euro is; 0: the file that was imported last has none for the day.
+    latest SimpleAggregateFunction(max, Tuple(
+        imported_at DateTime64(6, 'UTC'), per_euro Decimal(28, 12)
+    ))
+)
+ENGINE = $engine_aggregating
+ORDER BY (currency, day)
+SETTINGS $settings;

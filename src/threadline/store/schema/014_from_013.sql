@@ -32,3 +32,18 @@ INSERT INTO unfinished_work (run, name, subject, reach, done)
 SELECT run, name, subject, reach, TRUE
 FROM unfinished_work WHERE subject = 'activity'
 GROUP BY run, name, subject, reach;
+
+-- Exchange rates against the euro, of the whole installation. Imports add rows, and of a day and
+-- currency the newest counts, so that the same again changes nothing.
+CREATE TABLE IF NOT EXISTS exchange_rates (
+    currency LowCardinality(String),
+    day Date32,
+    -- How much of the currency one euro is; 0: the file that was imported last has none for the day.
+    latest SimpleAggregateFunction(max, Tuple(
+        imported_at DateTime64(6, 'UTC'), per_euro Decimal(28, 12)
+    ))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (currency, day)
+SETTINGS non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
