@@ -11,7 +11,7 @@ from threadline.classify.lists import parse_list, read_text
 LIST = {
     "abacho.test": {"medium": "search", "source": "Abacho!"},
     "www.uk.abacho.test": {"medium": "search", "source": "Abacho!"},
-    "Suche.Example": {"medium": "search", "source": "Die Suche"},
+    "Finder.Example": {"medium": "search", "source": "Die Finder"},
     "www.google.com": {"medium": "search", "source": "Google"},
     "news.google.test": {"medium": "search", "source": "Google News"},
     "google.dodo.test": {"medium": "search", "source": "Google"},
@@ -26,7 +26,7 @@ LIST = {
 
 
 def test_only_what_we_do_not_know_is_taken() -> None:
-    assert merged(LIST, "search") == ["abacho: abacho.test", "die-suche: suche.example"]
+    assert merged(LIST, "search") == ["abacho: abacho.test", "die-finder: finder.example"]
     assert merged(LIST, "email") == ["mail: mail.example"]
     assert merged(LIST, "ads") == ["ad-net: ads.example"]
     assert merged(LIST, "social") == []

@@ -66,8 +66,8 @@ OF_SEVERAL = f"""(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_H
         SELECT visitor, half_hour FROM changing_half_hours
     )"""
 
-# On which side of a time half hours lie, and what goes on across it: whoever was there shortly before
-# it may be in a visit that does.
+# On which side of a time half hours lie, and what goes on across it: whoever was there shortly
+# before may be in a visit that does.
 AFTER = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})"
 BEFORE = f"half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})"
 GOES_ON = f"visitor IN (SELECT visitor FROM stretches WHERE {AFTER} AND {BEFORE})"
