@@ -124,12 +124,20 @@ def begins(at: dt.datetime, interval: str | None, zone: ZoneInfo) -> str | None:
     return iso(dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC))
 
 
+def device(event: Json) -> tuple[str, str]:
+    """Without one the user counts once, and who is nobody with each event."""
+    for name in ("a", "u", "id"):
+        if event[name]:
+            return name, event[name]
+    raise AssertionError(event)
+
+
 def counted(metric: str, pairs: oracle.Owned) -> int:
     events = [event for _, event in pairs]
     if metric == "count":
         return len(events)
     if metric == "uniques":
-        return len({event["a"] or event["id"] for event in events})
+        return len({device(event) for event in events})
     if metric == "persons":
         return len({person for person, _ in pairs})
     return sum(event["value"] for event in events)
