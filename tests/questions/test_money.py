@@ -319,7 +319,7 @@ def test_large_amounts_are_converted_without_an_error(bank: Server) -> None:
 
 def test_a_conversion_of_nothing(bank: Server) -> None:
     project = Project(bank)
-    sold(project, {"valu": 5, "currency": "EUR"})
+    sold(project, {"total": 5, "currency": "EUR"})
     for answer in (total(project, currency="EUR"), credited(project, currency="EUR")):
         assert [row["value"] for row in answer["rows"]] == [0]
         assert codes(answer) == ["unknown_property"]
