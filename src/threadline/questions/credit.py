@@ -97,10 +97,8 @@ CREDITED = f"""
 def read_models(text: str) -> list[Model]:
     """Models by commas, each once. Raises `InvalidParams`."""
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    unknown = [name for name in names if name not in MODELS]
-    if unknown or not names:
-        what = f"there is no model {unknown[0]!r}; " if unknown else ""
-        message = f"{what}choose from {', '.join(MODELS)}"
+    if not names or not set(names) <= set(MODELS):
+        message = f"choose one of {', '.join(MODELS)}, or several by commas"
         raise InvalidParams(f"Parameter model: {message}.", fieldErrors={"model": [message]})
     return [model for name in names for model in MODELS if model == name]
 
