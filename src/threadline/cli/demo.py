@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -172,6 +173,7 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     rk = notes.keys["rk"]
     user = notes.user_id or "user_1"
     ask = f"{_command()} ask"
+    where = escape(shlex.quote(str(folder)))
     paid = "conversion=purchase value_property=value currency=EUR"
     console.print(
         f"""
@@ -194,17 +196,17 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     '{url}/v1/time-to-conversion?conversion=signup&group_by=source,medium'
 
 [bold]By which channels do people come?[/]
-  {ask} visits group_by=channel --data {folder}
+  {ask} visits group_by=channel --data {where}
 
 [bold]What has each channel earned, in euros, by the first touch, by the last and by all?[/]
-  {ask} attribution {paid} \
-    group_by=channel model=first_touch,last_touch,linear --data {folder}
+  {ask} attribution {paid} \\
+    group_by=channel model=first_touch,last_touch,linear --data {where}
 
 [bold]Who gets the credit for the {notes.conversion} of {user}, and why?[/]
-  {ask} why conversion={notes.conversion} user_id={user} --json --data {folder}
+  {ask} why conversion={notes.conversion} user_id={user} --json --data {where}
 
 Nothing here is real, exchange rates included; without currency=EUR, euros and dollars stand apart.
-The same as a timeline:  {_command()} user {user} --data {folder}
+The same as a timeline:  {_command()} user {user} --data {where}
 Ctrl-C stops the server; the next start finds the {notes.stored or notes.events:,} events again.
 """,
         soft_wrap=True,

@@ -98,6 +98,12 @@ TO_APP = Weighted(
     (11, Arrival("?utm_source=agenda&utm_medium=email&utm_campaign=weekly", "", CALENDAR)),
     (3, Arrival("?utm_source=agenda&utm_medium=push&utm_campaign=soon", "", CALENDAR)),
 )
+# From where they go on to pay: by themselves, or because a mail says that the trial ends.
+SETTINGS = Weighted((1, "/app/settings"))
+TO_SETTINGS = Weighted(
+    (65, Arrival("", "", SETTINGS)),
+    (35, Arrival("?utm_source=trial&utm_medium=email&utm_campaign=ends", "", SETTINGS)),
+)
 TO_BILLING = Arrival("", f"{SITE}/app/settings", Weighted((1, "/app/billing")))
 WELCOME_PAGE = Weighted((1, "/app/welcome"))
 

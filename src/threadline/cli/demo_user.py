@@ -6,6 +6,7 @@ from threadline.cli.demo_arrivals import (
     TO_APP,
     TO_BILLING,
     TO_LOGIN,
+    TO_SETTINGS,
     WELCOME_PAGE,
     Arrival,
     after_sign_in,
@@ -31,6 +32,7 @@ IDENTIFIES_LATE = 0.03
 SIGNS_OUT = 0.04
 REFUNDED = 0.06
 NOT_CHARGED = 0.06
+BUYS_AT_ONCE = 0.3
 TRIES = 0.35
 TRIAL_DAYS = 14
 MOST_VISITS = 400
@@ -83,12 +85,16 @@ class User:
     def live(self, signup_ms: int, first_ms: int) -> None:
         """From the first visit, not before `first_ms`, to the last one."""
         first = self._look_around(signup_ms, first_ms)
-        self._sign_up(signup_ms, first)
+        moment = self._sign_up(signup_ms, first)
         end = signup_ms + self._diary.wait(self._life.days * DAY_MS)
         paid_at = 0
         if self._pays:
-            paid_at = self._diary.later(signup_ms, 4)
+            at_once = self._random.random() < BUYS_AT_ONCE
+            paid_at = moment if at_once else self._diary.later(signup_ms, 4)
             end = max(end, paid_at + self._diary.wait(90 * DAY_MS))
+            if at_once:
+                self._pay(paid_at, end)
+                paid_at = 0
         self._work(signup_ms, end, paid_at)
         if self._random.random() < self._life.returns:
             back = self._diary.later(end + 14 * DAY_MS, 10)
@@ -117,7 +123,8 @@ class User:
     def _arrival(self, device: Device, first: bool) -> Arrival:
         return way_in(self._random, device.user_agent) if first else COMING_BACK.draw(self._random)
 
-    def _sign_up(self, moment: int, first: bool) -> None:
+    def _sign_up(self, moment: int, first: bool) -> int:
+        """By way of the prices; the moment after a first look at the application."""
         diary, device, plan = self._diary, self._devices[0], self._traits["plan"]
         arrival = self._arrival(device, first)
         moment = diary.walk(PUBLIC, device, None, arrival, moment, diary.some(1))
@@ -134,8 +141,7 @@ class User:
         length = 1 + diary.some(3 * self._pace)
         arrival = after_sign_in(page, WELCOME_PAGE)
         moment = diary.walk(APP, device, self._user_id, arrival, moment, length)
-        if self._tries:
-            self._try(device, moment)
+        return self._try(device, moment) if self._tries else moment
 
     def _prove(self, device: Device, moment: int, form: str, referrer: str) -> tuple[int, str, str]:
         """On our form, or from there to a provider and back: the moment at which they are known,
@@ -149,10 +155,11 @@ class User:
         diary.write(device, None, PAGE_VIEW, moment, page, how.referrer)
         return moment + SECOND_MS, page, how.referrer
 
-    def _try(self, device: Device, moment: int) -> None:
+    def _try(self, device: Device, moment: int) -> int:
         moment = self._diary.walk(APP, device, self._user_id, TO_BILLING, moment, 1)
         trial = Action("trial_started", {"plan": "pro", "days": TRIAL_DAYS})
         self._diary.write(device, self._user_id, trial, moment, BILLING, TO_BILLING.referrer)
+        return moment + self._diary.wait(STEP_MS)
 
     def _identify(self, device: Device, moment: int, url: str, referrer: str) -> None:
         self._signed_in.add(device)
@@ -168,7 +175,7 @@ class User:
             moment = diary.later(moment, 1 / often)
             if start < paid_at <= moment:
                 # Whoever is away to pay is not at work at the same time.
-                moment = max(moment, self._pay(max(paid_at, ended), end) + HOUR_MS)
+                moment = max(moment, self._come_to_pay(max(paid_at, ended), end) + HOUR_MS)
                 paid_at = 0
             if moment >= min(end, diary.until_ms):
                 return
@@ -204,12 +211,19 @@ class User:
         diary.write(device, self._user_id, login, moment + SECOND_MS, page, referrer)
         return moment + diary.wait(5 * SECOND_MS), page
 
+    def _come_to_pay(self, moment: int, end: int) -> int:
+        device = self._devices[0]
+        if device not in self._signed_in:
+            moment, _ = self._sign_in(device, moment)
+        else:
+            arrival = TO_SETTINGS.draw(self._random)
+            moment = self._diary.walk(APP, device, self._user_id, arrival, moment, 1)
+        return self._pay(moment, end)
+
     def _pay(self, moment: int, end: int) -> int:
         """From the billing page to where the bill is paid, and back; the moment after. What has
         been paid our server hears from there, by webhook, and so it does month by month."""
         diary, random, device = self._diary, self._random, self._devices[0]
-        if device not in self._signed_in:
-            moment, _ = self._sign_in(device, moment)
         moment = diary.walk(APP, device, self._user_id, TO_BILLING, moment, 1)
         moment += self._time_to_pay()
         bill, checkout = new_bill(random, self._country), CHECKOUTS.draw(random)
