@@ -585,3 +585,36 @@ def test_money_is_credited_in_two_currencies_and_to_no_return(
     names = {(row["source"], row["medium"]) for row in credit["rows"]}
     assert not {medium for _, medium in names} & {"return", "internal"}
     assert not {source for source, _ in names} & {"stripe", "paypal", "klarna"}
+
+
+def test_who_signs_in_elsewhere_is_credited_to_what_brought_them(
+    loaded: Project, users: list[Person]
+) -> None:
+    expected = Counter(last_touch(user, named(user, "signup")[0]) for user in users)
+    credit = loaded.ask(
+        "/v1/attribution",
+        conversion="signup",
+        model="last_touch",
+        lookback_days=90,
+        group_by="source,medium",
+    )
+    found = {(row["source"], row["medium"]): row["conversions"] for row in credit["rows"]}
+    assert {names: count for names, count in found.items() if count} == expected
+    away = [user for user in users if named(user, "signup")[0]["properties"]["method"] != "email"]
+    assert len(away) > USERS / 4
+
+
+def last_touch(person: Person, conversion: Json) -> tuple[str, str]:
+    """Of what is done on the page: the last arrival of the visit, else direct."""
+    device = conversion["anonymous_id"]
+    visit: list[Source] = []
+    last = 0
+    for event in sorted((e for _, e in person.sent if e.get("anonymous_id") == device), key=at):
+        if at(event) > at(conversion):
+            break
+        source = classify(event["url"], event["referrer"], NO_SITE)
+        pause = 4 * HOUR_MS if source.medium == "return" else HOUR_MS // 2
+        visit = [*(visit if at(event) - last <= pause else []), source]
+        last = at(event)
+    touches = [s for s in visit if s.medium not in ("direct", "internal", "return")]
+    return (touches[-1].source, touches[-1].medium) if touches else ("direct", "direct")
