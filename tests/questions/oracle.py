@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import groupby, pairwise
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from tests.identity import oracle

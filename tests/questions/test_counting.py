@@ -10,7 +10,6 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 import chdb
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,6 @@ from tests.support import Json, Project, Server
 from threadline.contract.policies import PARTITIONS
 
 engine: Callable[[str, str], object] = chdb.query
-MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
 
 event = st.fixed_dictionaries(
     {

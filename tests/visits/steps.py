@@ -51,7 +51,9 @@ Told = tuple[int, str, str, str, str | None, str | None, int]
 told = st.tuples(
     st.sampled_from(PAUSES),
     st.sampled_from(["page", "page", "inner", "inner", *KINDS]),
-    st.sampled_from(["$pageview", "$pageview", "$pageview", "click", "signup", "signup", "$screen"]),
+    st.sampled_from(
+        ["$pageview", "$pageview", "$pageview", "click", "signup", "signup", "$screen"]
+    ),
     st.sampled_from(["/", "/a", "/b"]),
     st.sampled_from([None, "phone", "phone", "laptop", "kiosk", "kiosk", "kiosk"]),
     st.sampled_from([None, None, None, None, "ada", "bob", "Ada"]),

@@ -2,11 +2,9 @@
 
 import datetime as dt
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity import oracle as identity
 from tests.identity.steps import EXAMPLES, Step, iso, live
 from tests.support import Server
 from tests.visits import oracle
