@@ -30,7 +30,7 @@ PAUSES = [
 # A project may name its own places where people are sent in the middle of something.
 RULES = """
 - id: back
-  when: {referrer: [login.example, pay.example]}
+  when: {referrer: login.example}
   source: own
   medium: return
 """
@@ -43,7 +43,8 @@ KINDS: dict[str, Json] = {
     "campaign": {"url": SHOP, "query": "?utm_source=facebook&utm_medium=cpc&utm_campaign=may"},
     "search": {"url": SHOP, "referrer": "https://www.google.com/"},
     "back": {"url": SHOP, "referrer": "https://login.example/done"},
-    "paid": {"url": SHOP, "referrer": "https://pay.example/done"},
+    "sign-in": {"url": SHOP, "referrer": "https://accounts.google.com/"},
+    "paid": {"url": SHOP, "referrer": "https://www.paypal.com/checkoutnow"},
     "nowhere": {},
 }
 
@@ -51,7 +52,9 @@ Told = tuple[int, str, str, str, str | None, str | None, int]
 told = st.tuples(
     st.sampled_from(PAUSES),
     st.sampled_from(["page", "page", "inner", "inner", *KINDS]),
-    st.sampled_from(["$pageview", "$pageview", "$pageview", "click", "signup", "signup", "$screen"]),
+    st.sampled_from(
+        ["$pageview", "$pageview", "$pageview", "click", "signup", "signup", "$screen"]
+    ),
     st.sampled_from(["/", "/a", "/b"]),
     st.sampled_from([None, "phone", "phone", "laptop", "kiosk", "kiosk", "kiosk"]),
     st.sampled_from([None, None, None, None, "ada", "bob", "Ada"]),
