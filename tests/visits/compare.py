@@ -220,12 +220,11 @@ class Asked:
         expected: dict[str | None, set[str]] = {}
         for name, person in self.people.items():
             for event in filter(self.within, person.events):
-                come = {
-                    "": lambda person, event: person.source_at(event),
-                    "visit": lambda person, event: person.source_at(event),
-                    "event": lambda _, event: oracle.names(event),
-                    "first": lambda person, _: oracle.names(person.first_event),
-                }[scope](person, event)
+                come = oracle.names(event)
+                if scope in ("", "visit"):
+                    come = person.source_at(event)
+                elif scope == "first":
+                    come = oracle.names(person.first_event)
                 expected.setdefault(come[place] or None, set()).add(name)
         assert {row[group_by]: row["value"] for row in answer["rows"]} == {
             source: len(names) for source, names in expected.items()

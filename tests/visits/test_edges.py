@@ -23,9 +23,9 @@ def seen(at: float, kind: str = "page", event: str = "$pageview", **more: object
     return {**sent, **more}
 
 
-def all_day(first: str, **more: object) -> list[Json]:
+def all_day(first: str) -> list[Json]:
     """Ten hours at work, never half an hour without a page: one visit."""
-    return [seen(0, first, **more), *(seen(n, "inner", **more) for n in range(25, 600, 25))]
+    return [seen(0, first), *(seen(n, "inner") for n in range(25, 600, 25))]
 
 
 def by_source(project: Project, path: str, name: str, **params: object) -> dict[str, object]:

@@ -42,7 +42,7 @@ LATER: list[tuple[int, str, Json]] = [
 
 def told_at(start: dt.datetime, later: bool = False) -> list[Json]:
     """The story, beginning twenty minutes after `start`."""
-    events = []
+    events: list[Json] = []
     for minute, event, more in [*PAGES, *WEBHOOKS, *(LATER if later else [])]:
         on_page = "url" in more
         events.append(
@@ -176,8 +176,8 @@ def shifted(answer: Any, by: dt.timedelta) -> Any:
         }
     if isinstance(answer, list):
         return [shifted(value, by) for value in answer]
-    if isinstance(answer, str) and TIME.fullmatch(answer):
-        return iso(dt.datetime.fromisoformat(answer) + by)
+    if isinstance(answer, str):  # a time, or a sentence that names one
+        return TIME.sub(lambda at: iso(dt.datetime.fromisoformat(at[0]) + by), answer)
     return answer
 
 
