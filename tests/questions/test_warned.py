@@ -164,6 +164,7 @@ def days(project: Project, many: int, **more: object) -> None:
                 "event": f"e{n % 3}",
                 "anonymous_id": f"d{n}",
                 "timestamp": f"2026-{1 + n // 28:02}-{1 + n % 28:02}T12:00:00Z",
+                "url": "https://shop.example/",
                 **more,
             }
             for n in range(many)
