@@ -118,10 +118,10 @@ class Asked:
         ) -> str:
             if name in SOURCE_GROUPS:
                 return names[SOURCE_GROUPS.index(name)]
-            if names == oracle.OUTSIDE:
-                return names[0]
             if name == "first_country":
                 return str(person.first_event["country"])
+            if names == oracle.OUTSIDE:
+                return names[0]
             return str(by_id[min(touch.events)]["path"]) if touch else ""
 
         def group(
