@@ -304,7 +304,7 @@ def attribution(
             credited = credit(person.touches, event["t"], lookback, models)
             for touch, shares in credited.shares.items():
                 row = rows[group(touch, touch.names if touch else credited.instead, person)]
-                if touch:
+                if touch and touch in credited.inside:
                     row.influenced.add(name)
                     row.lags.append((event["t"] - touch.t).total_seconds())
                 for model, share in shares.items():

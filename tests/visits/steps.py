@@ -30,7 +30,7 @@ PAUSES = [
 # A project may name its own places where people are sent in the middle of something.
 RULES = """
 - id: back
-  when: {referrer: [login.example, pay.example]}
+  when: {referrer: login.example}
   source: own
   medium: return
 """
@@ -43,7 +43,8 @@ KINDS: dict[str, Json] = {
     "campaign": {"url": SHOP, "query": "?utm_source=facebook&utm_medium=cpc&utm_campaign=may"},
     "search": {"url": SHOP, "referrer": "https://www.google.com/"},
     "back": {"url": SHOP, "referrer": "https://login.example/done"},
-    "paid": {"url": SHOP, "referrer": "https://pay.example/done"},
+    "sign-in": {"url": SHOP, "referrer": "https://accounts.google.com/"},
+    "paid": {"url": SHOP, "referrer": "https://www.paypal.com/checkoutnow"},
     "nowhere": {},
 }
 

@@ -23,9 +23,9 @@ def seen(at: float, kind: str = "page", event: str = "$pageview", **more: object
     return {**sent, **more}
 
 
-def all_day(first: str, **more: object) -> list[Json]:
+def all_day(first: str) -> list[Json]:
     """Ten hours at work, never half an hour without a page: one visit."""
-    return [seen(0, first, **more), *(seen(n, "inner", **more) for n in range(25, 600, 25))]
+    return [seen(0, first), *(seen(n, "inner") for n in range(25, 600, 25))]
 
 
 def by_source(project: Project, path: str, name: str, **params: object) -> dict[str, object]:
@@ -106,3 +106,20 @@ def test_what_influenced_people_is_the_same_whatever_the_model(project: Project)
         for model in ("linear", "linear,first_touch")
     ]
     assert found[0] == {name: count for name, count in found[1].items() if count}
+
+
+def test_the_reasons_name_an_event_of_the_user(server: Server) -> None:
+    """Not one that somebody else did on the same device in the same millisecond."""
+    project = shop(server)
+    project.batch(
+        [
+            seen(0, "page", "click", user_id="bob", event_id="e1", path="/bob"),
+            seen(0, "inner", user_id="ada", event_id="e2", path="/ada"),
+            seen(1, "inner", "signup", user_id="ada"),
+        ]
+    )
+    answer = project.ask("/v1/attribution/why", user_id="ada", conversion="signup")
+    (touch,) = answer["touches"]
+    assert (touch["event_id"], touch["source"]) == ("e2", "direct")
+    (row,) = project.ask("/v1/attribution", conversion="signup", group_by="landing_path")["rows"]
+    assert row["landing_path"] == "/ada"
