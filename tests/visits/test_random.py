@@ -3,9 +3,11 @@
 import datetime as dt
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.identity import oracle as identity
 from tests.identity.steps import EXAMPLES, Step, iso, live
 from tests.support import Json, Project, Server
 from tests.visits import oracle
