@@ -50,6 +50,8 @@ def wire(event: oracle.Event) -> Json:
         sent["url"] = f"https://shop.example/?utm_source={event['source']}&utm_medium=x"
     elif event["source"] == "internal":
         sent |= {"url": "https://shop.example/b", "referrer": "https://shop.example/a"}
+    else:
+        sent["url"] = "https://shop.example/"
     return sent
 
 

@@ -110,7 +110,7 @@ class IdentityStatsParams(Stitched, kw_only=True):
 
 class IdentityStats(msgspec.Struct):
     """`known_share`: users among persons. `median_seconds_to_known`: from a user's first touch to
-    the first event that carries the user; null without users. `placeholder_ids`: how many ids were
+    the first event that carries the user (0 where a server spoke first); null without users. `placeholder_ids`: how many ids were
     dropped or refused because they stand for nobody; whatever `as_of`."""
 
     stitch: str
@@ -138,7 +138,7 @@ SELECT
     (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
-            dateDiff('millisecond', first_touched_at, known_since)
+            greatest(0, dateDiff('millisecond', first_touched_at, known_since))
         ))
         FROM first_touch_times
     ) AS known,

@@ -192,4 +192,7 @@ def _add_conversions(users: list[User], page: list[Row], found: list[Row]) -> No
     for user, row in zip(users, page, strict=True):
         at = converted_at.get(user.user_id)
         user.converted_at = at and format_utc(at)
-        user.seconds_to_conversion = at and seconds_between(row["first_touch"]["timestamp"], at)
+        # A server may have said so before the first page did.
+        user.seconds_to_conversion = at and max(
+            0.0, seconds_between(row["first_touch"]["timestamp"], at)
+        )
