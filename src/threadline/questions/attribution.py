@@ -21,7 +21,8 @@ from threadline.questions.credit import (
     read_models,
 )
 from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
-from threadline.questions.traffic_sources import GROUPS, OUTSIDE, OUTSIDE_WINDOW
+from threadline.questions.touched import OF_EVENTS
+from threadline.questions.traffic_sources import GROUPS, OUTSIDE
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,
@@ -31,15 +32,13 @@ from threadline.questions.warned import (
 )
 from threadline.store import Row
 
-BY_EVENT = ("landing_path", "first_country")
-
 
 class AttributionParams(Ranged, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
     model: ModelsText = "last_non_direct"
-    group_by: Annotated[str, grouping(*GROUPS, *BY_EVENT, of="Of the touch: ")] = "source,medium"
+    group_by: Annotated[str, grouping(*GROUPS, *OF_EVENTS, of="Of the touch: ")] = "source,medium"
     lookback_days: LookbackDays | None = None
     value_property: (
         Annotated[
@@ -152,45 +151,6 @@ MONEY = f""", conversion.2 AS money, {amounts.CURRENCY} AS currency,
 DOUBTS = """,
     sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded"""
 
-# What is known of the event of a touch: where it landed. Of several of the same millisecond, one of
-# this person or of nobody, that came from there, or of a direct visit (0) any; with a path, and
-# the smallest id.
-LANDED = """, landed AS (
-    SELECT r.visitor AS visitor, toUnixTimestamp64Milli(r.timestamp) AS landed_at, came_from,
-        if(r.user_hash = 0, 0, $person_hash) AS of_person,
-        min((r.path = '', r.event_id, r.path)) AS landing
-    FROM counted_events AS r
-    ARRAY JOIN [r.traffic_source, 0] AS came_from
-    WHERE r.visitor IN (SELECT touch.3 FROM credits)
-    GROUP BY visitor, landed_at, came_from, of_person
-)"""
-LANDINGS = """LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
-    AND l.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0) AND l.of_person = c.person
-LEFT ANY JOIN (SELECT * FROM landed WHERE of_person = 0) AS u ON u.visitor = c.touch.3
-    AND u.landed_at = c.touch.1
-    AND u.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0)"""
-LANDING_PATH = "arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3"
-# And where the person was first, of whatever is known of that.
-COUNTRIES = """, countries AS (
-    SELECT f.person AS person, any(e.country) AS country
-    FROM first_events AS f
-    INNER JOIN counted_events AS e ON e.visitor = f.first_touch.visitor
-    WHERE e.event_id = f.first_touch.event_id
-        AND f.person IN (SELECT person FROM converted)
-    GROUP BY f.person
-)"""
-JOINED = {
-    "landing_path": (LANDED, LANDINGS, LANDING_PATH),
-    "first_country": (
-        COUNTRIES,
-        "LEFT ANY JOIN countries AS o ON o.person = c.person",
-        "o.country",
-    ),
-}
-
-# What is outside of the window has no event here.
-NAMED = f"if(c.traffic_source = {OUTSIDE}, '{OUTSIDE_WINDOW}', {{column}})"
-
 
 def ask(context: Context, params: AttributionParams) -> Attribution:
     """Credit for every conversion, spread over the person's touches before it by each model.
@@ -198,7 +158,7 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     A conversion without any touch goes to direct; one whose touches all are longer ago than
     `lookback_days` goes to `outside_window`. Raises `InvalidGroupBy`, `InvalidParams`.
     """
-    names = read_groups(params.group_by, (*GROUPS, *BY_EVENT))
+    names = read_groups(params.group_by, (*GROUPS, *OF_EVENTS))
     models = read_models(params.model)
     asked = _amounts(params)
     values: dict[str, object] = {
@@ -265,18 +225,15 @@ def _slots(
     params: AttributionParams, names: list[str], models: list[Model], asked: Amounts | None
 ) -> dict[str, object]:
     numbers = range(1, len(models) + 1)
-    joined = [JOINED[name] for name in names if name in JOINED]
-    columns = {
-        name: NAMED.format(column=JOINED[name][2]) if name in JOINED else f"n.{name}"
-        for name in names
-    }
+    joined = [OF_EVENTS[name] for name in names if name in OF_EVENTS]
+    columns = {n: OF_EVENTS[n].column if n in OF_EVENTS else f"n.{n}" for n in names}
     amount = "tupleElement(conversion.2, 'amount')" if asked else ""
     shares = [f"share.{n + 1} AS s{n}" for n in numbers]
     counted = [
         f"sum(s{n}) AS conversions_{n}, uniqExactIf(c.person, s{n} > 0) AS persons_{n}"
         for n in numbers
     ]
-    joins = [join for _, join, _ in joined]
+    joins = [each.join for each in joined]
     if asked:
         shares += [f"share.{n + 1 + len(models)} AS amount_{n}" for n in numbers]
         shares += [f"s{n} * conversion.2.counted AS counted_{n}" for n in numbers]
@@ -290,7 +247,7 @@ def _slots(
         "shares": "".join(f", {share}" for share in shares) + (MONEY if asked else ""),
         "models": ",\n".join(counted),
         "doubts": DOUBTS if asked else "",
-        "besides": "".join(relation for relation, _, _ in joined),
+        "besides": "".join(each.relation for each in joined),
         "joined": "\n".join(joins),
         "groups": "".join(f"{column} AS {name}, " for name, column in columns.items()),
         "is_total": f"grouping({names[0]})" if names else "1",

@@ -110,8 +110,9 @@ class IdentityStatsParams(Stitched, kw_only=True):
 
 class IdentityStats(msgspec.Struct):
     """`known_share`: users among persons. `median_seconds_to_known`: from a user's first touch to
-    the first event that carries the user (0 where a server spoke first); null without users. `placeholder_ids`: how many ids were
-    dropped or refused because they stand for nobody; whatever `as_of`."""
+    the first event that carries the user (0 where a server spoke first); null without users.
+    `placeholder_ids`: how many ids were dropped or refused because they stand for nobody; whatever
+    `as_of`."""
 
     stitch: str
     persons: int
