@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from tests import forked
 from threadline.control import Control
 from threadline.ingest import row
 
@@ -69,21 +70,21 @@ class Server:
         self.environ = environ
         self.lines: list[str] = []
         self._read = threading.Condition()
-        command = [sys.executable, "-m", self.module, "serve"]
         if "THREADLINE_PORT" not in environ:
             environ["THREADLINE_PORT"] = "0"
-        command += ["--data", str(folder)]
-        if before:
-            command = ["bash", "-c", f'{before} && exec "$@"', "bash", *command]
-        self.process = subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environ},
-        )
+        self.process = self._start({**os.environ, **environ}, before)
         self.url = self._await_ready()
         self._drain = threading.Thread(target=self._keep_reading, daemon=True)
         self._drain.start()
+
+    def _start(self, env: dict[str, str], before: str) -> forked.Process:
+        arguments = ["serve", "--data", str(self.folder)]
+        if not before and self.module == Server.module:
+            return forked.start(*arguments, env=env, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", self.module, *arguments]
+        if before:
+            command = ["bash", "-c", f'{before} && exec "$@"', "bash", *command]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
 
     def _await_ready(self) -> str:
         assert self.process.stderr
