@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -21,6 +21,8 @@ from threadline.ingest import row
 
 Json = dict[str, Any]
 T = TypeVar("T")
+R = TypeVar("R")
+CONNECTIONS = 4  # the store answers as many at once
 ORIGIN = "https://shop.example"
 ROOT = Path(__file__).parents[1]
 # For programs that are given nothing else of this one's environment: that they are measured, too.
@@ -227,6 +229,19 @@ class Project:
             answer = self.ask(path, cursor=answer["next_cursor"], **params)
             rows += answer["rows"]
         return rows
+
+
+def side_by_side(ask: Callable[[Project, T], R], project: Project, asked: Iterable[T]) -> list[R]:
+    """What comes of asking each of these, in their order, over some connections at once."""
+    own = threading.local()
+
+    def ask_one(one: T) -> R:
+        if not hasattr(own, "project"):
+            own.project = project.again()
+        return ask(own.project, one)
+
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        return list(threads.map(ask_one, asked))
 
 
 def ids(rows: list[Json]) -> list[str]:
