@@ -106,9 +106,11 @@ class Forks:
 
     def _hung_up(self, asking: socket.socket) -> None:
         self._selector.unregister(asking)
-        asking.close()
         self._untold.discard(asking)
-        self._unwaited.add(self._forked.pop(asking))
+        pid = self._forked.pop(asking)
+        if not os.waitpid(pid, os.WNOHANG)[0]:
+            self._unwaited.add(pid)
+        asking.close()
 
 
 def received(asking: socket.socket) -> tuple[tuple[list[str], dict[str, str], str], list[int]]:
@@ -165,6 +167,7 @@ def run_in_shell(path: str, arguments: list[str]) -> int:
 def serve(path: str) -> None:
     # Whoever stops the tests by hand stops what they started; this ends when they have.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import shutil
     import threading
 
     from threadline.classify import classify
@@ -183,6 +186,8 @@ def serve(path: str) -> None:
     print("ready", flush=True)
     if forks.serve():
         cli.main()
+    else:
+        shutil.rmtree(os.path.dirname(path))
 
 
 if __name__ == "__main__":

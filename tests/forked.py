@@ -4,8 +4,8 @@ one that has (`tests/fork_server.py`), as long as nothing needs an interpreter o
 import atexit
 import os
 import select
-import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,8 +30,8 @@ class ForkServer:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._folder = tempfile.mkdtemp(prefix="threadline-")  # a socket's path has to be short
-        self.path = f"{self._folder}/socket"
+        # Its path has to be short. The fork server takes the folder away when it ends.
+        self.path = f"{tempfile.mkdtemp(prefix='threadline-')}/socket"
         kept = (*OF_INTERPRETER, "COVERAGE_", "PATH", "TMPDIR")
         environ = {name: value for name, value in os.environ.items() if name.startswith(kept)}
         self._process = subprocess.Popen(
@@ -47,7 +47,6 @@ class ForkServer:
 
     def stop(self) -> None:
         self._process.communicate()
-        shutil.rmtree(self._folder)
 
 
 _server: ForkServer | None = None
@@ -109,7 +108,9 @@ class Forked:
                 if not select.select([self._told], [], [], timeout)[0]:
                     raise subprocess.TimeoutExpired(self.args, timeout or 0)
                 self.returncode = int(self._lines.readline())
-                # From here on its id may be another's.
+                # It is waited for now; after that its id may be another's.
+                self._told.shutdown(socket.SHUT_WR)
+                assert self._lines.read() == ""
                 self._lines.close()
                 self._told.close()
             return self.returncode
