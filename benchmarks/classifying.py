@@ -17,6 +17,9 @@ QUERIES = [
     "gclid=Cj0KCQ{n}",
     "utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR{n}",
     "page={n}&sort=price",
+    "utm_source=chatgpt.com",
+    "utm_source=acme&utm_medium=Paid+Social&utm_campaign=autumn",
+    "awc=1234_{n}",
 ]
 REFERRERS = [
     "",
@@ -24,6 +27,10 @@ REFERRERS = [
     "https://l.facebook.com/l.php?u={n}",
     "https://blog.example.co.uk/posts/{n}",
     "https://www.shop.example/pricing?n={n}",
+    "https://accounts.google.com/",
+    "https://checkout.stripe.com/",
+    "https://lightmailer-bs.gmx.net/",
+    "android-app://com.reddit.frontpage/",
 ]
 SITE = read_site(frozenset({"shop.example", "*.shop.example"}), "same", "")
 CACHED = 10_000  # different visits, as a site sees them again and again

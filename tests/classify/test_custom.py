@@ -1,6 +1,7 @@
 """A project's own rules, and what it counts as itself."""
 
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.test_commands import fails, ok
-from tests.support import ORIGIN, Project, Server
+from tests.support import ORIGIN, ROOT, Project, Server
 from threadline.classify import NO_SITE, RulesError, classify, explain, read_rules, read_site
 from threadline.classify.lists import glob
+from threadline.classify.site import _digest, _texts
 
 RULES = """
 # What our partners send us.
@@ -198,6 +200,19 @@ def test_a_site_is_another_version_when_anything_of_it_changes() -> None:
     }
     assert len(versions) == 5
     assert all(version.startswith(NO_SITE.version) for version in versions)
+
+
+def test_every_list_and_all_code_are_of_the_version() -> None:
+    folder = ROOT / "src" / "threadline" / "classify"
+    names = {
+        f"{path.parent.name}/{path.name}"
+        for path in folder.rglob("*")
+        if path.suffix in (".py", ".txt")
+    }
+    assert len(names) > 40
+    assert {text.partition("\n")[0] for text in _texts(files("threadline.classify"))} == names
+    listed = [text for text in _texts(files("threadline.classify")) if text.startswith("hosts/ai")]
+    assert _digest(*listed) != _digest(f"{listed[0]}new: new.example\n")
 
 
 def test_they_count_for_the_next_event(server: Server, project: Project, tmp_path: Path) -> None:

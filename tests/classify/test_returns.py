@@ -157,6 +157,25 @@ def test_a_project_names_its_own() -> None:
     assert classify(f"{PAGE}?from=desk&gclid=1", "", site).source == "desk"
 
 
+# What no list knows, by the one name that it has below its domain.
+GUESSED = {
+    "return_from_login": "sso login auth accounts account passport idp adfs oauth2 keycloak cas",
+    "return_from_payment": "pay payment payments checkout securepay acs acs3 3ds 3dsecure hpp",
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [(rule, label) for rule, all_of in GUESSED.items() for label in all_of.split()],
+)
+def test_servers_of_which_everybody_has_some(rule: str, label: str) -> None:
+    found = classify(PAGE, f"https://{label}.acme.co.uk/x")
+    assert (found.source, found.medium, found.rule_id) == ("acme.co.uk", "return", rule)
+    for other in (f"{label}.blog.acme.co.uk", f"my{label}.acme.co.uk", f"{label}.co.uk"):
+        assert classify(PAGE, f"https://{other}/").medium == "referral"
+    assert classify(PAGE, f"https://{label}.shop.example/").medium == "internal"
+
+
 def test_the_own_domain_is_internal_before_all_names() -> None:
     for host in ("login", "auth", "sso", "acs", "3ds", "mastodon"):
         assert classify(PAGE, f"https://{host}.shop.example/").medium == "internal"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -290,6 +291,9 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
             with urlopen(request, timeout=60) as reply:
                 answers.append(reply.read())
             assert json.loads(answers[-1])["rows"], address
+        commands = re.findall(r"ask (.+)", told.replace("\\\n", ""))
+        assert len(commands) == 3
+        answers += [ok("ask", *shlex.split(command)).encode() for command in commands]
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
         assert demo.stderr.read() == "", "no line of a log amid what a person reads"

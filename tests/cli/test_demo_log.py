@@ -5,17 +5,23 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support import Json, Project
+from threadline.classify import NO_SITE, Source, classify
+from threadline.classify.channels import NAMES
 from threadline.cli.demo_agents import CRAWLERS, DESKTOPS, PHONES
 from threadline.cli.demo_log import DAYS, DemoLog, Person
+from threadline.cli.demo_money import EURO_COUNTRIES, rates
 from threadline.cli.demo_tables import Weighted
 from threadline.contract.times import DAY_MS, format_ms, parse_ms
 from threadline.enrich.agent import read_agent
+from threadline.ingest.exchange_rates import RatesFile
 
 UNTIL_MS = parse_ms("2026-11-26T15:00:00Z")
 HOUR_MS = 3_600_000
@@ -26,13 +32,16 @@ SITE = "https://calendar.example"
 PUBLIC = {"/", "/features", "/pricing", "/customers", "/security", "/signup", "/login"}
 BLOG = {"/blog/shared-calendars", "/blog/time-blocking", "/blog/fewer-meetings"}
 APP = {"calendar", "bookings", "team", "integrations", "settings", "welcome", "billing"}
-ALL_PAGES = PUBLIC | BLOG | {f"/app/{name}" for name in APP}
+# Where people are when they come back from a provider, and from where they paid.
+AUTH = {f"/auth/{name}" for name in ("google", "apple", "microsoft", "github")}
+THANKS = "/app/billing/thanks"
+ALL_PAGES = PUBLIC | BLOG | {f"/app/{name}" for name in APP} | AUTH | {THANKS}
 # Where each thing happens; None: our server says so, of a user and with no page or device.
 PLACES: dict[str, set[str] | None] = {
     "$pageview": ALL_PAGES,
-    "$identify": {"/signup", "/login", "/app/billing"},
-    "signup": {"/signup"},
-    "login": {"/login"},
+    "$identify": {"/signup", "/login", THANKS} | AUTH,
+    "signup": {"/signup"} | AUTH,
+    "login": {"/login"} | AUTH,
     "logout": {"/app/settings"},
     "clicked_pricing": {"/", "/features"},
     "watched_video": {"/", "/features"},
@@ -47,7 +56,7 @@ PLACES: dict[str, set[str] | None] = {
     "invite_sent": {"/app/team"},
     "integration_connected": {"/app/integrations"},
     "trial_started": {"/app/billing"},
-    "purchase": {"/app/billing"},
+    "purchase": None,
     "welcome_email_sent": None,
     "invoice_paid": None,
     "payment_failed": None,
@@ -183,8 +192,10 @@ def test_one_page_leads_to_the_next(people: list[Person]) -> None:
             referrer = event.get("referrer", "")
             if referrer.startswith(SITE):
                 assert urlsplit(referrer).path in ALL_PAGES, event
+            elif referrer and classify(event["url"], referrer, NO_SITE).medium == "return":
+                assert path(event) in AUTH | {THANKS}, event
             elif referrer:
-                assert not path(event).startswith(("/app/", "/signup")), event
+                assert path(event) in PUBLIC | BLOG - {"/signup", "/login"}, event
 
 
 def test_names_and_types_are_stable(log: list[Json]) -> None:
@@ -200,7 +211,8 @@ def test_names_and_types_are_stable(log: list[Json]) -> None:
 def test_a_user_keeps_their_name(users: list[Person]) -> None:
     for user in users:
         traits = [event["properties"] for event in named(user, "$identify")]
-        assert len({each["name"] for each in traits}) == 1
+        assert len({(each["name"], each["country"]) for each in traits}) == 1
+        assert traits[0]["country"] == user.country
         plans = [each["plan"] for each in traits]
         assert plans[0] == "free"
         if named(user, "purchase"):
@@ -281,6 +293,7 @@ def test_time_has_a_rhythm_and_ends_in_the_middle_of_it(log: list[Json]) -> None
 
 def test_money_comes_in_and_some_goes_back(many: list[Person]) -> None:
     months, refunds = 0, 0
+    currencies: set[str] = set()
     for person in many:
         purchases = named(person, "purchase")
         money = named(person, "invoice_paid", "refund")
@@ -288,7 +301,8 @@ def test_money_comes_in_and_some_goes_back(many: list[Person]) -> None:
         assert len(purchases) == 1 or not money
         for event in purchases + money:
             bill = event["properties"]
-            assert bill["currency"] == "USD"
+            assert bill["currency"] == ("EUR" if person.country in EURO_COUNTRIES else "USD")
+            currencies.add(bill["currency"])
             price = {"pro": 12, "team": 9}[bill["plan"]] * bill["seats"]
             due = price * (10 if bill["interval"] == "year" else 1)
             assert bill["value"] == (-due if event["event"] == "refund" else due), event
@@ -303,6 +317,100 @@ def test_money_comes_in_and_some_goes_back(many: list[Person]) -> None:
             months += not refund
     assert months > 5
     assert refunds > 1
+    assert currencies == {"EUR", "USD"}
+
+
+def returns(person: Person) -> list[tuple[Json, Json, Source]]:
+    """Each page on which they are back from a provider, and the event before it on that device."""
+    found: list[tuple[Json, Json, Source]] = []
+    before: dict[str, Json] = {}
+    for event in sorted((e for _, e in person.sent if "url" in e), key=at):
+        source = classify(event["url"], event["referrer"], NO_SITE)
+        if source.medium == "return" and event["event"] == "$pageview":
+            found.append((before[event["anonymous_id"]], event, source))
+        before[event["anonymous_id"]] = event
+    return found
+
+
+def test_some_sign_in_elsewhere_and_always_there(many: list[Person]) -> None:
+    methods: Counter[str] = Counter()
+    for person in many:
+        known = named(person, "signup", "login")
+        assert len({event["properties"]["method"] for event in known}) <= 1
+        for event in known:
+            method = event["properties"]["method"]
+            assert path(event) in ({"/signup", "/login"} if method == "email" else AUTH), event
+        methods.update(event["properties"]["method"] for event in known[:1])
+        for before, back, source in returns(person):
+            if source.rule_id != "return_from_login":
+                continue
+            assert path(back) == f"/auth/{source.source}"
+            assert path(before) in {"/signup", "/login"}
+            assert 0 < at(back) - at(before) < HOUR_MS
+    assert methods.keys() == {"email", "google", "apple", "microsoft", "github"}
+    assert 0.3 < 1 - methods["email"] / methods.total() < 0.6
+    assert methods["google"] > methods.total() / 5
+
+
+def test_who_pays_is_away_and_a_webhook_says_so(many: list[Person]) -> None:
+    away: list[int] = []
+    providers: Counter[str] = Counter()
+    for person in many:
+        purchases = named(person, "purchase")
+        paid = [each for each in returns(person) if each[2].rule_id == "return_from_payment"]
+        assert len(paid) == 1 or not purchases, "a webhook comes after they are back"
+        for before, back, source in paid:
+            assert path(back) == THANKS
+            assert path(before) == "/app/billing"
+            away.append(at(back) - at(before))
+            providers[source.source] += 1
+            for purchase in purchases:
+                assert purchase["properties"]["provider"] == source.source
+                assert 0 < at(purchase) - at(back) < 10 * 60_000
+    assert providers.keys() == {"stripe", "paypal", "klarna"}
+    assert providers["stripe"] > providers.total() / 2
+    assert max(away) < 4 * HOUR_MS, "a visit goes on for as long as that"
+    slow = sum(moment >= 34 * 60_000 for moment in away)
+    assert 0.05 < slow / len(away) < 0.4
+
+
+def test_people_come_by_every_channel(many: list[Person]) -> None:
+    """What is clicked in the middle of a visit among it, as soon as a few seconds later."""
+    channels: Counter[str] = Counter()
+    rules: set[str] = set()
+    within = 0
+    for person in many:
+        seen: dict[str, tuple[int, str]] = {}
+        for agent, event in sorted(person.sent, key=lambda sent: at(sent.event)):
+            if event["event"] != "$pageview":
+                continue
+            if event["referrer"].startswith("android-app:"):
+                assert "Android" in agent
+            source = classify(event["url"], event["referrer"], NO_SITE)
+            channels[source.channel] += 1
+            rules.add(source.rule_id)
+            last, channel = seen.get(event["anonymous_id"], (0, ""))
+            if source.channel.startswith(("Paid", "Display")) and at(event) < last + 30 * 60_000:
+                within += channel == "Internal"
+            seen[event["anonymous_id"]] = (at(event), source.channel)
+    assert channels.keys() == set(NAMES)
+    assert rules >= {"utm_medium_only", "affiliate_click_id", "utm_source_only"}
+    assert within > 20
+
+
+def test_rates_are_of_the_days_of_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_text(rates(1, DAYS, UNTIL_MS))
+    assert file.read_text() == rates(1, DAYS, UNTIL_MS) != rates(2, DAYS, UNTIL_MS)
+    found = [rate for rate in RatesFile(file).read() if rate.currency == "USD"]
+    days = [rate.day for rate in found]
+    assert days == sorted(days, reverse=True)
+    assert days[0].isoformat() == "2026-11-26"
+    assert days[-1].isoformat() < format_ms(UNTIL_MS - DAYS * DAY_MS)[:10]
+    assert all(day.weekday() < 5 for day in days)
+    assert max((later - sooner).days for later, sooner in pairwise(days)) <= 3
+    assert all(1 < rate.per_euro < Decimal("1.4") for rate in found)
+    assert len({rate.per_euro for rate in found}) > 20
 
 
 def test_some_buy(users: list[Person]) -> None:
@@ -419,7 +527,10 @@ def test_a_server_has_something_to_say_about_it(loaded: Project, log: list[Json]
         ("hackernews", "social"),
         ("productreviews.example", "referral"),
         ("direct", "direct"),
+        ("awin", "affiliate"),
+        ("unknown", "email"),
     }
+    assert not {medium for _, medium in sources} & {"internal", "return"}
 
     steps = "$pageview,signup,purchase"
     (funnel,) = loaded.ask("/v1/funnel", steps=steps, window="30d")["rows"]
@@ -435,13 +546,75 @@ def test_a_server_has_something_to_say_about_it(loaded: Project, log: list[Json]
     assert 0.3 < weeks[1] / weeks[0] < 0.7
     assert 0.1 < weeks[4] / weeks[0] < 0.4
 
-    credit = loaded.ask(
-        "/v1/attribution", conversion="purchase", model="first_touch", value_property="value"
-    )
-    assert credit["total"]["conversions"] == bought
-    assert credit["total"]["value"] > 100
-    assert len(credit["rows"]) > 3
-
     (waited,) = loaded.ask("/v1/time-to-conversion", conversion="signup")["rows"]
     assert waited["p75"] > 2 * 86_400
     assert loaded.ask("/v1/identity/shared-devices")["rows"]
+
+
+def test_visits_are_of_every_channel_that_is_an_arrival(loaded: Project) -> None:
+    visits = loaded.ask("/v1/visits", group_by="channel")["rows"]
+    found = {row["channel"]: row["visits"] for row in visits}
+    # A visit that begins with a return has no touch.
+    assert found.keys() - {None} == set(NAMES) - {"Internal", "Return"}
+    share = {channel: count / sum(found.values()) for channel, count in found.items()}
+    assert 0.4 < share["Direct"] < 0.8, "people who work in the application come by themselves"
+    assert all(share[name] > 0.03 for name in ("Organic Search", "Paid Search", "Paid Social"))
+    assert all(share[name] > 0.001 for name in ("AI", "Affiliate", "Display", "SMS/Push"))
+    assert share.get(None, 0) < 0.01
+
+
+def test_money_is_credited_in_two_currencies_and_to_no_return(
+    loaded: Project, log: list[Json]
+) -> None:
+    bills = [event["properties"] for event in log if event["event"] == "purchase"]
+    paid: Counter[str] = Counter()
+    for bill in bills:
+        paid[bill["currency"]] += bill["value"]
+    assert paid.keys() == {"EUR", "USD"}
+    credit = loaded.ask(
+        "/v1/attribution",
+        conversion="purchase",
+        model="first_touch,last_touch,last_non_direct",
+        value_property="value",
+        lookback_days=90,
+        group_by="source,medium",
+    )
+    assert credit["total"]["value"] == paid
+    assert credit["total"]["conversions"] == len(bills)
+    assert len(credit["rows"]) > 3
+    names = {(row["source"], row["medium"]) for row in credit["rows"]}
+    assert not {medium for _, medium in names} & {"return", "internal"}
+    assert not {source for source, _ in names} & {"stripe", "paypal", "klarna"}
+
+
+def test_who_signs_in_elsewhere_is_credited_to_what_brought_them(
+    loaded: Project, users: list[Person]
+) -> None:
+    expected = Counter(last_touch(user, named(user, "signup")[0]) for user in users)
+    credit = loaded.ask(
+        "/v1/attribution",
+        conversion="signup",
+        model="last_touch",
+        lookback_days=90,
+        group_by="source,medium",
+    )
+    found = {(row["source"], row["medium"]): row["conversions"] for row in credit["rows"]}
+    assert {names: count for names, count in found.items() if count} == expected
+    away = [user for user in users if named(user, "signup")[0]["properties"]["method"] != "email"]
+    assert len(away) > USERS / 4
+
+
+def last_touch(person: Person, conversion: Json) -> tuple[str, str]:
+    """Of what is done on the page: the last arrival of the visit, else direct."""
+    device = conversion["anonymous_id"]
+    visit: list[Source] = []
+    last = 0
+    for event in sorted((e for _, e in person.sent if e.get("anonymous_id") == device), key=at):
+        if at(event) > at(conversion):
+            break
+        source = classify(event["url"], event["referrer"], NO_SITE)
+        pause = 4 * HOUR_MS if source.medium == "return" else HOUR_MS // 2
+        visit = [*(visit if at(event) - last <= pause else []), source]
+        last = at(event)
+    touches = [s for s in visit if s.medium not in ("direct", "internal", "return")]
+    return (touches[-1].source, touches[-1].medium) if touches else ("direct", "direct")

@@ -113,6 +113,12 @@ def test_what_commands_print_as_json(server: Server, project: Project, tmp_path:
     }
     url = "https://shop.example/?utm_source=fb"
     assert printed("threadline classify", url) == project.ask("/v1/classify", url=url)
+    rates = tmp_path / "rates.csv"
+    rates.write_text("Date,USD\n2026-05-04,1.2\n")
+    loaded = printed("threadline rates import", str(rates))
+    assert loaded == printed("threadline rates")
+    assert list(loaded) == fields("threadline rates")
+    assert list(loaded["currencies"][0]) == code(JSON_OF["threadline rates"].partition(";")[2])
     changes = printed("threadline reclassify", "--dry-run", *own)
     assert list(changes) == fields("threadline reclassify")
     project.post("/v1/forget", {"user_id": "u"})

@@ -219,6 +219,7 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
 
     required: Json = {
         "/v1/attribution": {"conversion": "x"},
+        "/v1/attribution/why": {"user_id": "u", "conversion": "x"},
         "/v1/time-to-conversion": {"conversion": "x"},
         "/v1/funnel": {"steps": "a,b"},
         "/v1/paths": {"event": "x"},
@@ -236,9 +237,8 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
     assert schema("/v1/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
     assert schema("/v1/identity/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
     assert schema("/v1/attribution", "group_by")["items"]["enum"] == [
-        "source",
-        "medium",
-        "campaign",
+        *("source", "medium", "campaign", "channel"),
+        *("landing_path", "first_country"),
     ]
     assert "path" in schema("/v1/stats", "group_by")["items"]["enum"]
     cursor = pages_of_two(project)

@@ -36,6 +36,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/addons/{name}",
         "/v1/alias",
         "/v1/attribution",
+        "/v1/attribution/why",
         "/v1/batch",
         "/v1/classify",
         "/v1/export",
@@ -61,6 +62,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/users",
         "/v1/users/{user_id}",
         "/v1/users/{user_id}/events",
+        "/v1/visits",
     ]
     for path, methods in document["paths"].items():
         for operation in methods.values():

@@ -54,7 +54,7 @@ SPOILED = {
         [
             "DELETE FROM user_touches WHERE user_id = 'ada'",
             "INSERT INTO user_touches (project_id, user_id, first_touch) SELECT project_id, 'bob',"
-            " (toDateTime64('2001-01-01 00:00:00', 3, 'UTC'), 'e', 1, 1)"
+            " (FALSE, toDateTime64('2001-01-01 00:00:00', 3, 'UTC'), 'e', 1, 1)"
             " FROM user_touches LIMIT 1",
         ],
         "3 rows compared; 1 missing, 0 too many, 1 wrong",

@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import groupby, pairwise
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from tests.identity import oracle
@@ -34,102 +34,6 @@ def persons(pairs: Owned, group: Callable[[Event], Any]) -> dict[Any, int]:
     for key, _ in seen:
         counted[key] += 1
     return dict(counted)
-
-
-def _session(event: Event) -> tuple[str, int]:
-    # Without a device each event has a session of its own.
-    return event["a"] or event["id"], int(event["t"].timestamp()) // 1800
-
-
-def _sessions(events: list[Event]) -> list[list[Event]]:
-    found: dict[tuple[str, int], list[Event]] = defaultdict(list)
-    for event in events:
-        found[_session(event)].append(event)
-    return list(found.values())
-
-
-def _arrivals(events: list[Event]) -> list[Event]:
-    return [event for event in events if event["source"] != "internal"]
-
-
-def _touches(events: list[Event], place: Callable[[Event], int]) -> list[Event]:
-    """The first event of each session that is not internal; of the same moment, the smallest
-    place."""
-    firsts = [
-        min(found, key=lambda event: (event["t"], place(event)))
-        for session in _sessions(events)
-        if (found := _arrivals(session))
-    ]
-    return sorted(firsts, key=lambda event: (event["t"], place(event)))
-
-
-def sessions(pairs: Owned, place: Callable[[Event], int]) -> dict[str, tuple[float, ...]]:
-    """Source to sessions, persons, events a session, mean seconds, share of one event."""
-    found: dict[str, list[tuple[str, list[Event]]]] = defaultdict(list)
-    for person, events in by_person(pairs).items():
-        for session in _sessions(events):
-            touch = min(
-                _arrivals(session),
-                key=lambda event: (event["t"], place(event)),
-                default={"source": "internal"},
-            )
-            found[touch["source"]].append((person, session))
-    return {
-        source: (
-            len(rows),
-            len({person for person, _ in rows}),
-            mean(len(session) for _, session in rows),
-            mean((s[-1]["t"] - s[0]["t"]).total_seconds() for _, s in rows),
-            mean(len(session) == 1 for _, session in rows),
-        )
-        for source, rows in found.items()
-    }
-
-
-def _weights(model: str, touches: list[Event], at: dt.datetime) -> list[float]:
-    n = len(touches)
-    if model == "first_touch":
-        return [1.0] + [0.0] * (n - 1)
-    if model == "last_touch":
-        return [0.0] * (n - 1) + [1.0]
-    if model == "last_non_direct":
-        others = [i for i, t in enumerate(touches) if t["source"] not in ("direct", "internal")]
-        return [float(i == (others[-1] if others else n - 1)) for i in range(n)]
-    if model == "linear":
-        return [1 / n] * n
-    if model == "position_based":
-        if n < 3:
-            return [1 / n] * n
-        return [0.4] + [0.2 / (n - 2)] * (n - 2) + [0.4]
-    decayed = [0.5 ** ((at - t["t"]) / dt.timedelta(days=7)) for t in touches]
-    return [d / sum(decayed) for d in decayed]
-
-
-def attribution(
-    pairs: Owned,
-    conversion: str,
-    model: str,
-    lookback: dt.timedelta,
-    place: Callable[[Event], int],
-) -> dict[tuple[str, str], tuple[float, int, float]]:
-    """(source, medium) to conversions, persons, value."""
-    credit: dict[tuple[str, str], float] = defaultdict(float)
-    value: dict[tuple[str, str], float] = defaultdict(float)
-    who: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for person, events in by_person(pairs).items():
-        touches = _touches(events, place)
-        for event in events:
-            if event["event"] != conversion:
-                continue
-            found = [t for t in touches if event["t"] - lookback <= t["t"] <= event["t"]]
-            found = found or [{"t": event["t"], "source": "direct", "medium": "direct"}]
-            for touch, weight in zip(found, _weights(model, found, event["t"]), strict=True):
-                if weight > 0:
-                    key = (touch["source"], touch["medium"])
-                    credit[key] += weight
-                    value[key] += weight * event["value"]
-                    who[key].add(person)
-    return {key: (credit[key], len(who[key]), value[key]) for key in credit}
 
 
 def funnel(

@@ -319,7 +319,7 @@ def test_large_amounts_are_converted_without_an_error(bank: Server) -> None:
 
 def test_a_conversion_of_nothing(bank: Server) -> None:
     project = Project(bank)
-    sold(project, {"valu": 5, "currency": "EUR"})
+    sold(project, {"total": 5, "currency": "EUR"})
     for answer in (total(project, currency="EUR"), credited(project, currency="EUR")):
         assert [row["value"] for row in answer["rows"]] == [0]
         assert codes(answer) == ["unknown_property"]
@@ -352,6 +352,46 @@ def test_credit_in_parts_adds_up_to_the_whole(bank: Server, model: str) -> None:
     assert converted["total"]["value"] == 120.002
     parts = sum(row["value"] for row in converted["rows"])
     assert parts == pytest.approx(120.002, abs=1e-8)
+
+
+def test_every_model_and_scope_has_its_values(bank: Server) -> None:
+    project = Project(bank)
+    for hour, source in enumerate(["a", "b"]):
+        project.track(
+            "$pageview",
+            user_id="ada",
+            anonymous_id="phone",
+            timestamp=f"2026-05-03T{hour * 3:02}:00:00Z",
+            url=f"https://shop.example/?utm_source={source}&utm_medium=cpc",
+        )
+    sold(project, {"value": 12, "currency": "USD"}, {"value": 10.01, "currency": "EUR"})
+    answer = credited(project, model="first_touch,linear,last_touch", group_by="source")
+    everything = {"EUR": 10.01, "USD": 12}
+    half = {"EUR": 5.005, "USD": 6}
+    assert {model: each["value"] for model, each in answer["total"]["models"].items()} == {
+        "first_touch": everything,
+        "linear": everything,
+        "last_touch": everything,
+    }
+    found = {
+        row["source"]: [each["value"] for each in row["models"].values()] for row in answer["rows"]
+    }
+    assert found == {"a": [everything, half, {}], "b": [{}, half, everything]}
+    converted = credited(project, model="linear,last_touch", group_by="source", currency="EUR")
+    assert {row["source"]: row["models"] for row in converted["rows"]} == {
+        "a": {
+            "linear": {"conversions": 1, "persons": 1, "value": 10.005},
+            "last_touch": {"conversions": 0, "persons": 0, "value": 0},
+        },
+        "b": {
+            "linear": {"conversions": 1, "persons": 1, "value": 10.005},
+            "last_touch": {"conversions": 2, "persons": 1, "value": 20.01},
+        },
+    }
+    first = total(project, group_by="first.source", event="purchase")["rows"]
+    assert first == [{"first.source": "a", "value": everything}]
+    rows = total(project, group_by="visit.source", event="purchase", currency="EUR")["rows"]
+    assert sum(row["value"] for row in rows) == 20.01
 
 
 def nano(amount: float) -> int:

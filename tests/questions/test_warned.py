@@ -163,6 +163,7 @@ def days(project: Project, many: int, **more: object) -> None:
                 "event": f"e{n % 3}",
                 "anonymous_id": f"d{n}",
                 "timestamp": f"2026-{1 + n // 28:02}-{1 + n % 28:02}T12:00:00Z",
+                "url": "https://shop.example/",
                 **more,
             }
             for n in range(many)
@@ -266,8 +267,10 @@ def test_what_an_event_came_without_is_null(project: Project) -> None:
     for breakdown in ("campaign", "term", "content"):
         (row,) = project.ask("/v1/sources", breakdown=breakdown)["rows"]
         assert row[breakdown] is None
+    # A page says where it is, or it is none, and makes no visit.
+    project.track("bare", event_id="f", anonymous_id="d", user_id="u", url="https://shop.example")
     for path, params in (
-        ("/v1/sessions", {}),
+        ("/v1/visits", {}),
         ("/v1/attribution", {"conversion": "bare"}),
         ("/v1/time-to-conversion", {"conversion": "bare"}),
         ("/v1/funnel", {"steps": "bare,x"}),

@@ -82,7 +82,8 @@ def test_intervals_on_a_host_in_another_zone(folder: Path, zone: str) -> None:
     with Server(folder, TZ=zone) as server:
         project = Project(server)
         for number, at in enumerate(("2026-05-01T00:30:00Z", "2026-05-01T23:30:00Z")):
-            project.track("a", anonymous_id=f"d{number}", timestamp=at)
+            page = "https://shop.example/"
+            project.track("a", anonymous_id=f"d{number}", timestamp=at, url=page)
         for params, starts in (
             ({"interval": "day"}, ["2026-05-01T00:00:00.000Z"]),
             (
@@ -165,7 +166,7 @@ def test_days_by_their_clocks(
 
 
 def test_dates_are_the_zones_in_every_question(project: Project) -> None:
-    visit = {"anonymous_id": "d", "user_id": "u"}
+    visit = {"anonymous_id": "d", "user_id": "u", "url": "https://shop.example/"}
     project.track("signup", **visit, timestamp="2026-04-30T23:00:00Z")
     for path, params, found in (
         ("/v1/sources", {}, lambda answer: len(answer["rows"])),

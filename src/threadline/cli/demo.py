@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -16,18 +17,16 @@ import typer
 import uvloop
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline import settings
 from threadline.cli import folders
-from threadline.cli.demo_log import DemoLog, Event, Person
+from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load, load_rates
 from threadline.cli.options import Host, Port
-from threadline.cli.server import Server
-from threadline.contract.bodies import MAX_BATCH_EVENTS
 from threadline.contract.errors import ApiError
 from threadline.control import Control, ControlError
 from threadline.http.listen import resolve, take_port
 from threadline.http.serve import serve_async
+from threadline.store import StoreError
 
 PROJECT = "demo"
 STOPPED = "Stopped while loading; the next start goes on."
@@ -35,21 +34,6 @@ ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
 EVENTS = 100_000
 HOUR_MS = 3_600_000
-
-
-class Notes(msgspec.Struct):
-    """What a second start needs to know. The keys are of a demo, so they may lie here."""
-
-    keys: dict[str, str]
-    events: int
-    visitors: int
-    users: int
-    seed: int
-    until_ms: int
-    loaded: bool = False
-    user_id: str = ""
-    # What the server has of them: some come twice and count once.
-    stored: int = 0
 
 
 def demo(
@@ -90,6 +74,8 @@ def demo(
             " demo delete the folder, or give another --data."
         )
     console.print(f"Starting the server on [bold]{escape(folders.shown(folder))}[/] …")
+    headers = ",".join(filter(None, (COUNTRY_HEADER, chosen.country_header)))
+    chosen = msgspec.structs.replace(chosen, country_header=headers)
     uvloop.run(_serve_and_load(chosen, folder, notes))
 
 
@@ -141,7 +127,9 @@ async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes)
     if serving.done():
         return await serving
     serving.add_done_callback(lambda _: stopped.set())
-    loading = threading.Thread(target=_load_and_tell, args=(ready.result(), folder, notes, stopped))
+    loading = threading.Thread(
+        target=_load_and_tell, args=(ready.result(), chosen, folder, notes, stopped)
+    )
     loading.start()
     try:
         await serving
@@ -151,17 +139,19 @@ async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes)
     return None
 
 
-def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Event) -> None:
+def _load_and_tell(
+    url: str, chosen: settings.Settings, folder: Path, notes: Notes, stopped: threading.Event
+) -> None:
     console = Console(highlight=False)
     try:
-        if not notes.loaded and not _load(url, notes, stopped, console):
-            console.print(STOPPED)
-            return
         if not notes.loaded:
-            notes.stored = _count(url, notes.keys["rk"], stopped)
-            repeats = notes.events - notes.stored
-            console.print(f"{notes.stored:,} events are stored; {repeats:,} came twice.")
-    except (OSError, ApiError) as error:
+            load_rates(chosen, folder, notes)
+            if not load(url, notes, stopped, console):
+                console.print(STOPPED)
+                return
+            notes.stored = count(url, notes.keys["rk"], stopped)
+            console.print(f"{notes.stored:,} events are stored.")
+    except (OSError, ApiError, StoreError) as error:
         if stopped.is_set():
             console.print(STOPPED)
             return
@@ -174,64 +164,6 @@ def _load_and_tell(url: str, folder: Path, notes: Notes, stopped: threading.Even
     _tell(url, folder, notes, console)
 
 
-def _load(url: str, notes: Notes, stopped: threading.Event, console: Console) -> bool:
-    """Post the log in batches, as a server that passes on what browsers send. False if stopped
-    before the end."""
-    log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
-    server = Server(url, notes.keys["sk"])
-    waiting: list[Event] = []
-    columns = (
-        TextColumn("Loading events"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("load", total=notes.events, rate="")
-        started = time.monotonic()
-        sent = 0
-
-        def post() -> None:
-            nonlocal sent
-            server.post("/v1/batch", msgspec.json.encode({"events": waiting}))
-            sent += len(waiting)
-            waiting.clear()
-            rate = f"{sent / (time.monotonic() - started):,.0f} events/s"
-            progress.update(bar, completed=sent, rate=rate)
-
-        for person in log.people():
-            if stopped.is_set():
-                return False
-            if not notes.user_id and _worth_showing(person):
-                notes.user_id = person.user_id or ""
-            for agent, event in person.sent:
-                waiting.append(event | {"user_agent": agent} if agent else event)
-                if len(waiting) == MAX_BATCH_EVENTS:
-                    post()
-        if waiting:
-            post()
-    return True
-
-
-def _count(url: str, key: str, stopped: threading.Event) -> int:
-    """Events that questions see, once all that were sent are among them."""
-    server = Server(url, key)
-    while not stopped.is_set():
-        reply = server.reply("/v1/stats?metric=count&include_bots=true")
-        if reply.status == 200 and not reply.headers.get("Threadline-Stale"):
-            return int(reply.json()["rows"][0]["value"])
-    raise OSError("stopped")
-
-
-def _worth_showing(person: Person) -> bool:
-    """An ad on one day, a signup on another, and a second device."""
-    if len(person.devices) < 2 or "utm_medium=cpc" not in person.sent[0].event["url"]:
-        return False
-    known = next((event for _, event in person.sent if "user_id" in event), None)
-    return known is not None and known["timestamp"][:10] > person.sent[0].event["timestamp"][:10]
-
-
 def _command() -> str:
     """How to call us from this shell: `make demo` has us where the shell does not look."""
     return "threadline" if shutil.which("threadline") else os.path.relpath(sys.argv[0])
@@ -240,6 +172,9 @@ def _command() -> str:
 def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     rk = notes.keys["rk"]
     user = notes.user_id or "user_1"
+    ask = f"{_command()} ask"
+    where = escape(shlex.quote(str(folder)))
+    paid = "conversion=purchase value_property=value currency=EUR"
     console.print(
         f"""
 [bold green]Threadline is ready[/] at [bold]{url}[/]   reference: {url}/docs
@@ -260,7 +195,18 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
   curl -s -H 'Authorization: Bearer {rk}' \\
     '{url}/v1/time-to-conversion?conversion=signup&group_by=source,medium'
 
-The same as a timeline:  {_command()} user {user} --data {folder}
+[bold]By which channels do people come?[/]
+  {ask} visits group_by=channel --data {where}
+
+[bold]What has each channel earned, in euros, by the first touch, by the last and by all?[/]
+  {ask} attribution {paid} \\
+    group_by=channel model=first_touch,last_touch,linear --data {where}
+
+[bold]Who gets the credit for the {notes.conversion} of {user}, and why?[/]
+  {ask} why conversion={notes.conversion} user_id={user} --json --data {where}
+
+Nothing here is real, exchange rates included; without currency=EUR, euros and dollars stand apart.
+The same as a timeline:  {_command()} user {user} --data {where}
 Ctrl-C stops the server; the next start finds the {notes.stored or notes.events:,} events again.
 """,
         soft_wrap=True,

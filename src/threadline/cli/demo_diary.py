@@ -5,16 +5,14 @@ from math import log
 from random import Random
 from typing import NamedTuple
 
+from threadline.cli.demo_arrivals import COMING_BACK, REMINDERS, Arrival, way_in
 from threadline.cli.demo_tables import (
-    ARRIVALS,
     CRAWLED,
     HOUR_OF_DAY,
     PUBLIC,
-    RETURNS,
     SITE,
     Action,
     Area,
-    Arrival,
     Event,
     Properties,
 )
@@ -28,6 +26,8 @@ MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 PAGE_VIEW = Action("$pageview")
 BOUNCES = 0.45
 COMES_BACK = 0.3
+# Of visits that are longer than a page.
+SEES_AN_AD_AGAIN = 0.04
 
 
 class Sent(NamedTuple):
@@ -42,6 +42,7 @@ class Device(NamedTuple):
 
     anonymous_id: str
     user_agent: str
+    country: str = ""
     shared: bool = False
 
 
@@ -126,6 +127,15 @@ class Diary:
                 self.write(device, user_id, PAGE_VIEW, moment, url, referrer)
         return moment + self.wait(step_ms)
 
+    def browse(self, device: Device, arrival: Arrival, moment: int, length: int) -> int:
+        """Our public pages, some of them after another ad in the middle of it; the moment after."""
+        random = self.random
+        moment = self.walk(PUBLIC, device, None, arrival, moment, length)
+        if length > 1 and random.random() < SEES_AN_AD_AGAIN:
+            again = REMINDERS.draw(random)
+            moment = self.walk(PUBLIC, device, None, again, moment, self.some(1))
+        return moment
+
     def wait(self, mean_ms: float) -> int:
         return 1 + SECOND_MS - int(mean_ms * log(1 - self.random.random()))
 
@@ -147,15 +157,15 @@ class Diary:
 def stranger(diary: Diary, device: Device, moment: int, pace: float) -> None:
     """Somebody who is never known: half look at one page and are gone."""
     random = diary.random
-    arrival = ARRIVALS.draw(random)
+    arrival = way_in(random, device.user_agent)
     bounces = min(0.9, BOUNCES / pace)
     while moment < diary.until_ms:
         length = 1 if random.random() < bounces else 1 + diary.some(2.2 * pace)
-        diary.walk(PUBLIC, device, None, arrival, moment, length)
+        diary.browse(device, arrival, moment, length)
         if random.random() > COMES_BACK:
             break
         moment = diary.later(moment, 5)
-        arrival = RETURNS.draw(random)
+        arrival = COMING_BACK.draw(random)
 
 
 def crawler(diary: Diary, device: Device, moment: int) -> None:

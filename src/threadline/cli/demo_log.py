@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from threadline.cli.demo_agents import CRAWLERS, DESKTOPS, PHONES
 from threadline.cli.demo_diary import HOUR_MS, Device, Diary, Sent, crawler, random_id, stranger
-from threadline.cli.demo_tables import HOURS, LIVES, WEEKDAYS, Event
+from threadline.cli.demo_tables import COUNTRIES, HOURS, LIVES, WEEKDAYS, Event
 from threadline.cli.demo_user import User
 from threadline.contract.times import DAY_MS
 
@@ -38,9 +38,11 @@ LAST_STRANGERS = 0.3
 
 
 class Person(NamedTuple):
-    """Somebody with everything they send, in the order it arrives. `user_id` None: never known."""
+    """Somebody with everything they send, in the order it arrives. `user_id` None: never known.
+    `country`: where they live."""
 
     user_id: str | None
+    country: str
     devices: list[str]
     sent: list[Sent]
 
@@ -95,7 +97,7 @@ class DemoLog:
             device = self._device()
             stranger(diary, device, self._some_time(), min(100.0, max(0.05, pace)))
         self._devices_left -= 1
-        return Person(None, [device.anonymous_id], diary.sent)
+        return Person(None, device.country, [device.anonymous_id], diary.sent)
 
     def _user(self) -> Person:
         random = self._random
@@ -103,11 +105,7 @@ class DemoLog:
         self._users_left -= 1
         self._users_made += 1
         user_id = f"user_{self._users_made}"
-        devices = [self._device()]
-        if random.random() < SECOND_DEVICES:
-            devices.append(self._device())
-        elif random.random() < AT_SHARED_DEVICES / (1 - SECOND_DEVICES):
-            devices.append(self._shared_device())
+        devices = self._devices()
         diary = Diary(random, self._id_prefix, self._until_ms)
         moment = self._some_time()
         while moment > self._until_ms - HOUR_MS:
@@ -119,7 +117,20 @@ class DemoLog:
         self._devices_left -= sum(device != self._office_used for device in used)
         if used[-1].shared:
             self._office_used = used[-1]
-        return Person(user_id, [device.anonymous_id for device in used], diary.sent)
+        return Person(
+            user_id, devices[0].country, [device.anonymous_id for device in used], diary.sent
+        )
+
+    def _devices(self) -> list[Device]:
+        """One of their own, and some have another; all in one country."""
+        random = self._random
+        if random.random() < SECOND_DEVICES:
+            first = self._device()
+            return [first, self._device(country=first.country)]
+        if random.random() < AT_SHARED_DEVICES / (1 - SECOND_DEVICES):
+            office = self._shared_device()
+            return [self._device(country=office.country), office]
+        return [self._device()]
 
     def _strangers_left(self) -> float:
         return self._devices_left - self._users_left * DEVICES_PER_USER
@@ -129,12 +140,13 @@ class DemoLog:
         for_users = self._events_left - max(0.0, self._strangers_left()) * EVENTS_OF_STRANGER
         return min(100.0, max(0.1, for_users / (max(1, self._users_left) * EVENTS_OF_USER)))
 
-    def _device(self, user_agent: str = "", shared: bool = False) -> Device:
+    def _device(self, user_agent: str = "", country: str = "", shared: bool = False) -> Device:
         random = self._random
+        country = country or COUNTRIES.draw(random)
         if not user_agent:
             table = PHONES if random.random() < ON_PHONES and not shared else DESKTOPS
             user_agent = table.draw(random)
-        return Device(random_id(random), user_agent, shared)
+        return Device(random_id(random), user_agent, country, shared)
 
     def _shared_device(self) -> Device:
         """The computer at the front desk of an office, until enough people have used it."""

@@ -1,5 +1,5 @@
-"""What the demo log is drawn from: ways to the site, pages and what happens on them, plans and
-how long people stay."""
+"""What the demo log is drawn from: pages and what happens on them, how long people stay, who they
+are. How they come is in `demo_arrivals`, what they pay in `demo_money`."""
 
 from bisect import bisect
 from collections.abc import Iterator
@@ -28,15 +28,6 @@ class Weighted(Generic[T]):
 
     def draw(self, random: Random) -> T:
         return self._values[bisect(self._bounds, random.random() * self._total)]
-
-
-class Arrival(NamedTuple):
-    """One way to the site: query string of the landing page, referrer, and where people land.
-    `{n}` is another number each time."""
-
-    query: str
-    referrer: str
-    pages: Weighted[str]
 
 
 class Action(NamedTuple):
@@ -73,86 +64,6 @@ class Area:
             self.pages[path] = Page(*actions.get(path, NOTHING), others)
         self.other_page = Page(*NOTHING, self.paths)
 
-
-HOME = Weighted((1, "/"))
-FROM_ADS = Weighted((60, "/"), (25, "/features"), (15, "/pricing"))
-FROM_LINKS = Weighted(
-    (45, "/"),
-    (15, "/features"),
-    (20, "/blog/shared-calendars"),
-    (12, "/blog/time-blocking"),
-    (8, "/blog/fewer-meetings"),
-)
-ARRIVALS = Weighted(
-    (22, Arrival("", "https://www.google.com/", FROM_LINKS)),
-    (17, Arrival("", "", HOME)),
-    (
-        13,
-        Arrival(
-            "?utm_source=facebook&utm_medium=cpc&utm_campaign=spring&fbclid=IwAR0{n}",
-            "https://l.facebook.com/",
-            FROM_ADS,
-        ),
-    ),
-    (
-        11,
-        Arrival("?gclid=Cj0K{n}&utm_campaign=brand", "https://www.google.com/", FROM_ADS),
-    ),
-    (
-        6,
-        Arrival("?utm_source=newsletter&utm_medium=email&utm_campaign=monthly", "", FROM_LINKS),
-    ),
-    (
-        4,
-        Arrival(
-            "?utm_source=instagram&utm_medium=paid_social&utm_campaign=reels",
-            "https://l.instagram.com/",
-            FROM_ADS,
-        ),
-    ),
-    (
-        3,
-        Arrival(
-            "?utm_source=linkedin&utm_medium=cpc&utm_campaign=teams&li_fat_id={n}",
-            "https://www.linkedin.com/",
-            FROM_ADS,
-        ),
-    ),
-    (5, Arrival("", "https://t.co/x{n}", FROM_LINKS)),
-    (4, Arrival("", "https://news.ycombinator.com/", FROM_LINKS)),
-    (3, Arrival("", "https://www.reddit.com/", FROM_LINKS)),
-    (3, Arrival("", "https://www.bing.com/", FROM_LINKS)),
-    (1, Arrival("", "https://duckduckgo.com/", FROM_LINKS)),
-    (4, Arrival("?utm_source=chatgpt.com", "https://chatgpt.com/", FROM_LINKS)),
-    (1, Arrival("", "https://www.perplexity.ai/", FROM_LINKS)),
-    (3, Arrival("", "https://blog.productreviews.example/best-calendars", FROM_ADS)),
-)
-RETURNS = Weighted(
-    (65, Arrival("", "", HOME)),
-    (22, Arrival("", "https://www.google.com/", HOME)),
-    (
-        13,
-        Arrival("?utm_source=newsletter&utm_medium=email&utm_campaign=monthly", "", FROM_LINKS),
-    ),
-)
-TO_LOGIN = Weighted(
-    (75, Arrival("", "", HOME)),
-    (25, Arrival("", "https://www.google.com/", HOME)),
-)
-# Signed in people open the application itself.
-TO_APP = Weighted(
-    (88, Arrival("", "", Weighted((80, "/app/calendar"), (20, "/app/bookings")))),
-    (
-        12,
-        Arrival(
-            "?utm_source=agenda&utm_medium=email&utm_campaign=weekly",
-            "",
-            Weighted((1, "/app/calendar")),
-        ),
-    ),
-)
-TO_WELCOME = Arrival("", f"{SITE}/signup", Weighted((1, "/app/welcome")))
-TO_BILLING = Arrival("", f"{SITE}/app/settings", Weighted((1, "/app/billing")))
 
 BLOG_PATHS = ("/blog/shared-calendars", "/blog/time-blocking", "/blog/fewer-meetings")
 BLOG = Weighted(
@@ -271,18 +182,6 @@ LIVES = Weighted(
 )
 
 
-class Plan(NamedTuple):
-    """Prices are a month's for one seat; a year costs ten months."""
-
-    name: str
-    price: int
-    seats: Weighted[int]
-
-
-PLANS = Weighted(
-    (75, Plan("pro", 12, Weighted((1, 1)))),
-    (25, Plan("team", 9, Weighted((4, 3), (3, 5), (2, 8), (1, 15), (0.3, 40)))),
-)
 FIRST_NAMES = Weighted(
     *((1.0, name) for name in "Ada Bruno Carla Deniz Elif Femi Grace Hugo Ines Jonas".split()),
     *((1.0, name) for name in "Kaya Lena Mateo Noor Olga Pia Rosa Sven Tariq Uma Vera".split()),
@@ -290,6 +189,13 @@ FIRST_NAMES = Weighted(
 LAST_NAMES = Weighted(
     *((1.0, name) for name in "Abel Berger Costa Dahl Evans Ferrari Gupta Haas Ivanov".split()),
     *((1.0, name) for name in "Jansen Kowalski Lopez Meyer Novak Okafor Park Quinn Rossi".split()),
+)
+# Where they live, as two letters.
+COUNTRIES = Weighted(
+    *((22.0, code) for code in ("US", "DE")),
+    *((10.0, code) for code in ("FR", "GB")),
+    *((7.0, code) for code in ("NL", "ES", "IT")),
+    *((5.0, code) for code in ("AT", "CA", "PL")),
 )
 # By the clock (UTC) and the day of the week (Monday first): people in Europe, some in America.
 HOURS = (2, 1, 1, 1, 2, 4, 9, 17, 25, 30, 31, 29, 27, 30, 31, 30, 27, 24, 20, 17, 14, 10, 6, 4)

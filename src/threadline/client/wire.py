@@ -105,11 +105,16 @@ class Wire:
         self._idle = threading.local()
 
     def send(
-        self, method: str, path: str, body: bytes | None = None, within_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        within_s: float | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Reply:
         """One try; redirects within the host, or to its https, are followed. `within_s`: where
-        there is less time than usual. Raises `Unreachable`."""
-        headers = dict(self._headers)
+        there is less time than usual. `more`: headers. Raises `Unreachable`."""
+        headers = {**self._headers, **(more or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
             if self._pack and len(body) >= PACK_FROM_BYTES:

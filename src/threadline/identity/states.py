@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from threadline.identity.compose import fill
-from threadline.store import REBUILD, Statements, begin, finish
+from threadline.store import REBUILD, Params, Row, Statements, begin, finish
 from threadline.store.states import OLDER_TABLES, STATES, State, relation, state
 
 __all__ = ["STATES", "Difference", "State", "add", "rebuild", "relation", "state", "verify"]
@@ -153,11 +153,11 @@ def _make_exactly(
     """Each event once. Months that got events meanwhile, mostly one, are made again while nothing
     is inserted. The state is divided by month as the events are."""
     table = chosen.table
-    before = _newest_blocks(store)
+    before = _newest_blocks(store.query)
     store.execute(f"CREATE TABLE {made} AS {table}")
     _fill(store, made, chosen, "TRUE", {})
     with no_inserts():
-        for month, newest in _newest_blocks(store).items():
+        for month, newest in _newest_blocks(store.look).items():
             if before.get(month) != newest:
                 store.execute(f"ALTER TABLE {made} DROP PARTITION ID '{month}'")
                 _fill(store, made, chosen, "e._partition_id = {month:String}", {"month": month})
@@ -165,9 +165,9 @@ def _make_exactly(
     store.execute(f"DROP TABLE {made} SYNC")
 
 
-def _newest_blocks(store: Statements) -> dict[str, int]:
+def _newest_blocks(ask: Callable[[str, Params], list[Row]]) -> dict[str, int]:
     """Of each month of events."""
-    found = store.query(NEWEST_BLOCKS, {})
+    found = ask(NEWEST_BLOCKS, {})
     return {str(row["month"]): int(row["block"]) for row in found}
 
 

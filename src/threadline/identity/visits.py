@@ -66,18 +66,11 @@ OF_SEVERAL = f"""(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_H
         SELECT visitor, half_hour FROM changing_half_hours
     )"""
 
-# Whoever was there shortly before the end may be in a visit that goes on after it.
-SINCE = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})"
-UNTIL = f"""(
-        half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
-        OR visitor IN (
-            SELECT visitor
-            FROM stretches
-            WHERE half_hour
-                BETWEEN intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})
-                AND intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})
-        )
-    )"""
+# On which side of a time half hours lie, and what goes on across it: whoever was there shortly
+# before may be in a visit that does.
+AFTER = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS}, {HALF_HOUR_MS})"
+BEFORE = f"half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})"
+GOES_ON = f"visitor IN (SELECT visitor FROM stretches WHERE {AFTER} AND {BEFORE})"
 
 # In order of time within each device, and so are their ends: of stretches that reach into each
 # other neither has to belong to the same one, for a pause shows between the nth end and the next
@@ -141,11 +134,12 @@ GROUP BY person"""
 class Wanted(NamedTuple):
     """What a question needs of visits. `columns`: of `COLUMNS`. `since`, `until`: SQL of times, or
     nothing: all visits that start in between are there, with their whole length; what starts
-    outside may be cut."""
+    outside may be cut, unless it is `running` then and wanted whole, too."""
 
     columns: tuple[str, ...]
     since: str = ""
     until: str = ""
+    running: bool = False
 
 
 def visits(
@@ -153,11 +147,12 @@ def visits(
 ) -> dict[str, str]:
     """The relations above, on those of `stitch` for this resolution. They bind
     `visit_timeout_ms`."""
-    within = [
-        condition.replace("$at", at)
-        for condition, at in ((SINCE, wanted.since), (UNTIL, wanted.until))
-        if at
-    ]
+    within = []
+    if wanted.since:
+        since = f"({AFTER} OR {GOES_ON})" if wanted.running else AFTER
+        within.append(since.replace("$at", wanted.since))
+    if wanted.until:
+        within.append(f"({BEFORE} OR {GOES_ON})".replace("$at", wanted.until))
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
         "changing_half_hours": CHANGING.strip("\n"),

@@ -255,7 +255,7 @@ class Totals:
 
     amounts: dict[str, Decimal]
     converted: Decimal = Decimal(0)
-    have_rate: int = 0
+    have_rate: float = 0
 
     @classmethod
     def of(cls, row: Row, n: str = "") -> Self:
@@ -264,7 +264,7 @@ class Totals:
         return cls(
             dict(zip(codes, amounts, strict=True)),
             Decimal(row.pop(f"converted{n}", 0)),
-            int(row.pop(f"have_rate{n}", 0)),
+            row.pop(f"have_rate{n}", 0),
         )
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from threadline.identity.compose import where
+from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, TO
 from threadline.identity.visits import Wanted
 from threadline.questions import amounts
@@ -87,8 +87,9 @@ class AttributionRow(Grouped, kw_only=True):
     """What is credited to one group, by the first of the models. `value` comes with
     `value_property`.
 
-    Whatever the model: `influenced`, the persons with any touch there before they converted;
-    `touches`, how many there were; `lag_seconds`, how long before, null where there were none.
+    Whatever the model, of the last `lookback_days` (30 if not given) before a conversion:
+    `influenced`, the persons with any touch there; `touches`, how many there were; `lag_seconds`,
+    how long before, null where there were none.
     `models`: what each model gives, if more than one was asked for."""
 
     landing_path: Group = msgspec.UNSET
@@ -128,13 +129,14 @@ WITH considered AS (
     FROM person_events
     GROUP BY person{CREDITED}
 ), credits AS (
-    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source, touch.3 != 0 AS is_touch$shares
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch$shares
     FROM weighed
-    ARRAY JOIN arrayZip(credited$zipped) AS share
+    ARRAY JOIN arrayZip(credited$zipped) AS share, arrayEnumerate(credited) AS nth
 )$besides
 SELECT $groups$is_total AS is_total,
     $models,
-    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
     sumIf(s1, c.traffic_source = {OUTSIDE}) AS outside$doubts
 FROM credits AS c
@@ -150,15 +152,24 @@ MONEY = f""", conversion.2 AS money, {amounts.CURRENCY} AS currency,
 DOUBTS = """,
     sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded"""
 
-# What is known of the event of a touch: where it landed. Several of the same millisecond: the one
-# with the smallest id.
+# What is known of the event of a touch: where it landed. Of several of the same millisecond, one of
+# this person or of nobody, that came from there, or of a direct visit (0) any; with a path, and
+# the smallest id.
 LANDED = """, landed AS (
-    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
-        argMin(path, event_id) AS path
-    FROM counted_events
-    WHERE visitor IN (SELECT touch.3 FROM credits)
-    GROUP BY visitor, landed_at
+    SELECT r.visitor AS visitor, toUnixTimestamp64Milli(r.timestamp) AS landed_at, came_from,
+        if(r.user_hash = 0, 0, $person_hash) AS of_person,
+        min((r.path = '', r.event_id, r.path)) AS landing
+    FROM counted_events AS r
+    ARRAY JOIN [r.traffic_source, 0] AS came_from
+    WHERE r.visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at, came_from, of_person
 )"""
+LANDINGS = """LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
+    AND l.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0) AND l.of_person = c.person
+LEFT ANY JOIN (SELECT * FROM landed WHERE of_person = 0) AS u ON u.visitor = c.touch.3
+    AND u.landed_at = c.touch.1
+    AND u.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0)"""
+LANDING_PATH = "arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3"
 # And where the person was first, of whatever is known of that.
 COUNTRIES = """, countries AS (
     SELECT f.person AS person, any(e.country) AS country
@@ -169,11 +180,7 @@ COUNTRIES = """, countries AS (
     GROUP BY f.person
 )"""
 JOINED = {
-    "landing_path": (
-        LANDED,
-        "LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1",
-        "l.path",
-    ),
+    "landing_path": (LANDED, LANDINGS, LANDING_PATH),
     "first_country": (
         COUNTRIES,
         "LEFT ANY JOIN countries AS o ON o.person = c.person",
@@ -201,6 +208,7 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     }
     conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
     slots = {"conversions": conversions, **_slots(params, names, models, asked)}
+    slots["besides"] = fill(str(slots["besides"]), context.resolution.slots)
     found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
     doubts, left = Doubts(), [Totals({})]
@@ -216,7 +224,7 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
             (
                 {**{name: row[name] for name in names}, **_shared(row, models)}
                 for row in found
-                if row is not total or (not names and total["influenced"])
+                if row is not total or (not names and total["persons_1"])
             ),
         ),
         _total(total, models),
@@ -249,6 +257,7 @@ def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
         ("arrivals",),
         since if params.from_ is not None and not ever else "",
         TO if params.to is not None else "",
+        running=True,
     )
 
 

@@ -63,7 +63,8 @@ WEIGHTS: Mapping[Model, str] = {
 EVER_FIRST = "arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited))"
 PADDED = "arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), {weights})"
 
-# A conversion without any touch before it is direct; one whose touches are all too long ago is
+# Fewer people convert than visit, so the join keeps those. A conversion without any touch before it
+# is direct; one whose touches are all too long ago is
 # credited to that, and never to direct. `credited`: `touches`, and before them perhaps the first
 # ever.
 CREDITED = f"""
@@ -71,8 +72,8 @@ CREDITED = f"""
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {{lookback_ms:Int64}}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -96,10 +97,8 @@ CREDITED = f"""
 def read_models(text: str) -> list[Model]:
     """Models by commas, each once. Raises `InvalidParams`."""
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    unknown = [name for name in names if name not in MODELS]
-    if unknown or not names:
-        what = f"there is no model {unknown[0]!r}; " if unknown else ""
-        message = f"{what}choose from {', '.join(MODELS)}"
+    if not names or not set(names) <= set(MODELS):
+        message = f"choose one of {', '.join(MODELS)}, or several by commas"
         raise InvalidParams(f"Parameter model: {message}.", fieldErrors={"model": [message]})
     return [model for name in names for model in MODELS if model == name]
 

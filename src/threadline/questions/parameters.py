@@ -156,6 +156,8 @@ def between(params: Ranged, values: dict[str, object], column: str = "e.timestam
     return in_range(column, values)
 
 
-def in_time(columns: tuple[str, ...], values: Params) -> Wanted:
-    """These columns of visits that start between `from_` and `to`, as far as these are bound."""
-    return Wanted(columns, FROM if "from_" in values else "", TO if "to" in values else "")
+def in_time(columns: tuple[str, ...], values: Params, running: bool = False) -> Wanted:
+    """These columns of visits that start between `from_` and `to`, as far as these are bound.
+    `running`: and of those that had started by then and went on."""
+    since, until = (FROM if "from_" in values else ""), (TO if "to" in values else "")
+    return Wanted(columns, since, until, running)

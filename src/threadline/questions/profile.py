@@ -121,10 +121,12 @@ def ask(context: Context, params: ProfileParams) -> Profile:
 
 
 def _last_touch(found: Row) -> Row:
-    """Of a direct visit, whose first event may be internal, that it is direct."""
+    """Of a direct visit, whose first event may be internal, that it is direct; so is the last event
+    where there never was a touch."""
     last = found["last_touch"] if found["has_last"] else found["last_event"]
     touch = dict(zip(Touch.__struct_fields__, last, strict=True))
-    return {**touch, **DIRECT_NAMES} if found["last_is_direct"] else touch
+    is_direct = found["last_is_direct"] or not found["has_last"]
+    return {**touch, **DIRECT_NAMES} if is_direct else touch
 
 
 def _traits(identifies: list[Row]) -> dict[str, msgspec.Raw]:

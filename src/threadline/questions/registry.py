@@ -174,7 +174,8 @@ _QUESTIONS = (
         params=why.WhyParams,
         answer=why.Why,
         ask=why.ask,
-        errors=(NotFound,),
+        counts_people=True,
+        errors=(NotFound, StitchNotAPartition),
     ),
     Question(
         name="funnel",

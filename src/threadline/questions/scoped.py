@@ -66,7 +66,7 @@ class Scoped(NamedTuple):
         )
 
     def visits(self, values: Params) -> Wanted | None:
-        return in_time(("arrival",), values) if "visit" in self.scopes else None
+        return in_time(("arrival",), values, running=True) if "visit" in self.scopes else None
 
 
 def scoped(groups: list[str], plain: Scope) -> Scoped:

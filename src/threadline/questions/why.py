@@ -116,7 +116,8 @@ WHERE (SELECT count() FROM owned_events WHERE event_id = {{converted_by:String}}
 # The event that a touch came with: of those of its millisecond, one that came from there.
 EVENTS = """
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
-    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id,
+    e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
+    e.anonymous_id AS anonymous_id,
     toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
@@ -125,6 +126,8 @@ WHERE e.visitor IN {devices:Array(UInt64)}
     AND toUnixTimestamp64Milli(e.timestamp) IN {times:Array(Int64)}
 ORDER BY event_id"""
 
+# What it is found by, and not shown.
+BESIDE = ("at", "device", "came_from", "user_id")
 # (time in milliseconds, traffic source, device)
 Place = tuple[int, int, int]
 
@@ -160,7 +163,7 @@ def ask(context: Context, params: WhyParams) -> Why:
             converted["anonymous_id"],
             converted["user_id"],
         ),
-        _touches(context, at_ms, places, credit, inside),
+        _touches(context, person.user_id, at_ms, places, credit, inside),
         without,
         params.lookback_days,
     )
@@ -215,6 +218,7 @@ def _shares(
 
 def _touches(
     context: Context,
+    user_id: str,
     at_ms: int,
     places: list[Place],
     credit: dict[Place, dict[str, dict[str, float]]],
@@ -226,7 +230,9 @@ def _touches(
     }
     found: dict[tuple[int, int], list[Row]] = {}
     for row in context.ask(EVENTS, values) if places else []:
-        found.setdefault((row["at"], row["device"]), []).append(row)
+        # Somebody else may have done something on the device at the same millisecond.
+        if row["user_id"] is None or context.resolution.person(row["user_id"]) == user_id:
+            found.setdefault((row["at"], row["device"]), []).append(row)
     touches = []
     for place in places:
         at, source, device = place
@@ -240,7 +246,7 @@ def _touches(
             context,
             explain.ExplainParams(event_id=event["event_id"], anonymous_id=event["anonymous_id"]),
         )
-        kept = {name: shown[name] for name in shown if name not in ("at", "device", "came_from")}
+        kept = {name: shown[name] for name in shown if name not in BESIDE}
         touches.append(
             CreditedTouch(
                 timestamp=format_ms(at),

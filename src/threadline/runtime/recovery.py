@@ -202,6 +202,10 @@ class _UntilStopping:
         self._check()
         return self._store.query(sql, params)
 
+    def look(self, sql: str, params: Params) -> list[Row]:
+        self._check()
+        return self._store.look(sql, params)
+
     def execute(self, sql: str, params: Params | None = None) -> None:
         self._check()
         self._store.execute(sql, params)

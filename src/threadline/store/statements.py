@@ -22,6 +22,10 @@ class Statements(Protocol):
 
     def query(self, sql: str, params: Params) -> list[Row]: ...
 
+    def look(self, sql: str, params: Params) -> list[Row]:
+        """As `query`, of what is there now: nobody waits for what was acknowledged before."""
+        ...
+
     def execute(self, sql: str, params: Params | None = None) -> None: ...
 
     def insert(

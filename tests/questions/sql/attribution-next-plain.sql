@@ -1,27 +1,4 @@
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        if(ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE), assumeNotNull(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))), 0) AS value, multiIf(
-            JSONExtractRaw(e.properties, {value_property:String}) = '',
-            position(e.properties, {value_property:String}) > 0 AND NOT isValidJSON(e.properties),
-            JSONExtractRaw(e.properties, {value_property:String}) != 'null' AND NOT ifNull(abs(toFloat64OrNull(replaceAll(JSONExtractRaw(e.properties, {value_property:String}), '"', ''))) < 1e200, FALSE)
-        ) AS skipped
-    FROM counted_events AS e
-    WHERE e.event_name = {conversion:String}
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
-), devices AS (
-    SELECT visitor, least, greatest FROM device_states
-), owners AS (
-    SELECT visitor, if(least = greatest, least, 1) AS person
-    FROM devices
-), stretches AS (
+WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
         fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
@@ -30,57 +7,10 @@ WITH counted_events AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), known_stretches AS (
-    SELECT visitor, half_hour, ended AS timestamp, user_hash
-    FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
-), telling_stretches AS (
-    SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_stretches
-    UNION ALL
-    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
-        assumeNotNull(e.user_id) AS user_id
-    FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM known_stretches
-            GROUP BY visitor, half_hour
-            HAVING min(user_hash) != max(user_hash)
-        )
-), observations AS (
-    SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
-        max(r.user_id) AS user_id
-    FROM telling_stretches AS r
-    GROUP BY visitor, timestamp, user_hash
-), ownership AS (
-    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
-    FROM (
-        SELECT visitor, user_hash, timestamp,
-            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
-            leadInFrame(user_hash) OVER seen AS next_hash
-        FROM observations
-        WINDOW seen AS (
-            PARTITION BY visitor ORDER BY timestamp, user_id
-            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
-        )
-    )
-    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
-), person_events AS (
-    SELECT
-        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
-        e.* EXCEPT (seen)
-    FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-    ASOF LEFT JOIN ownership AS c
-        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
-), converted AS (
-    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
-    FROM person_events
-    GROUP BY person
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
@@ -90,6 +20,11 @@ WITH counted_events AS (
         minIf(user_hash, known) != maxIf(user_hash, known)
         OR maxIf(ended, NOT known) > maxIf(ended, known)
     )
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
 ), changing_events AS (
     SELECT e.project_id AS project_id,
         e.is_bot AS is_bot,
@@ -131,6 +66,47 @@ WITH counted_events AS (
         ) AS touches
     FROM changing_events
     WHERE page > 0
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_stretches AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_stretches
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, r.user_hash AS user_hash,
+        max(r.user_id) AS user_id
+    FROM telling_stretches AS r
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
 ), person_stretches AS (
     SELECT
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
@@ -169,12 +145,55 @@ WITH counted_events AS (
         FROM visits
     )
     GROUP BY person
+), considered AS (
+        SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    CAST((
+                multiIf(
+                    NOT (ifNull(abs(toFloat64OrNull(
+                        ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '') AS amount_text
+                    ) AS amount_float) < 1e30, FALSE) AS amount_usable),
+                    0,
+                    abs(amount_float) < 1e6,
+                    toDecimal256(reinterpret(
+                        toInt64(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(18, 9)'
+                    ), 9),
+                    toDecimal256(
+                        round(assumeNotNull(toDecimal256OrNull(amount_text, 18)), 9), 9
+                    )
+                ) AS amount_exact,
+                substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
+                amount_usable,
+                if(
+                    isNull(tupleElement(amount_found, 1)),
+                    position(e.properties, {amount:String}) > 0 AND NOT isValidJSON(e.properties),
+                    NOT amount_usable
+                ),
+                amount_usable
+                    AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
+            ) AS Tuple(amount Decimal(76, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money
+        FROM counted_events AS e
+        WHERE e.event_name = {conversion:String}
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), converted AS (
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp), money)) AS conversions
+    FROM person_events
+    GROUP BY person
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -192,13 +211,29 @@ WITH counted_events AS (
         arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
         arrayMap(
                     i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
-                ) AS w1
+                ) AS w1,
+        indexOf(w1, arrayMax(w1)) AS a1_most,
+                arrayMap(
+                    (weight, nth) -> toDecimal256(
+                        if(nth = a1_most, 0, toFloat64(tupleElement(conversion.2, 'amount')) * weight)
+                            + if(tupleElement(conversion.2, 'amount') < 0, -5e-10, 5e-10),
+                        9
+                    ),
+                    w1, arrayEnumerate(w1)
+                ) AS a1_others,
+                arrayMap(
+                    (part, nth) -> if(nth = a1_most, tupleElement(conversion.2, 'amount') - arraySum(a1_others), part),
+                    a1_others, arrayEnumerate(a1_others)
+                ) AS a1
     FROM found
 ), credits AS (
-    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
-        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch, share.2 AS s1, share.3 AS amount_1, s1 * conversion.2.counted AS counted_1, conversion.2 AS money, if((length(money.code) = 3 AND NOT match(money.code, '[^A-Z]')), money.code, '') AS currency,
+        toDate32(fromUnixTimestamp64Milli(at, 'UTC')) AS day,
+        share.2 * money.skipped AS skipped, share.2 * money.rounded AS rounded,
+        share.2 * money.counted * (money.code != '' AND NOT (length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))) AS miscoded
     FROM weighed
-    ARRAY JOIN arrayZip(credited, w1) AS share
+    ARRAY JOIN arrayZip(credited, w1, a1) AS share, arrayEnumerate(credited) AS nth
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -207,10 +242,12 @@ WITH counted_events AS (
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
-    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+sumMap([c.currency], [c.amount_1], [c.counted_1]) AS amounts_1,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
+    sumIf(s1, c.traffic_source = 0) AS outside,
+    sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 GROUP BY GROUPING SETS ((source, medium), ())

@@ -1,36 +1,4 @@
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toFloat64(0) AS value, FALSE AS skipped
-    FROM counted_events AS e
-    WHERE e.event_name = {conversion:String}
-        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
-), user_links AS (
-    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
-        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
-    FROM links AS r
-    WHERE r.project_id = {project_id:String}
-        AND NOT is_bot
-), owners AS (
-    SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
-    FROM user_links
-    GROUP BY visitor
-), person_events AS (
-    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
-    FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), converted AS (
-    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
-    FROM person_events
-    GROUP BY person
-), stretches AS (
+WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
         fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
@@ -50,6 +18,16 @@ WITH counted_events AS (
         ) AS touches
     FROM stretches
     WHERE page > 0
+), user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), owners AS (
+    SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
 ), person_stretches AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
@@ -84,12 +62,33 @@ WITH counted_events AS (
         FROM visits
     )
     GROUP BY person
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+), converted AS (
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp))) AS conversions
+    FROM person_events
+    GROUP BY person
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -109,10 +108,10 @@ WITH counted_events AS (
         arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w2
     FROM found
 ), credits AS (
-    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
-        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1, share.3 AS s2
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch, share.2 AS s1, share.3 AS s2
     FROM weighed
-    ARRAY JOIN arrayZip(credited, w1, w2) AS share
+    ARRAY JOIN arrayZip(credited, w1, w2) AS share, arrayEnumerate(credited) AS nth
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -120,11 +119,13 @@ WITH counted_events AS (
     UNION ALL
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 ), landed AS (
-    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
-        argMin(path, event_id) AS path
-    FROM counted_events
-    WHERE visitor IN (SELECT touch.3 FROM credits)
-    GROUP BY visitor, landed_at
+    SELECT r.visitor AS visitor, toUnixTimestamp64Milli(r.timestamp) AS landed_at, came_from,
+        if(r.user_hash = 0, 0, r.user_hash) AS of_person,
+        min((r.path = '', r.event_id, r.path)) AS landing
+    FROM counted_events AS r
+    ARRAY JOIN [r.traffic_source, 0] AS came_from
+    WHERE r.visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at, came_from, of_person
 ), tagged_touches AS (
     SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
@@ -172,15 +173,19 @@ WITH counted_events AS (
         AND f.person IN (SELECT person FROM converted)
     GROUP BY f.person
 )
-SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', l.path) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
-sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2, sum(s2 * value) AS value_2,
-    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
+    sumIf(s1, c.traffic_source = 0) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
+    AND l.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0) AND l.of_person = c.person
+LEFT ANY JOIN (SELECT * FROM landed WHERE of_person = 0) AS u ON u.visitor = c.touch.3
+    AND u.landed_at = c.touch.1
+    AND u.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0)
 LEFT ANY JOIN countries AS o ON o.person = c.person
 GROUP BY GROUPING SETS ((channel, landing_path, first_country), ())
 ORDER BY conversions_1 DESC, channel, landing_path, first_country;

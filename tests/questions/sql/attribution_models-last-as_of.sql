@@ -4,54 +4,6 @@ WITH counted_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
-), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toFloat64(0) AS value, FALSE AS skipped
-    FROM counted_events AS e
-    WHERE e.event_name = {conversion:String}
-        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
-), links_then AS (
-    SELECT *, sipHash64('user', user_id) AS user_hash
-    FROM (
-        SELECT e.project_id AS project_id,
-            assumeNotNull(e.user_id) AS user_id,
-            e.visitor AS visitor,
-            e.is_bot AS is_bot,
-            any(e.anonymous_id) AS anonymous_id,
-            min(e.timestamp) AS first_seen,
-            max(e.timestamp) AS last_seen
-        FROM counted_events AS e
-        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
-        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
-    )
-), user_links AS (
-    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash,
-        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
-    FROM links_then AS r
-    WHERE r.project_id = {project_id:String}
-        AND NOT is_bot
-        AND (r.visitor, r.user_hash) NOT IN arrayZip(
-                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
-            )
-), owners AS (
-    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
-    FROM user_links
-    GROUP BY visitor
-), person_events AS (
-    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
-    FROM (
-        SELECT transform(
-            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), converted AS (
-    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
-    FROM person_events
-    GROUP BY person
 ), half_hours_then AS (
     SELECT *
     FROM (
@@ -92,6 +44,35 @@ WITH counted_events AS (
         ) AS touches
     FROM stretches
     WHERE page > 0
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), owners AS (
+    SELECT visitor, argMax(user_hash, (last_seen, user_id)) AS person
+    FROM user_links
+    GROUP BY visitor
 ), person_stretches AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
@@ -128,12 +109,30 @@ WITH counted_events AS (
         FROM visits
     )
     GROUP BY person
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+), converted AS (
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp))) AS conversions
+    FROM person_events
+    GROUP BY person
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -153,10 +152,10 @@ WITH counted_events AS (
         arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w2
     FROM found
 ), credits AS (
-    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
-        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1, share.3 AS s2
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch, share.2 AS s1, share.3 AS s2
     FROM weighed
-    ARRAY JOIN arrayZip(credited, w1, w2) AS share
+    ARRAY JOIN arrayZip(credited, w1, w2) AS share, arrayEnumerate(credited) AS nth
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -164,11 +163,15 @@ WITH counted_events AS (
     UNION ALL
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 ), landed AS (
-    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
-        argMin(path, event_id) AS path
-    FROM counted_events
-    WHERE visitor IN (SELECT touch.3 FROM credits)
-    GROUP BY visitor, landed_at
+    SELECT r.visitor AS visitor, toUnixTimestamp64Milli(r.timestamp) AS landed_at, came_from,
+        if(r.user_hash = 0, 0, transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    )) AS of_person,
+        min((r.path = '', r.event_id, r.path)) AS landing
+    FROM counted_events AS r
+    ARRAY JOIN [r.traffic_source, 0] AS came_from
+    WHERE r.visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at, came_from, of_person
 ), user_touches_then AS (
     SELECT *
     FROM (
@@ -239,15 +242,19 @@ WITH counted_events AS (
         AND f.person IN (SELECT person FROM converted)
     GROUP BY f.person
 )
-SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', l.path) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
-sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2, sum(s2 * value) AS value_2,
-    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
+    sumIf(s1, c.traffic_source = 0) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
+    AND l.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0) AND l.of_person = c.person
+LEFT ANY JOIN (SELECT * FROM landed WHERE of_person = 0) AS u ON u.visitor = c.touch.3
+    AND u.landed_at = c.touch.1
+    AND u.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0)
 LEFT ANY JOIN countries AS o ON o.person = c.person
 GROUP BY GROUPING SETS ((channel, landing_path, first_country), ())
 ORDER BY conversions_1 DESC, channel, landing_path, first_country;

@@ -18,34 +18,7 @@ WHERE r.project_id = {project_id:String}
 GROUP BY device
 ORDER BY device;
 
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toFloat64(0) AS value, FALSE AS skipped
-    FROM counted_events AS e
-    WHERE e.event_name = {conversion:String}
-        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
-), devices AS (
-    SELECT r.visitor AS visitor,
-        transform(
-            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
-        ) AS least,
-        transform(
-            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
-        ) AS greatest
-    FROM device_states AS r
-), owners AS (
-    SELECT visitor, if(least = greatest, least, 1) AS person
-    FROM devices
-), stretches AS (
+WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
         fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
@@ -54,64 +27,10 @@ WITH counted_events AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), known_stretches AS (
-    SELECT visitor, half_hour, ended AS timestamp, user_hash
-    FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
-), telling_stretches AS (
-    SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_stretches
-    UNION ALL
-    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
-        assumeNotNull(e.user_id) AS user_id
-    FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM known_stretches
-            GROUP BY visitor, half_hour
-            HAVING min(user_hash) != max(user_hash)
-        )
-), observations AS (
-    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash,
-        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
-    FROM telling_stretches AS r
-    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
-            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
-        )
-    GROUP BY visitor, timestamp, user_hash
-), ownership AS (
-    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
-    FROM (
-        SELECT visitor, user_hash, timestamp,
-            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
-            leadInFrame(user_hash) OVER seen AS next_hash
-        FROM observations
-        WINDOW seen AS (
-            PARTITION BY visitor ORDER BY timestamp, user_id
-            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
-        )
-    )
-    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
-), person_events AS (
-    SELECT
-        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
-        e.* EXCEPT (seen)
-    FROM (
-        SELECT transform(
-            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-    ASOF LEFT JOIN ownership AS c
-        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
-), converted AS (
-    SELECT person, groupArray((toUnixTimestamp64Milli(timestamp), value, skipped)) AS conversions
-    FROM person_events
-    GROUP BY person
+), device_states AS (
+    SELECT visitor, least, greatest
+    FROM device_users FINAL
+    WHERE project_id = {project_id:String} AND NOT is_bot
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
@@ -121,6 +40,11 @@ WITH counted_events AS (
         minIf(user_hash, known) != maxIf(user_hash, known)
         OR maxIf(ended, NOT known) > maxIf(ended, known)
     )
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
 ), changing_events AS (
     SELECT e.project_id AS project_id,
         e.is_bot AS is_bot,
@@ -162,6 +86,59 @@ WITH counted_events AS (
         ) AS touches
     FROM changing_events
     WHERE page > 0
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
+    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+), telling_stretches AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_stretches
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_stretches AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
 ), person_stretches AS (
     SELECT
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
@@ -202,12 +179,34 @@ WITH counted_events AS (
         FROM visits
     )
     GROUP BY person
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), converted AS (
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp))) AS conversions
+    FROM person_events
+    GROUP BY person
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -227,10 +226,10 @@ WITH counted_events AS (
         arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w2
     FROM found
 ), credits AS (
-    SELECT person, at, conversion.2 AS value, conversion.3 AS skipped, share.1 AS touch,
-        touch.2 AS traffic_source, touch.3 != 0 AS is_touch, share.2 AS s1, share.3 AS s2
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch, share.2 AS s1, share.3 AS s2
     FROM weighed
-    ARRAY JOIN arrayZip(credited, w1, w2) AS share
+    ARRAY JOIN arrayZip(credited, w1, w2) AS share, arrayEnumerate(credited) AS nth
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -238,11 +237,15 @@ WITH counted_events AS (
     UNION ALL
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 ), landed AS (
-    SELECT visitor, toUnixTimestamp64Milli(timestamp) AS landed_at,
-        argMin(path, event_id) AS path
-    FROM counted_events
-    WHERE visitor IN (SELECT touch.3 FROM credits)
-    GROUP BY visitor, landed_at
+    SELECT r.visitor AS visitor, toUnixTimestamp64Milli(r.timestamp) AS landed_at, came_from,
+        if(r.user_hash = 0, 0, transform(
+        r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+    )) AS of_person,
+        min((r.path = '', r.event_id, r.path)) AS landing
+    FROM counted_events AS r
+    ARRAY JOIN [r.traffic_source, 0] AS came_from
+    WHERE r.visitor IN (SELECT touch.3 FROM credits)
+    GROUP BY visitor, landed_at, came_from, of_person
 ), tagged_touches AS (
     SELECT transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r
@@ -320,15 +323,19 @@ WITH counted_events AS (
         AND f.person IN (SELECT person FROM converted)
     GROUP BY f.person
 )
-SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', l.path) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1, sum(s1 * value) AS value_1,
-sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2, sum(s2 * value) AS value_2,
-    uniqExact(c.person) AS influenced, countIf(is_touch) AS touches,
+SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sum(s1 * skipped) AS skipped, sumIf(s1, c.traffic_source = 0) AS outside
+    sumIf(s1, c.traffic_source = 0) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1
+    AND l.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0) AND l.of_person = c.person
+LEFT ANY JOIN (SELECT * FROM landed WHERE of_person = 0) AS u ON u.visitor = c.touch.3
+    AND u.landed_at = c.touch.1
+    AND u.came_from = if(c.traffic_source % 2 = 0, c.traffic_source, 0)
 LEFT ANY JOIN countries AS o ON o.person = c.person
 GROUP BY GROUPING SETS ((channel, landing_path, first_country), ())
 ORDER BY conversions_1 DESC, channel, landing_path, first_country;

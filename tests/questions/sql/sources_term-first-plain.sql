@@ -5,7 +5,7 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        if(e.anonymous_id_generated, sipHash64(e.anonymous_id), e.visitor) AS device, e.medium = 'paid' AS is_paid, toString(e.term) AS term
+        e.visitor AS device, e.medium = 'paid' AS is_paid, toString(e.term) AS term
     FROM counted_events AS e
 ), user_links AS (
     SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,

@@ -25,7 +25,8 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page,
+        e.visitor AS on_device,
+        NOT (e.source_rule_id = 'no_page') AS on_page,
         e.traffic_source AS own_source
     FROM counted_events AS e
     WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
@@ -146,7 +147,7 @@ WITH counted_events AS (
         ) AS touches
     FROM stretches
     WHERE page > 0
-        AND half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000)
+        AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
             AND NOT (visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)
     UNION ALL
     SELECT visitor, user_hash,
@@ -159,7 +160,7 @@ WITH counted_events AS (
         ) AS touches
     FROM changing_events
     WHERE page > 0
-        AND half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000)
+        AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
 ), person_stretches AS (
     SELECT
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,

@@ -7,7 +7,8 @@ WITH counted_events AS (
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         toString(e.source) AS event_source,
-        e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page,
+        e.visitor AS on_device,
+        NOT (e.source_rule_id = 'no_page') AS on_page,
         e.traffic_source AS own_source
     FROM counted_events AS e
 ), links_then AS (
@@ -191,7 +192,9 @@ ASOF LEFT JOIN (
 ) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
 LEFT ANY JOIN named_sources AS vn
     ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)
-LEFT ANY JOIN (SELECT person, first_touch.traffic_source AS traffic_source FROM first_events) AS f ON f.person = p.person
+LEFT ANY JOIN (
+    SELECT person, first_touch.traffic_source AS traffic_source FROM first_events
+) AS f ON f.person = p.person
 LEFT ANY JOIN named_sources AS fn ON fn.traffic_source = f.traffic_source
 GROUP BY event_source, visit_source, first_channel
 ORDER BY value DESC, event_source, visit_source, first_channel

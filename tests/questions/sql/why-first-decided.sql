@@ -77,9 +77,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -142,12 +140,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -212,9 +212,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -277,12 +275,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -347,9 +347,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -412,12 +410,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -450,9 +450,7 @@ SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
 FROM weighed
 WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), counted_events AS (
+WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -577,12 +575,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -647,9 +647,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -712,12 +710,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -750,9 +750,7 @@ SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
 FROM weighed
 WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -815,12 +813,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -885,9 +885,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -950,12 +948,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -995,8 +995,9 @@ WITH counted_events AS (
         AND NOT is_bot
 )
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
-    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id, toString(e.source) AS source,
-    toString(e.medium) AS medium, toString(e.campaign) AS campaign,
+    e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
+    e.anonymous_id AS anonymous_id,
+    toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
 FROM counted_events AS e

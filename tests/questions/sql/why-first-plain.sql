@@ -67,9 +67,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -132,12 +130,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -197,9 +197,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -262,12 +260,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -327,9 +327,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -392,12 +390,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -430,9 +430,7 @@ SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
 FROM weighed
 WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), counted_events AS (
+WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -547,12 +545,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -612,9 +612,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -677,12 +675,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -715,9 +715,7 @@ SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
 FROM weighed
 WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -780,12 +778,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -845,9 +845,7 @@ GROUP BY visitor
 HAVING countIf(user_id = {user_id:String}) > 0
 ORDER BY anonymous_id;
 
-WITH converted AS (
-    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
-), owned_events AS (
+WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
@@ -910,12 +908,14 @@ WITH converted AS (
         FROM visits
     )
     GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
 ), found AS (
     SELECT c.person AS person, conversion, conversion.1 AS at,
         arrayFilter(t -> t.1 <= at, t.touches) AS before,
         arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
-    FROM converted AS c
-    LEFT ANY JOIN touches AS t ON t.person = c.person
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
     ARRAY JOIN c.conversions AS conversion
 ), weighed AS (
     SELECT person, conversion, at,
@@ -955,8 +955,9 @@ WITH counted_events AS (
         AND NOT is_bot
 )
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
-    e.traffic_source AS came_from, e.event_id AS event_id, e.anonymous_id AS anonymous_id, toString(e.source) AS source,
-    toString(e.medium) AS medium, toString(e.campaign) AS campaign,
+    e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
+    e.anonymous_id AS anonymous_id,
+    toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
 FROM counted_events AS e
