@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import forked
 from tests.support import Project, Server
 
 # In the background this may be ignored, and programs that tests start would inherit it.
@@ -18,6 +19,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+def pytest_sessionfinish() -> None:
+    forked.stop()
 
 
 @pytest.fixture(scope="session")

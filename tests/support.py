@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from tests import forked
 from threadline.control import Control
 from threadline.ingest import row
 
 Json = dict[str, Any]
 T = TypeVar("T")
+R = TypeVar("R")
+CONNECTIONS = 4  # the store answers as many at once
 ORIGIN = "https://shop.example"
 ROOT = Path(__file__).parents[1]
 # For programs that are given nothing else of this one's environment: that they are measured, too.
@@ -69,21 +72,21 @@ class Server:
         self.environ = environ
         self.lines: list[str] = []
         self._read = threading.Condition()
-        command = [sys.executable, "-m", self.module, "serve"]
         if "THREADLINE_PORT" not in environ:
             environ["THREADLINE_PORT"] = "0"
-        command += ["--data", str(folder)]
-        if before:
-            command = ["bash", "-c", f'{before} && exec "$@"', "bash", *command]
-        self.process = subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environ},
-        )
+        self.process = self._start({**os.environ, **environ}, before)
         self.url = self._await_ready()
         self._drain = threading.Thread(target=self._keep_reading, daemon=True)
         self._drain.start()
+
+    def _start(self, env: dict[str, str], before: str) -> forked.Process:
+        arguments = ["serve", "--data", str(self.folder)]
+        if not before and self.module == Server.module:
+            return forked.start(*arguments, env=env, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", self.module, *arguments]
+        if before:
+            command = ["bash", "-c", f'{before} && exec "$@"', "bash", *command]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
 
     def _await_ready(self) -> str:
         assert self.process.stderr
@@ -226,6 +229,19 @@ class Project:
             answer = self.ask(path, cursor=answer["next_cursor"], **params)
             rows += answer["rows"]
         return rows
+
+
+def side_by_side(ask: Callable[[Project, T], R], project: Project, asked: Iterable[T]) -> list[R]:
+    """What comes of asking each of these, in their order, over some connections at once."""
+    own = threading.local()
+
+    def ask_one(one: T) -> R:
+        if not hasattr(own, "project"):
+            own.project = project.again()
+        return ask(own.project, one)
+
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        return list(threads.map(ask_one, asked))
 
 
 def ids(rows: list[Json]) -> list[str]:

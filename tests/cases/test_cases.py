@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from tests import forked
 from tests.support import ROOT, Json, Project, Reply, Server
 
 CASES: list[Json] = json.loads((ROOT / "tests" / "vectors" / "cases.json").read_text())["cases"]
@@ -93,14 +94,8 @@ def _import(server: Server, project: Project, file: Json, folder: Path) -> Json:
     path.write_bytes(
         base64.b64decode(file["base64"]) if "base64" in file else file["text"].encode()
     )
-    command = [sys.executable, "-m", "threadline.cli.main", "import", str(path)]
-    ran = subprocess.run(
-        [*command, "--project", project.project_id, "--data", str(server.folder)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    where = ["--project", project.project_id, "--data", str(server.folder)]
+    ran = forked.run("import", str(path), *where)
     rejected = path.with_name(f"{path.name}.rejected")
     return {
         "rc": ran.returncode,

@@ -10,16 +10,17 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from subprocess import PIPE
 from urllib.request import Request, urlopen
 
 import pytest
 
 import threadline
+from tests import forked
 from tests.support import MEASURED, ROOT, Project, Server, row_values
 from threadline.ingest import dead_letters, row
 from threadline.ingest.log import Log, open_db
 
-COMMAND = [sys.executable, "-m", "threadline.cli.main"]
 # Nothing of the shell that runs the tests, but where the code is.
 CLEAN = {
     "PATH": "/usr/bin:/bin",
@@ -30,13 +31,7 @@ CLEAN = {
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**CLEAN, **environ},
-    )
+    return forked.run(*arguments, env={**CLEAN, **environ})
 
 
 def ok(*arguments: str, **environ: str) -> str:
@@ -109,6 +104,16 @@ def test_the_commands_are_grouped_by_what_they_are_for() -> None:
     titles = re.findall(r"^(\w+)$", ok("--help"), flags=re.MULTILINE)
     assert titles == ["Run", "Data", "Ask", "Mend", "Options"]
     assert "Times are UTC" in ok("--help")
+
+
+# These two, and a demo below, are started as anybody starts them.
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_a_process_of_its_own_says_what_a_forked_one_does(argument: str) -> None:
+    script = Path(sys.executable).with_name("threadline")
+    command = [sys.executable, str(script), argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=CLEAN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ok(argument)
 
 
 def test_the_version() -> None:
@@ -241,17 +246,11 @@ def test_settings_are_looked_at_before_the_port(server: Server, folder: Path) ->
 
 def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / "threadline.toml").write_text('data = "from-file"\nprot = 1\n')
-    done = subprocess.run([*COMMAND, "serve"], capture_output=True, text=True, cwd=tmp_path)
+    done = forked.run("serve", cwd=tmp_path)
     assert "threadline.toml: there is no setting 'prot'; did you mean 'port'?" in done.stderr
     (tmp_path / "threadline.toml").write_text('data = "from-file"\n')
     for environ, wanted in (({}, "from-file"), ({"THREADLINE_DATA": "other"}, "other")):
-        done = subprocess.run(
-            [*COMMAND, "doctor"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**CLEAN, **environ},
-        )
+        done = forked.run("doctor", cwd=tmp_path, env={**CLEAN, **environ})
         assert f"data = {wanted}" in done.stdout
         assert "read from threadline.toml" in done.stdout
 
@@ -261,12 +260,7 @@ def test_what_is_wrong_with_an_address_is_one_line(server: Server, folder: Path)
     where = ["--data", str(folder)]
     taken = fails("serve", *where, "--port", port)
     assert f"Port {port} is taken. Stop it, or give --port." in taken
-    beside = subprocess.run(
-        [*COMMAND, "serve", *where, "--port", port],
-        capture_output=True,
-        text=True,
-        cwd=server.folder.parent,
-    )
+    beside = forked.run("serve", *where, "--port", port, cwd=server.folder.parent)
     assert f"is taken (by Threadline on ./{server.folder.name})" in beside.stderr
     nowhere = fails("serve", *where, "--port", "0", "--host", "192.0.2.1")
     assert "This machine has no address 192.0.2.1." in nowhere
@@ -277,19 +271,8 @@ def test_what_is_wrong_with_an_address_is_one_line(server: Server, folder: Path)
 def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None:
     def start(*options: str) -> tuple[str, str]:
         """What it told, and its answers; stopped by Ctrl-C."""
-        demo = subprocess.Popen(
-            [
-                *COMMAND,
-                "demo",
-                *options,
-                "--port",
-                "0",
-                "--data",
-                str(folder),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        demo = forked.start(
+            *("demo", *options, "--port", "0", "--data", str(folder)), stdout=PIPE, stderr=PIPE
         )
         assert demo.stdout
         assert demo.stderr
@@ -334,9 +317,9 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
 
 def test_a_demo_that_is_stopped_while_it_loads_says_so(folder: Path) -> None:
     demo = subprocess.Popen(
-        [*COMMAND, "demo", "--events", "500000", "--port", "0", "--data", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*forked.COMMAND, "demo", "--events", "500000", "--port", "0", "--data", str(folder)],
+        stdout=PIPE,
+        stderr=PIPE,
         text=True,
     )
     while not (folder / "log.db").exists() or not _acknowledged(folder):

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import zstandard
 
-from tests.cli.test_commands import COMMAND, fails, ok, run
+from tests import forked
+from tests.cli.test_commands import fails, ok, run
 from tests.support import Json, Project, Server
 
 EVENTS: list[Json] = [
@@ -168,12 +170,7 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
     with path.open("w") as file:
         for number in range(count):
             file.write(f'{{"event": "x", "anonymous_id": "d{number % 99}"}}\n')
-    command = [*COMMAND, "import", str(path), "--data", str(folder)]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = forked.start("import", str(path), "--data", str(folder), stderr=PIPE)
     notes = folder / "imports"
     while not (notes.exists() and any(notes.glob(f"*{project_id}.json"))):
         assert process.poll() is None

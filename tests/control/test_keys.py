@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from threadline.cli.keys import parse_keep_for
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError, Token, changes
@@ -19,14 +20,7 @@ HOUR_MS = 60 * MINUTE_MS
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "threadline.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    return forked.run(*arguments, env={**os.environ, "COLUMNS": "100"})
 
 
 def ok(*arguments: str) -> str:

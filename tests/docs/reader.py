@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tests import forked
 from tests.docs.blocks import Block
 from tests.support import MEASURED, ROOT, Server
 from threadline import settings
@@ -26,7 +27,6 @@ ORIGIN = "https://shop.example"
 SERVE = "threadline serve &"
 # `curl` tells of an error in its exit status only if asked.
 COMMANDS = {
-    "threadline": f'exec {sys.executable} -m threadline.cli.main "$@"',
     "python": f'exec {sys.executable} "$@"',
     "python3": f'exec {sys.executable} "$@"',
     "curl": f'exec {shutil.which("curl")} --fail-with-body --silent --show-error "$@"',
@@ -265,7 +265,7 @@ def _environment(folder: Path) -> dict[str, str]:
     """Of a shell that knows of nothing but the commands."""
     bin = folder / "bin"
     bin.mkdir()
-    for name, script in COMMANDS.items():
+    for name, script in {**COMMANDS, "threadline": f"exec {forked.in_shell()}"}.items():
         (bin / name).write_text(f"#!/bin/sh\n{script}\n")
         (bin / name).chmod(0o755)
     kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG") if name in os.environ}

@@ -1,12 +1,11 @@
 """Who may do what, from where: the documented 401 and 403, and no data of another project."""
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests import forked
 from tests.support import ORIGIN, Project, Server
 from threadline.control import Control
 
@@ -243,10 +242,8 @@ def test_preflights_are_answered_without_a_key(project: Project) -> None:
 
 
 def threadline(server: Server, *arguments: str) -> str:
-    command = [sys.executable, "-m", "threadline.cli.main", *arguments]
-    done = subprocess.run(
-        [*command, "--data", str(server.folder)], capture_output=True, text=True, check=True
-    )
+    done = forked.run(*arguments, "--data", str(server.folder))
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.identity import oracle
 from tests.identity.steps import EXAMPLES, TIES, Step, decision, event, iso, live, wire
-from tests.support import Project, Server, ids
+from tests.support import Project, Server, ids, side_by_side
 from threadline.contract.policies import POLICIES
 
 steps = st.lists(st.one_of(st.lists(event, min_size=1, max_size=12), decision), max_size=6)
@@ -29,9 +29,12 @@ def test_every_answer_is_the_oracles(server: Server, steps: list[Step], back: in
     _, log, decided = history[-1]
     assert sorted(ids(project.stored())) == sorted(event["id"] for event in oracle.once(log))
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
-    for policy in POLICIES:
+
+    def compare(project: Project, policy: str) -> None:
         _compare(project, log, decided, policy)
         _compare(project, log_then, decided_then, policy, iso(then))
+
+    side_by_side(compare, project, POLICIES)
 
 
 def _compare(

@@ -2,16 +2,17 @@
 and one that is interrupted is finished."""
 
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
-from tests.cli.test_commands import COMMAND, fails, ok, run
+from tests import forked
+from tests.cli.test_commands import fails, ok, run
 from tests.dying import TABLES, Dying, Killed, listed, load, made, unsynced_store, wrong
 from tests.identity.steps import TIES, wire
 from tests.support import Project, Server
@@ -252,8 +253,7 @@ def senders(project: Project) -> Iterator[None]:
 
 def rebuild_and_kill(folder: Path, at: str, how: signal.Signals) -> str:
     """A rebuild that is killed once it says that it is at this state; what it says after that."""
-    command = [*COMMAND, "rebuild", "--data", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as rebuilding:
+    with forked.start("rebuild", "--data", str(folder), stderr=PIPE) as rebuilding:
         assert rebuilding.stderr
         for line in rebuilding.stderr:
             if at in line:

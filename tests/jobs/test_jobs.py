@@ -3,16 +3,17 @@
 import json
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from tests.cli.test_commands import CLEAN, COMMAND, fails, ok, run
+from tests import forked
+from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.dying import Killed, listed, load, unsynced_store, wrong
 from tests.ingest.leftovers import until_erased
 from tests.ingest.test_reclassify import RULES, fill, sources
@@ -45,17 +46,13 @@ def events_file(folder: Path) -> Path:
 
 
 @contextmanager
-def importing(server: Server, project: Project, path: Path) -> Iterator[subprocess.Popen[str]]:
+def importing(server: Server, project: Project, path: Path) -> Iterator[forked.Process]:
     """An import that is at work, and comes no further than its first requests: the server is kept
     from answering until the block goes on with it."""
     server.process.send_signal(signal.SIGSTOP)
     arguments = ["import", str(path), "--project", project.project_id]
-    with subprocess.Popen(
-        [*COMMAND, *arguments, "--data", str(server.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=CLEAN,
+    with forked.start(
+        *arguments, "--data", str(server.folder), env=CLEAN, stdout=PIPE, stderr=PIPE
     ) as process:
         try:
             while not [job for job in jobs(server.folder) if job["state"] == "running"]:

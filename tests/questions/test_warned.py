@@ -1,12 +1,11 @@
 """What an answer says beside itself, and that nothing is left out without it."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.support import Json, Project, Server
 from threadline import Client
 
@@ -365,9 +364,8 @@ def test_the_sdk_escapes_commas_in_steps(project: Project) -> None:
 def test_the_timeline_of_events_without_a_page(server: Server, project: Project) -> None:
     project.track("bare", anonymous_id="d", user_id="u")
     project.stored()
-    command = [sys.executable, "-m", "threadline.cli.main", "user", "u"]
     options = ["--data", str(server.folder), "--project", project.project_id]
-    ran = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    ran = forked.run("user", "u", *options)
     assert ran.returncode == 0, ran.stderr
     assert "bare" in ran.stdout
     assert "None" not in ran.stdout
