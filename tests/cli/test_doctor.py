@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import ok, run
-from tests.support import Project, Server
+from tests.support import Project, Server, row_values
 from threadline.cli import checks, checks_machine
+from threadline.ingest import row
 from threadline.runtime.folder import Running
 from threadline.settings import Settings
+from threadline.store import Store, store_url
 
 
 def test_a_folder_that_others_can_read(folder: Path) -> None:
@@ -100,3 +102,20 @@ def test_where_most_events_are_of_bots(folder: Path) -> None:
         project.stored()
         found = ok("doctor", "--data", str(folder))
         assert "2 of the last 7 days' 3 events are bots', and answers leave them out" in found
+
+
+def test_where_sources_are_named_by_an_older_version(folder: Path) -> None:
+    with Server(folder) as server:
+        project = Project(server)
+        project.track("x", anonymous_id="d", url="https://shop.example/?gclid=1")
+        project.stored()
+        assert server.stop() == 0
+    found = ok("doctor", "--data", str(folder))
+    assert "✓ sources    all are named by this version\n" in found
+    with Store(store_url("chdb", folder)) as store:
+        older = row.encode(row_values(project_id=project.project_id, source="google"))
+        store.insert("events", row.COLUMNS, "MsgPack", older, "older")
+    done = run("doctor", "--data", str(folder))
+    assert "1 of 2 events were named before there were channels" in done.stdout
+    assert "threadline reclassify names them as events are named today." in done.stdout
+    assert done.returncode == 1

@@ -53,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "work": data_files.work,
     "continuity": data_files.continuity,
     "bots": data_files.bots,
+    "sources": data_files.sources,
     "control": data_files.control,
     "projects": data_files.projects,
     "limits": machine.limits,

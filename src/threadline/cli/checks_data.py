@@ -29,6 +29,10 @@ BOTS_DAYS = 7
 BOTS = """
     SELECT count() AS events, countIf(is_bot) AS bots FROM events
     WHERE received_at >= now() - toIntervalDay({days:UInt16})"""
+# What happens on a page has had a channel since there are any.
+NAMED_BEFORE = """
+    SELECT count() AS events, countIf(channel = '' AND source_rule_id != 'no_page') AS older
+    FROM events"""
 
 
 def log(chosen: Settings, folder: Path) -> Finding:
@@ -150,3 +154,18 @@ def projects(chosen: Settings, folder: Path) -> Finding:
     found = ", ".join(project.name for project in projects)
     note = f" (no origin, so no browser key works: {', '.join(without)})" if without else ""
     return Finding(found + note)
+
+
+def sources(chosen: Settings, folder: Path) -> Finding:
+    """Whether answers mix today's names of sources with those of an older version."""
+    try:
+        with open_store(chosen) as store:
+            (row,) = store.query(NAMED_BEFORE, {})
+    except (StoreError, SchemaError, ServerStarting):
+        return Finding("not known: the store does not open")
+    if not row["older"]:
+        return Finding("all are named by this version")
+    return Finding(
+        f"{row['older']:,} of {row['events']:,} events were named before there were channels",
+        "threadline reclassify names them as events are named today.",
+    )
