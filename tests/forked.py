@@ -105,7 +105,9 @@ class Forked:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         try:
             if self.returncode is None:
-                if not select.select([self._told], [], [], timeout)[0]:
+                ready = select.poll()  # `select` knows no numbers from 1,024 on
+                ready.register(self._told, select.POLLIN)
+                if not ready.poll(None if timeout is None else timeout * 1000):
                     raise subprocess.TimeoutExpired(self.args, timeout or 0)
                 self.returncode = int(self._lines.readline())
                 # It is waited for now; after that its id may be another's.

@@ -148,7 +148,7 @@ def test_two_kinds_at_once_and_two_that_exclude_each_other(folder: Path) -> None
             ok("import", str(path), "--project", project.project_id, *data)
             rebuild, done = jobs(folder)
             assert (rebuild["job_id"], rebuild["state"]) == (job.job_id, "running")
-            assert (rebuild["step"], rebuild["progress"]) == ("activity", 0.333)
+            assert (rebuild["step"], rebuild["progress"]) == ("half_hours", 0.333)
             assert (done["kind"], done["state"]) == ("import", "done")
             text = ok("jobs", *data)
             assert "33%, 2 of 6 tables, half_hours" in text

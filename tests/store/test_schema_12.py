@@ -46,7 +46,7 @@ def ask(server: Server, path: str, token: str) -> Reply:
     return reply
 
 
-SAID = ("warnings", "because", "last_touch", "moving_shares", "policies")
+SAID = ("warnings", "because", "last_touch", "moving_shares", "policies", "source_scope")
 # Questions that speak of visits now, which stored sessions are not.
 OF_VISITS = ("/v1/sessions", "/v1/attribution", "/v1/sources", "/v1/stats?metric=persons&group_by")
 

@@ -103,8 +103,8 @@ class AttributionRow(Grouped, kw_only=True):
 
 
 class Attribution(Warned):
-    """Rows: the group's columns, conversions (whole or in parts), persons with any credit there,
-    and value: by the first of the models; `models` has each of several. `conversions` and `value`
+    """Rows, of groups with any credit: the group's columns, conversions (whole or in parts), persons
+    with any credit there, and value: by the first of the models; `models` has each of several. `conversions` and `value`
     of the rows sum to the total; persons do not, because one may be in several rows. `skipped`
     comes with `value_property`: how many conversions have the property, but no number there; they
     count as worth nothing."""
@@ -184,7 +184,7 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
             (
                 {**{name: row[name] for name in names}, **_shared(row, models)}
                 for row in found
-                if row is not total or (not names and total["persons_1"])
+                if _is_credited(row, models) and (row is not total or not names)
             ),
         ),
         _total(total, models),
@@ -197,6 +197,11 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     warnings += _why_nothing(context, params, values, answer, left[0])
     answer.warnings = noted(warnings)
     return answer
+
+
+def _is_credited(row: Row, models: list[Model]) -> bool:
+    """Whether any of the models gives it anything."""
+    return any(row[f"conversions_{n}"] > 0 for n in range(1, len(models) + 1))
 
 
 def _amounts(params: AttributionParams) -> Amounts | None:

@@ -134,7 +134,7 @@ SELECT
     (SELECT count() FROM shared_devices) AS shared_count,
     (
         SELECT (count(), quantileExactInclusiveOrNull(0.5)(
-            dateDiff('millisecond', first_touched_at, known_since)
+            greatest(0, dateDiff('millisecond', first_touched_at, known_since))
         ))
         FROM first_touch_times
     ) AS known,
