@@ -103,11 +103,11 @@ class AttributionRow(Grouped, kw_only=True):
 
 
 class Attribution(Warned):
-    """Rows, of groups with any credit: the group's columns, conversions (whole or in parts), persons
-    with any credit there, and value: by the first of the models; `models` has each of several. `conversions` and `value`
-    of the rows sum to the total; persons do not, because one may be in several rows. `skipped`
-    comes with `value_property`: how many conversions have the property, but no number there; they
-    count as worth nothing."""
+    """Rows, of groups with any credit: the group's columns, conversions (whole or in parts),
+    persons with any credit there, and value, by the first of the models; `models` has each of
+    several. `conversions` and `value` of the rows sum to the total; persons do not, because one may
+    be in several rows. `skipped` comes with `value_property`: how many conversions have the
+    property, but no number there; they count as worth nothing."""
 
     conversion: str
     model: str
