@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
+from threadline.contract.policies import Policy
 from threadline.questions import (
     attribution,
     events,
@@ -37,6 +38,7 @@ class Question:
     are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
     question may end with. `media_types`: of its answer; the first is the default.
     `is_stream`: its answer comes as slowly as it is taken. `also`: another path, of before.
+    `default_policy`: where neither the question nor the project says one, and it counts nobody.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Question:
     media_types: tuple[str, ...] = (JSON,)
     is_stream: bool = False
     also: str = ""
+    default_policy: Policy = "any"
 
     @property
     def paths(self) -> list[str]:
@@ -174,8 +177,8 @@ _QUESTIONS = (
         params=why.WhyParams,
         answer=why.Why,
         ask=why.ask,
-        counts_people=True,
-        errors=(NotFound, StitchNotAPartition),
+        default_policy="next",
+        errors=(NotFound,),
     ),
     Question(
         name="funnel",

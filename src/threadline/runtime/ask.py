@@ -142,7 +142,7 @@ def policy(question: Question, project: Project, asked: Policy | None) -> Policy
     counted. Raises `StitchNotAPartition`."""
     default = cast(Policy | None, project.stitch)
     if not question.counts_people:
-        return asked or default or "any"
+        return asked or default or question.default_policy
     if asked == "any":
         raise StitchNotAPartition(
             "stitch=any counts an event for several people; choose one of "
