@@ -139,6 +139,7 @@ def become(
 
 
 def _opened(standard: int, mode: str, errors: str) -> io.TextIOWrapper:
+    # It stays open for as long as the command runs, whose standard stream it is.
     file = open(standard, f"{mode}b", closefd=False)  # noqa: SIM115
     return io.TextIOWrapper(file, "utf-8", errors)
 

@@ -96,7 +96,7 @@ class Forked:
         self._waiting = threading.Lock()
 
     def poll(self) -> int | None:
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):  # it runs, which is an answer
             self.wait(0)
         return self.returncode
 

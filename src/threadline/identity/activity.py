@@ -9,8 +9,9 @@ where a day begins within the half hour, or the time that is asked about, its ev
 from collections.abc import Sequence
 
 from threadline.identity.compose import fill, where
-from threadline.identity.resolution import FROM, HALF_HOUR_MS, TO, Resolution, in_range
+from threadline.identity.resolution import FROM, HALF_HOUR, TO, Resolution, in_range
 from threadline.store import Params
+from threadline.store.states import HALF_HOUR_MS
 
 # Of each bound of a range: which half hours may lie inside, and which reach across.
 INSIDE = {
@@ -37,7 +38,7 @@ EVENTS = f"""
 UNION ALL
 SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
 FROM counted_events
-WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), {HALF_HOUR_MS})) IN (
+WHERE {HALF_HOUR.replace("e.", "")} IN (
     SELECT visitor, half_hour
     FROM stretches
     $stretches

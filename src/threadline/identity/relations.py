@@ -30,8 +30,8 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import bound, fill
 from threadline.identity.reading import Reads
-from threadline.identity.resolution import HALF_HOUR_MS, OBSERVED, PROJECT, TOUCH_TYPE, Resolution
-from threadline.store.states import relation
+from threadline.identity.resolution import HALF_HOUR, PROJECT, TOUCH_TYPE, Resolution
+from threadline.store.states import HALF_HOUR_MS, OBSERVED, relation
 
 COUNTED = "counted_events"
 COUNTED_EVENTS = f"""
@@ -114,7 +114,7 @@ SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
     assumeNotNull(e.user_id) AS user_id
 FROM counted_events AS e
 WHERE {OBSERVED}
-    AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
+    AND {HALF_HOUR} IN (
         SELECT visitor, half_hour
         FROM known_stretches
         GROUP BY visitor, half_hour

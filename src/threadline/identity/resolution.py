@@ -14,6 +14,7 @@ from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
 from threadline.identity.reading import Reads
 from threadline.store import Params, bound_ms
+from threadline.store.states import HALF_HOUR_MS, OFF_PAGE
 
 PROJECT = "project_id = {project_id:String}"
 USERS = "user_id IN {user_ids:Array(String)}"
@@ -25,17 +26,14 @@ TOUCH_TYPE = """Tuple(
         off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
         traffic_source UInt64
     )"""
-OFF_PAGE = "e.source_rule_id = 'no_page'"
 TOUCH = f"({OFF_PAGE}, e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
-
-# Events `e` that show a user on a device.
-OBSERVED = "e.user_id IS NOT NULL AND NOT e.anonymous_id_generated"
 
 # What a question about a time binds, and on which side of it a timestamp lies.
 FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"
 RANGE = {"from_": f">= {FROM}", "to": f"< {TO}"}
 
-HALF_HOUR_MS = 1_800_000
+# In which half hour of a visitor an event `e` is, as the state `half_hours` has it.
+HALF_HOUR = f"(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS}))"
 
 # The persons that users are, by id and by hash, and (visitor, user_hash) of pairs that are not to
 # be. Chains of aliases were resolved when they were declared.

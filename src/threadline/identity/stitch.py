@@ -42,7 +42,8 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill
 from threadline.identity.relations import what_counts
-from threadline.identity.resolution import OFF_PAGE, PROJECT, TOUCH, USERS, Policy, Resolution
+from threadline.identity.resolution import PROJECT, TOUCH, USERS, Policy, Resolution
+from threadline.store.states import OFF_PAGE
 
 # No event is later than this (see contract).
 END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"

@@ -31,8 +31,8 @@ from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import HALF_HOUR_MS, Policy, Resolution
-from threadline.store.states import state
+from threadline.identity.resolution import HALF_HOUR, Policy, Resolution
+from threadline.store.states import HALF_HOUR_MS, state
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000
 # As events have it that say nothing of where they come from.
@@ -62,7 +62,7 @@ HAVING max(known) AND (
     OR maxIf(ended, NOT known) > maxIf(ended, known)
 )"""
 SEVERAL = "(visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)"
-OF_SEVERAL = f"""(e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), {HALF_HOUR_MS})) IN (
+OF_SEVERAL = f"""{HALF_HOUR} IN (
         SELECT visitor, half_hour FROM changing_half_hours
     )"""
 
@@ -155,7 +155,7 @@ def visits(
         within.append(f"({BEFORE} OR {GOES_ON})".replace("$at", wanted.until))
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
-        "changing_half_hours": CHANGING.strip("\n"),
+        "changing_half_hours": fill(CHANGING, {}),
         "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
         "page_stretches": _page_stretches(resolution.policy, timeout_ms, within),
         "person_stretches": known["person_events"].replace("considered", "page_stretches"),
@@ -182,7 +182,7 @@ def _visits(wanted: Wanted) -> dict[str, str]:
     return {
         "in_order": fill(IN_ORDER, {"carried": carried}),
         "visits": fill(VISITS, {"columns": columns}),
-        "touches": TOUCHES.strip("\n"),
+        "touches": fill(TOUCHES, {}),
     }
 
 

@@ -40,7 +40,8 @@ LAST = date(2299, 12, 31)
 # A block is there whole or not at all, and this is more than the bank's file of all days.
 BLOCK_ROWS = 500_000
 
-# What a broken archive raises, one with a password, and one that is packed in a newer way.
+# What `zipfile` raises: for a broken archive the first three, for one with a password RuntimeError,
+# for one that is packed in a newer way NotImplementedError.
 UNPACKING = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 WAY_OUT = (
@@ -188,6 +189,7 @@ class RatesFile:
                 f"there are {len(currencies)} currencies, but {len(cells)} rates; write N/A for a "
                 "day without one",
             )
+        # A comma at the end of lines makes a column without a name, which some lines may lack.
         for currency, cell in zip(currencies, cells, strict=False):
             if not currency:
                 if cell:

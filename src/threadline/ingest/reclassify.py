@@ -155,6 +155,7 @@ def _named(visit: Row, site: Site) -> Row:
     """What its columns are to be."""
     if visit["off_page"]:
         return NOWHERE
+    # What else it finds, parameters of the link, is in the events' properties already.
     return dict(zip(COLUMNS, classify(visit["url"], visit["referrer"], site), strict=False))
 
 

@@ -6,7 +6,7 @@ currencies are never added up: they are converted, or stay apart.
 
 A query takes four steps, each a piece of SQL:
 
-1. `read` gives each event `e` its `money`, a tuple with names; `NO_MONEY` is that of what has none.
+1. `read` gives each event `e` its `money`, a tuple with names.
 2. Where one amount is spread over several rows, `spread` divides it so that nothing gets lost.
 3. `sums` adds up rows with `currency`, `amount`, `counted` and `day`; to convert them, they are
    joined with `rates` as `join_rates` says.
@@ -86,10 +86,6 @@ class Amounts:
         }
 
 
-# Of a question that is not about amounts.
-NOTHING = Amounts("", "", NONE)
-
-
 def asked(
     parameter: str, name: str, currency_property: str, currency: str | None = None
 ) -> Amounts:
@@ -153,8 +149,6 @@ MONEY = Template(f"""CAST((
             amount_usable
                 AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
         ) AS {MONEY_TYPE})""")
-# The same of a row that is not about an amount.
-NO_MONEY = f"CAST((0, '', FALSE, FALSE, FALSE) AS {MONEY_TYPE})"
 # Of `money`, or of rows that are grouped by its code: the currency, '' without one, and whether
 # there is something else in its place. That is cheaper to say of groups than of events.
 CODED = "(length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))"

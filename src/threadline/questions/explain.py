@@ -86,7 +86,7 @@ ENDS_INTERVAL = (
 AFTER_THE_LAST = "Nobody was seen here afterwards; the last before was {}, at {}."
 
 
-class _Subject(NamedTuple):
+class Subject(NamedTuple):
     """What is explained. `generated`: the device's id, by the server."""
 
     anonymous_id: str
@@ -102,12 +102,17 @@ def ask(context: Context, params: ExplainParams) -> Explanation:
     device and a time are given.
     """
     subject = _subject(context, params)
-    policies = _of_tagged(context, subject) or _of_untagged(context, subject)
+    policies = owners(context, subject)
     at = format_ms(subject.at_ms)
     return Explanation(params.event_id, subject.anonymous_id, at, subject.user_id, policies)
 
 
-def _subject(context: Context, params: ExplainParams) -> _Subject:
+def owners(context: Context, subject: Subject) -> dict[str, Owner]:
+    """Whose it is, by policy."""
+    return _of_tagged(context, subject) or _of_untagged(context, subject)
+
+
+def _subject(context: Context, params: ExplainParams) -> Subject:
     if (params.event_id is None) == (params.at is None):
         message = "give event_id, or anonymous_id and at"
         raise InvalidParams(f"Parameter event_id: {message}.", fieldErrors={"event_id": [message]})
@@ -118,10 +123,10 @@ def _subject(context: Context, params: ExplainParams) -> _Subject:
         raise InvalidParams(
             f"Parameter anonymous_id: {message}.", fieldErrors={"anonymous_id": [message]}
         )
-    return _Subject(params.anonymous_id, params.at.ms)
+    return Subject(params.anonymous_id, params.at.ms)
 
 
-def _event(context: Context, event_id: str, anonymous_id: str | None) -> _Subject:
+def _event(context: Context, event_id: str, anonymous_id: str | None) -> Subject:
     conditions = ["e.event_id = {event_id:String}"]
     if anonymous_id is not None:
         conditions.append(ON_DEVICE)
@@ -130,12 +135,12 @@ def _event(context: Context, event_id: str, anonymous_id: str | None) -> _Subjec
     if not found:
         raise NotFound(f"There is no event {event_id!r} in this project.")
     (row,) = found
-    return _Subject(
+    return Subject(
         row["anonymous_id"], utc_ms(row["timestamp"]), row["user_id"], row["is_generated"]
     )
 
 
-def _of_tagged(context: Context, subject: _Subject) -> dict[str, Owner] | None:
+def _of_tagged(context: Context, subject: Subject) -> dict[str, Owner] | None:
     if subject.user_id is None:
         return None
     person = context.resolution.person(subject.user_id)
@@ -144,7 +149,7 @@ def _of_tagged(context: Context, subject: _Subject) -> dict[str, Owner] | None:
     return {policy: Owner([person], because, []) for policy in POLICIES}
 
 
-def _of_untagged(context: Context, subject: _Subject) -> dict[str, Owner]:
+def _of_untagged(context: Context, subject: Subject) -> dict[str, Owner]:
     def observed(order: str, since: str = EVER) -> list[Row]:
         if subject.generated:
             return []

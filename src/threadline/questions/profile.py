@@ -6,13 +6,14 @@ from threadline.contract.errors import NotFound
 from threadline.contract.times import format_utc
 from threadline.identity.compose import fill
 from threadline.identity.person import Person, ask_of
-from threadline.identity.resolution import OFF_PAGE, USERS
+from threadline.identity.resolution import USERS
 from threadline.identity.visits import Wanted, visits_of_one
 from threadline.questions.answers import Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.parameters import Stitched, UserId
 from threadline.questions.traffic_sources import DIRECT_NAMES
 from threadline.store import Query, Row
+from threadline.store.states import OFF_PAGE
 
 
 class ProfileParams(Stitched, kw_only=True):

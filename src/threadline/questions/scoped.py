@@ -7,6 +7,7 @@ from threadline.identity.visits import Wanted
 from threadline.questions.parameters import GROUPS, in_time
 from threadline.questions.traffic_sources import GROUPS as SOURCES
 from threadline.store import Params
+from threadline.store.states import OFF_PAGE
 
 Scope = Literal["event", "visit", "first"]
 # Of each way to say whose source is meant, what stands before its name.
@@ -31,7 +32,7 @@ LEFT ANY JOIN named_sources AS fn ON fn.traffic_source = f.traffic_source""",
 NAMES: Mapping[Scope, str] = {"visit": "vn", "first": "fn"}
 TO_JOIN = {
     "on_device": "e.visitor",
-    "on_page": "NOT (e.source_rule_id = 'no_page')",
+    "on_page": f"NOT ({OFF_PAGE})",
     "own_source": "e.traffic_source",
 }
 

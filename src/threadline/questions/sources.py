@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from threadline.identity.compose import where
-from threadline.identity.resolution import OFF_PAGE
 from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
 from threadline.questions.parameters import Ranged, between, in_time
 from threadline.questions.scoped import Scope
 from threadline.questions.stats import DEVICE
 from threadline.questions.warned import Limited, cut_off, noted
+from threadline.store.states import OFF_PAGE
 
 Breakdown = Literal["source_medium", "source", "campaign", "channel", "term", "content"]
 COLUMNS: dict[Breakdown, list[str]] = {

@@ -117,7 +117,7 @@ WHERE (SELECT count() FROM owned_events WHERE event_id = {{converted_by:String}}
 EVENTS = """
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
     e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
-    e.anonymous_id AS anonymous_id,
+    e.anonymous_id AS anonymous_id, e.anonymous_id_generated AS anonymous_id_generated,
     toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
@@ -127,7 +127,7 @@ WHERE e.visitor IN {devices:Array(UInt64)}
 ORDER BY event_id"""
 
 # What it is found by, and not shown.
-BESIDE = ("at", "device", "came_from", "user_id")
+BESIDE = ("at", "device", "came_from", "user_id", "anonymous_id_generated")
 # (time in milliseconds, traffic source, device)
 Place = tuple[int, int, int]
 
@@ -242,9 +242,8 @@ def _touches(
         event = min(events, key=lambda row: row["came_from"] != source)
         names = DIRECT_NAMES if event["came_from"] != source else {}
         shown = absent_is_null({**event, **names})
-        explained = explain.ask(
-            context,
-            explain.ExplainParams(event_id=event["event_id"], anonymous_id=event["anonymous_id"]),
+        subject = explain.Subject(
+            event["anonymous_id"], at, event["user_id"], event["anonymous_id_generated"]
         )
         kept = {name: shown[name] for name in shown if name not in BESIDE}
         touches.append(
@@ -253,7 +252,7 @@ def _touches(
                 seconds_before=(at_ms - at) / 1000,
                 in_window=place in inside,
                 credit=credit[place],
-                owners=explained.policies,
+                owners=explain.owners(context, subject),
                 **kept,
             )
         )

@@ -177,13 +177,15 @@ class SocketStore:
 
     def query(self, sql: str, params: Params) -> list[Row]:
         """As `Store.query`, but times come as text."""
-        lines = self.query_bytes(sql, params, "JSONEachRow").splitlines()
-        return [json.loads(line) for line in lines]
+        return self._rows(sql, params, fresh=True)
 
     def look(self, sql: str, params: Params) -> list[Row]:
         """As `query`, of what is there now: it may be asked while the writer is kept waiting."""
-        lines = self._send(Statement(sql, dict(params), "JSONEachRow", fresh=False)).splitlines()
-        return [json.loads(line) for line in lines]
+        return self._rows(sql, params, fresh=False)
+
+    def _rows(self, sql: str, params: Params, fresh: bool) -> list[Row]:
+        answer = self._send(Statement(sql, dict(params), "JSONEachRow", fresh))
+        return [json.loads(line) for line in answer.splitlines()]
 
     def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
         return self._send(Statement(sql, dict(params), format))

@@ -27,6 +27,7 @@ TIME = "DateTime64(3, 'UTC')"
 INTO_HALF_HOUR = f"toUInt32(modulo({MS}, {HALF_HOUR_MS}))"
 # A server that says what somebody did, without a page or an agent of theirs, makes no visit.
 ON_PAGE = "e.source_rule_id != 'no_page'"
+OFF_PAGE = "e.source_rule_id = 'no_page'"
 # Back from where people are sent in the middle of a visit.
 IS_RETURN = "e.medium = 'return'"
 # Touches are arrivals from somewhere else. Spam comes from nowhere.

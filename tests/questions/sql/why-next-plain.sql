@@ -1023,7 +1023,7 @@ WITH counted_events AS (
 )
 SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
     e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
-    e.anonymous_id AS anonymous_id,
+    e.anonymous_id AS anonymous_id, e.anonymous_id_generated AS anonymous_id_generated,
     toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
     toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
     toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
@@ -1031,21 +1031,6 @@ FROM counted_events AS e
 WHERE e.visitor IN {devices:Array(UInt64)}
     AND toUnixTimestamp64Milli(e.timestamp) IN {times:Array(Int64)}
 ORDER BY event_id;
-
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-)
-SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
-    e.anonymous_id_generated AS is_generated
-FROM counted_events AS e
-WHERE e.event_id = {event_id:String}
-    AND e.anonymous_id = {anonymous_id:String}
-    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_generated)
-ORDER BY e.timestamp, e.visitor
-LIMIT 1;
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -1103,18 +1088,3 @@ WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
 ORDER BY timestamp DESC, person DESC, event_id
 LIMIT 1 BY person
 LIMIT 1000;
-
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-)
-SELECT e.timestamp AS timestamp, e.anonymous_id AS anonymous_id, e.user_id AS user_id,
-    e.anonymous_id_generated AS is_generated
-FROM counted_events AS e
-WHERE e.event_id = {event_id:String}
-    AND e.anonymous_id = {anonymous_id:String}
-    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_generated)
-ORDER BY e.timestamp, e.visitor
-LIMIT 1;
