@@ -20,7 +20,8 @@ from threadline.questions.credit import (
     lookback_ms,
     read_models,
 )
-from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
+from threadline.questions.filters import Filtered
+from threadline.questions.parameters import EventName, between, grouping, read_groups
 from threadline.questions.touched import OF_EVENTS
 from threadline.questions.traffic_sources import GROUPS, OUTSIDE
 from threadline.questions.warned import (
@@ -33,7 +34,7 @@ from threadline.questions.warned import (
 from threadline.store import Row
 
 
-class AttributionParams(Ranged, kw_only=True):
+class AttributionParams(Filtered, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
@@ -166,7 +167,8 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
         "lookback_ms": lookback_ms(params.lookback_days),
         **(asked.values if asked else {}),
     }
-    conversions = where(["e.event_name = {conversion:String}", *between(params, values)])
+    converting = ["e.event_name = {conversion:String}", *between(params, values)]
+    conversions = where([*converting, *context.narrowing.events])
     slots = {"conversions": conversions, **_slots(params, names, models, asked)}
     slots["besides"] = fill(str(slots["besides"]), context.resolution.slots)
     found = context.ask(SQL, values, slots, visits=_visits(params, models))

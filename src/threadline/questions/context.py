@@ -1,9 +1,10 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from threadline.contract.times import now_ms
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
@@ -11,9 +12,12 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
+from threadline.questions.filters import Condition, refused
+from threadline.questions.narrowing import NOTHING as EVERYTHING
+from threadline.questions.narrowing import Names, Narrowing, narrow
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
-from threadline.store import Params, Query, Row, Store
+from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
 
 # Of projects that say nothing else.
 VISIT_TIMEOUT_MS = 30 * 60_000
@@ -27,7 +31,8 @@ class Context:
 
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
     that is known now. `bots`: they count, too. `visit_timeout_ms`: a visit ends where nothing
-    happens for longer. `placeholder_ids`: counts ids that were dropped or refused.
+    happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
+    the answer is narrowed to; `names`: segments and goals of the project.
     """
 
     store: Store
@@ -37,6 +42,8 @@ class Context:
     bots: bool = False
     visit_timeout_ms: int = VISIT_TIMEOUT_MS
     placeholder_ids: Callable[[], int] = lambda: 0
+    filters: Sequence[Condition] = ()
+    names: Names = field(default_factory=Names)
 
     @cached_property
     def reading(self) -> Reading:
@@ -56,6 +63,23 @@ class Context:
     def _decided_devices(self) -> dict[str, object]:
         return decided_devices(self.reading, self.resolution)
 
+    @cached_property
+    def narrowing(self) -> Narrowing:
+        """The filters as SQL. Whoever looks at events adds `narrowing.events` to its conditions;
+        relations that count people are narrowed by themselves. Raises `InvalidParams`."""
+        if not self.filters:
+            return EVERYTHING
+        now = now_ms() if self.as_of_ms is None else self.as_of_ms
+        check_expressions(self.reading, self.filters)
+        return narrow(
+            self.filters,
+            self.resolution,
+            self._relations,
+            self.visit_timeout_ms,
+            now,
+            self.names,
+        )
+
     def query(
         self,
         sql: str,
@@ -70,10 +94,13 @@ class Context:
         known = relations(self.resolution, near) if near else self._relations
         if visits:
             known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
+        if not self.narrowing.is_nothing:
+            known = self.narrowing.narrowed(known)
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
+            **self.narrowing.values,
             **values,
         }
         if "{decided_devices:" in composed:
@@ -89,3 +116,17 @@ class Context:
     ) -> list[Row]:
         """The answer to `query`."""
         return self.reading.query(*self.query(sql, values, slots, visits=visits))
+
+
+def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None:
+    """Raises `InvalidParams` for a regular expression that the engine cannot read."""
+    for condition in conditions:
+        if condition.operator == "=~":
+            try:
+                values = {"pattern": condition.values[0]}
+                reading.query("SELECT match('', {pattern:String}) AS matched", values)
+            except (StoreAway, QueryTimeout):
+                raise
+            except StoreError as error:
+                text = f"in {condition.text!r} the regular expression cannot be read"
+                raise refused("filters", text) from error

@@ -9,10 +9,10 @@ from threadline.contract.errors import InvalidParams
 from threadline.identity.compose import where
 from threadline.questions.answers import EVENT_COLUMNS, Grouped, grouped_rows
 from threadline.questions.context import Context
+from threadline.questions.filters import Filtered
 from threadline.questions.parameters import (
     Duration,
     EventName,
-    Ranged,
     between,
     grouping,
     read_duration_s,
@@ -25,7 +25,7 @@ MAX_STEPS = 10
 MAX_NAME = 128
 
 
-class FunnelParams(Ranged, kw_only=True):
+class FunnelParams(Filtered, kw_only=True):
     """`from` and `to` speak of the steps."""
 
     steps: Annotated[
@@ -176,6 +176,7 @@ def ask(context: Context, params: FunnelParams) -> Funnel:
         values["exclude"] = params.exclude
         matching.append("e.event_name = {exclude:String}")
     conditions = [f"({' OR '.join(matching)})", *between(params, values)]
+    conditions += context.narrowing.events
     found = context.ask(SQL, values, {"where": where(conditions), **_slots(wanted, names)})
     rows = [
         {

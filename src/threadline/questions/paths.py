@@ -8,10 +8,10 @@ import msgspec
 from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
 from threadline.identity.compose import all_of
 from threadline.questions.context import Context
+from threadline.questions.filters import Filtered
 from threadline.questions.parameters import (
     Duration,
     EventName,
-    Ranged,
     between,
     read_duration_s,
 )
@@ -21,7 +21,7 @@ from threadline.store import Row, bound_ms
 MAX_LIMIT = 200
 
 
-class PathsParams(Ranged, kw_only=True):
+class PathsParams(Filtered, kw_only=True):
     """`from` and `to` speak of the event; the first of each person there counts."""
 
     event: Annotated[EventName, msgspec.Meta(description="Where paths begin or end.")]

@@ -1,8 +1,8 @@
 """Every question there is. Routes, reference, command line, SDK and whatever else asks come from
 this list; what a question does is in the module named after it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
@@ -26,6 +26,7 @@ from threadline.questions import (
     why,
 )
 from threadline.questions.context import Context
+from threadline.questions.dimensions import Scope
 
 JSON = "application/json"
 
@@ -38,6 +39,7 @@ class Question:
     are refused. `in_path`: parameters that are parts of the path. `errors`: beside those that any
     question may end with. `media_types`: of its answer; the first is the default.
     `is_stream`: its answer comes as slowly as it is taken. `also`: another path, of before.
+    `narrows`: of each scope of filters that it takes, what these narrow.
     `default_policy`: where neither the question nor the project says one, and it counts nobody.
     """
 
@@ -54,6 +56,7 @@ class Question:
     media_types: tuple[str, ...] = (JSON,)
     is_stream: bool = False
     also: str = ""
+    narrows: Mapping[Scope, str] = field(default_factory=dict)
     default_policy: Policy = "any"
 
     @property
@@ -84,6 +87,7 @@ _QUESTIONS = (
     ),
     Question(
         name="users",
+        narrows={"person": "the users"},
         path="/v1/users",
         summary="Users, each with the touch that brought them",
         tag="People",
@@ -116,6 +120,11 @@ _QUESTIONS = (
     ),
     Question(
         name="stats",
+        narrows={
+            "event": "the events that are counted",
+            "visit": "to events of such visits",
+            "person": "to what such people did",
+        },
         path="/v1/stats",
         summary="How many, by what, over time",
         tag="Numbers",
@@ -127,6 +136,7 @@ _QUESTIONS = (
     ),
     Question(
         name="sources",
+        narrows={"person": "to visits and events of such people"},
         path="/v1/sources",
         summary="Where events and people come from",
         tag="Numbers",
@@ -138,6 +148,11 @@ _QUESTIONS = (
     ),
     Question(
         name="visits",
+        narrows={
+            "event": "to visits in which such an event happened",
+            "visit": "the visits",
+            "person": "to visits of such people",
+        },
         path="/v1/visits",
         also="/v1/sessions",
         summary="How many visits, how long, and where they came from",
@@ -150,6 +165,7 @@ _QUESTIONS = (
     ),
     Question(
         name="time_to_conversion",
+        narrows={"event": "the conversions", "person": "the people"},
         path="/v1/time-to-conversion",
         summary="How long from the first touch to a conversion",
         tag="People",
@@ -160,6 +176,11 @@ _QUESTIONS = (
     ),
     Question(
         name="attribution",
+        narrows={
+            "event": "the conversions",
+            "visit": "to conversions in such visits",
+            "person": "the people",
+        },
         path="/v1/attribution",
         summary="Which touches are credited with conversions",
         tag="People",
@@ -182,6 +203,7 @@ _QUESTIONS = (
     ),
     Question(
         name="funnel",
+        narrows={"event": "all steps", "visit": "to steps in such visits", "person": "the people"},
         path="/v1/funnel",
         summary="How far people get, step by step",
         tag="People",
@@ -193,6 +215,7 @@ _QUESTIONS = (
     ),
     Question(
         name="retention",
+        narrows={"person": "the people"},
         path="/v1/retention",
         summary="Of those who began together, how many come back",
         tag="People",
@@ -204,6 +227,7 @@ _QUESTIONS = (
     ),
     Question(
         name="paths",
+        narrows={"person": "the people"},
         path="/v1/paths",
         summary="What people do before or after an event",
         tag="People",

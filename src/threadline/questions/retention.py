@@ -11,12 +11,13 @@ from threadline.contract.times import EPOCH, ONE_MS, as_utc, format_utc
 from threadline.identity.activity import active
 from threadline.identity.compose import where
 from threadline.questions.context import Context
-from threadline.questions.parameters import EventName, Ranged, between
+from threadline.questions.filters import Filtered
+from threadline.questions.parameters import EventName, between
 from threadline.questions.series import bucket, differ
 from threadline.questions.warned import Warned, noted, unknown_events
 
 
-class RetentionParams(Ranged, kw_only=True):
+class RetentionParams(Filtered, kw_only=True):
     """`from` and `to` choose cohorts by when people began."""
 
     interval: Annotated[

@@ -8,7 +8,8 @@ import msgspec
 
 from threadline.contract.times import format_utc, utc_ms
 from threadline.questions.answers import Grouped, grouped_rows
-from threadline.questions.parameters import MAX_LIMIT, Limit, Ranged
+from threadline.questions.filters import Filtered
+from threadline.questions.parameters import MAX_LIMIT, Limit
 from threadline.questions.warned import AnswerWarning, cut_off
 from threadline.store import Row
 
@@ -18,7 +19,7 @@ Interval = Annotated[
 ]
 
 
-class OverTime(Ranged, kw_only=True):
+class OverTime(Filtered, kw_only=True):
     """What every question takes that can be asked interval by interval."""
 
     interval: Interval | None = None

@@ -7,7 +7,8 @@ import msgspec
 from threadline.identity.compose import where
 from threadline.questions.answers import Group, Grouped, grouped_rows
 from threadline.questions.context import Context
-from threadline.questions.parameters import Ranged, between, in_time
+from threadline.questions.filters import Filtered
+from threadline.questions.parameters import between, in_time
 from threadline.questions.scoped import Scope
 from threadline.questions.stats import DEVICE
 from threadline.questions.warned import Limited, cut_off, noted
@@ -28,7 +29,7 @@ OF_EVENTS = ("term", "content")
 MAX_LIMIT = 200
 
 
-class SourcesParams(Ranged, kw_only=True):
+class SourcesParams(Filtered, kw_only=True):
     """`from` and `to` speak of when visits begin, and of events that belong to none."""
 
     breakdown: Breakdown = "source_medium"

@@ -155,7 +155,7 @@ def ask(context: Context, params: StatsParams) -> Stats:
     by = scoped(read_groups(params.group_by, ALL_GROUPS), plain)
     by = by._replace(own=over_time(params, "e.timestamp", by.own))
     values: dict[str, object] = {"tz": params.tz}
-    conditions = between(params, values)
+    conditions = [*between(params, values), *context.narrowing.events]
     if params.event is not None:
         values["event"] = params.event
         conditions.append("e.event_name = {event:String}")
@@ -229,7 +229,8 @@ def _rows(
         "order": newest_first(groups, "value DESC", *by.names),
         "limit": params.limit + 1,
     }
-    at_all = params.event is None and not by.names  # did anything, whatever it was
+    # Did anything, whatever it was.
+    at_all = params.event is None and not by.names and not context.narrowing.events
     if params.metric == "persons" and at_all and params.interval != "hour":
         changes = [differ(params.interval)] if params.interval else []
         slots["active"] = active(context.resolution, values, changes)
@@ -242,7 +243,9 @@ def _rows(
         "columns": "".join(f",\n        {column}" for column in columns),
         "where": where(conditions),
         "names": by.selected,
-        "relation": "person_events" if by.scopes else metric.relation,
+        "relation": "person_events"
+        if by.scopes or context.narrowing.of_people
+        else metric.relation,
         "joins": by.joins,
     }
     return context.ask(SQL, values, slots, by.visits(values))
@@ -257,5 +260,5 @@ def _why_nothing(
         unknown = unknown_property(context, "property", params.property, conditions, values)
     if unknown or context.bots:
         return unknown
-    every = {**context.resolution.params, **values}
+    every = {**context.resolution.params, **context.narrowing.values, **values}
     return bots_left_out(context.reading, [*context.resolution.received, *conditions], every)

@@ -60,13 +60,14 @@ def summed(
     # A day is the day of UTC, which timestamps are in.
     day = {"day": "toDate32(e.timestamp)"} if asked.currency else {}
     columns = by.columns | day
+    of_people = by.scopes or context.narrowing.of_people
     greatest = "converted" if asked.currency else "arrayMax(amounts.2)"
     slots: dict[str, object] = {
         "money": amounts.read(asked),
         "columns": "".join(f",\n        {sql} AS {name}" for name, sql in columns.items()),
         "where": where(conditions),
-        "people": PEOPLE if by.scopes else "",
-        "relation": "person_events" if by.scopes else "considered",
+        "people": PEOPLE if of_people else "",
+        "relation": "person_events" if of_people else "considered",
         "joins": by.joins,
         "by": by.selected + "".join(f"p.{name} AS {name}, " for name in day),
         "grouped": ", ".join([*groups, *day, "money.code"]),

@@ -14,13 +14,14 @@ from threadline.questions.answers import (
     grouped_rows,
 )
 from threadline.questions.context import Context
-from threadline.questions.parameters import EventName, Ranged, between, grouping, read_groups
+from threadline.questions.filters import Filtered, refused
+from threadline.questions.parameters import EventName, between, grouping, read_groups
 from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import Query, Row
 
 
-class TimeToConversionParams(Ranged, kw_only=True):
+class TimeToConversionParams(Filtered, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
     conversion: EventName
@@ -74,7 +75,7 @@ WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         e.user_id AS user_id
     FROM counted_events AS e
-    WHERE e.event_name = {conversion:String}
+    $conversions
 ), conversions AS (
     SELECT $owner AS owner, min(timestamp) AS converted_at
     FROM $owned
@@ -130,6 +131,10 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     groups = read_groups(params.group_by, GROUPS)
     values: dict[str, object] = {"conversion": params.conversion}
     slots = _slots(groups, between(params, values, "converted_at"))
+    narrowing = context.narrowing
+    slots["conversions"] = where(["e.event_name = {conversion:String}", *narrowing.events])
+    if params.user_id is not None and params.filters:
+        raise refused("filters", "they say whom to look at; leave out user_id, or them")
     asked = _of_everybody if params.user_id is None else _of_user
     found, shared = asked(context, params, values, slots)
     rows = [_row(row, groups) for row in found]

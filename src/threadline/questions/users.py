@@ -16,12 +16,13 @@ from threadline.questions.answers import (
 )
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
-from threadline.questions.parameters import EventName, Limit, Ranged
+from threadline.questions.filters import Filtered
+from threadline.questions.parameters import EventName, Limit
 from threadline.questions.warned import Warned, noted, unknown_events, unknown_sources
 from threadline.store import Query, Row, bound_ms
 
 
-class UsersParams(Ranged, kw_only=True):
+class UsersParams(Filtered, kw_only=True):
     """Filters speak of the first touch."""
 
     source: str | None = None

@@ -55,6 +55,7 @@ WITH begun AS (
     SELECT person, fromUnixTimestamp64Milli(started, 'UTC') AS begins, ended - started AS took_ms,
         events, page_views, actions$columns
     FROM visits
+    $narrowed
 )
 SELECT $groups
     count() AS visits, visits AS sessions, uniqExact(person) AS persons,
@@ -83,6 +84,7 @@ def ask(context: Context, params: VisitsParams) -> Visits:
     groups = over_time(params, "begins", expressions)
     values: dict[str, object] = {"tz": params.tz}
     slots = {
+        "narrowed": where(context.narrowing.visits),
         "columns": "".join(f", {name}" for name in paths)
         + (", arrival.2 AS traffic_source" if by_source else ""),
         "groups": "".join(f"{expression} AS {name}, " for name, expression in groups.items()),

@@ -15,6 +15,7 @@ from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Control, Project
 from threadline.ingest.writer import Writer
 from threadline.questions.context import Context
+from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Stitched
 from threadline.questions.registry import Question
 from threadline.runtime.slots import Slots
@@ -126,6 +127,10 @@ def context_of(
 ) -> Context:
     """What the question is asked with. Raises `StitchNotAPartition`."""
     stitched = params if isinstance(params, Stitched) else Stitched()
+    filters = read_filters(params.filters) if isinstance(params, Filtered) else []
+    for condition in filters:
+        if condition.scope not in question.narrows:
+            raise refused("filters", _not_here(question, condition))
     return Context(
         store=store,
         project_id=project.project_id,
@@ -134,6 +139,14 @@ def context_of(
         bots=stitched.include_bots,
         visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
+        filters=filters,
+    )
+
+
+def _not_here(question: Question, condition: Condition) -> str:
+    taken = " and ".join(f"of {scope}s" for scope in question.narrows)
+    return (
+        f"{question.path} takes conditions {taken}, and {condition.text!r} is of {condition.scope}s"
     )
 
 
