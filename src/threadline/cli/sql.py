@@ -15,18 +15,31 @@ import typer
 from threadline.cli import folders
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
-from threadline.cli.options import Data, ProjectName, check_stitch
+from threadline.cli.options import Data, ProjectName, check_stitch, check_text
 from threadline.cli.shown_sql import shown
-from threadline.cli.sql_questions import Number, SqlQuestions, too_long
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.cells import escaped
 from threadline.contract.policies import POLICIES, Policy
+from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
 from threadline.identity.resolution import resolve
+from threadline.runtime.sql import (
+    Found,
+    Limits,
+    Number,
+    SqlQuestions,
+    SqlRefused,
+    machine_bytes,
+    too_long,
+)
 
 FORMATS = ("table", "csv", "json", "ndjson")
 # The engine looks at the clock between blocks of rows only.
 GRACE_S = 5
+# A server that takes events may be running in the same process.
+MEMORY_BYTES = min(4 * 1024**3, machine_bytes() // 4)
+DISK_BYTES = 16 * 1024**3
+ANSWER_BYTES = 256 * 1024**2
 
 
 def sql(
@@ -46,15 +59,23 @@ def sql(
     rows: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
     seconds: Annotated[int, typer.Option(min=1, help="Stop after so long.")] = 60,
     include_bots: Annotated[bool, typer.Option(help="With crawlers and other programs.")] = False,
+    as_of: Annotated[
+        str, typer.Option(metavar="TIME", help="As it was known then: ISO 8601.")
+    ] = "",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="The value of {NAME:Type}; may be repeated."),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Ask with SQL. `stitched_events` holds the project's events with whose they are.
 
     Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
     visitor; `term`, `content`, `classifier_version` and `is_bot`. `events` holds them as they are
-    stored. One SELECT, or DESCRIBE stitched_events; nothing is changed, nothing else can be read.
-    Times are UTC. Works whether the server runs or not. With --show it prints the statements of a
-    question, with their values, for clickhouse-client.
+    stored, `visits` and `persons` a row for each of these (docs/sql.md). One SELECT, or
+    DESCRIBE stitched_events; nothing is changed, nothing else can be read. Times are UTC. Works
+    whether the server runs or not. With --show it prints the statements of a question, with their
+    values, for clickhouse-client.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
@@ -70,13 +91,47 @@ def sql(
         if show:
             typer.echo(shown(store, found_project, show))
             return
-        project_id = found_project.project_id
-        on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)
-        asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
-        names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)
-    _print(names, found[:rows], format)
-    if len(found) > rows:
+        project_id, policy = found_project.project_id, cast(Policy, stitch)
+        on = resolve(store, project_id, policy, as_of_ms=_read_as_of(as_of), bots=include_bots)
+        asking = SqlQuestions(
+            store,
+            on,
+            Limits(seconds, MEMORY_BYTES, DISK_BYTES, ANSWER_BYTES),
+            in_memory=not chosen.store.startswith("chdb"),
+            timeout_ms=found_project.visit_timeout_minutes * 60_000,
+        )
+        params = _read_params(param or [])
+        try:
+            found: Found = within(
+                seconds + GRACE_S, lambda: asking.answer(query, rows, params), seconds
+            )
+        except SqlRefused as error:
+            raise ControlError(str(error)) from error
+    _print(found.names, found.rows[:rows], format)
+    if len(found.lines) > rows:
         typer.echo(f"Only the first {rows:,} rows are shown; --rows gives more.", err=True)
+
+
+def _read_as_of(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return Timestamp.parse(text).ms
+    except ValueError as error:
+        raise ControlError(f"--as-of {text}: {error}.") from None
+
+
+def _read_params(given: list[str]) -> dict[str, object]:
+    params: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ControlError(
+                f"--param {text}: write a name and its value, such as day=2026-05-01."
+            )
+        check_text("--param", value)
+        params[name] = value
+    return params
 
 
 def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
