@@ -197,7 +197,8 @@ REFUSED = {
         "SELECT 1 INTO OUTFILE '{out}'",
         "SELECT 1 INTO OUTFILE '{out}' TRUNCATE FORMAT CSV",
     ],
-    "There is no value for": ["SELECT {project_id:String}", "SELECT {threadline_as_of:String}"],
+    "There is no value for": ["SELECT {project_id:String}", "SELECT {x:String}"],
+    "does not begin with": ["SELECT {threadline_as_of:String}"],
     "a value is a String": [
         "SELECT * FROM {t:Identifier}",
         "SELECT {c:Identifier} FROM events",

@@ -1,8 +1,5 @@
 """`threadline sql`: questions nobody has thought of yet, over the stitched events."""
 
-import csv
-import io
-import json
 import os
 import sys
 import threading
@@ -18,7 +15,6 @@ from threadline.cli.opening import open_store
 from threadline.cli.options import Data, ProjectName, check_stitch, check_text
 from threadline.cli.shown_sql import shown
 from threadline.cli.table import as_table, terminal_width
-from threadline.contract.cells import escaped
 from threadline.contract.policies import POLICIES, Policy
 from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
@@ -26,12 +22,12 @@ from threadline.identity.resolution import resolve
 from threadline.runtime.sql import (
     Found,
     Limits,
-    Number,
     SqlQuestions,
     SqlRefused,
     machine_bytes,
     too_long,
 )
+from threadline.runtime.sql_text import as_csv, as_json, plain
 
 FORMATS = ("table", "csv", "json", "ndjson")
 # The engine looks at the clock between blocks of rows only.
@@ -163,43 +159,14 @@ def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
 
 def _print(names: list[str], rows: list[list[Any]], format: str) -> None:
     if format == "table":
-        text, left_out = as_table(names, [list(map(_plain, row)) for row in rows], terminal_width())
+        text, left_out = as_table(names, [list(map(plain, row)) for row in rows], terminal_width())
         typer.echo(text)
         if left_out:
             typer.echo(f"No room for {', '.join(left_out)}; --format json shows all.", err=True)
     elif format == "csv":
-        table = io.StringIO(newline="")
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerows([names, *([_cell(value) for value in row] for row in rows)])
-        typer.echo(table.getvalue(), nl=False)
+        typer.echo(as_csv(names, rows), nl=False)
     else:
-        lines = [_json(dict(zip(names, row, strict=True))) for row in rows]
+        lines = [as_json(dict(zip(names, row, strict=True))) for row in rows]
         text = "[" + ",\n".join(lines) + "]" if format == "json" else "\n".join(lines)
         if text:
             typer.echo(text)
-
-
-def _json(value: Any) -> str:
-    """JSON, with numbers as the engine wrote them."""
-    if isinstance(value, Number):
-        return value
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json, value)) + "]"
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ",".join(f"{json.dumps(n, ensure_ascii=False)}:{_json(v)}" for n, v in value.items())
-            + "}"
-        )
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, str) else _json(value)
-
-
-def _cell(value: Any) -> str:
-    text = _plain(value)
-    return text if isinstance(value, Number) else escaped(text)

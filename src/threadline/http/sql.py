@@ -1,14 +1,11 @@
 """`POST /v1/sql`: one SELECT over the project's tables, for tools that speak SQL."""
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from threadline.contract.cells import escaped
 from threadline.contract.decoding import decode
 from threadline.contract.errors import Busy, InvalidParams, InvalidPayload, Unavailable
 from threadline.contract.replies import Notice
@@ -23,7 +20,8 @@ from threadline.questions.warned import AnswerWarning, Limited, cut_off
 from threadline.runtime.asking_sql import SqlAnswer, SqlAsked
 from threadline.runtime.memory import MIB
 from threadline.runtime.params import read_params
-from threadline.runtime.sql import Found, Number, SqlLimit, SqlRefused
+from threadline.runtime.sql import SqlLimit, SqlRefused
+from threadline.runtime.sql_text import as_csv
 
 MAX_ROWS = 100_000
 Format = Literal["json", "csv", "arrow", "parquet"]
@@ -178,23 +176,7 @@ def _row(names: list[bytes], values: list[msgspec.Raw]) -> msgspec.Raw:
 
 
 def _csv(found: SqlAnswer, warnings: list[AnswerWarning]) -> bytes:
-    return csv_text(found.rows.names, found.rows).encode()
-
-
-def csv_text(names: list[str], found: Found) -> str:
-    """RFC 4180, a header line first. No text in it is a formula to a spreadsheet."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([names, *([_cell(value) for value in row] for row in found.rows)])
-    return table.getvalue()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Number):
-        return value
-    return escaped(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return as_csv(found.rows.names, found.rows.rows).encode()
 
 
 def _file(found: SqlAnswer, warnings: list[AnswerWarning]) -> bytes:

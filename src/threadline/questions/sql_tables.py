@@ -46,13 +46,12 @@ SELECT visitor, any(anonymous_id) AS anonymous_id
 FROM counted_events
 GROUP BY visitor""",
     "user_names": """
-SELECT sipHash64('user', user_id) AS person, any(user_id) AS user_id
-FROM tagged_touches
-GROUP BY person""",
+SELECT sipHash64('user', t.user_id) AS person, t.user_id AS user_id
+FROM tagged_touches AS t""",
 }
 
 VISITS_SQL = f"""
-SELECT if(u.user_id = '', d.anonymous_id, u.user_id) AS owner, u.user_id != '' AS known,
+SELECT if(u.user_id = '', d.anonymous_id, u.user_id) AS owner, toBool(u.user_id != '') AS known,
     d.anonymous_id AS anonymous_id,
     fromUnixTimestamp64Milli(v.started, 'UTC') AS started,
     fromUnixTimestamp64Milli(v.ended, 'UTC') AS ended,
@@ -60,7 +59,7 @@ SELECT if(u.user_id = '', d.anonymous_id, u.user_id) AS owner, u.user_id != '' A
     v.entry_path AS entry_path, v.exit_path AS exit_path,
     n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel,
     v.events AS events, v.page_views AS page_views, v.actions AS actions,
-    {IS_BOUNCE} AS bounce
+    toBool({IS_BOUNCE}) AS bounce
 FROM visits AS v
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = v.arrival.2
 LEFT ANY JOIN user_names AS u ON u.person = v.person
@@ -76,7 +75,7 @@ WITH considered AS (
     FROM person_events
     GROUP BY person
 )
-SELECT if(p.known, p.user_id, d.anonymous_id) AS owner, p.known AS known,
+SELECT if(p.known, p.user_id, d.anonymous_id) AS owner, toBool(p.known) AS known,
     a.first_seen AS first_seen, a.last_seen AS last_seen, a.events AS events,
     p.devices AS devices,
     {", ".join(f"f.{name} AS first_{name}" for name in OF_TOUCH)},

@@ -51,6 +51,8 @@ SHOW_TABLES = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
 POSITION = re.compile(r"failed at position (\d+)")
 
 # A value that is bound. Of other types one could be a name, such as Identifier.
+# Names that begin so are those of our own values.
+OURS = "threadline_"
 PARAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 PARAM_TYPE = re.compile(
     r"(?:(?:Nullable|Array|LowCardinality)\()*"
@@ -184,6 +186,8 @@ def _check(
 
 
 def _check_param(name: str, kind: str) -> None:
+    if name.startswith(OURS):
+        raise NotAllowed(f"{{{name}}}: choose a name that does not begin with {OURS}.")
     if not PARAM_NAME.fullmatch(name):
         raise NotAllowed(f"{{{name}}}: a name is letters, digits and _, and at most 64 of them.")
     if not PARAM_TYPE.fullmatch(kind):

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from string import Template
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import clickhouse_connect
 
@@ -21,6 +21,7 @@ from threadline.questions.context import VISIT_TIMEOUT_MS
 from threadline.questions.sql_tables import COLUMNS, PARTITIONED, table
 from threadline.questions.statement import (
     EVENTS,
+    OURS,
     STITCHED,
     TABLES,
     NotAllowed,
@@ -28,8 +29,7 @@ from threadline.questions.statement import (
     place_of,
     read_statement,
 )
-from threadline.runtime.admin_socket import SocketStore
-from threadline.store import QueryTimeout, QueryTooLarge, Store, StoreAway, StoreError
+from threadline.store import Params, QueryTimeout, QueryTooLarge, Row, StoreAway, StoreError
 from threadline.store.errors import store_errors
 
 READS: dict[str, object] = {
@@ -73,9 +73,7 @@ SELECT * FROM $table
 TABLES_OF = """
     SELECT table, countIf(name = 'project_id') > 0 AS of_projects
     FROM system.columns WHERE database = currentDatabase() GROUP BY table"""
-
-# Before the names that our own statements bind, which no value of the user's has.
-OURS = "threadline_"
+# No value of the user's has such a name.
 OURS_BOUND = rf"{{{OURS}\1:"
 
 
@@ -85,6 +83,16 @@ class SqlRefused(Exception):
 
 class SqlLimit(SqlRefused):
     """It was being answered, and took more than it may."""
+
+
+class ReadOnly(Protocol):
+    """What is asked of a store, wherever that is open."""
+
+    def query(self, sql: str, params: Params) -> list[Row]: ...
+
+    def query_read_only(
+        self, sql: str, params: Params, format: str, settings: Mapping[str, object]
+    ) -> bytes: ...
 
 
 class Limits(NamedTuple):
@@ -133,7 +141,7 @@ class SqlQuestions:
 
     def __init__(
         self,
-        store: Store | SocketStore,
+        store: ReadOnly,
         on: Resolution,
         limits: Limits,
         in_memory: bool,
