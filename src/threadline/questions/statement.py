@@ -44,6 +44,8 @@ REFUSED = re.compile(
     r"|connection_?id|structureto.*|executable.*"
     r"|.*levenshteindistance.*|editdistance.*|arraysimilarity|jaro.*"
 )
+# Of these, what takes no argument, and may well be the name of a column.
+PLAIN_WORDS = frozenset("user database schema revision uptime".split())
 IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
 
 DESCRIBE = re.compile(r"\s*DESC(?:RIBE)?\s+(?:TABLE\s+)?[`\"]?(\w+)[`\"]?\s*;?\s*", re.IGNORECASE)
@@ -181,6 +183,9 @@ def _check(
             _check_function(node["name"])
         if IN.fullmatch(name):
             _check_set(node, allowed, tables, databases)
+    # A name alone is a function, too, where one is to be applied: arrayMap(file, …).
+    if kind == "Identifier" and node["name"].casefold() not in PLAIN_WORDS:
+        _check_function(node["name"])
     if kind == "ColumnsApplyTransformer" and node.get("func_name"):
         _check_function(node["func_name"])
 
@@ -199,7 +204,10 @@ def _check_param(name: str, kind: str) -> None:
 
 def _check_function(name: str) -> None:
     if REFUSED.fullmatch(name.casefold()):
-        raise NotAllowed(f"{name}() is not answered here: it asks for more than events, or waits.")
+        raise NotAllowed(
+            f"{name}() is not answered here: it asks for more than events, or waits. Where"
+            f" {name} is a name of yours, choose another."
+        )
 
 
 def _check_set(

@@ -284,6 +284,9 @@ def _text(value: str) -> str:
     return f"'{escapes}'"
 
 
+NESTED = re.compile(r"maximum parse depth|stack size too large|too deep|TOO_DEEP", re.IGNORECASE)
+
+
 def too_long(seconds: int) -> SqlLimit:
     return SqlLimit(f"The query took longer than {seconds} s; ask for less, or give it more time.")
 
@@ -296,6 +299,8 @@ def _explained(message: str, text: str) -> str:
     """The engine's message without what is not the user's: the query around theirs."""
     if "Multi-statements" in message:
         return f"Only one SELECT is answered at a time, and this is several. {_columns()}"
+    if NESTED.search(message):
+        return f"The query is nested too deeply; write it in fewer levels. {_columns()}"
     if "parseQueryToJSON" in message and "Syntax error" not in message:
         return f"Only SELECT is answered. {_columns()}"
     if "Syntax error" in message:
