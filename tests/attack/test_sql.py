@@ -266,11 +266,11 @@ def test_names_of_ones_own_change_no_table(projects: tuple[Project, Project]) ->
 
 PIECES = (
     "SELECT SELECT SELECT FROM FROM WHERE GROUP BY HAVING ORDER BY LIMIT UNION ALL WITH AS IN NOT "
-    "( ) ( ) , . * ; -- /* */ ' \" ` { } events stitched_events visits persons links default system "
-    "system.tables default.events count() owner source user_id project_id 1 'x' 1e9 -1 NULL FINAL "
-    "SAMPLE PREWHERE SETTINGS FORMAT JSON INTO OUTFILE EXPLAIN JOIN ON USING ARRAY LEFT ANY "
-    "APPLY EXCEPT REPLACE COLUMNS('.*') {x:String} {t:Identifier} file url('http://127.0.0.1:1') "
-    "numbers(3) throwIf toInt32 OVER INTERSECT OFFSET QUALIFY \0 \ufeff ü 😀 \\ \n"
+    "( ) ( ) , . * ; -- /* */ ' \" ` { } events stitched_events visits persons links default "
+    "system system.tables default.events count() owner source user_id project_id 1 'x' 1e9 -1 NULL "
+    "FINAL SAMPLE PREWHERE SETTINGS FORMAT JSON INTO OUTFILE EXPLAIN JOIN ON USING ARRAY "
+    "LEFT ANY APPLY EXCEPT REPLACE COLUMNS('.*') {x:String} {t:Identifier} file "
+    "url('http://127.0.0.1:1') numbers(3) throwIf toInt32 OVER INTERSECT OFFSET QUALIFY \0 \ufeff ü 😀 \\ \n"
 ).split(" ")
 STATEMENTS = [query for query in ON_EACH if "{t}" in query]
 
