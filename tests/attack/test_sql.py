@@ -270,7 +270,8 @@ PIECES = (
     "system system.tables default.events count() owner source user_id project_id 1 'x' 1e9 -1 NULL "
     "FINAL SAMPLE PREWHERE SETTINGS FORMAT JSON INTO OUTFILE EXPLAIN JOIN ON USING ARRAY "
     "LEFT ANY APPLY EXCEPT REPLACE COLUMNS('.*') {x:String} {t:Identifier} file "
-    "url('http://127.0.0.1:1') numbers(3) throwIf toInt32 OVER INTERSECT OFFSET QUALIFY \0 \ufeff ü 😀 \\ \n"
+    "url('http://127.0.0.1:1') numbers(3) throwIf toInt32 OVER INTERSECT OFFSET "
+    "QUALIFY \0 \ufeff ü 😀 \\ \n"
 ).split(" ")
 STATEMENTS = [query for query in ON_EACH if "{t}" in query]
 

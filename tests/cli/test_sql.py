@@ -238,11 +238,11 @@ def test_what_may_not_is_said_and_changes_nothing(
 def test_the_second_door_holds_without_the_first(asking: SqlQuestions) -> None:
     """What the engine answers on this handle whatever it is asked."""
     for query, found in {
-        "SELECT count() FROM default.events": [["3"]],
-        "SELECT count() FROM links": [["2"]],
-        "SELECT count() FROM schema_migrations": [["0"]],
-        "SELECT uniq(project_id), any(project_id) FROM user_touches": [["1", "prj_a"]],
-        "SELECT 'prj_b' IN (SELECT project_id FROM links)": [["0"]],
+        "SELECT count() FROM default.events": [[3]],
+        "SELECT count() FROM links": [[2]],
+        "SELECT count() FROM schema_migrations": [[0]],
+        "SELECT uniq(project_id), any(project_id) FROM user_touches": [[1, "prj_a"]],
+        "SELECT 'prj_b' IN (SELECT project_id FROM links)": [[0]],
     }.items():
         assert json.loads(f"[{asking.asked(query, 'JSONCompactEachRow').decode()}]") == found
     for query in (

@@ -60,7 +60,10 @@ def sql(
     ] = "",
     param: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="The value of {NAME:Type}; may be repeated."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A value that the query binds (docs/sql.md); may be repeated.",
+        ),
     ] = None,
     data: Data = None,
 ) -> None:
