@@ -21,8 +21,8 @@ SHARE_OF_MEMORY = 0.5
 # The first version that leaves deleted rows out of answers before parts are rewritten.
 SEES_DELETIONS = (25, 3)
 READONLY = "readonly"
-# Planning is most of what a question about few events costs, and this step a fifth of that: it looks
-# for conditions that follow from others, which are never written here.
+# Planning is most of what a question about few events costs, and this step a fifth of that: it
+# looks for conditions that follow from others, which are never written here.
 FOR_PLANS = {"optimize_and_compare_chain": "0"}
 
 
