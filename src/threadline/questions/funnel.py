@@ -147,6 +147,10 @@ class FunnelAsk(NamedTuple):
     values: dict[str, object]
     others: list[str]
 
+    def text(self, step: int, order: Order) -> str:
+        """How an answer calls a step."""
+        return f"{step} of {len(self.steps)}" if order == "any" else self.steps[step - 1].text
+
 
 def understood(context: Context, params: FunnelAsked) -> FunnelAsk:
     """Raises `InvalidParams`, `InvalidGroupBy`."""
@@ -239,9 +243,8 @@ def _step(
     asked: FunnelAsk, params: FunnelParams, nth: int, count: int, first: int, times: list[float]
 ) -> Step:
     wanted = asked.steps[nth]
-    text = f"{nth + 1} of {len(asked.steps)}" if params.order == "any" else wanted.text
     return Step(
-        step=text,
+        step=asked.text(nth + 1, params.order),
         persons=count,
         share=count / first if first else 0.0,
         optional=wanted.optional or msgspec.UNSET,
