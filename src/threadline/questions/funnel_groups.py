@@ -144,19 +144,26 @@ def _of_dimensions(context: Context, names: list[str], values: dict[str, object]
             events.append(_of_event(name, f"group_key_{nth}", values))
             columns.append(f"w.first_step.{len(events) + 1}")
         elif scope == "visit":
-            columns.append(f"if(w.on_page, toString({DIMENSIONS[name].sql}), '')")
+            columns.append(_of_visit(name))
         else:
             relation, column = context.facts.of(name, "group_by")
             joins.append(f"LEFT ANY JOIN {relation} AS g{nth} ON g{nth}.person = w.person")
-            columns.append(f"toString(g{nth}.{column})")
+            columns.append(_as_text(name, f"g{nth}.{column}"))
     if of_visits:
-        # Where an event is on no page, its visit is only where it came from itself.
-        columns = [
-            column.replace("if(w.on_page, toString(n.", "if(TRUE, toString(n.")
-            for column in columns
-        ]
         joins.insert(0, VISITS.strip())
     return FunnelGrouping(names, columns, events, "\n".join(joins), of_visits)
+
+
+def _of_visit(name: str) -> str:
+    """Of an event on no page only where it came from, which is its own."""
+    sql = _as_text(name, DIMENSIONS[name].sql)
+    return sql if DIMENSIONS[name].sql.startswith("n.") else f"if(w.on_page, {sql}, '')"
+
+
+def _as_text(name: str, sql: str) -> str:
+    found = DIMENSIONS.get(name)
+    is_boolean = found is not None and found.kind == "boolean"
+    return f"if({sql}, 'true', 'false')" if is_boolean else f"toString({sql})"
 
 
 def _of_event(name: str, key_name: str, values: dict[str, object]) -> str:

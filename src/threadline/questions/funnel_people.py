@@ -93,11 +93,11 @@ BEHIND_CURSOR = (
 USERS = """
 SELECT DISTINCT toString(sipHash64('user', user_id)) AS id, user_id
 FROM tagged_touches
-WHERE sipHash64('user', user_id) IN {persons:Array(UInt64)}"""
+WHERE sipHash64('user', user_id) IN {who:Array(UInt64)}"""
 VISITORS = """
 SELECT toString(e.visitor) AS id, any(e.anonymous_id) AS anonymous_id
 FROM counted_events AS e
-WHERE e.visitor IN {persons:Array(UInt64)}
+WHERE e.visitor IN {who:Array(UInt64)}
 GROUP BY e.visitor"""
 
 
@@ -172,7 +172,7 @@ def _named(context: Context, asked: FunnelAsk, page: list[Row]) -> list[Row]:
     """The people as they go out."""
     if not page:
         return []
-    values = {"persons": [int(row["id"]) for row in page]}
+    values = {"who": [int(row["id"]) for row in page]}
     users, visitors = context.reading.query_all(
         context.query(USERS, values), context.query(VISITORS, values)
     )

@@ -234,15 +234,15 @@ def walk(
 
 def _refuse(steps: Sequence[FunnelStep], excluded: Sequence[FunnelStep], order: Order) -> None:
     if steps[0].optional:
-        raise refused("steps", "the first step is never optional; leave it out, or its ?")
+        raise refused("steps", "the first step is never optional; write it without a question mark")
     if excluded and order == "strict":
         raise refused("exclude", "with order=strict no event may come in between; leave it out")
     if any(step.optional for step in excluded):
-        raise refused("exclude", "what must not come in between is never optional; leave out its ?")
+        raise refused("exclude", "what excludes is never optional; leave out its question mark")
     if order != "any":
         return
     if any(step.optional for step in steps):
-        message = "with order=any no step is optional; leave out its ?, or take order=sequence"
+        message = "with order=any no step is optional; leave out the ?, or take order=sequence"
         raise refused("steps", message)
     kinds = list({step.key: step for step in steps}.values())
     if pair := first_not_apart(kinds):
