@@ -100,7 +100,7 @@ WITH considered AS (
         arrayMap(
             e -> (intDiv(e, 32768), e % 2048),
             arrayFilter(
-                (e, before, kind, after) -> kind > 3 OR before != kind OR after != kind,
+                (e, before, kind, after) -> $kept OR before != kind OR after != kind,
                 sorted,
                 arrayPushFront(arrayPopBack(kinds), 0),
                 kinds,
@@ -292,6 +292,8 @@ def _by_marks(
         "required": [n for n, step in zip(numbers, steps, strict=True) if not step.optional],
         "nothing": f"[{', '.join('([], [])' for _ in numbers)}]",
         "next": NEXT.replace("$from", FROM_ANY if skipping else FROM_BACK),
+        # In a row, of what is the first step only, and of what stands between, two are enough.
+        "kept": "kind > 3",
         "did_first": "arrayExists(e -> bitTest(e, 1), sorted)",
         **_marks(conditions, between, filters, others, strict),
     }
@@ -316,6 +318,7 @@ def _in_any_order(
         "nothing": f"{[[] for _ in numbers]}::Array(Array(Int64))",
         "lasts": lasts,
         "now": NOW.replace("$lasts", lasts),
+        "kept": "kind > 1",
         "did_first": "arrayExists(e -> e % 2048 > 1, sorted)",
         **_marks(list(kinds.values()), between, filters, others, False),
     }
