@@ -1,12 +1,19 @@
 """Funnels: steps of every kind, who is at each, and by what they can be grouped."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import Json, Project, Server
+from tests.support import Json, Project, Server, row_values
+from threadline.contract.errors import InvalidParams
 from threadline.contract.policies import PARTITIONS
+from threadline.ingest import row
+from threadline.questions import funnel
+from threadline.questions.context import Context
 from threadline.questions.funnel_groups import ALLOWED
+from threadline.questions.named import Goal, Names
+from threadline.store import Store, store_url
 
 FACEBOOK = "/?utm_source=facebook&utm_medium=paid"
 # Ann read twice, signed up and bought on two devices; Ben, whom nobody knows, bought unread docs;
@@ -178,6 +185,44 @@ def test_slips_in_steps_are_noticed(shop: Project) -> None:
     assert (warning["code"], warning["parameter"]) == ("unknown_property", "steps")
     assert "did you mean 'amount'?" in warning["message"]
     assert "warnings" not in shop.ask("/v1/funnel", steps="$pageview,purchase{amount>99}")
+
+
+def test_a_step_may_be_a_goal(tmp_path: Path) -> None:
+    goals = {
+        "large order": Goal("purchase", "properties.value>=5;path!=/free"),
+        "lead": Goal("signup"),
+    }
+    with Store(store_url("chdb", tmp_path)) as store:
+        rows = [
+            row_values(
+                project_id="p",
+                event_id=f"{minute}",
+                event_name=event,
+                anonymous_id=device,
+                timestamp=1_777_636_800_000 + minute * 60_000,
+                properties=f'{{"value": {minute}}}',
+            )
+            for minute, (event, device) in enumerate(
+                [
+                    *(("$pageview", "a"), ("$pageview", "b"), ("signup", "b")),
+                    *(("purchase", "a"), ("purchase", "a"), ("purchase", "b")),
+                ]
+            )
+        ]
+        body = b"".join(map(row.encode, rows))
+        store.insert("events", row.COLUMNS, "MsgPack", body, "p")
+        context = Context(store, "p", "next", names=Names(goal=goals.get))
+
+        def asked(steps: str) -> list[tuple[str, int]]:
+            (found,) = funnel.ask(context, funnel.FunnelParams(steps=steps)).rows
+            return [(step.step, step.persons) for step in found.steps]
+
+        assert asked("$pageview,goal:large order")[1] == ("goal:large order", 1)
+        assert asked("$pageview,goal:lead|purchase")[1] == ("goal:lead|purchase", 2)
+        assert asked("$pageview,goal:lead,goal:large order{value<6}")[2][1] == 1
+        assert asked("$pageview,goal:lead,goal:large order{value<5}")[2][1] == 0
+        with pytest.raises(InvalidParams, match="there is no goal 'order'"):
+            asked("$pageview,goal:order")
 
 
 def test_names_may_hold_what_steps_are_written_with(project: Project) -> None:
@@ -353,7 +398,7 @@ def test_people_that_cannot_be_asked_for(
 
 
 def test_people_come_page_by_page(shop: Project) -> None:
-    asked = {"steps": "$pageview,purchase", "step": 1}
+    asked: Json = {"steps": "$pageview,purchase", "step": 1}
     every = shop.ask("/v1/funnel/people", **asked)["rows"]
     assert shop.pages("/v1/funnel/people", limit=1, **asked) == every
     assert len(every) == 3

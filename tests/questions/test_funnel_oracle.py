@@ -53,7 +53,13 @@ STEPS: dict[str, Is] = {
     "purchase{amount>=10}": at_least("purchase", 10),
 }
 # Of which no two can be the same event, unless they are the same step.
-APART = ["$pageview{path=/}", "$pageview{path!=/}", "signup", "purchase{plan=pro}"]
+APART = [
+    "$pageview{path=/}",
+    "$pageview{path=/}",
+    "$pageview{path!=/}",
+    "signup",
+    "purchase{plan=pro}",
+]
 
 
 @st.composite
@@ -128,7 +134,9 @@ def check_counts(
         assert percentiles(step) == expected(gaps), (params, k)
     last = max(k for k, step in enumerate(meant.steps) if not step.optional)
     whole = [
-        (got.at[last] - got.at[0]).total_seconds() for got in found if got.at[last] and got.at[0]
+        (end - start).total_seconds()
+        for got in found
+        if (end := got.at[last]) and (start := got.at[0])
     ]
     assert percentiles(row["total"]) == expected(whole), params
 

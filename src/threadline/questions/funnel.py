@@ -6,9 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from threadline.questions.answers import EVENT_COLUMNS, Grouped
+from threadline.questions.answers import Grouped
 from threadline.questions.context import Context, check_expressions
-from threadline.questions.dimensions import PROPERTIES
 from threadline.questions.filters import Filtered
 from threadline.questions.funnel_groups import (
     FunnelGrouping,
@@ -16,17 +15,11 @@ from threadline.questions.funnel_groups import (
     funnel_groups,
     grouped_by,
 )
+from threadline.questions.funnel_slips import slips
 from threadline.questions.funnel_steps import FunnelStep, read_steps
 from threadline.questions.funnel_walk import Order, Walk, walk
 from threadline.questions.parameters import MAX_LIMIT, Duration, Limit, between, read_duration_s
-from threadline.questions.warned import (
-    AnswerWarning,
-    Limited,
-    cut_off,
-    noted,
-    unknown_events,
-    unknown_property,
-)
+from threadline.questions.warned import Limited, cut_off, noted
 from threadline.store import Row
 
 
@@ -182,7 +175,9 @@ def ask(context: Context, params: FunnelParams) -> Funnel:
         found = [{"persons": [0] * len(asked.steps)}]
     kept = found[: params.limit] if names else found
     rows = [{**asked.grouping.row(row), **_row(asked, params, row)} for row in kept]
-    warnings = _warnings(context, asked, found)
+    reached = [any(row["persons"][nth] for row in found) for nth in range(len(asked.steps))]
+    nobodys = [step for step, some in zip(asked.steps, reached, strict=True) if not some]
+    warnings = slips(context, asked.steps, asked.excluded, nobodys, asked.values, asked.others)
     answer = Funnel(
         context.resolution.policy,
         read_duration_s(params.window),
@@ -216,7 +211,7 @@ def _counted(
 
 
 def _times(chosen: Walk, percentiles: bool) -> str:
-    each = "ArrayForEach" if chosen.in_arrays else "ForEach"
+    each = "ArrayForEach" if chosen.has_reached else "ForEach"
     last = max(n for n, step in enumerate(chosen.steps, start=1) if not step.optional)
     return (
         (PERCENTILES if percentiles else MEDIAN)
@@ -271,61 +266,3 @@ def _other(context: Context, params: FunnelParams, asked: FunnelAsk, kept: list[
         for nth in range(len(asked.steps))
     ]
     return FunnelRow(**_row(asked, params, {"persons": persons}))
-
-
-def _warnings(context: Context, asked: FunnelAsk, rows: list[Row]) -> list[AnswerWarning]:
-    """What may be a slip: looked for only where nobody got to a step."""
-    reached = [any(row["persons"][nth] for row in rows) for nth in range(len(asked.steps))]
-    nobodys = [step for step, some in zip(asked.steps, reached, strict=True) if not some]
-    unknown = unknown_events(
-        context,
-        {
-            "steps": _names(nobodys),
-            "exclude": _names(asked.excluded),
-        },
-    )
-    if not unknown and nobodys:
-        unknown = _unknown_properties(context, asked, nobodys[0])
-    return [*unknown, *_of_properties([*asked.steps, *asked.excluded])]
-
-
-def _names(steps: list[FunnelStep]) -> list[str]:
-    return list(dict.fromkeys(event for step in steps for event in step.events))
-
-
-def _unknown_properties(
-    context: Context, asked: FunnelAsk, step: FunnelStep
-) -> list[AnswerWarning]:
-    """Of the first step that nobody got to: properties that no event of its name has."""
-    values = {**asked.values, "names_of_step": step.events}
-    conditions = ["e.event_name IN {names_of_step:Array(String)}", *asked.others]
-    keys = [
-        condition.dimension.removeprefix(PROPERTIES)
-        for condition in step.conditions
-        if condition.dimension.startswith(PROPERTIES) and "" not in condition.values
-    ]
-    return [
-        warning
-        for key in dict.fromkeys(keys)
-        for warning in unknown_property(context, "steps", key, conditions, values)
-    ]
-
-
-# Columns of events that are no dimensions: a condition on one looks among the properties.
-NO_DIMENSIONS = {f"{PROPERTIES}{name}" for name in EVENT_COLUMNS}
-
-
-def _of_properties(steps: list[FunnelStep]) -> list[AnswerWarning]:
-    return [
-        AnswerWarning(
-            "property_condition",
-            "steps",
-            f"{step.text} looks for a property named {key!r}, not for the event's own {key}, by"
-            " which steps cannot be told apart.",
-        )
-        for step in steps
-        for condition in step.conditions
-        if condition.dimension in NO_DIMENSIONS
-        and not condition.text.startswith(PROPERTIES)
-        and (key := condition.dimension.removeprefix(PROPERTIES))
-    ]

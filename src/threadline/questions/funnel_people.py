@@ -12,9 +12,10 @@ from threadline.questions.cursors import CursorText, read_cursor, write_cursor
 from threadline.questions.filters import NONE, plain, refused, split
 from threadline.questions.funnel import FunnelAsk, FunnelAsked, understood
 from threadline.questions.funnel_groups import grouped_by
+from threadline.questions.funnel_slips import slips
 from threadline.questions.funnel_steps import MAX_STEPS
 from threadline.questions.parameters import Limit
-from threadline.questions.warned import Warned, noted, unknown_events
+from threadline.questions.warned import Warned, noted
 from threadline.store import Row
 
 
@@ -113,13 +114,16 @@ def ask(context: Context, params: FunnelPeopleParams) -> FunnelPeople:
     question = f"funnel people {context.project_id} {params.step} {params.dropped}"
     rows = _people(context, params, asked, question)
     page = rows[: params.limit]
-    unknown = [] if page else unknown_events(context, {"steps": _names(asked, params.step)})
+    warnings = []
+    if not page:
+        passed = asked.steps[: params.step]
+        warnings = slips(context, passed, asked.excluded, passed, asked.values, asked.others)
     return FunnelPeople(
         context.resolution.policy,
         asked.text(params.step, params.order),
         grouped_by(FunnelPerson, asked.grouping.names, _named(context, asked, page)),
         write_cursor(question, page[-1], "reached_at", "id") if len(rows) > len(page) else None,
-        warnings=noted(unknown),
+        warnings=noted(warnings),
     )
 
 
@@ -162,10 +166,6 @@ def _of_group(
     for nth, value in enumerate(wanted, start=1):
         values[f"of_group_{nth}"] = "" if value.strip() == NONE else plain(value)
     return [f"{alias} = {{of_group_{n}:String}}" for n, alias in enumerate(aliases, start=1)]
-
-
-def _names(asked: FunnelAsk, step: int) -> list[str]:
-    return list(dict.fromkeys(event for each in asked.steps[:step] for event in each.events))
 
 
 def _named(context: Context, asked: FunnelAsk, page: list[Row]) -> list[Row]:
