@@ -27,6 +27,7 @@ READS: dict[str, dict[str, str]] = {
     "/v1/time-to-conversion": {"conversion": "signup"},
     "/v1/attribution": {"conversion": "signup"},
     "/v1/funnel": {"steps": "visit,signup"},
+    "/v1/funnel/people": {"steps": "visit,signup", "step": "1"},
     "/v1/retention": {},
     "/v1/paths": {"event": "signup"},
     "/v1/identity/shared-devices": {},

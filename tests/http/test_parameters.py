@@ -222,6 +222,7 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
         "/v1/attribution/why": {"user_id": "u", "conversion": "x"},
         "/v1/time-to-conversion": {"conversion": "x"},
         "/v1/funnel": {"steps": "a,b"},
+        "/v1/funnel/people": {"steps": "a,b", "step": "1"},
         "/v1/paths": {"event": "x"},
         "/v1/identity/explain": {"anonymous_id": "d", "at": "2026-05-01"},
     }

@@ -42,6 +42,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/export",
         "/v1/forget",
         "/v1/funnel",
+        "/v1/funnel/people",
         "/v1/group",
         "/v1/identify",
         "/v1/identity/aliases",

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 COMMA = re.compile(r"(?<!\\),")
 
 
+def _escaped(steps: Sequence[str]) -> list[str]:
+    return [COMMA.sub(r"\\,", step) for step in steps]
+
+
 class Frames(ABC):
     """What can become a table of pandas or polars, where those are installed."""
 
@@ -140,15 +144,20 @@ class Reader(ABC):
 
     def funnel(self, steps: Sequence[str], **params: object) -> Table:
         """How many people get from step to step, across their devices: a row a step and group.
-        A step is an event's name, which may hold commas, and perhaps `{property=value}`."""
-        escaped = [COMMA.sub(r"\\,", step) for step in steps]
-        answer = self.ask("/v1/funnel", steps=escaped, **params)
+        A step is an event's name, which may hold commas, and perhaps `{property=value}`: as the
+        route takes it, one by one."""
+        answer = self.ask("/v1/funnel", steps=_escaped(steps), **params)
         rows = [
             {**{name: value for name, value in row.items() if name != "steps"}, **step}
             for row in answer["rows"]
             for step in row["steps"]
         ]
         return Table(rows, answer)
+
+    def funnel_people(self, steps: Sequence[str], step: int, **params: object) -> Table:
+        """Who got to a step, 1 the first; with `dropped=True`, who did not, but to the one before.
+        Newest first; with `cursor=table.answer["next_cursor"]` those that follow."""
+        return self._table("/v1/funnel/people", {"steps": _escaped(steps), "step": step, **params})
 
     def retention(self, **params: object) -> Table:
         """Who comes back, by cohort."""

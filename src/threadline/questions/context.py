@@ -122,7 +122,9 @@ class Context:
         return self.reading.query(*self.query(sql, values, slots, visits=visits))
 
 
-def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None:
+def check_expressions(
+    reading: Reading, conditions: Sequence[Condition], parameter: str = "filters"
+) -> None:
     """Raises `InvalidParams` for a regular expression that the engine cannot read."""
     for condition in conditions:
         if condition.operator == "=~":
@@ -133,4 +135,4 @@ def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None
                 raise
             except StoreError as error:
                 text = f"in {condition.text!r} the regular expression cannot be read"
-                raise refused("filters", text) from error
+                raise refused(parameter, text) from error

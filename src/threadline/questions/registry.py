@@ -13,6 +13,7 @@ from threadline.questions import (
     explain,
     export,
     funnel,
+    funnel_people,
     identity,
     journey,
     paths,
@@ -73,6 +74,12 @@ class Question:
     def paths(self) -> list[str]:
         return [self.path, self.also] if self.also else [self.path]
 
+
+OF_FUNNELS: Mapping[Scope, str] = {
+    "event": "all steps, and neither exclude nor what may not come in between",
+    "visit": "to what happens in such visits: steps, and what comes in between",
+    "person": "the people",
+}
 
 _QUESTIONS = (
     Question(
@@ -213,13 +220,25 @@ _QUESTIONS = (
     ),
     Question(
         name="funnel",
-        narrows={"event": "all steps", "visit": "to steps in such visits", "person": "the people"},
+        narrows=OF_FUNNELS,
         path="/v1/funnel",
         summary="How far people get, step by step",
         tag="People",
         params=funnel.FunnelParams,
         answer=funnel.Funnel,
         ask=funnel.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="funnel_people",
+        narrows=OF_FUNNELS,
+        path="/v1/funnel/people",
+        summary="Who got to a step of a funnel, or dropped off before it",
+        tag="People",
+        params=funnel_people.FunnelPeopleParams,
+        answer=funnel_people.FunnelPeople,
+        ask=funnel_people.ask,
         counts_people=True,
         errors=(InvalidGroupBy, StitchNotAPartition),
     ),
