@@ -188,10 +188,8 @@ class Person:
 
     def _last(self, name: str) -> Any:
         touches = self.seen.touches
-        if not touches:  # as profiles show it
-            names = ("direct", "direct", "", "Direct")
-            last = max(self.events, key=lambda event: (event["t"], event["id"]))
-            return names[TOUCHED.index(name)] if name in TOUCHED[:4] else last[name]
+        if not touches:  # direct, as in a profile, and on no page
+            return visits.DIRECT[TOUCHED.index(name)] if name in TOUCHED[:4] else None
         if name in TOUCHED[:4]:
             return touches[-1].names[TOUCHED.index(name)]
         (event,) = (event for event in self.events if event["id"] == min(touches[-1].events))
@@ -246,12 +244,15 @@ class World:
 
     def is_wanted(self, person: Person, conditions: Iterable[Condition]) -> bool:
         """Whether all that these say of people holds of this one."""
-        return all(
-            self._did(person, each) if each.dimension == "did" else holds(each, person_value)
-            for each in conditions
-            if each.scope == "person"
-            for person_value in [None if each.dimension == "did" else person.value(each.dimension)]
-        )
+        return all(self._holds(person, each) for each in conditions if each.scope == "person")
+
+    def _holds(self, person: Person, condition: Condition) -> bool:
+        if condition.dimension == "did":
+            return self._did(person, condition)
+        if condition.dimension == "user_id" and condition.operator in ("==", "!="):
+            same = [value and self.decided.person(value) for value in condition.values]
+            condition = condition._replace(values=tuple(same))
+        return holds(condition, person.value(condition.dimension))
 
     def _did(self, person: Person, condition: Condition) -> bool:
         events = [event for event in person.events if event["event"] in condition.values]
@@ -275,7 +276,8 @@ class World:
 
     @staticmethod
     def is_in_such(visit: visits.Visit | None, conditions: Iterable[Condition]) -> bool:
-        return all(
+        """What happened in no visit happened in no such visit, whatever is said of it."""
+        return visit is not None and all(
             holds(c, visit_value(visit, c.dimension)) for c in conditions if c.scope == "visit"
         )
 
@@ -289,9 +291,7 @@ def event_value(event: Event, condition: Condition) -> Any:
     return event[name]
 
 
-def visit_value(visit: visits.Visit | None, name: str) -> Any:
-    if visit is None:
-        return None
+def visit_value(visit: visits.Visit, name: str) -> Any:
     part = name.removeprefix("visit.")
     if part in TOUCHED[:4]:
         return visit.source[TOUCHED.index(part)]

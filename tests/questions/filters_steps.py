@@ -177,6 +177,7 @@ class Stored:
         return {
             **event,
             **row,
+            "value": 0,  # of conversions, which is not asked for
             "visitor": int(row["visitor"]),
             "place": int(row["place"]),
             "on_page": row["rule"] != "no_page",
