@@ -14,7 +14,7 @@ from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
 from threadline.questions.filters import Condition, refused
 from threadline.questions.narrowing import NOTHING as EVERYTHING
-from threadline.questions.narrowing import Names, Narrowing, narrow
+from threadline.questions.narrowing import Facts, Names, Narrowing, facts, narrow
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
@@ -80,6 +80,11 @@ class Context:
             self.names,
         )
 
+    def facts(self, names: Sequence[str], of: str) -> Facts:
+        """Dimensions of persons beside the relation `of`, which has a `person`; hand it to `query`
+        as `beside`. Raises `InvalidParams`."""
+        return facts(names, of, self.resolution, self._relations, self.visit_timeout_ms)
+
     def query(
         self,
         sql: str,
@@ -87,20 +92,24 @@ class Context:
         slots: Mapping[str, object] = NOTHING,
         near: str = "",
         visits: Wanted | None = None,
+        beside: Facts | None = None,
     ) -> Query:
         """The statement with its slots filled and the relations it names, and the values that it
         binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: what it
-        needs of them."""
+        needs of them. `beside`: facts that it joins."""
         known = relations(self.resolution, near) if near else self._relations
         if visits:
             known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
         if not self.narrowing.is_nothing:
             known = self.narrowing.narrowed(known)
+        if beside:
+            known = {**known, **beside.relations}
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
             **self.narrowing.values,
+            **(beside.values if beside else NOTHING),
             **values,
         }
         if "{decided_devices:" in composed:
@@ -113,12 +122,15 @@ class Context:
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
         visits: Wanted | None = None,
+        beside: Facts | None = None,
     ) -> list[Row]:
         """The answer to `query`."""
-        return self.reading.query(*self.query(sql, values, slots, visits=visits))
+        return self.reading.query(*self.query(sql, values, slots, visits=visits, beside=beside))
 
 
-def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None:
+def check_expressions(
+    reading: Reading, conditions: Sequence[Condition], parameter: str = "filters"
+) -> None:
     """Raises `InvalidParams` for a regular expression that the engine cannot read."""
     for condition in conditions:
         if condition.operator == "=~":
@@ -129,4 +141,4 @@ def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None
                 raise
             except StoreError as error:
                 text = f"in {condition.text!r} the regular expression cannot be read"
-                raise refused("filters", text) from error
+                raise refused(parameter, text) from error

@@ -18,8 +18,19 @@ CursorText = Annotated[
     ),
 ]
 
+# What may differ from page to page.
+OF_PAGES = ("limit", "cursor", "format", "from_", "to", "as_of")
+
 NOT_OURS = "this cursor is not one of ours; send next_cursor of the answer before, as it came"
 OF_ANOTHER = "this cursor came with the answer to another question, or from another project"
+
+
+def question_of(name: str, project_id: str, params: msgspec.Struct) -> str:
+    """What decides which rows follow each other: everything that was asked but how many, and when:
+    a relative time is another by the next page."""
+    asked = msgspec.structs.asdict(params).items()
+    given = [(field, getattr(value, "ms", value)) for field, value in asked]
+    return f"{name} {project_id} {[each for each in given if each[0] not in OF_PAGES]}"
 
 
 def write_cursor(question: str, row: Row, column: str, tie_break: str) -> str:
@@ -27,7 +38,7 @@ def write_cursor(question: str, row: Row, column: str, tie_break: str) -> str:
 
     `question` names everything that decides which rows follow each other, and of which project.
     """
-    place = [_mark(question), utc_ms(row[column]), row[tie_break]]
+    place = [_mark(question), utc_ms(row[column]), str(row[tie_break])]
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 

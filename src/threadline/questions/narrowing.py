@@ -25,7 +25,7 @@ from threadline.identity.resolution import Resolution
 from threadline.identity.visits import DIRECT, Wanted
 from threadline.identity.visits import visits as visit_relations
 from threadline.questions.dimensions import DID as DID_NAME
-from threadline.questions.dimensions import DIMENSIONS, SEGMENT, json_text
+from threadline.questions.dimensions import DIMENSIONS, SEGMENT, TRAITS, json_text
 from threadline.questions.filters import (
     COMPARISONS,
     Condition,
@@ -311,10 +311,13 @@ class Names:
 
 
 class Goal(NamedTuple):
-    """A conversion with a name: an event, which may have to pass `filters`."""
+    """A conversion with a name: an event, which may have to pass `filters`. What it is worth lies
+    in `value_property`, in the currency of `currency_property`."""
 
     event: str
     filters: str = ""
+    value_property: str | None = None
+    currency_property: str | None = None
 
 
 def narrow(
@@ -330,6 +333,31 @@ def narrow(
     return _Narrowed(resolution, known, timeout_ms, now_ms, names).of(conditions)
 
 
+FACTS = ("first_facts", "last_facts", "person_facts")
+
+
+class Facts(NamedTuple):
+    """What is known of people, beside a relation that has them. `columns`: of each name the SQL, a
+    text, which is empty for what is absent. `joins`: what stands behind that relation."""
+
+    columns: Mapping[str, str]
+    joins: str
+    relations: Mapping[str, str]
+    values: Mapping[str, object]
+
+
+def facts(
+    names: Sequence[str],
+    of: str,
+    resolution: Resolution,
+    known: Mapping[str, str],
+    timeout_ms: int,
+) -> Facts:
+    """Dimensions of persons, to group by. `of`: the relation that has a `person`. The rest as for
+    `narrow`. Raises `InvalidParams` where the policy does not tell them."""
+    return _Narrowed(resolution, known, timeout_ms, 0, Names(), "group_by").facts(names, of)
+
+
 class _Narrowed:
     """What is put together, condition by condition."""
 
@@ -340,7 +368,9 @@ class _Narrowed:
         timeout_ms: int,
         now_ms: int,
         names: Names,
+        parameter: str = "filters",
     ) -> None:
+        self._parameter = parameter
         self._resolution = resolution
         self._known = known
         self._timeout_ms = timeout_ms
@@ -366,8 +396,30 @@ class _Narrowed:
             self._meet(events)
         return Narrowing(events, persons, bool(by_scope["visit"]), self._relations, self._values)
 
+    def facts(self, names: Sequence[str], of: str) -> Facts:
+        columns, joins = {}, {}
+        for name in names:
+            if name.startswith(TRAITS):
+                label = self._name()
+                relation, column = f"traits_{label}", "value"
+                self._relations[relation] = self._trait(name.removeprefix(TRAITS), label)
+            else:
+                relation, column = DIMENSIONS[name].relation, DIMENSIONS[name].sql
+                self._need(relation, column)
+            joined = relation if relation.startswith("traits_") else f"asked_{relation}"
+            value = f"{joined}.{column}"
+            is_true = name in DIMENSIONS and DIMENSIONS[name].kind == "boolean"
+            columns[name] = f"if({value}, 'true', 'false')" if is_true else f"toString({value})"
+            joins[joined] = f"LEFT ANY JOIN {joined} ON {joined}.person = {of}.person"
+        # Beside filters that stand on the same facts, and of no more people than there are then.
+        found = {
+            f"asked_{name}" if name in FACTS else name: text.replace("every_first_", "first_")
+            for name, text in self._relations.items()
+        }
+        return Facts(columns, "\n".join(joins.values()), found, self._values)
+
     def _name(self) -> str:
-        return f"filter_{next(self._numbers)}"
+        return f"{'filter' if self._parameter == 'filters' else 'group'}_{next(self._numbers)}"
 
     def _person(self, condition: Condition) -> str:
         """SQL on `person`."""
@@ -466,7 +518,7 @@ class _Narrowed:
     def _need_visits(self, what: str) -> None:
         if self._resolution.policy == "any":
             raise refused(
-                "filters",
+                self._parameter,
                 f"{what} need a policy under which each event has one owner; choose stitch=next",
             )
         wanted = Wanted(("page_views", "actions", "entry_path", "exit_path", "arrival", "arrivals"))

@@ -1,0 +1,84 @@
+"""`group_by` with dimensions of people, beside what a question groups by of its own."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from threadline.contract.errors import InvalidGroupBy
+from threadline.questions.answers import MAY_BE_ABSENT, Group
+from threadline.questions.dimensions import DIMENSIONS, Scope, scope_of
+from threadline.questions.filters import plain, split
+from threadline.store import Row
+
+AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)
+OF_PERSONS = tuple(name for name, found in DIMENSIONS.items() if found.scope == "person")
+KEYED = {"person": "traits.KEY", "event": "properties.KEY"}
+# What is left out of filters only, and would be a column like any other.
+MAX_GROUPS = 10
+
+
+def breakdown(own: Sequence[str], of: str, scopes: Sequence[Scope] = ("person",)) -> msgspec.Meta:
+    """What a parameter `group_by` says of itself. `own`: what the question has besides."""
+    names = ", ".join([*own, *(KEYED[scope] for scope in scopes)])
+    return msgspec.Meta(
+        description=f"{of}{names}; and of the person first.source, last.medium, known, devices and "
+        "whatever else filters know of people. Several by commas.",
+        extra_json_schema={"type": "array", "items": {"type": "string"}},
+    )
+
+
+def read_breakdown(text: str, own: Iterable[str], scopes: Sequence[Scope]) -> list[str]:
+    """Names by commas, each one of the question's own or a dimension of these scopes. Raises
+    `InvalidGroupBy`."""
+    groups = [plain(part) for part in split(text, ",") if part.strip()]
+    dimensions = [name for name, found in DIMENSIONS.items() if found.scope in scopes]
+    allowed = [*own, *(name for name in dimensions if name not in own)]
+    for group in groups:
+        is_keyed = group not in DIMENSIONS and group not in ("did", "segment")
+        if group in allowed or (is_keyed and scope_of(group) in scopes):
+            continue
+        allowed += [KEYED[scope] for scope in scopes]
+        near = difflib.get_close_matches(group, allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}."
+        raise InvalidGroupBy(f"Cannot group by {group!r}; {hint}", allowed=allowed)
+    found = list(dict.fromkeys(groups))
+    if len(found) > MAX_GROUPS:
+        raise InvalidGroupBy(f"Group by at most {MAX_GROUPS}.", allowed=allowed)
+    return found
+
+
+def rows_by(kind: type[AnyRow], names: Sequence[str], rows: Iterable[Row]) -> list[AnyRow]:
+    """Rows as they go out: the columns by which they are grouped first, under their names, such as
+    `traits.plan`; null where there is none."""
+    made, fields = _with_columns(kind, tuple(names))
+    found = []
+    for row in rows:
+        given = {fields.get(name, name): _shown(name, value, names) for name, value in row.items()}
+        found.append(made(**given))
+    return found
+
+
+def _shown(name: str, value: object, names: Sequence[str]) -> object:
+    may_be_absent = name in MAY_BE_ABSENT or (name in names and "." in name) or name == "user_id"
+    return None if value == "" and may_be_absent else value
+
+
+@cache
+def _with_columns(kind: type[Any], names: tuple[str, ...]) -> tuple[type[Any], dict[str, str]]:
+    """The struct with these columns in front, and what each is called in Python."""
+    fields = {name: f"group_{nth}" for nth, name in enumerate(names, start=1)}
+    own = [each for each in msgspec.structs.fields(kind) if each.encode_name not in names]
+    columns: list[tuple[str, Any, Any]] = [
+        (field, Group, msgspec.field(name=name)) for name, field in fields.items()
+    ]
+    columns += [(each.name, each.type, _again(each)) for each in own]
+    return msgspec.defstruct(kind.__name__, columns, kw_only=True), fields
+
+
+def _again(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is msgspec.NODEFAULT:
+        return msgspec.field(name=field.encode_name)
+    return msgspec.field(name=field.encode_name, default=field.default)

@@ -1,0 +1,201 @@
+"""Cohorts: people by the interval they began in, and the intervals they were there in. What
+`retention` counts, and of which `retention_people` names the people."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from string import Template
+from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from threadline.contract.times import EPOCH, ONE_MS
+from threadline.identity.activity import active
+from threadline.identity.compose import fill, where
+from threadline.questions.context import Context
+from threadline.questions.dimensions import DIMENSIONS, PROPERTIES, json_text, scope_of
+from threadline.questions.filters import Filtered, refused
+from threadline.questions.named_events import NamedEvent, event_text, read_event
+from threadline.questions.narrowing import Facts
+from threadline.questions.parameters import between
+from threadline.questions.series import bucket
+
+
+class Cohorts(Filtered, kw_only=True):
+    """`from` and `to` choose cohorts by when people began."""
+
+    interval: Annotated[
+        Literal["day", "week", "month"], msgspec.Meta(description="By the clocks of `tz`.")
+    ] = "week"
+    week_start: Annotated[
+        Literal["monday", "sunday"], msgspec.Meta(description="The day on which weeks begin.")
+    ] = "monday"
+    cohort: Annotated[
+        str,
+        event_text(
+            "When people begin: `first_seen`, `known` (their first event with a user id), or with "
+            "their first such event."
+        ),
+    ] = "first_seen"
+    event: (
+        Annotated[str, event_text("What counts as coming back. Default: any event.")] | None
+    ) = None
+    mode: Annotated[
+        Literal["bounded", "unbounded"],
+        msgspec.Meta(description="Who is back: in the interval, or in it or any later one."),
+    ] = "bounded"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.week_start != "monday" and self.interval != "week":
+            raise refused("week_start", "goes with interval=week; leave it out")
+
+
+# What people may begin with, other than an event of some name.
+BEGINS = {"first_seen": "TRUE", "known": "known"}
+
+# What is looked at where events of a name matter; else half hours tell as much, see
+# `identity/activity`.
+EVENTS = """
+SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    e.user_hash != 0 AS known, e.event_name AS event_name$besides
+FROM counted_events AS e
+$where"""
+
+COHORTS = """
+WITH considered AS (
+    $considered
+), people AS (
+    SELECT person, minIf(timestamp, $begins) AS began, countIf($begins) > 0 AS has_begun,
+        groupUniqArrayIf($period, $returns) AS active$began_with
+    FROM person_events
+    GROUP BY person
+), cohorts AS (
+    SELECT $columns$began_in AS cohort,
+        arrayDistinct(arrayMap(
+            at -> dateDiff({interval:String}, cohort, at, {tz:String}), active
+        )) AS periods
+    FROM people
+    $joins
+    $where
+)"""
+# Whether they were back in the `$k`-th interval.
+IS_BACK = {
+    "bounded": Template("has(periods, $k)"),
+    "unbounded": Template("arrayExists(period -> period >= $k, periods)"),
+}
+SUNDAY = Template(
+    "toTimeZone(toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String}), 'UTC')"
+)
+
+# The number of whole intervals from one's first day to any day.
+BETWEEN: dict[str, Callable[[date, date], int]] = {
+    "day": lambda first, day: (day - first).days,
+    "week": lambda first, day: (day - first).days // 7,
+    "month": lambda first, day: (day.year - first.year) * 12 + day.month - first.month,
+}
+
+
+class Asked(NamedTuple):
+    """What fills `COHORTS`. `begins`, `returns`: the events, where they are named."""
+
+    values: dict[str, object]
+    slots: dict[str, object]
+    begins: NamedEvent | None
+    returns: NamedEvent | None
+    facts: Facts | None
+
+
+def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked:
+    """The question's parts. `groups`: dimensions of the event that people began with, and of
+    persons, which become `group_1`, `group_2`, …. Raises `InvalidParams`."""
+    values: dict[str, object] = {"tz": params.tz, "interval": params.interval}
+    begins = returns = None
+    if params.cohort not in BEGINS:
+        begins = read_event(context, params.cohort, "cohort", values)
+    if params.event is not None:
+        returns = read_event(context, params.event, "event", values)
+    # Everybody was first seen sometime; all else may never have happened.
+    conditions = [] if params.cohort == "first_seen" else ["has_begun"]
+    conditions += between(params, values, "began")
+    columns, facts, own = _grouped(context, groups, values)
+    besides = dict(own)
+    slots = {
+        "begins": _in_row(begins, "is_begin", besides) or BEGINS[params.cohort],
+        "returns": _in_row(returns, "is_return", besides) or "TRUE",
+        "period": start_of(params, "timestamp"),
+        "began_in": start_of(params, "began"),
+        "columns": columns,
+        "joins": facts.joins if facts else "",
+        "where": where(conditions),
+        "began_with": "",
+    }
+    if own:
+        besides["event_id"] = "e.event_id"
+        first = f"argMinIf(({', '.join(own)},), (timestamp, event_id), {slots['begins']})"
+        slots["began_with"] = f",\n{first} AS began_with"
+    slots["considered"] = _considered(context, params, values, besides, bool(begins or returns))
+    return Asked(values, slots, begins, returns, facts)
+
+
+def _in_row(event: NamedEvent | None, name: str, besides: dict[str, str]) -> str:
+    """Of a row, whether it is that event; what that takes goes into `besides`."""
+    if event is None or event.is_plain:
+        return event.condition.removeprefix("e.") if event else ""
+    besides[name] = event.condition
+    return name
+
+
+def _grouped(
+    context: Context, groups: Sequence[str], values: dict[str, object]
+) -> tuple[str, Facts | None, dict[str, str]]:
+    """The columns to group by; facts that these need; and what they need of events `e`."""
+    of_persons = [name for name in groups if scope_of(name) == "person"]
+    facts = context.facts(of_persons, "people") if of_persons else None
+    found, own = dict(facts.columns) if facts else {}, {}
+    for name in groups:
+        if name not in found:
+            label = f"own_{len(own) + 1}"
+            own[label] = event_value(name, label, values)
+            found[name] = f"began_with.{len(own)}"
+    columns = "".join(f"{found[name]} AS group_{nth}, " for nth, name in enumerate(groups, 1))
+    return columns, facts, own
+
+
+def event_value(name: str, label: str, values: dict[str, object]) -> str:
+    """SQL for a dimension of an event `e`, as text; what it binds begins with `label`."""
+    if name in DIMENSIONS:
+        return f"toString({DIMENSIONS[name].sql})"
+    values[f"{label}_key"] = name.removeprefix(PROPERTIES)
+    return json_text("e.properties", f"{{{label}_key:String}}")
+
+
+def _considered(
+    context: Context,
+    params: Cohorts,
+    values: dict[str, object],
+    besides: dict[str, str],
+    named: bool,
+) -> str:
+    narrowing = context.narrowing
+    if named or besides or narrowing.events or narrowing.of_visits:
+        columns = "".join(f",\n{sql} AS {name}" for name, sql in besides.items())
+        slots = {"besides": columns, "where": where(narrowing.events)}
+        return fill(EVENTS, slots)
+    differ = f"({start_of(params, 'began')} != {start_of(params, 'ended')})"
+    return active(context.resolution, values, [differ], everything=True).strip()
+
+
+def start_of(params: Cohorts, at: str) -> str:
+    """SQL for the start of the interval around `at`, as an instant."""
+    if params.interval == "week" and params.week_start == "sunday":
+        return SUNDAY.substitute(at=at)
+    return bucket(params.interval, at)
+
+
+def begun(params: Cohorts, cohort: datetime) -> int:
+    """How many intervals from this one on have begun by now, or by `as_of`; at least itself."""
+    zone = ZoneInfo(params.tz)
+    now = EPOCH + params.as_of.ms * ONE_MS if params.as_of else datetime.now(UTC)
+    first, last = cohort.astimezone(zone).date(), now.astimezone(zone).date()
+    return max(1, 1 + BETWEEN[params.interval](first, last))

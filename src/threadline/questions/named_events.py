@@ -1,0 +1,83 @@
+"""An event that a parameter names: by its name, with conditions in braces, or as a goal.
+
+    purchase
+    signup{plan=pro;value>=5}
+    $pageview{path=^/docs/*}
+    goal:trial
+"""
+
+import re
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from threadline.questions.context import Context, check_expressions
+from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
+from threadline.questions.narrowing import (
+    GOAL,
+    Goal,
+    event_condition,
+    goal_condition,
+    goal_named,
+)
+
+MAX_NAME = 128
+HINT = (
+    "Event name; conditions in braces: `signup{plan=pro}`, `$pageview{path=^/docs/*}`; or "
+    "`goal:NAME`."
+)
+EventText = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=MAX_CHARS, description=HINT, examples=["signup"])
+]
+
+
+def event_text(description: str) -> msgspec.Meta:
+    """What a parameter of that kind says of itself."""
+    return msgspec.Meta(min_length=1, max_length=MAX_CHARS, description=f"{description} {HINT}")
+
+
+# A name, and perhaps all that stands between its first brace and the last. What follows a backslash
+# is meant as it is.
+EVENT = re.compile(r"((?:\\.|[^\\{}])+)(?:\{(.*)\}\s*)?", re.DOTALL)
+
+
+class NamedEvent(NamedTuple):
+    """`text`: as it was written. `event`: the name alone. `condition`: SQL on events `e`.
+    `is_plain`: nothing but the name. `goal`: which it is, if it is one."""
+
+    text: str
+    event: str
+    condition: str
+    is_plain: bool
+    goal: Goal | None = None
+
+
+def read_event(
+    context: Context, text: str, parameter: str, values: dict[str, object], bound: str = ""
+) -> NamedEvent:
+    """What a parameter names. What its condition binds goes into `values`, under names that begin
+    with `bound`, which is the parameter if it is not given. Raises `InvalidParams`."""
+    bound = bound or parameter
+    if text.startswith(GOAL):
+        goal = goal_named(context.names, text.removeprefix(GOAL).strip(), parameter)
+        return NamedEvent(text, goal.event, goal_condition(goal, bound, values), False, goal)
+    # A name without either is what it is, spaces included.
+    match = EVENT.fullmatch(text)
+    name = text if not re.search(r"[\\{}]", text) else plain(match[1]) if match else ""
+    if not name or (match and match[2] is not None and not match[2].strip()):
+        message = f"cannot read {text!r}; write a name, and conditions in braces: signup{{plan=pro}}"
+        raise refused(parameter, f"{message}; a brace or backslash in a name has a \\ before it")
+    if len(name) > MAX_NAME:
+        raise refused(parameter, f"event names have at most {MAX_NAME} characters")
+    values[bound] = name
+    parts = [f"e.event_name = {{{bound}:String}}"]
+    conditions = read_filters(match[2] or "", parameter, of_steps=True) if match else []
+    for nth, condition in enumerate(conditions, start=1):
+        if condition.scope != "event":
+            message = f"{condition.text!r} is of {condition.scope}s; write it into filters"
+            raise refused(parameter, message)
+        parts.append(event_condition(condition, f"{bound}_{nth}", values))
+    check_expressions(context.reading, conditions, parameter)
+    if len(parts) == 1:
+        return NamedEvent(text, name, parts[0], True)
+    return NamedEvent(text, name, f"({' AND '.join(parts)})", False)
