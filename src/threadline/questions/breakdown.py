@@ -2,21 +2,20 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from threadline.contract.errors import InvalidGroupBy
-from threadline.questions.answers import MAY_BE_ABSENT, Group
-from threadline.questions.dimensions import DIMENSIONS, Scope, scope_of
+from threadline.questions.answers import MAY_BE_ABSENT
+from threadline.questions.context import Context
+from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT, Scope, scope_of
 from threadline.questions.filters import plain, split
 from threadline.store import Row
 
 AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)
-OF_PERSONS = tuple(name for name, found in DIMENSIONS.items() if found.scope == "person")
 KEYED = {"person": "traits.KEY", "event": "properties.KEY"}
-# What is left out of filters only, and would be a column like any other.
 MAX_GROUPS = 10
 
 
@@ -37,7 +36,7 @@ def read_breakdown(text: str, own: Iterable[str], scopes: Sequence[Scope]) -> li
     dimensions = [name for name, found in DIMENSIONS.items() if found.scope in scopes]
     allowed = [*own, *(name for name in dimensions if name not in own)]
     for group in groups:
-        is_keyed = group not in DIMENSIONS and group not in ("did", "segment")
+        is_keyed = group not in DIMENSIONS and group not in (DID, SEGMENT)
         if group in allowed or (is_keyed and scope_of(group) in scopes):
             continue
         allowed += [KEYED[scope] for scope in scopes]
@@ -48,6 +47,28 @@ def read_breakdown(text: str, own: Iterable[str], scopes: Sequence[Scope]) -> li
     if len(found) > MAX_GROUPS:
         raise InvalidGroupBy(f"Group by at most {MAX_GROUPS}.", allowed=allowed)
     return found
+
+
+class Breakdown(NamedTuple):
+    """Dimensions of people, beside a relation that has a `person`. `columns`: of each name the SQL,
+    a text that is empty for what is absent. `joins`: what stands behind that relation."""
+
+    columns: dict[str, str]
+    joins: str
+
+
+def of_people(context: Context, names: Iterable[str], of: str) -> Breakdown:
+    """These dimensions of the people of the relation `of`. Raises `InvalidParams`."""
+    columns, joins = {}, {}
+    for name in names:
+        relation, column = context.facts.of(name, "group_by")
+        value = f"{relation}.{column}"
+        is_true = name in DIMENSIONS and DIMENSIONS[name].kind == "boolean"
+        columns[name] = f"if({value}, 'true', 'false')" if is_true else f"toString({value})"
+        joins[relation] = (
+            f"LEFT ANY JOIN {relation} AS {relation} ON {relation}.person = {of}.person"
+        )
+    return Breakdown(columns, "\n".join(joins.values()))
 
 
 def rows_by(kind: type[AnyRow], names: Sequence[str], rows: Iterable[Row]) -> list[AnyRow]:
@@ -61,18 +82,25 @@ def rows_by(kind: type[AnyRow], names: Sequence[str], rows: Iterable[Row]) -> li
     return found
 
 
-def _shown(name: str, value: object, names: Sequence[str]) -> object:
-    may_be_absent = name in MAY_BE_ABSENT or (name in names and "." in name) or name == "user_id"
+def _shown(name: str, value: Any, names: Sequence[str]) -> object:
+    if name not in names:
+        return value
+    kind = DIMENSIONS[name].kind if name in DIMENSIONS else "text"
+    if kind == "boolean":
+        return value == "true"
+    if kind == "number":
+        return int(value or 0)
+    may_be_absent = name in MAY_BE_ABSENT or "." in name or name == "user_id"
     return None if value == "" and may_be_absent else value
 
 
-@cache
+@lru_cache(1000)
 def _with_columns(kind: type[Any], names: tuple[str, ...]) -> tuple[type[Any], dict[str, str]]:
     """The struct with these columns in front, and what each is called in Python."""
     fields = {name: f"group_{nth}" for nth, name in enumerate(names, start=1)}
     own = [each for each in msgspec.structs.fields(kind) if each.encode_name not in names]
     columns: list[tuple[str, Any, Any]] = [
-        (field, Group, msgspec.field(name=name)) for name, field in fields.items()
+        (field, Any, msgspec.field(name=name)) for name, field in fields.items()
     ]
     columns += [(each.name, each.type, _again(each)) for each in own]
     return msgspec.defstruct(kind.__name__, columns, kw_only=True), fields

@@ -1,7 +1,7 @@
 """Cohorts: people by the interval they began in, and the intervals they were there in. What
 `retention` counts, and of which `retention_people` names the people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from string import Template
 from typing import Annotated, Literal, NamedTuple
@@ -12,11 +12,11 @@ import msgspec
 from threadline.contract.times import EPOCH, ONE_MS
 from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
+from threadline.questions.breakdown import of_people
 from threadline.questions.context import Context
 from threadline.questions.dimensions import DIMENSIONS, PROPERTIES, json_text, scope_of
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import NamedEvent, event_text, read_event
-from threadline.questions.narrowing import Facts
 from threadline.questions.parameters import between
 from threadline.questions.series import bucket
 
@@ -37,9 +37,9 @@ class Cohorts(Filtered, kw_only=True):
             "their first such event."
         ),
     ] = "first_seen"
-    event: (
-        Annotated[str, event_text("What counts as coming back. Default: any event.")] | None
-    ) = None
+    event: Annotated[str, event_text("What counts as coming back. Default: any event.")] | None = (
+        None
+    )
     mode: Annotated[
         Literal["bounded", "unbounded"],
         msgspec.Meta(description="Who is back: in the interval, or in it or any later one."),
@@ -84,9 +84,7 @@ IS_BACK = {
     "bounded": Template("has(periods, $k)"),
     "unbounded": Template("arrayExists(period -> period >= $k, periods)"),
 }
-SUNDAY = Template(
-    "toTimeZone(toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String}), 'UTC')"
-)
+SUNDAY = Template("toTimeZone(toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String}), 'UTC')")
 
 # The number of whole intervals from one's first day to any day.
 BETWEEN: dict[str, Callable[[date, date], int]] = {
@@ -100,10 +98,9 @@ class Asked(NamedTuple):
     """What fills `COHORTS`. `begins`, `returns`: the events, where they are named."""
 
     values: dict[str, object]
-    slots: dict[str, object]
+    slots: Mapping[str, object]
     begins: NamedEvent | None
     returns: NamedEvent | None
-    facts: Facts | None
 
 
 def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked:
@@ -118,7 +115,7 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
     # Everybody was first seen sometime; all else may never have happened.
     conditions = [] if params.cohort == "first_seen" else ["has_begun"]
     conditions += between(params, values, "began")
-    columns, facts, own = _grouped(context, groups, values)
+    columns, joins, own = _grouped(context, groups, values)
     besides = dict(own)
     slots = {
         "begins": _in_row(begins, "is_begin", besides) or BEGINS[params.cohort],
@@ -126,7 +123,7 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
         "period": start_of(params, "timestamp"),
         "began_in": start_of(params, "began"),
         "columns": columns,
-        "joins": facts.joins if facts else "",
+        "joins": joins,
         "where": where(conditions),
         "began_with": "",
     }
@@ -135,7 +132,7 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
         first = f"argMinIf(({', '.join(own)},), (timestamp, event_id), {slots['begins']})"
         slots["began_with"] = f",\n{first} AS began_with"
     slots["considered"] = _considered(context, params, values, besides, bool(begins or returns))
-    return Asked(values, slots, begins, returns, facts)
+    return Asked(values, slots, begins, returns)
 
 
 def _in_row(event: NamedEvent | None, name: str, besides: dict[str, str]) -> str:
@@ -148,18 +145,17 @@ def _in_row(event: NamedEvent | None, name: str, besides: dict[str, str]) -> str
 
 def _grouped(
     context: Context, groups: Sequence[str], values: dict[str, object]
-) -> tuple[str, Facts | None, dict[str, str]]:
-    """The columns to group by; facts that these need; and what they need of events `e`."""
-    of_persons = [name for name in groups if scope_of(name) == "person"]
-    facts = context.facts(of_persons, "people") if of_persons else None
-    found, own = dict(facts.columns) if facts else {}, {}
+) -> tuple[str, str, dict[str, str]]:
+    """The columns to group by; what is joined to people for them; and what of events `e`."""
+    facts = of_people(context, [name for name in groups if scope_of(name) == "person"], "people")
+    found, own = dict(facts.columns), dict[str, str]()
     for name in groups:
         if name not in found:
             label = f"own_{len(own) + 1}"
             own[label] = event_value(name, label, values)
             found[name] = f"began_with.{len(own)}"
     columns = "".join(f"{found[name]} AS group_{nth}, " for nth, name in enumerate(groups, 1))
-    return columns, facts, own
+    return columns, facts.joins, own
 
 
 def event_value(name: str, label: str, values: dict[str, object]) -> str:

@@ -12,9 +12,11 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
+from threadline.questions.facts import Facts
 from threadline.questions.filters import Condition, refused
+from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
-from threadline.questions.narrowing import Facts, Names, Narrowing, facts, narrow
+from threadline.questions.narrowing import Narrowing, narrow
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
@@ -71,19 +73,13 @@ class Context:
             return EVERYTHING
         now = now_ms() if self.as_of_ms is None else self.as_of_ms
         check_expressions(self.reading, self.filters)
-        return narrow(
-            self.filters,
-            self.resolution,
-            self._relations,
-            self.visit_timeout_ms,
-            now,
-            self.names,
-        )
+        known = self._relations
+        return narrow(self.filters, self.resolution, known, self.facts, now, self.names)
 
-    def facts(self, names: Sequence[str], of: str) -> Facts:
-        """Dimensions of persons beside the relation `of`, which has a `person`; hand it to `query`
-        as `beside`. Raises `InvalidParams`."""
-        return facts(names, of, self.resolution, self._relations, self.visit_timeout_ms)
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of everybody; a relation has to be asked for before a query names it."""
+        return Facts(self.resolution, self._relations, self.visit_timeout_ms)
 
     def query(
         self,
@@ -92,24 +88,23 @@ class Context:
         slots: Mapping[str, object] = NOTHING,
         near: str = "",
         visits: Wanted | None = None,
-        beside: Facts | None = None,
     ) -> Query:
         """The statement with its slots filled and the relations it names, and the values that it
         binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: what it
-        needs of them. `beside`: facts that it joins."""
+        needs of them."""
         known = relations(self.resolution, near) if near else self._relations
         if visits:
             known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
+        known = known | {"every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
             known = self.narrowing.narrowed(known)
-        if beside:
-            known = {**known, **beside.relations}
+        known = known | self.facts.relations
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
             **self.narrowing.values,
-            **(beside.values if beside else NOTHING),
+            **self.facts.values,
             **values,
         }
         if "{decided_devices:" in composed:
@@ -122,10 +117,9 @@ class Context:
         values: Params = NOTHING,
         slots: Mapping[str, object] = NOTHING,
         visits: Wanted | None = None,
-        beside: Facts | None = None,
     ) -> list[Row]:
         """The answer to `query`."""
-        return self.reading.query(*self.query(sql, values, slots, visits=visits, beside=beside))
+        return self.reading.query(*self.query(sql, values, slots, visits=visits))
 
 
 def check_expressions(

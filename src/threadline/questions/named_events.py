@@ -1,9 +1,9 @@
 """An event that a parameter names: by its name, with conditions in braces, or as a goal.
 
-    purchase
-    signup{plan=pro;value>=5}
-    $pageview{path=^/docs/*}
-    goal:trial
+purchase
+signup{plan=pro;value>=5}
+$pageview{path=^/docs/*}
+goal:trial
 """
 
 import re
@@ -11,15 +11,10 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from threadline.questions.comparing import event_condition
 from threadline.questions.context import Context, check_expressions
 from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
-from threadline.questions.narrowing import (
-    GOAL,
-    Goal,
-    event_condition,
-    goal_condition,
-    goal_named,
-)
+from threadline.questions.named import GOAL, Goal, goal_condition, goal_named
 
 MAX_NAME = 128
 HINT = (
@@ -65,7 +60,9 @@ def read_event(
     match = EVENT.fullmatch(text)
     name = text if not re.search(r"[\\{}]", text) else plain(match[1]) if match else ""
     if not name or (match and match[2] is not None and not match[2].strip()):
-        message = f"cannot read {text!r}; write a name, and conditions in braces: signup{{plan=pro}}"
+        message = (
+            f"cannot read {text!r}; write a name, and conditions in braces: signup{{plan=pro}}"
+        )
         raise refused(parameter, f"{message}; a brace or backslash in a name has a \\ before it")
     if len(name) > MAX_NAME:
         raise refused(parameter, f"event names have at most {MAX_NAME} characters")

@@ -84,7 +84,7 @@ def ask(context: Context, params: RetentionParams) -> Retention:
     values = {**asked.values, "periods": params.periods}
     is_back = IS_BACK[params.mode].substitute(k="k")
     slots = {**asked.slots, "is_back": is_back, **_groups(groups, params.limit)}
-    found = context.ask(GROUPED if groups else SQL, values, slots, beside=asked.facts)
+    found = context.ask(GROUPED if groups else SQL, values, slots)
     answer = Retention(
         stitch=context.resolution.policy,
         interval=params.interval,
