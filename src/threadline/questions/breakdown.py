@@ -57,17 +57,18 @@ class Breakdown(NamedTuple):
     joins: str
 
 
-def of_people(context: Context, names: Iterable[str], of: str) -> Breakdown:
-    """These dimensions of the people of the relation `of`. Raises `InvalidParams`."""
+def of_people(
+    context: Context, names: Iterable[str], person: str, parameter: str = "group_by"
+) -> Breakdown:
+    """These dimensions of people. `person`: SQL for who, over what they are joined to. Raises
+    `InvalidParams`."""
     columns, joins = {}, {}
     for name in names:
-        relation, column = context.facts.of(name, "group_by")
+        relation, column = context.facts.of(name, parameter)
         value = f"{relation}.{column}"
         is_true = name in DIMENSIONS and DIMENSIONS[name].kind == "boolean"
         columns[name] = f"if({value}, 'true', 'false')" if is_true else f"toString({value})"
-        joins[relation] = (
-            f"LEFT ANY JOIN {relation} AS {relation} ON {relation}.person = {of}.person"
-        )
+        joins[relation] = f"LEFT ANY JOIN {relation} AS {relation} ON {relation}.person = {person}"
     return Breakdown(columns, "\n".join(joins.values()))
 
 

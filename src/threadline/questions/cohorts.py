@@ -147,7 +147,8 @@ def _grouped(
     context: Context, groups: Sequence[str], values: dict[str, object]
 ) -> tuple[str, str, dict[str, str]]:
     """The columns to group by; what is joined to people for them; and what of events `e`."""
-    facts = of_people(context, [name for name in groups if scope_of(name) == "person"], "people")
+    persons = [name for name in groups if scope_of(name) == "person"]
+    facts = of_people(context, persons, "people.person")
     found, own = dict(facts.columns), dict[str, str]()
     for name in groups:
         if name not in found:

@@ -81,6 +81,11 @@ class Context:
         """What is known of everybody; a relation has to be asked for before a query names it."""
         return Facts(self.resolution, self._relations, self.visit_timeout_ms)
 
+    def owned(self, considered: str, relation: str = "person_events") -> str:
+        """`person_events`, or `owned_events`, of another relation than `considered`, and of all
+        people."""
+        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
+
     def query(
         self,
         sql: str,

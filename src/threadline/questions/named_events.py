@@ -7,16 +7,19 @@ goal:trial
 """
 
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
+from threadline.questions import amounts
+from threadline.questions.amounts import Amounts
 from threadline.questions.comparing import event_condition
 from threadline.questions.context import Context, check_expressions
 from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
 from threadline.questions.named import GOAL, Goal, goal_condition, goal_named
 
 MAX_NAME = 128
+CURRENCY_PROPERTY = "currency"
 HINT = (
     "Event name; conditions in braces: `signup{plan=pro}`, `$pageview{path=^/docs/*}`; or "
     "`goal:NAME`."
@@ -78,3 +81,25 @@ def read_event(
     if len(parts) == 1:
         return NamedEvent(text, name, parts[0], True)
     return NamedEvent(text, name, f"({' AND '.join(parts)})", False)
+
+
+class WithAmounts(Protocol):
+    """Parameters of questions that add up what conversions are worth."""
+
+    value_property: str | None
+    currency_property: str | None
+    currency: str | None
+
+
+def amounts_of(event: NamedEvent | None, params: WithAmounts) -> Amounts | None:
+    """What is added up of these events; a goal says it where the parameters do not. None where it
+    is not about amounts. Raises `InvalidParams`."""
+    goal = event.goal if event else None
+    name = params.value_property or (goal.value_property if goal else "")
+    if event is None or not name:
+        amounts.refuse_currency(params.currency, "conversion and value_property")
+        return None
+    currency_property = params.currency_property or (goal.currency_property if goal else "")
+    return amounts.asked(
+        "value_property", name, currency_property or CURRENCY_PROPERTY, params.currency
+    )
