@@ -19,10 +19,12 @@ LOG: list[Json] = [
     {"event": "$identify", "a": "laptop", "u": "bob", "t": "05T10:00", "p": {"email": "bob@x.org"}},
     {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T11:00", "p": {"value": 7.5}},
     {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T12:00", "p": {"value": 7.5}},
-    {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T13:00", "p": {"value": 1, "currency": "USD"}},
+    {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T13:00",
+     "p": {"value": 1, "currency": "USD"}},
     {"event": "$pageview", "a": "laptop", "t": "20T10:00"},
     {"event": "$identify", "a": "kiosk", "u": "Ümit", "t": "06T10:00", "p": {"city": "Köln"}},
-    {"event": "$identify", "a": "kiosk", "u": "eva", "t": "07T10:00", "p": {"city": "Ulm", "age": 33}},
+    {"event": "$identify", "a": "kiosk", "u": "eva", "t": "07T10:00",
+     "p": {"city": "Ulm", "age": 33}},
     {"event": "$pageview", "a": "kiosk", "t": "08T10:00"},
 ]  # fmt: skip
 

@@ -258,7 +258,11 @@ _QUESTIONS = (
     ),
     Question(
         name="paths",
-        narrows={"person": "the people"},
+        narrows={
+            "event": "the events on the way, not where it begins or ends",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
         path="/v1/paths",
         summary="What people do before or after an event",
         tag="People",

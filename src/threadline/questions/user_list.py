@@ -65,7 +65,7 @@ FROM paid_by AS p
 $join
 GROUP BY p.owner"""
 
-# The traits that users have now. Who never said anything like the text is left out at once; behind a
+# The traits that users have now. Who never said anything like the text is left out at once; with a
 # backslash it may be written in another way.
 SAID = """
 SELECT $person_hash AS person, said.1 AS trait, argMax(said.2, (r.timestamp, r.event_id)) AS value
