@@ -26,8 +26,11 @@ Warnings = list[AnswerWarning] | msgspec.UnsetType
 
 
 class Warned(msgspec.Struct, kw_only=True):
-    """`warnings` is there only if there is something to know."""
+    """`warnings` is there only if there is something to know. `from`, `to`: what these parameters
+    came to, where they are given."""
 
+    from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
+    to: str | msgspec.UnsetType = msgspec.UNSET
     warnings: Warnings = msgspec.UNSET
 
 
