@@ -65,7 +65,7 @@ class Timestamp:
         if LOST_PLUS.fullmatch(text):
             raise ValueError(f"{WRITE_ISO}; the + of an offset is %2B in an address")
         try:
-            return cls(_midnight_ms(date.fromisoformat(text), UTC), date.fromisoformat(text))
+            return cls(midnight_ms(date.fromisoformat(text), UTC), date.fromisoformat(text))
         except ValueError:
             pass  # it has a time, too
         try:
@@ -93,7 +93,7 @@ class Timestamp:
 
     def in_zone(self, zone: tzinfo) -> Self:
         """A date is the moment at which it begins by the clocks of that zone."""
-        return self if self.day is None else type(self)(_midnight_ms(self.day, zone), self.day)
+        return self if self.day is None else type(self)(midnight_ms(self.day, zone), self.day)
 
 
 # --- Relative times ---
@@ -120,7 +120,7 @@ def relative_ms(text: str, zone: tzinfo, now_ms: int) -> int:
         return EARLIEST_MS
     at = (EPOCH + now_ms * ONE_MS).astimezone(zone)
     if text in DAYS:
-        return _midnight_ms(DAYS[text](at.date()), zone)
+        return midnight_ms(DAYS[text](at.date()), zone)
     found = LENGTH.fullmatch(text)
     assert found
     many, unit = int(found[1]), found[2]
@@ -152,7 +152,8 @@ def within(ms: int) -> int:
     return min(max(ms, EARLIEST_MS), LATEST_MS)
 
 
-def _midnight_ms(day: date, zone: tzinfo) -> int:
+def midnight_ms(day: date, zone: tzinfo) -> int:
+    """When a date begins by the clocks of a zone, in milliseconds since 1970."""
     # Where clocks skip midnight, this is the moment at which they do.
     since = datetime.combine(day, time(), zone) - EPOCH
     return since // ONE_MS

@@ -62,6 +62,18 @@ TimeZone = Annotated[
 ]
 
 
+CompareText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(previous_period|previous_year|.+\.\..+)$",
+        description="Another time beside the one asked for, each row with `previous` and `change`: "
+        "`previous_period` (as long, just before), `previous_year`, or `A..B`, which take what "
+        "`from` and `to` do.",
+        extra={"write": "write previous_period, previous_year, or two times such as 60d..30d"},
+    ),
+]
+
+
 class Stitched(msgspec.Struct, kw_only=True):
     """What every question about people takes."""
 
@@ -154,6 +166,16 @@ def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
     return msgspec.Meta(
         description=f"{of}{', '.join(allowed)}, by commas.",
         extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
+    )
+
+
+def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
+    """What a parameter `group_by` says of itself that takes dimensions of the grammar."""
+    names = f"{', '.join(also)}, and any" if also else "any"
+    return msgspec.Meta(
+        description=f"{of}{names} dimension of the filters, such as properties.plan, traits.plan, "
+        "first.path, last.source, known; by commas, and \\, for one in a name.",
+        extra_json_schema={"type": "array", "items": {"type": "string"}},
     )
 
 
