@@ -83,7 +83,8 @@ class Timestamp:
         try:
             return cls.parse(text)
         except ValueError as error:
-            raise ValueError(str(error).replace(WRITE_ISO, WRITE_TIME, 1)) from None
+            said = str(error)
+            raise ValueError(WRITE_TIME if said == WRITE_ISO else said) from None
 
     def resolved(self, zone: tzinfo, now_ms: int) -> Self:
         """A relative time as it is now, by the clocks of that zone; any other `in_zone`."""

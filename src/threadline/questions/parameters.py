@@ -19,6 +19,7 @@ from threadline.contract.times import (
 )
 from threadline.identity.resolution import FROM, RANGE, TO, in_range
 from threadline.identity.visits import Wanted
+from threadline.questions.dimensions import DIMENSIONS
 from threadline.store import Params, bound_ms
 
 MAX_LIMIT = 1000
@@ -175,7 +176,16 @@ def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
     return msgspec.Meta(
         description=f"{of}{names} dimension of the filters, such as properties.plan, traits.plan, "
         "first.path, last.source, known; by commas, and \\, for one in a name.",
-        extra_json_schema={"type": "array", "items": {"type": "string"}},
+        extra_json_schema={
+            "type": "array",
+            "items": {
+                "type": "string",
+                "anyOf": [
+                    {"enum": list(dict.fromkeys([*also, *DIMENSIONS]))},
+                    {"pattern": "^(properties|traits)\\..+"},
+                ],
+            },
+        },
     )
 
 
