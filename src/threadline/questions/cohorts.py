@@ -1,24 +1,23 @@
 """Cohorts: people by the interval they began in, and the intervals they were there in. What
 `retention` counts, and of which `retention_people` names the people."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import EPOCH, ONE_MS
 from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
-from threadline.questions.breakdown import of_people
 from threadline.questions.context import Context
-from threadline.questions.dimensions import DIMENSIONS, PROPERTIES, json_text, scope_of
+from threadline.questions.dimensions import scope_of
 from threadline.questions.filters import Filtered, refused
+from threadline.questions.intervals import Kind, WeekStart, bucket, differ, kind_of, start
+from threadline.questions.intervals import between as intervals_between
 from threadline.questions.named_events import NamedEvent, event_text, read_event
 from threadline.questions.parameters import between
-from threadline.questions.series import bucket
+from threadline.questions.scoped import event_sql, join_facts, person_sql
 
 
 class Cohorts(Filtered, kw_only=True):
@@ -27,9 +26,7 @@ class Cohorts(Filtered, kw_only=True):
     interval: Annotated[
         Literal["day", "week", "month"], msgspec.Meta(description="By the clocks of `tz`.")
     ] = "week"
-    week_start: Annotated[
-        Literal["monday", "sunday"], msgspec.Meta(description="The day on which weeks begin.")
-    ] = "monday"
+    week_start: WeekStart = "monday"
     cohort: Annotated[
         str,
         event_text(
@@ -48,7 +45,12 @@ class Cohorts(Filtered, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.week_start != "monday" and self.interval != "week":
-            raise refused("week_start", "goes with interval=week; leave it out")
+            raise refused("week_start", "goes with interval=week; add that, or leave it out")
+
+    @property
+    def kind(self) -> Kind:
+        """The interval, and of weeks where they begin."""
+        return kind_of(self.interval, self.week_start)
 
 
 # What people may begin with, other than an event of some name.
@@ -84,14 +86,6 @@ IS_BACK = {
     "bounded": Template("has(periods, $k)"),
     "unbounded": Template("arrayExists(period -> period >= $k, periods)"),
 }
-SUNDAY = Template("toTimeZone(toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String}), 'UTC')")
-
-# The number of whole intervals from one's first day to any day.
-BETWEEN: dict[str, Callable[[date, date], int]] = {
-    "day": lambda first, day: (day - first).days,
-    "week": lambda first, day: (day - first).days // 7,
-    "month": lambda first, day: (day.year - first.year) * 12 + day.month - first.month,
-}
 
 
 class Asked(NamedTuple):
@@ -120,8 +114,8 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
     slots = {
         "begins": _in_row(begins, "is_begin", besides) or BEGINS[params.cohort],
         "returns": _in_row(returns, "is_return", besides) or "TRUE",
-        "period": start_of(params, "timestamp"),
-        "began_in": start_of(params, "began"),
+        "period": bucket(params.kind, "timestamp"),
+        "began_in": bucket(params.kind, "began"),
         "columns": columns,
         "joins": joins,
         "where": where(conditions),
@@ -147,24 +141,17 @@ def _grouped(
     context: Context, groups: Sequence[str], values: dict[str, object]
 ) -> tuple[str, str, dict[str, str]]:
     """The columns to group by; what is joined to people for them; and what of events `e`."""
-    persons = [name for name in groups if scope_of(name) == "person"]
-    facts = of_people(context, persons, "people.person")
-    found, own = dict(facts.columns), dict[str, str]()
-    for name in groups:
-        if name not in found:
-            label = f"own_{len(own) + 1}"
-            own[label] = event_value(name, label, values)
-            found[name] = f"began_with.{len(own)}"
-    columns = "".join(f"{found[name]} AS group_{nth}, " for nth, name in enumerate(groups, 1))
-    return columns, facts.joins, own
-
-
-def event_value(name: str, label: str, values: dict[str, object]) -> str:
-    """SQL for a dimension of an event `e`, as text; what it binds begins with `label`."""
-    if name in DIMENSIONS:
-        return f"toString({DIMENSIONS[name].sql})"
-    values[f"{label}_key"] = name.removeprefix(PROPERTIES)
-    return json_text("e.properties", f"{{{label}_key:String}}")
+    columns, relations, own = "", dict[str, None](), dict[str, str]()
+    for nth, name in enumerate(groups, start=1):
+        if scope_of(name) == "person":
+            relation, sql = person_sql(name, context.facts)
+            relations[relation] = None
+        else:
+            label = f"own_{nth}"
+            own[label] = event_sql(name, label, values)
+            sql = f"began_with.{len(own)}"
+        columns += f"{sql} AS group_{nth}, "
+    return columns, "\n".join(join_facts([*relations], "people")), own
 
 
 def _considered(
@@ -179,20 +166,11 @@ def _considered(
         columns = "".join(f",\n{sql} AS {name}" for name, sql in besides.items())
         slots = {"besides": columns, "where": where(narrowing.events)}
         return fill(EVENTS, slots)
-    differ = f"({start_of(params, 'began')} != {start_of(params, 'ended')})"
-    return active(context.resolution, values, [differ], everything=True).strip()
+    return active(context.resolution, values, [differ(params.kind)], everything=True).strip()
 
 
-def start_of(params: Cohorts, at: str) -> str:
-    """SQL for the start of the interval around `at`, as an instant."""
-    if params.interval == "week" and params.week_start == "sunday":
-        return SUNDAY.substitute(at=at)
-    return bucket(params.interval, at)
-
-
-def begun(params: Cohorts, cohort: datetime) -> int:
+def begun(params: Cohorts, now_ms: int, cohort_ms: int) -> int:
     """How many intervals from this one on have begun by now, or by `as_of`; at least itself."""
     zone = ZoneInfo(params.tz)
-    now = EPOCH + params.as_of.ms * ONE_MS if params.as_of else datetime.now(UTC)
-    first, last = cohort.astimezone(zone).date(), now.astimezone(zone).date()
-    return max(1, 1 + BETWEEN[params.interval](first, last))
+    running = start(params.kind, now_ms, zone)
+    return max(1, 1 + intervals_between(params.kind, cohort_ms, running, zone))

@@ -62,9 +62,10 @@ class Context:
         """Until when an answer can say anything: now, or `as_of`."""
         return now_ms() if self.as_of_ms is None else min(now_ms(), self.as_of_ms)
 
-    def owned(self, considered: str) -> str:
-        """`person_events` of another relation than `considered`, and of all people."""
-        return self._relations["person_events"].replace("FROM considered", f"FROM {considered}")
+    def owned(self, considered: str, relation: str = "person_events") -> str:
+        """`person_events`, or `owned_events`, of another relation than `considered`, and of all
+        people."""
+        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
 
     @cached_property
     def _relations(self) -> dict[str, str]:
@@ -89,11 +90,6 @@ class Context:
     def facts(self) -> Facts:
         """What is known of everybody; a relation has to be asked for before a query names it."""
         return Facts(self.resolution, self._relations, self.visit_timeout_ms)
-
-    def owned(self, considered: str, relation: str = "person_events") -> str:
-        """`person_events`, or `owned_events`, of another relation than `considered`, and of all
-        people."""
-        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
 
     def query(
         self,

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.contract.times import as_utc, format_utc
-from threadline.questions.breakdown import breakdown, read_breakdown, rows_by
+from threadline.contract.times import format_utc, utc_ms
+from threadline.questions.answers import grouped_rows
 from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read
 from threadline.questions.context import Context
 from threadline.questions.dimensions import Scope
+from threadline.questions.parameters import any_dimension
+from threadline.questions.scoped import read_dimensions
 from threadline.questions.warned import AnswerWarning, Limited, noted, unknown_events
 from threadline.store import Row
 
@@ -24,7 +26,7 @@ class RetentionParams(Cohorts, kw_only=True):
         int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
     ] = 8
     group_by: Annotated[
-        str, breakdown(("source", "path"), "Of the event that people began with: ", SCOPES)
+        str, any_dimension(of="Of the event that people began with, or of themselves: ")
     ] = ""
     limit: Annotated[
         int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, those of most people.")
@@ -58,6 +60,7 @@ FROM cohorts
 GROUP BY cohort
 ORDER BY cohort"""
 
+NOTHING = "defaultValueOfArgumentType(group_{})"
 # The groups of most people, and all others as one.
 GROUPED = f"""{COHORTS}, largest AS (
     SELECT $groups
@@ -79,7 +82,8 @@ ORDER BY cohort, is_kept DESC, persons DESC, $names"""
 def ask(context: Context, params: RetentionParams) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one.
     Raises `InvalidGroupBy`, `InvalidParams`."""
-    groups = read_breakdown(params.group_by, (), SCOPES)
+    groups = read_dimensions(params.group_by, (), SCOPES)
+    titles = {f"name_{nth}": name for nth, name in enumerate(groups, start=1)}
     asked = read(context, params, groups)
     values = {**asked.values, "periods": params.periods}
     is_back = IS_BACK[params.mode].substitute(k="k")
@@ -88,12 +92,12 @@ def ask(context: Context, params: RetentionParams) -> Retention:
     answer = Retention(
         stitch=context.resolution.policy,
         interval=params.interval,
-        rows=rows_by(Cohort, groups, _cohorts(params, found, groups)),
+        rows=grouped_rows(Cohort, _cohorts(context, params, found, [*titles]), titles),
     )
     warnings = _unknown(context, asked, answer)
     if others := [row for row in found if not row.get("is_kept", True)]:
         answer.truncated = True
-        answer.other = rows_by(Cohort, (), _cohorts(params, others, (), is_kept=False))
+        answer.other = grouped_rows(Cohort, _cohorts(context, params, others, (), is_kept=False))
         message = (
             f"Only the {params.limit} groups of most people are here; the people of all others are "
             f"in other. limit may be up to {MAX_LIMIT}."
@@ -107,23 +111,29 @@ def _groups(groups: Sequence[str], limit: int) -> dict[str, object]:
     numbers = range(1, len(groups) + 1)
     return {
         "groups": ", ".join(f"group_{n}" for n in numbers),
-        "named": ", ".join(f"if(is_kept, group_{n}, '') AS name_{n}" for n in numbers),
+        "named": ", ".join(
+            f"if(is_kept, group_{n}, {NOTHING.format(n)}) AS name_{n}" for n in numbers
+        ),
         "names": ", ".join(f"name_{n}" for n in numbers),
         "limit": limit,
     }
 
 
 def _cohorts(
-    params: Cohorts, found: Sequence[Row], groups: Sequence[str], is_kept: bool = True
+    context: Context,
+    params: Cohorts,
+    found: Sequence[Row],
+    names: Sequence[str],
+    is_kept: bool = True,
 ) -> Iterator[Row]:
     for row in found:
         if row.get("is_kept", True) == is_kept:
             yield {
-                **{name: row[f"name_{n}"] for n, name in enumerate(groups, start=1)},
+                **{name: row[name] for name in names},
                 "cohort": format_utc(row["cohort"]),
                 "persons": row["persons"],
                 # What has not been yet is not shown as nobody.
-                "retained": row["retained"][: begun(params, as_utc(row["cohort"]))],
+                "retained": row["retained"][: begun(params, context.now_ms, utc_ms(row["cohort"]))],
             }
 
 

@@ -1,17 +1,16 @@
 """`GET /v1/retention/people`: who is behind one number of `retention`?"""
 
-from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import Timestamp, as_utc, format_utc
-from threadline.questions.answers import bound_time
-from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read, start_of
+from threadline.contract.times import Timestamp, format_ms, format_utc
+from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, question_of, read_cursor, write_cursor
 from threadline.questions.filters import refused
+from threadline.questions.intervals import start
 from threadline.questions.parameters import Limit
 from threadline.questions.people import people
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
@@ -70,18 +69,17 @@ $behind
 ORDER BY began, person
 LIMIT $limit"""
 BEHIND = "(began, person) > ({cursor_at:DateTime64(3, 'UTC')}, toUInt64({cursor_id:String}))"
-START = "SELECT $start AS start"
 
 
 def ask(context: Context, params: RetentionPeopleParams) -> RetentionPeople:
     """The people of a cohort who came back in an interval, or who did not. Raises
     `InvalidParams`."""
     asked = read(context, params)
-    cohort = _start(context, params)
-    if params.period >= begun(params, cohort):
+    cohort_ms = start(params.kind, params.cohort_start.ms, ZoneInfo(params.tz))
+    if params.period >= begun(params, context.now_ms, cohort_ms):
         raise refused("period", "this interval has not begun, so nobody knows who will be back")
     question = question_of("retention_people", context.project_id, params)
-    values = {**asked.values, "cohort_start": bound_time(cohort), "period": params.period}
+    values = {**asked.values, "cohort_start": bound_ms(cohort_ms), "period": params.period}
     behind = ""
     if params.cursor is not None:
         values |= read_cursor(question, params.cursor)
@@ -100,7 +98,7 @@ def ask(context: Context, params: RetentionPeopleParams) -> RetentionPeople:
     more = len(found) > params.limit
     return RetentionPeople(
         stitch=context.resolution.policy,
-        cohort=format_utc(cohort),
+        cohort=format_ms(cohort_ms),
         period=params.period,
         returned=params.returned,
         persons=page[0]["persons"] if page else 0,
@@ -111,14 +109,6 @@ def ask(context: Context, params: RetentionPeopleParams) -> RetentionPeople:
         next_cursor=write_cursor(question, page[-1], "began", "person") if more else None,
         warnings=noted([] if page else _unknown(context, asked)),
     )
-
-
-def _start(context: Context, params: RetentionPeopleParams) -> datetime:
-    """The start of the interval that `cohort_start` is in."""
-    values = {"tz": params.tz, "at": bound_ms(params.cohort_start.ms)}
-    sql = START.replace("$start", start_of(params, "{at:DateTime64(3, 'UTC')}"))
-    (found,) = context.reading.query(sql, values)
-    return as_utc(found["start"])
 
 
 def _unknown(context: Context, asked: Asked) -> list[AnswerWarning]:

@@ -12,8 +12,9 @@ from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
-from threadline.questions.breakdown import of_people
 from threadline.questions.context import Context
+from threadline.questions.dimensions import DIMENSIONS
+from threadline.questions.scoped import shown
 from threadline.store import Row
 
 SQL = """
@@ -145,11 +146,13 @@ class UserList:
 
     def facts(self, context: Context, names: Sequence[str]) -> None:
         """Dimensions of people, as `fact_1`, `fact_2`, …"""
-        found = of_people(context, names, PERSON, "columns")
-        self.joins.append(found.joins)
-        self.columns += [
-            f"{found.columns[name]} AS fact_{nth}" for nth, name in enumerate(names, start=1)
-        ]
+        for nth, name in enumerate(names, start=1):
+            relation, column = context.facts.of(name, "columns")
+            kind = DIMENSIONS[name].kind if name in DIMENSIONS else "text"
+            self.columns.append(f"{shown(f'{relation}.{column}', kind)} AS fact_{nth}")
+            join = f"LEFT ANY JOIN {relation} AS {relation} ON {relation}.person = {PERSON}"
+            if join not in self.joins:
+                self.joins.append(join)
 
     def ask(
         self, context: Context, order: str, asked: Amounts | None, limit: int, behind: bool

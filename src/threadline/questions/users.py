@@ -13,10 +13,10 @@ from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.answers import (
     SHARED_DEVICES,
     Touch,
+    of_columns,
     seconds_between,
     touch_row,
 )
-from threadline.questions.breakdown import rows_by
 from threadline.questions.context import Context
 from threadline.questions.cursors import (
     CursorText,
@@ -305,7 +305,7 @@ def _shown(
         touch = row["first_touch"]
         at = converted_at.get(row["user_id"])
         every = {
-            **{name: row[f"fact_{nth}"] for nth, name in enumerate(asked.facts, start=1)},
+            **{name: _fact(row[f"fact_{n}"]) for n, name in enumerate(asked.facts, start=1)},
             "user_id": row["user_id"],
             "known_since": format_utc(row["known_since"]),
             "first_seen": format_utc(touch["timestamp"]),
@@ -321,10 +321,14 @@ def _shown(
         }
         rows.append({name: every[name] for name in asked.columns})
     if params.columns.strip():
-        users = cast(list[User], rows_by(OfColumns, asked.columns, rows))
+        users = cast(list[User], of_columns(OfColumns, rows))
     else:
         users = [User(**row) for row in rows]
     return users, [row["anonymous_id"] for row in shared], bool(converted_at)
+
+
+def _fact(value: object) -> object:
+    return None if value == "" else value
 
 
 def _add_values(asked: Asked, page: list[Row]) -> None:
