@@ -7,6 +7,7 @@ goal:trial
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from threadline.questions.comparing import event_condition
 from threadline.questions.context import Context, check_expressions
 from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
 from threadline.questions.named import GOAL, Goal, goal_condition, goal_named
+from threadline.questions.warned import AnswerWarning
 
 MAX_NAME = 128
 CURRENCY_PROPERTY = "currency"
@@ -91,15 +93,31 @@ class WithAmounts(Protocol):
     currency: str | None
 
 
-def amounts_of(event: NamedEvent | None, params: WithAmounts) -> Amounts | None:
+def amounts_of(
+    event: NamedEvent | None, params: WithAmounts, needs: str = "value_property"
+) -> Amounts | None:
     """What is added up of these events; a goal says it where the parameters do not. None where it
-    is not about amounts. Raises `InvalidParams`."""
+    is not about amounts. `needs`: what a currency goes with. Raises `InvalidParams`."""
     goal = event.goal if event else None
     name = params.value_property or (goal.value_property if goal else "")
     if event is None or not name:
-        amounts.refuse_currency(params.currency, "conversion and value_property")
+        amounts.refuse_currency(params.currency, needs)
         return None
     currency_property = params.currency_property or (goal.currency_property if goal else "")
     return amounts.asked(
         "value_property", name, currency_property or CURRENCY_PROPERTY, params.currency
     )
+
+
+def several_currencies(
+    order: str, asked: Amounts, totals: Sequence[amounts.Totals]
+) -> list[AnswerWarning]:
+    """That an order by value adds up what has no sum."""
+    codes = {code for each in totals for code in each.amounts}
+    if not order.endswith("value") or asked.currency or len(codes) < 2:
+        return []
+    message = (
+        "The order by value adds up amounts of several currencies as if they were one; "
+        "currency=EUR converts them."
+    )
+    return [AnswerWarning("several_currencies", "order", message)]

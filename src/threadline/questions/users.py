@@ -27,7 +27,13 @@ from threadline.questions.cursors import (
 )
 from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT, scope_of
 from threadline.questions.filters import Filtered, plain, refused, split
-from threadline.questions.named_events import NamedEvent, amounts_of, event_text, read_event
+from threadline.questions.named_events import (
+    NamedEvent,
+    amounts_of,
+    event_text,
+    read_event,
+    several_currencies,
+)
 from threadline.questions.parameters import Limit
 from threadline.questions.user_list import UserList
 from threadline.questions.warned import (
@@ -184,6 +190,7 @@ class Asked(NamedTuple):
     columns: list[str]
     converting: NamedEvent | None
     paid: Amounts | None
+    order: str
     question: str
     warnings: list[AnswerWarning]
 
@@ -230,7 +237,7 @@ def _read(context: Context, params: UsersParams) -> Asked:
     converting = None
     if params.conversion is not None:
         converting = read_event(context, params.conversion, "conversion", values)
-    paid = amounts_of(converting, params)
+    paid = amounts_of(converting, params, "conversion and value_property")
     columns = _columns(params, converting, paid)
     if params.order.endswith("value") and paid is None:
         raise refused("order", "the order by value goes with conversion and value_property")
@@ -239,7 +246,7 @@ def _read(context: Context, params: UsersParams) -> Asked:
     if params.order != DEFAULT:
         worth = (params.conversion, paid) if params.order.endswith("value") else ()
         question = f"{question} {params.order} {worth}"
-    return Asked(values, columns, converting, paid, question, [])
+    return Asked(values, columns, converting, paid, params.order, question, [])
 
 
 def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts | None) -> list[str]:
@@ -340,13 +347,7 @@ def _add_values(asked: Asked, page: list[Row]) -> None:
         row["value"] = value
     left = amounts.unconverted(asked.paid, totals)
     asked.warnings.extend(amounts.warnings(asked.paid, doubts, left))
-    currencies = {code for each in totals for code in each.amounts}
-    if "value" in asked.question and not asked.paid.currency and len(currencies) > 1:
-        message = (
-            "The order by value adds up amounts of several currencies as if they were one; "
-            "currency=EUR converts them."
-        )
-        asked.warnings.append(AnswerWarning("several_currencies", "order", message))
+    asked.warnings.extend(several_currencies(asked.order, asked.paid, totals))
 
 
 def _about(context: Context, asked: Asked, page: list[Row]) -> list[Query]:
