@@ -181,7 +181,7 @@ def test_what_cannot_be_asked_is_said(
 
 
 def test_a_cursor_is_of_its_question(shop: Project) -> None:
-    asked = {"cohort_start": "2026-03-02", "period": 0, "limit": 1}
+    asked: Json = {"cohort_start": "2026-03-02", "period": 0, "limit": 1}
     cursor = shop.ask("/v1/retention/people", **asked)["next_cursor"]
     reply = shop.get("/v1/retention/people", **{**asked, "period": 1}, cursor=cursor)
     assert reply.status == 400
