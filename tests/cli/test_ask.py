@@ -28,6 +28,7 @@ PARAMS: dict[str, Json] = {
     "why": {"user_id": "user_42", "conversion": "signup"},
     "funnel": {"steps": "$pageview,signup", "window": "30d"},
     "retention": {"interval": "day", "periods": 3},
+    "retention_people": {"interval": "day", "cohort_start": "2026-05-01", "period": 0},
     "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},

@@ -28,6 +28,7 @@ READS: dict[str, dict[str, str]] = {
     "/v1/attribution": {"conversion": "signup"},
     "/v1/funnel": {"steps": "visit,signup"},
     "/v1/retention": {},
+    "/v1/retention/people": {"cohort_start": "2026-05-01", "period": 0},
     "/v1/paths": {"event": "signup"},
     "/v1/identity/shared-devices": {},
     "/v1/identity/explain": {"event_id": "e1"},

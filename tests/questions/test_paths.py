@@ -101,6 +101,15 @@ def test_ways(shop: Project, params: Json, expected: Json) -> None:
     assert ways(shop, **params) == expected
 
 
+def test_names_are_taken_to_the_letter(project: Project) -> None:
+    names = ["{a}", "b \\' \\\\", " c ", "goal:d", "e{f}", "g\\{h"]
+    for name in names:
+        project.track(name, anonymous_id="x")
+    asked = [*names[:3], "\\goal:d", "e\\{f\\}", "g\\\\\\{h"]
+    for name in asked:
+        assert project.ask("/v1/paths", start=name)["persons"] == 1, name
+
+
 def test_between_two_it_is_said_who_got_there(shop: Project) -> None:
     answer = shop.ask("/v1/paths", start="/pricing", end="signup", steps=10)
     assert (answer["event"], answer["end"]) == ("/pricing", "signup")

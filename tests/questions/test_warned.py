@@ -92,6 +92,11 @@ NAMED: list[tuple[str, Json, str]] = [
     ("/v1/retention", {"cohort": "singup"}, "cohort"),
     ("/v1/retention", {"event": "singup"}, "event"),
     ("/v1/paths", {"event": "singup"}, "event"),
+    ("/v1/paths", {"start": "singup{plan!=x}"}, "start"),
+    ("/v1/paths", {"start": "visit", "end": "singup{plan!=x}"}, "end"),
+    ("/v1/attribution", {"conversion": "singup{plan!=x}"}, "conversion"),
+    ("/v1/retention", {"cohort": "singup{plan!=x}"}, "cohort"),
+    ("/v1/users", {"conversion": "singup{plan!=x}", "columns": "converted_at"}, "conversion"),
 ]
 
 

@@ -61,19 +61,16 @@ def read_event(
     if text.startswith(GOAL):
         goal = goal_named(context.names, text.removeprefix(GOAL).strip(), parameter)
         return NamedEvent(text, goal.event, goal_condition(goal, bound, values), False, goal)
-    # A name without either is what it is, spaces included.
-    match = EVENT.fullmatch(text)
-    name = text if not re.search(r"[\\{}]", text) else plain(match[1]) if match else ""
-    if not name or (match and match[2] is not None and not match[2].strip()):
-        message = (
-            f"cannot read {text!r}; write a name, and conditions in braces: signup{{plan=pro}}"
-        )
-        raise refused(parameter, f"{message}; a brace or backslash in a name has a \\ before it")
+    name, conditions_text = _parts(text)
+    if not name or conditions_text == "":
+        write = "write a name, and conditions in braces: signup{plan=pro}"
+        escape = "a brace in a name has a \\ before it"
+        raise refused(parameter, f"cannot read {text!r}; {write}; {escape}")
     if len(name) > MAX_NAME:
         raise refused(parameter, f"event names have at most {MAX_NAME} characters")
     values[bound] = name
     parts = [f"e.event_name = {{{bound}:String}}"]
-    conditions = read_filters(match[2] or "", parameter, of_steps=True) if match else []
+    conditions = read_filters(conditions_text or "", parameter, of_steps=True)
     for nth, condition in enumerate(conditions, start=1):
         if condition.scope != "event":
             message = f"{condition.text!r} is of {condition.scope}s; write it into filters"
@@ -83,6 +80,17 @@ def read_event(
     if len(parts) == 1:
         return NamedEvent(text, name, parts[0], True)
     return NamedEvent(text, name, f"({' AND '.join(parts)})", False)
+
+
+def _parts(text: str) -> tuple[str, str | None]:
+    """The name, and what stands in braces behind it, if there are any. Without a brace behind a
+    name, all of it is a name, to the letter. An empty name: it cannot be read."""
+    if text.startswith("{") or not re.search("[{}]", text):
+        return text.removeprefix("\\") if text.startswith(f"\\{GOAL}") else text, None
+    match = EVENT.fullmatch(text)
+    if not match:
+        return "", None
+    return plain(match[1]), None if match[2] is None else match[2].strip()
 
 
 class WithAmounts(Protocol):

@@ -60,7 +60,7 @@ class PathsParams(Filtered, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.event is None and self.start is None and self.end is None:
-            raise refused("event", "required, or start, or end")
+            raise refused("event", "required")
         if self.event is not None and (self.start is not None or self.end is not None):
             raise refused("event", "goes without start and end; leave it out, or them")
         if self.event is None and self.direction == "before":
