@@ -217,7 +217,7 @@ def test_any_is_refused_where_people_are_counted(project: Project) -> None:
         "/v1/sources": {},
         "/v1/attribution": {"conversion": "x"},
         "/v1/funnel": {"steps": "a,b"},
-        "/v1/funnel/people": {"steps": "a,b", "step": 1},
+        "/v1/funnel/people": {"steps": "a,b", "step": "1"},
         "/v1/retention": {},
         "/v1/sessions": {},
         "/v1/paths": {"event": "x"},
