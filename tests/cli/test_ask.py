@@ -29,6 +29,7 @@ PARAMS: dict[str, Json] = {
     "funnel": {"steps": "$pageview,signup", "window": "30d"},
     "funnel_people": {"steps": "$pageview,signup", "step": 2, "window": "30d"},
     "retention": {"interval": "day", "periods": 3},
+    "retention_people": {"interval": "day", "cohort_start": "2026-05-01", "period": 0},
     "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},

@@ -39,12 +39,12 @@ BODY_ERRORS: Errors = (InvalidPayload, RequestTimeout, PayloadTooLarge, Unsuppor
 
 @dataclass(frozen=True, kw_only=True)
 class Doc:
-    """One route. `keys`: the kinds that may use it; none: everybody may. `unless`: the setting by
-    which it takes no key.
+    """One route. `keys`: the kinds that may use it; none: everybody may. `scope`: what such a key
+    has to have been given besides. `unless`: the setting by which it takes no key.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
     draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
-    parameters that take less here than elsewhere.
+    parameters that take less here than elsewhere. `notes`: what else to say of parameters.
     """
 
     summary: str
@@ -52,6 +52,7 @@ class Doc:
     answer: object
     status: int = 200
     keys: tuple[str, ...] = ()
+    scope: str = ""
     unless: str = ""
     refusal: type[ApiError] = InsufficientScope
     bucket: str | None = None
@@ -59,6 +60,7 @@ class Doc:
     body: type | None = None
     segment: type | None = None
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     path_params: dict[str, str] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
     errors: Errors = ()

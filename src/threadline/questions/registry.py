@@ -19,6 +19,7 @@ from threadline.questions import (
     paths,
     profile,
     retention,
+    retention_people,
     sources,
     stats,
     time_to_conversion,
@@ -59,6 +60,16 @@ class Question:
     also: str = ""
     narrows: Mapping[Scope, str] = field(default_factory=dict)
     default_policy: Policy = "any"
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What there is to say here of parameters that several questions share."""
+        of_people = "next" if self.counts_people else self.default_policy
+        narrows = "; ".join(f"{scope}s: {what}" for scope, what in self.narrows.items())
+        return {
+            "stitch": f"Default: the project's, else `{of_people}`.",
+            "filters": f"What they narrow, by what they speak of. {narrows}.",
+        }
 
     @property
     def paths(self) -> list[str]:
@@ -143,7 +154,11 @@ _QUESTIONS = (
     ),
     Question(
         name="sources",
-        narrows={"person": "to visits and events of such people"},
+        narrows={
+            "event": "the events that are counted, by the source of their visit",
+            "visit": "to events of such visits",
+            "person": "to visits and events of such people",
+        },
         path="/v1/sources",
         summary="Where events and people come from",
         tag="Numbers",
@@ -151,7 +166,7 @@ _QUESTIONS = (
         answer=sources.Sources,
         ask=sources.ask,
         counts_people=True,
-        errors=(StitchNotAPartition,),
+        errors=(InvalidGroupBy, StitchNotAPartition),
     ),
     Question(
         name="visits",
@@ -234,7 +249,11 @@ _QUESTIONS = (
     ),
     Question(
         name="retention",
-        narrows={"person": "the people"},
+        narrows={
+            "event": "the events that people begin and come back with",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
         path="/v1/retention",
         summary="Of those who began together, how many come back",
         tag="People",
@@ -242,11 +261,31 @@ _QUESTIONS = (
         answer=retention.Retention,
         ask=retention.ask,
         counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="retention_people",
+        narrows={
+            "event": "the events that people begin and come back with",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
+        path="/v1/retention/people",
+        summary="The people of one number of retention",
+        tag="People",
+        params=retention_people.RetentionPeopleParams,
+        answer=retention_people.RetentionPeople,
+        ask=retention_people.ask,
+        counts_people=True,
         errors=(StitchNotAPartition,),
     ),
     Question(
         name="paths",
-        narrows={"person": "the people"},
+        narrows={
+            "event": "the events on the way, not where it begins or ends",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
         path="/v1/paths",
         summary="What people do before or after an event",
         tag="People",
