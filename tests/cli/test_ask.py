@@ -20,7 +20,7 @@ PARAMS: dict[str, Json] = {
     "users": {"source": "facebook"},
     "profile": {"user_id": "user_42"},
     "journey": {"user_id": "user_42", "phase": "before"},
-    "stats": {"metric": "persons", "group_by": "source", "interval": "day"},
+    "stats": {"metric": "persons", "group_by": "source", "interval": "day", "to": "2026-05-04"},
     "sources": {},
     "visits": {"group_by": "medium"},
     "time_to_conversion": {"conversion": "signup", "group_by": "source"},

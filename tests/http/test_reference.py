@@ -77,6 +77,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
     assert [parameter["name"] for parameter in query["parameters"]] == [
         "from",
         "to",
+        "tz",
         "event",
         "source",
         "medium",
