@@ -66,9 +66,10 @@ def sql(
     chosen = folders.load(data)
     with Control(Path(chosen.data)) as control:
         found_project = chosen_project(control, project)
+        definitions = control.definitions(found_project.project_id)
     with open_store(chosen) as store:
         if show:
-            typer.echo(shown(store, found_project, show))
+            typer.echo(shown(store, found_project, show, definitions))
             return
         project_id = found_project.project_id
         on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)

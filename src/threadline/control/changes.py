@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from threadline.control.definitions import Defining
 from threadline.control.errors import ControlError
-from threadline.control.file import ControlFile
 from threadline.control.keys import Key, Token, new_token, parse_named, secret_hash
 from threadline.control.origins import normalise_origin
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
@@ -19,7 +19,7 @@ TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
 
 
-class Changes(ControlFile):
+class Changes(Defining):
     """Every change is one transaction, and is known everywhere when its method returns."""
 
     def projects(self) -> list[Project]:

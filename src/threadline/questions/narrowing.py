@@ -31,6 +31,7 @@ from threadline.questions.filters import (
     Condition,
     is_trait,
     key,
+    near,
     number,
     read_filters,
     refused,
@@ -207,11 +208,13 @@ class Narrowing:
 
 
 NOTHING = Narrowing()
+# A condition may be of several.
+OF_PERSON = re.compile(r"\bperson(?= (?:NOT )?IN )")
 
 
 def _where(sql: str, conditions: Sequence[str], person: str) -> str:
     """`person IN …` on another column than that."""
-    asked = "\n    AND ".join(each.replace("person", person, 1) for each in conditions)
+    asked = "\n    AND ".join(OF_PERSON.sub(person, each) for each in conditions)
     return f"{sql}\nWHERE {asked}" if asked else sql
 
 
@@ -304,17 +307,23 @@ def event_condition(condition: Condition, name: str, values: dict[str, object]) 
 
 @dataclass(frozen=True)
 class Names:
-    """What a project gave names to. Each says None for a name that there is not."""
+    """What a project gave names to. Each says None for a name that there is not. `segments` and
+    `goals`: the names there are."""
 
     segment: Callable[[str], str | None] = lambda name: None
     goal: Callable[[str], "Goal | None"] = lambda name: None
+    segments: Collection[str] = ()
+    goals: Collection[str] = ()
 
 
 class Goal(NamedTuple):
-    """A conversion with a name: an event, which may have to pass `filters`."""
+    """A conversion with a name: an event, which may have to pass `filters`. The properties that
+    hold what it is worth, and in which currency; empty where it has none."""
 
     event: str
     filters: str = ""
+    value_property: str = ""
+    currency_property: str = ""
 
 
 def narrow(
@@ -349,6 +358,7 @@ class _Narrowed:
         self._relations: dict[str, str] = {}
         self._values: dict[str, object] = {}
         self._numbers = count(1)
+        self._inside: list[str] = []  # segments
 
     def of(self, conditions: Sequence[Condition]) -> Narrowing:
         by_scope: dict[str, list[Condition]] = {"event": [], "visit": [], "person": []}
@@ -457,10 +467,13 @@ class _Narrowed:
         return f"NOT {sql}" if condition.operator == "!=" else sql
 
     def _segment(self, segment_name: str) -> str:
-        text = self._names.segment(segment_name)
-        if text is None:
-            raise refused("filters", f"there is no segment {segment_name!r}")
+        text = segment_named(self._names, segment_name, "filters")
+        if segment_name in self._inside:
+            chain = " → ".join([*self._inside, segment_name])
+            raise refused("filters", f"segments refer to each other in a circle: {chain}")
+        self._inside.append(segment_name)
         parts = [self._person(condition) for condition in read_filters(text)]
+        self._inside.pop()
         return f"({' AND '.join(parts)})"
 
     def _need_visits(self, what: str) -> None:
@@ -502,7 +515,17 @@ def goal_named(names: Names, name: str, parameter: str) -> Goal:
     """Raises `InvalidParams`."""
     found = names.goal(name)
     if found is None:
-        raise refused(parameter, f"there is no goal {name!r}")
+        hint = near(name, names.goals, "goal")
+        raise refused(parameter, f"there is no goal {name!r}; {hint}")
+    return found
+
+
+def segment_named(names: Names, name: str, parameter: str) -> str:
+    """The filters of a segment. Raises `InvalidParams`."""
+    found = names.segment(name)
+    if found is None:
+        hint = near(name, names.segments, "segment")
+        raise refused(parameter, f"there is no segment {name!r}; {hint}")
     return found
 
 
