@@ -37,6 +37,11 @@ def refused(reply: Reply, field: str) -> str:
 
 
 @pytest.fixture(scope="module")
+def empty(server: Server) -> Project:
+    return Project(server)
+
+
+@pytest.fixture(scope="module")
 def shop(server: Server) -> Project:
     project = Project(server)
     project.batch(
@@ -238,12 +243,12 @@ def test_rk_reads_and_sk_writes(project: Project, kind: str) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_kept_is_refused_by_field(
-    project: Project, path: str, body: Json, field: str, said: str
+    empty: Project, path: str, body: Json, field: str, said: str
 ) -> None:
     kind, _, name = path.partition("/")
-    reply = project.change("PUT", f"/v1/{kind}/{quote(name, safe='')}", body)
+    reply = empty.change("PUT", f"/v1/{kind}/{quote(name, safe='')}", body)
     assert said in refused(reply, field)
-    assert project.ask(f"/v1/{kind}") == {"rows": []}
+    assert empty.ask(f"/v1/{kind}") == {"rows": []}
 
 
 def test_what_is_not_there_names_what_is_near(project: Project) -> None:
@@ -265,7 +270,7 @@ def test_what_is_not_there_names_what_is_near(project: Project) -> None:
 def test_what_is_used_is_not_deleted(project: Project) -> None:
     put(project, "/v1/goals/sale", {"event": "purchase"})
     put(project, "/v1/segments/buyers", {"filters": "did==signup|goal:sale"})
-    put(project, "/v1/segments/German buyers", {"filters": "segment==buyers;first.country==DE"})
+    put(project, "/v1/segments/German%20buyers", {"filters": "segment==buyers;first.country==DE"})
     for path, user in (("/v1/segments/buyers", "German buyers"), ("/v1/goals/sale", "buyers")):
         reply = delete(project, path)
         assert (reply.status, reply.error) == (409, "in_use")

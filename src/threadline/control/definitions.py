@@ -14,6 +14,7 @@ from threadline.contract.definitions import (
     GoalDefinition,
     Segment,
 )
+from threadline.control.errors import ControlError
 from threadline.control.file import ControlFile
 from threadline.control.snapshot import Project, read_definitions, read_projects
 
@@ -44,14 +45,22 @@ class Defining(ControlFile):
         return after
 
     def change_settings(self, project_id: str, change: Callable[[Settings], Settings]) -> Settings:
-        """The same of all settings of a project, in one transaction. Raises `ControlError` if the
-        file cannot be written."""
-        with self._write_and_tell() as db:
-            (project,) = (p for p in read_projects(db) if p.project_id == project_id)
-            before = read_definitions(db).get(project_id, NONE)
-            wanted, after = change((project, before))
-            _store_project(db, project, wanted)
-            _store(db, project_id, before, after)
+        """The same of all settings of a project, in one transaction. Raises `ControlError` if its
+        name is taken, or the file cannot be written."""
+        wanted: Project | None = None
+        try:
+            with self._write_and_tell() as db:
+                (project,) = (p for p in read_projects(db) if p.project_id == project_id)
+                before = read_definitions(db).get(project_id, NONE)
+                wanted, after = change((project, before))
+                _store_project(db, project, wanted)
+                _store(db, project_id, before, after)
+        except sqlite3.IntegrityError:
+            if wanted is None:
+                raise
+            raise ControlError(
+                f"There is a project named {wanted.name!r} already; choose another name."
+            ) from None
         return wanted, after
 
 

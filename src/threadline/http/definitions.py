@@ -180,10 +180,13 @@ async def _body(kind: Kind, request: Request) -> Any:
     notices = list[Notice]()
     raw = await request.body(BODY_LIMIT)
     given = decode(raw, kind.one, now_ms(), notices)
-    unknown = {each.field: [each.message] for each in notices if each.code == "unknown_field"}
+    unknown = {
+        each.field: [each.message.removesuffix(" It was ignored.")]
+        for each in notices
+        if each.code == "unknown_field"
+    }
     if unknown:
-        messages = next(iter(unknown.values()))
-        raise InvalidPayload(messages[0].removesuffix(" It was ignored."), fieldErrors=unknown)
+        raise InvalidPayload(next(iter(unknown.values()))[0], fieldErrors=unknown)
     return given
 
 
