@@ -39,7 +39,7 @@ class Changes(Defining):
         project would end too soon or too late.
         """
         _check_timeout(visit_timeout_minutes)
-        name = _checked_name("project", name)
+        name = checked_name("project", name)
         listed = _normalised(origins)
         project_id = f"prj_{secrets.token_hex(6)}"
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
@@ -116,7 +116,7 @@ class Changes(Defining):
 
     def create_key(self, project_id: str, kind: str, env: str = "live", name: str = "") -> Token:
         """A new key, returned once with its secret. Raises `ControlError` if `name` is none."""
-        name = name and _checked_name("key", name)
+        name = name and checked_name("key", name)
         token = new_token(kind, env)
         with self._write_and_tell() as db:
             self._insert_key(db, token, project_id, name)
@@ -238,7 +238,7 @@ def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:
     )
 
 
-def _checked_name(what: str, text: str) -> str:
+def checked_name(what: str, text: str) -> str:
     name = text.strip()
     if not name:
         raise ControlError(f"A {what} needs a name, such as shop; the one you gave is empty.")

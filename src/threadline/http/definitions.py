@@ -1,7 +1,6 @@
 """`/v1/segments`, `/v1/goals` and `/v1/annotations`: what a project gives names to."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -150,16 +149,15 @@ async def _add(kind: Kind, request: Request) -> Answer:
     """An annotation; the same once more is the one that is there."""
     read_params(request.query, NoParams)
     given = await _body(kind, request)
-    made = given.annotation_id or f"note_{secrets.token_hex(6)}"
-    kept_as: list[str] = []
+    ids: list[str] = []
 
-    def add(definitions: Definitions) -> Definitions:
-        kept_as.append(given.annotation_id or allowed.same_annotation(definitions, given) or made)
-        wanted = msgspec.structs.replace(given, annotation_id=kept_as[-1])
-        return allowed.put_annotation(definitions, wanted)
+    def add(before: Definitions) -> Definitions:
+        after, annotation_id = allowed.add_annotation(before, given)
+        ids.append(annotation_id)
+        return after
 
     after = await _define(request, add)
-    return answer(after.annotations[kept_as[-1]])
+    return answer(after.annotations[ids[-1]])
 
 
 def _changed(change: Callable[..., Definitions], to: object, before: Definitions) -> Definitions:

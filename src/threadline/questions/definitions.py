@@ -5,10 +5,12 @@ or raises `ApiError`. HTTP, the command line and files of settings go by the sam
 """
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 import re2
 
 from threadline.contract.definitions import (
@@ -104,12 +106,26 @@ def put_annotation(definitions: Definitions, annotation: Annotation) -> Definiti
     return definitions._replace(annotations=annotations)
 
 
-def same_annotation(definitions: Definitions, annotation: Annotation) -> str:
-    """The id of one that says the same of the same time; empty where there is none. Whoever sends
-    it twice has not made two notes."""
+def add_annotation(definitions: Definitions, annotation: Annotation) -> tuple[Definitions, str]:
+    """With this annotation, and its id: its own, or that of one that says the same of the same
+    time, or a new one. Whoever sends it twice has not made two notes. Raises `InvalidPayload`."""
+    same = same_annotation(definitions, annotation)
+    annotation_id = annotation.annotation_id or (same.annotation_id if same else new_id())
+    link = annotation.link or (same.link if same else "")
+    named = msgspec.structs.replace(annotation, annotation_id=annotation_id, link=link)
+    return put_annotation(definitions, named), annotation_id
+
+
+def new_id() -> str:
+    """Of an annotation that came without one."""
+    return f"note_{secrets.token_hex(6)}"
+
+
+def same_annotation(definitions: Definitions, annotation: Annotation) -> Annotation | None:
+    """The one that says the same of the same time. Raises `InvalidPayload`."""
     said = (checked_time(annotation.at), annotation.text.strip())
     there = definitions.annotations.values()
-    return next((each.annotation_id for each in there if (each.at, each.text) == said), "")
+    return next((each for each in there if (each.at, each.text) == said), None)
 
 
 def delete_segment(definitions: Definitions, name: str) -> Definitions:
