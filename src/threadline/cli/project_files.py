@@ -79,7 +79,10 @@ def import_file(
 
         def change(now: Settings) -> Settings:
             before.append(now)
-            return merged(wanted, now, prune)
+            try:
+                return merged(wanted, now, prune)
+            except ControlError as error:
+                raise ControlError(f"{file}: {error}") from None
 
         if yes:
             after = control.change_settings(chosen.project_id, change)

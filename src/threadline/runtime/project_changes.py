@@ -1,5 +1,6 @@
 """What a file of settings changes in a project: what there is to be, and each difference."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ class Difference(msgspec.Struct):
         called = f"{self.kind} {self.name}".strip()
         if self.kind == "origin":
             return f"{'+' if self.before is None else '-'} {called}"
+        if self.kind == "rules":
+            return "\n".join([f"~ {called}", *_changed_lines(self.before, self.after)])
         before, after = _shown(self.before), _shown(self.after)
         if self.before is None and self.name:
             return f"+ {called}: {after}"
@@ -125,12 +128,15 @@ def _id_of_same(one: Annotation, there: Definitions) -> str:
     return same.annotation_id if same else ""
 
 
+def _changed_lines(before: str | None, after: str | None) -> Iterator[str]:
+    lines = difflib.ndiff((before or "").splitlines(), (after or "").splitlines())
+    return (f"    {line}" for line in lines if line[0] in "+-")
+
+
 def _shown(value: object) -> str:
     """On one line; a policy may be called none."""
     if value is None:
         return "not set"
-    if isinstance(value, str) and "\n" in value:
-        return f"{len(value.splitlines())} lines"
     if not isinstance(value, msgspec.Struct):
         return str(value)
     fields = msgspec.structs.asdict(value)
