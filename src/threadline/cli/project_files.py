@@ -93,7 +93,7 @@ def import_file(
     if as_json:
         typer.echo(_as_json(chosen, found, kept, applied=yes))
     else:
-        _say(chosen, found, kept, applied=yes)
+        _say(after[0] if yes else chosen, found, kept, applied=yes)
 
 
 def _read(file: Path) -> ProjectFile:

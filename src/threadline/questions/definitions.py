@@ -248,7 +248,7 @@ def _expand(definitions: Definitions, segment: Segment) -> None:
                 circle = " → ".join([*chain, other])
                 raise _invalid("filters", f"segments refer to each other in a circle: {circle}")
             if other not in definitions.segments:
-                hint = near(other, definitions.segments, "segment")
+                hint = near(other, {*definitions.segments} - {segment.name}, "segment")
                 raise _invalid("filters", f"there is no segment {other!r}; {hint}")
             walk(definitions.segments[other].filters, [*chain, other])
 
