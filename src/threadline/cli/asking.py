@@ -108,7 +108,10 @@ def _params(question: Question) -> list[tuple[str, str]]:
     """Each parameter and what it says of itself."""
     required = _required(question)
     return [
-        (f"{name} (required)" if name in required else name, _description(part))
+        (
+            f"{name} (required)" if name in required else name,
+            " ".join(filter(None, [_description(part), question.notes.get(name)])),
+        )
         for name, part in _schema(question)["properties"].items()
     ]
 

@@ -44,7 +44,7 @@ class Doc:
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
     draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
-    parameters that take less here than elsewhere.
+    parameters that take less here than elsewhere. `notes`: what else to say of parameters.
     """
 
     summary: str
@@ -59,6 +59,7 @@ class Doc:
     body: type | None = None
     segment: type | None = None
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     path_params: dict[str, str] = field(default_factory=dict)
     media_types: tuple[str, ...] = ("application/json",)
     errors: Errors = ()

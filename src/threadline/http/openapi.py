@@ -116,14 +116,20 @@ def _query_params(doc: Doc) -> list[Json]:
     schema = _component(doc.params)
     required = schema.get("required", [])
     return [
-        _query_param(name, _narrowed(_without_null(part), doc.choices.get(name)), name in required)
+        _query_param(name, _narrowed(part, name, doc), name in required)
         for name, part in schema["properties"].items()
         if name not in doc.path_params
     ]
 
 
-def _narrowed(schema: Json, choices: tuple[str, ...] | None) -> Json:
-    return {**schema, "enum": list(choices)} if choices else schema
+def _narrowed(schema: Json, name: str, doc: Doc) -> Json:
+    """The parameter as it is of this route."""
+    narrowed = _without_null(schema)
+    if name in doc.choices:
+        narrowed["enum"] = list(doc.choices[name])
+    if name in doc.notes:
+        narrowed["description"] = f"{narrowed['description']} {doc.notes[name]}"
+    return narrowed
 
 
 def _query_param(name: str, schema: Json, required: bool) -> Json:

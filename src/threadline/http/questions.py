@@ -34,6 +34,7 @@ def doc(question: Question) -> Doc:
         errors=question.errors,
         media_types=question.media_types,
         choices={"stitch": PARTITIONS if question.counts_people else POLICIES},
+        notes=question.notes,
     )
 
 

@@ -14,9 +14,11 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
+from threadline.questions.facts import Facts
 from threadline.questions.filters import Condition, refused
+from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
-from threadline.questions.narrowing import Names, Narrowing, narrow
+from threadline.questions.narrowing import Narrowing, narrow
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
@@ -74,14 +76,13 @@ class Context:
             return EVERYTHING
         now = now_ms() if self.as_of_ms is None else self.as_of_ms
         check_expressions(self.reading, self.filters)
-        return narrow(
-            self.filters,
-            self.resolution,
-            self._relations,
-            self.visit_timeout_ms,
-            now,
-            self.names,
-        )
+        known = self._relations
+        return narrow(self.filters, self.resolution, known, self.facts, now, self.names)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of everybody; a relation has to be asked for before a query names it."""
+        return Facts(self.resolution, self._relations, self.visit_timeout_ms)
 
     def annotations(
         self, from_ms: int | None, to_ms: int | None, tz: str = "UTC"
@@ -110,13 +111,16 @@ class Context:
         known = relations(self.resolution, near) if near else self._relations
         if visits:
             known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
+        known = known | {"every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
             known = self.narrowing.narrowed(known)
+        known = known | self.facts.relations
         composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
             **self.narrowing.values,
+            **self.facts.values,
             **values,
         }
         if "{decided_devices:" in composed:

@@ -31,7 +31,7 @@ from threadline.questions.filters import (
     plain,
     read_filters,
 )
-from threadline.questions.narrowing import GOAL, Goal, Names
+from threadline.questions.named import GOAL, Goal, Names
 
 MAX_EACH = 500
 MAX_EVENT = 128

@@ -25,8 +25,7 @@ StitchText = Annotated[
     msgspec.Meta(
         description="Whose are untagged events on a device with users? `any`: every user's ever "
         "seen there; `first`: the first one's; `next`: whose login ends the interval; `last`: the "
-        "latest one's; `none`: the anonymous visitor's. Default: the project's, else `any`; of "
-        "questions that count people, `next`.",
+        "latest one's; `none`: the anonymous visitor's.",
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]

@@ -60,6 +60,16 @@ class Question:
     default_policy: Policy = "any"
 
     @property
+    def notes(self) -> dict[str, str]:
+        """What there is to say here of parameters that several questions share."""
+        of_people = "next" if self.counts_people else self.default_policy
+        narrows = "; ".join(f"{scope}s: {what}" for scope, what in self.narrows.items())
+        return {
+            "stitch": f"Default: the project's, else `{of_people}`.",
+            "filters": f"What they narrow, by what they speak of. {narrows}.",
+        }
+
+    @property
     def paths(self) -> list[str]:
         return [self.path, self.also] if self.also else [self.path]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 
@@ -185,7 +186,8 @@ def _conversion(context: Context, params: WhyParams) -> tuple[Person, Row]:
         one = f" with the id {params.event_id!r}" if params.event_id is not None else ""
         raise NotFound(
             f"The user {params.user_id!r} has no event {params.conversion!r}{one} under "
-            f"stitch={context.resolution.policy}; /v1/users/{{user_id}}/events lists what there is."
+            f"stitch={context.resolution.policy}; /v1/users/{quote(params.user_id, safe='')}/events"
+            " lists what there is."
         )
     return person, found[0]
 

@@ -1,0 +1,154 @@
+"""What is known of everybody, a row a person: for filters, and to group by.
+
+Relations, of all people whatever a question is narrowed to. They stand on `every_first_events`, and
+on visits of all times: `all_visits`, `all_touches`, …
+
+    first_facts   (person, source, medium, campaign, channel, path, country)
+                  of everybody's first event
+    last_facts    the same of the last touch; direct where there never was one
+    person_facts  (person, known, user_id, devices)
+    of_trait_…    (person, value)             one trait, as it was said last; who never said it has
+                                              no row
+"""
+
+import re
+from collections.abc import Collection, Mapping
+
+from threadline.identity.compose import NAMED, fill
+from threadline.identity.resolution import Resolution
+from threadline.identity.visits import DIRECT, Wanted
+from threadline.identity.visits import visits as visit_relations
+from threadline.questions.dimensions import DIMENSIONS, TRAITS, json_text
+from threadline.questions.filters import refused
+
+FIRST_FACTS = """
+SELECT f.person AS person, n.source AS source, n.medium AS medium, n.campaign AS campaign,
+    n.channel AS channel$details
+FROM every_first_events AS f
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
+$joined"""
+# The states hold no paths and countries; each is fetched from where its event lies.
+FIRST_DETAILS = """
+LEFT ANY JOIN (
+    SELECT e.visitor AS visitor, e.event_id AS event_id, e.path AS path,
+        toString(e.country) AS country
+    FROM counted_events AS e
+    WHERE (e.visitor, e.event_id) IN (
+        SELECT first_touch.visitor, first_touch.event_id FROM every_first_events
+    )
+) AS d ON d.visitor = f.first_touch.visitor AND d.event_id = f.first_touch.event_id"""
+DETAILS = ", d.path AS path, d.country AS country"
+
+LAST_FACTS = f"""
+SELECT f.person AS person, n.source AS source, n.medium AS medium, n.campaign AS campaign,
+    n.channel AS channel$details
+FROM every_first_events AS f
+LEFT ANY JOIN (
+    SELECT person, touches[-1] AS touch FROM all_touches
+) AS t ON t.person = f.person
+LEFT ANY JOIN named_sources AS n
+    ON n.traffic_source = if(t.touch.1 = 0, {DIRECT}, t.touch.2)
+$joined"""
+LAST_DETAILS = """
+LEFT ANY JOIN (
+    SELECT e.visitor AS visitor, toUnixTimestamp64Milli(e.timestamp) AS at,
+        argMin(e.path, (e.path = '', e.event_id)) AS path,
+        argMin(toString(e.country), (e.path = '', e.event_id)) AS country
+    FROM counted_events AS e
+    WHERE (visitor, at) IN (SELECT touches[-1].3, touches[-1].1 FROM all_touches)
+    GROUP BY visitor, at
+) AS d ON d.visitor = t.touch.3 AND d.at = t.touch.1"""
+
+# Whoever is nobody's has the one device that they are.
+PERSON_FACTS = """
+SELECT f.person AS person, u.user_id != '' AS known, u.user_id AS user_id,
+    if(known, d.devices, 1) AS devices
+FROM every_first_events AS f
+LEFT ANY JOIN (
+    SELECT sipHash64('user', user_id) AS person, user_id FROM tagged_touches
+) AS u ON u.person = f.person
+LEFT ANY JOIN (
+    SELECT user_hash AS person, uniqExact(visitor) AS devices FROM user_links GROUP BY user_hash
+) AS d ON d.person = f.person"""
+
+TRAIT = """
+SELECT person, argMax(said, (timestamp, event_id)) AS value
+FROM (
+    SELECT $person_hash AS person, r.timestamp AS timestamp, r.event_id AS event_id,
+        $text AS said
+    FROM counted_events AS r
+    WHERE r.event_name = '$$identify' AND r.user_hash != 0
+        AND JSONHas(r.properties, $key)
+)
+GROUP BY person"""
+
+VISIT_COLUMNS = ("page_views", "actions", "entry_path", "exit_path", "arrival", "arrivals")
+OF_VISITS = ("page_stretches", "person_stretches", "in_order", "visits", "touches")
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "first_facts": (FIRST_FACTS, FIRST_DETAILS),
+    "last_facts": (LAST_FACTS, LAST_DETAILS),
+}
+
+
+class Facts:
+    """Those relations that are needed, and what they bind."""
+
+    def __init__(self, resolution: Resolution, known: Mapping[str, str], timeout_ms: int) -> None:
+        """`known`: the relations of `stitch` on this resolution."""
+        self.relations: dict[str, str] = {}
+        self.values: dict[str, object] = {}
+        self._resolution = resolution
+        self._known = known
+        self._timeout_ms = timeout_ms
+
+    def of(self, dimension: str, parameter: str = "filters") -> tuple[str, str]:
+        """The relation that has a dimension of people, and its column there. Raises
+        `InvalidParams`, which names the parameter, where the policy has none."""
+        if dimension.startswith(TRAITS):
+            return self._trait(dimension.removeprefix(TRAITS)), "value"
+        found = DIMENSIONS[dimension]
+        if found.relation == "person_facts":
+            self.relations[found.relation] = fill(PERSON_FACTS, {})
+            return found.relation, found.sql
+        details = found.sql in ("path", "country")
+        if details or found.relation not in self.relations:
+            facts, joined = TEXTS[found.relation]
+            slots = {"details": "", "joined": ""}
+            if details:
+                slots = {"details": DETAILS, "joined": joined.strip()}
+            self.relations[found.relation] = fill(facts, slots)
+        if found.relation == "last_facts":
+            self.need_visits("last touches", parameter)
+        return found.relation, found.sql
+
+    def need_visits(self, what: str, parameter: str = "filters") -> None:
+        """All visits, whatever the question itself needs of them. Raises `InvalidParams`."""
+        if self._resolution.policy == "any":
+            raise refused(
+                parameter,
+                f"{what} need a policy under which each event has one owner; choose stitch=next",
+            )
+        wanted = Wanted(VISIT_COLUMNS)
+        made = visit_relations(self._resolution, self._known, self._timeout_ms, wanted)
+        for name, text in made.items():
+            renamed = f"all_{name}" if name in OF_VISITS else name
+            self.relations[renamed] = with_names(text, OF_VISITS, "all_")
+
+    def _trait(self, trait: str) -> str:
+        known = {value: name for name, value in self.values.items()}
+        name = known.get(trait, f"trait_{len(known) + 1}")
+        bound = f"{{{name}:String}}"
+        slots = {"text": json_text("r.properties", bound), "key": bound}
+        relation = f"of_{name}"
+        self.relations[relation] = fill(TRAIT, {**self._resolution.slots, **slots})
+        self.values[name] = trait
+        return relation
+
+
+def with_names(text: str, names: Collection[str], before: str) -> str:
+    """The text with these relations under other names."""
+
+    def rename(found: re.Match[str]) -> str:
+        return found[0].replace(found[1], before + found[1]) if found[1] in names else found[0]
+
+    return NAMED.sub(rename, text)
