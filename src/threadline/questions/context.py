@@ -61,6 +61,15 @@ class Context:
         return resolve(self.reading, self.project_id, self.policy, self.as_of_ms, self.bots)
 
     @cached_property
+    def now_ms(self) -> int:
+        """Until when an answer can say anything: now, or `as_of`."""
+        return now_ms() if self.as_of_ms is None else min(now_ms(), self.as_of_ms)
+
+    def owned(self, considered: str) -> str:
+        """`person_events` of another relation than `considered`, and of all people."""
+        return self._relations["person_events"].replace("FROM considered", f"FROM {considered}")
+
+    @cached_property
     def _relations(self) -> dict[str, str]:
         return relations(self.resolution)
 

@@ -146,7 +146,11 @@ _QUESTIONS = (
     ),
     Question(
         name="sources",
-        narrows={"person": "to visits and events of such people"},
+        narrows={
+            "event": "the events that are counted, by the source of their visit",
+            "visit": "to events of such visits",
+            "person": "to visits and events of such people",
+        },
         path="/v1/sources",
         summary="Where events and people come from",
         tag="Numbers",
@@ -154,7 +158,7 @@ _QUESTIONS = (
         answer=sources.Sources,
         ask=sources.ask,
         counts_people=True,
-        errors=(StitchNotAPartition,),
+        errors=(InvalidGroupBy, StitchNotAPartition),
     ),
     Question(
         name="visits",
