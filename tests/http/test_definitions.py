@@ -440,3 +440,35 @@ def test_definitions_made_elsewhere_count_at_once(server: Server) -> None:
         control.define(project.project_id, lambda before: put_segment(before, segment))
     assert project.ask("/v1/segments")["rows"] == [{"name": "all", "filters": "known==true"}]
     assert count(project, "segment==all") == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/stats", "/v1/visits"])
+def test_series_come_with_the_annotations_of_their_time(shop: Project, path: str) -> None:
+    for day in range(1, 32):
+        put(shop, f"/v1/annotations/day-{day}", {"at": f"2026-05-{day:02}", "text": f"Day {day}"})
+    put(shop, "/v1/annotations/noon", {"at": "2026-05-02T12:00:00Z", "text": "Noon"})
+
+    def notes(**params: Any) -> list[str]:
+        answer = shop.ask(path, **params)
+        return [note["annotation_id"] for note in answer.get("annotations", [])]
+
+    may = {"interval": "day", "from_": "2026-05-02", "to": "2026-05-04"}
+    assert notes(**may) == ["day-2", "noon", "day-3"]
+    # A date begins by the clocks of the question.
+    assert notes(**may, tz="Asia/Kolkata") == ["day-2", "noon", "day-3"]
+    kolkata = {**may, "from_": "2026-05-01T18:30:00Z", "to": "2026-05-02T18:30:00Z"}
+    assert notes(**kolkata, tz="Asia/Kolkata") == ["day-2", "noon"]
+    assert notes(**kolkata) == ["day-2", "noon"]
+    assert notes(**{**may, "from_": "2026-05-02T06:00:00Z"}) == ["noon", "day-3"]
+    assert notes(**{**may, "to": "2026-05-02T12:00:00Z"}) == ["day-2"]
+    # Not before the first interval, where nobody said from when on.
+    assert notes(interval="month", to="2026-05-02") == ["day-1"]
+    assert notes(interval="day", to="2026-05-03")[0] == "day-1"
+    assert notes(interval="day", from_="2026-07-01", to="2026-07-03") == []
+    # They belong to series only.
+    assert "annotations" not in shop.ask(path, from_="2026-05-02", to="2026-05-04")
+    whole = shop.ask(path, **may)["annotations"][1]
+    assert whole == shop.ask("/v1/annotations/noon")
+    for day in range(1, 32):
+        delete(shop, f"/v1/annotations/day-{day}")
+    delete(shop, "/v1/annotations/noon")
