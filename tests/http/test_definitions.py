@@ -9,6 +9,7 @@ import pytest
 
 from tests.questions.test_filters import LOG, PHONE
 from tests.support import Json, Project, Reply, Server
+from threadline import Client
 from threadline.contract.definitions import Segment
 from threadline.contract.times import format_ms, now_ms, parse_ms
 from threadline.control import Control
@@ -472,3 +473,12 @@ def test_series_come_with_the_annotations_of_their_time(shop: Project, path: str
     for day in range(1, 32):
         delete(shop, f"/v1/annotations/day-{day}")
     delete(shop, "/v1/annotations/noon")
+
+
+def test_the_sdk_reads_them(project: Project) -> None:
+    put(project, "/v1/segments/known", {"filters": "known==true"})
+    put(project, "/v1/goals/sale", {"event": "purchase"})
+    put(project, "/v1/annotations/a", {"at": "2026-05-01", "text": "New prices"})
+    with Client(project.keys["rk"], project.url) as client:
+        for kind in ("segments", "goals", "annotations"):
+            assert getattr(client, kind)().rows == project.ask(f"/v1/{kind}")["rows"] != []
