@@ -180,7 +180,7 @@ def set_annotation(
 
     Works while the server runs.
 
-    Example: `threadline annotation set 2026-05-01 'New prices' --link https://shop.example/blog`
+    Example: `threadline annotation set 2026-05-01 'New prices' --link https://shop.example`
     """
     given = _made(Annotation, annotation_id=annotation_id, at=at, text=text, link=link)
     kept: list[Annotation] = []
