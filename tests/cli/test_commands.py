@@ -48,6 +48,7 @@ def fails(*arguments: str, **environ: str) -> str:
     return done.stderr
 
 
+DEFINED = ("segment", "goal", "annotation")
 HELP = [
     "",
     "serve",
@@ -56,6 +57,20 @@ HELP = [
     "project create",
     "project list",
     "project set",
+    "project export",
+    "project import",
+    "segment",
+    "segment list",
+    "segment set",
+    "segment delete",
+    "goal",
+    "goal list",
+    "goal set",
+    "goal delete",
+    "annotation",
+    "annotation list",
+    "annotation set",
+    "annotation delete",
     "rates",
     "rates import",
     "rules",
@@ -96,7 +111,7 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage:" in text
     assert not OF_PYTHON.search(text), text
     assert max(map(len, ok(*command.split(), "--help", COLUMNS="80").splitlines())) <= 90
-    if command not in ("", "project", "key", "dead-letter", "rules"):
+    if command not in ("", "project", "key", "dead-letter", "rules", *DEFINED):
         assert "Example:" in text
 
 

@@ -107,6 +107,23 @@ def test_what_commands_print_as_json(server: Server, project: Project, tmp_path:
     (imported,) = printed("threadline import", str(file), *own)
     assert list(imported) == fields("threadline import")
 
+    defined = (
+        ("segment", "known", "known==true"),
+        ("goal", "g", "x"),
+        ("annotation", "2026-05-01", "x"),
+    )
+    for kind, *given in defined:
+        one = printed(f"threadline {kind} set", *given, *own)
+        assert printed(f"threadline {kind} list", *own) == [one]
+        assert project.ask(f"/v1/{kind}s")["rows"] == [one]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("segments:\n  new: did==x\n")
+    differing = printed("threadline project import", str(settings), *own)
+    assert list(differing) == fields("threadline project import")
+    assert list(differing["differences"][0]) == code(
+        JSON_OF["threadline project import"].partition(";")[2]
+    )
+
     user: Json = printed("threadline user", "u", *own)
     assert user == {
         "profile": project.ask("/v1/users/u"),

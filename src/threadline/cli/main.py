@@ -27,7 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("Run", "serving", "serve"),
     "demo": Command("Run", "demo", "demo"),
-    "project": Command("Run", "projects"),
+    "project": Command("Run", "project_files"),
     "key": Command("Run", "keys"),
     "import": Command("Data", "importing", "import_files"),
     "export": Command("Data", "exporting", "export_file"),
@@ -38,6 +38,9 @@ COMMANDS = {
     "ask": Command("Ask", "asking", "ask"),
     "user": Command("Ask", "user", "user"),
     "sql": Command("Ask", "sql", "sql"),
+    "segment": Command("Ask", "defining", "segments"),
+    "goal": Command("Ask", "defining", "goals"),
+    "annotation": Command("Ask", "defining", "annotations"),
     "classify": Command("Ask", "classifying", "classify"),
     "jobs": Command("Mend", "jobs"),
     "doctor": Command("Mend", "doctor", "doctor"),

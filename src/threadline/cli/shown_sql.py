@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from threadline.cli.options import check_text
+from threadline.contract.definitions import Definitions
 from threadline.contract.errors import ApiError
 from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
@@ -23,7 +24,9 @@ from threadline.store import Params, Query, Row, Store
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 
 
-def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
+def shown(
+    store: Store | SocketStore, project: Project, asked: str, definitions: Definitions
+) -> str:
     """Every statement that this question, a path with its query, asks of the store: values as
     `SET param_name = …`, then the SELECT, to paste into clickhouse-client.
 
@@ -34,7 +37,9 @@ def shown(store: Store | SocketStore, project: Project, asked: str) -> str:
     try:
         question, query, in_path = _parsed(asked)
         params: msgspec.Struct = read_params(query, question.params, in_path)
-        context = context_of(question, project, params, cast(Store, recorder))
+        context = context_of(
+            question, project, params, cast(Store, recorder), definitions=definitions
+        )
         question.ask(context, params)
     except ApiError as error:
         raise ControlError(str(error)) from error

@@ -86,9 +86,10 @@ def sql(
     chosen = folders.load(data)
     with Control(Path(chosen.data)) as control:
         found_project = chosen_project(control, project)
+        definitions = control.definitions(found_project.project_id)
     with open_store(chosen) as store:
         if show:
-            typer.echo(shown(store, found_project, show))
+            typer.echo(shown(store, found_project, show, definitions))
             return
         project_id, policy = found_project.project_id, cast(Policy, stitch)
         on = resolve(store, project_id, policy, as_of_ms=_read_as_of(as_of), bots=include_bots)

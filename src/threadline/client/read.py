@@ -201,6 +201,18 @@ class Reader(ABC):
         """How long people take from their first touch."""
         return self._table("/v1/time-to-conversion", {"conversion": conversion, **params})
 
+    def segments(self) -> Table:
+        """The project's segments: name and filters."""
+        return self._table("/v1/segments", {})
+
+    def goals(self) -> Table:
+        """The project's goals: what `goal:NAME` stands for."""
+        return self._table("/v1/goals", {})
+
+    def annotations(self) -> Table:
+        """The project's dated notes, the earliest first."""
+        return self._table("/v1/annotations", {})
+
     def _table(self, path: str, params: Mapping[str, object]) -> Table:
         answer = self._ask("GET", path, params)
         return Table(answer.get("rows", []), answer)

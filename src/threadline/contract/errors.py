@@ -119,6 +119,12 @@ class AliasCycle(ApiError):
     status, code = 409, "alias_cycle"
 
 
+class InUse(ApiError):
+    """What is to be deleted is used by something else (`details.used_by`)."""
+
+    status, code = 409, "in_use"
+
+
 class StitchNotAPartition(ApiError):
     """`stitch=any` counts an event for several people, so people cannot be counted with it."""
 

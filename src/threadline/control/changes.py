@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from threadline.control.definitions import Defining
 from threadline.control.errors import ControlError
-from threadline.control.file import ControlFile
 from threadline.control.keys import (
     SCOPED_KINDS,
     SCOPES,
@@ -27,7 +27,7 @@ TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
 
 
-class Changes(ControlFile):
+class Changes(Defining):
     """Every change is one transaction, and is known everywhere when its method returns."""
 
     def projects(self) -> list[Project]:
@@ -47,7 +47,7 @@ class Changes(ControlFile):
         project would end too soon or too late.
         """
         _check_timeout(visit_timeout_minutes)
-        name = _checked_name("project", name)
+        name = checked_name("project", name)
         listed = _normalised(origins)
         project_id = f"prj_{secrets.token_hex(6)}"
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
@@ -132,7 +132,7 @@ class Changes(ControlFile):
     ) -> Token:
         """A new key, returned once with its secret. Raises `ControlError` if `name` is none, or
         keys of this kind have no such scope."""
-        name = name and _checked_name("key", name)
+        name = name and checked_name("key", name)
         for scope in scopes:
             _check_scope(kind, scope)
         token = new_token(kind, env)
@@ -290,7 +290,7 @@ def _check_scope(kind: str, scope: str) -> None:
         raise ControlError(f"The scope {scope} is for {kinds} keys, and this is of kind {kind}.")
 
 
-def _checked_name(what: str, text: str) -> str:
+def checked_name(what: str, text: str) -> str:
     name = text.strip()
     if not name:
         raise ControlError(f"A {what} needs a name, such as shop; the one you gave is empty.")

@@ -4,6 +4,12 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from threadline.contract.definitions import (
+    Annotation,
+    Definitions,
+    GoalDefinition,
+    Segment,
+)
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
@@ -29,7 +35,8 @@ class Project(NamedTuple):
 
 class Snapshot(NamedTuple):
     """Never changed, only replaced. `projects`: by name. `placeholder_ids`: saved ones by project.
-    `pepper_hash`: of the pepper that goes with the keys."""
+    `pepper_hash`: of the pepper that goes with the keys. `definitions`: by project, of those that
+    have any; not a part of `Project`, which is compared for every event."""
 
     projects: tuple[Project, ...]
     projects_by_id: Mapping[str, Project]
@@ -39,6 +46,7 @@ class Snapshot(NamedTuple):
     clock: Clock | None
     placeholder_ids: Mapping[str, int]
     pepper_hash: bytes
+    definitions: Mapping[str, Definitions]
 
 
 def read_snapshot(db: sqlite3.Connection) -> Snapshot:
@@ -51,11 +59,12 @@ def read_snapshot(db: sqlite3.Connection) -> Snapshot:
         db.execute("ROLLBACK")
 
 
-def _read(db: sqlite3.Connection) -> Snapshot:
+def read_projects(db: sqlite3.Connection) -> tuple[Project, ...]:
+    """All of them, by name. Inside a transaction."""
     origins: dict[str, set[str]] = {}
     for project_id, origin in db.execute("SELECT project_id, origin FROM origins"):
         origins.setdefault(project_id, set()).add(origin)
-    projects = tuple(
+    return tuple(
         Project(
             project_id,
             name,
@@ -70,6 +79,49 @@ def _read(db: sqlite3.Connection) -> Snapshot:
             " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"
         )
     )
+
+
+def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
+    """By project, of those that have any. Inside a transaction."""
+    segments: dict[str, dict[str, Segment]] = {}
+    goals: dict[str, dict[str, GoalDefinition]] = {}
+    annotations: dict[str, dict[str, Annotation]] = {}
+    for project_id, name, filters in db.execute(
+        "SELECT project_id, name, filters FROM segments ORDER BY name"
+    ):
+        segments.setdefault(project_id, {})[name] = Segment(name=name, filters=filters)
+    for project_id, name, event, filters, value, currency, description in db.execute(
+        "SELECT project_id, name, event, filters, value_property, currency_property, description"
+        " FROM goals ORDER BY name"
+    ):
+        goals.setdefault(project_id, {})[name] = GoalDefinition(
+            name=name,
+            event=event,
+            filters=filters,
+            value_property=value,
+            currency_property=currency,
+            description=description,
+        )
+    # A date is before the times of its day.
+    for project_id, annotation_id, at, text, link in db.execute(
+        "SELECT project_id, annotation_id, at, text, link FROM annotations"
+        " ORDER BY at, annotation_id"
+    ):
+        annotations.setdefault(project_id, {})[annotation_id] = Annotation(
+            annotation_id=annotation_id, at=at, text=text, link=link
+        )
+    return {
+        project_id: Definitions(
+            segments.get(project_id, {}),
+            goals.get(project_id, {}),
+            annotations.get(project_id, {}),
+        )
+        for project_id in segments.keys() | goals.keys() | annotations.keys()
+    }
+
+
+def _read(db: sqlite3.Connection) -> Snapshot:
+    projects = read_projects(db)
     keys = db.execute(
         "SELECT prefix, project_id, kind, env, secret_hash, created_ms, last_used_ms, revoked_ms,"
         " name, expires_ms, temporary, scopes FROM keys"
@@ -79,10 +131,11 @@ def _read(db: sqlite3.Connection) -> Snapshot:
     return Snapshot(
         projects=projects,
         projects_by_id={project.project_id: project for project in projects},
-        origins=frozenset().union(*origins.values()),
+        origins=frozenset().union(*(project.origins for project in projects)),
         keys={row[0]: Key(*row) for row in keys},
         salts=dict(db.execute("SELECT day, salt FROM salts").fetchall()),
         clock=clock and Clock(*clock),
         placeholder_ids=dict(db.execute("SELECT project_id, refused FROM placeholder_ids")),
         pepper_hash=pepper[0] if pepper else b"",
+        definitions=read_definitions(db),
     )

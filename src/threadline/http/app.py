@@ -14,6 +14,7 @@ from threadline.control import origin_allowed
 from threadline.http import (
     assets,
     classify,
+    definitions,
     identity,
     ingest,
     questions,
@@ -43,6 +44,8 @@ EXPOSED = (
     b"access-control-expose-headers",
     b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated",
 )
+# Paths whose last part anybody may have named.
+NAMED = ("/v1/users/", "/v1/segments/", "/v1/goals/", "/v1/annotations/")
 # A page that cannot read why it is refused would try for ever.
 READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 
@@ -57,6 +60,7 @@ class App:
             *questions.ROUTES,
             *sql.ROUTES,
             *identity.ROUTES,
+            *definitions.ROUTES,
             *classify.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
@@ -121,7 +125,7 @@ def _path(scope: Scope) -> str:
     if path.startswith("//"):
         # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
         path = "/" + path.lstrip("/")
-    if path.startswith("/v1/users/"):
+    if path.startswith(NAMED):
         # A user id may hold a slash; only the path as it was sent still tells which is which.
         raw: bytes = scope["raw_path"]
         path = "/" + raw.decode("ascii", "replace").lstrip("/")

@@ -55,7 +55,13 @@ BODIES = {
     "/v1/alias": '{"previousId": "u_abc", "userId": "user_42"}',
     "/v1/identity/links": '{"anonymous_id": "u_abc", "user_id": "user_42"}',
     "/v1/identity/aliases": '{"user_id": "old-7", "alias_of": "user_42"}',
+    "/v1/segments/{name}": '{"filters": "first.medium==paid;did==signup"}',
+    "/v1/goals/{name}": '{"event": "purchase{plan=pro}", "value_property": "value"}',
+    "/v1/annotations": '{"at": "2026-05-01", "text": "New prices"}',
+    "/v1/annotations/{annotation_id}": '{"at": "2026-05-01", "text": "New prices"}',
 }
+IN_PATH = {"user_id": "user_42", "name": "outbound.js", "annotation_id": "note_1"}
+NAMES = {"/v1/segments/{name}": "paid", "/v1/goals/{name}": "sale"}
 
 
 def page(document: Json) -> bytes:
@@ -102,15 +108,19 @@ def _example(path: str, method: str, operation: Json) -> str:
         if at["in"] == "query" and at["required"]
     )
     query = query or ASKED.get(path, "")
-    address = path.replace("{user_id}", "user_42").replace("{name}", "outbound.js")
+    address = re.sub(r"\{(\w+)\}", lambda part: _in_path(path, part[1]), path)
     verb = "" if method == "get" else f"-X {method.upper()} "
     parts = [f'curl {verb}"$HOST{address}{"?" + query if query else ""}"']
     if secured:
         parts.append(f'-H "Authorization: Bearer {key}"')
-    if method != "get":
+    if "requestBody" in operation:
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{BODIES.get(path, '{…}')}'")
     return f"<pre>{escape(LINES.join(parts))}</pre>"
+
+
+def _in_path(path: str, part: str) -> str:
+    return NAMES.get(path) or IN_PATH[part]
 
 
 def _parameters(operation: Json) -> str:

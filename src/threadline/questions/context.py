@@ -1,10 +1,12 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
-from threadline.contract.times import now_ms
+from threadline.contract.definitions import Annotation
+from threadline.contract.times import Timestamp, now_ms
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
@@ -34,7 +36,7 @@ class Context:
     `policy`: chosen already, the project's default included. `as_of_ms`: since 1970; None: all
     that is known now. `bots`: they count, too. `visit_timeout_ms`: a visit ends where nothing
     happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
-    the answer is narrowed to; `names`: segments and goals of the project.
+    the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Context:
     placeholder_ids: Callable[[], int] = lambda: 0
     filters: Sequence[Condition] = ()
     names: Names = field(default_factory=Names)
+    notes: Collection[Annotation] = ()
 
     @cached_property
     def reading(self) -> Reading:
@@ -90,6 +93,19 @@ class Context:
     def facts(self) -> Facts:
         """What is known of everybody; a relation has to be asked for before a query names it."""
         return Facts(self.resolution, self._relations, self.visit_timeout_ms)
+
+    def annotations(
+        self, from_ms: int | None, to_ms: int | None, tz: str = "UTC"
+    ) -> list[Annotation]:
+        """Those of a time, the earliest first; of all times where an end is None. `tz`: by whose
+        clocks a date begins."""
+        zone = ZoneInfo(tz)
+        found = [(Timestamp.parse(note.at).in_zone(zone).ms, note) for note in self.notes]
+        return [
+            note
+            for at_ms, note in sorted(found, key=lambda each: (each[0], each[1].annotation_id))
+            if (from_ms is None or at_ms >= from_ms) and (to_ms is None or at_ms < to_ms)
+        ]
 
     def query(
         self,

@@ -8,7 +8,7 @@ it is. Read here, once, for every question, step, goal and segment.
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, NamedTuple, cast, get_args
 
 import msgspec
@@ -33,6 +33,7 @@ MAX_CHARS = 4000
 MAX_CONDITIONS = 30
 MAX_VALUES = 200
 MAX_PATTERN = 300
+MOST_NAMED = 20
 NONE = "(none)"
 
 Operator = Literal["==", "!=", "=~", "=@", "=^", ">=", "<=", ">", "<"]
@@ -134,6 +135,34 @@ def plain(text: str) -> str:
     return ESCAPED.sub(r"\1", AROUND.sub(r"\1", text))
 
 
+def of_step(text: str) -> str:
+    """The conditions of a step, in which `properties.` and one `=` may be left out, as filters say
+    them. What cannot be read stays as it is."""
+    return ";".join(map(_said_in_full, split(text, ";")))
+
+
+def _said_in_full(text: str) -> str:
+    match = CONDITION.fullmatch(text)
+    if not match:
+        return text
+    name = match[1].strip()
+    before = PROPERTIES if scope_of(plain(name)) is None else ""
+    operator = "==" if match[3] == "=" else match[3]
+    return f"{before}{name}{match[2] or ''}{operator}{match[4]}"
+
+
+def near(name: str, names: Iterable[str], what: str) -> str:
+    """What to say of a name that there is not: the nearest, or those that there are."""
+    known = sorted(names)
+    if not known:
+        return f"the project has no {what}s yet"
+    found = difflib.get_close_matches(name, known, n=1)
+    if found:
+        return f"did you mean {found[0]}?"
+    more = ", …" if len(known) > MOST_NAMED else ""
+    return f"there are {', '.join(known[:MOST_NAMED])}{more}"
+
+
 def _condition(text: str, of_steps: bool) -> Condition:
     shown = text.strip()
     match = CONDITION.fullmatch(text)
@@ -162,8 +191,8 @@ def _condition(text: str, of_steps: bool) -> Condition:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
+    found = difflib.get_close_matches(name, NAMES, n=1)
+    hint = f"did you mean {found[0]}?" if found else f"there are {', '.join(NAMES)}"
     return f"there is no dimension {name!r}; {hint}"
 
 

@@ -1,12 +1,12 @@
 """What a project gave names to: segments, which are filters on people, and goals, which are
 conversions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from threadline.questions.comparing import event_condition
-from threadline.questions.filters import read_filters, refused
+from threadline.questions.filters import near, read_filters, refused
 
 # Before a goal's name, where the name of an event may stand.
 GOAL = "goal:"
@@ -14,15 +14,18 @@ GOAL = "goal:"
 
 @dataclass(frozen=True)
 class Names:
-    """What a project gave names to. Each says None for a name that there is not."""
+    """What a project gave names to. Each says None for a name that there is not. `segments` and
+    `goals`: the names there are."""
 
     segment: Callable[[str], str | None] = lambda name: None
     goal: Callable[[str], "Goal | None"] = lambda name: None
+    segments: Collection[str] = ()
+    goals: Collection[str] = ()
 
 
 class Goal(NamedTuple):
-    """A conversion with a name: an event, which may have to pass `filters`. What it is worth lies
-    in `value_property`, and in which currency in `currency_property`, if they are not empty."""
+    """A conversion with a name: an event, which may have to pass `filters`. The properties that
+    hold what it is worth, and in which currency; empty where it has none."""
 
     event: str
     filters: str = ""
@@ -34,7 +37,17 @@ def goal_named(names: Names, name: str, parameter: str) -> Goal:
     """Raises `InvalidParams`."""
     found = names.goal(name)
     if found is None:
-        raise refused(parameter, f"there is no goal {name!r}")
+        hint = near(name, names.goals, "goal")
+        raise refused(parameter, f"there is no goal {name!r}; {hint}")
+    return found
+
+
+def segment_named(names: Names, name: str, parameter: str) -> str:
+    """The filters of a segment. Raises `InvalidParams`."""
+    found = names.segment(name)
+    if found is None:
+        hint = near(name, names.segments, "segment")
+        raise refused(parameter, f"there is no segment {name!r}; {hint}")
     return found
 
 

@@ -21,7 +21,7 @@ from threadline.questions.dimensions import DID as DID_NAME
 from threadline.questions.dimensions import DIMENSIONS, SEGMENT
 from threadline.questions.facts import Facts, with_names
 from threadline.questions.filters import Condition, is_trait, read_filters, refused
-from threadline.questions.named import GOAL, Names, goal_condition, goal_named
+from threadline.questions.named import GOAL, Names, goal_condition, goal_named, segment_named
 from threadline.store import bound_ms
 from threadline.store.states import OFF_PAGE
 
@@ -178,6 +178,7 @@ class _Narrowed:
         self._relations: dict[str, str] = {}
         self._values: dict[str, object] = {}
         self._numbers = count(1)
+        self._inside: list[str] = []  # segments
 
     def of(self, conditions: Sequence[Condition]) -> Narrowing:
         by_scope: dict[str, list[Condition]] = {"event": [], "visit": [], "person": []}
@@ -259,10 +260,13 @@ class _Narrowed:
         return f"NOT {sql}" if condition.operator == "!=" else sql
 
     def _segment(self, segment_name: str) -> str:
-        text = self._names.segment(segment_name)
-        if text is None:
-            raise refused("filters", f"there is no segment {segment_name!r}")
+        text = segment_named(self._names, segment_name, "filters")
+        if segment_name in self._inside:
+            chain = " → ".join([*self._inside, segment_name])
+            raise refused("filters", f"segments refer to each other in a circle: {chain}")
+        self._inside.append(segment_name)
         parts = [self._person(condition) for condition in read_filters(text)]
+        self._inside.pop()
         return f"({' AND '.join(parts)})"
 
     def _choose_visits(self, conditions: Sequence[Condition]) -> None:

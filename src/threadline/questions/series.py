@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import format_ms, utc_ms
+from threadline.contract.definitions import Annotation
+from threadline.contract.times import format_ms, parse_ms, utc_ms
 from threadline.questions.answers import Compared
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
@@ -23,10 +24,21 @@ from threadline.questions.intervals import (
 )
 from threadline.questions.ordering import Order
 from threadline.questions.parameters import MAX_LIMIT, CompareText, Limit
-from threadline.questions.warned import AnswerWarning, cut_off
+from threadline.questions.warned import AnswerWarning, Limited, cut_off
 from threadline.store import Row
 
-__all__ = ["Interval", "OverTime", "Timed", "bucket", "differ", "kept", "newest_first", "over_time"]
+__all__ = [
+    "Interval",
+    "OverTime",
+    "Series",
+    "Timed",
+    "bucket",
+    "differ",
+    "kept",
+    "newest_first",
+    "noted_in",
+    "over_time",
+]
 
 
 class OverTime(Filtered, kw_only=True):
@@ -67,6 +79,26 @@ class Timed(Compared, kw_only=True):
     bucket: str | msgspec.UnsetType = msgspec.UNSET
     time: str | msgspec.UnsetType = msgspec.UNSET
     partial: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Series(Limited, kw_only=True):
+    """`annotations`: the project's dated notes of the time of the rows. They come with an
+    `interval`, where there are any."""
+
+    annotations: list[Annotation] | msgspec.UnsetType = msgspec.UNSET
+
+
+def noted_in(
+    context: Context, params: OverTime, rows: Sequence[Timed]
+) -> list[Annotation] | msgspec.UnsetType:
+    """The annotations of a series: from its first interval, or `from` within that, to `to`, or
+    now."""
+    starts = [parse_ms(row.bucket) for row in rows if isinstance(row.bucket, str)]
+    if params.kind is None or not starts:
+        return msgspec.UNSET
+    since = max(min(starts), params.from_.ms if params.from_ else 0)
+    until = params.to.ms if params.to else context.now_ms + 1
+    return context.annotations(since, until, params.tz) or msgspec.UNSET
 
 
 class Kept(NamedTuple):

@@ -17,12 +17,19 @@ from threadline.questions.filters import refused
 from threadline.questions.intervals import bucket, differ
 from threadline.questions.parameters import EventName, any_dimension, between
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
-from threadline.questions.series import Kept, OverTime, Timed, kept, over_time
+from threadline.questions.series import (
+    Kept,
+    OverTime,
+    Series,
+    Timed,
+    kept,
+    noted_in,
+    over_time,
+)
 from threadline.questions.stats_figures import FIGURES, figured
 from threadline.questions.stats_sum import Summed, ordered, summed
 from threadline.questions.warned import (
     AnswerWarning,
-    Limited,
     bots_left_out,
     noted,
     unknown_events,
@@ -103,7 +110,7 @@ class StatsRow(Timed, kw_only=True):
     value: int | amounts.Value | None
 
 
-class Stats(Limited):
+class Stats(Series):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
     columns, by the names given in `group_by`, and value: null where there is nothing to take an
     average, a share or the like of. In order of time, then greatest first: by the greatest sum in
@@ -218,6 +225,7 @@ def ask(context: Context, params: StatsParams) -> Stats:
         answer = _count(context, params, by, values, conditions)
     if by.source_scope:
         answer.source_scope = by.source_scope
+    answer.annotations = noted_in(context, params, answer.rows)
     return answer
 
 

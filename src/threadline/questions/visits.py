@@ -11,9 +11,17 @@ from threadline.questions.context import Context
 from threadline.questions.ordering import order_by
 from threadline.questions.parameters import any_dimension, between, in_time
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
-from threadline.questions.series import OverTime, Timed, kept, newest_first, over_time
+from threadline.questions.series import (
+    OverTime,
+    Series,
+    Timed,
+    kept,
+    newest_first,
+    noted_in,
+    over_time,
+)
 from threadline.questions.traffic_sources import GROUPS
-from threadline.questions.warned import Limited, noted
+from threadline.questions.warned import noted
 from threadline.store import Row
 
 PATHS = ("entry_path", "exit_path")
@@ -45,7 +53,7 @@ class VisitsRow(Timed, kw_only=True):
     bounce_share: float
 
 
-class Visits(Limited):
+class Visits(Series):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
     columns, visits, persons, events_per_visit, page_views_per_visit, mean_seconds and bounce_share.
     A visit's source is that of its first touch, else direct. In order of time, then most visits
@@ -124,6 +132,7 @@ def ask(context: Context, params: VisitsParams) -> Visits:
         truncated=found.truncated,
         warnings=noted(found.warnings),
     )
+    answer.annotations = noted_in(context, params, answer.rows)
     if found.is_cut and params.kind is None:
         every = _rows(context, params, By({}, {}, [], False, []))
         answer.other = {"visits": every[0]["visits"] - sum(row["visits"] for row in found.rows)}

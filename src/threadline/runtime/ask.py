@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from threadline.contract.definitions import Definitions
 from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms
 from threadline.control import Control, Project
 from threadline.ingest.writer import Writer
 from threadline.questions.context import Context
+from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
@@ -35,6 +37,7 @@ from threadline.store import (
 # so.
 CATCH_UP_S = 5.0
 MOST_STREAMS_WAITING = 8
+NO_DEFINITIONS = Definitions()
 
 
 class Answered(NamedTuple):
@@ -93,6 +96,7 @@ class Asking:
             params,
             self._store,
             lambda: self._control.placeholder_ids(project.project_id),
+            self._control.definitions(project.project_id),
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
@@ -135,8 +139,10 @@ def context_of(
     params: msgspec.Struct,
     store: Store,
     placeholder_ids: Callable[[], int] = lambda: 0,
+    definitions: Definitions = NO_DEFINITIONS,
 ) -> Context:
-    """What the question is asked with. Raises `StitchNotAPartition`."""
+    """What the question is asked with. Raises `StitchNotAPartition`, or `InvalidParams` for filters
+    that it does not take."""
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
     for condition in filters:
@@ -151,6 +157,8 @@ def context_of(
         visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
         filters=filters,
+        names=names_of(definitions),
+        notes=definitions.annotations.values(),
     )
 
 

@@ -159,6 +159,8 @@ READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if not known:
+        return "there is no such parameter; this takes none"
     matches = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {matches[0]}?" if matches else f"known: {', '.join(known)}"
     return f"there is no such parameter; {hint}"

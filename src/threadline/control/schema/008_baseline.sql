@@ -69,3 +69,34 @@ CREATE TABLE placeholder_ids (
     project_id TEXT PRIMARY KEY REFERENCES projects,
     refused INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- People with a name: whoever passes these filters when a question is asked.
+CREATE TABLE segments (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    filters TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- Conversions with a name. What a goal does not have is empty.
+CREATE TABLE goals (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    -- With conditions in braces, as its owner wrote it.
+    event TEXT NOT NULL,
+    filters TEXT NOT NULL,
+    value_property TEXT NOT NULL,
+    currency_property TEXT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- Dated notes. `at`: a date, or a time in UTC.
+CREATE TABLE annotations (
+    project_id TEXT NOT NULL REFERENCES projects,
+    annotation_id TEXT NOT NULL,
+    at TEXT NOT NULL,
+    text TEXT NOT NULL,
+    link TEXT NOT NULL,
+    PRIMARY KEY (project_id, annotation_id)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,283 @@
+"""All settings of a project as one YAML file: written in a stable order, so that it can live in
+git, and read with the line of whatever is wrong. Keys are no part of it."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import msgspec
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from threadline.classify import RulesError, read_rules
+from threadline.contract.definitions import (
+    Annotation,
+    Definitions,
+    GoalDefinition,
+    Segment,
+)
+from threadline.contract.errors import ApiError
+from threadline.contract.policies import POLICIES
+from threadline.control import ControlError, Project, normalise_origin
+from threadline.control.changes import VISIT_TIMEOUTS, checked_name
+from threadline.questions.definitions import (
+    check_goal,
+    check_name,
+    checked_annotation,
+)
+
+MAX_BYTES = 1024 * 1024
+SUBDOMAINS = ("same", "separate")
+HEAD = """\
+# Settings of a project of Threadline, without its keys.
+# `threadline project import FILE` says what they would change, and with --yes changes it.
+"""
+NULL = "tag:yaml.org,2002:null"
+# Of an annotation without an id, until it is known whether there is the same already.
+NO_ID = "new"
+
+Value = TypeVar("Value")
+Place = tuple[str, str]
+
+
+class ProjectFile(NamedTuple):
+    """`settings`: those that the file has, by name. `definitions`: of the sections that it has;
+    `lines`: where each segment and goal is."""
+
+    settings: dict[str, Any]
+    definitions: dict[str, dict[str, Any]]
+    lines: dict[Place, int]
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists are indented, and texts of several lines stay such."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> ScalarNode:
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    )
+
+
+_Dumper.add_representer(str, _text)
+
+
+def write(project: Project, definitions: Definitions) -> str:
+    """The file. What a goal or annotation does not have is not there."""
+    settings: dict[str, Any] = {
+        "name": project.name,
+        "stitch": project.stitch,
+        "visit_timeout_minutes": project.visit_timeout_minutes,
+        "subdomains": project.subdomains,
+        "origins": sorted(project.origins),
+        "rules": project.rules,
+        "segments": {name: one.filters for name, one in sorted(definitions.segments.items())},
+        "goals": {name: _filled(one, "name") for name, one in sorted(definitions.goals.items())},
+        "annotations": [
+            _filled(one) for one in sorted(definitions.annotations.values(), key=_by_time)
+        ],
+    }
+    parts = [
+        yaml.dump({name: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+        for name, value in settings.items()
+    ]
+    return HEAD + "".join(parts)
+
+
+def _filled(one: msgspec.Struct, *but: str) -> dict[str, str]:
+    fields = msgspec.structs.asdict(one).items()
+    return {name: value for name, value in fields if value != "" and name not in but}
+
+
+def _by_time(annotation: Annotation) -> tuple[str, str]:
+    return annotation.at, annotation.annotation_id
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def read(text: str) -> ProjectFile:
+    """Raises `ControlError` that names the line."""
+    if len(text.encode()) > MAX_BYTES:
+        raise ControlError(f"The file is over {MAX_BYTES // 1024} KiB.")
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ControlError(f"Line {line}: not YAML: {error.problem}.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ControlError(f"The file is not YAML: {error}.") from None
+    file = ProjectFile({}, {}, {})
+    for name, node in _entries(root, (*SETTINGS, *SECTIONS)) if root else ():
+        if name in SETTINGS:
+            file.settings[name] = SETTINGS[name](node)
+        else:
+            file.definitions[name] = dict(SECTIONS[name](node, file.lines))
+    return file
+
+
+def _name(node: Node) -> str:
+    return _checked(node, checked_name, "project", _scalar(node))
+
+
+def _stitch(node: Node) -> str | None:
+    if node.tag == NULL:
+        return None
+    return _choice(node, POLICIES, " or null, for each question's own")
+
+
+def _timeout(node: Node) -> int:
+    text = _scalar(node)
+    if not text.isascii() or not text.isdigit() or int(text[:9]) not in VISIT_TIMEOUTS:
+        _fail(node, f"write whole minutes from {VISIT_TIMEOUTS[0]} to {VISIT_TIMEOUTS[-1]}")
+    return int(text)
+
+
+def _subdomains(node: Node) -> str:
+    return _choice(node, SUBDOMAINS)
+
+
+def _origins(node: Node) -> frozenset[str]:
+    return frozenset(
+        _checked(each, normalise_origin, _scalar(each))
+        for each in _list(node, "origins, each as `- https://shop.example`")
+    )
+
+
+def _rules(node: Node) -> str:
+    """As text; of a block the line of what is wrong in it is one of the file."""
+    if not isinstance(node, ScalarNode):
+        _fail(node, "write the rules as text: `rules: |`, and they follow indented")
+    text = "" if node.tag == NULL else str(node.value)
+    try:
+        read_rules(text)
+    except RulesError as error:
+        said = str(error)
+        number, _, rest = said.removeprefix("Line ").partition(": ")
+        if node.style == "|" and number.isdigit():
+            raise ControlError(f"Line {node.start_mark.line + 1 + int(number)}: {rest}") from None
+        _fail(node, f"in the rules: {said.rstrip('.')}")
+    return text
+
+
+SETTINGS: dict[str, Callable[[Node], Any]] = {
+    "name": _name,
+    "stitch": _stitch,
+    "visit_timeout_minutes": _timeout,
+    "subdomains": _subdomains,
+    "origins": _origins,
+    "rules": _rules,
+}
+
+
+def _segments(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Segment]]:
+    """What they refer to may be anywhere, so their filters are read when all is known."""
+    for name, value in _entries(node):
+        _checked(value, check_name, "segment", name)
+        lines["segments", name] = value.start_mark.line + 1
+        yield name, Segment(name=name, filters=_scalar(value))
+
+
+def _goals(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, GoalDefinition]]:
+    for name, value in _entries(node):
+        lines["goals", name] = value.start_mark.line + 1
+        goal = _struct(value, GoalDefinition, {"name": name})
+        _checked(value, check_name, "goal", name)
+        _checked(value, check_goal, goal)
+        yield name, goal
+
+
+def _annotations(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Annotation]]:
+    seen: set[str] = set()
+    for nth, each in enumerate(_list(node, "annotations, each beginning with `- at:`")):
+        given = _struct(each, Annotation, {})
+        wanted = given.annotation_id or f"{NO_ID}{nth}"
+        one = msgspec.structs.replace(given, annotation_id=wanted)
+        kept = _checked(each, checked_annotation, one)
+        if wanted in seen:
+            _fail(each, f"there is another annotation {wanted}")
+        seen.add(wanted)
+        yield (
+            wanted,
+            kept if given.annotation_id else msgspec.structs.replace(kept, annotation_id=""),
+        )
+
+
+SECTIONS: dict[str, Callable[[Node, dict[Place, int]], Iterator[tuple[str, Any]]]] = {
+    "segments": _segments,
+    "goals": _goals,
+    "annotations": _annotations,
+}
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+def _struct(node: Node, kind: type[Struct], known: dict[str, str]) -> Struct:
+    fields = [field for field in msgspec.structs.fields(kind) if field.name not in known]
+    given = {name: _scalar(value) for name, value in _entries(node, tuple(f.name for f in fields))}
+    for field in fields:
+        if field.required and field.name not in given:
+            _fail(node, f"{field.name} is missing")
+    try:
+        return msgspec.convert({**known, **given}, kind)
+    except msgspec.ValidationError as error:
+        _fail(node, str(error).replace("`", "").replace("$.", ""))
+
+
+def _entries(node: Node, allowed: tuple[str, ...] = ()) -> list[tuple[str, Node]]:
+    """The names and values of a mapping; `allowed`: names there may be, if not any."""
+    if node.tag == NULL:
+        return []
+    if not isinstance(node, MappingNode):
+        _fail(node, "expected entries `name: value`")
+    found: dict[str, Node] = {}
+    for key, value in node.value:
+        name = _scalar(key)
+        if allowed and name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(allowed)}"
+            _fail(key, f"there is no {name!r}; {hint}")
+        if name in found:
+            _fail(key, f"{name} comes twice")
+        found[name] = value
+    return list(found.items())
+
+
+def _list(node: Node, of: str) -> list[Node]:
+    if node.tag == NULL:
+        return []
+    if not isinstance(node, SequenceNode):
+        _fail(node, f"expected a list of {of}")
+    return list(node.value)
+
+
+def _scalar(node: Node) -> str:
+    if not isinstance(node, ScalarNode) or node.tag == NULL:
+        _fail(node, "expected a text")
+    return str(node.value)
+
+
+def _choice(node: Node, words: tuple[str, ...], more: str = "") -> str:
+    text = _scalar(node)
+    if text not in words:
+        _fail(node, f"{text!r}: choose one of {', '.join(words)}{more}")
+    return text
+
+
+def _checked(node: Node, check: Callable[..., Value], *given: object) -> Value:
+    """What comes of it; what it refuses, with the line."""
+    try:
+        return check(*given)
+    except (ControlError, ApiError, ValueError) as error:
+        _fail(node, str(error).rstrip("."))
+
+
+def _fail(node: Node, problem: str) -> NoReturn:
+    end = "" if problem.endswith("?") else "."
+    raise ControlError(f"Line {node.start_mark.line + 1}: {problem}{end}")
