@@ -45,8 +45,7 @@ __all__ = [
 # As many as the store has handles to write with.
 AT_ONCE = 2
 
-# Every table that tells of people, but for `event_ids`, `traffic_sources` and `names`, which tell of
-# nobody.
+# Every table that tells of people; `event_ids`, `traffic_sources` and `names` do not.
 # Each with what it is about: where there is none of that, there is nothing to delete.
 DELETED = {
     "events": (EVENTS, ("visitors", "devices")),

@@ -48,9 +48,12 @@ def count_anew(store: Store, gone: Share, at_once: int) -> None:
     changed = [each for each in side_by_side(looks, at_once) if each.months]
     if not changed:
         return
-    pairs = [(month, each.share) for each in changed for month in each.months]
-    months, of = zip(*pairs, strict=True)
-    store.delete("names", COUNTED, {**project, "months": months, "shares": of})
+    bound: dict[str, object] = {
+        **project,
+        "months": [month for each in changed for month in each.months],
+        "shares": [each.share for each in changed for _ in each.months],
+    }
+    store.delete("names", COUNTED, bound)
     additions = [
         partial(
             states.add,
