@@ -126,6 +126,7 @@ def test_values_by_how_frequent_they_are(
 
 
 def test_values_of_what_there_is_not(project: Project) -> None:
+    tell(project)
     reply = project.get("/v1/schema", values_of="sourse")
     assert reply.status == 400
     assert "did you mean 'source'?" in reply.json["details"]["fieldErrors"]["values_of"][0]

@@ -1,7 +1,7 @@
 """Which names of events, properties and traits ever came to a project, and which was meant by one
 that never did. It reads the state `names`, so it may be asked with every question."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from threadline.identity.compose import fill
@@ -38,16 +38,9 @@ ORDER BY count DESC, called
 LIMIT {MOST}"""
 OF_EVENTS = "AND event_name IN {events:Array(String)}"
 
-# What was found once need not be looked for again.
-_came: set[tuple[str, Name]] = set()
-MOST_KEPT = 10_000
 
-
-def never_came(reading: Reading, project_id: str, asked: Iterable[Name]) -> list[Name]:
+def never_came(reading: Reading, project_id: str, wanted: Sequence[Name]) -> list[Name]:
     """Those that no event ever came with, bots' included."""
-    wanted = [name for name in dict.fromkeys(asked) if (project_id, name) not in _came]
-    if not wanted:
-        return []
     bound = {
         "project_id": project_id,
         "events": [event for name in wanted for event in name.events],
@@ -59,11 +52,7 @@ def never_came(reading: Reading, project_id: str, asked: Iterable[Name]) -> list
     for row in rows:
         if not row["is_event"]:
             having.setdefault(row["name"], set()).add(row["event"])
-    missing = [name for name in wanted if not _is_there(name, events, having)]
-    if len(_came) > MOST_KEPT:
-        _came.clear()
-    _came.update((project_id, name) for name in wanted if name not in missing)
-    return missing
+    return [name for name in wanted if not _is_there(name, events, having)]
 
 
 def _is_there(name: Name, events: set[str], having: dict[str, set[str]]) -> bool:

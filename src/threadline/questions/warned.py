@@ -95,6 +95,11 @@ def unknown_property(
     return [AnswerWarning("unknown_property", parameter, message)]
 
 
+# (project, name) that were found once, and need not be looked for again.
+_came: set[tuple[str, Name]] = set()
+MOST_KEPT = 10_000
+
+
 def unknown_events(
     context: Context, asked: Mapping[str, Iterable[str | None]]
 ) -> list[AnswerWarning]:
@@ -112,11 +117,18 @@ def unknown_events(
 def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[AnswerWarning]:
     """A warning for each name, with the parameter it stands in, that never came to the project. It
     reads a state, so it may be asked with every question."""
-    missing = never_came(context.reading, context.project_id, [name for _, name in asked])
+    project_id = context.project_id
+    wanted = [name for _, name in dict.fromkeys(asked) if (project_id, name) not in _came]
+    if not wanted:
+        return []
+    missing = never_came(context.reading, project_id, wanted)
+    if len(_came) > MOST_KEPT:
+        _came.clear()
+    _came.update((project_id, name) for name in wanted if name not in missing)
     found = []
     for parameter, name in dict.fromkeys(asked):
         if name in missing:
-            guessed = guess(context.reading, context.project_id, name)
+            guessed = guess(context.reading, project_id, name)
             # Where nothing has properties at all, there is no slip to be seen.
             if guessed.frequent or name.key is None or name.events == (IDENTIFY,):
                 found.append(_never_came(parameter, name, guessed))
