@@ -59,6 +59,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/query",
         "/v1/retention",
         "/v1/retention/people",
+        "/v1/schema",
         "/v1/screen",
         "/v1/segments",
         "/v1/segments/{name}",

@@ -15,7 +15,7 @@ from threadline.store.states import STATES, State, relation
 COPY = "copy of "
 FIELDS = (
     "timestamp, event_id, event_name, anonymous_id, anonymous_id_generated, user_id, source,"
-    " medium, campaign, channel, source_rule_id, path, is_bot"
+    " medium, campaign, channel, source_rule_id, path, is_bot, properties"
 )
 RECEIVED = "e.received_at <= {at:DateTime64(3, 'UTC')}"
 

@@ -184,6 +184,11 @@ class Reader(ABC):
         """What people do before or after an event, or on the way from `start` to `end`."""
         return self._table("/v1/paths", {"event": event, **params})
 
+    def schema(self, **params: object) -> Json:
+        """Which events, properties and traits there are; with `values_of`, values of a
+        dimension."""
+        return self.ask("/v1/schema", **params)
+
     def identity_stats(self, **params: object) -> Json:
         """How well people are known."""
         return self.ask("/v1/identity/stats", **params)

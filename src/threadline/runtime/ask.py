@@ -16,6 +16,7 @@ from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms
 from threadline.control import Control, Project
 from threadline.ingest.writer import Writer
+from threadline.questions.asked_names import warn
 from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
@@ -100,7 +101,8 @@ class Asking:
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
-            return Answered(_echoed(question.ask(context, params), params), fresh)
+            answer = warn(context, params, question.ask(context, params))
+            return Answered(_echoed(answer, params), fresh)
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
