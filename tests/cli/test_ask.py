@@ -17,6 +17,7 @@ from threadline.questions.registry import QUESTIONS
 # What each needs to be a question.
 PARAMS: dict[str, Json] = {
     "events": {"limit": 3},
+    "schema": {"limit": 3},
     "users": {"source": "facebook"},
     "profile": {"user_id": "user_42"},
     "journey": {"user_id": "user_42", "phase": "before"},

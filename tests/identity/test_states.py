@@ -71,6 +71,14 @@ SPOILED = {
         ],
         "3 rows compared; 1 missing, 1 too many, 1 wrong",
     ),
+    "names": (
+        [
+            "DELETE FROM names WHERE name = ''",
+            "INSERT INTO names (project_id, event_name, name, type)"
+            " SELECT project_id, 'never', 'came', 34 FROM events LIMIT 1",
+        ],
+        "5 rows compared; 4 missing, 1 too many, 0 wrong",
+    ),
 }
 
 

@@ -32,7 +32,7 @@ DIFFERENCES = """
     )"""
 
 # Of the parts that the hash of a key falls into, these are looked at.
-SAMPLED = ("user_id", "visitor", "traffic_source")
+SAMPLED = ("user_id", "visitor", "traffic_source", "event_name")
 SAMPLE = "sipHash64($of) % {parts:UInt32} = 0"
 
 # Parts of events are numbered as they come, and a merged one has the numbers of all that are in it.

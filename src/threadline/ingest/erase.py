@@ -28,7 +28,7 @@ QUIET_WITHIN_S = 60.0
 # What is under way when the server is stopped may take so long; then the next start goes on.
 CLOSE_S = 5.0
 
-TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "traffic_sources")
+TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "traffic_sources", "names")
 PARTS = """
     SELECT table, path FROM system.parts
     WHERE database = currentDatabase() AND table IN {tables:Array(String)}"""

@@ -15,6 +15,7 @@ import numpy as np
 
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
+from threadline.ingest import forget_names
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget_plan import (
     DECISIONS,
@@ -44,7 +45,7 @@ __all__ = [
 # As many as the store has handles to write with.
 AT_ONCE = 2
 
-# Every table that tells of people, but for `event_ids` and `traffic_sources`, which name nobody.
+# Every table that tells of people; `event_ids`, `traffic_sources` and `names` do not.
 # Each with what it is about: where there is none of that, there is nothing to delete.
 DELETED = {
     "events": (EVENTS, ("visitors", "devices")),
@@ -96,3 +97,5 @@ def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
     side_by_side(deletions, AT_ONCE)
     # Of the events that nothing is missing of any more.
     side_by_side(additions, AT_ONCE)
+    for share in shares:
+        forget_names.count_anew(store, share, AT_ONCE)

@@ -18,6 +18,7 @@ from threadline.questions import (
     paths,
     profile,
     retention,
+    schema,
     sources,
     stats,
     time_to_conversion,
@@ -94,6 +95,15 @@ _QUESTIONS = (
         ask=export.ask,
         is_stream=True,
         media_types=tuple(media.partition(";")[0] for media in export.MEDIA_TYPES.values()),
+    ),
+    Question(
+        name="schema",
+        path="/v1/schema",
+        summary="Which events, properties and traits there are, and which values",
+        tag="Events",
+        params=schema.SchemaParams,
+        answer=schema.Schema,
+        ask=schema.ask,
     ),
     Question(
         name="users",

@@ -36,6 +36,18 @@ IS_TOUCH = f"(e.source NOT IN ('direct', 'internal') AND e.medium NOT IN {NO_TOU
 PAGE = f"multiIf(NOT ({ON_PAGE}), 0, e.path = '', 1, 2)"
 MOMENT = "Tuple(at UInt32, path String)"
 
+# Where an event lies, for what is counted of all people together: in which month, as the events are
+# divided, and of which sixteenth of all visitors, which is one stretch of a project's events.
+MONTH = "toYYYYMM(greatest(e.timestamp, toDateTime64('2020-01-01 00:00:00', 3, 'UTC')))"
+SHARE = "toUInt8(bitShiftRight(e.visitor, 60))"
+# Keys of an event's properties, each with the character that its value begins with in JSON.
+SHAPE = "arrayMap(each -> (each.1, ascii(each.2)), JSONExtractKeysAndValuesRaw(e.properties))"
+# Of an object with more keys the first are named.
+MOST_KEYS = 200
+# The event itself has no key and the type 0. All numbers are 0 in JSON, both booleans t.
+KEYS = f"arrayJoin(arrayPushFront(arraySlice(e.shape, 1, {MOST_KEYS}), ('', 0)))"
+TYPE = f"toUInt8(multiIf({KEYS}.2 BETWEEN 45 AND 57, 48, {KEYS}.2 = 102, 116, {KEYS}.2))"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -74,7 +86,9 @@ class Value(Column):
 @dataclass(frozen=True)
 class State:
     """`key`: one row for each, once parts are merged. `where`: which events `e` count.
-    `derived`: columns that readers see besides. `order`: of the table."""
+    `derived`: columns that readers see besides. `order`: of the table. `folded`: by what events are
+    grouped first, which costs less where few of them differ in it; the columns of `key` then are
+    of rows `e` with these columns."""
 
     table: str
     key: tuple[Column, ...]
@@ -82,6 +96,7 @@ class State:
     order: str
     where: str = "TRUE"
     derived: tuple[Column, ...] = ()
+    folded: tuple[Column, ...] = ()
     index: str = ""
     partition: str = ""
     settings: str = ""
@@ -122,22 +137,23 @@ class State:
     def from_events(self, where: str = "TRUE", events: str = "events") -> str:
         """SELECT of the state's columns: what it says of these events `e`, which are read from
         the table or from a relation `events` with its columns."""
-        selected = ",\n    ".join(
-            [
-                *(f"{column.sql} AS {column.name}" for column in self.key),
-                *(f"{value.aggregated} AS {value.name}" for value in self.values),
-            ]
-        )
-        return (
-            f"SELECT {selected}\n"
-            f"FROM {events} AS e\n"
-            f"WHERE {self.where} AND ({where})\n"
-            f"GROUP BY {', '.join(column.sql for column in self.key)}"
-        )
+        keys = self.folded or self.key
+        aggregated = [f"{value.aggregated} AS {value.name}" for value in self.values]
+        sql = _grouped(keys, aggregated, f"{events} AS e\nWHERE {self.where} AND ({where})")
+        if not self.folded:
+            return sql
+        again = [f"{value.function}(e.{value.name}) AS {value.name}" for value in self.values]
+        return _grouped(self.key, again, f"(\n{indent(sql, '    ')}\n) AS e")
+
+
+def _grouped(keys: tuple[Column, ...], aggregated: list[str], source: str) -> str:
+    selected = ",\n    ".join([*(f"{key.sql} AS {key.name}" for key in keys), *aggregated])
+    return f"SELECT {selected}\nFROM {source}\nGROUP BY {', '.join(key.sql for key in keys)}"
 
 
 PROJECT = Column("project_id", "LowCardinality(String)", "e.project_id")
 BOT = Column("is_bot", "Bool", "e.is_bot")
+EVENT_NAME = Column("event_name", "LowCardinality(String)", "e.event_name")
 USER_ID = Column("user_id", "String", USER)
 VISITOR = Column("visitor", "UInt64", "e.visitor")
 PACKED_VISITOR = Column("visitor", "UInt64", "e.visitor", "ZSTD")
@@ -262,6 +278,35 @@ STATES = (
             for name in ("source", "medium", "campaign", "channel")
         ),
         order="project_id, traffic_source",
+    ),
+    # Which events there are, and which keys their properties have: names and numbers, no values. It
+    # tells of nobody, but a name may; so where somebody was forgotten, their share is counted anew.
+    State(
+        "names",
+        key=(
+            PROJECT,
+            BOT,
+            EVENT_NAME,
+            Column("name", "String", f"{KEYS}.1", "ZSTD"),
+            Column("type", "UInt8", TYPE),
+            Column("month", "UInt32", "e.month", "T64, ZSTD"),
+            Column("share", "UInt8", "e.share"),
+        ),
+        values=(
+            Value("events", "UInt64", "toUInt64(1)", "T64, ZSTD", function="sum"),
+            Value("first_seen", TIME, "e.timestamp", "T64, ZSTD"),
+            Value("last_seen", TIME, "e.timestamp", "T64, ZSTD", function="max"),
+        ),
+        folded=(
+            PROJECT,
+            BOT,
+            EVENT_NAME,
+            Column("shape", "Array(Tuple(String, UInt8))", SHAPE),
+            Column("month", "UInt32", MONTH),
+            Column("share", "UInt8", SHARE),
+        ),
+        order="project_id, is_bot, event_name, name, type, share, month",
+        partition="month",
     ),
 )
 

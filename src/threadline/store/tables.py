@@ -16,19 +16,22 @@ ONE_NODE: Mapping[str, str] = {
     "settings": "non_replicated_deduplication_window = 1000,"
     " fsync_after_insert = 1, fsync_part_directory = 1",
 }
-# What the schema before the newest did not have, or otherwise.
-CHANGED_STATES = ("half_hours", "visitor_touches", "user_touches")
+# What each schema has that the one before it did not have, or otherwise.
+CHANGED_STATES = {14: ("half_hours", "visitor_touches", "user_touches"), 15: ("names",)}
 
 
 def read(values: Mapping[str, str] = ONE_NODE) -> Schema:
-    """All of it. The last statements of whatever leads to the newest schema make its views; of a
-    step to it, those before fill what it changes. Nothing is inserted until the views are there."""
+    """All of it. The last statements of each step fill what it changes, those of whatever leads to
+    the newest schema make its views. Nothing is inserted until the views are there."""
     schema = migrations.read("threadline.store", values)
     tables = [create_table(each, each.table, values) for each in STATES]
     views = [create_view(each, values) for each in STATES]
-    filled = [_fill(state(table), values) for table in CHANGED_STATES]
-    *steps, last = schema.steps
-    return Schema(_and(schema.baseline, tables + views), (*steps, _and(last, filled + views)))
+    *steps, last = [_and(step, _filled(step.number, values)) for step in schema.steps]
+    return Schema(_and(schema.baseline, tables + views), (*steps, _and(last, views)))
+
+
+def _filled(number: int, values: Mapping[str, str]) -> list[str]:
+    return [_fill(state(table), values) for table in CHANGED_STATES.get(number, ())]
 
 
 def _fill(changed: State, values: Mapping[str, str]) -> str:

@@ -1,0 +1,2 @@
+-- What this schema adds are states alone (`store/tables.py`, CHANGED_STATES): their tables are filled
+-- from the events, then the views made that are missing.
