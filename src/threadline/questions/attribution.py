@@ -22,6 +22,7 @@ from threadline.questions.credit import (
 )
 from threadline.questions.filters import Filtered
 from threadline.questions.parameters import EventName, between, grouping, read_groups
+from threadline.questions.per_account import Per
 from threadline.questions.touched import OF_EVENTS
 from threadline.questions.traffic_sources import GROUPS, OUTSIDE
 from threadline.questions.warned import (
@@ -49,6 +50,7 @@ class AttributionParams(Filtered, kw_only=True):
     ) = None
     currency_property: amounts.CurrencyProperty = "currency"
     currency: amounts.Currency | None = None
+    per: Per = "person"
 
 
 class Credit(msgspec.Struct):
@@ -170,7 +172,12 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     converting = ["e.event_name = {conversion:String}", *between(params, values)]
     conversions = where([*converting, *context.narrowing.events])
     slots = {"conversions": conversions, **_slots(params, names, models, asked)}
-    slots["besides"] = fill(str(slots["besides"]), context.resolution.slots)
+    besides = context.resolution.slots
+    if context.per_account:
+        # Whoever of an account it was.
+        besides = {**besides, "person_hash": "1"}
+        slots["joined"] = str(slots["joined"]).replace("l.of_person = c.person", "l.of_person = 1")
+    slots["besides"] = fill(str(slots["besides"]), besides)
     found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
     doubts, left = Doubts(), [Totals({})]

@@ -18,6 +18,7 @@ from threadline.questions.parameters import (
     read_duration_s,
     read_groups,
 )
+from threadline.questions.per_account import Per
 from threadline.questions.traffic_sources import GROUPS
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 
@@ -48,6 +49,7 @@ class FunnelParams(Filtered, kw_only=True):
         | None
     ) = None
     group_by: Annotated[str, grouping(*GROUPS, of="Of the person's first event: ")] = ""
+    per: Per = "person"
 
 
 class Step(msgspec.Struct):

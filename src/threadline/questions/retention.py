@@ -13,6 +13,7 @@ from threadline.identity.compose import where
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered
 from threadline.questions.parameters import EventName, between
+from threadline.questions.per_account import Per
 from threadline.questions.series import bucket, differ
 from threadline.questions.warned import Warned, noted, unknown_events
 
@@ -41,6 +42,7 @@ class RetentionParams(Filtered, kw_only=True):
     periods: Annotated[
         int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
     ] = 8
+    per: Per = "person"
 
 
 class Cohort(msgspec.Struct):

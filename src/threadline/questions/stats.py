@@ -11,12 +11,14 @@ from threadline.identity.compose import where
 from threadline.questions import amounts
 from threadline.questions.answers import Group
 from threadline.questions.context import Context
+from threadline.questions.filters import refused
 from threadline.questions.parameters import (
     EventName,
     between,
     grouping,
     read_groups,
 )
+from threadline.questions.per_account import Per
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, scoped
 from threadline.questions.series import (
     OverTime,
@@ -59,6 +61,7 @@ class StatsParams(OverTime, kw_only=True):
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
+    per: Per = "person"
 
 
 class StatsRow(Timed, kw_only=True):
@@ -151,6 +154,8 @@ LIMIT $limit"""
 
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
+    if context.per_account and params.metric != "persons":
+        raise refused("per", "accounts are counted in the place of persons: add metric=persons")
     plain: Scope = "visit" if params.metric == "persons" else "event"
     by = scoped(read_groups(params.group_by, ALL_GROUPS), plain)
     by = by._replace(own=over_time(params, "e.timestamp", by.own))

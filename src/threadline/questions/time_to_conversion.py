@@ -16,6 +16,7 @@ from threadline.questions.answers import (
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.parameters import EventName, between, grouping, read_groups
+from threadline.questions.per_account import Per
 from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import Query, Row
@@ -29,6 +30,7 @@ class TimeToConversionParams(Filtered, kw_only=True):
         None
     )
     group_by: Annotated[str, grouping(*GROUPS, of="Of the first touch: ")] = ""
+    per: Per = "person"
 
 
 class Bucket(msgspec.Struct):
@@ -87,15 +89,22 @@ WITH considered AS (
     INNER JOIN (
         SELECT $toucher AS owner,
             first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
-        FROM first_touches
+        FROM $touches
     ) AS t ON t.owner = c.owner
 """
 BY_PERSON = {
     "owner": "person",
     "owned": "person_events",
     "toucher": "sipHash64('user', user_id)",
+    "touches": "first_touches",
 }
-BY_USER = {"owner": "owner", "owned": "owned_events", "toucher": "user_id"}
+BY_USER = {
+    "owner": "owner",
+    "owned": "owned_events",
+    "toucher": "user_id",
+    "touches": "first_touches",
+}
+BY_ACCOUNT = {**BY_PERSON, "toucher": "person", "touches": "first_events"}
 
 ONE_USERS = f"""
 WITH pairs AS (
@@ -135,6 +144,8 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     slots["conversions"] = where(["e.event_name = {conversion:String}", *narrowing.events])
     if params.user_id is not None and params.filters:
         raise refused("filters", "they say whom to look at; leave out user_id, or them")
+    if params.user_id is not None and context.per_account:
+        raise refused("per", "one user is a person; leave out user_id, or per=account")
     asked = _of_everybody if params.user_id is None else _of_user
     found, shared = asked(context, params, values, slots)
     rows = [_row(row, groups) for row in found]
@@ -177,6 +188,8 @@ def _of_everybody(
     slots: dict[str, object],
 ) -> tuple[list[Row], list[str]]:
     owners = BY_USER if context.resolution.policy == "any" else BY_PERSON
+    if context.per_account:
+        owners = BY_ACCOUNT
     found, several = context.reading.query_all(
         context.query(EVERYBODYS + SQL.lstrip(), values, {**slots, **owners}),
         context.query(SHARED_DEVICES, values, {"limit": f"LIMIT {MAX_SHARED_DEVICES}"}),

@@ -18,6 +18,7 @@ from threadline.questions.context import Context
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Stitched
 from threadline.questions.registry import Question
+from threadline.questions.warned import left_out, noted
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -94,7 +95,7 @@ class Asking:
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
-            return Answered(question.ask(context, params), fresh)
+            return Answered(answered(question, context, params), fresh)
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -126,6 +127,7 @@ def context_of(
     placeholder_ids: Callable[[], int] = lambda: 0,
 ) -> Context:
     """What the question is asked with. Raises `StitchNotAPartition`."""
+    per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
     for condition in filters:
@@ -134,13 +136,22 @@ def context_of(
     return Context(
         store=store,
         project_id=project.project_id,
-        policy=policy(question, project, stitched.stitch),
+        policy=policy(question, project, stitched.stitch, per_account),
         as_of_ms=stitched.as_of.ms if stitched.as_of else None,
         bots=stitched.include_bots,
         visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
         filters=filters,
+        per_account=per_account,
     )
+
+
+def answered(question: Question, context: Context, params: msgspec.Struct) -> Any:
+    """The answer, which says whom it leaves out."""
+    answer = question.ask(context, params)
+    if context.per_account:
+        answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
+    return answer
 
 
 def _not_here(question: Question, condition: Condition) -> str:
@@ -150,11 +161,13 @@ def _not_here(question: Question, condition: Condition) -> str:
     )
 
 
-def policy(question: Question, project: Project, asked: Policy | None) -> Policy:
+def policy(
+    question: Question, project: Project, asked: Policy | None, per_account: bool = False
+) -> Policy:
     """What was asked for, else the project's default; else `any`, or `next` where people are
-    counted. Raises `StitchNotAPartition`."""
+    counted, as they are for accounts. Raises `StitchNotAPartition`."""
     default = cast(Policy | None, project.stitch)
-    if not question.counts_people:
+    if not (question.counts_people or per_account):
         return asked or default or question.default_policy
     if asked == "any":
         raise StitchNotAPartition(

@@ -1,0 +1,191 @@
+"""Accounts: who belongs to them, and questions that count them in the place of people."""
+
+from typing import Any
+
+import pytest
+
+from tests.support import Json, Project, Server
+
+# Ann found acme through facebook before anybody knew her; Ben works for acme, too, and came first,
+# from google. Cy works for globex, and once for acme; Dee for nobody.
+ACME, GLOBEX = {"account_id": "acme"}, {"account_id": "globex"}
+LOG: list[Json] = [
+    {"e": "$pageview", "a": "phone", "t": "02T10:00", "url": "/?utm_source=facebook"},
+    {"e": "$identify", "a": "phone", "u": "ann", "t": "02T10:10"},
+    {"e": "$group", "a": "phone", "u": "ann", "t": "02T10:11", "p": {**ACME, "plan": "pro"}},
+    {"e": "signup", "a": "phone", "u": "ann", "t": "02T10:12"},
+    {"e": "$pageview", "a": "desk", "t": "01T10:00", "url": "/?utm_source=google"},
+    {"e": "$identify", "a": "desk", "u": "ben", "t": "01T10:01"},
+    {"e": "purchase", "a": "desk", "u": "ben", "t": "05T10:00", "p": {**ACME, "value": 5}},
+    {"e": "$pageview", "a": "mac", "t": "03T10:00", "url": "/?utm_source=bing"},
+    {"e": "$identify", "a": "mac", "u": "cy", "t": "03T10:01"},
+    {"e": "signup", "a": "mac", "u": "cy", "t": "03T10:02", "p": GLOBEX},
+    {"e": "signup", "a": "mac", "u": "cy", "t": "03T10:04", "p": ACME},
+    {"e": "read", "a": "mac", "u": "cy", "t": "03T10:05"},
+    {"e": "purchase", "a": "mac", "u": "cy", "t": "03T10:06", "p": GLOBEX},
+    {"e": "$pageview", "a": "tab", "t": "04T10:00", "url": "/?utm_source=ads"},
+    {"e": "signup", "a": "tab", "u": "dee", "t": "04T10:10"},
+    {"e": "$group", "a": "tv", "t": "06T10:00", "p": {"account_id": 42, "plan": "free"}},
+    {"e": "$group", "a": "bug", "t": "06T10:00", "p": {"account_id": "undefined"}},
+    {"e": "$group", "a": "bug", "t": "06T10:00", "p": {"account_id": " "}},
+    {"e": "$group", "a": "bug", "t": "06T10:00", "p": {"account_id": ["acme"]}},
+]
+
+
+def sent(row: Json) -> Json:
+    return {
+        "event": row["e"],
+        "anonymous_id": row["a"],
+        "user_id": row.get("u"),
+        "timestamp": f"2026-05-{row['t']}:00Z",
+        "url": f"https://shop.example{row['url']}" if "url" in row else None,
+        "properties": row.get("p", {}),
+    }
+
+
+def fill(project: Project) -> Project:
+    project.batch([sent(row) for row in LOG])
+    return project
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Project:
+    return fill(Project(server))
+
+
+def persons(project: Project, **params: Any) -> int:
+    answer = project.ask("/v1/stats", metric="persons", **params)
+    return int(answer["rows"][0]["value"])
+
+
+def codes(answer: Json) -> list[str]:
+    return [warning["code"] for warning in answer.get("warnings", [])]
+
+
+def test_stats_count_accounts(shop: Project) -> None:
+    assert persons(shop) == 6
+    assert persons(shop, per="account") == 3
+    assert persons(shop, per="account", event="signup") == 2
+    assert persons(shop, per="account", event="read") == 1
+    assert persons(shop, per="account", event="read", filters="account==globex") == 1
+    grouped = shop.ask(
+        "/v1/stats", metric="persons", per="account", event="signup", group_by="first.source"
+    )
+    assert {row["first.source"]: row["value"] for row in grouped["rows"]} == {
+        "google": 1,
+        "bing": 1,
+    }
+
+
+def test_whoever_belongs_to_none_is_left_out_and_the_answer_says_so(shop: Project) -> None:
+    answer = shop.ask("/v1/stats", metric="persons", per="account", event="signup")
+    (warning,) = answer["warnings"]
+    assert warning["code"] == "without_account"
+    assert warning["message"].startswith("One person who did this belongs to no account")
+    assert "warnings" not in shop.ask(
+        "/v1/stats", metric="persons", per="account", event="purchase"
+    )
+
+
+def test_funnel_of_accounts(shop: Project) -> None:
+    """One signs up, another buys: the account does both."""
+    alone = shop.ask("/v1/funnel", steps="signup,purchase", window="7d")
+    assert [step["persons"] for step in alone["rows"][0]["steps"]] == [3, 1]
+    answer = shop.ask("/v1/funnel", steps="signup,purchase", window="7d", per="account")
+    assert [step["persons"] for step in answer["rows"][0]["steps"]] == [2, 2]
+    assert codes(answer) == ["without_account"]
+
+
+def test_the_first_touch_of_an_account_is_of_whom_it_knew_first(shop: Project) -> None:
+    answer = shop.ask("/v1/attribution", conversion="signup", model="first_touch", per="account")
+    found = {row["source"]: row["conversions"] for row in answer["rows"]}
+    # Of the three conversions of accounts, two are acme's: Ann's and one of Cy's.
+    assert found == {"google": 2, "bing": 1}
+    landed = shop.ask(
+        "/v1/attribution",
+        conversion="signup",
+        model="first_touch",
+        per="account",
+        group_by="landing_path",
+    )
+    assert [row["landing_path"] for row in landed["rows"]] == ["/"]
+
+
+def test_time_to_conversion_of_accounts(shop: Project) -> None:
+    answer = shop.ask("/v1/time-to-conversion", conversion="purchase", per="account")
+    (row,) = answer["rows"]
+    assert row["persons"] == 2
+    # Ben's first page to his purchase, four days later; Cy's, six minutes.
+    assert row["mean_seconds"] == (4 * 86_400 + 6 * 60) / 2
+    assert answer["stitch"] == "next"
+
+
+def test_retention_of_accounts(shop: Project) -> None:
+    answer = shop.ask("/v1/retention", interval="day", per="account", periods=6)
+    retained = {row["cohort"][:10]: row["retained"] for row in answer["rows"]}
+    assert retained == {
+        "2026-05-01": [1, 1, 1, 0, 1, 0],
+        "2026-05-03": [1, 0, 0, 0, 0, 0],
+        "2026-05-06": [1, 0, 0, 0, 0, 0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("account==acme", {"ann", "ben", "cy"}),
+        ("account==globex", {"cy"}),
+        ("account!=globex", {"ann", "ben", "dee"}),
+        ("account==(none)", {"dee"}),
+        ("account!=(none)", {"ann", "ben", "cy"}),
+        ("account==globex|(none)", {"cy", "dee"}),
+        ("account=^a*", {"ann", "ben", "cy"}),
+        ("account=@lob", {"cy"}),
+    ],
+)
+@pytest.mark.parametrize("stitch", ["any", "next", "none"])
+def test_filters_by_account(shop: Project, filters: str, expected: set[str], stitch: str) -> None:
+    rows = shop.ask("/v1/users", filters=filters, stitch=stitch)["rows"]
+    assert {row["user_id"] for row in rows} == expected
+
+
+def test_unlinked_people_do_not_count(server: Server) -> None:
+    shop = fill(Project(server))
+    link = {"account_id": "acme", "user_id": "cy"}
+
+    def of_acme() -> set[str]:
+        rows = shop.ask("/v1/users", filters="account==acme")["rows"]
+        return {row["user_id"] for row in rows}
+
+    assert of_acme() == {"ann", "ben", "cy"}
+    assert shop.change("DELETE", "/v1/identity/accounts", link).json["changed"] is True
+    assert shop.change("DELETE", "/v1/identity/accounts", link).json["changed"] is False
+    assert of_acme() == {"ann", "ben"}
+    # What Cy did counts for the other account.
+    assert persons(shop, per="account", event="read", filters="account==globex") == 1
+    assert shop.change("PUT", "/v1/identity/accounts", link).json["changed"] is True
+    assert of_acme() == {"ann", "ben", "cy"}
+    device = {"account_id": "42", "anonymous_id": "tv"}
+    assert persons(shop, per="account") == 3
+    assert shop.change("DELETE", "/v1/identity/accounts", device).json["changed"] is True
+    assert persons(shop, per="account") == 2
+
+
+@pytest.mark.parametrize(
+    "whom", [{}, {"user_id": "cy", "anonymous_id": "mac"}, {"user_id": ""}], ids=str
+)
+def test_unlinking_says_whom(shop: Project, whom: Json) -> None:
+    reply = shop.change("DELETE", "/v1/identity/accounts", {"account_id": "acme", **whom})
+    assert (reply.status, reply.error) == (400, "invalid_payload")
+
+
+def test_what_cannot_be_asked_of_accounts_is_refused(shop: Project) -> None:
+    for path, params in (
+        ("/v1/stats", {"metric": "count"}),
+        ("/v1/time-to-conversion", {"conversion": "purchase", "user_id": "cy"}),
+    ):
+        reply = shop.get(path, per="account", **params)
+        assert (reply.status, reply.error) == (400, "invalid_params")
+        assert list(reply.json["details"]["fieldErrors"]) == ["per"]
+    reply = shop.get("/v1/funnel", steps="signup,purchase", per="account", stitch="any")
+    assert reply.error == "stitch_not_a_partition"
