@@ -189,3 +189,137 @@ def test_what_cannot_be_asked_of_accounts_is_refused(shop: Project) -> None:
         assert list(reply.json["details"]["fieldErrors"]) == ["per"]
     reply = shop.get("/v1/funnel", steps="signup,purchase", per="account", stitch="any")
     assert reply.error == "stitch_not_a_partition"
+
+
+def test_the_list_of_accounts(shop: Project) -> None:
+    rows = shop.ask("/v1/accounts")["rows"]
+    assert [(row["account_id"], row["people"], row["events"]) for row in rows] == [
+        ("42", 1, 1),
+        ("acme", 3, 9),
+        ("globex", 1, 4),
+    ]
+    acme = rows[1]
+    assert acme["first_seen"] == "2026-05-01T10:00:00.000Z"
+    assert acme["last_seen"] == "2026-05-05T10:00:00.000Z"
+    assert (acme["first_touch"]["source"], acme["first_touch"]["anonymous_id"]) == (
+        "google",
+        "desk",
+    )
+
+
+def names(answer: Json) -> list[str]:
+    return [row["account_id"] for row in answer["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"order": "-people"}, ["acme", "42", "globex"]),
+        ({"order": "events"}, ["42", "globex", "acme"]),
+        ({"order": "first_seen"}, ["acme", "globex", "42"]),
+        ({"search": "ACM"}, ["acme"]),
+        ({"search": "free"}, ["42"]),
+        ({"search": "nobody"}, []),
+        ({"filters": "did==signup"}, ["acme", "globex"]),
+        ({"filters": "first.source==bing", "order": "last_seen"}, ["acme", "globex"]),
+        ({"filters": "user_id==cy;account==globex"}, ["acme", "globex"]),
+    ],
+    ids=str,
+)
+def test_accounts_are_searched_filtered_and_ordered(
+    shop: Project, params: Json, expected: list[str]
+) -> None:
+    if "filters" in params and "order" not in params:
+        params = {**params, "order": "-people"}
+    assert names(shop.ask("/v1/accounts", **params)) == expected
+
+
+@pytest.mark.parametrize("order", ["-last_seen", "last_seen", "people", "-events"])
+def test_pages_of_accounts(shop: Project, order: str) -> None:
+    whole = shop.ask("/v1/accounts", order=order)["rows"]
+    assert shop.pages("/v1/accounts", order=order, limit=1) == whole
+    cursor = shop.ask("/v1/accounts", order=order, limit=1)["next_cursor"]
+    reply = shop.get("/v1/accounts", order="first_seen", limit=1, cursor=cursor)
+    assert (reply.status, reply.error) == (400, "invalid_params")
+
+
+def test_accounts_as_files(shop: Project) -> None:
+    found = shop.get("/v1/accounts", format="csv", limit=1)
+    lines = found.body.decode().splitlines()
+    assert lines[0].startswith(
+        "account_id,people,events,first_seen,last_seen,first_touch.timestamp"
+    )
+    assert lines[1].startswith("42,1,1,2026-05-06T10:00:00.000Z")
+    assert found.headers["Threadline-Next-Cursor"]
+    nobody = shop.get("/v1/accounts", format="csv", search="nobody").body.decode().splitlines()
+    assert nobody == lines[:1]
+    assert shop.get("/v1/accounts", format="ndjson").body.count(b"\n") == 3
+
+
+def test_one_account(shop: Project) -> None:
+    acme = shop.ask("/v1/accounts/acme")
+    assert acme["traits"] == {"plan": "pro"}
+    assert [member["user_id"] for member in acme["members"]] == ["ben", "cy", "ann"]
+    assert acme["members"][1] == {
+        "user_id": "cy",
+        "anonymous_id": None,
+        "first_seen": "2026-05-03T10:04:00.000Z",
+        "last_seen": "2026-05-03T10:04:00.000Z",
+    }
+    tv = shop.ask("/v1/accounts/42")
+    assert [member["anonymous_id"] for member in tv["members"]] == ["tv"]
+    few = shop.ask("/v1/accounts/acme", limit=1)
+    assert (few["people"], len(few["members"]), codes(few)) == (3, 1, ["truncated"])
+    reply = shop.get("/v1/accounts/undefined")
+    assert (reply.status, reply.error) == (404, "not_found")
+
+
+def test_a_project_without_accounts_says_so(server: Server) -> None:
+    project = Project(server)
+    project.track("x", anonymous_id="a")
+    assert codes(project.ask("/v1/accounts")) == ["no_accounts"]
+    assert persons_or_none(project) == []
+
+
+def persons_or_none(project: Project) -> list[Json]:
+    rows: list[Json] = project.ask("/v1/stats", metric="persons", per="account")["rows"]
+    return [row for row in rows if row["value"]]
+
+
+def test_accounts_as_they_were_known_then(server: Server) -> None:
+    shop = fill(Project(server))
+    received = shop.ask("/v1/accounts")["rows"]
+    then = shop.stored(event="$group")[0]
+    assert then
+    shop.change("DELETE", "/v1/identity/accounts", {"account_id": "globex", "user_id": "cy"})
+    assert names(shop.ask("/v1/accounts")) == ["42", "acme"]
+    at = "2026-01-01"
+    assert names(shop.ask("/v1/accounts", as_of=at)) == []
+    assert shop.ask("/v1/accounts", as_of="2290-01-01")["rows"] != received
+    shop.change("PUT", "/v1/identity/accounts", {"account_id": "globex", "user_id": "cy"})
+    assert shop.ask("/v1/accounts")["rows"] == received
+    # Computed from the events instead of the state.
+    assert shop.ask("/v1/accounts", as_of="2290-01-01")["rows"] == received
+
+
+def test_whoever_is_forgotten_is_of_no_account(server: Server) -> None:
+    shop = fill(Project(server))
+    assert shop.change(
+        "DELETE", "/v1/identity/accounts", {"account_id": "acme", "user_id": "cy"}
+    ).json["changed"]
+    for user_id in ("ann", "cy"):
+        assert shop.post("/v1/forget", {"user_id": user_id}).status == 200
+    rows = shop.ask("/v1/accounts")["rows"]
+    assert [(row["account_id"], row["people"]) for row in rows] == [("42", 1), ("acme", 1)]
+    assert shop.ask("/v1/accounts/acme")["traits"] == {}
+
+
+def test_group_calls_of_segments_libraries(server: Server) -> None:
+    shop = Project(server)
+    group = {"type": "group", "userId": "ann", "groupId": "acme", "traits": {"plan": "pro"}}
+    track = {"type": "track", "userId": "ben", "event": "x", "context": {"groupId": "acme"}}
+    call = {"batch": [group, track], "context": {"locale": "de"}}
+    assert shop.post("/v1/batch", call).status == 200
+    acme = shop.ask("/v1/accounts/acme")
+    assert {member["user_id"] for member in acme["members"]} == {"ann", "ben"}
+    assert acme["traits"] == {"plan": "pro"}

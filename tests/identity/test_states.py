@@ -79,6 +79,13 @@ SPOILED = {
         ],
         "5 rows compared; 4 missing, 1 too many, 0 wrong",
     ),
+    "account_links": (
+        [
+            "INSERT INTO account_links (project_id, account_id, visitor, timestamp)"
+            " SELECT project_id, 'acme', visitor, timestamp FROM events LIMIT 1"
+        ],
+        "1 rows compared; 0 missing, 1 too many, 0 wrong",
+    ),
 }
 
 

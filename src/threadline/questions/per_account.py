@@ -10,6 +10,7 @@ Relations, besides those of `identity.accounts`: `account_…`, what a question 
     account_first_facts   (person, source, medium, campaign, channel, path, country)
     account_changes       (visitor, half_hour)  half hours in which an event may count for another
                                                 account than the next; of these the events are read
+    asked_people          (person)              who passes the filters
     account_stretches     as `stretches`, but of those half hours a row for each event
 """
 
@@ -100,7 +101,7 @@ FROM (
 )
 WHERE person IN ({OF_SEVERAL})
     $asked_for"""
-ASKED_FOR = "AND person IN (SELECT person FROM first_events)"
+ASKED_FOR = "AND person IN (SELECT person FROM asked_people)"
 
 # Who did what the question is about, and belongs to no account.
 WITHOUT_ACCOUNT = """
@@ -122,6 +123,7 @@ def relations_of_accounts(
     severals = people["person_events"].replace("FROM considered", "FROM severals_touches")
     by_event = fill(STRETCHES, {**slots, "half_hours": "account_changed_events"})
     found = {
+        "asked_people": "SELECT person FROM first_events",
         "account_person_events": of("person_events"),
         "account_changes": fill(CHANGES, slots),
         "account_changed_events": state("half_hours").of_each_event(CHANGING, COUNTED),

@@ -15,8 +15,8 @@ from threadline.store import Params
 class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `bots_left_out`, `skipped_values`, `rounded_values`,
-    `unknown_currency`, `no_rate`, `property_condition`, `unknown_trait`, `sampled`, `without_account`.
-    `parameter`: the one it is about."""
+    `unknown_currency`, `no_rate`, `property_condition`, `unknown_trait`, `sampled`,
+    `without_account`, `no_accounts`. `parameter`: the one it is about."""
 
     code: str
     parameter: str | None

@@ -142,14 +142,14 @@ def context_of(
         visit_timeout_ms=project.visit_timeout_minutes * 60_000,
         placeholder_ids=placeholder_ids,
         filters=filters,
-        per_account=per_account,
+        per_account=per_account or question.of_accounts,
     )
 
 
 def answered(question: Question, context: Context, params: msgspec.Struct) -> Any:
     """The answer, which says whom it leaves out."""
     answer = question.ask(context, params)
-    if context.per_account:
+    if context.per_account and not question.of_accounts:
         answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
     return answer
 
