@@ -64,7 +64,7 @@ class Message(msgspec.Struct, kw_only=True, rename="camel"):
         msgspec.Raw,
         msgspec.Meta(
             extra_json_schema={"type": "object"},
-            description="Read are page, campaign, userAgent, ip, locale, timezone, traits and groupId.",
+            description="Read are page, campaign, userAgent, ip, locale, timezone, traits, groupId.",
         ),
     ] = msgspec.field(default_factory=no_properties)
     timestamp: Timestamp | None = None
