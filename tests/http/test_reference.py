@@ -53,6 +53,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/paths",
         "/v1/query",
         "/v1/retention",
+        "/v1/schema",
         "/v1/screen",
         "/v1/sessions",
         "/v1/sources",

@@ -137,6 +137,36 @@ def test_a_migration_killed_at_any_statement_is_run_to_the_end(tmp_path: Path) -
         assert wrong(store) == set(), "the views follow"
 
 
+def test_a_store_of_the_schema_before_is_migrated_however_often_it_is_killed(folder: Path) -> None:
+    """What schema 14 did not have are a state and its view."""
+    url = store_url("chdb", folder)
+    with Store(url) as store:
+        rows = [
+            row_values(
+                event_id=f"e{n}", anonymous_id=f"a{n % 7}", properties=f'{{"n{n % 3}": {n}}}'
+            )
+            for n in range(50)
+        ]
+        store.insert("events", row.COLUMNS, "MsgPack", b"".join(map(row.encode, rows)), "1")
+        names = "SELECT name, sum(events) AS events FROM names GROUP BY name ORDER BY name"
+        expected = store.query(names, {})
+        for statement in (
+            "DROP TABLE names_mv SYNC",
+            "DROP TABLE names SYNC",
+            "TRUNCATE TABLE schema_migrations",
+            "INSERT INTO schema_migrations (number, name) VALUES (14, 'baseline')",
+        ):
+            store.execute(statement)
+    with handle(folder) as client:
+        assert migrate_killed(client) > 2
+    with Store(url) as store:
+        assert store.query(names, {}) == expected
+        assert sum(each["events"] for each in expected) == 100
+        body = row.encode(row_values(event_id="new", properties='{"n1": 1}'))
+        store.insert("events", row.COLUMNS, "MsgPack", body, "2")
+        assert wrong(store) == set(), "the views follow"
+
+
 def test_an_empty_store_made_by_one_that_is_killed_is_made_to_the_end(folder: Path) -> None:
     url = store_url("chdb", folder)
     with handle(folder) as client:

@@ -9,6 +9,8 @@ from threadline.identity.compose import all_of, bound, fill, where
 from threadline.identity.reading import Reading
 from threadline.identity.resolution import PROJECT
 from threadline.questions.context import Context
+from threadline.questions.known_names import Guess, Name, guess, never_came
+from threadline.questions.named_values import IDENTIFY
 from threadline.store import Params
 
 
@@ -107,18 +109,8 @@ def unknown_property(
     return [AnswerWarning("unknown_property", parameter, message)]
 
 
-# Those asked for come first, so that they are among the rows whatever the limit. The others are to
-# guess from.
-NAMES = f"""
-SELECT toString(event_name) AS name, count() AS events
-FROM events
-WHERE {PROJECT}
-GROUP BY event_name
-ORDER BY name IN {{asked:Array(String)}} DESC, events DESC
-LIMIT 1000"""
-
-# (project, event name) that were found once, and need not be looked for again.
-_came: set[tuple[object, str]] = set()
+# (project, name) that were found once, and need not be looked for again.
+_came: set[tuple[str, Name]] = set()
 MOST_KEPT = 10_000
 
 
@@ -126,35 +118,59 @@ def unknown_events(
     context: Context, asked: Mapping[str, Iterable[str | None]]
 ) -> list[AnswerWarning]:
     """A warning for each event name, by parameter, of which no event ever came to the project,
-    bots' included. It looks through all names, so ask only where an answer came out empty."""
-    project_id = context.project_id
+    bots' included."""
     wanted = [
-        (parameter, name)
+        (parameter, Name(None, (name,)))
         for parameter, names in asked.items()
         for name in names
-        if name is not None and (project_id, name) not in _came
+        if name is not None
     ]
+    return unknown_names(context, wanted)
+
+
+def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[AnswerWarning]:
+    """A warning for each name, with the parameter it stands in, that never came to the project. It
+    reads a state, so it may be asked with every question."""
+    project_id = context.project_id
+    wanted = [name for _, name in dict.fromkeys(asked) if (project_id, name) not in _came]
     if not wanted:
         return []
-    only = {"project_id": project_id, "asked": [name for _, name in wanted]}
-    came = [row["name"] for row in context.reading.query(NAMES, only)]
+    missing = never_came(context.reading, project_id, wanted)
     if len(_came) > MOST_KEPT:
         _came.clear()
-    _came.update((project_id, name) for _, name in wanted if name in came)
-    return [
-        AnswerWarning("unknown_event", parameter, _never_came(name, came))
-        for parameter, name in wanted
-        if name not in came
-    ]
+    _came.update((project_id, name) for name in wanted if name not in missing)
+    found = []
+    for parameter, name in dict.fromkeys(asked):
+        if name in missing:
+            guessed = guess(context.reading, project_id, name)
+            # Where nothing has properties at all, there is no slip to be seen.
+            if guessed.frequent or name.key is None or name.events == (IDENTIFY,):
+                found.append(_never_came(parameter, name, guessed))
+    return found
 
 
-def _never_came(name: str, came: list[str]) -> str:
-    if not came:
-        return f"No event named {name!r} ever came to this project; none of any name did."
-    folded = {other.casefold().strip(): other for other in reversed(came)}
-    near = difflib.get_close_matches(name.casefold().strip(), folded, n=1)
-    hint = f"did you mean {folded[near[0]]!r}?" if near else f"the most frequent is {came[0]!r}."
-    return f"No event named {name!r} ever came to this project; {hint}"
+def _never_came(parameter: str, name: Name, guessed: Guess) -> AnswerWarning:
+    if name.key is None:
+        code, message = (
+            "unknown_event",
+            f"No event named {name.events[0]!r} ever came to this project",
+        )
+        nothing, others = "none of any name did.", "the most frequent is {}."
+    elif name.events == (IDENTIFY,):
+        code, message = "unknown_trait", f"Nobody has a trait {name.key!r}"
+        nothing, others = "nobody has any.", "there are {}."
+    else:
+        such = "such event" if name.events else "event"
+        code, message = "unknown_property", f"No {such} has a property {name.key!r}"
+        nothing, others = "", "they have {}."
+    frequent = [other for other in guessed.frequent if other][: 1 if name.key is None else 5]
+    if guessed.near is not None:
+        hint = f"did you mean {guessed.near!r}?"
+    elif frequent:
+        hint = others.format(", ".join(map(repr, frequent)))
+    else:
+        hint = nothing
+    return AnswerWarning(code, parameter, f"{message}; {hint}")
 
 
 # Of every source, medium and campaign that anybody came by.

@@ -14,6 +14,7 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Control, Project
 from threadline.ingest.writer import Writer
+from threadline.questions.asked_names import warn
 from threadline.questions.context import Context
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Stitched
@@ -95,7 +96,7 @@ class Asking:
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
-            return Answered(answered(question, context, params), fresh)
+            return Answered(warn(context, params, answered(question, context, params)), fresh)
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
