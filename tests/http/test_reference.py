@@ -57,6 +57,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/screen",
         "/v1/sessions",
         "/v1/sources",
+        "/v1/sql",
         "/v1/stats",
         "/v1/time-to-conversion",
         "/v1/track",
