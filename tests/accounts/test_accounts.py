@@ -323,3 +323,27 @@ def test_group_calls_of_segments_libraries(server: Server) -> None:
     acme = shop.ask("/v1/accounts/acme")
     assert {member["user_id"] for member in acme["members"]} == {"ann", "ben"}
     assert acme["traits"] == {"plan": "pro"}
+
+
+@pytest.mark.parametrize(
+    ("event", "properties", "is_account"),
+    [
+        ("$group", {"account_id": "acme"}, True),
+        ("$group", {"group_id": "acme"}, True),
+        ("$group", {}, False),
+        ("x", {"group_id": ["no account here"]}, True),
+        ("x", {"account_id": None}, True),
+        ("x", {"account_id": 7}, True),
+        ("x", {"account_id": 0}, False),
+        ("x", {"account_id": " Undefined "}, False),
+        ("x", {"account_id": 1.5}, False),
+        ("x", {"account_id": True}, False),
+        ("x", {"account_id": "a" * 257}, False),
+    ],
+    ids=str,
+)
+def test_what_is_no_account_is_said(
+    shop: Project, event: str, properties: Json, is_account: bool
+) -> None:
+    reply = shop.track(event, properties=properties, user_id="zoe", timestamp="2025-01-01")
+    assert ("no_account" in codes(reply)) != is_account

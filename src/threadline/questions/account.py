@@ -74,9 +74,10 @@ WHERE e.event_name = '$$group' AND {ACCOUNT_ID.replace("$", "$$")} = {{account_i
     )
 ORDER BY e.timestamp DESC, e.event_id DESC
 LIMIT 1000"""
-# What such an event says beside traits; the last two where a library of Segment's spec sent it.
+# What such an event says beside traits; the last three of the browser that sent it, where a library
+# of Segment's spec did, or our own in a page.
 NO_TRAITS = ("account_id", "group_id")
-OF_SEGMENT = ("language", "timezone")
+OF_BROWSERS = ("language", "timezone", "viewport")
 
 
 def ask(context: Context, params: AccountParams) -> Account:
@@ -127,6 +128,7 @@ def _traits(groups: list[Row]) -> dict[str, msgspec.Raw]:
     merged: dict[str, msgspec.Raw] = {}
     for row in reversed(groups):
         said = msgspec.json.decode(row["properties"], type=dict[str, msgspec.Raw])
-        besides = (*NO_TRAITS, *(OF_SEGMENT if "group_id" in said else ()))
+        from_browser = "group_id" in said or "viewport" in said
+        besides = (*NO_TRAITS, *(OF_BROWSERS if from_browser else ()))
         merged |= {name: value for name, value in said.items() if name not in besides}
     return merged
