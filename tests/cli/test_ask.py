@@ -21,6 +21,8 @@ PARAMS: dict[str, Json] = {
     "users": {"source": "facebook"},
     "profile": {"user_id": "user_42"},
     "journey": {"user_id": "user_42", "phase": "before"},
+    "accounts": {"order": "-people"},
+    "account": {"account_id": "acme"},
     "stats": {"metric": "persons", "group_by": "source", "interval": "day"},
     "sources": {},
     "visits": {"group_by": "medium"},
@@ -59,6 +61,7 @@ def test_one_answer_whoever_asks(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
         tell(project)
+        project.track("$group", user_id="user_42", properties={"account_id": "acme"})
         answers = {name: over_http(project, name) for name in PARAMS}
         for name, answer in answers.items():
             assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
@@ -78,6 +81,7 @@ def test_the_sdk_asks_every_question(folder: Path, tmp_path: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
         tell(project)
+        project.track("$group", user_id="user_42", properties={"account_id": "acme"})
         client = Client(project.keys["rk"], server.url)
         for name, given in PARAMS.items():
             of = client.users if name in OF_USERS else client

@@ -125,7 +125,7 @@ ORDERS = {
 def ask(context: Context, params: AccountsParams) -> Accounts:
     """Accounts with people who pass the filters. Raises `InvalidParams`, also for a cursor of
     another question."""
-    question = f"accounts {context.project_id} {params.order} {params.search} {params.filters}"
+    question = f"accounts {context.project_id} {params.order}"
     values: dict[str, object] = {}
     members = []
     if params.search is not None:
