@@ -30,7 +30,9 @@ PARAMS: dict[str, Json] = {
     "attribution": {"conversion": "signup", "model": "linear"},
     "why": {"user_id": "user_42", "conversion": "signup"},
     "funnel": {"steps": "$pageview,signup", "window": "30d"},
+    "funnel_people": {"steps": "$pageview,signup", "step": 2, "window": "30d"},
     "retention": {"interval": "day", "periods": 3},
+    "retention_people": {"interval": "day", "cohort_start": "2026-05-01", "period": 0},
     "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},
@@ -86,7 +88,7 @@ def test_the_sdk_asks_every_question(folder: Path, tmp_path: Path) -> None:
         for name, given in PARAMS.items():
             of = client.users if name in OF_USERS else client
             params = dict(given)
-            if name == "funnel":
+            if name.startswith("funnel"):
                 params["steps"] = params["steps"].split(",")
             answer = getattr(of, OF_USERS.get(name, name))(**params)
             expected = over_http(project, name)

@@ -68,6 +68,16 @@ class Context:
         return resolve(self.reading, self.project_id, self.policy, self.as_of_ms, self.bots)
 
     @cached_property
+    def now_ms(self) -> int:
+        """Until when an answer can say anything: now, or `as_of`."""
+        return now_ms() if self.as_of_ms is None else min(now_ms(), self.as_of_ms)
+
+    def owned(self, considered: str, relation: str = "person_events") -> str:
+        """`person_events`, or `owned_events`, of another relation than `considered`, and of all
+        people."""
+        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
+
+    @cached_property
     def _relations(self) -> dict[str, str]:
         return relations(self.resolution)
 
@@ -158,7 +168,9 @@ class Context:
         return self.reading.query(*self.query(sql, values, slots, visits=visits))
 
 
-def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None:
+def check_expressions(
+    reading: Reading, conditions: Sequence[Condition], parameter: str = "filters"
+) -> None:
     """Raises `InvalidParams` for a regular expression that the engine cannot read."""
     for condition in conditions:
         if condition.operator == "=~":
@@ -169,4 +181,4 @@ def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None
                 raise
             except StoreError as error:
                 text = f"in {condition.text!r} the regular expression cannot be read"
-                raise refused("filters", text) from error
+                raise refused(parameter, text) from error

@@ -64,6 +64,8 @@ CONDITION = re.compile(
 )
 WINDOW = re.compile(r"\(\s*(?:([1-9][0-9]{0,4})([smhdw]))?\s*(?:,\s*([1-9][0-9]{0,5}))?\s*\)")
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+# Spaces around, but for one behind a backslash that is none itself.
+AROUND = re.compile(r"^\s+|(?<!\\)((?:\\\\)*)\s+$")
 
 
 class Condition(NamedTuple):
@@ -129,8 +131,7 @@ def split(text: str, by: str) -> Iterator[str]:
 def plain(text: str) -> str:
     """A value as it is meant: without backslashes, and without spaces around but for those behind
     one."""
-    around = re.sub(r"^\s+|(?<!\\)\s+$", "", text)
-    return ESCAPED.sub(r"\1", around)
+    return ESCAPED.sub(r"\1", AROUND.sub(r"\1", text))
 
 
 def _condition(text: str, of_steps: bool) -> Condition:
@@ -170,7 +171,7 @@ def _values(text: str, operator: Operator) -> tuple[str, ...]:
     if operator == "=~":
         # A bar is part of the expression, and so are all backslashes but one before a semicolon.
         return (text.strip().replace("\\;", ";"),)
-    parts = [part.strip() for part in split(text, "|")]
+    parts = [AROUND.sub(r"\1", part) for part in split(text, "|")]
     if not all(parts):
         raise ValueError("a value is empty; write (none) for absent")
     if operator == "=^":

@@ -113,7 +113,9 @@ class Narrowing:
 
     def narrowed(self, known: Mapping[str, str]) -> dict[str, str]:
         """These relations, as far as they are about people only of those who are asked for."""
-        found = {name: with_names(text, OF_PEOPLE, "every_") for name, text in known.items()}
+        # Visits are of the people who are asked for; those of everybody have names of their own.
+        others = OF_PEOPLE.keys() - {"person_stretches"}
+        found = {name: with_names(text, others, "every_") for name, text in known.items()}
         for name, person in OF_PEOPLE.items():
             if name not in known:
                 continue
@@ -206,7 +208,7 @@ class _Narrowed:
         relation, column = self._facts.of(condition.dimension)
         if condition.dimension == "account":
             return self._account(condition, name)
-        if condition.dimension == "user_id":
+        if condition.dimension == "user_id" and condition.operator in ("==", "!="):
             persons = tuple(map(self._resolution.person, condition.values))
             condition = condition._replace(values=persons)
         sql = compare(column, condition, name, self._values)
@@ -233,7 +235,11 @@ class _Narrowed:
         if condition.window_ms is not None:
             since = within(self._now_ms - condition.window_ms)
             self._values[f"{name}_since"] = bound_ms(since)
-            done = f"({done}) AND e.timestamp >= {{{name}_since:DateTime64(3, 'UTC')}}"
+            self._values[f"{name}_until"] = bound_ms(within(self._now_ms))
+            done += (
+                f" AND e.timestamp BETWEEN {{{name}_since:DateTime64(3, 'UTC')}}"
+                f" AND {{{name}_until:DateTime64(3, 'UTC')}}"
+            )
         self._relations[f"done_{name}"] = fill(DONE, {"done": done})
         if self._resolution.policy == "any":
             owned = fill(OF_OWNERS, {"owned": self._known["owned_events"]})
