@@ -68,6 +68,10 @@ def test_stats_count_accounts(shop: Project) -> None:
     assert persons(shop, per="account", event="signup") == 2
     assert persons(shop, per="account", event="read") == 1
     assert persons(shop, per="account", event="read", filters="account==globex") == 1
+    rate = shop.ask(
+        "/v1/stats", metric="conversion_rate", per="account", event="signup", conversion="purchase"
+    )
+    assert rate["rows"][0]["value"] == 1
     grouped = shop.ask(
         "/v1/stats", metric="persons", per="account", event="signup", group_by="first.source"
     )
@@ -75,6 +79,22 @@ def test_stats_count_accounts(shop: Project) -> None:
         "google": 1,
         "bing": 1,
     }
+
+
+def test_groups_by_account(shop: Project) -> None:
+    """Of people by the account they were seen in last; of accounts by themselves."""
+
+    def groups(**params: Any) -> Json:
+        rows = shop.ask("/v1/stats", metric="persons", group_by="account", **params)["rows"]
+        return {row["account"]: row["value"] for row in rows}
+
+    assert groups(event="signup") == {"acme": 1, "globex": 1, None: 1}
+    assert groups(event="signup", per="account") == {"acme": 1, "globex": 1}
+    answer = shop.ask(
+        "/v1/funnel", steps="signup,purchase", window="7d", per="account", group_by="account"
+    )
+    steps = {row["account"]: [s["persons"] for s in row["steps"]] for row in answer["rows"]}
+    assert steps == {"acme": [1, 1], "globex": [1, 1]}
 
 
 def test_whoever_belongs_to_none_is_left_out_and_the_answer_says_so(shop: Project) -> None:
@@ -182,11 +202,17 @@ def test_unlinking_says_whom(shop: Project, whom: Json) -> None:
 def test_what_cannot_be_asked_of_accounts_is_refused(shop: Project) -> None:
     for path, params in (
         ("/v1/stats", {"metric": "count"}),
+        ("/v1/stats", {"metric": "per_person", "property": "value"}),
         ("/v1/time-to-conversion", {"conversion": "purchase", "user_id": "cy"}),
     ):
         reply = shop.get(path, per="account", **params)
         assert (reply.status, reply.error) == (400, "invalid_params")
         assert list(reply.json["details"]["fieldErrors"]) == ["per"]
+    for group in ("devices", "last.source", "traits.plan"):
+        reply = shop.get("/v1/stats", metric="persons", per="account", group_by=group)
+        assert list(reply.json["details"]["fieldErrors"]) == ["group_by"]
+    reply = shop.get("/v1/funnel/people", steps="signup,purchase", per="account", step=1)
+    assert (reply.status, reply.error) == (400, "invalid_params")
     reply = shop.get("/v1/funnel", steps="signup,purchase", per="account", stitch="any")
     assert reply.error == "stitch_not_a_partition"
 

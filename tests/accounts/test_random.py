@@ -13,6 +13,8 @@ from tests.questions import oracle
 from tests.questions.test_counting import check_funnel, check_retention
 from tests.questions.test_counting import wire as plain_wire
 from tests.support import Json, Project, Server
+from tests.visits import oracle as visits
+from tests.visits.steps import Stored
 
 Unlinks = frozenset[tuple[str, str]]  # of an account and a user
 EXAMPLES = 8
@@ -84,14 +86,18 @@ def test_accounts_are_the_oracles(
     for account_id, user_id in sorted(left):
         body = {"account_id": account_id, "user_id": user_id}
         assert project.change("DELETE", "/v1/identity/accounts", body).status == 200
+    stored = Stored(server, project)
+    world = stored.world(dt.timedelta(minutes=30))
     _, log, decided = history[-1]
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
     for policy in ("first", "next", "none"):
         now: Json = {"stitch": policy}
         past = {**now, "as_of": iso(then)}
-        check(project, oracle.owned(log, policy, decided), decided, left, now)
-        pairs = oracle.owned(log_then, policy, decided_then)
-        check(project, pairs, decided_then, frozenset(), past)
+        of_now = oracle.owned(stored.known(log), policy, decided)
+        check(project, of_now, decided, left, now)
+        check_attribution(project, of_accounts(of_now, decided, left), world, now)
+        of_then = oracle.owned(stored.known(log_then), policy, decided_then)
+        check(project, of_then, decided_then, frozenset(), past)
 
 
 def check(
@@ -161,3 +167,35 @@ def check_times(project: Project, pairs: oracle.Owned, on: Json) -> None:
     assert [(row["persons"], round(row["mean_seconds"], 3)) for row in rows] == (
         [(len(times), round(sum(times) / len(times), 3))] if times else []
     )
+
+
+MODELS = ["first_touch", "last_touch", "linear"]
+
+
+def check_attribution(project: Project, pairs: oracle.Owned, world: visits.World, on: Json) -> None:
+    """Visits are cut of what all people of an account did on a device for it."""
+    people = {name: world.person(events) for name, events in oracle.by_person(pairs).items()}
+    expected = visits.attribution(
+        people, "purchase", MODELS, None, lambda touch, names, person: names[0], None, None
+    )
+    answer = project.ask(
+        "/v1/attribution",
+        conversion="purchase",
+        model=",".join(MODELS),
+        group_by="source",
+        per="account",
+        **on,
+    )
+    assert {
+        row["source"]: {
+            model: (round(row["models"][model]["conversions"], 6), row["models"][model]["persons"])
+            for model in MODELS
+        }
+        for row in answer["rows"]
+    } == {
+        source: {
+            model: (round(row.conversions[model], 6), len(row.persons[model])) for model in MODELS
+        }
+        for source, row in expected.items()
+        if any(row.conversions.values())
+    }

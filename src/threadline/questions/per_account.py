@@ -40,10 +40,10 @@ BEFORE = "account_"
 # What a question gets of accounts where it names it.
 OF_ACCOUNTS = (
     *("person_events", "person_stretches", "first_events", "in_order", "visits", "touches"),
-    *("first_facts", "stretches"),
+    *("first_facts", "account_facts", "stretches"),
 )
 # What is known of persons alone.
-OF_PERSONS = ("last_facts", "person_facts", "account_facts")
+OF_PERSONS = ("last_facts", "person_facts")
 
 # An event of a person with several accounts is in the interval that began last.
 EVENTS = f"""
@@ -103,6 +103,11 @@ WHERE person IN ({OF_SEVERAL})
     $asked_for"""
 ASKED_FOR = "AND person IN (SELECT person FROM asked_people)"
 
+NAMES = """
+SELECT account AS person, any(account_id) AS account_id
+FROM account_people
+GROUP BY account"""
+
 # Who did what the question is about, and belongs to no account.
 WITHOUT_ACCOUNT = """
 SELECT uniqExact(person) AS persons
@@ -134,6 +139,7 @@ def relations_of_accounts(
         ),
         "account_several_events": of("severals_events"),
         "account_first_events": fill(FIRST_EVENTS, {}),
+        "account_account_facts": fill(NAMES, {}),
     }
     if "person_stretches" in known:
         # What people did is cut where they change accounts, before it is put in order.
