@@ -297,9 +297,8 @@ def test_groups_and_intervals_are_converted_day_by_day(bank: Server) -> None:
         sold(project, {"value": 60, "currency": "USD"}, {"value": -2, "currency": "EUR"}, day=day)
     sold(project, {"value": 1, "currency": "CHF"}, day="2026-05-05")
     assert value(project, currency="EUR") == 50 + 48 - 4
-    rows = total(project, currency="EUR", interval="day", tz="America/New_York", to="2026-05-05")[
-        "rows"
-    ]
+    by_day = {"interval": "day", "tz": "America/New_York", "to": "2026-05-05"}
+    rows = total(project, currency="EUR", **by_day)["rows"]
     # By the clocks of New York the first hours belong to the day before; rates go by UTC.
     assert [(row["bucket"][:10], row["value"]) for row in rows] == [
         ("2026-05-03", 48),

@@ -110,16 +110,18 @@ def compared(
     *measures: str,
     empty: Callable[[Any], object] = lambda params: 0,
     most: int = MAX_LIMIT,
+    also: Sequence[str] = (),
 ) -> Callable[[Callable[[Context, Any], AnyAnswer]], Callable[[Context, Any], AnyAnswer]]:
     """A question with `compare`. `kind`: of its rows, whose `measures` are compared; `empty`: what
-    these are where nothing was. `most`: the greatest limit."""
+    these are where nothing was. `most`: the greatest limit. `also`: columns that are not compared,
+    and no group either."""
 
     def wrap(ask: Callable[[Context, Any], AnyAnswer]) -> Callable[[Context, Any], AnyAnswer]:
         @wraps(ask)
         def both(context: Context, params: Any) -> AnyAnswer:
             if params.compare is None:
                 return ask(context, params)
-            found = _Both(context, params, measures, empty(params), most)
+            found = _Both(context, params, measures, empty(params), most, also)
             return cast(AnyAnswer, found.of(kind, ask))
 
         return both
@@ -131,10 +133,17 @@ class _Both:
     """An answer beside another."""
 
     def __init__(
-        self, context: Context, params: Any, measures: Sequence[str], empty: object, most: int
+        self,
+        context: Context,
+        params: Any,
+        measures: Sequence[str],
+        empty: object,
+        most: int,
+        also: Sequence[str],
     ) -> None:
         self._context, self._params = context, params
         self._measures, self._empty, self._most = measures, empty, most
+        self._also = also
         self._kind: Kind | None = getattr(params, "kind", None)
         self._zone = ZoneInfo(params.tz)
         self._asked, self._other = other_time(params, context.now_ms, self._kind)
@@ -205,7 +214,7 @@ class _Both:
         return (index, *self._group(row).items())
 
     def _group(self, row: Row) -> Row:
-        apart = (*OF_TIME, *self._measures)
+        apart = (*OF_TIME, *self._measures, *self._also)
         return {name: value for name, value in row.items() if name not in apart}
 
     def _was(self, index: object) -> bool:
@@ -216,7 +225,7 @@ class _Both:
         return intervals.nth(self._kind, first, index, self._zone) < self._other.to_ms
 
     def _nothing(self, row: Row) -> Row:
-        return {name: self._empty for name in self._measures if name in row}
+        return {name: self._empty for name in (*self._measures, *self._also) if name in row}
 
     def _beside(self, row: Row, other: Row | None) -> Row:
         names = [name for name in self._measures if name in row]

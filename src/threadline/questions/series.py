@@ -140,13 +140,13 @@ class _Series:
             shown, groups = [*shown, at], wider
         if is_cut and not shown:
             # Not even one interval has room: its first rows, in their order.
-            at = max(data)
+            shown = [at := max(data)]
             kept_rows = [self._shown(at, row) for row in data[at][:limit]]
         else:
             kept_rows = [row for at in reversed(shown) for row in self._interval(at, data, groups)]
         if self._params.order == "-bucket":
             kept_rows.sort(key=lambda row: str(row["bucket"]), reverse=True)
-        warnings = [self._cut(kept_rows)] if is_cut else []
+        warnings = [self._cut(shown[-1])] if is_cut else []
         return Kept(kept_rows, is_cut, warnings + _ahead(ahead))
 
     def _starts(self, data: Mapping[int, object]) -> Iterator[int]:
@@ -191,8 +191,8 @@ class _Series:
         partial = {"partial": True} if at == self._running else {}
         return {"bucket": began, "time": began, **rest, **partial}
 
-    def _cut(self, rows: Sequence[Row]) -> AnswerWarning:
-        limit, oldest = self._params.limit, min(str(row["bucket"]) for row in rows)
+    def _cut(self, oldest_ms: int) -> AnswerWarning:
+        limit, oldest = self._params.limit, format_ms(oldest_ms)
         return AnswerWarning(
             "truncated",
             "limit",

@@ -187,10 +187,10 @@ ORDER BY $order
 LIMIT $limit"""
 
 
-def empty_value(params: StatsParams) -> int | None:
+def empty_value(params: StatsParams) -> float | None:
     """What the metric is where nothing happened."""
     if params.metric == "sum":
-        return 0
+        return 0.0
     if _is_figure(params):
         return None
     return METRICS[params.metric].empty

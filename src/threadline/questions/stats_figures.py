@@ -141,16 +141,21 @@ def _set_values(rows: Sequence[Row], asked: Amounts, per: Sequence[int]) -> None
     if asked.currency:
         for row, many in zip(rows, per, strict=True):
             figure = row.pop("figure")
-            row["value"] = None if figure is None else figure / many
+            row["value"] = None if figure is None else plain(figure / many)
         return
     found = [
-        {code: figure / many for code, figure in sorted(row.pop("figures"), key=_last)}
+        {code: plain(figure / many) for code, figure in sorted(row.pop("figures"), key=_last)}
         for row, many in zip(rows, per, strict=True)
     ]
     has_codes = any(code for each in found for code in each)
     for row, figures in zip(rows, found, strict=True):
         named = {code or amounts.NONE: figure for code, figure in figures.items()}
         row["value"] = named if has_codes else figures.get("")
+
+
+def plain(figure: float) -> float:
+    """Without what floats put behind the 15th digit."""
+    return float(f"{figure:.15g}")
 
 
 def _last(figure: tuple[str, float]) -> tuple[bool, str]:

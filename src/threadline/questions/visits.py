@@ -68,7 +68,7 @@ WITH begun AS (
     $narrowed
 )
 SELECT $groups
-    count() AS visits, visits AS sessions, uniqExact(person) AS persons,
+    count() AS visits, visits AS sessions, uniqExact($person) AS persons,
     avg(events) AS events_per_visit, events_per_visit AS events_per_session,
     avg(page_views) AS page_views_per_visit, avg(took_ms) / 1000 AS mean_seconds,
     countIf(page_views = 1 AND actions = 0 AND took_ms < 10000) / visits AS bounce_share
@@ -109,7 +109,7 @@ class By(NamedTuple):
     facts: list[str]
 
 
-@compared(VisitsRow, *MEASURES)
+@compared(VisitsRow, *MEASURES, also=ALSO)
 def ask(context: Context, params: VisitsParams) -> Visits:
     """Visits by where they came from, or began and ended, or by whose they are. Raises
     `InvalidGroupBy`, `InvalidParams`."""
@@ -165,6 +165,7 @@ def _rows(context: Context, params: VisitsParams, by: By) -> list[Row]:
         + (", arrival.2 AS traffic_source" if by.by_source else ""),
         "groups": "".join(f"{expression} AS {name}, " for name, expression in by.groups.items()),
         "named": NAMED if by.by_source else "",
+        "person": "v.person" if by.facts else "person",
         "facts": "\n".join(join_facts(list(dict.fromkeys(by.facts)), "v")),
         "where": where(between(params, values, "begins")),
         "group_by": f"GROUP BY {', '.join(by.groups)}" if by.groups else "HAVING visits > 0",
