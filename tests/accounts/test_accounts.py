@@ -373,3 +373,31 @@ def test_what_is_no_account_is_said(
 ) -> None:
     reply = shop.track(event, properties=properties, user_id="zoe", timestamp="2025-01-01")
     assert ("no_account" in codes(reply)) != is_account
+
+
+def test_accounts_change_within_half_an_hour(server: Server) -> None:
+    """Each event counts for the one of its time, though people are looked at by the half hour."""
+    shop = Project(server)
+    for minute, account_id in ((0, "acme"), (10, "globex"), (20, None)):
+        shop.track(
+            "$pageview",
+            user_id="cy",
+            anonymous_id="mac",
+            timestamp=f"2026-05-01T10:{minute:02}:00Z",
+            url=f"https://shop.example/?utm_source=s{minute}",
+            properties={"account_id": account_id} if account_id else {},
+        )
+    assert persons(shop, per="account") == 2
+    rows = shop.ask("/v1/accounts", order="first_seen")["rows"]
+    assert [(row["account_id"], row["events"], row["last_seen"][11:16]) for row in rows] == [
+        ("acme", 1, "10:00"),
+        ("globex", 2, "10:20"),
+    ]
+    answer = shop.ask(
+        "/v1/attribution", conversion="$pageview", model="linear", group_by="source", per="account"
+    )
+    assert {row["source"]: row["conversions"] for row in answer["rows"]} == {
+        "s0": 1,
+        "s10": 1.5,
+        "s20": 0.5,
+    }
