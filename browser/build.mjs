@@ -21,7 +21,11 @@ const ADDONS = readdirSync(join(HERE, "src", "addons"))
 const addonScript = (name) =>
   name == "cross-domain"
     ? `import { start } from "./cross-domain"; start(document.currentScript.dataset);`
-    : `import { start } from "./${name}";
+    : name == "group"
+      ? `import { addTo } from "./group";
+       const client = self.threadline || self.mm;
+       client ? addTo(client, client) : console.warn("group.js: load it after a.js");`
+      : `import { start } from "./${name}";
        const call = (name) => (...given) => (self.threadline || self.mm)?.[name]?.(...given);
        start({ track: call("track"), flush: call("flush") });`;
 

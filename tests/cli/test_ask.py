@@ -22,6 +22,8 @@ PARAMS: dict[str, Json] = {
     "profile": {"user_id": "user_42"},
     "journey": {"user_id": "user_42", "phase": "before"},
     "stats": {"metric": "persons", "group_by": "source", "interval": "day", "to": "2026-05-04"},
+    "accounts": {"order": "-people"},
+    "account": {"account_id": "acme"},
     "sources": {},
     "visits": {"group_by": "medium"},
     "time_to_conversion": {"conversion": "signup", "group_by": "source"},
@@ -61,6 +63,7 @@ def test_one_answer_whoever_asks(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
         tell(project)
+        project.track("$group", user_id="user_42", properties={"account_id": "acme"})
         answers = {name: over_http(project, name) for name in PARAMS}
         for name, answer in answers.items():
             assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
@@ -80,6 +83,7 @@ def test_the_sdk_asks_every_question(folder: Path, tmp_path: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
         tell(project)
+        project.track("$group", user_id="user_42", properties={"account_id": "acme"})
         client = Client(project.keys["rk"], server.url)
         for name, given in PARAMS.items():
             of = client.users if name in OF_USERS else client

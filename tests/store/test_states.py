@@ -29,7 +29,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             "INSERT INTO traffic_sources (project_id, source, medium, campaign)"
             " SELECT DISTINCT project_id, source, medium, campaign FROM events"
         )
+        # That version's events say no accounts.
         copied = "project_id, received_at, " + FIELDS
+        said = "concat('{\"account_id\": \"', substring(e.anonymous_id, 1, 2), '\"}')"
+        store.execute(
+            f"INSERT INTO events ({copied})"
+            " SELECT concat('accounts of ', e.project_id), e.received_at,"
+            f" {FIELDS.replace('properties', said)} FROM events AS e"
+        )
         store.execute(
             f"INSERT INTO events ({copied})"
             f" SELECT concat('{COPY}', e.project_id), e.received_at, {FIELDS}"

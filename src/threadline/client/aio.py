@@ -14,14 +14,15 @@ P = ParamSpec("P")
 
 
 class AsyncClient:
-    """The same client, by `await`. `track`, `identify`, `page` and `batch` only queue, so they are
-    plain calls; what waits for the server waits beside the loop."""
+    """The same client, by `await`. `track`, `identify`, `group`, `page` and `batch` only queue, so
+    they are plain calls; what waits for the server waits beside the loop."""
 
     def __init__(self, key: str | None = None, host: str | None = None, **options: Any) -> None:
         """As `Client`."""
         self.client = Client(key, host, **options)
         self.track = self.client.track
         self.identify = self.client.identify
+        self.group = self.client.group
         self.page = self.client.page
         self.batch = self.client.batch
 

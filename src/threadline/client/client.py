@@ -185,6 +185,32 @@ class Client(Sender, Reader):
         fields |= {"user_id": named, "anonymous_id": anonymous_id, "timestamp": timestamp}
         return self._track("$identify", traits, fields)
 
+    def group(
+        self,
+        account_id: UserId,
+        traits: Mapping[str, Any] | None = None,
+        *,
+        user_id: UserId = None,
+        anonymous_id: str | None = None,
+        timestamp: Timestamp = None,
+        **fields: Any,
+    ) -> str | None:
+        """Say that this visitor, or user, is of this account, and perhaps what the account is like.
+        Without an account it warns and does nothing. Other fields as of `track`."""
+        named: Any = account_id
+        with suppress(Exception):  # `track` says what is wrong with it
+            named = text(account_id, self._note)
+        if named is None or (isinstance(named, str) and named.strip() in ("", *NOBODY)):
+            _logger.warning("group(%r) does nothing: call it with the id of an account", named)
+            return None
+        fields |= {"user_id": user_id, "anonymous_id": anonymous_id, "timestamp": timestamp}
+        if traits is not None and not isinstance(traits, Mapping):
+            self._note(
+                f"group ignored traits: a dictionary is needed, not a {type(traits).__name__}"
+            )
+            traits = None
+        return self._track("$group", {**(traits or {}), "account_id": named}, fields)
+
     def page(
         self,
         name: str | None = None,

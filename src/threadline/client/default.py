@@ -74,6 +74,11 @@ def identify(user_id: UserId, traits: Mapping[str, Any] | None = None, **fields:
     return get_client().identify(user_id, traits, **fields)
 
 
+def group(account_id: UserId, traits: Mapping[str, Any] | None = None, **fields: Any) -> str | None:
+    """As `Client.group`."""
+    return get_client().group(account_id, traits, **fields)
+
+
 def page(
     name: str | None = None, properties: Mapping[str, Any] | None = None, **fields: Any
 ) -> str:

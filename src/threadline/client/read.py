@@ -130,6 +130,14 @@ class Reader(ABC):
             part.unlink(missing_ok=True)
         return int(answer.headers["Threadline-Events"])
 
+    def accounts(self, **params: object) -> Table:
+        """Accounts, those seen last first; `next_cursor` in its `answer` leads on."""
+        return self._table("/v1/accounts", params)
+
+    def account(self, account_id: str | int, **params: object) -> Json:
+        """One account. Raises `APIError` with status 404 if nobody was seen in it."""
+        return self.ask(f"/v1/accounts/{in_path(str(account_id))}", **params)
+
     def stats(self, metric: str = "count", **params: object) -> Table:
         """Count, uniques, persons or sum, by `group_by` and `interval`."""
         return self._table("/v1/stats", {"metric": metric, **params})

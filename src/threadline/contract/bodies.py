@@ -159,6 +159,14 @@ class Link(msgspec.Struct, kw_only=True):
     user_id: GivenUserId
 
 
+class AccountLink(msgspec.Struct, kw_only=True):
+    """An account and one of its people: exactly one of the two ids."""
+
+    account_id: GivenUserId
+    user_id: GivenUserId | None = None
+    anonymous_id: GivenAnonymousId | None = None
+
+
 class Alias(msgspec.Struct, kw_only=True):
     """A user that is the same person as another."""
 

@@ -6,12 +6,13 @@ import io
 import msgspec
 
 from threadline.contract.cells import escaped
+from threadline.questions.account_list import AccountRow
 from threadline.questions.answers import Touch
 from threadline.questions.filters import plain, split
 from threadline.questions.users import User
 
 
-def user_ndjson(rows: list[User]) -> bytes:
+def user_ndjson(rows: list[User] | list[AccountRow]) -> bytes:
     """One JSON object a line."""
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
@@ -29,6 +30,20 @@ def user_csv(rows: list[User], columns: str = "") -> bytes:
     return text.getvalue().encode()
 
 
+def account_csv(rows: list[AccountRow]) -> bytes:
+    """The same of accounts."""
+    flat = [_flatten(msgspec.to_builtins(row)) for row in rows]
+    text = io.StringIO()
+    table = csv.DictWriter(text, flat[0] if flat else _flatten(NO_ACCOUNT))
+    table.writeheader()
+    table.writerows(flat)
+    return text.getvalue().encode()
+
+
+NO_ACCOUNT = {
+    **dict.fromkeys(AccountRow.__struct_fields__),
+    "first_touch": dict.fromkeys(Touch.__struct_fields__),
+}
 NOBODY = {
     "user_id": "",
     "known_since": "",

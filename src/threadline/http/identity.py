@@ -1,4 +1,4 @@
-"""`/v1/identity/links` and `/v1/identity/aliases`: what people decide, and take back."""
+"""`/v1/identity/links`, `…/accounts` and `…/aliases`: what people decide, and take back."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from threadline.contract.bodies import Alias, Link, Unalias
+from threadline.contract.bodies import AccountLink, Alias, Link, Unalias
 from threadline.contract.decoding import decode
 from threadline.contract.errors import (
     AliasCycle,
@@ -44,6 +44,20 @@ DECISIONS = [
         decisions.unlink,
     ),
     Decision("PUT", "/v1/identity/links", "Link them again", Link, decisions.link_again),
+    Decision(
+        "DELETE",
+        "/v1/identity/accounts",
+        "Unlink a person from an account: what was seen there does not count",
+        AccountLink,
+        decisions.leave_account,
+    ),
+    Decision(
+        "PUT",
+        "/v1/identity/accounts",
+        "Link them again",
+        AccountLink,
+        decisions.join_account_again,
+    ),
     Decision(
         "PUT",
         "/v1/identity/aliases",

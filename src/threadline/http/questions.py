@@ -11,10 +11,10 @@ import msgspec
 from threadline.contract.policies import PARTITIONS, POLICIES
 from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
-from threadline.http.formats import user_csv, user_ndjson
+from threadline.http.formats import account_csv, user_csv, user_ndjson
 from threadline.http.request import Request
 from threadline.http.routing import Route
-from threadline.questions import export, users
+from threadline.questions import account_list, export, users
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.params import read_params
 
@@ -72,6 +72,15 @@ def _users(found: users.Users, params: users.UsersParams) -> Answer:
     return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
 
 
+def _accounts(found: account_list.Accounts, params: account_list.AccountsParams) -> Answer:
+    if params.format == "json":
+        return answer(found)
+    headers = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
+    if params.format == "csv":
+        return answer_body(account_csv(found.rows), "text/csv; charset=utf-8", headers)
+    return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
+
+
 def _export(found: export.Export, params: export.ExportParams) -> Answer:
     headers = {
         "Threadline-Events": str(found.events),
@@ -84,6 +93,6 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
 
 
 # What is not always JSON.
-RENDERERS: dict[str, Render] = {"users": _users, "export": _export}
+RENDERERS: dict[str, Render] = {"users": _users, "accounts": _accounts, "export": _export}
 
 ROUTES = [route for question in QUESTIONS.values() for route in _routes(question)]

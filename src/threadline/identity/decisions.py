@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from threadline.contract.errors import AliasCycle
+from threadline.contract.errors import AliasCycle, InvalidPayload
 from threadline.identity.resolution import PROJECT
 from threadline.store import Store
 
@@ -31,11 +31,27 @@ IS_SEEN = f"""
         AND user_id = {{user_id:String}}
     LIMIT 1"""
 
+HAS_LEFT = f"""
+    SELECT argMax(unlinked, decided_at) AS unlinked FROM account_unlinks
+    WHERE {PROJECT} AND account_id = {{account_id:String}} AND user_id = {{user_id:String}}
+        AND anonymous_id = {{anonymous_id:String}}
+    HAVING count() > 0"""
+
+IS_IN_ACCOUNT = f"""
+    SELECT 1 FROM account_links
+    WHERE {PROJECT} AND account_id = {{account_id:String}} AND if(
+        {{user_id:String}} = '',
+        user_hash = 0 AND visitor = sipHash64({{anonymous_id:String}}),
+        user_id = {{user_id:String}}
+    )
+    LIMIT 1"""
+
 # The newest decision counts, so each is later than all before it, also with a clock set back.
 NEWEST = f"""
     SELECT max(toUnixTimestamp64Micro(decided_at)) AS newest_us
     FROM (
         SELECT decided_at FROM unlinks WHERE {PROJECT}
+        UNION ALL SELECT decided_at FROM account_unlinks WHERE {PROJECT}
         UNION ALL SELECT decided_at FROM aliases WHERE {PROJECT}
         UNION ALL SELECT decided_at FROM alias_decisions WHERE {PROJECT}
     )"""
@@ -72,6 +88,31 @@ def unlink(store: Store, project_id: str, by: str, anonymous_id: str, user_id: s
 def link_again(store: Store, project_id: str, by: str, anonymous_id: str, user_id: str) -> bool:
     """Take an unlink back; whether that changes an answer."""
     return _decide_link(store, project_id, by, anonymous_id, user_id, unlinked=False)
+
+
+def leave_account(
+    store: Store,
+    project_id: str,
+    by: str,
+    account_id: str,
+    user_id: str | None = None,
+    anonymous_id: str | None = None,
+) -> bool:
+    """From now on no question takes this person for one of this account: a user, or who was seen on
+    a device without being known. Whether that changes an answer. Raises `InvalidPayload`."""
+    return _decide_account(store, project_id, by, account_id, user_id, anonymous_id, unlinked=True)
+
+
+def join_account_again(
+    store: Store,
+    project_id: str,
+    by: str,
+    account_id: str,
+    user_id: str | None = None,
+    anonymous_id: str | None = None,
+) -> bool:
+    """Take that back; whether that changes an answer. Raises `InvalidPayload`."""
+    return _decide_account(store, project_id, by, account_id, user_id, anonymous_id, unlinked=False)
 
 
 def alias(store: Store, project_id: str, by: str, user_id: str, alias_of: str) -> bool:
@@ -133,6 +174,33 @@ def _decide_link(
     row["decided_at"] = _next(store, project_id)
     _insert(store, "unlinks", [row])
     return bool(store.query(IS_SEEN, values))
+
+
+def _decide_account(
+    store: Store,
+    project_id: str,
+    by: str,
+    account_id: str,
+    user_id: str | None,
+    anonymous_id: str | None,
+    unlinked: bool,
+) -> bool:
+    if bool(user_id) == bool(anonymous_id):
+        message = "Say whom it is about: either user_id or anonymous_id."
+        raise InvalidPayload(message, fieldErrors={"user_id": [message]})
+    values = {
+        "project_id": project_id,
+        "account_id": account_id,
+        "user_id": user_id or "",
+        "anonymous_id": anonymous_id or "",
+    }
+    found = store.query(HAS_LEFT, values)
+    if bool(found and found[0]["unlinked"]) == unlinked:
+        return False
+    row: dict[str, object] = {**values, "unlinked": unlinked, "decided_by": by}
+    row["decided_at"] = _next(store, project_id)
+    _insert(store, "account_unlinks", [row])
+    return bool(store.query(IS_IN_ACCOUNT, values))
 
 
 def _decide_alias(

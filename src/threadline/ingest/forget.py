@@ -50,6 +50,7 @@ AT_ONCE = 2
 DELETED = {
     "events": (EVENTS, ("visitors", "devices")),
     "half_hours": (EVENTS, ("visitors", "devices")),
+    "account_links": (EVENTS, ("visitors", "devices")),
     "visitor_touches": (
         f"{PROJECT} AND (visitor IN {{untagged:Array(UInt64)}} OR {ON_DEVICES})",
         ("untagged", "devices"),

@@ -33,6 +33,9 @@ DECISIONS = {
     "unlinks": f"""{PROJECT} AND (
         {HASH % "user_id"} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
     )""",
+    "account_unlinks": f"""{PROJECT} AND (
+        {HASH % "user_id"} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
+    )""",
     "aliases": f"{PROJECT} AND ({HASH % 'user_id'} OR {HASH % 'canonical'})",
     "alias_decisions": f"{PROJECT} AND ({HASH % 'user_id'} OR {HASH % 'alias_of'})",
 }

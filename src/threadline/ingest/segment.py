@@ -170,10 +170,19 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any]) -> str:
         more = {"name": message.name, "category": message.category}
     elif kind == "group":
         more = {"group_id": group_id}
+    if kind not in ("identify", "group"):
+        more["account_id"] = _group_of(context)
     if kind != "identify":  # traits are of a person, not of a browser
         more["language"] = _text(context, "locale")
         more["timezone"] = _text(context, "timezone")
     return with_properties(sent, tuple((name, value) for name, value in more.items() if value))
+
+
+def _group_of(context: Mapping[str, Any]) -> str | None:
+    """Of which group the user is, where a library says that of every call."""
+    found = context.get("groupId")
+    is_id = isinstance(found, str | int) and not isinstance(found, bool)
+    return str(found)[:MAX_USER_ID] if is_id else None
 
 
 def _url(url: str, campaign: Mapping[str, Any]) -> str | None:

@@ -34,6 +34,7 @@ from threadline.enrich import (
     session_id,
     time_ordered_id,
 )
+from threadline.ingest.account import no_account
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import StoredEvent
 
@@ -97,6 +98,12 @@ def placeholder_ids(
             _warn_placeholder("anonymous_id", sent.anonymous_id, warnings)
         else:
             stored.anonymous_id = sent.anonymous_id
+
+
+def account(stored: StoredEvent, sent: Event, _context: IngestContext, warnings: Warnings) -> None:
+    """Nothing is changed; but whoever sends what is no account should know."""
+    if message := no_account(sent.event, stored.properties):
+        warnings.warn("properties", "no_account", message)
 
 
 def generated_ids(
@@ -189,7 +196,7 @@ def is_off_page(stored: StoredEvent) -> bool:
 
 
 # In this order; `row.encode` comes after the last.
-STEPS: tuple[Step, ...] = (shape, placeholder_ids, generated_ids, agent, scrub, source)
+STEPS: tuple[Step, ...] = (shape, placeholder_ids, account, generated_ids, agent, scrub, source)
 AFTER_SHAPE = STEPS[1:]
 
 

@@ -29,6 +29,7 @@ from threadline.questions.named_events import (
     several_currencies,
 )
 from threadline.questions.parameters import any_dimension, between
+from threadline.questions.per_account import Per
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.touched import OF_EVENTS
 from threadline.questions.traffic_sources import GROUPS, OUTSIDE
@@ -85,6 +86,7 @@ class AttributionParams(Filtered, kw_only=True):
         ]
         | None
     ) = None
+    per: Per = "person"
 
 
 class Credit(msgspec.Struct):
@@ -217,7 +219,12 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     conversions = where([*converting, *context.narrowing.events])
     names = _names(groups)
     slots = {"conversions": conversions, **_slots(context, params, names, models, asked)}
-    slots["besides"] = fill(str(slots["besides"]), context.resolution.slots)
+    besides = context.resolution.slots
+    if context.per_account:
+        # Whoever of an account it was.
+        besides = {**besides, "person_hash": "1"}
+        slots["joined"] = str(slots["joined"]).replace("l.of_person = c.person", "l.of_person = 1")
+    slots["besides"] = fill(str(slots["besides"]), besides)
     found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
     doubts, totals = Doubts(), [[Totals({})] for _ in found]

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
+from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
@@ -19,6 +20,12 @@ from threadline.questions.filters import Condition, refused
 from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
 from threadline.questions.narrowing import Narrowing, narrow
+from threadline.questions.per_account import (
+    facts_of_accounts,
+    of_accounts,
+    relations_of_accounts,
+    without_account,
+)
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
 from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
@@ -37,6 +44,8 @@ class Context:
     that is known now. `bots`: they count, too. `visit_timeout_ms`: a visit ends where nothing
     happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
+    `per_account`: accounts are counted in the place of people; then `about_people` is who is left
+    out.
     """
 
     store: Store
@@ -49,6 +58,8 @@ class Context:
     filters: Sequence[Condition] = ()
     names: Names = field(default_factory=Names)
     notes: Collection[Annotation] = ()
+    per_account: bool = False
+    about_people: list[Query] = field(default_factory=list)
 
     @cached_property
     def reading(self) -> Reading:
@@ -90,6 +101,11 @@ class Context:
         return narrow(self.filters, self.resolution, known, self.facts, now, self.names)
 
     @cached_property
+    def accounts(self) -> dict[str, str]:
+        """Who belongs to which account, as relations."""
+        return accounts(self.resolution, self._relations)
+
+    @cached_property
     def facts(self) -> Facts:
         """What is known of everybody; a relation has to be asked for before a query names it."""
         return Facts(self.resolution, self._relations, self.visit_timeout_ms)
@@ -125,7 +141,12 @@ class Context:
         if not self.narrowing.is_nothing:
             known = self.narrowing.narrowed(known)
         known = known | self.facts.relations
-        composed = compose(fill(sql, slots), {**known, **NAMED_SOURCES, **RATES})
+        filled = fill(sql, slots)
+        asked = self._of_accounts(filled, known, values) if self.per_account else (filled, known)
+        return self._composed(*asked, values)
+
+    def _composed(self, sql: str, known: Mapping[str, str], values: Params) -> Query:
+        composed = compose(sql, {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
@@ -136,6 +157,22 @@ class Context:
         if "{decided_devices:" in composed:
             every |= self._decided_devices
         return composed, bound(composed, every)
+
+    def _of_accounts(
+        self, sql: str, known: Mapping[str, str], values: Params
+    ) -> tuple[str, dict[str, str]]:
+        """The statement of people as one of accounts, and the relations for it."""
+        found = {
+            **known,
+            **self.accounts,
+            **relations_of_accounts(
+                self.resolution, known, self._relations, self.narrowing.of_people
+            ),
+            **facts_of_accounts(sql, self.facts),
+        }
+        if "person_events" in sql:
+            self.about_people.append(self._composed(without_account(sql), found, values))
+        return of_accounts(sql), found
 
     def ask(
         self,

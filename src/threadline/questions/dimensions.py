@@ -54,6 +54,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "known": Dimension("person", "known", "boolean", "person_facts"),
     "user_id": Dimension("person", "user_id", relation="person_facts"),
     "devices": Dimension("person", "devices", "number", "person_facts"),
+    "account": Dimension("person", "account_id", relation="account_facts"),
 }
 
 # What has a key of the user's behind it, such as `properties.plan`.

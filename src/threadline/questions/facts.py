@@ -7,6 +7,9 @@ on visits of all times: `all_visits`, `all_touches`, …
                   of everybody's first event
     last_facts    the same of the last touch; direct where there never was one
     person_facts  (person, known, user_id, devices)
+    account_facts (person, account_id)
+                                      the account that they were seen in last; who never was has
+                                      no row
     of_trait_…    (person, value)             one trait, as it was said last; who never said it has
                                               no row
 """
@@ -14,6 +17,7 @@ on visits of all times: `all_visits`, `all_touches`, …
 import re
 from collections.abc import Collection, Mapping
 
+from threadline.identity.accounts import accounts
 from threadline.identity.compose import NAMED, fill
 from threadline.identity.resolution import Resolution
 from threadline.identity.visits import DIRECT, Wanted
@@ -107,6 +111,9 @@ class Facts:
         if dimension.startswith(TRAITS):
             return self._trait(dimension.removeprefix(TRAITS)), "value"
         found = DIMENSIONS[dimension]
+        if found.relation == "account_facts":
+            self.relations |= accounts(self._resolution, self._known)
+            return found.relation, found.sql
         if found.relation == "person_facts":
             self.relations[found.relation] = fill(PERSON_FACTS, {})
             return found.relation, found.sql

@@ -19,6 +19,7 @@ from threadline.questions.funnel_slips import slips
 from threadline.questions.funnel_steps import FunnelStep, read_steps
 from threadline.questions.funnel_walk import Order, Walk, walk
 from threadline.questions.parameters import MAX_LIMIT, Duration, Limit, between, read_duration_s
+from threadline.questions.per_account import Per
 from threadline.questions.warned import Limited, cut_off, noted
 from threadline.store import Row
 
@@ -68,6 +69,7 @@ class FunnelParams(FunnelAsked, kw_only=True):
         bool, msgspec.Meta(description="Adds p25, p75 and p90 of all times, and the whole time.")
     ] = False
     limit: Annotated[Limit, msgspec.Meta(description="Groups in the answer.")] = 100
+    per: Per = "person"
 
 
 class Step(msgspec.Struct):

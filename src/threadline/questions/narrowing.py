@@ -207,6 +207,8 @@ class _Narrowed:
             return self._segments(condition)
         name = self._name()
         relation, column = self._facts.of(condition.dimension)
+        if condition.dimension == "account":
+            return self._account(condition, name)
         if condition.dimension == "user_id" and condition.operator in ("==", "!="):
             persons = tuple(map(self._resolution.person, condition.values))
             condition = condition._replace(values=persons)
@@ -215,6 +217,18 @@ class _Narrowed:
         if is_trait(condition) and takes_absent(condition):
             return f"$who NOT IN (SELECT person FROM {relation} WHERE NOT ({sql}))"
         return f"$who IN (SELECT person FROM {relation} WHERE {sql})"
+
+    def _account(self, condition: Condition, name: str) -> str:
+        """Any of the accounts that somebody belongs to passes; `!=`: none of them is one of these.
+        Whoever belongs to none has no row."""
+        negated = condition.operator == "!="
+        if negated:
+            condition = condition._replace(operator="==")
+        sql = compare("account_id", condition, name, self._values)
+        found = f"$who IN (SELECT person FROM account_people WHERE {sql})"
+        if takes_absent(condition):
+            found = f"({found} OR $who NOT IN (SELECT person FROM account_people))"
+        return f"NOT {found}" if negated else found
 
     def _did(self, condition: Condition) -> str:
         name = self._name()

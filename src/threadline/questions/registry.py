@@ -8,6 +8,8 @@ from typing import Any
 from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
 from threadline.contract.policies import Policy
 from threadline.questions import (
+    account,
+    account_list,
     attribution,
     events,
     explain,
@@ -43,6 +45,7 @@ class Question:
     question may end with. `media_types`: of its answer; the first is the default.
     `is_stream`: its answer comes as slowly as it is taken. `also`: another path, of before.
     `narrows`: of each scope of filters that it takes, what these narrow.
+    `of_accounts`: it is about accounts in the place of people.
     `default_policy`: where neither the question nor the project says one, and it counts nobody.
     """
 
@@ -61,6 +64,7 @@ class Question:
     also: str = ""
     narrows: Mapping[Scope, str] = field(default_factory=dict)
     default_policy: Policy = "any"
+    of_accounts: bool = False
 
     @property
     def notes(self) -> dict[str, str]:
@@ -145,6 +149,33 @@ _QUESTIONS = (
         ask=journey.ask,
         in_path=("user_id",),
         errors=(NotFound,),
+    ),
+    Question(
+        name="accounts",
+        narrows={"person": "the people of accounts; those with none of them are left out"},
+        path="/v1/accounts",
+        summary="Accounts, each with the touch that brought it",
+        tag="Accounts",
+        params=account_list.AccountsParams,
+        answer=account_list.Accounts,
+        ask=account_list.ask,
+        counts_people=True,
+        of_accounts=True,
+        media_types=(JSON, "application/x-ndjson", "text/csv"),
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="account",
+        path="/v1/accounts/{account_id}",
+        summary="One account: traits, people, first touch",
+        tag="Accounts",
+        params=account.AccountParams,
+        answer=account.Account,
+        ask=account.ask,
+        in_path=("account_id",),
+        counts_people=True,
+        of_accounts=True,
+        errors=(NotFound, StitchNotAPartition),
     ),
     Question(
         name="stats",

@@ -11,6 +11,7 @@ from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun
 from threadline.questions.context import Context
 from threadline.questions.dimensions import Scope
 from threadline.questions.parameters import any_dimension
+from threadline.questions.per_account import Per
 from threadline.questions.scoped import read_dimensions
 from threadline.questions.warned import AnswerWarning, Limited, noted, unknown_events
 from threadline.store import Row
@@ -31,6 +32,7 @@ class RetentionParams(Cohorts, kw_only=True):
     limit: Annotated[
         int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, those of most people.")
     ] = 50
+    per: Per = "person"
 
 
 class Cohort(msgspec.Struct):

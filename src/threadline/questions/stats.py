@@ -16,6 +16,7 @@ from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
 from threadline.questions.intervals import bucket, differ
 from threadline.questions.parameters import EventName, any_dimension, between
+from threadline.questions.per_account import Per
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
 from threadline.questions.series import (
     Kept,
@@ -84,6 +85,7 @@ class StatsParams(OverTime, kw_only=True):
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
+    per: Per = "person"
 
 
 class StatsRow(Timed, kw_only=True):
@@ -205,9 +207,23 @@ def _is_figure(params: StatsParams) -> bool:
     return params.metric in FIGURES and (params.metric != "per_person" or bool(params.property))
 
 
+def _check_per(params: StatsParams) -> None:
+    """Raises `InvalidParams` for metrics that do not count people, of accounts."""
+    if params.per == "person":
+        return
+    if _is_figure(params) or params.metric == "sum":
+        counts = False
+    else:
+        counts = METRICS[params.metric].relation == "person_events"
+    if not counts:
+        message = "accounts are counted in the place of persons; choose metric=persons,"
+        raise refused("per", f"{message} conversion_rate, or per_person without a property")
+
+
 @compared(StatsRow, "value", empty=empty_value)
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
+    _check_per(params)
     plain: Scope = "visit" if params.metric == "persons" else "event"
     groups = read_dimensions(params.group_by, ALL_GROUPS, ("event", "visit", "person"))
     by = scoped(groups, plain, context.facts)

@@ -18,6 +18,7 @@ from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import EventText, read_event
 from threadline.questions.parameters import any_dimension, between
+from threadline.questions.per_account import Per
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
 from threadline.questions.warned import AnswerWarning, Limited, cut_off, noted, unknown_events
@@ -42,6 +43,7 @@ class TimeToConversionParams(Filtered, kw_only=True):
         ]
         | None
     ) = None
+    per: Per = "person"
 
 
 class Bucket(msgspec.Struct):
@@ -107,7 +109,7 @@ WITH considered AS (
     INNER JOIN (
         SELECT $toucher AS owner,
             first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
-        FROM first_touches
+        FROM $touches
     ) AS t ON t.owner = c.owner
 """
 BY_PERSON = {
@@ -115,12 +117,15 @@ BY_PERSON = {
     "owned": "person_events",
     "toucher": "sipHash64('user', user_id)",
     "as_person": "c.owner",
+    "touches": "first_touches",
 }
+BY_ACCOUNT = {**BY_PERSON, "toucher": "person", "touches": "first_events"}
 BY_USER = {
     "owner": "owner",
     "owned": "owned_events",
     "toucher": "user_id",
     "as_person": "sipHash64('user', c.owner)",
+    "touches": "first_touches",
 }
 
 ONE_USERS = f"""
@@ -159,6 +164,8 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     if params.user_id is not None and titles:
         names = ", ".join(GROUPS)
         raise refused("group_by", f"of one user it takes {names}; leave out user_id, or the others")
+    if params.user_id is not None and params.per == "account":
+        raise refused("per", "one user is a person; leave out user_id, or per=account")
     if params.user_id is not None and params.filters:
         raise refused("filters", "they say whom to look at; leave out user_id, or them")
     values: dict[str, object] = {}
@@ -226,6 +233,8 @@ def _of_everybody(
     slots: dict[str, object],
 ) -> tuple[list[Row], list[str]]:
     owners = BY_USER if context.resolution.policy == "any" else BY_PERSON
+    if context.per_account:
+        owners = BY_ACCOUNT
     person = f", {owners['as_person']} AS person" if slots["is_of_persons"] else ""
     found, several = context.reading.query_all(
         context.query(EVERYBODYS + SQL.lstrip(), values, {**slots, **owners, "person": person}),

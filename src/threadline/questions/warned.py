@@ -18,7 +18,7 @@ class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `bots_left_out`, `skipped_values`, `rounded_values`,
     `unknown_currency`, `no_rate`, `property_condition`, `future_events`, `unknown_trait`,
-    `sampled`. `parameter`: the one it is about."""
+    `sampled`, `without_account`, `no_accounts`. `parameter`: the one it is about."""
 
     code: str
     parameter: str | None
@@ -48,6 +48,20 @@ class Limited(Warned, kw_only=True):
 def noted(warnings: Sequence[AnswerWarning]) -> Warnings:
     """As they go out: none at all if there is nothing to know."""
     return list(warnings) or msgspec.UNSET
+
+
+def left_out(context: Context) -> list[AnswerWarning]:
+    """Of an answer per account: how many people are left out, because they belong to none."""
+    if not context.about_people:
+        return []
+    ((found,),) = context.reading.query_all(context.about_people[0])
+    persons = found["persons"]
+    if not persons:
+        return []
+    one = persons == 1
+    who = "One person who did this belongs" if one else f"{persons} people who did this belong"
+    message = f"{who} to no account, and {'is' if one else 'are'} left out."
+    return [AnswerWarning("without_account", "per", message)]
 
 
 def cut_off(limit: int, most: int) -> AnswerWarning:

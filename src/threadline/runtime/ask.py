@@ -22,7 +22,7 @@ from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
-from threadline.questions.warned import Warned
+from threadline.questions.warned import Warned, left_out, noted
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -101,7 +101,7 @@ class Asking:
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
-            answer = warn(context, params, question.ask(context, params))
+            answer = warn(context, params, answered(question, context, params))
             return Answered(_echoed(answer, params), fresh)
 
     @contextmanager
@@ -145,6 +145,7 @@ def context_of(
 ) -> Context:
     """What the question is asked with. Raises `StitchNotAPartition`, or `InvalidParams` for filters
     that it does not take."""
+    per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
     for condition in filters:
@@ -153,7 +154,7 @@ def context_of(
     return Context(
         store=store,
         project_id=project.project_id,
-        policy=policy(question, project, stitched.stitch),
+        policy=policy(question, project, stitched.stitch, per_account),
         as_of_ms=stitched.as_of.ms if stitched.as_of else None,
         bots=stitched.include_bots,
         visit_timeout_ms=project.visit_timeout_minutes * 60_000,
@@ -161,7 +162,16 @@ def context_of(
         filters=filters,
         names=names_of(definitions),
         notes=definitions.annotations.values(),
+        per_account=per_account or question.of_accounts,
     )
+
+
+def answered(question: Question, context: Context, params: msgspec.Struct) -> Any:
+    """The answer, which says whom it leaves out."""
+    answer = question.ask(context, params)
+    if context.per_account and not question.of_accounts:
+        answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
+    return answer
 
 
 def _not_here(question: Question, condition: Condition) -> str:
@@ -171,11 +181,13 @@ def _not_here(question: Question, condition: Condition) -> str:
     )
 
 
-def policy(question: Question, project: Project, asked: Policy | None) -> Policy:
+def policy(
+    question: Question, project: Project, asked: Policy | None, per_account: bool = False
+) -> Policy:
     """What was asked for, else the project's default; else `any`, or `next` where people are
-    counted. Raises `StitchNotAPartition`."""
+    counted, as they are for accounts. Raises `StitchNotAPartition`."""
     default = cast(Policy | None, project.stitch)
-    if not question.counts_people:
+    if not (question.counts_people or per_account):
         return asked or default or question.default_policy
     if asked == "any":
         raise StitchNotAPartition(

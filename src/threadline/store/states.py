@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent
 
+from threadline.contract.ids import PLACEHOLDERS
+
 HALF_HOUR_MS = 1_800_000
 
 # An app's screens are its pages. What else begins with $ a page or a server does by itself.
@@ -47,6 +49,26 @@ MOST_KEYS = 200
 # The event itself has no key and the type 0. All numbers are 0 in JSON, both booleans t.
 KEYS = f"arrayJoin(arrayPushFront(arraySlice(e.shape, 1, {MOST_KEYS}), ('', 0)))"
 TYPE = f"toUInt8(multiIf({KEYS}.2 BETWEEN 45 AND 57, 48, {KEYS}.2 = 102, 116, {KEYS}.2))"
+
+# The account that an event says: a text or a whole number among its properties. Of `group` calls
+# of Segment's libraries it is the id of the group. What is no id of a user is none of an account.
+MAX_ACCOUNT_ID = 256
+_SAID = (
+    "multiIf(JSONType(e.properties, '{key}') = 'String', JSONExtractString(e.properties, '{key}'),"
+    " JSONType(e.properties, '{key}') IN ('Int64', 'UInt64'),"
+    " JSONExtractRaw(e.properties, '{key}'), '')"
+)
+ACCOUNT_ID = (
+    f"if(e.event_name = '$group' AND {_SAID.format(key='account_id')} = '',"
+    f" {_SAID.format(key='group_id')}, {_SAID.format(key='account_id')})"
+)
+_NO_IDS = ", ".join(f"'{name}'" for name in sorted(PLACEHOLDERS))
+# Most events say none, and looking for the name of the property costs next to nothing.
+SAYS_ACCOUNT = (
+    "(e.event_name = '$group' OR position(e.properties, '\"account_id\"') > 0)"
+    f" AND lengthUTF8({ACCOUNT_ID}) <= {MAX_ACCOUNT_ID}"
+    f" AND lowerUTF8(trimBoth({ACCOUNT_ID})) NOT IN ({_NO_IDS})"
+)
 
 
 @dataclass(frozen=True)
@@ -307,6 +329,23 @@ STATES = (
         ),
         order="project_id, is_bot, event_name, name, type, share, month",
         partition="month",
+    ),
+    # When a visitor or user was seen in which account: a row for every event that says one.
+    State(
+        "account_links",
+        key=(
+            PROJECT,
+            BOT,
+            Column("account_id", "String", ACCOUNT_ID, "ZSTD"),
+            PACKED_VISITOR,
+            Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
+            Column("timestamp", TIME, "e.timestamp", "T64, ZSTD"),
+        ),
+        values=(Value("user_id", "String", "ifNull(e.user_id, '')", "ZSTD", "", "any"),),
+        where=SAYS_ACCOUNT,
+        derived=(Column("account", "UInt64", "sipHash64('account', account_id)", "ZSTD"),),
+        order="project_id, is_bot, account_id, visitor, user_hash, timestamp",
+        settings=SMALL_GRANULES,
     ),
 )
 

@@ -17,7 +17,10 @@ ONE_NODE: Mapping[str, str] = {
     " fsync_after_insert = 1, fsync_part_directory = 1",
 }
 # What each schema has that the one before it did not have, or otherwise.
-CHANGED_STATES = {14: ("half_hours", "visitor_touches", "user_touches"), 15: ("names",)}
+CHANGED_STATES = {
+    14: ("half_hours", "visitor_touches", "user_touches"),
+    15: ("names", "account_links"),
+}
 
 
 def read(values: Mapping[str, str] = ONE_NODE) -> Schema:

@@ -104,9 +104,16 @@ GROUP BY path
 ORDER BY persons[1] DESC, path
 LIMIT 101;
 
-SELECT toString(event_name) AS name, count() AS events
-FROM events
-WHERE project_id = {project_id:String}
-GROUP BY event_name
-ORDER BY name IN {asked:Array(String)} DESC, events DESC
+SELECT DISTINCT toString(event_name) AS event, name, type = 0 AS is_event
+FROM names
+WHERE project_id = {project_id:String} AND (
+    (type = 0 AND event_name IN {events:Array(String)})
+    OR (type != 0 AND name IN {keys:Array(String)})
+);
+
+SELECT toString(event_name) AS called, sum(events) AS count
+FROM names
+WHERE project_id = {project_id:String} AND type = 0
+GROUP BY called
+ORDER BY count DESC, called
 LIMIT 1000;

@@ -94,12 +94,12 @@ WHERE n.source = {source:String}
 ORDER BY known_since DESC, user_id
 LIMIT 101;
 
-SELECT toString(event_name) AS name, count() AS events
-FROM events
-WHERE project_id = {project_id:String}
-GROUP BY event_name
-ORDER BY name IN {asked:Array(String)} DESC, events DESC
-LIMIT 1000;
+SELECT DISTINCT toString(event_name) AS event, name, type = 0 AS is_event
+FROM names
+WHERE project_id = {project_id:String} AND (
+    (type = 0 AND event_name IN {events:Array(String)})
+    OR (type != 0 AND name IN {keys:Array(String)})
+);
 
 SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
     groupUniqArray(campaign) AS campaign

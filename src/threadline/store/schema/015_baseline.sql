@@ -4,8 +4,8 @@
 -- window remembers it; and what is inserted is on the disk, because the log lets it go then.
 --
 -- The states that follow from the events (`links`, `device_users`, `half_hours`, `visitor_touches`,
--- `user_touches`, `traffic_sources`, `names`) are made after these tables, each with the view that
--- keeps it: `store/states.py` defines them.
+-- `user_touches`, `traffic_sources`, `names`, `account_links`) are made after these tables, each with
+-- the view that keeps it: `store/states.py` defines them.
 
 -- Every event as it was accepted. Rows are never updated, but that `reclassify` names sources anew,
 -- and `forget` removes some.
@@ -98,6 +98,25 @@ CREATE TABLE IF NOT EXISTS unlinks $on_cluster (
 )
 ENGINE = $engine
 ORDER BY (project_id, visitor, user_id, decided_at)
+SETTINGS $settings;
+
+-- Whether a person's observations in an account are to be ignored: of a user, or of a device as long
+-- as nobody is known there.
+CREATE TABLE IF NOT EXISTS account_unlinks $on_cluster (
+    project_id LowCardinality(String),
+    account_id String,
+    account UInt64 MATERIALIZED sipHash64('account', account_id),
+    -- One of them is empty.
+    user_id String,
+    anonymous_id String,
+    user_hash UInt64 MATERIALIZED if(user_id = '', 0, sipHash64('user', user_id)),
+    visitor UInt64 MATERIALIZED if(anonymous_id = '', 0, sipHash64(anonymous_id)),
+    unlinked Bool,
+    decided_at DateTime64(6, 'UTC'),
+    decided_by String
+)
+ENGINE = $engine
+ORDER BY (project_id, account_id, user_id, anonymous_id, decided_at)
 SETTINGS $settings;
 
 -- Who was declared the same person as whom; empty: taken back.
