@@ -54,13 +54,19 @@ BODIES = {
     "/v1/group": '{"userId": "user_42", "groupId": "acme"}',
     "/v1/alias": '{"previousId": "u_abc", "userId": "user_42"}',
     "/v1/identity/links": '{"anonymous_id": "u_abc", "user_id": "user_42"}',
+    "/v1/identity/accounts": '{"user_id": "user_42", "account_id": "acme"}',
     "/v1/identity/aliases": '{"user_id": "old-7", "alias_of": "user_42"}',
     "/v1/segments/{name}": '{"filters": "first.medium==paid;did==signup"}',
     "/v1/goals/{name}": '{"event": "purchase{plan=pro}", "value_property": "value"}',
     "/v1/annotations": '{"at": "2026-05-01", "text": "New prices"}',
     "/v1/annotations/{annotation_id}": '{"at": "2026-05-01", "text": "New prices"}',
 }
-IN_PATH = {"user_id": "user_42", "name": "outbound.js", "annotation_id": "note_1"}
+IN_PATH = {
+    "user_id": "user_42",
+    "account_id": "acme",
+    "name": "outbound.js",
+    "annotation_id": "note_1",
+}
 NAMES = {"/v1/segments/{name}": "paid", "/v1/goals/{name}": "sale"}
 
 
