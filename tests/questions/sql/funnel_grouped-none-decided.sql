@@ -100,12 +100,12 @@ GROUP BY source
 ORDER BY persons[1] DESC, source
 LIMIT 101;
 
-SELECT toString(event_name) AS name, count() AS events
-FROM events
-WHERE project_id = {project_id:String}
-GROUP BY event_name
-ORDER BY name IN {asked:Array(String)} DESC, events DESC
-LIMIT 1000;
+SELECT DISTINCT toString(event_name) AS event, name, type = 0 AS is_event
+FROM names
+WHERE project_id = {project_id:String} AND (
+    (type = 0 AND event_name IN {events:Array(String)})
+    OR (type != 0 AND name IN {keys:Array(String)})
+);
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
