@@ -51,7 +51,11 @@ def events(mark: str) -> list[Json]:
             "user_id": user,
             "url": f"https://shop.example/{mark}?utm_source={mark}-news&utm_medium=email"
             f"&utm_campaign=secret-of-{mark}",
-            "properties": {"amount": 7, "of": f"secret-of-{mark}"},
+            "properties": {
+                "amount": 7,
+                "of": f"secret-of-{mark}",
+                "account_id": f"secret-of-{mark}",
+            },
             **more,
         }
 

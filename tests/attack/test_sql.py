@@ -17,13 +17,14 @@ from threadline.contract.errors import Busy
 from threadline.runtime.asking_sql import AT_ONCE, Turns
 
 TIMES = 20 if os.environ.get("THREADLINE_TEST_ATTACK") else 1
-TABLES = ("events", "stitched_events", "visits", "persons")
+TABLES = ("events", "stitched_events", "visits", "persons", "accounts")
 # Columns with texts that begin `secret-of-`, which the rows of both projects have.
 SECRET = {
     "events": "source",
     "stitched_events": "campaign",
     "visits": "campaign",
     "persons": "first_campaign",
+    "accounts": "account_id",
 }
 
 

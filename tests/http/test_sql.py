@@ -46,7 +46,14 @@ def events() -> list[Json]:
     return [
         page("d1", 0, url=f"{shop}/?utm_source=facebook&utm_medium=paid&utm_campaign=may"),
         page("d1", 5, url=f"{shop}/pricing"),
-        page("d1", 6, url=f"{shop}/welcome", user_id="ann", event="signup"),
+        page(
+            "d1",
+            6,
+            url=f"{shop}/welcome",
+            user_id="ann",
+            event="signup",
+            properties={"account_id": "acme"},
+        ),
         page("d2", 0, 3, url=f"{shop}/docs", referrer="https://www.google.com/", user_id="ann"),
         page("d3", 0, 2, url=f"{shop}/blog"),
     ]
@@ -145,13 +152,18 @@ def test_tables_of_visits_and_persons(shop: Project) -> None:
     assert joined == [{"came_by": "facebook", "visits": 2, "events": 4}]
 
 
+def test_accounts_are_a_table(shop: Project) -> None:
+    sql = "SELECT account_id, owner, known FROM accounts"
+    assert rows(shop, sql) == [{"account_id": "acme", "owner": "ann", "known": True}]
+
+
 def test_policies_and_times(server: Server, shop: Project) -> None:
     def owners(path: str) -> set[str]:
         return {row["owner"] for row in rows(shop, "SELECT owner FROM persons", path)}
 
     assert owners("?stitch=next") == {"ann", "d3"}
     assert owners("?stitch=none") == {"ann", "d1", "d3"}
-    for table in ("visits", "persons"):
+    for table in ("visits", "persons", "accounts"):
         reply = asked(shop, f"SELECT * FROM {table}", "?stitch=any")
         assert (reply.status, reply.error) == (400, "invalid_payload")
         assert "choose one of first, next, last, none" in reply.json["details"]["message"]
@@ -310,8 +322,12 @@ def test_what_is_wrong_is_said(shop: Project) -> None:
     reply = shop.post("/v1/sql", {"query": "SELECT 1 AS a", "parms": {}}, key="rk")
     assert reply.json["rows"] == [{"a": 1}]
     assert "parms" in reply.json["warnings"][0]["message"]
-    assert rows(shop, "SHOW TABLES")[2:] == [{"name": "visits"}, {"name": "persons"}]
-    for table in ("stitched_events", "visits", "persons"):
+    assert rows(shop, "SHOW TABLES")[2:] == [
+        {"name": "visits"},
+        {"name": "persons"},
+        {"name": "accounts"},
+    ]
+    for table in ("stitched_events", "visits", "persons", "accounts"):
         described = rows(shop, f"DESCRIBE {table}")
         assert [row["name"] for row in described] == list(COLUMNS[table])
 

@@ -3,6 +3,7 @@
     stitched_events  every event with whose it is
     visits           a row a visit, with where it came from
     persons          a row a person, with first and last touch
+    accounts         a row for each person of each account
 
 `owner` is the same in all of them: a user id where `known`, else the id of a visitor who is
 nobody's. What is absent is an empty text. Times are UTC.
@@ -10,6 +11,7 @@ nobody's. What is absent is an empty text. Times are UTC.
 
 from collections.abc import Callable, Mapping
 
+from threadline.identity.accounts import accounts
 from threadline.identity.compose import compose
 from threadline.identity.resolution import Resolution
 from threadline.identity.stitch import relations, stitched_events
@@ -18,7 +20,7 @@ from threadline.identity.visits import visits as visit_relations
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.dimensions import IS_BOUNCE
 from threadline.questions.facts import Facts
-from threadline.questions.statement import PERSONS, STITCHED, VISITS
+from threadline.questions.statement import ACCOUNTS, PERSONS, STITCHED, VISITS
 from threadline.questions.traffic_sources import NAMED_SOURCES
 
 ADDED = ("term", "content", "classifier_version")
@@ -35,9 +37,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *(f"first_{name}" for name in OF_TOUCH),
         *(f"last_{name}" for name in OF_TOUCH),
     ),
+    ACCOUNTS: ("account_id", "owner", "known", "first_seen", "last_seen"),
 }
 # Each visit and each event is one person's here.
-PARTITIONED = frozenset([VISITS, PERSONS])
+PARTITIONED = frozenset([VISITS, PERSONS, ACCOUNTS])
 
 # The states have no ids of visitors.
 NAMES: Mapping[str, str] = {
@@ -86,6 +89,14 @@ LEFT ANY JOIN first_facts AS f ON f.person = a.person
 LEFT ANY JOIN last_facts AS l ON l.person = a.person
 LEFT ANY JOIN device_names AS d ON d.visitor = a.person"""
 
+ACCOUNTS_SQL = """
+SELECT a.account_id AS account_id,
+    if(u.user_id = '', d.anonymous_id, u.user_id) AS owner, toBool(u.user_id != '') AS known,
+    a.first_seen AS first_seen, a.last_seen AS last_seen
+FROM account_people AS a
+LEFT ANY JOIN user_names AS u ON u.person = a.person
+LEFT ANY JOIN device_names AS d ON d.visitor = a.person"""
+
 
 def _stitched(on: Resolution, timeout_ms: int) -> str:
     more = ", ".join(f"e.{name} AS {name}" for name in ADDED)
@@ -107,10 +118,16 @@ def _persons(on: Resolution, timeout_ms: int) -> str:
     return compose(PERSONS_SQL, {**known, **every, **facts.relations, **NAMED_SOURCES, **NAMES})
 
 
+def _accounts(on: Resolution, timeout_ms: int) -> str:
+    known = relations(on)
+    return compose(ACCOUNTS_SQL, {**known, **accounts(on, known), **NAMES})
+
+
 TEXTS: Mapping[str, Callable[[Resolution, int], str]] = {
     STITCHED: _stitched,
     VISITS: _visits,
     PERSONS: _persons,
+    ACCOUNTS: _accounts,
 }
 
 

@@ -13,8 +13,9 @@ import msgspec
 
 Node = dict[str, Any]
 
-EVENTS, STITCHED, VISITS, PERSONS = "events", "stitched_events", "visits", "persons"
-TABLES = (STITCHED, EVENTS, VISITS, PERSONS)
+EVENTS, STITCHED, VISITS = "events", "stitched_events", "visits"
+PERSONS, ACCOUNTS = "persons", "accounts"
+TABLES = (STITCHED, EVENTS, VISITS, PERSONS, ACCOUNTS)
 # Those that are statements of ours rather than tables of the store.
 COMPOSED = frozenset(TABLES) - {EVENTS}
 TABLE_FUNCTIONS = frozenset(["numbers", "generateseries", "generate_series", "zeros"])
