@@ -21,6 +21,7 @@ from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
 from threadline.questions.narrowing import Narrowing, narrow
 from threadline.questions.per_account import (
+    events_of_accounts,
     facts_of_accounts,
     of_accounts,
     relations_of_accounts,
@@ -78,8 +79,9 @@ class Context:
 
     def owned(self, considered: str, relation: str = "person_events") -> str:
         """`person_events`, or `owned_events`, of another relation than `considered`, and of all
-        people."""
-        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
+        people, or accounts."""
+        owned = self._relations[relation].replace("FROM considered", f"FROM {considered}")
+        return events_of_accounts(owned) if self.per_account else owned
 
     @cached_property
     def _relations(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ Relations, besides those of `identity.accounts`: `account_…`, what a question 
 """
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Annotated, Literal
 
 import msgspec
@@ -165,6 +166,11 @@ def facts_of_accounts(sql: str, facts: Facts) -> dict[str, str]:
 def of_accounts(sql: str) -> str:
     """The statement, asked of accounts."""
     return with_names(sql, OF_ACCOUNTS, BEFORE)
+
+
+def events_of_accounts(person_events: str) -> str:
+    """Such a relation, with accounts in the place of persons."""
+    return fill(EVENTS, {"relation": f"(\n{indent(person_events, '    ')}\n)"})
 
 
 def without_account(sql: str) -> str:

@@ -93,9 +93,10 @@ def noted_in(
 ) -> list[Annotation] | msgspec.UnsetType:
     """The annotations of a series: from its first interval, or `from` within that, to `to`, or
     now."""
-    starts = [parse_ms(row.bucket) for row in rows if isinstance(row.bucket, str)]
-    if params.kind is None or not starts:
+    # Without an interval rows have no start.
+    if params.kind is None or not rows:
         return msgspec.UNSET
+    starts = [parse_ms(row.bucket) for row in rows if isinstance(row.bucket, str)]
     since = max(min(starts), params.from_.ms if params.from_ else 0)
     until = params.to.ms if params.to else context.now_ms + 1
     return context.annotations(since, until, params.tz) or msgspec.UNSET
