@@ -33,6 +33,7 @@ MAX_CHARS = 4000
 MAX_CONDITIONS = 30
 MAX_VALUES = 200
 MAX_PATTERN = 300
+MAX_SHOWN = 200
 NONE = "(none)"
 
 Operator = Literal["==", "!=", "=~", "=@", "=^", ">=", "<=", ">", "<"]
@@ -136,6 +137,8 @@ def plain(text: str) -> str:
 
 def _condition(text: str, of_steps: bool) -> Condition:
     shown = text.strip()
+    if len(shown) > MAX_SHOWN:
+        shown = f"{shown[:MAX_SHOWN]}…"
     match = CONDITION.fullmatch(text)
     if not match:
         raise ValueError(
@@ -164,13 +167,16 @@ def _condition(text: str, of_steps: bool) -> Condition:
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
-    return f"there is no dimension {name!r}; {hint}"
+    return f"there is no dimension {name[:MAX_SHOWN]!r}; {hint}"
 
 
 def _values(text: str, operator: Operator) -> tuple[str, ...]:
     if operator == "=~":
         # A bar is part of the expression, and so are all backslashes but one before a semicolon.
-        return (text.strip().replace("\\;", ";"),)
+        expression = text.strip().replace("\\;", ";")
+        if not expression:
+            raise ValueError("the regular expression is empty")
+        return (expression,)
     parts = [AROUND.sub(r"\1", part) for part in split(text, "|")]
     if not all(parts):
         raise ValueError("a value is empty; write (none) for absent")
@@ -182,9 +188,14 @@ def _values(text: str, operator: Operator) -> tuple[str, ...]:
 def _window(name: str, brackets: str | None, shown: str) -> tuple[int | None, int]:
     if brackets is None:
         return None, 1
-    match = WINDOW.fullmatch(brackets)
-    if name != DID or not match:
+    if name != DID:
         raise ValueError(f"in {shown!r}: only did takes brackets, such as did(30d) or did(30d,3)")
+    match = WINDOW.fullmatch(brackets)
+    if not match:
+        raise ValueError(
+            f"in {shown!r}: write a time and how many times at least, from 1 on, such as "
+            "did(30d), did(12h,3) or did(,3)"
+        )
     many, unit, least = match.groups()
     window_ms = int(many) * UNITS_S[unit] * 1000 if many else None
     return window_ms, int(least or 1)
