@@ -20,14 +20,16 @@ PARAMS: dict[str, Json] = {
     "users": {"source": "facebook"},
     "profile": {"user_id": "user_42"},
     "journey": {"user_id": "user_42", "phase": "before"},
-    "stats": {"metric": "persons", "group_by": "source", "interval": "day"},
+    "stats": {"metric": "persons", "group_by": "source", "interval": "day", "to": "2026-05-04"},
     "sources": {},
     "visits": {"group_by": "medium"},
     "time_to_conversion": {"conversion": "signup", "group_by": "source"},
     "attribution": {"conversion": "signup", "model": "linear"},
     "why": {"user_id": "user_42", "conversion": "signup"},
     "funnel": {"steps": "$pageview,signup", "window": "30d"},
+    "funnel_people": {"steps": "$pageview,signup", "step": 2, "window": "30d"},
     "retention": {"interval": "day", "periods": 3},
+    "retention_people": {"interval": "day", "cohort_start": "2026-05-01", "period": 0},
     "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},
@@ -81,7 +83,7 @@ def test_the_sdk_asks_every_question(folder: Path, tmp_path: Path) -> None:
         for name, given in PARAMS.items():
             of = client.users if name in OF_USERS else client
             params = dict(given)
-            if name == "funnel":
+            if name.startswith("funnel"):
                 params["steps"] = params["steps"].split(",")
             answer = getattr(of, OF_USERS.get(name, name))(**params)
             expected = over_http(project, name)

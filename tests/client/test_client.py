@@ -382,6 +382,12 @@ def test_questions_answer_in_objects_and_frames(project: Project) -> None:
         steps = client.funnel(["$pageview", "click"], window="365d").rows
         assert [step["persons"] for step in steps] == [1, 1]
         assert client.retention().answer
+        cohort = client.retention(interval="day").rows[0]
+        people = client.retention_people(cohort["cohort"], 0, interval="day", limit=1)
+        assert len(people) == cohort["persons"]
+        assert client.paths(start="$pageview", end="click").answer["reached"] == 1
+        table = client.users.table(["user_id", "last_seen"], search="A", limit=1)
+        assert all(set(row) == {"user_id", "last_seen"} for row in table)
         assert client.time_to_conversion("click").rows[0]["persons"] == 1
         assert client.ask("/v1/paths", event="click")["rows"] is not None
 

@@ -162,6 +162,11 @@ class Reader:
         pairs = dict(line.split("=", 1) for line in block.text.splitlines())
         settings.load(pairs)
 
+    def clickhouse(self, block: Block) -> None:
+        """What an administrator of a server types in there: statements that the engine can read."""
+        done = self._run([sys.executable, "-c", PARSE, *block.text.split(";")])
+        assert not done.returncode, f"{block}: {done.stderr}"
+
     def drawing(self, block: Block) -> None:
         """Nothing to do; and nothing that should be done."""
         assert not COMMAND.search(block.text), f"{block}: there are commands in it"
@@ -282,8 +287,14 @@ def _without_space(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
+PARSE = """
+import sys, clickhouse_connect
+engine = clickhouse_connect.get_client(interface="chdb")
+for statement in filter(str.strip, sys.argv[1:]):
+    engine.query("SELECT formatQuery({text:String})", parameters={"text": statement})
+"""
 # These need no server.
-ALONE = {"csv", "env", "html", "ini", "json", "ndjson", "script", "text", "toml"}
+ALONE = {"clickhouse", "csv", "env", "html", "ini", "json", "ndjson", "script", "text", "toml"}
 OF_SHELL = ("_", "SHLVL", "PWD", "OLDPWD")
 COMMAND = re.compile(r"^\s*(\$ |threadline \w+ -|curl|pip |npm |make |sudo )", re.MULTILINE)
 RUN = {
@@ -291,6 +302,7 @@ RUN = {
     "console": Reader.console,
     "python": Reader.python,
     "sql": Reader.sql,
+    "clickhouse": Reader.clickhouse,
     "http": Reader.http,
     "html": Reader.html,
     "script": Reader.script,

@@ -24,7 +24,8 @@ WRONG: list[tuple[str, str]] = [
     ("/v1/stats?interval=year", "interval: choose one of hour, day, week, month."),
     ("/v1/stats?interval=", "interval: choose one of hour, day, week, month."),
     ("/v1/stats?interval=null", "interval: choose one of hour, day, week, month."),
-    ("/v1/stats?metric=avg", "metric: choose one of count, uniques, persons, sum."),
+    ("/v1/stats?metric=mean", "metric: choose one of count, uniques, persons, visits, sum, avg, "),
+    ("/v1/stats?metric=avg", "property: required with metric=avg."),
     ("/v1/stats?metric=sum", "property: required with metric=sum."),
     ("/v1/stats?event=", "event: give it a value, or leave it out."),
     ("/v1/stats?event=" + "x" * 129, "event: write at most 128 characters."),
@@ -63,7 +64,9 @@ WRONG: list[tuple[str, str]] = [
     ],
     ("/v1/query?limit=" + "9" * 5000, "limit: write a whole number from 1 to 1000."),
     ("/v1/query?limit=" + quote("١٢"), "limit: write a whole number from 1 to 1000."),
-    ("/v1/query?from=yesterday", "from: write ISO 8601, such as 2026-05-01T14:00:00Z."),
+    ("/v1/query?from=tomorrow", "from: write ISO 8601, such as 2026-05-01T14:00:00Z, or one of "),
+    ("/v1/query?from=7m", "from: 7m is of no length; write 7mo for months."),
+    ("/v1/query?to=all", "to: all goes with from; leave to out"),
     (
         "/v1/query?from=1764583200",
         "from: write ISO 8601, such as 2026-05-01T14:00:00Z; 1764583200 ",
@@ -126,18 +129,36 @@ def test_more_parameters_than_anybody_needs(project: Project) -> None:
 ROUTES = [
     *("/v1/query", "/v1/stats", "/v1/sources", "/v1/sessions", "/v1/users", "/v1/users/u"),
     *("/v1/users/u/events", "/v1/attribution", "/v1/funnel", "/v1/retention", "/v1/paths"),
+    "/v1/retention/people",
     *("/v1/time-to-conversion", "/v1/identity/stats", "/v1/identity/shared-devices"),
     "/v1/identity/explain",
 ]
 NAMES = (
     "from to tz as_of stitch interval metric event property group_by limit cursor conversion steps "
-    "window exclude model direction by cohort periods at anonymous_id event_id user_id phase order"
+    "window exclude model direction by cohort periods at anonymous_id event_id user_id phase order "
+    "filters search columns start end loops within cohort_start mode week_start value_property"
 ).split()
 VALUES = st.one_of(
     st.text(max_size=20),
     st.sampled_from(
         [
-            *("", "null", "0", "-1", "1e3", "day", "UTC", "a,b", "a{b=c},d", "\\", "source", "sum"),
+            *(
+                "",
+                "null",
+                "0",
+                "-1",
+                "1e3",
+                "day",
+                "UTC",
+                "a,b",
+                "a{b=c},d",
+                "\\",
+                "source",
+                "sum",
+                "a{b=~(}",
+                "x{",
+                "traits.\x00",
+            ),
             *("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-05-01", "first"),
             *(
                 "WzFd",
@@ -222,7 +243,9 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
         "/v1/attribution/why": {"user_id": "u", "conversion": "x"},
         "/v1/time-to-conversion": {"conversion": "x"},
         "/v1/funnel": {"steps": "a,b"},
+        "/v1/funnel/people": {"steps": "a,b", "step": "1"},
         "/v1/paths": {"event": "x"},
+        "/v1/retention/people": {"cohort_start": "2026-05-01", "period": 0},
         "/v1/identity/explain": {"anonymous_id": "d", "at": "2026-05-01"},
     }
     project.track("x", user_id="u")
@@ -236,11 +259,11 @@ def test_the_document_is_as_wide_as_the_server(project: Project) -> None:
     assert schema("/v1/users", "stitch")["enum"] == ["any", "first", "next", "last", "none"]
     assert schema("/v1/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
     assert schema("/v1/identity/stats", "stitch")["enum"] == ["first", "next", "last", "none"]
-    assert schema("/v1/attribution", "group_by")["items"]["enum"] == [
+    assert schema("/v1/attribution", "group_by")["items"]["anyOf"][0]["enum"][:6] == [
         *("source", "medium", "campaign", "channel"),
         *("landing_path", "first_country"),
     ]
-    assert "path" in schema("/v1/stats", "group_by")["items"]["enum"]
+    assert "path" in schema("/v1/stats", "group_by")["items"]["anyOf"][0]["enum"]
     cursor = pages_of_two(project)
     assert re.search(schema("/v1/query", "cursor")["pattern"], cursor)
     steps = re.compile(schema("/v1/funnel", "steps")["pattern"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import row_values
+from threadline.contract.times import DAY_MS, Timestamp
 from threadline.identity.resolution import Policy, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.ingest import row
@@ -45,10 +46,11 @@ def insert(store: Store, story: Story, **fields: row.Value) -> None:
 
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     context = Context(store, "p", policy)
-    params = stats.StatsParams(metric="persons", interval="day")
+    until = Timestamp(NOON + DAY_MS)
+    params = stats.StatsParams(metric="persons", interval="day", to=until)
     cohorts = retention.ask(context, retention.RetentionParams(interval="day", periods=2)).rows
     rows = stats.ask(context, params).rows
-    return [row.value for row in rows], [[c.persons, *c.retained] for c in cohorts]
+    return [row.value for row in rows if row.value], [[c.persons, *c.retained] for c in cohorts]
 
 
 @pytest.mark.parametrize("policy", ["first", "next", "last"])

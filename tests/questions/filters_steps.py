@@ -81,7 +81,7 @@ decision = st.one_of(
 @st.composite
 def stories(draw: st.DrawFn) -> list[list[Told] | Decision]:
     """Events in any order of arrival, decisions between them."""
-    log = draw(st.lists(told, min_size=1, max_size=30, unique_by=lambda each: each["ago"]))
+    log = draw(st.lists(told, min_size=1, max_size=30, unique_by=lambda each: str(each["ago"])))
     for number, each in enumerate(log):
         each["id"] = f"e{number * 7 % 101:03}"
     steps: list[list[Told] | Decision] = []

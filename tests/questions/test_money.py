@@ -207,11 +207,12 @@ def test_each_group_and_interval_has_its_own(project: Project) -> None:
     sold(project, {"value": 1, "currency": "EUR"}, {"value": 2, "currency": "USD"})
     sold(project, {"value": 4}, {"currency": "EUR"}, day="2026-05-05")
     project.track("look", user_id="ada", timestamp=f"{DAY}T00:00:00Z")
-    answer = total(project, interval="day", group_by="event_name")
+    answer = total(project, interval="day", group_by="event_name", to="2026-05-06")
     assert [(row["bucket"][:10], row["event_name"], row["value"]) for row in answer["rows"]] == [
         ("2026-05-04", "purchase", {"EUR": 1, "USD": 2}),
         ("2026-05-04", "look", {}),
         ("2026-05-05", "purchase", {"none": 4}),
+        ("2026-05-05", "look", {}),
     ]
     greatest = total(project, group_by="event_name", limit=1)
     assert [row["event_name"] for row in greatest["rows"]] == ["purchase"]
@@ -296,7 +297,8 @@ def test_groups_and_intervals_are_converted_day_by_day(bank: Server) -> None:
         sold(project, {"value": 60, "currency": "USD"}, {"value": -2, "currency": "EUR"}, day=day)
     sold(project, {"value": 1, "currency": "CHF"}, day="2026-05-05")
     assert value(project, currency="EUR") == 50 + 48 - 4
-    rows = total(project, currency="EUR", interval="day", tz="America/New_York")["rows"]
+    by_day = {"interval": "day", "tz": "America/New_York", "to": "2026-05-05"}
+    rows = total(project, currency="EUR", **by_day)["rows"]
     # By the clocks of New York the first hours belong to the day before; rates go by UTC.
     assert [(row["bucket"][:10], row["value"]) for row in rows] == [
         ("2026-05-03", 48),

@@ -149,6 +149,17 @@ def grouped(pairs: oracle.Owned, key: Any) -> dict[tuple[Any, ...], oracle.Owned
     return found
 
 
+def check_whole(found: dict[tuple[Any, ...], int], interval: str, zone: ZoneInfo) -> None:
+    """Each interval is there, and each group in each of them."""
+    starts, groups = {key[0] for key in found}, {key[1:] for key in found}
+    assert len(found) == len(starts) * len(groups)
+    at = dt.datetime.fromisoformat(min(starts))
+    # Finer than any interval, so that each is met.
+    while (start := begins(at, interval, zone)) <= max(starts):
+        assert start in starts
+        at += dt.timedelta(minutes=30)
+
+
 @pytest.mark.parametrize("seed", range(max(1, EXAMPLES // 6)))
 @pytest.mark.parametrize("clock", CLOCKS, ids=" ".join)
 def test_numbers_are_the_oracles(counting: Server, clock: tuple[str, str], seed: int) -> None:
@@ -163,7 +174,7 @@ def test_numbers_are_the_oracles(counting: Server, clock: tuple[str, str], seed:
         for also, interval in enumerate(INTERVALS):
             asked = METRICS[(number + also + seed) % len(METRICS)]
             of = ",".join(f"event_{name}" if name in SOURCES else name for name in names)
-            rows = project.ask(
+            answer = project.ask(
                 "/v1/stats",
                 metric=asked,
                 group_by=of,
@@ -171,11 +182,16 @@ def test_numbers_are_the_oracles(counting: Server, clock: tuple[str, str], seed:
                 tz=clock[0],
                 property="value",
                 limit=1000,
-            )["rows"]
+                to=(around + dt.timedelta(hours=HOURS)).isoformat(),
+            )
+            rows = answer["rows"]
             found = {
                 (row.get("bucket"), *(row[name] for name in of.split(",") if name)): row["value"]
                 for row in rows
             }
+            assert answer.get("truncated") is None
+            if interval:
+                check_whole(found, interval, zone)
             expected = grouped(
                 pairs,
                 lambda each, interval=interval, names=names: (
@@ -184,7 +200,9 @@ def test_numbers_are_the_oracles(counting: Server, clock: tuple[str, str], seed:
                 ),
             )
             assert len(found) == len(rows)
-            assert found == {key: counted(asked, of) for key, of in expected.items()}, (
+            numbers = {key: counted(asked, of) for key, of in expected.items()}
+            assert numbers.keys() <= found.keys()
+            assert found == {**dict.fromkeys(found, 0), **numbers}, (
                 asked,
                 group,
                 interval,

@@ -63,6 +63,16 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "funnel": ("funnel", {"steps": "$pageview,purchase", "exclude": "refund"}),
     "funnel_grouped": ("funnel", {"steps": "$pageview,purchase{value=5}", "group_by": "source"}),
+    "funnel_pages": (
+        "funnel",
+        {
+            "steps": "$pageview,$pageview,signup?,purchase",
+            "group_by": "path",
+            "percentiles": "true",
+        },
+    ),
+    "funnel_any": ("funnel", {"steps": "$pageview,purchase,$pageview", "order": "any"}),
+    "funnel_people": ("funnel_people", {"steps": "$pageview,purchase", "step": "2"}),
     "retention": ("retention", {}),
     "retention_event": ("retention", {"cohort": "known", "event": "purchase"}),
     "paths": ("paths", {"event": "purchase", "direction": "before"}),

@@ -18,13 +18,19 @@ HOSTS = ["America/New_York", "Pacific/Kiritimati"]
 # Every question that speaks of times, and some of each kind.
 EVERY_QUESTION: list[tuple[str, Json]] = [
     ("/v1/query", {}),
-    ("/v1/stats", {"interval": "hour"}),
-    ("/v1/stats", {"interval": "day", "group_by": "source"}),
-    ("/v1/stats", {"interval": "day", "metric": "persons", "tz": "Europe/Berlin"}),
-    ("/v1/stats", {"interval": "week", "metric": "uniques", "tz": "Asia/Kolkata"}),
-    ("/v1/stats", {"interval": "month", "metric": "persons"}),
+    ("/v1/stats", {"interval": "hour", "to": "2026-05-03"}),
+    ("/v1/stats", {"interval": "day", "group_by": "source", "to": "2026-05-03"}),
+    (
+        "/v1/stats",
+        {"interval": "day", "metric": "persons", "tz": "Europe/Berlin", "to": "2026-05-03"},
+    ),
+    (
+        "/v1/stats",
+        {"interval": "week", "metric": "uniques", "tz": "Asia/Kolkata", "to": "2026-06-01"},
+    ),
+    ("/v1/stats", {"interval": "month", "metric": "persons", "to": "2026-06-01"}),
     ("/v1/sources", {}),
-    ("/v1/sessions", {"interval": "day", "group_by": "source"}),
+    ("/v1/sessions", {"interval": "day", "group_by": "source", "to": "2026-05-03"}),
     ("/v1/users", {"conversion": "signup"}),
     ("/v1/users/ada", {}),
     ("/v1/users/ada/events", {}),
@@ -100,9 +106,10 @@ def test_intervals_on_a_host_in_another_zone(folder: Path, zone: str) -> None:
             for path in ("/v1/stats", "/v1/sessions"):
                 if path == "/v1/sessions":
                     params = {name: params[name] for name in params if name != "metric"}
-                rows = project.ask(path, **params)["rows"]
-                assert [row["bucket"] for row in rows] == starts, (path, params)
-                assert [row["time"] for row in rows] == starts
+                rows = project.ask(path, to="2026-05-02T00:00Z", **params)["rows"]
+                some = [row for row in rows if row.get("value", row.get("visits"))]
+                assert [row["bucket"] for row in some] == starts, (path, params)
+                assert [row["time"] for row in some] == starts
         (cohort,) = project.ask("/v1/retention", interval="day")["rows"]
         assert (cohort["cohort"], cohort["persons"]) == ("2026-05-01T00:00:00.000Z", 2)
         server.stop()
@@ -287,7 +294,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
 
 
 def by_hour(context: Context) -> list[tuple[object, object]]:
-    params = stats.StatsParams(interval="hour", to=Timestamp(MAY_MS))
+    params = stats.StatsParams(interval="hour", to=Timestamp(2 * HOUR_MS))
     return [(found.bucket, found.value) for found in stats.ask(context, params).rows]
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from threadline.contract.times import format_ms
 from threadline.control import (
     ENVS,
     KINDS,
+    SCOPES,
     Control,
     ControlError,
     Key,
@@ -48,6 +49,9 @@ def create(
     project: ProjectName = None,
     env: Annotated[str, typer.Option(help="live or test: a label, written into the key.")] = "live",
     name: Annotated[str, typer.Option(help="What it is for, as lists show it.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do besides: sql (docs/sql.md).")
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +66,7 @@ def create(
         raise ControlError(f"--env {env}: choose live or test.")
     with open_control(data) as control:
         owner = chosen_project(control, project)
-        token = control.create_key(owner.project_id, kind, env, name)
+        token = control.create_key(owner.project_id, kind, env, name, scope or ())
     if kind == "ak":
         typer.echo(
             "Account keys (ak) are for MCP, which this version does not have: the key works "
@@ -107,6 +111,41 @@ def list_keys(
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         typer.echo("  ".join(cells).rstrip())
+
+
+@app.command("grant")
+def grant(
+    named: Named,
+    scope: Annotated[str, typer.Option(help="What it may do besides: sql.")],
+    data: Data = None,
+) -> None:
+    """Let a key do more than others of its kind. It may with the next request.
+
+    Example: `threadline key grant rk_live_5fK2bQx0Za --scope sql`
+    """
+    with open_control(data) as control:
+        key = control.grant(named, scope)
+        owner = control.project(key.project_id)
+    already = " already" if scope in key.scope_names else ""
+    typer.echo(
+        f"{key.label}{_called(key)} of project {_project(owner)} may{already} {SCOPES[scope]}."
+    )
+
+
+@app.command("withdraw")
+def withdraw(
+    named: Named,
+    scope: Annotated[str, typer.Option(help="What it may not do any more: sql.")],
+    data: Data = None,
+) -> None:
+    """Take back what `grant` gave a key. The key itself goes on working.
+
+    Example: `threadline key withdraw rk_live_5fK2bQx0Za --scope sql`
+    """
+    with open_control(data) as control:
+        key = control.withdraw(named, scope)
+        owner = control.project(key.project_id)
+    typer.echo(f"{key.label}{_called(key)} of project {_project(owner)} may not {SCOPES[scope]}.")
 
 
 @app.command("revoke")
@@ -223,7 +262,7 @@ def _called(key: Key) -> str:
     return f" ({key.name})" if key.name else ""
 
 
-def _as_row(key: Key, projects: dict[str, str]) -> dict[str, str | None]:
+def _as_row(key: Key, projects: dict[str, str]) -> dict[str, Any]:
     """`ends_at`: when it stops or stopped by itself."""
     state = key.state(time.time_ns() // 1_000_000)
     return {
@@ -232,6 +271,7 @@ def _as_row(key: Key, projects: dict[str, str]) -> dict[str, str | None]:
         "env": key.env,
         "name": key.name,
         "use": KINDS[key.kind],
+        "scopes": key.scope_names,
         "project_id": key.project_id,
         "project": projects[key.project_id],
         "state": "active" if state == "ending" else state,
@@ -246,7 +286,7 @@ def _time(ms: int | None) -> str | None:
     return None if ms is None else format_ms(ms)
 
 
-def _cells(row: dict[str, str | None]) -> list[str]:
+def _cells(row: dict[str, Any]) -> list[str]:
     """A line of the list; times to the minute."""
 
     def minute(column: str) -> str:
@@ -263,6 +303,6 @@ def _cells(row: dict[str, str | None]) -> list[str]:
         f"last used {minute('last_used_at')}" if row["last_used_at"] else "never used",
         f"created {minute('created_at')}",
         f"{row['project']} ({row['project_id']})",
-        row["use"] or "",
+        " ".join([row["use"] or "", *(f"+ {scope}" for scope in row["scopes"])]),
         row["name"] or "",
     ]

@@ -1,8 +1,5 @@
 """`threadline sql`: questions nobody has thought of yet, over the stitched events."""
 
-import csv
-import io
-import json
 import os
 import sys
 import threading
@@ -15,18 +12,30 @@ import typer
 from threadline.cli import folders
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
-from threadline.cli.options import Data, ProjectName, check_stitch
+from threadline.cli.options import Data, ProjectName, check_stitch, check_text
 from threadline.cli.shown_sql import shown
-from threadline.cli.sql_questions import Number, SqlQuestions, too_long
 from threadline.cli.table import as_table, terminal_width
-from threadline.contract.cells import escaped
 from threadline.contract.policies import POLICIES, Policy
+from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
 from threadline.identity.resolution import resolve
+from threadline.runtime.sql import (
+    Found,
+    Limits,
+    SqlQuestions,
+    SqlRefused,
+    machine_bytes,
+    too_long,
+)
+from threadline.runtime.sql_text import as_csv, as_json, plain
 
 FORMATS = ("table", "csv", "json", "ndjson")
 # The engine looks at the clock between blocks of rows only.
 GRACE_S = 5
+# A server that takes events may be running in the same process.
+MEMORY_BYTES = min(4 * 1024**3, machine_bytes() // 4)
+DISK_BYTES = 16 * 1024**3
+ANSWER_BYTES = 256 * 1024**2
 
 
 def sql(
@@ -46,15 +55,26 @@ def sql(
     rows: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
     seconds: Annotated[int, typer.Option(min=1, help="Stop after so long.")] = 60,
     include_bots: Annotated[bool, typer.Option(help="With crawlers and other programs.")] = False,
+    as_of: Annotated[
+        str, typer.Option(metavar="TIME", help="As it was known then: ISO 8601.")
+    ] = "",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A value that the query binds (docs/sql.md); may be repeated.",
+        ),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Ask with SQL. `stitched_events` holds the project's events with whose they are.
 
     Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
     visitor; `term`, `content`, `classifier_version` and `is_bot`. `events` holds them as they are
-    stored. One SELECT, or DESCRIBE stitched_events; nothing is changed, nothing else can be read.
-    Times are UTC. Works whether the server runs or not. With --show it prints the statements of a
-    question, with their values, for clickhouse-client.
+    stored, `visits` and `persons` a row for each of these (docs/sql.md). One SELECT, or
+    DESCRIBE stitched_events; nothing is changed, nothing else can be read. Times are UTC. Works
+    whether the server runs or not. With --show it prints the statements of a question, with their
+    values, for clickhouse-client.
 
     Example: `threadline sql "SELECT source, uniq(owner) FROM stitched_events GROUP BY source"`
     """
@@ -70,13 +90,47 @@ def sql(
         if show:
             typer.echo(shown(store, found_project, show))
             return
-        project_id = found_project.project_id
-        on = resolve(store, project_id, cast(Policy, stitch), bots=include_bots)
-        asking = SqlQuestions(store, on, seconds, in_memory=not chosen.store.startswith("chdb"))
-        names, found = within(seconds + GRACE_S, lambda: asking.answer(query, rows), seconds)
-    _print(names, found[:rows], format)
-    if len(found) > rows:
+        project_id, policy = found_project.project_id, cast(Policy, stitch)
+        on = resolve(store, project_id, policy, as_of_ms=_read_as_of(as_of), bots=include_bots)
+        asking = SqlQuestions(
+            store,
+            on,
+            Limits(seconds, MEMORY_BYTES, DISK_BYTES, ANSWER_BYTES),
+            in_memory=not chosen.store.startswith("chdb"),
+            timeout_ms=found_project.visit_timeout_minutes * 60_000,
+        )
+        params = _read_params(param or [])
+        try:
+            found: Found = within(
+                seconds + GRACE_S, lambda: asking.answer(query, rows, params), seconds
+            )
+        except SqlRefused as error:
+            raise ControlError(str(error)) from error
+    _print(found.names, found.rows[:rows], format)
+    if len(found.lines) > rows:
         typer.echo(f"Only the first {rows:,} rows are shown; --rows gives more.", err=True)
+
+
+def _read_as_of(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return Timestamp.parse(text).ms
+    except ValueError as error:
+        raise ControlError(f"--as-of {text}: {error}.") from None
+
+
+def _read_params(given: list[str]) -> dict[str, object]:
+    params: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ControlError(
+                f"--param {text}: write a name and its value, such as day=2026-05-01."
+            )
+        check_text("--param", value)
+        params[name] = value
+    return params
 
 
 def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
@@ -108,43 +162,14 @@ def within(wait_s: int, ask: Callable[[], Any], allowed_s: int) -> Any:
 
 def _print(names: list[str], rows: list[list[Any]], format: str) -> None:
     if format == "table":
-        text, left_out = as_table(names, [list(map(_plain, row)) for row in rows], terminal_width())
+        text, left_out = as_table(names, [list(map(plain, row)) for row in rows], terminal_width())
         typer.echo(text)
         if left_out:
             typer.echo(f"No room for {', '.join(left_out)}; --format json shows all.", err=True)
     elif format == "csv":
-        table = io.StringIO(newline="")
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerows([names, *([_cell(value) for value in row] for row in rows)])
-        typer.echo(table.getvalue(), nl=False)
+        typer.echo(as_csv(names, rows), nl=False)
     else:
-        lines = [_json(dict(zip(names, row, strict=True))) for row in rows]
+        lines = [as_json(dict(zip(names, row, strict=True))) for row in rows]
         text = "[" + ",\n".join(lines) + "]" if format == "json" else "\n".join(lines)
         if text:
             typer.echo(text)
-
-
-def _json(value: Any) -> str:
-    """JSON, with numbers as the engine wrote them."""
-    if isinstance(value, Number):
-        return value
-    if isinstance(value, list):
-        return "[" + ",".join(map(_json, value)) + "]"
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ",".join(f"{json.dumps(n, ensure_ascii=False)}:{_json(v)}" for n, v in value.items())
-            + "}"
-        )
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, str) else _json(value)
-
-
-def _cell(value: Any) -> str:
-    text = _plain(value)
-    return text if isinstance(value, Number) else escaped(text)

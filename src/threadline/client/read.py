@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 COMMA = re.compile(r"(?<!\\),")
 
 
+def _escaped(steps: Sequence[str]) -> list[str]:
+    return [COMMA.sub(r"\\,", step) for step in steps]
+
+
 class Frames(ABC):
     """What can become a table of pandas or polars, where those are installed."""
 
@@ -140,9 +144,9 @@ class Reader(ABC):
 
     def funnel(self, steps: Sequence[str], **params: object) -> Table:
         """How many people get from step to step, across their devices: a row a step and group.
-        A step is an event's name, which may hold commas, and perhaps `{property=value}`."""
-        escaped = [COMMA.sub(r"\\,", step) for step in steps]
-        answer = self.ask("/v1/funnel", steps=escaped, **params)
+        A step is an event's name, which may hold commas, and perhaps `{property=value}`: as the
+        route takes it, one by one."""
+        answer = self.ask("/v1/funnel", steps=_escaped(steps), **params)
         rows = [
             {**{name: value for name, value in row.items() if name != "steps"}, **step}
             for row in answer["rows"]
@@ -150,9 +154,19 @@ class Reader(ABC):
         ]
         return Table(rows, answer)
 
+    def funnel_people(self, steps: Sequence[str], step: int, **params: object) -> Table:
+        """Who got to a step, 1 the first; with `dropped=True`, who did not, but to the one before.
+        Newest first; with `cursor=table.answer["next_cursor"]` those that follow."""
+        return self._table("/v1/funnel/people", {"steps": _escaped(steps), "step": step, **params})
+
     def retention(self, **params: object) -> Table:
         """Who comes back, by cohort."""
         return self._table("/v1/retention", params)
+
+    def retention_people(self, cohort_start: object, period: int, **params: object) -> Table:
+        """Everybody behind one number of `retention`; `returned=False`: those who were not back."""
+        asked = {"cohort_start": cohort_start, "period": period, **params}
+        return self._whole("/v1/retention/people", asked)
 
     def why(self, user_id: str, conversion: str, **params: object) -> Json:
         """One conversion of a user: its touches, and why each has the credit it has."""
@@ -166,8 +180,8 @@ class Reader(ABC):
         """The same, as it was called before."""
         return self.visits(**params)
 
-    def paths(self, event: str, **params: object) -> Table:
-        """What people do before or after an event."""
+    def paths(self, event: str | None = None, **params: object) -> Table:
+        """What people do before or after an event, or on the way from `start` to `end`."""
         return self._table("/v1/paths", {"event": event, **params})
 
     def identity_stats(self, **params: object) -> Json:
@@ -191,6 +205,15 @@ class Reader(ABC):
         answer = self._ask("GET", path, params)
         return Table(answer.get("rows", []), answer)
 
+    def _whole(self, path: str, params: Mapping[str, object]) -> Table:
+        """All pages in one."""
+        answer = self._ask("GET", path, {"limit": 1000, **params})
+        rows = list(answer["rows"])
+        while cursor := answer.get("next_cursor"):
+            answer = self._ask("GET", path, {"limit": 1000, **params, "cursor": cursor})
+            rows += answer["rows"]
+        return Table(rows, answer)
+
     def _pages(self, kind: type[Row], path: str, params: Mapping[str, object]) -> Pages[Row]:
         return Pages(kind, lambda cursor: self._ask("GET", path, {**params, "cursor": cursor}))
 
@@ -207,8 +230,13 @@ class Users:
         return read(User, self._reader._ask("GET", path, params))
 
     def list(self, **filters: object) -> Pages[UserRow]:
-        """Users, those known last first. Filters: source, medium, campaign, conversion, …"""
+        """Users, those known last first. Filters: search, source, conversion, order, …; columns of
+        choice are for `table`."""
         return self._reader._pages(UserRow, "/v1/users", filters)
+
+    def table(self, columns: Sequence[str], **filters: object) -> Table:
+        """Users with columns of choice: user_id, last_seen, traits.plan, first.source, …"""
+        return self._reader._whole("/v1/users", {"columns": columns, **filters})
 
     def journey(self, user_id: str | int, phase: str = "all", **params: object) -> Pages[EventRow]:
         """Everything they did, oldest first: `phase` before or after they were known, or all."""

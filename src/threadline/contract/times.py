@@ -1,6 +1,8 @@
 """Time on the wire and inside: ISO 8601 there, whole milliseconds since 1970 (UTC) here."""
 
 import re
+from calendar import monthrange
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from time import time_ns
 from typing import Self
@@ -14,6 +16,8 @@ EARLIEST_MS = 0
 LATEST_MS = (datetime(2299, 1, 1, tzinfo=UTC) - EPOCH) // ONE_MS
 
 WRITE_ISO = "write ISO 8601, such as 2026-05-01T14:00:00Z"
+RELATIVE_TIMES = "now, today, yesterday, mtd, ytd, 12h, 7d, 4w, 12mo or 1y"
+WRITE_TIME = f"{WRITE_ISO}, or one of {RELATIVE_TIMES}"
 # A `+` that was not percent-encoded arrives as a space.
 LOST_PLUS = re.compile(r".*T.* \d\d:?\d\d", re.ASCII)
 
@@ -40,15 +44,17 @@ def parse_ms(text: str) -> int:
 class Timestamp:
     """A time in a query parameter. Its own type, so that decoding knows to read ISO 8601.
 
-    `day`: the date, where only that was given. What is out of all times, as year 1 or 9999, is the
+    `day`: the date, where only that was given. `relative`: the text of one that counts from now,
+    and has no `ms` before it is `resolved`. What is out of all times, as year 1 or 9999, is the
     first or the last there is: the answer is the same.
     """
 
-    __slots__ = ("day", "ms")
+    __slots__ = ("day", "ms", "relative")
 
-    def __init__(self, ms: int, day: date | None = None) -> None:
+    def __init__(self, ms: int, day: date | None = None, relative: str = "") -> None:
         self.ms = within(ms)
         self.day = day
+        self.relative = relative
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -59,7 +65,7 @@ class Timestamp:
         if LOST_PLUS.fullmatch(text):
             raise ValueError(f"{WRITE_ISO}; the + of an offset is %2B in an address")
         try:
-            return cls(_midnight_ms(date.fromisoformat(text), UTC), date.fromisoformat(text))
+            return cls(midnight_ms(date.fromisoformat(text), UTC), date.fromisoformat(text))
         except ValueError:
             pass  # it has a time, too
         try:
@@ -67,9 +73,79 @@ class Timestamp:
         except (ValueError, OverflowError):
             raise ValueError(WRITE_ISO) from None
 
+    @classmethod
+    def parse_any(cls, text: str) -> Self:
+        """As `parse`, or a relative time. Raises `ValueError` with a message for the caller."""
+        if text in DAYS or text in (NOW, ALL) or LENGTH.fullmatch(text):
+            return cls(0, relative=text)
+        if re.fullmatch(r"[0-9]+m", text, re.ASCII):
+            raise ValueError(f"{text} is of no length; write {text}o for months")
+        try:
+            return cls.parse(text)
+        except ValueError as error:
+            said = str(error)
+            raise ValueError(WRITE_TIME if said == WRITE_ISO else said) from None
+
+    def resolved(self, zone: tzinfo, now_ms: int) -> Self:
+        """A relative time as it is now, by the clocks of that zone; any other `in_zone`."""
+        if not self.relative:
+            return self.in_zone(zone)
+        return type(self)(relative_ms(self.relative, zone, now_ms))
+
     def in_zone(self, zone: tzinfo) -> Self:
         """A date is the moment at which it begins by the clocks of that zone."""
-        return self if self.day is None else type(self)(_midnight_ms(self.day, zone), self.day)
+        return self if self.day is None else type(self)(midnight_ms(self.day, zone), self.day)
+
+
+# --- Relative times ---
+
+NOW, YESTERDAY, TODAY, ALL = "now", "yesterday", "today", "all"
+# Those that are the beginning of a day.
+DAYS: Mapping[str, Callable[[date], date]] = {
+    TODAY: lambda day: day,
+    YESTERDAY: lambda day: day - timedelta(days=1),
+    "mtd": lambda day: day.replace(day=1),
+    "ytd": lambda day: day.replace(month=1, day=1),
+}
+LENGTH = re.compile(r"([1-9][0-9]{0,4})(h|d|w|mo|y)", re.ASCII)
+HOUR_MS = 3_600_000
+
+
+def relative_ms(text: str, zone: tzinfo, now_ms: int) -> int:
+    """The time that `7d` and the like mean, in milliseconds since 1970. Hours are as long as they
+    are; of days, weeks, months and years the clocks of the zone show the same time as now. A day
+    that a month does not have is its last. Of `all` it is the first time there is."""
+    if text == NOW:
+        return now_ms
+    if text == ALL:
+        return EARLIEST_MS
+    at = (EPOCH + now_ms * ONE_MS).astimezone(zone)
+    if text in DAYS:
+        return midnight_ms(DAYS[text](at.date()), zone)
+    found = LENGTH.fullmatch(text)
+    assert found
+    many, unit = int(found[1]), found[2]
+    if unit == "h":
+        return now_ms - many * HOUR_MS
+    return at_day(at, day_before(at.date(), many, unit))
+
+
+def day_before(day: date, many: int, unit: str) -> date:
+    """So many days (`d`), weeks (`w`), months (`mo`) or years (`y`) before; the first day there is
+    where that is before all calendars."""
+    try:
+        if unit in ("d", "w"):
+            return day - timedelta(days=many * (7 if unit == "w" else 1))
+        months = day.year * 12 + day.month - 1 - many * (12 if unit == "y" else 1)
+        year, month = divmod(months, 12)
+        return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    except (OverflowError, ValueError):
+        return date.min
+
+
+def at_day(at: datetime, day: date) -> int:
+    """The same time of day on another day, by the same clocks, in milliseconds since 1970."""
+    return (datetime.combine(day, at.timetz()) - EPOCH) // ONE_MS
 
 
 def within(ms: int) -> int:
@@ -77,7 +153,8 @@ def within(ms: int) -> int:
     return min(max(ms, EARLIEST_MS), LATEST_MS)
 
 
-def _midnight_ms(day: date, zone: tzinfo) -> int:
+def midnight_ms(day: date, zone: tzinfo) -> int:
+    """When a date begins by the clocks of a zone, in milliseconds since 1970."""
     # Where clocks skip midnight, this is the moment at which they do.
     since = datetime.combine(day, time(), zone) - EPOCH
     return since // ONE_MS

@@ -3,12 +3,20 @@
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from threadline.control.errors import ControlError
 from threadline.control.file import ControlFile
-from threadline.control.keys import Key, Token, new_token, parse_named, secret_hash
+from threadline.control.keys import (
+    SCOPED_KINDS,
+    SCOPES,
+    Key,
+    Token,
+    new_token,
+    parse_named,
+    secret_hash,
+)
 from threadline.control.origins import normalise_origin
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
 
@@ -114,13 +122,42 @@ class Changes(ControlFile):
                 (minutes, project_id),
             )
 
-    def create_key(self, project_id: str, kind: str, env: str = "live", name: str = "") -> Token:
-        """A new key, returned once with its secret. Raises `ControlError` if `name` is none."""
+    def create_key(
+        self,
+        project_id: str,
+        kind: str,
+        env: str = "live",
+        name: str = "",
+        scopes: Sequence[str] = (),
+    ) -> Token:
+        """A new key, returned once with its secret. Raises `ControlError` if `name` is none, or
+        keys of this kind have no such scope."""
         name = name and _checked_name("key", name)
+        for scope in scopes:
+            _check_scope(kind, scope)
         token = new_token(kind, env)
         with self._write_and_tell() as db:
-            self._insert_key(db, token, project_id, name)
+            self._insert_key(db, token, project_id, name, scopes=_joined(scopes))
         return token
+
+    def grant(self, named: str, scope: str) -> Key:
+        """Let a key do more than others of its kind; again is no error. The key as it was before.
+        Raises `ControlError` if there is no such key or scope."""
+        key = self.find_key(named)
+        _check_scope(key.kind, scope)
+        self._set_scopes(key, [*key.scope_names, scope])
+        return key
+
+    def withdraw(self, named: str, scope: str) -> Key:
+        """Take it back; again is no error. The key as it was before. Raises `ControlError`."""
+        key = self.find_key(named)
+        _check_scope(key.kind, scope)
+        self._set_scopes(key, [name for name in key.scope_names if name != scope])
+        return key
+
+    def _set_scopes(self, key: Key, scopes: Sequence[str]) -> None:
+        with self._write_and_tell() as db:
+            db.execute("UPDATE keys SET scopes = ? WHERE prefix = ?", (_joined(scopes), key.prefix))
 
     def list_keys(self, project_id: str | None = None) -> list[Key]:
         """The keys of one project or of all, oldest first, revoked and expired ones too; without
@@ -166,7 +203,7 @@ class Changes(ControlFile):
         if keep_ms and state in ("revoked", "expired"):
             raise ControlError(f"{old.label} is {state} already and cannot be kept any longer.")
         with self._write_and_tell() as db:
-            self._insert_key(db, token, old.project_id, old.name)
+            self._insert_key(db, token, old.project_id, old.name, scopes=old.scopes)
             if keep_ms:
                 ends_ms = min(now_ms + keep_ms, old.expires_ms or now_ms + keep_ms)
                 _expire(db, old.prefix, ends_ms)
@@ -210,9 +247,10 @@ class Changes(ControlFile):
         name: str = "",
         expires_ms: int | None = None,
         temporary: int = 0,
+        scopes: str = "",
     ) -> None:
         db.execute(
-            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?)",
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?)",
             (
                 token.prefix,
                 project_id,
@@ -223,6 +261,7 @@ class Changes(ControlFile):
                 name,
                 expires_ms,
                 temporary,
+                scopes,
             ),
         )
 
@@ -236,6 +275,19 @@ def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:
         "UPDATE keys SET revoked_ms = ? WHERE prefix = ? AND revoked_ms IS NULL",
         (now_ms, key.prefix),
     )
+
+
+def _joined(scopes: Sequence[str]) -> str:
+    return ",".join(dict.fromkeys(scopes))
+
+
+def _check_scope(kind: str, scope: str) -> None:
+    if scope not in SCOPES:
+        scopes = "; ".join(f"{name}: {use}" for name, use in SCOPES.items())
+        raise ControlError(f"There is no scope {scope!r}. Scopes: {scopes}.")
+    if kind not in SCOPED_KINDS:
+        kinds = " and ".join(SCOPED_KINDS)
+        raise ControlError(f"The scope {scope} is for {kinds} keys, and this is of kind {kind}.")
 
 
 def _checked_name(what: str, text: str) -> str:

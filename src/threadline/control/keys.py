@@ -19,6 +19,9 @@ KINDS = {
     "ak": "accounts: for MCP, which is not there yet, so it works nowhere",
 }
 ENVS = ("live", "test")
+# What keys of a kind may do only where they were given it besides.
+SCOPES = {"sql": "ask in SQL, by POST /v1/sql"}
+SCOPED_KINDS = ("rk",)
 
 _SHAPE = re.compile(r"(pk|sk|rk|ak)_(live|test)_([A-Za-z0-9]{4,32})_([A-Za-z0-9]{16,128})")
 # How people name a key: whole, as lists print it, or by its prefix.
@@ -41,6 +44,7 @@ class Key(NamedTuple):
     """A key as stored: everything but its secret. Times are milliseconds since 1970.
 
     `expires_ms`: refused from then on; None: never. `temporary`: made by a command for itself.
+    `scopes`: of `SCOPES`, by commas.
     """
 
     prefix: str
@@ -54,6 +58,12 @@ class Key(NamedTuple):
     name: str = ""
     expires_ms: int | None = None
     temporary: int = 0
+    scopes: str = ""
+
+    @property
+    def scope_names(self) -> list[str]:
+        """What it may do besides what its kind may."""
+        return [name for name in self.scopes.split(",") if name]
 
     @property
     def label(self) -> str:

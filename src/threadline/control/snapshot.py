@@ -72,7 +72,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
     )
     keys = db.execute(
         "SELECT prefix, project_id, kind, env, secret_hash, created_ms, last_used_ms, revoked_ms,"
-        " name, expires_ms, temporary FROM keys"
+        " name, expires_ms, temporary, scopes FROM keys"
     )
     clock = db.execute("SELECT day, doubted_day, looks FROM clock").fetchone()
     pepper = db.execute("SELECT hash FROM pepper").fetchone()

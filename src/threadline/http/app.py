@@ -19,6 +19,7 @@ from threadline.http import (
     questions,
     rudder,
     server,
+    sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
 from threadline.http.asgi import Headers, Receive, Scope, Send, header
@@ -40,7 +41,7 @@ ALLOWED_HEADERS = b"Authorization, Content-Type, Content-Encoding, X-Retry-Count
 HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?:\s*,\s*[A-Za-z0-9-]{1,64}){0,63}")
 EXPOSED = (
     b"access-control-expose-headers",
-    b"Retry-After, Threadline-Stale, Threadline-Next-Cursor",
+    b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated",
 )
 # A page that cannot read why it is refused would try for ever.
 READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
@@ -54,6 +55,7 @@ class App:
         routes = [
             *ingest.ROUTES,
             *questions.ROUTES,
+            *sql.ROUTES,
             *identity.ROUTES,
             *classify.ROUTES,
             *assets.ROUTES,

@@ -17,7 +17,7 @@ from threadline.contract.errors import (
     OriginNotAllowed,
 )
 from threadline.contract.segment import Message
-from threadline.control import Project, origin_allowed
+from threadline.control import SCOPES, Project, origin_allowed
 from threadline.http.doc import Doc
 from threadline.http.request import Request
 from threadline.runtime.memory import MIB
@@ -69,7 +69,13 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
             " key."
         )
     if key.kind not in doc.keys:
-        raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.")
+        way = f" {_way_to(doc.scope)}" if doc.scope else ""
+        raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.{way}")
+    if doc.scope and doc.scope not in key.scope_names:
+        raise doc.refusal(
+            f"This key may not {SCOPES[doc.scope]}. Let it with `threadline key grant {key.label}"
+            f" --scope {doc.scope}`. {_way_to(doc.scope)}"
+        )
     origin = request.header("origin")
     if origin_allowed(origin, project.origins):
         request.allowed_origin = origin
@@ -77,6 +83,10 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
         raise _origin_refused(origin, project)
     if key.kind == "pk" and doc.bucket:
         request.services.buckets.take(project.project_id, doc.bucket, request.address)
+
+
+def _way_to(scope: str) -> str:
+    return f"`threadline key create --kind rk --scope {scope}` makes a key that may."
 
 
 def key_of_basic(request: Request) -> str:

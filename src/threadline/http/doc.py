@@ -39,8 +39,8 @@ BODY_ERRORS: Errors = (InvalidPayload, RequestTimeout, PayloadTooLarge, Unsuppor
 
 @dataclass(frozen=True, kw_only=True)
 class Doc:
-    """One route. `keys`: the kinds that may use it; none: everybody may. `unless`: the setting by
-    which it takes no key.
+    """One route. `keys`: the kinds that may use it; none: everybody may. `scope`: what such a key
+    has to have been given besides. `unless`: the setting by which it takes no key.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
     draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
@@ -52,6 +52,7 @@ class Doc:
     answer: object
     status: int = 200
     keys: tuple[str, ...] = ()
+    scope: str = ""
     unless: str = ""
     refusal: type[ApiError] = InsufficientScope
     bucket: str | None = None

@@ -7,6 +7,7 @@ import msgspec
 
 from threadline.contract.cells import escaped
 from threadline.questions.answers import Touch
+from threadline.questions.filters import plain, split
 from threadline.questions.users import User
 
 
@@ -15,14 +16,16 @@ def user_ndjson(rows: list[User]) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-def user_csv(rows: list[User]) -> bytes:
-    """RFC 4180, a header line first; nested columns as `first_touch.source`. No text in it is a
-    formula to a spreadsheet."""
-    flat = [_flatten(msgspec.to_builtins(row)) for row in rows]
+def user_csv(rows: list[User], columns: str = "") -> bytes:
+    """RFC 4180, a header line first; nested columns as `first_touch.source`. `columns`: by commas,
+    if they were chosen. No text in it is a formula to a spreadsheet."""
+    found = [msgspec.to_builtins(row) for row in rows]
     text = io.StringIO()
-    table = csv.DictWriter(text, flat[0] if flat else _flatten(NOBODY))
+    chosen = [plain(name) for name in split(columns, ",") if name.strip()]
+    nobody = {name: NOBODY.get(name) for name in chosen or NOBODY}
+    table = csv.DictWriter(text, _header(found or [nobody]))
     table.writeheader()
-    table.writerows(flat)
+    table.writerows(map(_flatten, found))
     return text.getvalue().encode()
 
 
@@ -32,6 +35,15 @@ NOBODY = {
     "first_touch": dict.fromkeys(Touch.__struct_fields__),
     "devices": 0,
 }
+
+
+def _header(rows: list[dict[str, object]]) -> list[str]:
+    """Column by column all that any of the rows has, such as amounts in several currencies."""
+    parts: dict[str, dict[str, None]] = {name: {} for name in rows[0]}
+    for row in rows:
+        for name, value in row.items():
+            parts[name] |= dict.fromkeys(_flatten({name: value}))
+    return [name for of_column in parts.values() for name in of_column]
 
 
 def _flatten(row: dict[str, object]) -> dict[str, object]:

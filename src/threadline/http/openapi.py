@@ -66,7 +66,8 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
     }
     if doc.keys:
         operation["security"] = [{"key": []}]
-        operation["description"] = f"Key: {' or '.join(doc.keys)}."
+        scope = f" with the scope `{doc.scope}`" if doc.scope else ""
+        operation["description"] = f"Key: {' or '.join(doc.keys)}{scope}."
     if doc.body:
         description = f"{_first_line(doc.body)} May be packed with gzip or zstd."
         schema = _schema(doc.body, components)

@@ -68,7 +68,7 @@ def _users(found: users.Users, params: users.UsersParams) -> Answer:
         return answer(found)
     headers = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
     if params.format == "csv":
-        return answer_body(user_csv(found.rows), "text/csv; charset=utf-8", headers)
+        return answer_body(user_csv(found.rows, params.columns), "text/csv; charset=utf-8", headers)
     return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
 
 

@@ -209,8 +209,7 @@ HAS_RATE = f"""(
 # is no rate, the division would be one by zero.
 IS_SHORT = "(abs($row.amount$n) < toDecimal256('1e18', 0))"
 PER_EURO = "if(r.per_euro > 0, r.per_euro, 1)"
-CONVERTED = Template(f"""sumIf(
-        if(
+IN_CURRENCY = f"""if(
             $row.currency = {{currency:String}},
             toDecimal256($row.amount$n, 21),
             if({IS_SHORT}, $row.amount$n, 0) * r.wanted_per_euro / {PER_EURO} + toDecimal256(
@@ -218,7 +217,9 @@ CONVERTED = Template(f"""sumIf(
                     / toFloat64({PER_EURO}),
                 9
             )
-        ),
+        )"""
+CONVERTED = Template(f"""sumIf(
+        {IN_CURRENCY},
         {HAS_RATE}
     ) AS converted$n,
     sumIf($row.counted$n, {HAS_RATE}) AS have_rate$n,
@@ -235,6 +236,13 @@ def sums(amounts: Amounts, row: str, n: str = "") -> str:
     have `currency`, `amount`, `counted` (how many, or a part of one), and to convert them `day`.
     `n`: stands behind `amount` and `counted`, where there are several."""
     return (CONVERTED if amounts.currency else BY_CURRENCY).substitute(row=row, n=n)
+
+
+def in_currency(row: str) -> tuple[str, str]:
+    """SQL for the amount of one such row in the currency that is asked for, and for whether it has
+    a rate."""
+    slots = {"row": row, "n": ""}
+    return Template(IN_CURRENCY).substitute(slots), Template(HAS_RATE).substitute(slots)
 
 
 def join_rates(amounts: Amounts, row: str) -> str:
@@ -281,6 +289,19 @@ def as_values(amounts: Amounts, totals: Sequence[Totals]) -> list[float | dict[s
     if not any(code for each in totals for code in each.amounts):
         return [_number(each.amounts.get("", Decimal(0))) for each in totals]
     return [by_currency(each) for each in totals]
+
+
+def rest(amounts: Amounts, every: Totals, shown: Sequence[Totals]) -> float | dict[str, float]:
+    """What there is in all beside these, as an answer shows it."""
+    left = Totals(dict(every.amounts), every.converted, every.have_rate)
+    for each in shown:
+        left.converted = DIGITS.subtract(left.converted, each.converted)
+        for code, amount in each.amounts.items():
+            left.amounts[code] = DIGITS.subtract(left.amounts.get(code, Decimal(0)), amount)
+    if not amounts.currency and any(every.amounts):
+        return by_currency(left)
+    (value,) = as_values(amounts, [left])
+    return value
 
 
 def unconverted(amounts: Amounts, totals: Iterable[Totals]) -> Unconverted:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -128,24 +128,75 @@ class Grouped(msgspec.Struct, kw_only=True):
     channel: Group = msgspec.UNSET
 
 
+Measured = float | dict[str, float | dict[str, float | None] | None] | msgspec.UnsetType | None
+
+
+class Compared(Grouped, kw_only=True):
+    """With `compare`, `previous`: the same of the other time, and `change`: by what part of that it
+    has become more, null where that was 0. Where a row has several numbers, by their names."""
+
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
+
+
 AnyRow = TypeVar("AnyRow", bound=msgspec.Struct)
+NOTHING: Mapping[str, str] = {}
 
 
-def grouped_rows(kind: type[AnyRow], rows: Iterable[Row]) -> list[AnyRow]:
+def grouped_rows(
+    kind: type[AnyRow], rows: Iterable[Row], titles: Mapping[str, str] = NOTHING
+) -> list[AnyRow]:
     """Rows of the store as they go out, with their columns in the order in which they came: that of
-    `group_by`."""
-    return [_in_order(kind, tuple(row))(**absent_is_null(row)) for row in rows]
+    `group_by`. `titles`: names of columns in the answer, where those of the store are others."""
+    return [_in_order(kind, _titled(row, titles))(**_absent_is_null(row, titles)) for row in rows]
 
 
-@cache
-def _in_order(kind: type[AnyRow], names: tuple[str, ...]) -> type[AnyRow]:
-    """The same struct, or one like it with these fields in this order."""
-    if [name for name in kind.__struct_fields__ if name in names] == list(names):
+def _absent_is_null(row: Row, titles: Mapping[str, str]) -> Row:
+    return {
+        name: None if value == "" and (name in MAY_BE_ABSENT or name in titles) else value
+        for name, value in row.items()
+    }
+
+
+@lru_cache(1000)
+def _in_order(kind: type[AnyRow], names: tuple[tuple[str, str], ...]) -> type[AnyRow]:
+    """The same struct, or one like it with these fields, and their titles, in this order."""
+    given = [name for name, _ in names]
+    if [name for name in kind.__struct_fields__ if name in given] == given:
         return kind
     fields: Mapping[str, Any] = {field.name: field for field in msgspec.structs.fields(kind)}
     made = msgspec.defstruct(
         kind.__name__,
-        [(n, fields[n].type, msgspec.field(name=fields[n].encode_name)) for n in names],
+        [
+            (n, fields[n].type, msgspec.field(name=fields[n].encode_name))
+            if n in fields
+            else (n, Any, msgspec.field(name=title))
+            for n, title in names
+        ],
         kw_only=True,
     )
     return cast(type[AnyRow], made)
+
+
+def as_row(row: msgspec.Struct) -> Row:
+    """A row that goes out as its columns, by their names in the answer."""
+    fields = msgspec.structs.fields(row)
+    every = {each.encode_name: getattr(row, each.name) for each in fields}
+    return {name: value for name, value in every.items() if value is not msgspec.UNSET}
+
+
+def of_columns(kind: type[AnyRow], rows: Sequence[Row]) -> list[AnyRow]:
+    """The other way round."""
+    known = {each.encode_name: each.name for each in msgspec.structs.fields(kind)}
+    titles = {f"column_{n}": name for n, name in enumerate(_names(rows)) if name not in known}
+    renamed = {**known, **{title: name for name, title in titles.items()}}
+    shown = ({renamed[name]: value for name, value in row.items()} for row in rows)
+    return [_in_order(kind, _titled(row, titles))(**row) for row in shown]
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _titled(row: Row, titles: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, titles.get(name, "")) for name in row)

@@ -1,6 +1,6 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -20,26 +20,41 @@ from threadline.questions.credit import (
     lookback_ms,
     read_models,
 )
-from threadline.questions.filters import Filtered
-from threadline.questions.parameters import EventName, between, grouping, read_groups
+from threadline.questions.filters import Filtered, refused
+from threadline.questions.named_events import (
+    EventText,
+    NamedEvent,
+    amounts_of,
+    read_event,
+    several_currencies,
+)
+from threadline.questions.parameters import any_dimension, between
+from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.touched import OF_EVENTS
 from threadline.questions.traffic_sources import GROUPS, OUTSIDE
 from threadline.questions.warned import (
     AnswerWarning,
-    Warned,
+    Limited,
+    cut_off,
     noted,
     unknown_events,
     unknown_property,
 )
 from threadline.store import Row
 
+MAX_LIMIT = 1000
+OWN_GROUPS = (*GROUPS, *OF_EVENTS)
+
 
 class AttributionParams(Filtered, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
-    conversion: EventName
+    conversion: EventText
     model: ModelsText = "last_non_direct"
-    group_by: Annotated[str, grouping(*GROUPS, *OF_EVENTS, of="Of the touch: ")] = "source,medium"
+    group_by: Annotated[
+        str,
+        any_dimension(*OWN_GROUPS, of="Of the touch, or of the person: "),
+    ] = "source,medium"
     lookback_days: LookbackDays | None = None
     value_property: (
         Annotated[
@@ -47,8 +62,29 @@ class AttributionParams(Filtered, kw_only=True):
         ]
         | None
     ) = None
-    currency_property: amounts.CurrencyProperty = "currency"
+    currency_property: amounts.CurrencyProperty | None = None
     currency: amounts.Currency | None = None
+    order: Annotated[
+        Literal[
+            "-conversions",
+            "conversions",
+            "-persons",
+            "persons",
+            "-value",
+            "value",
+            "-influenced",
+            "influenced",
+            "-touches",
+            "touches",
+        ],
+        msgspec.Meta(description="Of rows; `-`: descending."),
+    ] = "-conversions"
+    limit: (
+        Annotated[
+            int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows, first of the order. Else all.")
+        ]
+        | None
+    ) = None
 
 
 class Credit(msgspec.Struct):
@@ -103,7 +139,16 @@ class AttributionRow(Grouped, kw_only=True):
     models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Attribution(Warned):
+class AttributionOther(msgspec.Struct):
+    """What the rows that `limit` left out sum to. Persons may be in several rows, and have no
+    sum."""
+
+    conversions: float
+    touches: int
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
+
+
+class Attribution(Limited, kw_only=True):
     """Rows, of groups with any credit: the group's columns, conversions (whole or in parts),
     persons with any credit there, and value, by the first of the models; `models` has each of
     several. `conversions` and `value` of the rows sum to the total; persons do not, because one may
@@ -117,6 +162,7 @@ class Attribution(Warned):
     total: AttributionTotal
     skipped: int | msgspec.UnsetType = msgspec.UNSET
     unconverted: amounts.Unconverted = msgspec.UNSET
+    other: AttributionOther | msgspec.UnsetType = msgspec.UNSET
 
 
 SQL = f"""
@@ -159,61 +205,94 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     A conversion without any touch goes to direct; one whose touches all are longer ago than
     `lookback_days` goes to `outside_window`. Raises `InvalidGroupBy`, `InvalidParams`.
     """
-    names = read_groups(params.group_by, (*GROUPS, *OF_EVENTS))
+    groups = read_dimensions(params.group_by, OWN_GROUPS, ("person",))
     models = read_models(params.model)
-    asked = _amounts(params)
-    values: dict[str, object] = {
-        "conversion": params.conversion,
-        "lookback_ms": lookback_ms(params.lookback_days),
-        **(asked.values if asked else {}),
-    }
-    converting = ["e.event_name = {conversion:String}", *between(params, values)]
+    values: dict[str, object] = {"lookback_ms": lookback_ms(params.lookback_days)}
+    conversion = read_event(context, params.conversion, "conversion", values)
+    asked = amounts_of(conversion, params)
+    if params.order.endswith("value") and asked is None:
+        raise refused("order", "the order by value goes with value_property")
+    values |= asked.values if asked else {}
+    converting = [conversion.condition, *between(params, values)]
     conversions = where([*converting, *context.narrowing.events])
-    slots = {"conversions": conversions, **_slots(params, names, models, asked)}
+    names = _names(groups)
+    slots = {"conversions": conversions, **_slots(context, params, names, models, asked)}
     slots["besides"] = fill(str(slots["besides"]), context.resolution.slots)
     found = context.ask(SQL, values, slots, visits=_visits(params, models))
     (total,) = (row for row in found if row["is_total"])
-    doubts, left = Doubts(), [Totals({})]
+    doubts, totals = Doubts(), [[Totals({})] for _ in found]
     if asked:
         doubts = [Doubts.of(row) for row in found][found.index(total)]
-        left = _value(asked, found, models)[found.index(total)]
+        totals = _value(asked, found, models)
+    left = totals[found.index(total)]
+    for row, of_row in zip(found, totals, strict=True):
+        row["totals"] = of_row
+    rows = [row for row in found if _is_credited(row, models) and (row is not total or not groups)]
+    rows = _ordered(rows, params.order)
+    kept = rows[: params.limit]
+    titles = {name: group for name, group in names.items() if name != group}
     answer = Attribution(
-        params.conversion,
-        ",".join(models),
-        context.resolution.policy,
-        grouped_rows(
+        conversion=params.conversion,
+        model=",".join(models),
+        stitch=context.resolution.policy,
+        rows=grouped_rows(
             AttributionRow,
-            (
-                {**{name: row[name] for name in names}, **_shared(row, models)}
-                for row in found
-                if _is_credited(row, models) and (row is not total or not names)
-            ),
+            ({**{name: row[name] for name in names}, **_shared(row, models)} for row in kept),
+            titles,
         ),
-        _total(total, models),
+        total=_total(total, models),
     )
     warnings: list[AnswerWarning] = []
+    if len(kept) < len(rows):
+        answer.truncated = True
+        answer.other = _other(asked, left[0], kept, rows[len(kept) :])
+        warnings.append(cut_off(len(kept), MAX_LIMIT))
     if asked:
         answer.skipped = doubts.skipped
         answer.unconverted = amounts.unconverted(asked, left[:1])
-        warnings = amounts.warnings(asked, doubts, answer.unconverted)
-    warnings += _why_nothing(context, params, values, answer, left[0])
+        warnings += amounts.warnings(asked, doubts, answer.unconverted)
+        warnings += several_currencies(params.order, asked, left[:1])
+    warnings += _why_nothing(context, conversion, asked, values, answer, left[0])
     answer.warnings = noted(warnings)
     return answer
+
+
+def _names(groups: list[str]) -> dict[str, str]:
+    """Of each column what it is grouped by. What this question has itself is called by its name."""
+    return {
+        group if group in OWN_GROUPS else f"group_{nth}": group
+        for nth, group in enumerate(groups, start=1)
+    }
+
+
+def _ordered(rows: list[Row], order: str) -> list[Row]:
+    """As they come, those of most conversions first; else by another column, of the first model."""
+    if order == "-conversions":
+        return rows
+    name = order.removeprefix("-")
+    column = name if name in ("influenced", "touches") else f"{name}_1"
+
+    def size(row: Row) -> float:
+        found = row[column]
+        return sum(found.values()) if isinstance(found, dict) else found
+
+    return sorted(rows, key=size, reverse=order.startswith("-"))
+
+
+def _other(
+    asked: Amounts | None, total: Totals, kept: list[Row], others: list[Row]
+) -> AttributionOther:
+    other = AttributionOther(
+        sum(row["conversions_1"] for row in others), sum(row["touches"] for row in others)
+    )
+    if asked:
+        other.value = amounts.rest(asked, total, [row["totals"][0] for row in kept])
+    return other
 
 
 def _is_credited(row: Row, models: list[Model]) -> bool:
     """Whether any of the models gives it anything."""
     return any(row[f"conversions_{n}"] > 0 for n in range(1, len(models) + 1))
-
-
-def _amounts(params: AttributionParams) -> Amounts | None:
-    """None where it is not about amounts."""
-    if params.value_property is None:
-        amounts.refuse_currency(params.currency, "value_property")
-        return None
-    return amounts.asked(
-        "value_property", params.value_property, params.currency_property, params.currency
-    )
 
 
 def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
@@ -229,11 +308,21 @@ def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
 
 
 def _slots(
-    params: AttributionParams, names: list[str], models: list[Model], asked: Amounts | None
+    context: Context,
+    params: AttributionParams,
+    names: dict[str, str],
+    models: list[Model],
+    asked: Amounts | None,
 ) -> dict[str, object]:
     numbers = range(1, len(models) + 1)
     joined = [OF_EVENTS[name] for name in names if name in OF_EVENTS]
     columns = {n: OF_EVENTS[n].column if n in OF_EVENTS else f"n.{n}" for n in names}
+    of_persons = {
+        name: person_sql(group, context.facts)
+        for name, group in names.items()
+        if group not in OWN_GROUPS
+    }
+    columns |= {name: sql for name, (_, sql) in of_persons.items()}
     amount = "tupleElement(conversion.2, 'amount')" if asked else ""
     shares = [f"share.{n + 1} AS s{n}" for n in numbers]
     counted = [
@@ -241,6 +330,7 @@ def _slots(
         for n in numbers
     ]
     joins = [each.join for each in joined]
+    joins += join_facts([*dict.fromkeys(relation for relation, _ in of_persons.values())], "c")
     if asked:
         shares += [f"share.{n + 1 + len(models)} AS amount_{n}" for n in numbers]
         shares += [f"s{n} * conversion.2.counted AS counted_{n}" for n in numbers]
@@ -257,7 +347,7 @@ def _slots(
         "besides": "".join(each.relation for each in joined),
         "joined": "\n".join(joins),
         "groups": "".join(f"{column} AS {name}, " for name, column in columns.items()),
-        "is_total": f"grouping({names[0]})" if names else "1",
+        "is_total": f"grouping({next(iter(names))})" if names else "1",
         "group_by": f"GROUP BY GROUPING SETS (({', '.join(names)}), ())" if names else "",
         "order": ", ".join(names) or "1",
     }
@@ -301,16 +391,16 @@ def _total(row: Row, models: list[Model]) -> AttributionTotal:
 
 def _why_nothing(
     context: Context,
-    params: AttributionParams,
+    conversion: NamedEvent,
+    asked: Amounts | None,
     values: dict[str, object],
     answer: Attribution,
     total: Totals,
 ) -> list[AnswerWarning]:
     """No such event ever came, or it never had such a property."""
     if not answer.rows:
-        return unknown_events(context, {"conversion": [params.conversion]})
-    if params.value_property is None or not total.is_empty:
+        return unknown_events(context, {"conversion": [conversion.event]})
+    if asked is None or not total.is_empty:
         return []
-    conversions = ["e.event_name = {conversion:String}"]
-    name = params.value_property
-    return unknown_property(context, "value_property", name, conversions, values)
+    name = asked.name
+    return unknown_property(context, "value_property", name, [conversion.condition], values)

@@ -58,6 +58,16 @@ class Context:
         return resolve(self.reading, self.project_id, self.policy, self.as_of_ms, self.bots)
 
     @cached_property
+    def now_ms(self) -> int:
+        """Until when an answer can say anything: now, or `as_of`."""
+        return now_ms() if self.as_of_ms is None else min(now_ms(), self.as_of_ms)
+
+    def owned(self, considered: str, relation: str = "person_events") -> str:
+        """`person_events`, or `owned_events`, of another relation than `considered`, and of all
+        people."""
+        return self._relations[relation].replace("FROM considered", f"FROM {considered}")
+
+    @cached_property
     def _relations(self) -> dict[str, str]:
         return relations(self.resolution)
 
@@ -122,7 +132,9 @@ class Context:
         return self.reading.query(*self.query(sql, values, slots, visits=visits))
 
 
-def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None:
+def check_expressions(
+    reading: Reading, conditions: Sequence[Condition], parameter: str = "filters"
+) -> None:
     """Raises `InvalidParams` for a regular expression that the engine cannot read."""
     for condition in conditions:
         if condition.operator == "=~":
@@ -136,4 +148,4 @@ def check_expressions(reading: Reading, conditions: Sequence[Condition]) -> None
                     f"in {condition.text!r} the regular expression cannot be read; write one as "
                     "RE2 takes it, without look-around and back references, and not as large"
                 )
-                raise refused("filters", text) from error
+                raise refused(parameter, text) from error

@@ -10,7 +10,7 @@ from threadline.identity.resolution import PROJECT
 from threadline.questions.answers import EventRow, event_columns, event_rows
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_cursor, write_cursor
-from threadline.questions.parameters import EventName, From, IncludeBots, Limit, To, refuse_nothing
+from threadline.questions.parameters import EventName, IncludeBots, Limit, Range
 from threadline.questions.warned import (
     Warned,
     bots_left_out,
@@ -21,11 +21,9 @@ from threadline.questions.warned import (
 from threadline.store import bound_ms
 
 
-class Filters(msgspec.Struct, kw_only=True):
+class Filters(Range, kw_only=True):
     """Which events; filters not given do not filter."""
 
-    from_: From | None = msgspec.field(default=None, name="from")
-    to: To | None = None
     event: EventName | None = None
     source: str | None = None
     medium: str | None = None
@@ -34,9 +32,6 @@ class Filters(msgspec.Struct, kw_only=True):
     ) = None
     anonymous_id: str | None = None
     include_bots: IncludeBots = False
-
-    def __post_init__(self) -> None:
-        refuse_nothing(self.from_, self.to)
 
 
 class EventsParams(Filters, kw_only=True):

@@ -1,274 +1,268 @@
 """`GET /v1/funnel`: how far do people get, in this order, within this time?"""
 
-import re
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from math import isnan
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from threadline.contract.errors import InvalidParams
-from threadline.identity.compose import where
-from threadline.questions.answers import EVENT_COLUMNS, Grouped, grouped_rows
-from threadline.questions.context import Context
+from threadline.questions.answers import Grouped
+from threadline.questions.context import Context, check_expressions
 from threadline.questions.filters import Filtered
-from threadline.questions.parameters import (
-    Duration,
-    EventName,
-    between,
-    grouping,
-    read_duration_s,
-    read_groups,
+from threadline.questions.funnel_groups import (
+    FunnelGrouping,
+    FunnelGroups,
+    funnel_groups,
+    grouped_by,
 )
-from threadline.questions.traffic_sources import GROUPS
-from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
+from threadline.questions.funnel_slips import slips
+from threadline.questions.funnel_steps import FunnelStep, read_steps
+from threadline.questions.funnel_walk import Order, Walk, walk
+from threadline.questions.parameters import MAX_LIMIT, Duration, Limit, between, read_duration_s
+from threadline.questions.warned import Limited, cut_off, noted
+from threadline.store import Row
 
-MAX_STEPS = 10
-MAX_NAME = 128
 
-
-class FunnelParams(Filtered, kw_only=True):
+class FunnelAsked(Filtered, kw_only=True):
     """`from` and `to` speak of the steps."""
 
     steps: Annotated[
         str,
         msgspec.Meta(
-            description="Event names in order, by commas: `$pageview,signup,purchase`. With a "
-            "property: `purchase{plan=pro}`. Each name once. A comma in a name is "
-            "`\\,`, a backslash `\\\\`.",
-            extra_json_schema={"pattern": r"^[^,{}\\ ]+(,[^,{}\\ ]+){1,9}$"},
+            description="Events in order, by commas: `$pageview,signup,purchase`; one may come "
+            "again. With conditions as in `filters`: `$pageview{path=^/docs/*}`, "
+            "`purchase{plan=pro;amount>=10}`. One of several: `signup|trial_started`. Optional: "
+            "`signup?`. A goal: `goal:NAME`. Of a name, `,` is `\\,`, and so are `|`, `{`, `}`, "
+            "`\\` and a `?` at the end.",
+            extra_json_schema={"pattern": r"^[^,]+(,[^,]+)+$"},
         ),
     ]
     window: Annotated[
         Duration, msgspec.Meta(description="From the first step to the last: 30m, 12h, 7d, 4w.")
     ] = "7d"
+    order: Annotated[
+        Order,
+        msgspec.Meta(
+            description="`sequence`: in this order, whatever else happens in between; `strict`: "
+            "and nothing else does; `any`: in whatever order, and step 2 is what comes second."
+        ),
+    ] = "sequence"
     exclude: (
         Annotated[
-            EventName,
-            msgspec.Meta(description="An event that, between steps, starts the funnel over."),
+            str,
+            msgspec.Meta(
+                min_length=1,
+                description="Events that, between steps, start the funnel over: as steps are "
+                "written, by commas.",
+            ),
         ]
         | None
     ) = None
-    group_by: Annotated[str, grouping(*GROUPS, of="Of the person's first event: ")] = ""
+    group_by: FunnelGroups = ""
+
+
+class FunnelParams(FunnelAsked, kw_only=True):
+    """`from` and `to` speak of the steps."""
+
+    percentiles: Annotated[
+        bool, msgspec.Meta(description="Adds p25, p75 and p90 of all times, and the whole time.")
+    ] = False
+    limit: Annotated[Limit, msgspec.Meta(description="Groups in the answer.")] = 100
 
 
 class Step(msgspec.Struct):
-    """`share`: of those at the first step. `median_seconds`: from the step before."""
+    """`share`: of those at the first step. Times are from the step before that nobody may leave
+    out. With `order=any`, `step` says how many steps were done."""
 
     step: str
     persons: int
     share: float
     median_seconds: float | None
+    p25_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
+    p75_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
+    p90_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
+    optional: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class WholeTime(msgspec.Struct):
+    """From the first step to the last that nobody may leave out, of those who did it."""
+
+    median_seconds: float | None
+    p25_seconds: float | None
+    p75_seconds: float | None
+    p90_seconds: float | None
 
 
 class FunnelRow(Grouped, kw_only=True):
-    """One group's steps."""
+    """One group's steps. `total` comes with `percentiles`."""
 
     steps: list[Step]
+    total: WholeTime | msgspec.UnsetType = msgspec.UNSET
 
 
-class Funnel(Warned):
-    """Rows: the group's columns and its steps. A person counts where they got furthest first."""
+class Funnel(Limited):
+    """Rows: the group's columns and its steps; most persons first. A person counts where they got
+    furthest first. `other` comes with `truncated`: the steps of all groups that are not here, with
+    no times."""
 
     stitch: str
     window_seconds: int
     rows: list[FunnelRow]
+    other: FunnelRow | msgspec.UnsetType = msgspec.UNSET
 
 
-# A name and perhaps a property, up to the next comma; what follows a backslash is meant as it is.
-STEP = re.compile(
-    r"((?:\\.|[^\\{},])+)(?:\{((?:\\.|[^\\{}=])+)=((?:\\.|[^\\{}])*)\}\s*)?(,|$)", re.DOTALL
+MEDIAN = "quantileExactInclusive$each(0.5)($gaps) AS medians_ms"
+PERCENTILES = (
+    "quantilesExactInclusive$each(0.25, 0.5, 0.75, 0.9)($gaps) AS quantiles_ms,\n"
+    "quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)(times[-1] - times[1], $complete) AS whole_ms"
 )
-# Spaces around, but for one behind a backslash.
-AROUND = re.compile(r"^\s+|(?<!\\)\s+$")
-ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-
-# What reads as if it were about the event itself, but is looked up among its properties.
-NO_PROPERTIES = {*EVENT_COLUMNS, "event", "host", "term", "content"} - {"properties"}
-
-# An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
-# the last four bits which step it is. Step 0 is what must not come in between.
-#
-# Of many first steps in a row only the first and the last matter, and only the first where no other
-# step comes; without the rest, the walk is short.
-#
-# One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
-# is still alive: latest, because that has most of the window left. `best` is the longest there
-# was, the earliest of its length. `walk` is (best, chains), `e` is (time, step).
-SQL = """
-WITH considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf($step_of_event, 0) AS walked
-    FROM counted_events AS e
-    $where
-), ways AS (
-    SELECT person, arraySort(groupArray(walked)) AS sorted,
-        arrayMap(e -> e % 16, sorted) AS steps,
-        if(
-            arrayMax(steps) = 1,
-            [sorted[indexOf(steps, 1)]],
-            arrayFilter(
-                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
-                sorted,
-                arrayPushFront(arrayPopBack(steps), 0),
-                steps,
-                arrayPushBack(arrayPopFront(steps), 0)
-            )
-        ) AS on_the_way
-    FROM person_events
-    GROUP BY person
-    HAVING has(steps, 1)
-), walks AS (
-    SELECT person,
-        arrayFold(
-            (walk, e) -> multiIf(
-                e.2 = 0, (walk.1, $nothing),
-                e.2 = 1, (
-                    if(empty(walk.1), [e.1], walk.1),
-                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, $numbers)
-                ),
-                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
-                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
-                    arrayMap(
-                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
-                        walk.2, $numbers
-                    )
-                ),
-                walk
-            ),
-            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
-            ([], $nothing)::Tuple(Array(Int64), Array(Array(Int64)))
-        ).1 AS times
-    FROM ways
+COUNTS = """
+$starts
 )
 SELECT $groups
-    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), $numbers)) AS persons,
-    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
-FROM walks AS w
-$first_events
+    sumForEach($persons) AS persons,
+    $times
+FROM $walks AS w
+$joins
 WHERE notEmpty(times)
 $group_by
-ORDER BY persons[1] DESC, $order"""
-
-# Whom a group is about: by the source of the person's first event.
-FIRST_EVENTS = """
-INNER JOIN first_events AS f ON f.person = w.person
-LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source"""
+ORDER BY persons[1] DESC, $order
+$limit"""
 
 
-class _Wanted(NamedTuple):
-    text: str
-    event: str
-    key: str | None
-    condition: str
+class FunnelAsk(NamedTuple):
+    """A funnel as it was understood. `values`: what its statements bind."""
+
+    steps: list[FunnelStep]
+    excluded: list[FunnelStep]
+    walk: Walk
+    grouping: FunnelGrouping
+    values: dict[str, object]
+    others: list[str]
+
+    def text(self, step: int, order: Order) -> str:
+        """How an answer calls a step."""
+        return f"{step} of {len(self.steps)}" if order == "any" else self.steps[step - 1].text
+
+
+def understood(context: Context, params: FunnelAsked) -> FunnelAsk:
+    """Raises `InvalidParams`, `InvalidGroupBy`."""
+    steps = read_steps(params.steps, context.names)
+    excluded = []
+    if params.exclude is not None:
+        excluded = read_steps(params.exclude, context.names, "exclude", least=1)
+    for parameter, found in (("steps", steps), ("exclude", excluded)):
+        conditions = [condition for step in found for condition in step.conditions]
+        check_expressions(context.reading, conditions, parameter)
+    values: dict[str, object] = {"window_ms": read_duration_s(params.window) * 1000}
+    others = between(params, values)
+    filters = context.narrowing.events
+    chosen = walk(steps, excluded, params.order, context.names, filters, others, values)
+    grouping = funnel_groups(context, params.group_by, values)
+    return FunnelAsk(steps, excluded, chosen, grouping, values, others)
 
 
 def ask(context: Context, params: FunnelParams) -> Funnel:
-    """Persons who reached each step, in order, all within the window after their first.
+    """Persons who reached each step, all within the window after their first.
 
     Steps at the same time count in the order of the funnel. Raises `InvalidParams`,
     `InvalidGroupBy`.
     """
-    names = read_groups(params.group_by, GROUPS)
-    window_s = read_duration_s(params.window)
-    values: dict[str, object] = {"window_ms": window_s * 1000}
-    wanted = _read_steps(params.steps, values)
-    matching = [step.condition for step in wanted]
-    if params.exclude is not None:
-        values["exclude"] = params.exclude
-        matching.append("e.event_name = {exclude:String}")
-    conditions = [f"({' OR '.join(matching)})", *between(params, values)]
-    conditions += context.narrowing.events
-    found = context.ask(SQL, values, {"where": where(conditions), **_slots(wanted, names)})
-    rows = [
-        {
-            **{name: row[name] for name in names},
-            "steps": _steps(wanted, row["persons"], row["medians_ms"]),
-        }
-        for row in found
-    ]
-    if not rows and not names:
-        rows = [{"steps": _steps(wanted, [0] * len(wanted), [])}]
-    reached = [any(row["steps"][k].persons for row in rows) for k in range(len(wanted))]
-    nobody = [step.event for step, some in zip(wanted, reached, strict=True) if not some]
-    unknown = unknown_events(context, {"steps": nobody, "exclude": [params.exclude]})
-    return Funnel(
+    asked = understood(context, params)
+    names = asked.grouping.names
+    found = _counted(context, params, asked, asked.grouping)
+    if not found and not names:
+        found = [{"persons": [0] * len(asked.steps)}]
+    kept = found[: params.limit] if names else found
+    rows = [{**asked.grouping.row(row), **_row(asked, params, row)} for row in kept]
+    reached = [any(row["persons"][nth] for row in found) for nth in range(len(asked.steps))]
+    nobodys = [step for step, some in zip(asked.steps, reached, strict=True) if not some]
+    warnings = slips(context, asked.steps, asked.excluded, nobodys, asked.values, asked.others)
+    answer = Funnel(
         context.resolution.policy,
-        window_s,
-        grouped_rows(FunnelRow, rows),
-        warnings=noted([*unknown, *_of_properties(wanted)]),
+        read_duration_s(params.window),
+        grouped_by(FunnelRow, names, rows),
+    )
+    if len(kept) < len(found):
+        answer.truncated = True
+        answer.other = _other(context, params, asked, kept)
+        warnings.append(cut_off(params.limit, MAX_LIMIT))
+    answer.warnings = noted(warnings)
+    return answer
+
+
+def _counted(
+    context: Context, params: FunnelParams, asked: FunnelAsk, grouping: FunnelGrouping
+) -> list[Row]:
+    aliases, chosen = grouping.aliases, asked.walk
+    limit = f"LIMIT {params.limit + 1}" if aliases else ""
+    slots = {
+        **chosen.slots,
+        **grouping.slots(chosen.first),
+        "groups": grouping.selected,
+        "persons": chosen.persons,
+        "times": _times(chosen, params.percentiles),
+        "joins": grouping.joins,
+        "group_by": f"GROUP BY {', '.join(aliases)}" if aliases else "HAVING notEmpty(persons)",
+        "order": ", ".join(aliases) or "1",
+        "limit": limit,
+    }
+    return context.ask(f"{chosen.sql}{COUNTS}", asked.values, slots, grouping.visits(asked.values))
+
+
+def _times(chosen: Walk, percentiles: bool) -> str:
+    each = "ArrayForEach" if chosen.has_reached else "ForEach"
+    last = max(n for n, step in enumerate(chosen.steps, start=1) if not step.optional)
+    return (
+        (PERCENTILES if percentiles else MEDIAN)
+        .replace("$each", each)
+        .replace("$gaps", chosen.gaps)
+        .replace("$complete", chosen.did(last))
     )
 
 
-def _slots(wanted: list[_Wanted], names: list[str]) -> dict[str, object]:
-    numbers = list(range(1, len(wanted) + 1))
-    return {
-        "step_of_event": ", ".join(
-            f"{step.condition}, {number}" for number, step in zip(numbers, wanted, strict=True)
-        ),
-        "numbers": numbers,
-        "nothing": f"{[[] for _ in numbers]}::Array(Array(Int64))",
-        "groups": "".join(f"n.{name} AS {name}, " for name in names),
-        "first_events": FIRST_EVENTS.strip() if names else "",
-        "group_by": f"GROUP BY {', '.join(names)}" if names else "HAVING notEmpty(persons)",
-        "order": ", ".join(names) or "1",
-    }
-
-
-def _of_properties(wanted: list[_Wanted]) -> list[AnswerWarning]:
-    return [
-        AnswerWarning(
-            "property_condition",
-            "steps",
-            f"{step.text} looks for a property named {step.key!r}, not for the event's own"
-            f" {step.key}, by which steps cannot be told apart.",
-        )
-        for step in wanted
-        if step.key in NO_PROPERTIES
+def _row(asked: FunnelAsk, params: FunnelParams, row: Row) -> Row:
+    persons = row["persons"]
+    gaps: list[list[float]] = row.get("quantiles_ms") or [[ms] for ms in row.get("medians_ms", [])]
+    times = [[], *gaps, *[[] for _ in persons]]
+    steps = [
+        _step(asked, params, nth, count, persons[0], times[nth])
+        for nth, count in enumerate(persons)
     ]
+    if not params.percentiles:
+        return {"steps": steps}
+    return {"steps": steps, "total": WholeTime(**_seconds(row.get("whole_ms", []), True))}
 
 
-def _read_steps(text: str, values: dict[str, object]) -> list[_Wanted]:
-    found: list[_Wanted] = []
-    names: list[str] = []
-    position = 0
-    while match := STEP.match(text, position):
-        number, position = len(found) + 1, match.end()
-        name, key, value = (part and _plain(part) for part in match.groups()[:3])
-        names.append(name)
-        values[f"step_{number}"] = name
-        condition = f"e.event_name = {{step_{number}:String}}"
-        if key is not None:
-            values |= {f"key_{number}": key, f"value_{number}": value}
-            condition = (
-                f"({condition} AND {{value_{number}:String}} IN ("
-                f"JSONExtractString(e.properties, {{key_{number}:String}}), "
-                f"JSONExtractRaw(e.properties, {{key_{number}:String}})))"
-            )
-        text_of = name if key is None else f"{name}{{{key}={value}}}"
-        found.append(_Wanted(text_of, name, key, condition))
-        if not match[4]:
-            break
-    problem = None
-    if not match or not all(names):
-        problem = "write event names by commas, such as $pageview,signup,purchase{plan=pro}"
-    elif max(map(len, names), default=0) > MAX_NAME:
-        problem = f"event names have at most {MAX_NAME} characters"
-    elif len(set(names)) < len(names):
-        problem = "name each event once"
-    elif not 2 <= len(found) <= MAX_STEPS:
-        problem = f"name 2 to {MAX_STEPS} events"
-    if problem:
-        raise InvalidParams(f"Parameter steps: {problem}.", fieldErrors={"steps": [problem]})
-    return found
+def _step(
+    asked: FunnelAsk, params: FunnelParams, nth: int, count: int, first: int, times: list[float]
+) -> Step:
+    wanted = asked.steps[nth]
+    return Step(
+        step=asked.text(nth + 1, params.order),
+        persons=count,
+        share=count / first if first else 0.0,
+        optional=wanted.optional or msgspec.UNSET,
+        **_seconds(times, params.percentiles),
+    )
 
 
-def _plain(text: str) -> str:
-    """A part of a step as it is meant."""
-    return ESCAPED.sub(r"\1", AROUND.sub("", text))
+# As they come out of the store, or only the median.
+QUANTILES = ("p25_seconds", "median_seconds", "p75_seconds", "p90_seconds")
 
 
-def _steps(wanted: list[_Wanted], persons: list[int], medians_ms: list[float]) -> list[Step]:
-    medians = [None, *(ms / 1000 for ms in medians_ms), *[None] * len(wanted)]
-    return [
-        Step(step.text, count, count / persons[0] if persons[0] else 0.0, median)
-        for step, count, median in zip(wanted, persons, medians, strict=False)
+def _seconds(quantiles_ms: Sequence[float], percentiles: bool) -> dict[str, Any]:
+    """By name; null where nobody took any time."""
+    names = QUANTILES if percentiles else ("median_seconds",)
+    seconds = [None if isnan(ms) else ms / 1000 for ms in quantiles_ms]
+    return dict(zip(names, seconds or [None] * len(names), strict=True))
+
+
+def _other(context: Context, params: FunnelParams, asked: FunnelAsk, kept: list[Row]) -> FunnelRow:
+    """Of everybody, less those that are here."""
+    everybody = _counted(context, params, asked, FunnelGrouping(()))
+    persons = [
+        sum(row["persons"][nth] for row in everybody) - sum(row["persons"][nth] for row in kept)
+        for nth in range(len(asked.steps))
     ]
+    return FunnelRow(**_row(asked, params, {"persons": persons}))

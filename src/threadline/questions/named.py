@@ -21,10 +21,13 @@ class Names:
 
 
 class Goal(NamedTuple):
-    """A conversion with a name: an event, which may have to pass `filters`."""
+    """A conversion with a name: an event, which may have to pass `filters`. What it is worth lies
+    in `value_property`, and in which currency in `currency_property`, if they are not empty."""
 
     event: str
     filters: str = ""
+    value_property: str = ""
+    currency_property: str = ""
 
 
 def goal_named(names: Names, name: str, parameter: str) -> Goal:

@@ -9,9 +9,17 @@ import msgspec
 
 from threadline.contract.errors import InvalidGroupBy, InvalidParams
 from threadline.contract.policies import Policy
-from threadline.contract.times import Timestamp
+from threadline.contract.times import (
+    ALL,
+    RELATIVE_TIMES,
+    TODAY,
+    YESTERDAY,
+    Timestamp,
+    now_ms,
+)
 from threadline.identity.resolution import FROM, RANGE, TO, in_range
 from threadline.identity.visits import Wanted
+from threadline.questions.dimensions import DIMENSIONS
 from threadline.store import Params, bound_ms
 
 MAX_LIMIT = 1000
@@ -29,19 +37,40 @@ StitchText = Annotated[
     ),
 ]
 IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
+RELATIVE: dict[str, str] = {"relative": RELATIVE_TIMES}
 From = Annotated[
     Timestamp,
-    msgspec.Meta(description="ISO 8601, inclusive; a date: when it begins. Default: UTC."),
+    msgspec.Meta(
+        description="Inclusive. ISO 8601 (a date: when it begins), or a length of time before now, "
+        "such as 12h, 7d, 4w, 12mo or 1y, or today, yesterday (alone: that day), mtd (since the "
+        "month began), ytd (the year), now, all.",
+        extra=RELATIVE,
+    ),
 ]
 To = Annotated[
     Timestamp,
-    msgspec.Meta(description="ISO 8601, exclusive; a date: when it begins. Default: UTC."),
+    msgspec.Meta(
+        description="Exclusive. ISO 8601 (a date: when it begins), or relative, as `from`.",
+        extra=RELATIVE,
+    ),
 ]
 TimeZone = Annotated[
     str,
     msgspec.Meta(
         description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
         "begin, those of `from`, `to` and `as_of` included. Default: UTC."
+    ),
+]
+
+
+CompareText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(previous_period|previous_year|.+\.\..+)$",
+        description="Another time beside the one asked for, each row with `previous` and `change`: "
+        "`previous_period` (as long, just before), `previous_year`, or `A..B`, which take what "
+        "`from` and `to` do.",
+        extra={"write": "write previous_period, previous_year, or two times such as 60d..30d"},
     ),
 ]
 
@@ -63,6 +92,17 @@ class Stitched(msgspec.Struct, kw_only=True):
     include_bots: IncludeBots = False
 
 
+class Range(msgspec.Struct, kw_only=True):
+    """From when to when."""
+
+    from_: From | None = msgspec.field(default=None, name="from")
+    to: To | None = None
+    tz: TimeZone = "UTC"
+
+    def __post_init__(self) -> None:
+        _resolve(self, now_ms())
+
+
 class Ranged(Stitched, kw_only=True):
     """What every question about a time takes; of what, the question says."""
 
@@ -71,11 +111,26 @@ class Ranged(Stitched, kw_only=True):
     tz: TimeZone = "UTC"
 
     def __post_init__(self) -> None:
-        zone = ZoneInfo(read_zone(self.tz))
-        for name in ("from_", "to", "as_of"):
-            if (timestamp := getattr(self, name)) is not None:
-                setattr(self, name, timestamp.in_zone(zone))
-        refuse_nothing(self.from_, self.to)
+        if self.as_of is not None:
+            self.as_of = self.as_of.in_zone(ZoneInfo(read_zone(self.tz)))
+        _resolve(self, now_ms() if self.as_of is None else self.as_of.ms)
+
+
+def _resolve(params: Range | Ranged, now: int) -> None:
+    """`from` and `to` by the clocks of `tz`, relative ones as they are at that time. Raises
+    `InvalidParams`."""
+    zone = ZoneInfo(read_zone(params.tz))
+    from_, to = params.from_, params.to
+    if to is not None and to.relative == ALL:
+        message = "all goes with from; leave to out, and the answer ends with now"
+        raise InvalidParams(f"Parameter to: {message}.", fieldErrors={"to": [message]})
+    if from_ is not None and from_.relative == YESTERDAY and to is None:
+        to = Timestamp(0, relative=TODAY)
+    if from_ is not None and from_.relative == ALL:
+        from_ = None
+    params.from_ = None if from_ is None else from_.resolved(zone, now)
+    params.to = None if to is None else to.resolved(zone, now)
+    refuse_nothing(params.from_, params.to)
 
 
 def refuse_nothing(from_: Timestamp | None, to: Timestamp | None) -> None:
@@ -112,6 +167,25 @@ def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
     return msgspec.Meta(
         description=f"{of}{', '.join(allowed)}, by commas.",
         extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
+    )
+
+
+def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
+    """What a parameter `group_by` says of itself that takes dimensions of the grammar."""
+    names = f"{', '.join(also)}, and any" if also else "any"
+    return msgspec.Meta(
+        description=f"{of}{names} dimension of the filters, such as properties.plan, traits.plan, "
+        "first.path, last.source, known; by commas, and \\, for one in a name.",
+        extra_json_schema={
+            "type": "array",
+            "items": {
+                "type": "string",
+                "anyOf": [
+                    {"enum": list(dict.fromkeys([*also, *DIMENSIONS]))},
+                    {"pattern": "^(properties|traits)\\..+"},
+                ],
+            },
+        },
     )
 
 

@@ -13,11 +13,13 @@ from threadline.questions import (
     explain,
     export,
     funnel,
+    funnel_people,
     identity,
     journey,
     paths,
     profile,
     retention,
+    retention_people,
     sources,
     stats,
     time_to_conversion,
@@ -73,6 +75,12 @@ class Question:
     def paths(self) -> list[str]:
         return [self.path, self.also] if self.also else [self.path]
 
+
+OF_FUNNELS: Mapping[Scope, str] = {
+    "event": "all steps, and neither exclude nor what may not come in between",
+    "visit": "to what happens in such visits: steps, and what comes in between",
+    "person": "the people",
+}
 
 _QUESTIONS = (
     Question(
@@ -146,7 +154,11 @@ _QUESTIONS = (
     ),
     Question(
         name="sources",
-        narrows={"person": "to visits and events of such people"},
+        narrows={
+            "event": "the events that are counted, by the source of their visit",
+            "visit": "to events of such visits",
+            "person": "to visits and events of such people",
+        },
         path="/v1/sources",
         summary="Where events and people come from",
         tag="Numbers",
@@ -154,7 +166,7 @@ _QUESTIONS = (
         answer=sources.Sources,
         ask=sources.ask,
         counts_people=True,
-        errors=(StitchNotAPartition,),
+        errors=(InvalidGroupBy, StitchNotAPartition),
     ),
     Question(
         name="visits",
@@ -213,7 +225,7 @@ _QUESTIONS = (
     ),
     Question(
         name="funnel",
-        narrows={"event": "all steps", "visit": "to steps in such visits", "person": "the people"},
+        narrows=OF_FUNNELS,
         path="/v1/funnel",
         summary="How far people get, step by step",
         tag="People",
@@ -224,8 +236,24 @@ _QUESTIONS = (
         errors=(InvalidGroupBy, StitchNotAPartition),
     ),
     Question(
+        name="funnel_people",
+        narrows=OF_FUNNELS,
+        path="/v1/funnel/people",
+        summary="Who got to a step of a funnel, or dropped off before it",
+        tag="People",
+        params=funnel_people.FunnelPeopleParams,
+        answer=funnel_people.FunnelPeople,
+        ask=funnel_people.ask,
+        counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
         name="retention",
-        narrows={"person": "the people"},
+        narrows={
+            "event": "the events that people begin and come back with",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
         path="/v1/retention",
         summary="Of those who began together, how many come back",
         tag="People",
@@ -233,11 +261,31 @@ _QUESTIONS = (
         answer=retention.Retention,
         ask=retention.ask,
         counts_people=True,
+        errors=(InvalidGroupBy, StitchNotAPartition),
+    ),
+    Question(
+        name="retention_people",
+        narrows={
+            "event": "the events that people begin and come back with",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
+        path="/v1/retention/people",
+        summary="The people of one number of retention",
+        tag="People",
+        params=retention_people.RetentionPeopleParams,
+        answer=retention_people.RetentionPeople,
+        ask=retention_people.ask,
+        counts_people=True,
         errors=(StitchNotAPartition,),
     ),
     Question(
         name="paths",
-        narrows={"person": "the people"},
+        narrows={
+            "event": "the events on the way, not where it begins or ends",
+            "visit": "to events in such visits",
+            "person": "the people",
+        },
         path="/v1/paths",
         summary="What people do before or after an event",
         tag="People",

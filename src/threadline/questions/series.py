@@ -1,100 +1,211 @@
-"""Answers interval by interval: hours, days, weeks and months by the clocks of a time zone."""
+"""Answers interval by interval: one row for each, and with groups one for each of these, to the
+newest. What nothing happened in is there with zeros; what has not begun yet is not."""
 
-from collections.abc import Iterable
-from string import Template
-from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.contract.times import format_utc, utc_ms
-from threadline.questions.answers import Grouped, grouped_rows
-from threadline.questions.filters import Filtered
-from threadline.questions.parameters import MAX_LIMIT, Limit
+from threadline.contract.times import format_ms, utc_ms
+from threadline.questions.answers import Compared
+from threadline.questions.context import Context
+from threadline.questions.filters import Filtered, refused
+from threadline.questions.intervals import (
+    Interval,
+    Kind,
+    WeekStart,
+    before,
+    bucket,
+    differ,
+    kind_of,
+    start,
+)
+from threadline.questions.ordering import Order
+from threadline.questions.parameters import MAX_LIMIT, CompareText, Limit
 from threadline.questions.warned import AnswerWarning, cut_off
 from threadline.store import Row
 
-Interval = Annotated[
-    Literal["hour", "day", "week", "month"],
-    msgspec.Meta(description="Weeks begin on Monday. By the clocks of `tz`."),
-]
+__all__ = ["Interval", "OverTime", "Timed", "bucket", "differ", "kept", "newest_first", "over_time"]
 
 
 class OverTime(Filtered, kw_only=True):
     """What every question takes that can be asked interval by interval."""
 
     interval: Interval | None = None
+    week_start: WeekStart = "monday"
+    compare: CompareText | None = None
+    order: Order = ""
     limit: Limit = 100
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.week_start != "monday" and self.interval != "week":
+            raise refused("week_start", "goes with interval=week; add that, or leave it out")
 
-# The start of the interval that an instant falls into, as an instant.
-BUCKETS = {
-    "hour": "toDateTime(toStartOfHour($at, {tz:String}), {tz:String})",
-    "day": "toStartOfDay($at, {tz:String})",
-    "week": "toDateTime(toMonday($at, {tz:String}), {tz:String})",
-    "month": "toDateTime(toStartOfMonth($at, {tz:String}), {tz:String})",
-}
-
-
-def bucket(interval: str, at: str) -> str:
-    """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
-    return f"toTimeZone({Template(BUCKETS[interval]).substitute(at=at)}, 'UTC')"
-
-
-def differ(interval: str) -> str:
-    """SQL for whether two timestamps, `began` and `ended`, are in different intervals; binds
-    `tz`."""
-    return f"({bucket(interval, 'began')} != {bucket(interval, 'ended')})"
+    @property
+    def kind(self) -> Kind | None:
+        """The interval, and of weeks where they begin."""
+        return kind_of(self.interval, self.week_start) if self.interval else None
 
 
 def over_time(params: OverTime, at: str, groups: dict[str, str]) -> dict[str, str]:
     """The columns to group by: `groups`, and before them, if asked for, `bucket`, the start of the
     interval around `at`."""
-    return {"bucket": bucket(params.interval, at), **groups} if params.interval else groups
+    return {"bucket": bucket(params.kind, at), **groups} if params.kind else groups
 
 
 def newest_first(columns: Iterable[str], *then: str) -> str:
-    """The order of rows that `newest_kept` takes: by interval, where there is one, and `then`."""
+    """The order of rows that `kept` takes: by interval, where there is one, and `then`."""
     return ", ".join([*(f"{name} DESC" for name in columns if name == "bucket"), *then])
 
 
-class Timed(Grouped, kw_only=True):
-    """A row that may be one interval's. `bucket`: its start; `time`: the same, and deprecated."""
+class Timed(Compared, kw_only=True):
+    """A row that may be one interval's. `bucket`: its start; `time`: the same, and deprecated.
+    `partial`: true where the interval is not over."""
 
     bucket: str | msgspec.UnsetType = msgspec.UNSET
     time: str | msgspec.UnsetType = msgspec.UNSET
+    partial: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-TimedRow = TypeVar("TimedRow", bound=Timed)
-
-
-class Kept(NamedTuple, Generic[TimedRow]):
+class Kept(NamedTuple):
     """The rows of an answer, and what there is to say if there were more."""
 
-    rows: list[TimedRow]
-    truncated: bool | msgspec.UnsetType
+    rows: list[Row]
+    is_cut: bool
     warnings: list[AnswerWarning]
 
+    @property
+    def truncated(self) -> bool | msgspec.UnsetType:
+        return self.is_cut or msgspec.UNSET
 
-def newest_kept(kind: type[TimedRow], rows: list[Row], limit: int) -> Kept[TimedRow]:
-    """At most `limit` rows as they go out; those of a series in order of time, and the newest.
 
-    `rows`: one more than `limit`, if there are so many, as ordered by `newest_first`.
+def kept(
+    context: Context,
+    params: OverTime,
+    rows: list[Row],
+    groups: Sequence[str],
+    empty: Mapping[str, object],
+) -> Kept:
+    """At most `limit` rows; those of a series in order of time, every interval, and the newest.
+
+    `rows`: one more than `limit`, if there are so many, as ordered by `newest_first`. `groups`: the
+    columns beside `bucket` that rows are grouped by. `empty`: the others of a row that stands for
+    nothing.
     """
-    kept, more = rows[:limit], len(rows) > limit
-    warning = cut_off(limit, MAX_LIMIT)
-    if kept and "bucket" in kept[0]:
-        kept.sort(key=lambda row: utc_ms(row["bucket"]))
-        kept = [_with_start(row) for row in kept]
-        warning.message = (
-            f"Only the newest {limit} rows are here; what was before {kept[0]['bucket']} is left "
+    if params.kind is None:
+        is_cut = len(rows) > params.limit
+        warnings = [cut_off(params.limit, MAX_LIMIT)] if is_cut else []
+        return Kept(rows[: params.limit], is_cut, warnings)
+    found = _Series(params, params.kind, context.now_ms, groups, empty)
+    return found.of(rows)
+
+
+class _Series:
+    """One answer's intervals, from the newest back."""
+
+    def __init__(
+        self,
+        params: OverTime,
+        kind: Kind,
+        now_ms: int,
+        groups: Sequence[str],
+        empty: Mapping[str, object],
+    ) -> None:
+        self._params, self._kind, self._groups, self._empty = params, kind, groups, empty
+        self._zone = ZoneInfo(params.tz)
+        self._running = self._start(now_ms)
+        self._last = self._start(min(params.to.ms - 1, now_ms) if params.to else now_ms)
+
+    def _start(self, at_ms: int) -> int:
+        return start(self._kind, at_ms, self._zone)
+
+    def of(self, rows: Sequence[Row]) -> Kept:
+        limit = self._params.limit
+        data: dict[int, list[Row]] = {}
+        for row in rows:
+            data.setdefault(utc_ms(row["bucket"]), []).append(row)
+        ahead = sum(len(data.pop(at)) for at in [*data] if at > self._last)
+        # Of the oldest interval something may be missing.
+        oldest = min(data) if data and len(rows) > limit else None
+        shown: list[int] = []
+        groups: dict[tuple[object, ...], None] = {}
+        is_cut = False
+        for at in self._starts(data):
+            wider = groups | dict.fromkeys(self._key(row) for row in data.get(at, ()))
+            if at == oldest or (len(shown) + 1) * max(1, len(wider)) > limit:
+                is_cut = True
+                break
+            shown, groups = [*shown, at], wider
+        if is_cut and not shown:
+            # Not even one interval has room: its first rows, in their order.
+            shown = [at := max(data)]
+            kept_rows = [self._shown(at, row) for row in data[at][:limit]]
+        else:
+            kept_rows = [row for at in reversed(shown) for row in self._interval(at, data, groups)]
+        if self._params.order == "-bucket":
+            kept_rows.sort(key=lambda row: str(row["bucket"]), reverse=True)
+        warnings = [self._cut(shown[-1])] if is_cut else []
+        return Kept(kept_rows, is_cut, warnings + _ahead(ahead))
+
+    def _starts(self, data: Mapping[int, object]) -> Iterator[int]:
+        """Of all intervals, the newest first: to that of `from`, else the first with data."""
+        params = self._params
+        if params.from_ is None and not data:
+            return
+        first = min(data) if params.from_ is None else self._start(params.from_.ms)
+        left = sorted(data)
+        at = self._last
+        while at >= first:
+            # What the store calls a start, should it not be ours.
+            while left and left[-1] > at:
+                yield left.pop()
+            if left and left[-1] == at:
+                left.pop()
+            yield at
+            at = before(self._kind, at, self._zone)
+        yield from reversed(left)
+
+    def _key(self, row: Row) -> tuple[object, ...]:
+        return tuple(row[name] for name in self._groups)
+
+    def _interval(
+        self, at: int, data: Mapping[int, list[Row]], groups: Mapping[tuple[object, ...], None]
+    ) -> Iterator[Row]:
+        found = data.get(at, [])
+        there = {self._key(row) for row in found}
+        for row in found:
+            yield self._shown(at, row)
+        if not self._groups and not found:
+            yield self._shown(at, dict(self._empty))
+        for key in groups:
+            if self._groups and key not in there:
+                yield self._shown(at, {**dict(zip(self._groups, key, strict=True)), **self._empty})
+
+    def _shown(self, at: int, row: Row) -> Row:
+        """The start of the interval as `bucket`, and as `time`, which is how it was called
+        before."""
+        began = format_ms(at)
+        rest = {name: value for name, value in row.items() if name != "bucket"}
+        partial = {"partial": True} if at == self._running else {}
+        return {"bucket": began, "time": began, **rest, **partial}
+
+    def _cut(self, oldest_ms: int) -> AnswerWarning:
+        limit, oldest = self._params.limit, format_ms(oldest_ms)
+        return AnswerWarning(
+            "truncated",
+            "limit",
+            f"Only the newest rows are here, at most {limit}; what was before {oldest} is left "
             f"out, and perhaps some of that interval. limit may be up to {MAX_LIMIT}; or choose a "
-            "later from, or a longer interval."
+            "later from, or a longer interval.",
         )
-    shown = grouped_rows(kind, kept)
-    return Kept(shown, True, [warning]) if more else Kept(shown, msgspec.UNSET, [])
 
 
-def _with_start(row: Row) -> Row:
-    """The start of the interval as `bucket`, and as `time`, which is how it was called before."""
-    start = format_utc(row["bucket"])
-    return {"bucket": start, "time": start, **{k: v for k, v in row.items() if k != "bucket"}}
+def _ahead(rows: int) -> list[AnswerWarning]:
+    if not rows:
+        return []
+    message = (
+        "Some events have a time after now, by a clock that is ahead; they are in no interval yet."
+    )
+    return [AnswerWarning("future_events", "interval", message)]

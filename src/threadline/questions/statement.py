@@ -1,20 +1,22 @@
 """SQL that somebody wrote: is it one SELECT, and does it name only what it may?
 
 The engine parses it, as data; nothing is decided by looking at the text. What passes here is asked
-on a handle that can only read and sees the rows of one project only, so this is the first of two
-doors.
+on a handle that can only read and sees the rows of one project only (`runtime/sql`), so this is
+the first of two doors.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 Node = dict[str, Any]
 
-EVENTS, STITCHED = "events", "stitched_events"
-TABLES = (STITCHED, EVENTS)
+EVENTS, STITCHED, VISITS, PERSONS = "events", "stitched_events", "visits", "persons"
+TABLES = (STITCHED, EVENTS, VISITS, PERSONS)
+# Those that are statements of ours rather than tables of the store.
+COMPOSED = frozenset(TABLES) - {EVENTS}
 TABLE_FUNCTIONS = frozenset(["numbers", "generateseries", "generate_series", "zeros"])
 
 # What belongs to a query as a whole, and is for the command's options to say.
@@ -27,7 +29,8 @@ CLAUSES = {
 QUERIES = frozenset(["SelectWithUnionQuery", "SelectQuery", "SelectIntersectExceptQuery"])
 PARTS = QUERIES | {"TablesInSelectQuery"}
 
-# Functions that read files, other tables or the network, wait, or tell of the machine. Lower case.
+# Functions that read files, other tables or the network, wait, tell of the machine, or calculate on
+# a single row for longer than the engine looks at the clock. Lower case.
 REFUSED = re.compile(
     r"file|sleep|sleepeachrow|dict.*|joinget.*|hascolumnintable|ai[a-z]+|__.*|generateserialid"
     r"|catboostevaluate|modelevaluate|evalmlmethod|naivebayes.*|region(to|in|hierarchy).*"
@@ -39,12 +42,26 @@ REFUSED = re.compile(
     r"|filesystem.*|zookeeper.*|transaction.*|address_?to.*|demangle|logtrace|tid|hasthreadfuzzer"
     r"|mergetreepartinfo|pg.*|reversednsquery|(initial_?)?query_?(id|starttime|start_time)"
     r"|connection_?id|structureto.*|executable.*"
+    r"|.*levenshteindistance.*|editdistance.*|arraysimilarity|jaro.*"
 )
+# Of these, what takes no argument, and may well be the name of a column.
+PLAIN_WORDS = frozenset("user database schema revision uptime".split())
 IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
 
 DESCRIBE = re.compile(r"\s*DESC(?:RIBE)?\s+(?:TABLE\s+)?[`\"]?(\w+)[`\"]?\s*;?\s*", re.IGNORECASE)
 SHOW_TABLES = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
 POSITION = re.compile(r"failed at position (\d+)")
+
+# A value that is bound. Of other types one could be a name, such as Identifier.
+# Names that begin so are those of our own values.
+OURS = "threadline_"
+PARAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+PARAM_TYPE = re.compile(
+    r"(?:(?:Nullable|Array|LowCardinality)\()*"
+    r"(?:String|Bool|UUID|Date|Date32|U?Int(?:8|16|32|64|128|256)|Float(?:32|64)"
+    r"|DateTime(?:\('[\w/+-]+'\))?|DateTime64(?:\(\d(?:, *'[\w/+-]+')?\))?"
+    r"|Decimal(?:32|64|128)?\(\d+(?:, *\d+)?\))\)*"
+)
 
 
 class NotAllowed(Exception):
@@ -52,37 +69,88 @@ class NotAllowed(Exception):
 
 
 class Statement(NamedTuple):
-    """What to ask instead of the text. `described`: one of `TABLES`, to say its columns."""
+    """What to ask instead of the text. `described`: one of `TABLES`, to say its columns.
+    `composed`: those of `COMPOSED` that it reads."""
 
     sql: str = ""
     described: str = ""
     show_tables: bool = False
+    composed: frozenset[str] = frozenset()
 
 
 def read_statement(
-    text: str, parse: Callable[[str, str], str], tables: frozenset[str], databases: frozenset[str]
+    text: str,
+    parse: Callable[[str, str], str],
+    tables: frozenset[str],
+    databases: frozenset[str],
+    given: Mapping[str, object] | None = None,
 ) -> Statement:
     """The one SELECT that the text is, written by the engine without comments.
 
     `parse`: has the engine apply a function to the text, and raises what the engine says.
-    `tables`, `databases`: those that there are. Raises `NotAllowed`.
+    `tables`, `databases`: those that there are. `given`: values for its `{name:Type}`.
+    Raises `NotAllowed`.
     """
+    given = given or {}
     if found := DESCRIBE.fullmatch(text):
         if found[1] not in TABLES:
             raise NotAllowed(f"There is no {found[1]} to ask; there are {' and '.join(TABLES)}.")
-        return Statement(described=found[1])
+        _check_given(given, {})
+        return Statement(described=found[1], composed=frozenset([found[1]]) & COMPOSED)
     if SHOW_TABLES.fullmatch(text):
+        _check_given(given, {})
         return Statement(show_tables=True)
-    tree: Node = msgspec.json.decode(parse("parseQueryToJSON", text))
+    try:
+        tree: Node = msgspec.json.decode(parse("parseQueryToJSON", text))
+    except RecursionError:
+        raise NotAllowed("The query is nested too deeply; write it in fewer levels.") from None
     if tree.get("type") not in QUERIES:
         raise NotAllowed(f"Only SELECT is answered, and this is {_kind(tree)}.")
     nodes = list(_nodes(tree))
     named = {node["name"] for _, node in nodes if node["type"] == "WithElement"}
     # Outside of its scope a name would be the table's again.
     allowed = frozenset(TABLES) | (named - tables)
+    for _, node in nodes:
+        if _is_param(node):
+            _check_param(node["name"], node["param_type"])
     for place, node in nodes:
         _check(place, node, allowed, tables, databases)
-    return Statement(parse("formatQuery", text).strip())
+    bound = {node["name"]: node["param_type"] for _, node in nodes if _is_param(node)}
+    _check_given(given, bound)
+    composed = (COMPOSED & set(_tables_read(nodes))) - named
+    # A name in WITH holds in everything below it, also in what stands behind a table of ours.
+    if composed and (taken := sorted(named & tables)):
+        raise NotAllowed(f"Choose another name than {taken[0]} in WITH; that is a table's.")
+    return Statement(parse("formatQuery", text).strip(), composed=composed)
+
+
+def _tables_read(nodes: list[tuple[str, Node]]) -> Iterator[str]:
+    """The names of tables, and what may be one: what stands to the right of IN."""
+    for _, node in nodes:
+        if node["type"] == "TableIdentifier":
+            yield node["name"]
+        elif node["type"] == "Function" and IN.fullmatch(node["name"].casefold()):
+            for right in _right_of(node):
+                yield str(right.get("name"))
+
+
+def _right_of(node: Node) -> list[Node]:
+    """What stands to the right of IN."""
+    return list(node.get("arguments", {}).get("children", [])[1:])
+
+
+def _is_param(node: Node) -> bool:
+    return bool(node["type"] == "QueryParameter")
+
+
+def _check_given(given: Mapping[str, object], bound: Mapping[str, str]) -> None:
+    """Each value has its place, and each place a value."""
+    for name, kind in bound.items():
+        if name not in given:
+            raise NotAllowed(f"There is no value for {{{name}:{kind}}}; give it in params.")
+    for name in given:
+        if name not in bound:
+            raise NotAllowed(f"params: the query has no {{{name}:Type}}.")
 
 
 def _check(
@@ -96,12 +164,12 @@ def _check(
     for clause, words in CLAUSES.items():
         if node.get(clause):
             raise NotAllowed(
-                f"{words} is not for the query to say; see the options of this command."
+                f"{words} is not for the query to say; it is said beside it (docs/sql.md)."
             )
+    if node.get("prewhere"):
+        raise NotAllowed("Write WHERE instead of PREWHERE.")
     if kind.endswith("Query") and kind not in PARTS:
         raise NotAllowed(f"Only SELECT is answered, and this is {_kind(node)}.")
-    if kind == "QueryParameter":
-        raise NotAllowed(f"Write the value itself in place of {{{node.get('name')}}}.")
     if kind == "TableIdentifier" and node["name"] not in allowed:
         raise _no_table(node["name"], tables)
     if kind == "Function":
@@ -115,20 +183,38 @@ def _check(
             _check_function(node["name"])
         if IN.fullmatch(name):
             _check_set(node, allowed, tables, databases)
+    # A name alone is a function, too, where one is to be applied: arrayMap(file, …).
+    if kind == "Identifier" and node["name"].casefold() not in PLAIN_WORDS:
+        _check_function(node["name"])
     if kind == "ColumnsApplyTransformer" and node.get("func_name"):
         _check_function(node["func_name"])
 
 
+def _check_param(name: str, kind: str) -> None:
+    if name.startswith(OURS):
+        raise NotAllowed(f"{{{name}}}: choose a name that does not begin with {OURS}.")
+    if not PARAM_NAME.fullmatch(name):
+        raise NotAllowed(f"{{{name}}}: a name is letters, digits and _, and at most 64 of them.")
+    if not PARAM_TYPE.fullmatch(kind):
+        raise NotAllowed(
+            f"{{{name}:{kind}}}: a value is a String, Bool, number, date, time or UUID, or a"
+            " Nullable or Array of these."
+        )
+
+
 def _check_function(name: str) -> None:
     if REFUSED.fullmatch(name.casefold()):
-        raise NotAllowed(f"{name}() is not answered here: it asks for more than events, or waits.")
+        raise NotAllowed(
+            f"{name}() is not answered here: it asks for more than events, or waits. Where"
+            f" {name} is a name of yours, choose another."
+        )
 
 
 def _check_set(
     node: Node, allowed: frozenset[str], tables: frozenset[str], databases: frozenset[str]
 ) -> None:
     """What stands to the right of IN may be a table, too."""
-    for right in node.get("arguments", {}).get("children", [])[1:]:
+    for right in _right_of(node):
         if right.get("type") == "Function" and right["name"].casefold() in TABLE_FUNCTIONS:
             raise NotAllowed(f"Write IN (SELECT … FROM {right['name']}(…)).")
         if right.get("type") != "Identifier" or right["name"] in allowed:

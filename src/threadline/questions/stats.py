@@ -1,33 +1,25 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.contract.errors import InvalidParams
 from threadline.identity.activity import active
 from threadline.identity.compose import where
 from threadline.questions import amounts
-from threadline.questions.answers import Group
+from threadline.questions.answers import Group, grouped_rows
+from threadline.questions.compare import compared
 from threadline.questions.context import Context
-from threadline.questions.parameters import (
-    EventName,
-    between,
-    grouping,
-    read_groups,
-)
-from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, scoped
-from threadline.questions.series import (
-    OverTime,
-    Timed,
-    bucket,
-    differ,
-    newest_first,
-    newest_kept,
-    over_time,
-)
-from threadline.questions.stats_sum import summed
+from threadline.questions.converting import Converting, converting, named_events
+from threadline.questions.filters import refused
+from threadline.questions.intervals import bucket, differ
+from threadline.questions.parameters import EventName, any_dimension, between
+from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
+from threadline.questions.series import Kept, OverTime, Timed, kept, over_time
+from threadline.questions.stats_figures import FIGURES, figured
+from threadline.questions.stats_sum import Summed, ordered, summed
 from threadline.questions.warned import (
     AnswerWarning,
     Limited,
@@ -38,24 +30,50 @@ from threadline.questions.warned import (
 )
 from threadline.store import Row
 
+MetricName = Literal[
+    "count",
+    "uniques",
+    "persons",
+    "visits",
+    "sum",
+    "avg",
+    "median",
+    "min",
+    "max",
+    "p90",
+    "per_person",
+    "conversion_rate",
+]
+
 
 class StatsParams(OverTime, kw_only=True):
     """What to count, of which events, in which groups."""
 
     metric: Annotated[
-        Literal["count", "uniques", "persons", "sum"],
+        MetricName,
         msgspec.Meta(
             description="`count`: events; `uniques`: devices; `persons`: users, each once however "
-            "many devices they have, and visitors who are nobody's; `sum`: of `property`."
+            "many devices they have, and visitors who are nobody's; `visits`: those in which such "
+            "events happened; `sum`, `avg`, `median`, `min`, `max`, `p90`: of `property`; "
+            "`per_person`: events a person, or with `property` its sum a person; "
+            "`conversion_rate`: of the persons, the part who did `conversion`, in the same time "
+            "(of a series: in the same interval)."
         ),
     ] = "count"
     event: EventName | None = None
-    group_by: Annotated[str, grouping(*ALL_GROUPS)] = ""
+    group_by: Annotated[str, any_dimension(*ALL_GROUPS)] = ""
     property: (
         Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
     ) = None
     currency_property: amounts.CurrencyProperty = "currency"
     currency: amounts.Currency | None = None
+    conversion: (
+        Annotated[
+            EventName,
+            msgspec.Meta(description="With metric=conversion_rate: an event, or goal:NAME."),
+        ]
+        | None
+    ) = None
     exact: Annotated[
         bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
     ] = True
@@ -82,15 +100,18 @@ class StatsRow(Timed, kw_only=True):
     first_medium: Group = msgspec.field(name="first.medium", default=msgspec.UNSET)
     first_campaign: Group = msgspec.field(name="first.campaign", default=msgspec.UNSET)
     first_channel: Group = msgspec.field(name="first.channel", default=msgspec.UNSET)
-    value: int | amounts.Value
+    value: int | amounts.Value | None
 
 
 class Stats(Limited):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
-    columns and value. In order of time, then greatest first: by the greatest sum in any currency.
-    Intervals without events have no row; where there are more rows than `limit`, the newest are
-    here. `skipped` comes with `sum`: how many events of these rows have the property, but no number
-    there.
+    columns, by the names given in `group_by`, and value: null where there is nothing to take an
+    average, a share or the like of. In order of time, then greatest first: by the greatest sum in
+    any currency. A series has every interval from `from`, else the first with events, to now, or
+    `to`, and the one that is running is `partial`; where there are more rows than `limit`, the
+    newest are here. Of other answers that are `truncated`, `other` is what the rows left out come
+    to, with the metrics count and sum. `skipped` comes with metrics of a property: how many events
+    of these rows have it, but no number there.
 
     `source_scope` comes with groups of `source`, `medium`, `campaign` or `channel`: whose source
     is meant. `event`: each event's own; of persons `visit`: that of the visit in which it happened
@@ -100,6 +121,7 @@ class Stats(Limited):
     metric: str
     rows: list[StatsRow]
     source_scope: Scope | msgspec.UnsetType = msgspec.UNSET
+    other: int | amounts.Value | msgspec.UnsetType = msgspec.UNSET
     skipped: int | msgspec.UnsetType = msgspec.UNSET
     unconverted: amounts.Unconverted = msgspec.UNSET
 
@@ -111,25 +133,39 @@ DEVICE = "e.visitor"
 
 @dataclass(frozen=True)
 class Metric:
-    """`value`: SQL over the columns that it needs of events `e`, and where these come from."""
+    """`value`: SQL over the columns that it needs of events `e`, and where these come from.
+    `empty`: what it is of no events. `of_visits`: it needs the visit in which each happened."""
 
     value: str
     columns: tuple[str, ...] = ()
     relation: str = "considered"
+    empty: int | None = 0
+    of_visits: bool = False
 
 
 METRICS = {
     "count": Metric("count()"),
     "uniques": Metric("$uniq(p.device)", (f"{DEVICE} AS device",)),
     "persons": Metric("$uniq(p.person)", relation="person_events"),
+    "visits": Metric("$uniqIf((p.person, p.on_device, v.started), p.on_page)", of_visits=True),
+    "per_person": Metric(
+        "count() / nullIf($uniq(p.person), 0)", relation="person_events", empty=None
+    ),
+    "conversion_rate": Metric(
+        "$uniqIf(p.person, $converted) / nullIf($uniq(p.person), 0)",
+        relation="person_events",
+        empty=None,
+    ),
 }
+# Metrics of which the rest of the groups has a sum.
+SUMMABLE = ("count", "sum")
 
 SQL = """
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
     FROM counted_events AS e
     $where
-)
+)$converting
 SELECT $names$value AS value
 FROM $relation AS p
 $joins
@@ -149,23 +185,45 @@ ORDER BY $order
 LIMIT $limit"""
 
 
+def empty_value(params: StatsParams) -> float | None:
+    """What the metric is where nothing happened."""
+    if params.metric == "sum":
+        return 0.0
+    if _is_figure(params):
+        return None
+    return METRICS[params.metric].empty
+
+
+def _is_figure(params: StatsParams) -> bool:
+    return params.metric in FIGURES and (params.metric != "per_person" or bool(params.property))
+
+
+@compared(StatsRow, "value", empty=empty_value)
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     plain: Scope = "visit" if params.metric == "persons" else "event"
-    by = scoped(read_groups(params.group_by, ALL_GROUPS), plain)
+    groups = read_dimensions(params.group_by, ALL_GROUPS, ("event", "visit", "person"))
+    by = scoped(groups, plain, context.facts)
     by = by._replace(own=over_time(params, "e.timestamp", by.own))
-    values: dict[str, object] = {"tz": params.tz}
+    values: dict[str, object] = {"tz": params.tz, **by.values}
     conditions = [*between(params, values), *context.narrowing.events]
     if params.event is not None:
         values["event"] = params.event
         conditions.append("e.event_name = {event:String}")
-    if params.metric == "sum":
-        answer = _sum(context, params, by, values, conditions)
+    if (params.metric == "conversion_rate") != (params.conversion is not None):
+        raise refused("conversion", "goes with metric=conversion_rate, and that needs it")
+    if params.metric == "sum" or _is_figure(params):
+        answer = _of_property(context, params, by, values, conditions)
     else:
         answer = _count(context, params, by, values, conditions)
     if by.source_scope:
         answer.source_scope = by.source_scope
     return answer
+
+
+def _kept(context: Context, params: StatsParams, by: Scoped, rows: list[Row]) -> Kept:
+    groups = [name for name in by.names if name != "bucket"]
+    return kept(context, params, rows, groups, {"value": empty_value(params)})
 
 
 def _count(
@@ -177,14 +235,23 @@ def _count(
 ) -> Stats:
     amounts.refuse_currency(params.currency, "metric=sum")
     rows = _rows(context, params, by, values, conditions)
-    kept = newest_kept(StatsRow, rows, params.limit)
-    warnings = kept.warnings
-    if not any(row.value for row in kept.rows):
+    found = _kept(context, params, by, rows)
+    warnings = found.warnings
+    if not any(row["value"] for row in rows):
         warnings += _why_nothing(context, params, conditions, values)
-    return Stats(params.metric, kept.rows, truncated=kept.truncated, warnings=noted(warnings))
+    answer = Stats(
+        params.metric,
+        grouped_rows(StatsRow, found.rows, by.titles),
+        truncated=found.truncated,
+        warnings=noted(warnings),
+    )
+    if found.is_cut and params.kind is None and params.metric in SUMMABLE:
+        every = _rows(context, params, NO_GROUPS, values, conditions)
+        answer.other = every[0]["value"] - sum(row["value"] for row in found.rows)
+    return answer
 
 
-def _sum(
+def _of_property(
     context: Context,
     params: StatsParams,
     by: Scoped,
@@ -192,26 +259,56 @@ def _sum(
     conditions: list[str],
 ) -> Stats:
     asked = amounts.asked("property", _property(params), params.currency_property, params.currency)
-    found = summed(context, asked, by, conditions, values, params.limit)
-    kept = newest_kept(StatsRow, found.rows, params.limit)
-    warnings = kept.warnings + amounts.warnings(asked, found.doubts, found.unconverted)
-    if found.is_empty:
+    given = (asked, by, conditions, values, params.limit, params.order)
+    if params.metric == "sum":
+        found = summed(context, *given)
+    else:
+        found = Summed(*figured(context, params.metric, *given))
+    for nth, row in enumerate(found.rows):
+        row["nth"] = nth
+    taken = _kept(context, params, by, found.rows)
+    if any(isinstance(row["value"], dict) for row in found.rows):
+        _as_currencies(taken.rows)
+    shown = [nth for row in taken.rows if (nth := row.pop("nth", None)) is not None]
+    totals = [found.totals[nth] for nth in shown]
+    doubts = amounts.Doubts.together(found.doubts[nth] for nth in shown)
+    left = amounts.unconverted(asked, totals)
+    warnings = taken.warnings + amounts.warnings(asked, doubts, left)
+    if all(_is_nothing(params, *each) for each in zip(found.rows, found.totals, strict=True)):
         warnings += _why_nothing(context, params, conditions, values)
-    return Stats(
+    answer = Stats(
         params.metric,
-        kept.rows,
-        skipped=found.doubts.skipped,
-        unconverted=found.unconverted,
-        truncated=kept.truncated,
+        grouped_rows(StatsRow, taken.rows, by.titles),
+        skipped=doubts.skipped,
+        unconverted=left,
+        truncated=taken.truncated,
         warnings=noted(warnings),
     )
+    if taken.is_cut and params.kind is None and params.metric in SUMMABLE:
+        every = summed(context, asked, NO_GROUPS, conditions, values, 1)
+        answer.other = amounts.rest(asked, every.totals[0], totals)
+    return answer
+
+
+def _is_nothing(params: StatsParams, row: Row, totals: amounts.Totals) -> bool:
+    """There was no amount at all."""
+    return totals.is_empty and (params.metric == "sum" or row["value"] in (None, {}))
+
+
+def _as_currencies(rows: list[Row]) -> None:
+    """Intervals without an amount say so as the others do."""
+    for row in rows:
+        if not isinstance(row["value"], dict):
+            row["value"] = {}
 
 
 def _property(params: StatsParams) -> str:
     if params.property is None:
-        message = "required with metric=sum"
-        raise InvalidParams(f"Parameter property: {message}.", fieldErrors={"property": [message]})
+        raise refused("property", f"required with metric={params.metric}")
     return params.property
+
+
+NO_GROUPS = scoped([], "event")
 
 
 def _rows(
@@ -222,41 +319,51 @@ def _rows(
     conditions: list[str],
 ) -> list[Row]:
     metric = METRICS[params.metric]
+    by = by.with_visits() if metric.of_visits else by
     groups = [*by.own, *by.joined]
+    converts = _converting(context, params, values)
     slots: dict[str, object] = {
-        "value": metric.value.replace("$uniq", "uniqExact" if params.exact else "uniqCombined64"),
+        "value": metric.value.replace(
+            "$uniq", "uniqExact" if params.exact else "uniqCombined64"
+        ).replace("$converted", converts.condition),
+        "converting": converts.relations,
         "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
-        "order": newest_first(groups, "value DESC", *by.names),
+        "order": ordered(by, "value", params.order if groups else ""),
         "limit": params.limit + 1,
     }
     # Did anything, whatever it was.
     at_all = params.event is None and not by.names and not context.narrowing.events
     if params.metric == "persons" and at_all and params.interval != "hour":
-        changes = [differ(params.interval)] if params.interval else []
+        changes = [differ(params.kind)] if params.kind else []
         slots["active"] = active(context.resolution, values, changes)
-        slots["bucket"] = (
-            f"{bucket(params.interval, 'timestamp')} AS bucket, " if params.interval else ""
-        )
+        slots["bucket"] = f"{bucket(params.kind, 'timestamp')} AS bucket, " if params.kind else ""
         return context.ask(ACTIVE, values, slots)
     columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
+    of_people = by.of_people or context.narrowing.of_people
     slots |= {
         "columns": "".join(f",\n        {column}" for column in columns),
         "where": where(conditions),
         "names": by.selected,
-        "relation": "person_events"
-        if by.scopes or context.narrowing.of_people
-        else metric.relation,
+        "relation": "person_events" if of_people else metric.relation,
         "joins": by.joins,
     }
-    return context.ask(SQL, values, slots, by.visits(values))
+    return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values))
+
+
+def _converting(context: Context, params: StatsParams, values: Mapping[str, object]) -> Converting:
+    if params.conversion is None:
+        return Converting()
+    within = between(params, dict(values))
+    return converting(context, params.conversion, within, params.kind)
 
 
 def _why_nothing(
     context: Context, params: StatsParams, conditions: list[str], values: dict[str, object]
 ) -> list[AnswerWarning]:
     """No such event ever came, or those that did are left out."""
-    unknown = unknown_events(context, {"event": [params.event]})
-    if not unknown and params.metric == "sum" and params.property:
+    asked = {"event": [params.event], "conversion": named_events(context, params.conversion)}
+    unknown = unknown_events(context, asked)
+    if not unknown and params.property and (params.metric == "sum" or _is_figure(params)):
         unknown = unknown_property(context, "property", params.property, conditions, values)
     if unknown or context.bots:
         return unknown

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from threadline.identity.compose import where
 from threadline.questions import amounts
-from threadline.questions.amounts import Amounts, Doubts, Totals, Unconverted
+from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.context import Context
+from threadline.questions.ordering import order_by
 from threadline.questions.scoped import Scoped
 from threadline.questions.series import newest_first
 from threadline.store import Row
@@ -38,12 +39,11 @@ PEOPLE = "e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timesta
 
 
 class Summed(NamedTuple):
-    """The rows, and what there is to say of the first `limit` of them."""
+    """`rows`: with their `value`. `totals`, `doubts`: of each row, in the same order."""
 
     rows: list[Row]
-    is_empty: bool
-    doubts: Doubts
-    unconverted: Unconverted
+    totals: list[Totals]
+    doubts: list[Doubts]
 
 
 def summed(
@@ -53,29 +53,23 @@ def summed(
     conditions: Sequence[str],
     values: Mapping[str, object],
     limit: int,
+    order: str = "",
 ) -> Summed:
     """A row for each of the groups, with its `value`; one more than `limit`, if there are so many,
     as ordered by `newest_first`."""
     groups = [*(name for name in by.own if name not in by.names), *by.names]
     # A day is the day of UTC, which timestamps are in.
     day = {"day": "toDate32(e.timestamp)"} if asked.currency else {}
-    columns = by.columns | day
-    of_people = by.scopes or context.narrowing.of_people
     greatest = "converted" if asked.currency else "arrayMax(amounts.2)"
     slots: dict[str, object] = {
-        "money": amounts.read(asked),
-        "columns": "".join(f",\n        {sql} AS {name}" for name, sql in columns.items()),
-        "where": where(conditions),
-        "people": PEOPLE if of_people else "",
-        "relation": "person_events" if of_people else "considered",
-        "joins": by.joins,
+        **considered(context, asked, by, conditions, day),
         "by": by.selected + "".join(f"p.{name} AS {name}, " for name in day),
         "grouped": ", ".join([*groups, *day, "money.code"]),
         "names": "".join(f"s.{name} AS {name}, " for name in groups),
         "sums": amounts.sums(asked, "s"),
         "join": amounts.join_rates(asked, "s"),
         "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
-        "order": newest_first(groups, f"{greatest} DESC", *(g for g in groups if g != "bucket")),
+        "order": ordered(by, greatest, order),
         "limit": limit + 1,
     }
     rows = context.ask(SQL, {**values, **asked.values}, slots, by.visits(values))
@@ -83,10 +77,28 @@ def summed(
     doubts = [Doubts.of(row) for row in rows]
     for row, value in zip(rows, amounts.as_values(asked, totals), strict=True):
         row["value"] = value
-    shown = totals[:limit]
-    return Summed(
-        rows,
-        all(each.is_empty for each in shown),
-        Doubts.together(doubts[:limit]),
-        amounts.unconverted(asked, shown),
-    )
+    return Summed(rows, totals, doubts)
+
+
+def considered(
+    context: Context, asked: Amounts, by: Scoped, conditions: Sequence[str], day: Mapping[str, str]
+) -> dict[str, object]:
+    """Slots for the events, their money, and what is joined to them."""
+    of_people = by.of_people or context.narrowing.of_people
+    columns = {**by.columns, **day}
+    return {
+        "money": amounts.read(asked),
+        "columns": "".join(f",\n        {sql} AS {name}" for name, sql in columns.items()),
+        "where": where(conditions),
+        "people": PEOPLE if of_people else "",
+        "relation": "person_events" if of_people else "considered",
+        "joins": by.joins,
+    }
+
+
+def ordered(by: Scoped, greatest: str, order: str) -> str:
+    """Greatest first, or by another column, in each interval. Raises `InvalidParams`."""
+    groups = [*(name for name in by.own if name not in by.names), *by.names]
+    names = [name for name in groups if name != "bucket"]
+    columns = {"value": greatest, **{by.title(name): name for name in groups}}
+    return newest_first(groups, *order_by(order, columns, [f"{greatest} DESC", *names]))

@@ -1,5 +1,6 @@
 """`GET /v1/time-to-conversion`: how long from the first touch until people do the thing."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -15,20 +16,32 @@ from threadline.questions.answers import (
 )
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
-from threadline.questions.parameters import EventName, between, grouping, read_groups
+from threadline.questions.named_events import EventText, read_event
+from threadline.questions.parameters import any_dimension, between
+from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
-from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
+from threadline.questions.warned import AnswerWarning, Limited, cut_off, noted, unknown_events
 from threadline.store import Query, Row
+
+MAX_LIMIT = 1000
 
 
 class TimeToConversionParams(Filtered, kw_only=True):
     """`from` and `to` speak of the time of conversion."""
 
-    conversion: EventName
+    conversion: EventText
     user_id: Annotated[str, msgspec.Meta(description="Only this user; adds `seconds`.")] | None = (
         None
     )
-    group_by: Annotated[str, grouping(*GROUPS, of="Of the first touch: ")] = ""
+    group_by: Annotated[
+        str, any_dimension(*GROUPS, of="Of the first touch, or of the person: ")
+    ] = ""
+    limit: (
+        Annotated[
+            int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, of most persons. Else all.")
+        ]
+        | None
+    ) = None
 
 
 class Bucket(msgspec.Struct):
@@ -52,7 +65,13 @@ class TimeToConversionRow(Grouped, kw_only=True):
     histogram: list[Bucket]
 
 
-class TimeToConversion(Warned, omit_defaults=True):
+class Others(msgspec.Struct):
+    """The people of groups that `limit` left out."""
+
+    persons: int
+
+
+class TimeToConversion(Limited, omit_defaults=True, kw_only=True):
     """Rows: the group's columns, persons, mean_seconds, p25 to p99 and a histogram; most persons
     first. Percentiles interpolate between the two nearest values (R's type 7)."""
 
@@ -61,6 +80,7 @@ class TimeToConversion(Warned, omit_defaults=True):
     rows: list[TimeToConversionRow]
     shared_devices: list[str]
     seconds: float | msgspec.UnsetType | None = msgspec.UNSET
+    other: Others | msgspec.UnsetType = msgspec.UNSET
 
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -82,7 +102,7 @@ WITH considered AS (
     GROUP BY $owner
 ), pairs AS (
     SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
-        c.converted_at AS converted_at
+        c.converted_at AS converted_at$person
     FROM conversions AS c
     INNER JOIN (
         SELECT $toucher AS owner,
@@ -94,16 +114,22 @@ BY_PERSON = {
     "owner": "person",
     "owned": "person_events",
     "toucher": "sipHash64('user', user_id)",
+    "as_person": "c.owner",
 }
-BY_USER = {"owner": "owner", "owned": "owned_events", "toucher": "user_id"}
+BY_USER = {
+    "owner": "owner",
+    "owned": "owned_events",
+    "toucher": "user_id",
+    "as_person": "sipHash64('user', c.owner)",
+}
 
 ONE_USERS = f"""
 WITH pairs AS (
     SELECT min({TOUCH}) AS first_touch, first_touch.timestamp AS touched_at,
         first_touch.traffic_source AS traffic_source,
-        minIf(e.timestamp, e.event_name = {{conversion:String}}) AS converted_at
+        minIf(e.timestamp, $converting) AS converted_at
     FROM owned_events AS e
-    HAVING countIf(e.event_name = {{conversion:String}}) > 0
+    HAVING countIf($converting) > 0
 """
 
 SQL = """
@@ -128,27 +154,36 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
 
     Only users who converted count. Raises `InvalidGroupBy`.
     """
-    groups = read_groups(params.group_by, GROUPS)
-    values: dict[str, object] = {"conversion": params.conversion}
-    slots = _slots(groups, between(params, values, "converted_at"))
-    narrowing = context.narrowing
-    slots["conversions"] = where(["e.event_name = {conversion:String}", *narrowing.events])
+    groups = read_dimensions(params.group_by, GROUPS, ("person",))
+    titles = {f"group_{nth}": name for nth, name in enumerate(groups, 1) if name not in GROUPS}
+    if params.user_id is not None and titles:
+        names = ", ".join(GROUPS)
+        raise refused("group_by", f"of one user it takes {names}; leave out user_id, or the others")
     if params.user_id is not None and params.filters:
         raise refused("filters", "they say whom to look at; leave out user_id, or them")
+    values: dict[str, object] = {}
+    conversion = read_event(context, params.conversion, "conversion", values)
+    slots = _slots(context, groups, titles, between(params, values, "converted_at"))
+    slots["converting"] = conversion.condition
+    slots["conversions"] = where([conversion.condition, *context.narrowing.events])
     asked = _of_everybody if params.user_id is None else _of_user
     found, shared = asked(context, params, values, slots)
-    rows = [_row(row, groups) for row in found]
+    rows = [_row(row, _columns(groups, titles)) for row in found[: params.limit]]
     answer = TimeToConversion(
-        params.conversion,
-        context.resolution.policy,
-        grouped_rows(TimeToConversionRow, rows),
-        shared,
+        conversion=params.conversion,
+        stitch=context.resolution.policy,
+        rows=grouped_rows(TimeToConversionRow, rows, titles),
+        shared_devices=shared,
     )
     if params.user_id is not None:
         answer.seconds = answer.rows[0].mean_seconds if rows else None
     warnings = []
+    if len(rows) < len(found):
+        answer.truncated = True
+        answer.other = Others(sum(row["persons"] for row in found[len(rows) :]))
+        warnings.append(cut_off(len(rows), MAX_LIMIT))
     if not rows:
-        warnings += unknown_events(context, {"conversion": [params.conversion]})
+        warnings += unknown_events(context, {"conversion": [conversion.event]})
     if params.user_id is None and len(shared) == MAX_SHARED_DEVICES:
         message = f"At most {MAX_SHARED_DEVICES} shared devices are named here; see "
         message += "/v1/identity/shared-devices."
@@ -157,16 +192,30 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     return answer
 
 
-def _slots(groups: list[str], conditions: list[str]) -> dict[str, object]:
+def _columns(groups: list[str], titles: Mapping[str, str]) -> list[str]:
+    """What the groups are called in SQL."""
+    aliases = {group: name for name, group in titles.items()}
+    return [aliases.get(group, group) for group in groups]
+
+
+def _slots(
+    context: Context, groups: list[str], titles: Mapping[str, str], conditions: list[str]
+) -> dict[str, object]:
+    of_persons = {name: person_sql(group, context.facts) for name, group in titles.items()}
+    columns = {name: f"n.{name}" for name in _columns(groups, titles)}
+    columns |= {name: sql for name, (_, sql) in of_persons.items()}
+    joins = ["LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source"]
+    if not set(groups) & set(GROUPS):
+        joins = []
+    joins += join_facts([*dict.fromkeys(relation for relation, _ in of_persons.values())], "t")
     return {
-        "groups": "".join(f"n.{group} AS {group}, " for group in groups),
+        "groups": "".join(f"{sql} AS {name}, " for name, sql in columns.items()),
         "bounds": BOUNDS,
-        "names": "LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source"
-        if groups
-        else "",
+        "names": "\n".join(joins),
         "where": where(conditions),
-        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "HAVING persons > 0",
-        "order": ", ".join(groups) or "1",
+        "group_by": f"GROUP BY {', '.join(columns)}" if groups else "HAVING persons > 0",
+        "order": ", ".join(columns) or "1",
+        "is_of_persons": bool(of_persons),
     }
 
 
@@ -177,8 +226,9 @@ def _of_everybody(
     slots: dict[str, object],
 ) -> tuple[list[Row], list[str]]:
     owners = BY_USER if context.resolution.policy == "any" else BY_PERSON
+    person = f", {owners['as_person']} AS person" if slots["is_of_persons"] else ""
     found, several = context.reading.query_all(
-        context.query(EVERYBODYS + SQL.lstrip(), values, {**slots, **owners}),
+        context.query(EVERYBODYS + SQL.lstrip(), values, {**slots, **owners, "person": person}),
         context.query(SHARED_DEVICES, values, {"limit": f"LIMIT {MAX_SHARED_DEVICES}"}),
     )
     return found, [row["anonymous_id"] for row in several]

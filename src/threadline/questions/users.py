@@ -1,39 +1,111 @@
 """`GET /v1/users`: who they are and where they came from."""
 
-from typing import Annotated, Literal
+import difflib
+from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.compose import where
 from threadline.identity.resolution import PROJECT, USERS
 from threadline.identity.stitch import OF_USERS, WHERE_USERS_LIE
+from threadline.questions import amounts
+from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.answers import (
     SHARED_DEVICES,
     Touch,
+    of_columns,
     seconds_between,
     touch_row,
 )
 from threadline.questions.context import Context
-from threadline.questions.cursors import CursorText, read_cursor, write_cursor
-from threadline.questions.filters import Filtered
-from threadline.questions.parameters import EventName, Limit
-from threadline.questions.warned import Warned, noted, unknown_events, unknown_sources
+from threadline.questions.cursors import (
+    CursorText,
+    read_cursor,
+    read_number,
+    write_cursor,
+    write_number,
+)
+from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT, scope_of
+from threadline.questions.filters import Filtered, plain, refused, split
+from threadline.questions.named_events import (
+    NamedEvent,
+    amounts_of,
+    event_text,
+    read_event,
+    several_currencies,
+)
+from threadline.questions.parameters import Limit
+from threadline.questions.user_list import UserList
+from threadline.questions.warned import (
+    AnswerWarning,
+    Warned,
+    noted,
+    unknown_events,
+    unknown_sources,
+)
 from threadline.store import Query, Row, bound_ms
+
+# Columns that this question has itself; others are dimensions of people.
+OF_CONVERSION = ("converted_at", "seconds_to_conversion", "value")
+COLUMNS = (
+    *("user_id", "known_since", "first_seen", "last_seen", "first_touch", "devices"),
+    *OF_CONVERSION,
+)
+DEFAULT = "-known_since"
 
 
 class UsersParams(Filtered, kw_only=True):
-    """Filters speak of the first touch."""
+    """`from` and `to` speak of the first touch, and so do source, medium and campaign."""
 
-    source: str | None = None
-    medium: str | None = None
-    campaign: str | None = None
-    conversion: (
+    search: (
         Annotated[
-            EventName, msgspec.Meta(description="Event name; adds converted_at to each user.")
+            str,
+            msgspec.Meta(
+                min_length=1,
+                max_length=200,
+                description="Users whose id, e-mail or any other trait has this text in it, in "
+                "capitals or not.",
+            ),
         ]
         | None
     ) = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    conversion: Annotated[str, event_text("Adds converted_at to each user.")] | None = None
+    value_property: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                min_length=1,
+                description="A number in the properties of `conversion`; adds its sum as value.",
+            ),
+        ]
+        | None
+    ) = None
+    currency_property: amounts.CurrencyProperty | None = None
+    currency: amounts.Currency | None = None
+    order: Annotated[
+        Literal[
+            "-known_since",
+            "known_since",
+            "-first_seen",
+            "first_seen",
+            "-last_seen",
+            "last_seen",
+            "-value",
+            "value",
+        ],
+        msgspec.Meta(description="With `-` the latest, or the greatest, come first."),
+    ] = "-known_since"
+    columns: Annotated[
+        str,
+        msgspec.Meta(
+            description=f"What to show of each user, by commas: {', '.join(COLUMNS)}, first.source "
+            "and the like, last.source and the like, traits.KEY.",
+            extra_json_schema={"type": "array", "items": {"type": "string"}},
+        ),
+    ] = ""
     limit: Limit = 100
     cursor: CursorText | None = None
     format: Annotated[
@@ -45,7 +117,9 @@ class UsersParams(Filtered, kw_only=True):
 
 
 class User(msgspec.Struct, omit_defaults=True):
-    """`converted_at` and `seconds_to_conversion` appear when `conversion` is asked for."""
+    """`converted_at` and `seconds_to_conversion` appear when `conversion` is asked for, `value`
+    with `value_property`, `last_seen` with the order of that name. With `columns` a user has
+    exactly those."""
 
     user_id: str
     known_since: str
@@ -53,10 +127,16 @@ class User(msgspec.Struct, omit_defaults=True):
     devices: Annotated[int, msgspec.Meta(description="Devices the user was seen on.")]
     converted_at: str | msgspec.UnsetType | None = msgspec.UNSET
     seconds_to_conversion: float | msgspec.UnsetType | None = msgspec.UNSET
+    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
+    last_seen: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class OfColumns(msgspec.Struct):
+    """A user of whom the columns were chosen."""
 
 
 class Users(Warned):
-    """Those known last come first."""
+    """In the order that was asked for; else those known last come first."""
 
     rows: list[User]
     next_cursor: str | None
@@ -76,15 +156,6 @@ BEHIND_CURSOR = (
     " OR (known_since = {cursor_at:DateTime64(3, 'UTC')} AND user_id > {cursor_id:String}))"
 )
 
-SQL = """
-SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
-    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel
-FROM first_touches AS t
-LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
-$where
-ORDER BY known_since DESC, user_id
-LIMIT $limit"""
-
 DEVICE_COUNTS = f"""
 SELECT user_id, uniqExact(visitor) AS devices
 FROM user_links
@@ -103,97 +174,197 @@ WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         e.user_id AS user_id
     FROM counted_events AS e
-    WHERE e.event_name = {{conversion:String}} AND e.{WHERE_USERS_LIE}
+    WHERE $converting AND e.{WHERE_USERS_LIE}
 )
 SELECT owner AS user_id, min(timestamp) AS converted_at
 FROM owned_events
 WHERE owner IN {{user_ids:Array(String)}}
 GROUP BY owner"""
 
+
+class Asked(NamedTuple):
+    """What was asked, as it was understood. `question`: for its cursors. `warnings`: what comes up
+    on the way."""
+
+    values: dict[str, object]
+    columns: list[str]
+    converting: NamedEvent | None
+    paid: Amounts | None
+    order: str
+    question: str
+    warnings: list[AnswerWarning]
+
+    @property
+    def facts(self) -> list[str]:
+        """Columns that are known of people, like first.source."""
+        return [name for name in self.columns if name not in COLUMNS]
+
+
 # If the event is forgotten between the two queries, the touch goes out without its details.
 FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
 
 
 def ask(context: Context, params: UsersParams) -> Users:
-    """Users whose first touch passes the filters, with it. Raises `InvalidParams` for a cursor of
-    another question."""
-    question = f"users {context.project_id}"
-    rows = _first_touches(context, params, question)
-    page, policy = rows[: params.limit], context.resolution.policy
-    if not page:
-        unknown = unknown_events(context, {"conversion": [params.conversion]})
-        asked = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
-        unknown += unknown_sources(context, asked)
-        return Users([], None, [], policy, warnings=noted(unknown))
-    details, counted, shared, *converted = context.reading.query_all(*_about(context, params, page))
-    users = _users(page, details, counted)
-    for found in converted:
-        _add_conversions(users, page, found)
+    """Users who pass the filters, each with the first touch. Raises `InvalidParams`, also for a
+    cursor of another question."""
+    asked = _read(context, params)
+    rows = _list(context, params, asked)
+    page, more = rows[: params.limit], len(rows) > params.limit
     unknown = []
-    if not any(converted):
-        unknown = unknown_events(context, {"conversion": [params.conversion]})
-    more = len(rows) > params.limit
+    users, shared, has_converted = _shown(context, params, asked, page)
+    if asked.converting and not has_converted:
+        unknown = unknown_events(context, {"conversion": [asked.converting.event]})
+    if not page:
+        named = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
+        unknown += unknown_sources(context, named)
+    cursor = None
+    if more and params.order == DEFAULT:
+        cursor = write_cursor(asked.question, page[-1], "known_since", "user_id")
+    elif more:
+        cursor = write_number(asked.question, page[-1]["order_number"], page[-1]["user_id"])
     return Users(
         users,
-        write_cursor(question, page[-1], "known_since", "user_id") if more else None,
-        [row["anonymous_id"] for row in shared],
-        policy,
-        warnings=noted(unknown),
+        cursor,
+        shared,
+        context.resolution.policy,
+        warnings=noted([*unknown, *asked.warnings]),
     )
 
 
-def _first_touches(context: Context, params: UsersParams, question: str) -> list[Row]:
-    """One row more than wanted, if there are so many."""
+def _read(context: Context, params: UsersParams) -> Asked:
+    """Raises `InvalidParams`."""
     values: dict[str, object] = {}
-    conditions = []
+    converting = None
+    if params.conversion is not None:
+        converting = read_event(context, params.conversion, "conversion", values)
+    paid = amounts_of(converting, params, "conversion and value_property")
+    columns = _columns(params, converting, paid)
+    if params.order.endswith("value") and paid is None:
+        raise refused("order", "the order by value goes with conversion and value_property")
+    # The cursor of the default order holds for other filters, too.
+    question = f"users {context.project_id}"
+    if params.order != DEFAULT:
+        worth = (params.conversion, paid) if params.order.endswith("value") else ()
+        question = f"{question} {params.order} {worth}"
+    return Asked(values, columns, converting, paid, params.order, question, [])
+
+
+def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts | None) -> list[str]:
+    if not params.columns.strip():
+        return [
+            *("user_id", "known_since", "first_touch", "devices"),
+            *(("converted_at", "seconds_to_conversion") if converting else ()),
+            *(("value",) if paid else ()),
+            *(("last_seen",) if params.order.endswith("last_seen") else ()),
+        ]
+    chosen = list(dict.fromkeys(plain(part) for part in split(params.columns, ",") if part.strip()))
+    for name in chosen:
+        is_fact = scope_of(name) == "person" and name not in (DID, SEGMENT)
+        if name not in COLUMNS and not is_fact:
+            near = difflib.get_close_matches(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)}"
+            raise refused("columns", f"there is no column {name!r}; {hint}")
+        if name in OF_CONVERSION and converting is None:
+            raise refused("columns", f"{name} goes with conversion; add that")
+        if name == "value" and paid is None:
+            raise refused("columns", "value goes with value_property; add that")
+    return chosen
+
+
+def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
+    """One row more than wanted, if there are so many."""
+    found = UserList(values=asked.values)
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
-            values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
-            conditions.append(condition)
-    if params.cursor is not None:
-        values |= read_cursor(question, params.cursor)
-        conditions.append(BEHIND_CURSOR)
-    return context.ask(SQL, values, {"where": where(conditions), "limit": params.limit + 1})
+            found.values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
+            found.conditions.append(condition)
+    if params.search is not None:
+        found.search(context, params.search)
+    if "last_seen" in asked.columns or params.order.endswith("last_seen"):
+        found.last_seen(context)
+    if asked.paid and asked.converting:
+        found.value(context, asked.paid, asked.converting.condition)
+    if asked.facts:
+        found.facts(context, asked.facts)
+    if params.cursor is not None and params.order == DEFAULT:
+        found.values |= read_cursor(asked.question, params.cursor)
+        found.conditions.append(BEHIND_CURSOR)
+    elif params.cursor is not None:
+        found.values |= read_number(asked.question, params.cursor)
+    behind = params.cursor is not None
+    return found.ask(context, params.order, asked.paid, params.limit + 1, behind)
 
 
-def _about(context: Context, params: UsersParams, page: list[Row]) -> list[Query]:
+def _shown(
+    context: Context, params: UsersParams, asked: Asked, page: list[Row]
+) -> tuple[list[User], list[str], bool]:
+    """The users of a page, the shared devices among theirs, and whether anybody converted."""
+    if not page:
+        return [], [], False
+    details, counted, shared, *converted = context.reading.query_all(*_about(context, asked, page))
+    detail_of = {row["event_id"]: row for row in details}
+    devices_of = {row["user_id"]: row["devices"] for row in counted}
+    converted_at = {row["user_id"]: row["converted_at"] for found in converted for row in found}
+    if asked.paid:
+        _add_values(asked, page)
+    rows = []
+    for row in page:
+        touch = row["first_touch"]
+        at = converted_at.get(row["user_id"])
+        every = {
+            **{name: _fact(row[f"fact_{n}"]) for n, name in enumerate(asked.facts, start=1)},
+            "user_id": row["user_id"],
+            "known_since": format_utc(row["known_since"]),
+            "first_seen": format_utc(touch["timestamp"]),
+            "first_touch": touch_row(
+                {**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}
+            ),
+            "devices": devices_of.get(row["user_id"], 0),
+            "converted_at": at and format_utc(at),
+            # A server may have said so before the first page did.
+            "seconds_to_conversion": at and max(0.0, seconds_between(touch["timestamp"], at)),
+            "value": row.get("value"),
+            "last_seen": format_utc(row["last_seen"]) if "last_seen" in row else None,
+        }
+        rows.append({name: every[name] for name in asked.columns})
+    if params.columns.strip():
+        users = cast(list[User], of_columns(OfColumns, rows))
+    else:
+        users = [User(**row) for row in rows]
+    return users, [row["anonymous_id"] for row in shared], bool(converted_at)
+
+
+def _fact(value: object) -> object:
+    return None if value == "" else value
+
+
+def _add_values(asked: Asked, page: list[Row]) -> None:
+    """What each was worth, and what there is to say of that."""
+    assert asked.paid
+    doubts = Doubts.together([Doubts.of(row) for row in page])
+    totals = [Totals.of(row) for row in page]
+    for row, value in zip(page, amounts.as_values(asked.paid, totals), strict=True):
+        row["value"] = value
+    left = amounts.unconverted(asked.paid, totals)
+    asked.warnings.extend(amounts.warnings(asked.paid, doubts, left))
+    asked.warnings.extend(several_currencies(asked.order, asked.paid, totals))
+
+
+def _about(context: Context, asked: Asked, page: list[Row]) -> list[Query]:
     """What there is to say of these users besides."""
     touches = [row["first_touch"] for row in page]
     values = {
+        **asked.values,
         "user_ids": context.resolution.same_people([row["user_id"] for row in page]),
         "visitors": [touch["visitor"] for touch in touches],
         "event_ids": [touch["event_id"] for touch in touches],
-        "conversion": params.conversion,
     }
     queries = [
         context.query(TOUCH_DETAILS, values),
         context.query(DEVICE_COUNTS, values),
         context.query(SHARED_DEVICES, values, {"limit": ""}, near=f"r.{OF_USERS}"),
     ]
-    if params.conversion is not None:
-        queries.append(context.query(CONVERSIONS, values, near=f"r.{OF_USERS}"))
+    if asked.converting:
+        slots = {"converting": asked.converting.condition}
+        queries.append(context.query(CONVERSIONS, values, slots, near=f"r.{OF_USERS}"))
     return queries
-
-
-def _users(page: list[Row], details: list[Row], counted: list[Row]) -> list[User]:
-    detail_of = {row["event_id"]: row for row in details}
-    devices_of = {row["user_id"]: row["devices"] for row in counted}
-    users = []
-    for row in page:
-        touch = row["first_touch"]
-        shown = {**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}
-        devices = devices_of.get(row["user_id"], 0)
-        known_since = format_utc(row["known_since"])
-        users.append(User(row["user_id"], known_since, touch_row(shown), devices))
-    return users
-
-
-def _add_conversions(users: list[User], page: list[Row], found: list[Row]) -> None:
-    converted_at = {row["user_id"]: row["converted_at"] for row in found}
-    for user, row in zip(users, page, strict=True):
-        at = converted_at.get(user.user_id)
-        user.converted_at = at and format_utc(at)
-        # A server may have said so before the first page did.
-        user.seconds_to_conversion = at and max(
-            0.0, seconds_between(row["first_touch"]["timestamp"], at)
-        )

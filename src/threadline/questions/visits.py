@@ -1,16 +1,20 @@
 """`GET /v1/visits`: how many visits, how long, and where they came from."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from threadline.identity.compose import where
-from threadline.questions.answers import Group
+from threadline.questions.answers import Group, grouped_rows
+from threadline.questions.compare import compared
 from threadline.questions.context import Context
-from threadline.questions.parameters import between, grouping, in_time, read_groups
-from threadline.questions.series import OverTime, Timed, newest_first, newest_kept, over_time
+from threadline.questions.ordering import order_by
+from threadline.questions.parameters import any_dimension, between, in_time
+from threadline.questions.scoped import join_facts, person_sql, read_dimensions
+from threadline.questions.series import OverTime, Timed, kept, newest_first, over_time
 from threadline.questions.traffic_sources import GROUPS
 from threadline.questions.warned import Limited, noted
+from threadline.store import Row
 
 PATHS = ("entry_path", "exit_path")
 
@@ -18,7 +22,10 @@ PATHS = ("entry_path", "exit_path")
 class VisitsParams(OverTime, kw_only=True):
     """`from` and `to` speak of when visits begin."""
 
-    group_by: Annotated[str, grouping(*GROUPS, *PATHS, of="Of the visit: ")] = ""
+    group_by: Annotated[
+        str,
+        any_dimension(*GROUPS, *PATHS, of="Of the visit, or of whose it is, not of events: "),
+    ] = ""
 
 
 class VisitsRow(Timed, kw_only=True):
@@ -42,12 +49,15 @@ class Visits(Limited):
     """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
     columns, visits, persons, events_per_visit, page_views_per_visit, mean_seconds and bounce_share.
     A visit's source is that of its first touch, else direct. In order of time, then most visits
-    first; where there are more rows than `limit`, the newest are here.
+    first. A series has every interval from `from`, else the first with visits, to now, or `to`, and
+    the one that is running is `partial`; where there are more rows than `limit`, the newest are
+    here. Of other answers that are `truncated`, `other` is how many visits the rows left out have.
     `visit_timeout_minutes`: the pause that ends a visit."""
 
     stitch: str
     visit_timeout_minutes: int
     rows: list[VisitsRow]
+    other: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 SQL = """
@@ -58,12 +68,13 @@ WITH begun AS (
     $narrowed
 )
 SELECT $groups
-    count() AS visits, visits AS sessions, uniqExact(person) AS persons,
+    count() AS visits, visits AS sessions, uniqExact($person) AS persons,
     avg(events) AS events_per_visit, events_per_visit AS events_per_session,
     avg(page_views) AS page_views_per_visit, avg(took_ms) / 1000 AS mean_seconds,
     countIf(page_views = 1 AND actions = 0 AND took_ms < 10000) / visits AS bounce_share
 FROM begun AS v
 $named
+$facts
 $where
 $group_by
 ORDER BY $order
@@ -71,36 +82,95 @@ LIMIT $limit"""
 
 # Where the visit came from, by name.
 NAMED = "LEFT ANY JOIN named_sources AS n ON n.traffic_source = v.traffic_source"
-MEASURES = ("events", "page_views", "actions")
+NEEDED = ("events", "page_views", "actions")
+MEASURES = (
+    "visits",
+    "persons",
+    "events_per_visit",
+    "page_views_per_visit",
+    "mean_seconds",
+    "bounce_share",
+)
+ALSO = ("sessions", "events_per_session")
+EMPTY = dict.fromkeys((*MEASURES, *ALSO), 0)
+# Of `begun`, whose columns are others.
+IS_BOUNCE = "toBool(page_views = 1 AND actions = 0 AND took_ms < 10000)"
 
 
+class By(NamedTuple):
+    """`groups`: SQL of the columns to group by. `titles`: what some are called in the answer.
+    `paths`: which of these visits need. `by_source`: and where they came from. `facts`: what is
+    joined of people."""
+
+    groups: dict[str, str]
+    titles: dict[str, str]
+    paths: list[str]
+    by_source: bool
+    facts: list[str]
+
+
+@compared(VisitsRow, *MEASURES, also=ALSO)
 def ask(context: Context, params: VisitsParams) -> Visits:
-    """Visits by where they came from, or began and ended. Raises `InvalidGroupBy`,
-    `InvalidParams`."""
-    names = read_groups(params.group_by, (*GROUPS, *PATHS))
-    paths = [name for name in names if name in PATHS]
-    by_source = len(names) > len(paths)
-    expressions = {name: f"v.{name}" if name in PATHS else f"n.{name}" for name in names}
-    groups = over_time(params, "begins", expressions)
+    """Visits by where they came from, or began and ended, or by whose they are. Raises
+    `InvalidGroupBy`, `InvalidParams`."""
+    by = _by(context, params)
+    rows = _rows(context, params, by)
+    groups = [name for name in by.groups if name != "bucket"]
+    found = kept(context, params, rows, groups, EMPTY)
+    answer = Visits(
+        context.resolution.policy,
+        context.visit_timeout_ms // 60_000,
+        grouped_rows(VisitsRow, found.rows, by.titles),
+        truncated=found.truncated,
+        warnings=noted(found.warnings),
+    )
+    if found.is_cut and params.kind is None:
+        every = _rows(context, params, By({}, {}, [], False, []))
+        answer.other = {"visits": every[0]["visits"] - sum(row["visits"] for row in found.rows)}
+    return answer
+
+
+def _by(context: Context, params: VisitsParams) -> By:
+    by = By({}, {}, [], False, [])
+    for group in read_dimensions(params.group_by, (*GROUPS, *PATHS), ("visit", "person")):
+        part = group.removeprefix("visit.")
+        name = group
+        if group not in (*GROUPS, *PATHS):
+            name = f"group_{len(by.groups) + 1}"
+            by.titles[name] = group
+        if part in GROUPS:
+            by.groups[name] = f"n.{part}"
+            by = by._replace(by_source=True)
+        elif part in PATHS:
+            by.groups[name] = f"v.{part}"
+            by.paths.append(part)
+        elif part == "bounce":
+            by.groups[name] = IS_BOUNCE
+        else:
+            relation, by.groups[name] = person_sql(group, context.facts)
+            by.facts.append(relation)
+    return by._replace(groups=over_time(params, "begins", by.groups))
+
+
+def _rows(context: Context, params: VisitsParams, by: By) -> list[Row]:
     values: dict[str, object] = {"tz": params.tz}
+    paths = list(dict.fromkeys(by.paths))
+    names = [name for name in by.groups if name != "bucket"]
+    columns = {by.titles.get(name, name): name for name in by.groups}
+    columns |= {name: name for name in (*MEASURES, *ALSO)}
+    order = order_by(params.order if by.groups else "", columns, ["visits DESC", *names])
     slots = {
         "narrowed": where(context.narrowing.visits),
         "columns": "".join(f", {name}" for name in paths)
-        + (", arrival.2 AS traffic_source" if by_source else ""),
-        "groups": "".join(f"{expression} AS {name}, " for name, expression in groups.items()),
-        "named": NAMED if by_source else "",
+        + (", arrival.2 AS traffic_source" if by.by_source else ""),
+        "groups": "".join(f"{expression} AS {name}, " for name, expression in by.groups.items()),
+        "named": NAMED if by.by_source else "",
+        "person": "v.person" if by.facts else "person",
+        "facts": "\n".join(join_facts(list(dict.fromkeys(by.facts)), "v")),
         "where": where(between(params, values, "begins")),
-        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "HAVING visits > 0",
-        "order": newest_first(groups, "visits DESC", *names),
+        "group_by": f"GROUP BY {', '.join(by.groups)}" if by.groups else "HAVING visits > 0",
+        "order": newest_first(by.groups, *order),
         "limit": params.limit + 1,
     }
-    columns = (*MEASURES, *paths, *(["arrival"] if by_source else []))
-    rows = context.ask(SQL, values, slots, visits=in_time(columns, values))
-    kept = newest_kept(VisitsRow, rows, params.limit)
-    return Visits(
-        context.resolution.policy,
-        context.visit_timeout_ms // 60_000,
-        kept.rows,
-        truncated=kept.truncated,
-        warnings=noted(kept.warnings),
-    )
+    needed = (*NEEDED, *paths, *(["arrival"] if by.by_source else []))
+    return context.ask(SQL, values, slots, visits=in_time(needed, values))

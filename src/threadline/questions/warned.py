@@ -15,7 +15,8 @@ from threadline.store import Params
 class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `bots_left_out`, `skipped_values`, `rounded_values`,
-    `unknown_currency`, `no_rate`, `property_condition`. `parameter`: the one it is about."""
+    `unknown_currency`, `no_rate`, `property_condition`, `future_events`. `parameter`: the one
+    it is about."""
 
     code: str
     parameter: str | None
@@ -26,8 +27,13 @@ Warnings = list[AnswerWarning] | msgspec.UnsetType
 
 
 class Warned(msgspec.Struct, kw_only=True):
-    """`warnings` is there only if there is something to know."""
+    """`warnings` is there only if there is something to know. `from`, `to`: what these parameters
+    came to, where they are given; `previous_from`, `previous_to`: the time of `compare`."""
 
+    from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
+    to: str | msgspec.UnsetType = msgspec.UNSET
+    previous_from: str | msgspec.UnsetType = msgspec.UNSET
+    previous_to: str | msgspec.UnsetType = msgspec.UNSET
     warnings: Warnings = msgspec.UNSET
 
 

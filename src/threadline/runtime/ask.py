@@ -12,12 +12,14 @@ import msgspec
 
 from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
+from threadline.contract.times import format_ms
 from threadline.control import Control, Project
 from threadline.ingest.writer import Writer
 from threadline.questions.context import Context
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
-from threadline.questions.parameters import Stitched
+from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
+from threadline.questions.warned import Warned
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -94,7 +96,7 @@ class Asking:
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
-            return Answered(question.ask(context, params), fresh)
+            return Answered(_echoed(question.ask(context, params), params), fresh)
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -116,6 +118,15 @@ class Asking:
             raise Busy(message) from error
         except StoreAway as error:
             raise Unavailable("The store does not answer now; try again.") from error
+
+
+def _echoed(answer: Any, params: msgspec.Struct) -> Any:
+    """The answer with what `from` and `to` came to."""
+    if isinstance(params, Range | Ranged) and isinstance(answer, Warned):
+        for name in ("from_", "to"):
+            if (timestamp := getattr(params, name)) is not None:
+                setattr(answer, name, format_ms(timestamp.ms))
+    return answer
 
 
 def context_of(

@@ -147,7 +147,7 @@ def _text(kind: inspect.StrType, text: str, hints: dict[str, str]) -> str:
 
 def _moment(kind: inspect.CustomType, text: str, hints: dict[str, str]) -> Timestamp:
     assert kind.cls is Timestamp
-    return Timestamp.parse(text)
+    return Timestamp.parse_any(text) if "relative" in hints else Timestamp.parse(text)
 
 
 READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {

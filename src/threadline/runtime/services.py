@@ -18,6 +18,7 @@ from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
 from threadline.runtime.ask import Asking
+from threadline.runtime.asking_sql import AskingSql
 from threadline.runtime.folder import temporary_files
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
@@ -61,6 +62,7 @@ class Services:
                 settings, self.control, self.store, self.writer, self.metrics.busy.inc
             )
             opened.callback(self.asking.close)
+            self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it

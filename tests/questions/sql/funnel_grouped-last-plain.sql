@@ -5,9 +5,9 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))), 2, 0) AS walked
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)}), 2, 0) AS walked
     FROM counted_events AS e
-    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
+    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)}))
 ), user_links AS (
     SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
         r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
@@ -118,4 +118,5 @@ INNER JOIN first_events AS f ON f.person = w.person
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
 WHERE notEmpty(times)
 GROUP BY source
-ORDER BY persons[1] DESC, source;
+ORDER BY persons[1] DESC, source
+LIMIT 101;

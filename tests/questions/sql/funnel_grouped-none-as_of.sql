@@ -6,9 +6,9 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))), 2, 0) AS walked
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, (e.event_name = {step_2:String} AND multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)}), 2, 0) AS walked
     FROM counted_events AS e
-    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND {value_2:String} IN (JSONExtractString(e.properties, {key_2:String}), JSONExtractRaw(e.properties, {key_2:String}))))
+    WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)}))
 ), person_events AS (
     SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
@@ -121,11 +121,31 @@ INNER JOIN first_events AS f ON f.person = w.person
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
 WHERE notEmpty(times)
 GROUP BY source
-ORDER BY persons[1] DESC, source;
+ORDER BY persons[1] DESC, source
+LIMIT 101;
 
 SELECT toString(event_name) AS name, count() AS events
 FROM events
 WHERE project_id = {project_id:String}
 GROUP BY event_name
 ORDER BY name IN {asked:Array(String)} DESC, events DESC
+LIMIT 1000;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND received_at <= {as_of:DateTime64(3, 'UTC')}
+), some AS (
+    SELECT e.properties AS properties
+    FROM counted_events AS e
+    WHERE e.event_name IN {names_of_step:Array(String)}
+    ORDER BY e.properties LIKE {like:String} DESC
+    LIMIT 10000
+)
+SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
+FROM some
+GROUP BY name
+ORDER BY events DESC
 LIMIT 1000;

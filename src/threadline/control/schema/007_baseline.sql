@@ -39,7 +39,9 @@ CREATE TABLE keys (
     -- From then on the key is refused; NULL: never.
     expires_ms INTEGER,
     -- 1: made by a command for itself and in no list. It is deleted once it has expired.
-    temporary INTEGER NOT NULL DEFAULT 0
+    temporary INTEGER NOT NULL DEFAULT 0,
+    -- What it may do besides what its kind may, by commas.
+    scopes TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 -- A keyed hash of a constant: tells whether the file `pepper` is the one the keys were made with.

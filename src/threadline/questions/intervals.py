@@ -1,0 +1,92 @@
+"""Hours, days, weeks and months by the clocks of a time zone: when each begins, as SQL and here."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta, tzinfo
+from string import Template
+from typing import Annotated, Literal
+
+import msgspec
+
+from threadline.contract.times import EPOCH, HOUR_MS, ONE_MS, midnight_ms
+
+Interval = Annotated[
+    Literal["hour", "day", "week", "month"],
+    msgspec.Meta(description="Weeks begin on Monday. By the clocks of `tz`."),
+]
+WeekStart = Annotated[
+    Literal["monday", "sunday"],
+    msgspec.Meta(description="With interval=week: the day on which weeks begin."),
+]
+# An interval, or of weeks those that begin on Sunday.
+Kind = Literal["hour", "day", "week", "month", "sunday"]
+
+# The start of the interval that an instant falls into, as an instant.
+BUCKETS: Mapping[str, str] = {
+    "hour": "toDateTime(toStartOfHour($at, {tz:String}), {tz:String})",
+    "day": "toStartOfDay($at, {tz:String})",
+    "week": "toDateTime(toMonday($at, {tz:String}), {tz:String})",
+    "sunday": "toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String})",
+    "month": "toDateTime(toStartOfMonth($at, {tz:String}), {tz:String})",
+}
+# The same of a day: the first one of its interval.
+FIRST_DAYS: Mapping[str, Callable[[date], date]] = {
+    "day": lambda day: day,
+    "week": lambda day: day - timedelta(days=day.weekday()),
+    "sunday": lambda day: day - timedelta(days=day.isoweekday() % 7),
+    "month": lambda day: day.replace(day=1),
+}
+LENGTHS_IN_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "sunday": 7}
+
+
+def bucket(interval: str, at: str) -> str:
+    """SQL for the start of the interval around `at`, as an instant; binds `tz`."""
+    return f"toTimeZone({Template(BUCKETS[interval]).substitute(at=at)}, 'UTC')"
+
+
+def differ(interval: str) -> str:
+    """SQL for whether two timestamps, `began` and `ended`, are in different intervals; binds
+    `tz`."""
+    return f"({bucket(interval, 'began')} != {bucket(interval, 'ended')})"
+
+
+def kind_of(interval: Interval, week_start: WeekStart) -> Kind:
+    return "sunday" if interval == "week" and week_start == "sunday" else interval
+
+
+def day_of(at_ms: int, zone: tzinfo) -> date:
+    """The date that the clocks show."""
+    return (EPOCH + at_ms * ONE_MS).astimezone(zone).date()
+
+
+def start(kind: Kind, at_ms: int, zone: tzinfo) -> int:
+    """The start of the interval around a time; both in milliseconds since 1970."""
+    if kind == "hour":
+        at = (EPOCH + at_ms * ONE_MS).astimezone(zone)
+        return at_ms - (at.minute * 60 + at.second) * 1000 - at_ms % 1000
+    return midnight_ms(FIRST_DAYS[kind](day_of(at_ms, zone)), zone)
+
+
+def nth(kind: Kind, start_ms: int, n: int, zone: tzinfo) -> int:
+    """The start of the nth interval after one that starts then, before it if n is negative."""
+    if kind == "hour":
+        return start(kind, start_ms + n * HOUR_MS, zone)
+    day = day_of(start_ms, zone)
+    if kind == "month":
+        year, month = divmod(day.year * 12 + day.month - 1 + n, 12)
+        return midnight_ms(date(year, month + 1, 1), zone)
+    return midnight_ms(day + timedelta(days=n * LENGTHS_IN_DAYS[kind]), zone)
+
+
+def between(kind: Kind, first_ms: int, start_ms: int, zone: tzinfo) -> int:
+    """How many intervals lie between the starts of two."""
+    if kind == "hour":
+        return round((start_ms - first_ms) / HOUR_MS)
+    first, day = day_of(first_ms, zone), day_of(start_ms, zone)
+    if kind == "month":
+        return (day.year - first.year) * 12 + day.month - first.month
+    return (day - first).days // LENGTHS_IN_DAYS[kind]
+
+
+def before(kind: Kind, start_ms: int, zone: tzinfo) -> int:
+    """The start of the interval before one that starts then."""
+    return start(kind, start_ms - 1, zone)

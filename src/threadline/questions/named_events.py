@@ -1,0 +1,131 @@
+"""An event that a parameter names: by its name, with conditions in braces, or as a goal.
+
+purchase
+signup{plan=pro;value>=5}
+$pageview{path=^/docs/*}
+goal:trial
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, Protocol
+
+import msgspec
+
+from threadline.questions import amounts
+from threadline.questions.amounts import Amounts
+from threadline.questions.comparing import event_condition
+from threadline.questions.context import Context, check_expressions
+from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
+from threadline.questions.named import GOAL, Goal, goal_condition, goal_named
+from threadline.questions.warned import AnswerWarning
+
+MAX_NAME = 128
+CURRENCY_PROPERTY = "currency"
+HINT = (
+    "Event name; conditions in braces: `signup{plan=pro}`, `$pageview{path=^/docs/*}`; or "
+    "`goal:NAME`."
+)
+EventText = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=MAX_CHARS, description=HINT, examples=["signup"])
+]
+
+
+def event_text(description: str) -> msgspec.Meta:
+    """What a parameter of that kind says of itself."""
+    return msgspec.Meta(min_length=1, max_length=MAX_CHARS, description=f"{description} {HINT}")
+
+
+# A name, and perhaps all that stands between its first brace and the last. What follows a backslash
+# is meant as it is.
+EVENT = re.compile(r"((?:\\.|[^\\{}])+)(?:\{(.*)\}\s*)?", re.DOTALL)
+
+
+class NamedEvent(NamedTuple):
+    """`text`: as it was written. `event`: the name alone. `condition`: SQL on events `e`.
+    `is_plain`: nothing but the name. `goal`: which it is, if it is one."""
+
+    text: str
+    event: str
+    condition: str
+    is_plain: bool
+    goal: Goal | None = None
+
+
+def read_event(
+    context: Context, text: str, parameter: str, values: dict[str, object], bound: str = ""
+) -> NamedEvent:
+    """What a parameter names. What its condition binds goes into `values`, under names that begin
+    with `bound`, which is the parameter if it is not given. Raises `InvalidParams`."""
+    bound = bound or parameter
+    if text.startswith(GOAL):
+        goal = goal_named(context.names, text.removeprefix(GOAL).strip(), parameter)
+        return NamedEvent(text, goal.event, goal_condition(goal, bound, values), False, goal)
+    name, conditions_text = _parts(text)
+    if not name or conditions_text == "":
+        write = "write a name, and conditions in braces: signup{plan=pro}"
+        escape = "a brace in a name has a \\ before it"
+        raise refused(parameter, f"cannot read {text!r}; {write}; {escape}")
+    if len(name) > MAX_NAME:
+        raise refused(parameter, f"event names have at most {MAX_NAME} characters")
+    values[bound] = name
+    parts = [f"e.event_name = {{{bound}:String}}"]
+    conditions = read_filters(conditions_text or "", parameter, of_steps=True)
+    for nth, condition in enumerate(conditions, start=1):
+        if condition.scope != "event":
+            message = f"{condition.text!r} is of {condition.scope}s; write it into filters"
+            raise refused(parameter, message)
+        parts.append(event_condition(condition, f"{bound}_{nth}", values))
+    check_expressions(context.reading, conditions, parameter)
+    if len(parts) == 1:
+        return NamedEvent(text, name, parts[0], True)
+    return NamedEvent(text, name, f"({' AND '.join(parts)})", False)
+
+
+def _parts(text: str) -> tuple[str, str | None]:
+    """The name, and what stands in braces behind it, if there are any. Without a brace behind a
+    name, all of it is a name, to the letter. An empty name: it cannot be read."""
+    if text.startswith("{") or not re.search("[{}]", text):
+        return text.removeprefix("\\") if text.startswith(f"\\{GOAL}") else text, None
+    match = EVENT.fullmatch(text)
+    if not match:
+        return "", None
+    return plain(match[1]), None if match[2] is None else match[2].strip()
+
+
+class WithAmounts(Protocol):
+    """Parameters of questions that add up what conversions are worth."""
+
+    value_property: str | None
+    currency_property: str | None
+    currency: str | None
+
+
+def amounts_of(
+    event: NamedEvent | None, params: WithAmounts, needs: str = "value_property"
+) -> Amounts | None:
+    """What is added up of these events; a goal says it where the parameters do not. None where it
+    is not about amounts. `needs`: what a currency goes with. Raises `InvalidParams`."""
+    goal = event.goal if event else None
+    name = params.value_property or (goal.value_property if goal else "")
+    if event is None or not name:
+        amounts.refuse_currency(params.currency, needs)
+        return None
+    currency_property = params.currency_property or (goal.currency_property if goal else "")
+    return amounts.asked(
+        "value_property", name, currency_property or CURRENCY_PROPERTY, params.currency
+    )
+
+
+def several_currencies(
+    order: str, asked: Amounts, totals: Sequence[amounts.Totals]
+) -> list[AnswerWarning]:
+    """That an order by value adds up what has no sum."""
+    codes = {code for each in totals for code in each.amounts}
+    if not order.endswith("value") or asked.currency or len(codes) < 2:
+        return []
+    message = (
+        "The order by value adds up amounts of several currencies as if they were one; "
+        "currency=EUR converts them."
+    )
+    return [AnswerWarning("several_currencies", "order", message)]

@@ -1,0 +1,32 @@
+"""The order of an answer's rows."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+
+from threadline.questions.filters import refused
+
+Order = Annotated[
+    str,
+    msgspec.Meta(
+        description="Any column of the answer, such as value; `-value`: descending. In a series it "
+        "is the order within each interval, or that of intervals: bucket, -bucket.",
+    ),
+]
+BUCKET = "bucket"
+
+
+def order_by(order: str, columns: Mapping[str, str], otherwise: Sequence[str]) -> list[str]:
+    """What stands behind ORDER BY. `columns`: the SQL of those of the answer, by name. Raises
+    `InvalidParams`."""
+    name = order.removeprefix("-")
+    if not order or (name == BUCKET and BUCKET in columns):
+        return list(otherwise)
+    if name not in columns:
+        near = difflib.get_close_matches(name, columns, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
+        raise refused("order", f"there is no column {name!r}; {hint}")
+    first = columns[name] + (" DESC" if order.startswith("-") else "")
+    return [first, *(each for each in otherwise if each.removesuffix(" DESC") != columns[name])]

@@ -1,0 +1,191 @@
+"""Which users, in which order: the first of the statements of `users`.
+
+It goes over everybody's first touch, and joins to it only what the order, the search and the
+columns need.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import indent
+
+from threadline.identity.activity import active
+from threadline.identity.compose import fill, where
+from threadline.questions import amounts
+from threadline.questions.amounts import Amounts
+from threadline.questions.context import Context
+from threadline.questions.dimensions import DIMENSIONS
+from threadline.questions.scoped import shown
+from threadline.store import Row
+
+SQL = """
+$own
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel$columns
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
+$joins
+$where
+ORDER BY $order
+LIMIT $limit"""
+PERSON = "sipHash64('user', t.user_id)"
+
+# When people were last seen. Under `any` an untagged event is of all users of its device.
+LAST_SEEN = """
+SELECT person, max(timestamp) AS last_seen
+FROM active_people
+GROUP BY person"""
+LAST_SEEN_OF_ANY = """
+SELECT person, max(ended) AS last_seen
+FROM (
+    SELECT $person_hash AS person, r.ended AS ended
+    FROM stretches AS r
+    WHERE r.known
+    UNION ALL
+    SELECT l.user_hash AS person, s.ended AS ended
+    FROM stretches AS s
+    INNER JOIN user_links AS l ON l.visitor = s.visitor
+    WHERE NOT s.known
+)
+GROUP BY person"""
+
+# What events of a kind were worth, by their owners.
+PAID = """
+SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    e.user_id AS user_id, $money AS money
+FROM counted_events AS e
+WHERE $condition"""
+PAID_BY = f"""
+SELECT owner, money.amount AS amount, money.counted AS counted, {amounts.CURRENCY} AS currency,
+    toDate32(timestamp) AS day, money.skipped AS skipped, money.rounded AS rounded,
+    money.counted AND {amounts.MISCODED} AS miscoded
+FROM paid_by_users"""
+WORTH = """
+SELECT p.owner AS user_id, $sums,
+    countIf(p.skipped) AS skipped, countIf(p.rounded) AS rounded, countIf(p.miscoded) AS miscoded
+FROM paid_by AS p
+$join
+GROUP BY p.owner"""
+
+# The traits that users have now. Who never said anything like the text is left out at once; with a
+# backslash it may be written in another way.
+SAID = """
+SELECT $person_hash AS person, said.1 AS trait, argMax(said.2, (r.timestamp, r.event_id)) AS value
+FROM counted_events AS r
+ARRAY JOIN JSONExtractKeysAndValuesRaw(r.properties) AS said
+WHERE r.event_name = '$$identify' AND r.user_hash != 0
+    AND person IN (
+        SELECT $person_hash
+        FROM counted_events AS r
+        WHERE r.event_name = '$$identify' AND r.user_hash != 0
+            AND (
+                positionCaseInsensitiveUTF8(r.properties, {search:String}) > 0
+                OR position(r.properties, char(92)) > 0
+            )
+    )
+GROUP BY person, trait"""
+IS_SEARCHED = f"""(positionCaseInsensitiveUTF8(t.user_id, {{search:String}}) > 0
+        OR {PERSON} IN (
+            SELECT person FROM said
+            WHERE positionCaseInsensitiveUTF8(
+                if(startsWith(value, '"'), JSONExtractString(value), value), {{search:String}}
+            ) > 0
+        ))"""
+
+# Of each order the number that it goes by.
+ORDERS = {
+    "known_since": "toUnixTimestamp64Milli(t.known_since)",
+    "first_seen": "toUnixTimestamp64Milli(t.first_touch.timestamp)",
+    "last_seen": "toUnixTimestamp64Milli(l.last_seen)",
+    "value": "toFloat64($value)",
+}
+
+
+@dataclass
+class UserList:
+    """What the statement is put together of. `own`: its own relations, by name."""
+
+    own: dict[str, str] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    joins: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: dict[str, object] = field(default_factory=dict)
+
+    def search(self, context: Context, text: str) -> None:
+        """Only users whose id, or any trait, has the text somewhere, in capitals or not."""
+        self.own["said"] = fill(SAID, context.resolution.slots)
+        self.values["search"] = text
+        self.conditions.append(IS_SEARCHED)
+
+    def last_seen(self, context: Context) -> None:
+        if context.resolution.policy == "any":
+            self.own["last_seen"] = fill(LAST_SEEN_OF_ANY, context.resolution.slots)
+        else:
+            self.own["active_events"] = active(context.resolution, self.values, everything=True)
+            self.own["active_people"] = context.owned("active_events")
+            self.own["last_seen"] = LAST_SEEN
+        self.joins.append(f"LEFT ANY JOIN last_seen AS l ON l.person = {PERSON}")
+        self.columns.append("l.last_seen AS last_seen")
+
+    def value(self, context: Context, asked: Amounts, condition: str) -> None:
+        """What the events were worth that pass the condition."""
+        slots = {"money": amounts.read(asked), "condition": condition}
+        self.own |= {
+            "paid": fill(PAID, slots),
+            "paid_by_users": context.owned("paid", "owned_events"),
+            "paid_by": PAID_BY,
+            "worth": fill(
+                WORTH,
+                {"sums": amounts.sums(asked, "p"), "join": amounts.join_rates(asked, "p")},
+            ),
+        }
+        self.values |= asked.values
+        self.joins.append("LEFT ANY JOIN worth AS w ON w.user_id = t.user_id")
+        names = ["amounts", "skipped", "rounded", "miscoded"]
+        names += ["converted", "have_rate"] if asked.currency else []
+        self.columns += [f"w.{name} AS {name}" for name in names]
+
+    def facts(self, context: Context, names: Sequence[str]) -> None:
+        """Dimensions of people, as `fact_1`, `fact_2`, …"""
+        for nth, name in enumerate(names, start=1):
+            relation, column = context.facts.of(name, "columns")
+            kind = DIMENSIONS[name].kind if name in DIMENSIONS else "text"
+            self.columns.append(f"{shown(f'{relation}.{column}', kind)} AS fact_{nth}")
+            join = f"LEFT ANY JOIN {relation} AS {relation} ON {relation}.person = {PERSON}"
+            if join not in self.joins:
+                self.joins.append(join)
+
+    def ask(
+        self, context: Context, order: str, asked: Amounts | None, limit: int, behind: bool
+    ) -> list[Row]:
+        """So many rows. `order`: of `ORDERS`, `-` before it: descending. `behind`: those that the
+        cursor in `values` is before."""
+        name, is_descending = order.removeprefix("-"), order.startswith("-")
+        if order == "-known_since":
+            ordered = "known_since DESC, user_id"
+        else:
+            worth = "w.converted" if asked and asked.currency else "arraySum(w.amounts.2)"
+            self.columns.append(f"{ORDERS[name].replace('$value', worth)} AS order_number")
+            ordered = f"order_number {'DESC' if is_descending else 'ASC'}, user_id"
+            if behind:
+                side = "<" if is_descending else ">"
+                self.conditions.append(
+                    f"(order_number {side} {{cursor_number:Float64}} OR (order_number = "
+                    "{cursor_number:Float64} AND user_id > {cursor_id:String}))"
+                )
+        slots = {
+            "own": _own(self.own),
+            "columns": "".join(f",\n{column}" for column in self.columns),
+            "joins": "\n".join(self.joins),
+            "where": where(self.conditions),
+            "order": ordered,
+            "limit": limit,
+        }
+        return context.ask(SQL, self.values, slots)
+
+
+def _own(relations: Mapping[str, str]) -> str:
+    """The relations as a statement has its own."""
+    if not relations:
+        return ""
+    texts = [f"{name} AS (\n{indent(text.strip(), '    ')}\n" for name, text in relations.items()]
+    return f"WITH {'), '.join(texts)})"

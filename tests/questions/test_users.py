@@ -1,0 +1,184 @@
+"""The list of users: search, order, columns and filters."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.support import Json, Project, Server
+
+# Eva is known last and was seen last; Ümit has the same device as she; Bob paid most.
+LOG: list[Json] = [
+    {"event": "$pageview", "a": "phone", "t": "01T10:00", "source": "facebook"},
+    {"event": "$identify", "a": "phone", "u": "u-1", "t": "02T10:00",
+     "p": {"email": "Ada@Example.com", "plan": "free"}},
+    {"event": "$identify", "a": "phone", "u": "u-1", "t": "03T10:00", "p": {"plan": "pro \"x\""}},
+    {"event": "purchase", "a": "phone", "u": "u-1", "t": "04T10:00", "p": {"value": 10}},
+    {"event": "$pageview", "a": "laptop", "t": "01T09:00", "source": "google"},
+    {"event": "$identify", "a": "laptop", "u": "bob", "t": "05T10:00", "p": {"email": "bob@x.org"}},
+    {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T11:00", "p": {"value": 7.5}},
+    {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T12:00", "p": {"value": 7.5}},
+    {"event": "purchase", "a": "laptop", "u": "bob", "t": "05T13:00",
+     "p": {"value": 1, "currency": "USD"}},
+    {"event": "$pageview", "a": "laptop", "t": "20T10:00"},
+    {"event": "$identify", "a": "kiosk", "u": "Ümit", "t": "06T10:00", "p": {"city": "Köln"}},
+    {"event": "$identify", "a": "kiosk", "u": "eva", "t": "07T10:00",
+     "p": {"city": "Ulm", "age": 33}},
+    {"event": "$pageview", "a": "kiosk", "t": "08T10:00"},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Project:
+    project = Project(server)
+    project.batch(
+        [
+            {
+                "event": row["event"],
+                "anonymous_id": row["a"],
+                "user_id": row.get("u"),
+                "timestamp": f"2026-05-{row['t']}:00Z",
+                "url": f"https://shop.example/?utm_source={row['source']}&utm_medium=x"
+                if "source" in row
+                else "https://shop.example/",
+                "properties": row.get("p", {}),
+            }
+            for row in LOG
+        ]
+    )
+    return project
+
+
+def found(project: Project, **params: Any) -> list[str]:
+    """Page by page."""
+    return [row["user_id"] for row in project.pages("/v1/users", limit=2, **params)]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("bob", ["bob"]),
+        ("BOB@X", ["bob"]),
+        ("u-", ["u-1"]),
+        ("example.COM", ["u-1"]),
+        ("kÖLN", ["Ümit"]),
+        ("ümi", ["Ümit"]),
+        ("33", ["eva"]),
+        ('pro "x', ["u-1"]),
+        ("free", []),  # which she was
+        ("plan", []),  # is the name of a trait
+        ("%", []),
+        ("a", ["eva", "u-1"]),
+        ("nobody", []),
+    ],
+)
+def test_a_search_looks_at_ids_and_at_traits_as_they_are(
+    shop: Project, search: str, expected: list[str]
+) -> None:
+    assert sorted(found(shop, search=search)) == expected
+
+
+def test_a_search_finds_who_has_another_id_now(server: Server) -> None:
+    project = Project(server)
+    project.track("$identify", anonymous_id="a", user_id="old", properties={"email": "x@y.org"})
+    project.track("$identify", anonymous_id="b", user_id="new", properties={"name": "Zoe"})
+    joined = project.change("PUT", "/v1/identity/aliases", {"user_id": "old", "alias_of": "new"})
+    assert joined.status == 200
+    assert found(project, search="x@y") == found(project, search="zoe") == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("known_since", ["u-1", "bob", "Ümit", "eva"]),
+        ("first_seen", ["bob", "u-1", "Ümit", "eva"]),
+        ("last_seen", ["u-1", "Ümit", "eva", "bob"]),
+        ("value", ["eva", "Ümit", "u-1", "bob"]),
+    ],
+)
+def test_orders_go_both_ways(shop: Project, order: str, expected: list[str]) -> None:
+    on: Json = {"stitch": "next"}
+    if order == "value":
+        on |= {"conversion": "purchase", "value_property": "value"}
+    assert found(shop, order=order, **on) == expected
+    backwards = expected[::-1]
+    if order == "value":
+        backwards = ["bob", "u-1", "eva", "Ümit"]  # who paid nothing, by id
+    assert found(shop, order=f"-{order}", **on) == backwards
+
+
+@pytest.mark.parametrize("policy", ["any", "first", "next", "last", "none"])
+def test_last_seen_is_the_last_event_that_is_theirs(shop: Project, policy: str) -> None:
+    rows = shop.ask("/v1/users", columns="user_id,last_seen", stitch=policy)["rows"]
+    for row in rows:
+        last = shop.journey(row["user_id"], stitch=policy)[-1]
+        assert row["last_seen"] == last["timestamp"], row
+
+
+def test_columns_of_choice(shop: Project) -> None:
+    columns = "user_id,traits.plan,traits.age,first.source,last.source,devices,value,known"
+    on = {"conversion": "purchase", "value_property": "value", "stitch": "next"}
+    rows = shop.ask("/v1/users", columns=columns, order="known_since", **on)["rows"]
+    assert list(rows[0]) == columns.split(",")
+    assert [list(row.values()) for row in rows] == [
+        ["u-1", 'pro "x"', None, "facebook", "direct", 1, {"none": 10.0}, True],
+        ["bob", None, None, "google", "direct", 1, {"USD": 1.0, "none": 15.0}, True],
+        ["Ümit", None, None, "direct", "direct", 1, {}, True],
+        ["eva", None, "33", "direct", "direct", 1, {}, True],
+    ]
+    body = shop.get("/v1/users", columns=columns, format="csv", **on).body.decode()
+    table = list(csv.DictReader(io.StringIO(body)))
+    assert table[0]["user_id"] == "eva"
+    assert table[0]["traits.age"] == "33"
+    assert list(table[0])[6:] == ["value.USD", "value.none", "known"]
+    assert [row["value.none"] for row in table] == ["", "", "15.0", "10.0"]
+    empty = shop.get("/v1/users", columns="user_id,traits.plan", format="csv", search="nobody")
+    assert empty.body == b"user_id,traits.plan\r\n"
+
+
+def test_what_an_order_needs_is_shown(shop: Project) -> None:
+    row = shop.ask("/v1/users", order="-last_seen", stitch="next")["rows"][0]
+    assert row["last_seen"] == "2026-05-20T10:00:00.000Z"
+    assert "last_seen" not in shop.ask("/v1/users")["rows"][0]
+    answer = shop.ask(
+        "/v1/users", order="-value", conversion="purchase", value_property="value", limit=1
+    )
+    assert [warning["code"] for warning in answer["warnings"]] == ["several_currencies"]
+
+
+def test_filters_are_of_people(shop: Project) -> None:
+    assert found(shop, filters="traits.plan=@pro") == ["u-1"]
+    assert found(shop, filters="did(,2)==purchase", order="last_seen") == ["bob"]
+    assert found(shop, filters="did!=purchase", search="L", order="first_seen") == ["Ümit", "eva"]
+    assert found(shop, conversion="purchase{value>8}", columns="user_id,converted_at")
+    rows = shop.ask("/v1/users", conversion="purchase{value>8}", order="known_since")["rows"]
+    assert [row["converted_at"] is not None for row in rows] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("params", "parameter", "said"),
+    [
+        ({"columns": "user_id,trait.plan"}, "columns", "did you mean"),
+        ({"columns": "converted_at"}, "columns", "goes with conversion"),
+        ({"columns": "value", "conversion": "purchase"}, "columns", "goes with value_property"),
+        ({"columns": "last.source"}, "columns", "choose stitch=next"),
+        ({"order": "value"}, "order", "goes with conversion and value_property"),
+        ({"order": "name"}, "order", "choose one of"),
+        ({"currency": "EUR"}, "currency", "goes with conversion and value_property"),
+        ({"conversion": "purchase{"}, "conversion", "cannot read"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    shop: Project, params: Json, parameter: str, said: str
+) -> None:
+    reply = shop.get("/v1/users", **params)
+    assert reply.status == 400
+    assert said in reply.json["details"]["fieldErrors"][parameter][0]
+
+
+def test_a_cursor_holds_for_its_order(shop: Project) -> None:
+    cursor = shop.ask("/v1/users", order="last_seen", limit=1)["next_cursor"]
+    assert shop.get("/v1/users", order="-last_seen", cursor=cursor).status == 400
+    assert shop.get("/v1/users", cursor=cursor).status == 400
+    assert shop.get("/v1/users", order="last_seen", cursor=cursor).status == 200
