@@ -188,13 +188,11 @@ def _values(text: str, operator: Operator) -> tuple[str, ...]:
 def _window(name: str, brackets: str | None, shown: str) -> tuple[int | None, int]:
     if brackets is None:
         return None, 1
-    if name != DID:
-        raise ValueError(f"in {shown!r}: only did takes brackets, such as did(30d) or did(30d,3)")
     match = WINDOW.fullmatch(brackets)
-    if not match:
+    if name != DID or not match:
         raise ValueError(
-            f"in {shown!r}: write a time and how many times at least, from 1 on, such as "
-            "did(30d), did(12h,3) or did(,3)"
+            f"in {shown!r}: only did takes brackets, with a time, how many times at least (from 1 "
+            "on), or both: did(30d), did(,3), did(12h,3)"
         )
     many, unit, least = match.groups()
     window_ms = int(many) * UNITS_S[unit] * 1000 if many else None
