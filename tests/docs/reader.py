@@ -72,11 +72,12 @@ class Reader:
         for kind, key in json.loads(made)["keys"].items():
             self.variables[kind.upper()] = key
         if self._demo:
-            return self._load_demo()
-        self._shell(
-            'curl localhost:8787/v1/batch -H "Authorization: Bearer $SK"'
-            " -H 'Content-Type: application/json' --data @examples/story.json"
-        )
+            self._load_demo()
+        else:
+            self._shell(
+                'curl localhost:8787/v1/batch -H "Authorization: Bearer $SK"'
+                " -H 'Content-Type: application/json' --data @examples/story.json"
+            )
 
     def _load_demo(self) -> None:
         assert self.server

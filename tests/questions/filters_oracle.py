@@ -87,6 +87,8 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as JavaScript writes it
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -128,11 +130,8 @@ def holds(condition: Condition, value: Any) -> bool:
 
 
 def is_equal(value: Any, wanted: str | None) -> bool:
-    if wanted is None:
-        return as_text(value) == ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return as_number(value) == as_number(wanted)
-    return as_text(value) == wanted
+    """As texts: what is `5` is not `5.0`."""
+    return as_text(value) == (wanted or "")
 
 
 def is_ordered(operator: str, value: Any, wanted: str) -> bool:
