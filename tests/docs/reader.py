@@ -29,13 +29,7 @@ CLONED = ("README.md", "docs", "examples")
 ORIGIN = "https://shop.example"
 SERVE = "threadline serve &"
 # `threadline demo --events 20000` at the first moment of May 2026.
-DEMO = {
-    "events": 20_000,
-    "visitors": 1000,
-    "users": 200,
-    "seed": 1,
-    "until_ms": 1_777_593_600_000,
-}
+EVENTS, VISITORS, USERS, SEED, UNTIL_MS = 20_000, 1000, 200, 1, 1_777_593_600_000
 # `curl` tells of an error in its exit status only if asked.
 COMMANDS = {
     "python": f'exec {sys.executable} "$@"',
@@ -82,7 +76,7 @@ class Reader:
     def _load_demo(self) -> None:
         assert self.server
         keys = {kind: self.variables[kind.upper()] for kind in ("pk", "sk", "rk")}
-        notes = Notes(keys, **DEMO)
+        notes = Notes(keys, EVENTS, VISITORS, USERS, SEED, UNTIL_MS)
         assert load(self.server.url, notes, threading.Event(), Console(quiet=True))
         count(self.server.url, keys["rk"], threading.Event())
 

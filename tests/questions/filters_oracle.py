@@ -20,6 +20,7 @@ from tests.visits import oracle as visits
 
 Event = identity.Event
 NONE = "(none)"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 STORED = "event_name path url referrer source medium campaign channel term content".split()
 STORED += "country device_type browser os".split()
@@ -97,7 +98,7 @@ def as_number(value: Any) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value)
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(NUMBER, value):
         return float(value)
     return None
 
