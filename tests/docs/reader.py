@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -16,15 +17,19 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 import yaml
+from rich.console import Console
 
 from tests import forked
 from tests.docs.blocks import Block
 from tests.support import MEASURED, ROOT, Server
 from threadline import settings
+from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load
 
 CLONED = ("README.md", "docs", "examples")
 ORIGIN = "https://shop.example"
 SERVE = "threadline serve &"
+# `threadline demo --events 20000` at the first moment of May 2026.
+EVENTS, VISITORS, USERS, SEED, UNTIL_MS = 20_000, 1000, 200, 1, 1_777_593_600_000
 # `curl` tells of an error in its exit status only if asked.
 COMMANDS = {
     "python": f'exec {sys.executable} "$@"',
@@ -41,7 +46,8 @@ class Reader:
     """With nothing but the clone, or (`begun`) where README leaves its reader: a server that runs,
     a project `shop` with its keys in the shell, and the story in it. Done when it is needed."""
 
-    def __init__(self, folder: Path, begun: bool) -> None:
+    def __init__(self, folder: Path, begun: bool, demo: bool = False) -> None:
+        """`demo`: with the demo log in the project instead of the story."""
         self.folder = folder / "clone"
         self.folder.mkdir()
         for name in CLONED:
@@ -51,6 +57,7 @@ class Reader:
         self.server: Server | None = None
         self.variables = _environment(folder)
         self._to_begin = begun
+        self._demo = demo
 
     def _begin(self) -> None:
         self._to_begin = False
@@ -58,10 +65,20 @@ class Reader:
         made = self._shell(f"threadline project create shop --origin {ORIGIN} --json")
         for kind, key in json.loads(made)["keys"].items():
             self.variables[kind.upper()] = key
-        self._shell(
-            'curl localhost:8787/v1/batch -H "Authorization: Bearer $SK"'
-            " -H 'Content-Type: application/json' --data @examples/story.json"
-        )
+        if self._demo:
+            self._load_demo()
+        else:
+            self._shell(
+                'curl localhost:8787/v1/batch -H "Authorization: Bearer $SK"'
+                " -H 'Content-Type: application/json' --data @examples/story.json"
+            )
+
+    def _load_demo(self) -> None:
+        assert self.server
+        keys = {kind: self.variables[kind.upper()] for kind in ("pk", "sk", "rk")}
+        notes = Notes(keys, EVENTS, VISITORS, USERS, SEED, UNTIL_MS)
+        assert load(self.server.url, notes, threading.Event(), Console(quiet=True))
+        count(self.server.url, keys["rk"], threading.Event())
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +88,8 @@ class Reader:
             self.server.__exit__()
 
     def _serve(self) -> None:
-        self.server = Server(self.folder / settings.Settings().data)
+        headers = {"THREADLINE_COUNTRY_HEADER": COUNTRY_HEADER} if self._demo else {}
+        self.server = Server(self.folder / settings.Settings().data, **headers)
         self.variables["THREADLINE_SDK_HOST"] = self.server.url
 
     def run(self, block: Block) -> None:

@@ -32,7 +32,8 @@ NOT_RUN = {
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if BLOCKS[name]])
 def test_what_a_document_says_works(document: str, tmp_path: Path) -> None:
     blocks = [block for block in BLOCKS[document] if block.why_not is None]
-    with Reader(tmp_path, begun=document != "README.md") as reader:
+    demo = document == "docs/recipes.md"
+    with Reader(tmp_path, begun=document != "README.md", demo=demo) as reader:
         for block in blocks:
             reader.run(block)
 

@@ -20,6 +20,7 @@ from tests.visits import oracle as visits
 
 Event = identity.Event
 NONE = "(none)"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 STORED = "event_name path url referrer source medium campaign channel term content".split()
 STORED += "country device_type browser os".split()
@@ -87,6 +88,8 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as JavaScript writes it
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -95,7 +98,7 @@ def as_number(value: Any) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value)
-    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value, re.ASCII):
+    if isinstance(value, str) and re.fullmatch(NUMBER, value):
         return float(value)
     return None
 
@@ -128,11 +131,8 @@ def holds(condition: Condition, value: Any) -> bool:
 
 
 def is_equal(value: Any, wanted: str | None) -> bool:
-    if wanted is None:
-        return as_text(value) == ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return as_number(value) == as_number(wanted)
-    return as_text(value) == wanted
+    """As texts: what is `5` is not `5.0`."""
+    return as_text(value) == (wanted or "")
 
 
 def is_ordered(operator: str, value: Any, wanted: str) -> bool:

@@ -48,7 +48,7 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
     found = number(value)
     if found is not None:
         values[name] = found
-        read = sql if condition.kind == "number" else f"toFloat64OrNull({sql})"
+        read = sql if condition.kind == "number" else FINITE.format(sql)
         return f"ifNull({read} {operator} {{{name}:Float64}}, FALSE)"
     values[name] = bound_ms(within(cast(int, time_ms(value))))
     # A number alone would be read as a time, too.
@@ -56,6 +56,8 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
     return f"ifNull({read} {operator} {{{name}:DateTime64(3, 'UTC')}}, FALSE)"
 
 
+# Texts such as `inf` can be read, but are no numbers.
+FINITE = "if(isFinite(toFloat64OrZero({0})), toFloat64OrNull({0}), NULL)"
 GLOB = re.compile(r"\\(.)|([*?])|([%_\\])", re.DOTALL)
 
 

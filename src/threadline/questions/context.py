@@ -199,5 +199,8 @@ def check_expressions(
             except (StoreAway, QueryTimeout):
                 raise
             except StoreError as error:
-                text = f"in {condition.text!r} the regular expression cannot be read"
+                text = (
+                    f"in {condition.text!r} the regular expression cannot be read; write one as "
+                    "RE2 takes it, without look-around and back references, and not as large"
+                )
                 raise refused(parameter, text) from error

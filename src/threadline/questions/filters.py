@@ -34,6 +34,7 @@ MAX_CONDITIONS = 30
 MAX_VALUES = 200
 MAX_PATTERN = 300
 MOST_NAMED = 20
+MAX_SHOWN = 200
 NONE = "(none)"
 
 Operator = Literal["==", "!=", "=~", "=@", "=^", ">=", "<=", ">", "<"]
@@ -165,6 +166,8 @@ def near(name: str, names: Iterable[str], what: str) -> str:
 
 def _condition(text: str, of_steps: bool) -> Condition:
     shown = text.strip()
+    if len(shown) > MAX_SHOWN:
+        shown = f"{shown[:MAX_SHOWN]}…"
     match = CONDITION.fullmatch(text)
     if not match:
         raise ValueError(
@@ -193,13 +196,16 @@ def _condition(text: str, of_steps: bool) -> Condition:
 def _unknown(name: str) -> str:
     found = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {found[0]}?" if found else f"there are {', '.join(NAMES)}"
-    return f"there is no dimension {name!r}; {hint}"
+    return f"there is no dimension {name[:MAX_SHOWN]!r}; {hint}"
 
 
 def _values(text: str, operator: Operator) -> tuple[str, ...]:
     if operator == "=~":
         # A bar is part of the expression, and so are all backslashes but one before a semicolon.
-        return (text.strip().replace("\\;", ";"),)
+        expression = text.strip().replace("\\;", ";")
+        if not expression:
+            raise ValueError("the regular expression is empty")
+        return (expression,)
     parts = [AROUND.sub(r"\1", part) for part in split(text, "|")]
     if not all(parts):
         raise ValueError("a value is empty; write (none) for absent")
@@ -213,7 +219,10 @@ def _window(name: str, brackets: str | None, shown: str) -> tuple[int | None, in
         return None, 1
     match = WINDOW.fullmatch(brackets)
     if name != DID or not match:
-        raise ValueError(f"in {shown!r}: only did takes brackets, such as did(30d) or did(30d,3)")
+        raise ValueError(
+            f"in {shown!r}: only did takes brackets, with a time, how many times at least (from 1 "
+            "on), or both: did(30d), did(,3), did(12h,3)"
+        )
     many, unit, least = match.groups()
     window_ms = int(many) * UNITS_S[unit] * 1000 if many else None
     return window_ms, int(least or 1)

@@ -188,7 +188,7 @@ class _Narrowed:
             event_condition(condition, self._name(), self._values)
             for condition in by_scope["event"]
         ]
-        persons = [self._person(condition) for condition in by_scope["person"]]
+        persons = self._persons(by_scope["person"])
         if by_scope["visit"]:
             self._choose_visits(by_scope["visit"])
             events.append(ON_PAGE)
@@ -199,32 +199,56 @@ class _Narrowed:
     def _name(self) -> str:
         return f"filter_{next(self._numbers)}"
 
-    def _person(self, condition: Condition) -> str:
-        """SQL on persons, who are `$who`."""
-        if condition.dimension == DID_NAME:
-            return self._did(condition)
-        if condition.dimension == SEGMENT:
-            return self._segments(condition)
-        name = self._name()
+    def _persons(self, conditions: Sequence[Condition]) -> list[str]:
+        """SQL on persons, who are `$who`. Facts about everybody are looked up once, however many
+        conditions speak of them: each look-up is planned by itself."""
+        found: list[str] = []
+        of_facts: dict[str, list[str]] = {}
+        for condition in conditions:
+            if condition.dimension == DID_NAME:
+                found.append(self._did(condition))
+            elif condition.dimension == SEGMENT:
+                found.append(self._segments(condition))
+            elif condition.dimension == "account":
+                found.append(self._account(condition))
+            elif is_trait(condition):
+                found.append(self._trait(condition))
+            else:
+                relation, sql = self._fact(condition)
+                of_facts.setdefault(relation, []).append(sql)
+        for relation, parts in of_facts.items():
+            found.append(f"$who IN (SELECT person FROM {relation} WHERE {' AND '.join(parts)})")
+        return found
+
+    def _fact(self, condition: Condition) -> tuple[str, str]:
         relation, column = self._facts.of(condition.dimension)
-        if condition.dimension == "account":
-            return self._account(condition, name)
         if condition.dimension == "user_id" and condition.operator in ("==", "!="):
             persons = tuple(map(self._resolution.person, condition.values))
             condition = condition._replace(values=persons)
+        return relation, compare(column, condition, self._name(), self._values)
+
+    def _trait(self, condition: Condition) -> str:
+        name = self._name()
+        relation, column = self._facts.of(condition.dimension)
         sql = compare(column, condition, name, self._values)
         # Whom a trait was never said of has no row there.
-        if is_trait(condition) and takes_absent(condition):
+        if takes_absent(condition):
             return f"$who NOT IN (SELECT person FROM {relation} WHERE NOT ({sql}))"
-        return f"$who IN (SELECT person FROM {relation} WHERE {sql})"
+        among = f"$who IN (SELECT person FROM {relation} WHERE {sql})"
+        if condition.operator not in ("=~", "=^"):
+            return among
+        # Such a pattern may be one that nothing at all passes, too.
+        of_nothing = compare("''", condition, name, self._values)
+        return f"({among} OR {of_nothing} AND $who NOT IN (SELECT person FROM {relation}))"
 
-    def _account(self, condition: Condition, name: str) -> str:
+    def _account(self, condition: Condition) -> str:
         """Any of the accounts that somebody belongs to passes; `!=`: none of them is one of these.
         Whoever belongs to none has no row."""
+        self._facts.of(condition.dimension)
         negated = condition.operator == "!="
         if negated:
             condition = condition._replace(operator="==")
-        sql = compare("account_id", condition, name, self._values)
+        sql = compare("account_id", condition, self._name(), self._values)
         found = f"$who IN (SELECT person FROM account_people WHERE {sql})"
         if takes_absent(condition):
             found = f"({found} OR $who NOT IN (SELECT person FROM account_people))"
@@ -279,7 +303,7 @@ class _Narrowed:
             chain = " → ".join([*self._inside, segment_name])
             raise refused("filters", f"segments refer to each other in a circle: {chain}")
         self._inside.append(segment_name)
-        parts = [self._person(condition) for condition in read_filters(text)]
+        parts = self._persons(read_filters(text))
         self._inside.pop()
         return f"({' AND '.join(parts)})"
 
