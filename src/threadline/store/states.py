@@ -286,21 +286,6 @@ STATES = (
         order="project_id, is_bot, user_id",
         settings=SMALL_GRANULES,
     ),
-    # The names behind the numbers of where people come from.
-    State(
-        "traffic_sources",
-        key=(
-            PROJECT,
-            Column(
-                "traffic_source", "UInt64", "e.traffic_source", default=f"DEFAULT {SOURCE_HASH}"
-            ),
-        ),
-        values=tuple(
-            Value(name, "String", f"toString(e.{name})", function="any")
-            for name in ("source", "medium", "campaign", "channel")
-        ),
-        order="project_id, traffic_source",
-    ),
     # Which events there are, and which keys their properties have: names and numbers, no values. It
     # tells of nobody, but a name may; so where somebody was forgotten, their share is counted anew.
     State(
@@ -346,6 +331,21 @@ STATES = (
         derived=(Column("account", "UInt64", "sipHash64('account', account_id)", "ZSTD"),),
         order="project_id, is_bot, account_id, visitor, user_hash, timestamp",
         settings=SMALL_GRANULES,
+    ),
+    # The names behind the numbers of where people come from.
+    State(
+        "traffic_sources",
+        key=(
+            PROJECT,
+            Column(
+                "traffic_source", "UInt64", "e.traffic_source", default=f"DEFAULT {SOURCE_HASH}"
+            ),
+        ),
+        values=tuple(
+            Value(name, "String", f"toString(e.{name})", function="any")
+            for name in ("source", "medium", "campaign", "channel")
+        ),
+        order="project_id, traffic_source",
     ),
 )
 
