@@ -68,7 +68,12 @@ def parse_event(text: str, parameter: str) -> Step:
         raise refused(parameter, f"cannot read {text!r}; {write}; {escape}")
     if len(name) > MAX_EVENT_NAME:
         raise refused(parameter, LONG_NAME)
-    return Step((EventName(name),), _conditions(conditions, parameter))
+    found = read_filters(conditions or "", parameter, of_steps=True)
+    for condition in found:
+        if condition.scope != "event":
+            message = f"{condition.text!r} is of {condition.scope}s; write it into filters"
+            raise refused(parameter, message)
+    return Step((EventName(name),), tuple(found))
 
 
 def name_and_conditions(text: str) -> tuple[str, str | None]:
@@ -104,7 +109,10 @@ def _step(text: str, parameter: str) -> Step:
     if len(named) > MAX_NAMES or max(len(plain(name)) for name in named) > MAX_EVENT_NAME:
         raise refused(parameter, f"{LONG_NAME}, and a step at most {MAX_NAMES} names")
     names = tuple(map(_event_name, named))
-    return Step(names, _conditions(match[2], parameter), match[3] is not None)
+    conditions = read_filters(match[2] or "", parameter, of_steps=True)
+    for condition in conditions:
+        _refuse_others(condition, parameter)
+    return Step(names, tuple(conditions), match[3] is not None)
 
 
 def _event_name(text: str) -> EventName:
@@ -113,13 +121,6 @@ def _event_name(text: str) -> EventName:
     if text.strip().startswith(GOAL):
         return EventName(name.removeprefix(GOAL).strip(), is_goal=True)
     return EventName(name)
-
-
-def _conditions(text: str | None, parameter: str) -> tuple[Condition, ...]:
-    conditions = read_filters(text or "", parameter, of_steps=True)
-    for condition in conditions:
-        _refuse_others(condition, parameter)
-    return tuple(conditions)
 
 
 def _refuse_others(condition: Condition, parameter: str) -> None:
