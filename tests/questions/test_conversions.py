@@ -9,6 +9,7 @@ import pytest
 from tests.support import Json, Project, Server, row_values
 from threadline.ingest import row
 from threadline.questions.context import Context
+from threadline.questions.filters import read_filters
 from threadline.questions.named import Goal, Names
 from threadline.questions.registry import QUESTIONS
 from threadline.runtime.params import parse_params
@@ -134,7 +135,7 @@ def test_names_in_braces_that_never_came_are_said(shop: Project) -> None:
 # --- goals, as a project's names have them ---
 
 GOALS = {
-    "big": Goal("purchase", "properties.value>5", "value", "money"),
+    "big": Goal("purchase", tuple(read_filters("properties.value>5")), "value", "money"),
     "typo": Goal("purchas"),
 }
 

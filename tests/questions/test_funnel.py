@@ -11,6 +11,7 @@ from threadline.contract.policies import PARTITIONS
 from threadline.ingest import row
 from threadline.questions import funnel
 from threadline.questions.context import Context
+from threadline.questions.filters import read_filters
 from threadline.questions.funnel_groups import ALLOWED
 from threadline.questions.named import Goal, Names
 from threadline.store import Store, store_url
@@ -189,7 +190,7 @@ def test_slips_in_steps_are_noticed(shop: Project) -> None:
 
 def test_a_step_may_be_a_goal(tmp_path: Path) -> None:
     goals = {
-        "large order": Goal("purchase", "properties.value>=5;path!=/free"),
+        "large order": Goal("purchase", tuple(read_filters("properties.value>=5;path!=/free"))),
         "lead": Goal("signup"),
     }
     with Store(store_url("chdb", tmp_path)) as store:

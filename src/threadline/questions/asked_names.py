@@ -5,7 +5,6 @@ of them, what never came is said with the answer. Here is no more than where nam
 cannot be read the question itself refuses.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,18 +13,15 @@ import msgspec
 from threadline.contract.errors import InvalidParams
 from threadline.questions.context import Context
 from threadline.questions.dimensions import DID, PROPERTIES, TRAITS
-from threadline.questions.filters import Condition, key, plain, read_filters, split
+from threadline.questions.filters import Condition, key, read_filters
 from threadline.questions.known_names import Name
 from threadline.questions.named_values import IDENTIFY
+from threadline.questions.steps import Step, parse_event, parse_steps
 from threadline.questions.warned import Warned, unknown_names
 
 EVENTS = ("event", "event_name")
-GOAL = "goal:"
-# Of events, as steps are written: names by bars, conditions in braces, a mark of what is optional.
-STEP = re.compile(r"((?:\\.|[^\\{}])+?)(?:\{(.*)\})?\s*(\?)?\s*", re.DOTALL)
-# The same of one event.
-EVENT = re.compile(r"((?:\\.|[^\\{}])+)(?:\{(.*)\}\s*)?", re.DOTALL)
-PIECE = re.compile(r"\\.|[{},]|[^\\{},]+", re.DOTALL)
+# Of a parameter's name, its text, and the events that the question is about.
+Reader = Callable[[str, str, Sequence[str]], Iterator[Name]]
 # What else than an event may stand there.
 WORDS: Mapping[str, frozenset[str]] = {"cohort": frozenset({"first_seen", "known"})}
 
@@ -53,10 +49,7 @@ def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
         read, text = READERS.get(field.name), getattr(params, field.name)
         if read is None or not isinstance(text, str) or text in ("", field.default):
             continue
-        try:
-            found += [(field.encode_name, name) for name in read(field.name, text, of)]
-        except (InvalidParams, ValueError):
-            continue  # another grammar than this one
+        found += [(field.encode_name, name) for name in _names(read, field.name, text, of)]
     return found
 
 
@@ -65,8 +58,16 @@ def _events_asked(params: msgspec.Struct) -> tuple[str, ...]:
     for name in ("event", "conversion"):
         text = getattr(params, name, None)
         if isinstance(text, str):
-            return tuple(each.events[0] for each in _event(name, text, ()) if each.key is None)
+            found = _names(_event, name, text, ())
+            return tuple(each.events[0] for each in found if each.key is None)
     return ()
+
+
+def _names(read: Reader, parameter: str, text: str, events: Sequence[str]) -> list[Name]:
+    try:
+        return list(read(parameter, text, events))
+    except InvalidParams:
+        return []  # another grammar than this one
 
 
 def _filters(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
@@ -88,38 +89,21 @@ def _of_condition(condition: Condition, events: tuple[str, ...]) -> Iterator[Nam
 
 
 def _steps(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
-    for part in _parts(text):
-        if match := STEP.fullmatch(part):
-            events = tuple(plain(each) for each in split(match[1], "|"))
-            yield from _of_events(parameter, events, match[2])
+    for step in parse_steps(text, parameter):
+        yield from _of_step(parameter, step)
 
 
 def _event(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
-    # A name alone is what it is, spaces included.
-    if not re.search(r"[\\{}]", text):
-        yield from _of_events(parameter, (text,), None)
-    elif match := EVENT.fullmatch(text):
-        yield from _of_events(parameter, (plain(match[1]),), match[2])
+    yield from _of_step(parameter, parse_event(text, parameter))
 
 
-def _of_events(parameter: str, named: Sequence[str], conditions: str | None) -> Iterator[Name]:
+def _of_step(parameter: str, step: Step) -> Iterator[Name]:
     words = WORDS.get(parameter, frozenset())
-    events = tuple(name for name in named if not name.startswith(GOAL) and name not in words)
+    named = [each.name for each in step.names if not each.is_goal]
+    events = tuple(name for name in named if name not in words)
     yield from (Name(None, (event,)) for event in events)
-    for condition in read_filters(conditions or "", parameter, of_steps=True):
+    for condition in step.conditions:
         yield from _of_condition(condition, events)
-
-
-def _parts(text: str) -> list[str]:
-    """What stands between commas, but for those within braces."""
-    parts, depth = [""], 0
-    for piece in PIECE.findall(text):
-        depth += {"{": 1, "}": -1}.get(piece, 0)
-        if piece == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += piece
-    return [part for part in parts if part.strip()]
 
 
 def _groups(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
@@ -135,7 +119,7 @@ def _property(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
 
 
 # By parameter.
-READERS: Mapping[str, Callable[[str, str, Sequence[str]], Iterator[Name]]] = {
+READERS: Mapping[str, Reader] = {
     "filters": _filters,
     "group_by": _groups,
     "columns": _groups,

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from threadline.identity.compose import where
 from threadline.questions.context import Context
 from threadline.questions.intervals import Kind, bucket
-from threadline.questions.named import GOAL, goal_condition, goal_named
+from threadline.questions.named import goal_condition, goal_named
+from threadline.questions.steps import GOAL
 
 SQL = """\
 , conversions AS (

@@ -27,21 +27,17 @@ from threadline.questions.filters import (
     NONE,
     Condition,
     near,
-    of_step,
-    plain,
     read_filters,
 )
-from threadline.questions.named import GOAL, Goal, Names
+from threadline.questions.named import Goal, Names
+from threadline.questions.steps import GOAL, MAX_EVENT_NAME, name_and_conditions
 
 MAX_EACH = 500
-MAX_EVENT = 128
 # Of a segment with those that it refers to.
 MAX_EXPANDED = 100
 # They are written in filters and steps, where these mean something else.
 NOT_IN_NAMES = ";|,{}\\"
 ANNOTATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# An event's name, and perhaps conditions.
-STEP = re.compile(r"((?:\\.|[^\\{}])+)(?:\{(.*)\}\s*)?", re.DOTALL)
 
 Defined = TypeVar("Defined", Segment, GoalDefinition, Annotation)
 
@@ -61,20 +57,20 @@ def names_of(definitions: Definitions) -> Names:
 
 
 def goal_of(goal: GoalDefinition) -> Goal:
-    """The event without braces, and one text of filters. Raises `InvalidPayload`."""
+    """The event without braces, and all the conditions. Raises `InvalidPayload`."""
     event, conditions = read_event(goal.event)
-    filters = ";".join(part for part in (of_step(conditions), goal.filters) if part.strip())
-    return Goal(event, filters, goal.value_property, goal.currency_property)
+    found = (*_read(conditions, "event", of_steps=True), *_read(goal.filters, "filters"))
+    return Goal(event, found, goal.value_property, goal.currency_property)
 
 
 def read_event(text: str) -> tuple[str, str]:
     """`purchase{plan=pro}`: the event's name, and the conditions. Raises `InvalidPayload`."""
-    match = STEP.fullmatch(text)
-    if not match or not plain(match[1]):
+    name, conditions = name_and_conditions(text)
+    if not name:
         raise _invalid(
             "event", f"{text!r} is no event; write a name, or one as in purchase{{plan=pro}}"
         )
-    return plain(match[1]), match[2] or ""
+    return name, conditions or ""
 
 
 # -- changes ------------------------------------------------------------------------------------
@@ -266,12 +262,12 @@ def _of_no_person(condition: Condition) -> str:
 def check_goal(goal: GoalDefinition) -> None:
     """Raises `InvalidPayload`."""
     event, conditions = read_event(goal.event)
-    if len(event) > MAX_EVENT:
-        raise _invalid("event", f"the name of an event has at most {MAX_EVENT} characters")
+    if len(event) > MAX_EVENT_NAME:
+        raise _invalid("event", f"the name of an event has at most {MAX_EVENT_NAME} characters")
     if event.startswith(GOAL):
         raise _invalid("event", f"a goal is of an event, and {event} is a goal")
-    for field, text in (("event", of_step(conditions)), ("filters", goal.filters)):
-        for condition in _read(text, field):
+    for field, text in (("event", conditions), ("filters", goal.filters)):
+        for condition in _read(text, field, of_steps=field == "event"):
             if condition.scope != "event":
                 raise _invalid(
                     field,
@@ -319,9 +315,9 @@ def _is_address(link: str) -> bool:
     return address.scheme in ("http", "https") and bool(address.hostname) and link.isprintable()
 
 
-def _read(text: str, field: str) -> list[Condition]:
+def _read(text: str, field: str, of_steps: bool = False) -> list[Condition]:
     try:
-        conditions = read_filters(text, field)
+        conditions = read_filters(text, field, of_steps)
     except InvalidParams as error:
         errors: Any = error.details["fieldErrors"]
         raise _invalid(field, errors[field][0]) from None

@@ -136,22 +136,6 @@ def plain(text: str) -> str:
     return ESCAPED.sub(r"\1", AROUND.sub(r"\1", text))
 
 
-def of_step(text: str) -> str:
-    """The conditions of a step, in which `properties.` and one `=` may be left out, as filters say
-    them. What cannot be read stays as it is."""
-    return ";".join(map(_said_in_full, split(text, ";")))
-
-
-def _said_in_full(text: str) -> str:
-    match = CONDITION.fullmatch(text)
-    if not match:
-        return text
-    name = match[1].strip()
-    before = PROPERTIES if scope_of(plain(name)) is None else ""
-    operator = "==" if match[3] == "=" else match[3]
-    return f"{before}{name}{match[2] or ''}{operator}{match[4]}"
-
-
 def near(name: str, names: Iterable[str], what: str) -> str:
     """What to say of a name that there is not: the nearest, or those that there are."""
     known = sorted(names)

@@ -15,6 +15,7 @@ from threadline.questions.funnel_groups import grouped_by
 from threadline.questions.funnel_slips import slips
 from threadline.questions.funnel_steps import MAX_STEPS
 from threadline.questions.parameters import Limit
+from threadline.questions.people import people
 from threadline.questions.warned import Warned, noted
 from threadline.store import Row
 
@@ -90,17 +91,6 @@ BEHIND_CURSOR = (
     " OR (reached_at = {cursor_at:DateTime64(3, 'UTC')} AND id > {cursor_id:String}))"
 )
 
-# Persons are hashes: of users, of their ids; of who is nobody's, of the visitor.
-USERS = """
-SELECT DISTINCT toString(sipHash64('user', user_id)) AS id, user_id
-FROM tagged_touches
-WHERE sipHash64('user', user_id) IN {who:Array(UInt64)}"""
-VISITORS = """
-SELECT toString(e.visitor) AS id, any(e.anonymous_id) AS anonymous_id
-FROM counted_events AS e
-WHERE e.visitor IN {who:Array(UInt64)}
-GROUP BY e.visitor"""
-
 
 def ask(context: Context, params: FunnelPeopleParams) -> FunnelPeople:
     """As many people as the funnel counts at this step, or as it loses before it. Raises
@@ -170,24 +160,17 @@ def _of_group(
 
 def _named(context: Context, asked: FunnelAsk, page: list[Row]) -> list[Row]:
     """The people as they go out."""
-    if not page:
-        return []
-    values = {"who": [int(row["id"]) for row in page]}
-    users, visitors = context.reading.query_all(
-        context.query(USERS, values), context.query(VISITORS, values)
-    )
-    user_of = {row["id"]: row["user_id"] for row in users}
-    visitor_of = {row["id"]: row["anonymous_id"] for row in visitors}
+    who = people(context, [int(row["id"]) for row in page])
     return [
         {
             **asked.grouping.row(row),
-            "user_id": user_of.get(row["id"]),
-            "anonymous_id": None if row["id"] in user_of else visitor_of.get(row["id"]),
+            "user_id": person.user_id,
+            "anonymous_id": person.anonymous_id,
             "reached_at": format_utc(row["reached_at"]),
             "first_source": row["first_source"],
             "first_medium": row["first_medium"],
             "first_campaign": row["first_campaign"] or None,
             "first_channel": row["first_channel"] or None,
         }
-        for row in page
+        for person, row in zip(who, page, strict=True)
     ]

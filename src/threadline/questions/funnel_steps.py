@@ -1,34 +1,16 @@
-"""Steps of a funnel as text: names of events by commas, and conditions in braces, as of `filters`.
+"""Steps of a funnel, as `steps` writes them, with a project's goals, and as SQL."""
 
-$pageview{path=^/docs/*},signup|trial_started,purchase{plan=pro;amount>=10}
-$pageview,$pageview,signup?,goal:order
-"""
-
-import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from threadline.questions.comparing import event_condition
 from threadline.questions.dimensions import PROPERTIES, scope_of
-from threadline.questions.filters import (
-    NONE,
-    Condition,
-    plain,
-    read_filters,
-    refused,
-    split,
-)
-from threadline.questions.named import GOAL, Names, goal_condition, goal_named
+from threadline.questions.filters import NONE, Condition, refused
+from threadline.questions.named import Names, goal_condition, goal_named
+from threadline.questions.steps import EventName, Step, parse_steps
 
 MAX_STEPS = 10
-MAX_NAME = 128
-MAX_NAMES = 20
-
-PIECE = re.compile(r"\\.|[{},]|[^\\{},]+", re.DOTALL)
-# Names, perhaps conditions, perhaps the mark of what is optional.
-STEP = re.compile(r"((?:\\.|[^\\{}])+?)(?:\{(.*)\})?\s*(\?)?\s*", re.DOTALL)
-EXAMPLE = "$pageview,signup,purchase{plan=pro}"
 
 
 class Alternative(NamedTuple):
@@ -86,7 +68,7 @@ def read_steps(
     text: str, names: Names, parameter: str = "steps", least: int = 2
 ) -> list[FunnelStep]:
     """The steps of a text, by commas. Raises `InvalidParams` that says what to write."""
-    found = [_step(part, names, parameter) for part in _parts(text, parameter)]
+    found = [_step(step, names, parameter) for step in parse_steps(text, parameter)]
     if not least <= len(found) <= MAX_STEPS:
         raise refused(parameter, f"name {least} to {MAX_STEPS} events")
     return found
@@ -128,66 +110,22 @@ def _rules_out(one: Condition, other: Condition) -> bool:
     return other.operator == "!=" and set(one.values) <= set(other.values)
 
 
-def _parts(text: str, parameter: str) -> list[str]:
-    """What stands between commas, but for those within braces."""
-    pieces = PIECE.findall(text)
-    parts, depth = [""], 0
-    for piece in pieces:
-        depth += {"{": 1, "}": -1}.get(piece, 0)
-        if depth < 0:
-            break
-        if piece == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += piece
-    if depth or sum(map(len, pieces)) < len(text):
-        message = f"each {{ needs its }}, and a backslash something behind it, such as {EXAMPLE}"
-        raise refused(parameter, message)
-    return parts
-
-
-def _step(text: str, names: Names, parameter: str) -> FunnelStep:
-    match = STEP.fullmatch(text)
-    named = list(split(match[1], "|")) if match else []
-    if not match or not all(map(plain, named)) or (match[2] is not None and not match[2].strip()):
-        raise refused(parameter, f"write event names by commas, such as {EXAMPLE}")
-    if len(named) > MAX_NAMES or max(len(plain(name)) for name in named) > MAX_NAME:
-        raise refused(
-            parameter,
-            f"event names have at most {MAX_NAME} characters, and a step at most {MAX_NAMES} names",
-        )
-    conditions = tuple(read_filters(match[2] or "", parameter, of_steps=True))
-    for condition in conditions:
-        _refuse_others(condition, parameter)
-    alternatives = tuple(_alternative(name, conditions, names, parameter) for name in named)
-    shown = "|".join(map(plain, named))
+def _step(step: Step, names: Names, parameter: str) -> FunnelStep:
+    conditions = step.conditions
+    alternatives = tuple(_alternative(each, conditions, names, parameter) for each in step.names)
+    shown = "|".join(each.text for each in step.names)
     if conditions:
         shown += f"{{{';'.join(map(_shown, conditions))}}}"
-    return FunnelStep(shown, alternatives, conditions, match[3] is not None)
+    return FunnelStep(shown, alternatives, conditions, step.optional)
 
 
 def _alternative(
-    text: str, conditions: tuple[Condition, ...], names: Names, parameter: str
+    event: EventName, conditions: tuple[Condition, ...], names: Names, parameter: str
 ) -> Alternative:
-    # As written: behind a backslash it is the name of an event.
-    if not text.strip().startswith(GOAL):
-        return Alternative(plain(text), conditions)
-    name = plain(text).removeprefix(GOAL)
-    goal = goal_named(names, name, parameter)
-    return Alternative(goal.event, (*conditions, *read_filters(goal.filters)), name)
-
-
-def _refuse_others(condition: Condition, parameter: str) -> None:
-    """A step is an event: who did it is not a condition of one step, but of all."""
-    if condition.scope == "event":
-        return
-    about = {"person": "people", "visit": "visits"}[condition.scope]
-    values = "|".join(value or NONE for value in condition.values)
-    filters = f"filters={condition.dimension}{condition.operator}{values}"
-    message = f"{condition.text!r} is about {about}, not about one event; write {filters}"
-    if "." not in condition.dimension:
-        message += f", or {PROPERTIES}{condition.dimension} for a property of that name"
-    raise refused(parameter, message)
+    if not event.is_goal:
+        return Alternative(event.name, conditions)
+    goal = goal_named(names, event.name, parameter)
+    return Alternative(goal.event, (*conditions, *goal.conditions), event.name)
 
 
 def _shown(condition: Condition) -> str:

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from threadline.questions.comparing import event_condition
-from threadline.questions.filters import near, read_filters, refused
-
-# Before a goal's name, where the name of an event may stand.
-GOAL = "goal:"
+from threadline.questions.filters import Condition, near, refused
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,11 @@ class Names:
 
 
 class Goal(NamedTuple):
-    """A conversion with a name: an event, which may have to pass `filters`. The properties that
+    """A conversion with a name: an event, which has to pass all the conditions. The properties that
     hold what it is worth, and in which currency; empty where it has none."""
 
     event: str
-    filters: str = ""
+    conditions: tuple[Condition, ...] = ()
     value_property: str = ""
     currency_property: str = ""
 
@@ -55,6 +52,6 @@ def goal_condition(goal: Goal, name: str, values: dict[str, object]) -> str:
     """That an event `e` is one of the goal's."""
     values[f"{name}_event"] = goal.event
     parts = [f"e.event_name = {{{name}_event:String}}"]
-    for nth, condition in enumerate(read_filters(goal.filters), start=1):
+    for nth, condition in enumerate(goal.conditions, start=1):
         parts.append(event_condition(condition, f"{name}_{nth}", values))
     return f"({' AND '.join(parts)})"

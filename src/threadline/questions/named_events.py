@@ -1,12 +1,6 @@
-"""An event that a parameter names: by its name, with conditions in braces, or as a goal.
+"""An event that a parameter names: by its name, with conditions in braces, or as a goal, as
+`steps` reads them; and what such events are worth."""
 
-purchase
-signup{plan=pro;value>=5}
-$pageview{path=^/docs/*}
-goal:trial
-"""
-
-import re
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Protocol
 
@@ -16,11 +10,11 @@ from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
 from threadline.questions.comparing import event_condition
 from threadline.questions.context import Context, check_expressions
-from threadline.questions.filters import MAX_CHARS, plain, read_filters, refused
-from threadline.questions.named import GOAL, Goal, goal_condition, goal_named
+from threadline.questions.filters import MAX_CHARS
+from threadline.questions.named import Goal, goal_condition, goal_named
+from threadline.questions.steps import parse_event
 from threadline.questions.warned import AnswerWarning
 
-MAX_NAME = 128
 CURRENCY_PROPERTY = "currency"
 HINT = (
     "Event name; conditions in braces: `signup{plan=pro}`, `$pageview{path=^/docs/*}`; or "
@@ -34,11 +28,6 @@ EventText = Annotated[
 def event_text(description: str) -> msgspec.Meta:
     """What a parameter of that kind says of itself."""
     return msgspec.Meta(min_length=1, max_length=MAX_CHARS, description=f"{description} {HINT}")
-
-
-# A name, and perhaps all that stands between its first brace and the last. What follows a backslash
-# is meant as it is.
-EVENT = re.compile(r"((?:\\.|[^\\{}])+)(?:\{(.*)\}\s*)?", re.DOTALL)
 
 
 class NamedEvent(NamedTuple):
@@ -58,39 +47,19 @@ def read_event(
     """What a parameter names. What its condition binds goes into `values`, under names that begin
     with `bound`, which is the parameter if it is not given. Raises `InvalidParams`."""
     bound = bound or parameter
-    if text.startswith(GOAL):
-        goal = goal_named(context.names, text.removeprefix(GOAL).strip(), parameter)
+    step = parse_event(text, parameter)
+    (event,) = step.names
+    if event.is_goal:
+        goal = goal_named(context.names, event.name, parameter)
         return NamedEvent(text, goal.event, goal_condition(goal, bound, values), False, goal)
-    name, conditions_text = _parts(text)
-    if not name or conditions_text == "":
-        write = "write a name, and conditions in braces: signup{plan=pro}"
-        escape = "a brace in a name has a \\ before it"
-        raise refused(parameter, f"cannot read {text!r}; {write}; {escape}")
-    if len(name) > MAX_NAME:
-        raise refused(parameter, f"event names have at most {MAX_NAME} characters")
-    values[bound] = name
+    values[bound] = event.name
     parts = [f"e.event_name = {{{bound}:String}}"]
-    conditions = read_filters(conditions_text or "", parameter, of_steps=True)
-    for nth, condition in enumerate(conditions, start=1):
-        if condition.scope != "event":
-            message = f"{condition.text!r} is of {condition.scope}s; write it into filters"
-            raise refused(parameter, message)
+    for nth, condition in enumerate(step.conditions, start=1):
         parts.append(event_condition(condition, f"{bound}_{nth}", values))
-    check_expressions(context.reading, conditions, parameter)
+    check_expressions(context.reading, step.conditions, parameter)
     if len(parts) == 1:
-        return NamedEvent(text, name, parts[0], True)
-    return NamedEvent(text, name, f"({' AND '.join(parts)})", False)
-
-
-def _parts(text: str) -> tuple[str, str | None]:
-    """The name, and what stands in braces behind it, if there are any. Without a brace behind a
-    name, all of it is a name, to the letter. An empty name: it cannot be read."""
-    if text.startswith("{") or not re.search("[{}]", text):
-        return text.removeprefix("\\") if text.startswith(f"\\{GOAL}") else text, None
-    match = EVENT.fullmatch(text)
-    if not match:
-        return "", None
-    return plain(match[1]), None if match[2] is None else match[2].strip()
+        return NamedEvent(text, event.name, parts[0], True)
+    return NamedEvent(text, event.name, f"({' AND '.join(parts)})", False)
 
 
 class WithAmounts(Protocol):

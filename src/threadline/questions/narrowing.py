@@ -21,7 +21,8 @@ from threadline.questions.dimensions import DID as DID_NAME
 from threadline.questions.dimensions import DIMENSIONS, SEGMENT
 from threadline.questions.facts import Facts, with_names
 from threadline.questions.filters import Condition, is_trait, read_filters, refused
-from threadline.questions.named import GOAL, Names, goal_condition, goal_named, segment_named
+from threadline.questions.named import Names, goal_condition, goal_named, segment_named
+from threadline.questions.steps import GOAL
 from threadline.store import bound_ms
 from threadline.store.states import OFF_PAGE
 

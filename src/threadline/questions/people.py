@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 from threadline.questions.context import Context
 
+# Persons are hashes: of users, of their ids; of who is nobody's, of the visitor.
 USERS = """
-SELECT DISTINCT sipHash64('user', user_id) AS person, user_id
+SELECT DISTINCT toString(sipHash64('user', user_id)) AS id, user_id
 FROM tagged_touches
-WHERE person IN {persons:Array(UInt64)}"""
+WHERE sipHash64('user', user_id) IN {who:Array(UInt64)}"""
 VISITORS = """
-SELECT e.visitor AS person, any(e.anonymous_id) AS anonymous_id
+SELECT toString(e.visitor) AS id, any(e.anonymous_id) AS anonymous_id
 FROM counted_events AS e
-WHERE e.visitor IN {persons:Array(UInt64)}
+WHERE e.visitor IN {who:Array(UInt64)}
 GROUP BY e.visitor"""
 
 
@@ -28,8 +29,10 @@ def people(context: Context, persons: Sequence[int]) -> list[Person]:
     """Who these are, in their order."""
     if not persons:
         return []
-    users = {row["person"]: row["user_id"] for row in context.ask(USERS, {"persons": persons})}
-    visitors = [person for person in persons if person not in users]
-    found = context.ask(VISITORS, {"persons": visitors}) if visitors else []
-    anonymous = {row["person"]: row["anonymous_id"] for row in found}
-    return [Person(users.get(person), anonymous.get(person)) for person in persons]
+    values = {"who": persons}
+    users, visitors = context.reading.query_all(
+        context.query(USERS, values), context.query(VISITORS, values)
+    )
+    found = {int(row["id"]): Person(anonymous_id=row["anonymous_id"]) for row in visitors}
+    found |= {int(row["id"]): Person(user_id=row["user_id"]) for row in users}
+    return [found.get(person, Person()) for person in persons]

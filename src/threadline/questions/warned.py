@@ -16,9 +16,11 @@ from threadline.store import Params
 
 class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
-    `unknown_source`, `unknown_property`, `bots_left_out`, `skipped_values`, `rounded_values`,
-    `unknown_currency`, `no_rate`, `property_condition`, `future_events`, `unknown_trait`,
-    `sampled`, `without_account`, `no_accounts`. `parameter`: the one it is about."""
+    `unknown_source`, `unknown_property`, `unknown_trait`, `property_condition`, `bots_left_out`,
+    `future_events`, `sampled`, `without_account`, `no_accounts`, `skipped_values`,
+    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`; of `POST /v1/sql` also
+    those of a body that is mended, `unknown_field` and `text_mended`. `parameter`: the one it is
+    about."""
 
     code: str
     parameter: str | None
