@@ -482,3 +482,27 @@ def test_the_sdk_reads_them(project: Project) -> None:
     with Client(project.keys["rk"], project.url) as client:
         for kind in ("segments", "goals", "annotations"):
             assert getattr(client, kind)().rows == project.ask(f"/v1/{kind}")["rows"] != []
+
+
+def test_a_goal_stands_where_an_event_does(server: Server) -> None:
+    shop = Project(server)
+    shop.batch(
+        [
+            {"event": "purchase", "anonymous_id": "d", "properties": {"plan": plan, "value": 7}}
+            for plan in ("pro", "pro", "free")
+        ]
+    )
+    goal = {"event": "purchase{plan=pro}", "value_property": "value"}
+    assert shop.change("PUT", "/v1/goals/sale", goal).status == 200
+    for asked in (
+        {"event": "goal:sale"},
+        {"filters": "event==goal:sale"},
+        {"event": "purchase{plan=pro}"},
+    ):
+        answer = shop.ask("/v1/stats", **asked)
+        assert (answer["rows"], "warnings" in answer) == ([{"value": 2}], False), asked
+    others = shop.ask("/v1/stats", filters="event!=goal:sale")
+    assert others["rows"] == [{"value": 1}]
+    assert shop.ask("/v1/stats", metric="sum", event="goal:sale")["rows"] == [{"value": 14}]
+    did = shop.ask("/v1/stats", metric="persons", filters="did==goal:sale")
+    assert (did["rows"], "warnings" in did) == ([{"value": 1}], False)

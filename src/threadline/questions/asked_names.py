@@ -16,14 +16,17 @@ from threadline.questions.dimensions import DID, PROPERTIES, TRAITS
 from threadline.questions.filters import Condition, key, read_filters
 from threadline.questions.known_names import Name
 from threadline.questions.named_values import IDENTIFY
-from threadline.questions.steps import Step, parse_event, parse_steps
+from threadline.questions.steps import GOAL, Step, parse_event, parse_steps
 from threadline.questions.warned import Warned, unknown_names
 
 EVENTS = ("event", "event_name")
 # Of a parameter's name, its text, and the events that the question is about.
 Reader = Callable[[str, str, Sequence[str]], Iterator[Name]]
-# What else than an event may stand there.
-WORDS: Mapping[str, frozenset[str]] = {"cohort": frozenset({"first_seen", "known"})}
+# What else than a name may stand there.
+WORDS: Mapping[str, frozenset[str]] = {
+    "cohort": frozenset({"first_seen", "known"}),
+    "currency_property": frozenset({"none"}),
+}
 
 
 def warn(context: Context, params: msgspec.Struct, answer: Any) -> Any:
@@ -81,7 +84,8 @@ def _filters(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
 def _of_condition(condition: Condition, events: tuple[str, ...]) -> Iterator[Name]:
     dimension = condition.dimension
     if dimension in (*EVENTS, DID) and condition.operator in ("==", "!="):
-        yield from (Name(None, (value,)) for value in condition.values if value)
+        names = [name for name in condition.values if name and not name.startswith(GOAL)]
+        yield from (Name(None, (name,)) for name in names)
     elif dimension.startswith(PROPERTIES):
         yield Name(key(condition), events)
     elif dimension.startswith(TRAITS):
@@ -114,8 +118,9 @@ def _groups(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
             yield Name(part.removeprefix(TRAITS), (IDENTIFY,))
 
 
-def _property(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
-    yield Name(text, tuple(events))
+def _property(parameter: str, text: str, events: Sequence[str]) -> Iterator[Name]:
+    if text not in WORDS.get(parameter, ()):
+        yield Name(text, tuple(events))
 
 
 # By parameter.

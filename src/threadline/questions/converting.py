@@ -7,8 +7,7 @@ from typing import NamedTuple
 from threadline.identity.compose import where
 from threadline.questions.context import Context
 from threadline.questions.intervals import Kind, bucket
-from threadline.questions.named import goal_condition, goal_named
-from threadline.questions.steps import GOAL
+from threadline.questions.named_events import read_event
 
 SQL = """\
 , conversions AS (
@@ -38,12 +37,7 @@ def converting(
     """The conversion is an event or `goal:NAME`; `within`: conditions on when. Raises
     `InvalidParams`."""
     values: dict[str, object] = {}
-    if conversion.startswith(GOAL):
-        goal = goal_named(context.names, conversion.removeprefix(GOAL), "conversion")
-        done = goal_condition(goal, "conversion", values)
-    else:
-        values["conversion"] = conversion
-        done = "e.event_name = {conversion:String}"
+    done = read_event(context, conversion, "conversion", values).condition
     by = ["person", *(["bucket"] if kind else [])]
     relations = SQL.replace("$bucket", f", {bucket(kind, 'e.timestamp')} AS bucket" if kind else "")
     relations = relations.replace("$where", indent(where([*within, done]), "    ").strip())
@@ -53,8 +47,6 @@ def converting(
     return Converting(relations, condition, values)
 
 
-def named_events(context: Context, conversion: str | None) -> list[str | None]:
-    """The event that a conversion is."""
-    if conversion is None or not conversion.startswith(GOAL):
-        return [conversion]
-    return [goal_named(context.names, conversion.removeprefix(GOAL), "conversion").event]
+def named_events(context: Context, text: str | None, parameter: str) -> list[str | None]:
+    """The event that a parameter names."""
+    return [None if text is None else read_event(context, text, parameter, {}).event]

@@ -185,10 +185,7 @@ class _Narrowed:
         by_scope: dict[str, list[Condition]] = {"event": [], "visit": [], "person": []}
         for condition in conditions:
             by_scope[condition.scope].append(condition)
-        events = [
-            event_condition(condition, self._name(), self._values)
-            for condition in by_scope["event"]
-        ]
+        events = [self._event(condition) for condition in by_scope["event"]]
         persons = self._persons(by_scope["person"])
         if by_scope["visit"]:
             self._choose_visits(by_scope["visit"])
@@ -196,6 +193,18 @@ class _Narrowed:
         if events:
             self._meet(events)
         return Narrowing(events, persons, bool(by_scope["visit"]), self._relations, self._values)
+
+    def _event(self, condition: Condition) -> str:
+        """SQL on events `e`. Where the name of an event stands, a goal may."""
+        if condition.dimension not in ("event", "event_name") or condition.operator not in (
+            "==",
+            "!=",
+        ):
+            return event_condition(condition, self._name(), self._values)
+        if not any(value.startswith(GOAL) for value in condition.values):
+            return event_condition(condition, self._name(), self._values)
+        done = self._done(condition.values, self._name())
+        return done if condition.operator == "==" else f"NOT {done}"
 
     def _name(self) -> str:
         return f"filter_{next(self._numbers)}"

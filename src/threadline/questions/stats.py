@@ -15,6 +15,7 @@ from threadline.questions.context import Context
 from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
 from threadline.questions.intervals import bucket, differ
+from threadline.questions.named_events import CURRENCY_PROPERTY, NamedEvent, read_event
 from threadline.questions.parameters import EventName, any_dimension, between
 from threadline.questions.per_account import Per
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
@@ -231,8 +232,9 @@ def ask(context: Context, params: StatsParams) -> Stats:
     values: dict[str, object] = {"tz": params.tz, **by.values}
     conditions = [*between(params, values), *context.narrowing.events]
     if params.event is not None:
-        values["event"] = params.event
-        conditions.append("e.event_name = {event:String}")
+        event = read_event(context, params.event, "event", values)
+        conditions.append(event.condition)
+        params = msgspec.structs.replace(params, **_worth(event, params))
     if (params.metric == "conversion_rate") != (params.conversion is not None):
         raise refused("conversion", "goes with metric=conversion_rate, and that needs it")
     if params.metric == "sum" or _is_figure(params):
@@ -243,6 +245,18 @@ def ask(context: Context, params: StatsParams) -> Stats:
         answer.source_scope = by.source_scope
     answer.annotations = noted_in(context, params, answer.rows)
     return answer
+
+
+def _worth(event: NamedEvent, params: StatsParams) -> dict[str, object]:
+    """What a goal says of its value, where the parameters do not."""
+    if event.goal is None:
+        return {}
+    by_currency = event.goal.currency_property
+    takes_goals = by_currency and params.currency_property == CURRENCY_PROPERTY
+    return {
+        "property": params.property or event.goal.value_property or None,
+        "currency_property": by_currency if takes_goals else params.currency_property,
+    }
 
 
 def _kept(context: Context, params: StatsParams, by: Scoped, rows: list[Row]) -> Kept:
@@ -385,7 +399,10 @@ def _why_nothing(
     context: Context, params: StatsParams, conditions: list[str], values: dict[str, object]
 ) -> list[AnswerWarning]:
     """No such event ever came, or those that did are left out."""
-    asked = {"event": [params.event], "conversion": named_events(context, params.conversion)}
+    asked = {
+        "event": named_events(context, params.event, "event"),
+        "conversion": named_events(context, params.conversion, "conversion"),
+    }
     unknown = unknown_events(context, asked)
     if not unknown and params.property and (params.metric == "sum" or _is_figure(params)):
         unknown = unknown_property(context, "property", params.property, conditions, values)
