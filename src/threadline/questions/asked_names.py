@@ -16,7 +16,7 @@ from threadline.questions.dimensions import DID, PROPERTIES, TRAITS
 from threadline.questions.filters import Condition, key, read_filters
 from threadline.questions.known_names import Name
 from threadline.questions.named_values import IDENTIFY
-from threadline.questions.steps import Step, parse_event, parse_steps
+from threadline.questions.steps import GOAL, Step, parse_event, parse_steps
 from threadline.questions.warned import Warned, unknown_names
 
 EVENTS = ("event", "event_name")
@@ -81,11 +81,16 @@ def _filters(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:
 def _of_condition(condition: Condition, events: tuple[str, ...]) -> Iterator[Name]:
     dimension = condition.dimension
     if dimension in (*EVENTS, DID) and condition.operator in ("==", "!="):
-        yield from (Name(None, (value,)) for value in condition.values if value)
+        named = [value for value in condition.values if value and not _is_goal(dimension, value)]
+        yield from (Name(None, (value,)) for value in named)
     elif dimension.startswith(PROPERTIES):
         yield Name(key(condition), events)
     elif dimension.startswith(TRAITS):
         yield Name(key(condition), (IDENTIFY,))
+
+
+def _is_goal(dimension: str, value: str) -> bool:
+    return dimension == DID and value.startswith(GOAL)
 
 
 def _steps(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
