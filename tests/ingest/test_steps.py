@@ -40,7 +40,8 @@ def event(**given: Any) -> Event:
 
 def test_the_steps_read_from_top_to_bottom() -> None:
     names = [step.__name__ for step in STEPS]
-    assert names == ["shape", "placeholder_ids", "generated_ids", "agent", "scrub", "source"]
+    expected = ["shape", "placeholder_ids", "account", "generated_ids", "agent", "scrub", "source"]
+    assert names == expected
 
 
 def test_a_stored_event_is_its_columns_in_order() -> None:
