@@ -279,7 +279,7 @@ PARAMS: list[tuple[str, Json, str]] = [
     ("/v1/query", {"limit": 0}, "limit"),
     ("/v1/query", {"limit": 1001}, "limit"),
     ("/v1/query", {"limit": "many"}, "limit"),
-    ("/v1/query", {"from": "yesterday"}, "from"),
+    ("/v1/query", {"from": "yesterdays"}, "from"),
     ("/v1/query", {"to": "99999-01-01"}, "to"),
     ("/v1/query", {"cursor": "!!"}, "cursor"),
     ("/v1/query", {"cursor": "WzFd"}, "cursor"),

@@ -92,10 +92,6 @@ def _of_condition(condition: Condition, events: tuple[str, ...]) -> Iterator[Nam
         yield Name(key(condition), (IDENTIFY,))
 
 
-def _is_goal(dimension: str, value: str) -> bool:
-    return dimension == DID and value.startswith(GOAL)
-
-
 def _steps(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
     for step in parse_steps(text, parameter):
         yield from _of_step(parameter, step)
