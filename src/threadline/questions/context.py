@@ -16,7 +16,7 @@ from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
 from threadline.questions.facts import Facts
-from threadline.questions.filters import Condition, refused
+from threadline.questions.filters import Condition
 from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
 from threadline.questions.narrowing import Narrowing, narrow
@@ -29,7 +29,7 @@ from threadline.questions.per_account import (
 )
 from threadline.questions.rates import RATES
 from threadline.questions.traffic_sources import NAMED_SOURCES
-from threadline.store import Params, Query, QueryTimeout, Row, Store, StoreAway, StoreError
+from threadline.store import Params, Query, Row, Store
 
 # Of projects that say nothing else.
 VISIT_TIMEOUT_MS = 30 * 60_000
@@ -98,7 +98,6 @@ class Context:
         if not self.filters:
             return EVERYTHING
         now = now_ms() if self.as_of_ms is None else self.as_of_ms
-        check_expressions(self.reading, self.filters)
         known = self._relations
         return narrow(self.filters, self.resolution, known, self.facts, now, self.names)
 
@@ -185,22 +184,3 @@ class Context:
     ) -> list[Row]:
         """The answer to `query`."""
         return self.reading.query(*self.query(sql, values, slots, visits=visits))
-
-
-def check_expressions(
-    reading: Reading, conditions: Sequence[Condition], parameter: str = "filters"
-) -> None:
-    """Raises `InvalidParams` for a regular expression that the engine cannot read."""
-    for condition in conditions:
-        if condition.operator == "=~":
-            try:
-                values = {"pattern": condition.values[0]}
-                reading.query("SELECT match('', {pattern:String}) AS matched", values)
-            except (StoreAway, QueryTimeout):
-                raise
-            except StoreError as error:
-                text = (
-                    f"in {condition.text!r} the regular expression cannot be read; write one as "
-                    "RE2 takes it, without look-around and back references, and not as large"
-                )
-                raise refused(parameter, text) from error

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import re2
 
 from threadline.contract.definitions import (
     MAX_NAME,
@@ -317,24 +316,10 @@ def _is_address(link: str) -> bool:
 
 def _read(text: str, field: str, of_steps: bool = False) -> list[Condition]:
     try:
-        conditions = read_filters(text, field, of_steps)
+        return read_filters(text, field, of_steps)
     except InvalidParams as error:
         errors: Any = error.details["fieldErrors"]
         raise _invalid(field, errors[field][0]) from None
-    for condition in conditions:
-        if condition.operator == "=~":
-            _check_expression(condition, field)
-    return conditions
-
-
-def _check_expression(condition: Condition, field: str) -> None:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(condition.values[0], options)
-    except re2.error:
-        said = f"in {condition.text!r} the regular expression cannot be read"
-        raise _invalid(field, said) from None
 
 
 def _goals(conditions: Iterable[Condition]) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, NamedTuple, cast, get_args
 
 import msgspec
+import re2
 
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import parse_ms
@@ -223,8 +224,8 @@ def _check(condition: Condition) -> None:
         raise ValueError(f"{condition.dimension} takes {' '.join(allowed)}, not {operator}")
     if operator not in ("==", "!=") and not all(condition.values):
         raise ValueError(f"in {text!r}: (none) goes with == or !=")
-    if operator == "=~" and len(condition.values[0]) > MAX_PATTERN:
-        raise ValueError(f"a regular expression has at most {MAX_PATTERN} characters")
+    if operator == "=~":
+        _check_expression(condition)
     if operator in COMPARISONS:
         if len(condition.values) > 1:
             raise ValueError(f"in {text!r}: {operator} takes one value")
@@ -236,6 +237,21 @@ def _check(condition: Condition) -> None:
         raise ValueError(f"in {text!r}: {condition.dimension} is a number")
     if condition.kind == "boolean" and not set(condition.values) <= {"true", "false"}:
         raise ValueError(f"in {text!r}: write true or false")
+
+
+def _check_expression(condition: Condition) -> None:
+    """With the engine's own library."""
+    if len(condition.values[0]) > MAX_PATTERN:
+        raise ValueError(f"a regular expression has at most {MAX_PATTERN} characters")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(condition.values[0], options)
+    except re2.error:
+        raise ValueError(
+            f"in {condition.text!r} the regular expression cannot be read; write one as RE2 takes "
+            "it, without look-around and back references, and not as large"
+        ) from None
 
 
 def number(text: str) -> float | None:

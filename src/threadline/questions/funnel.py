@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from threadline.questions.answers import Grouped
-from threadline.questions.context import Context, check_expressions
+from threadline.questions.context import Context
 from threadline.questions.filters import Filtered
 from threadline.questions.funnel_groups import (
     FunnelGrouping,
@@ -153,9 +153,6 @@ def understood(context: Context, params: FunnelAsked) -> FunnelAsk:
     excluded = []
     if params.exclude is not None:
         excluded = read_steps(params.exclude, context.names, "exclude", least=1)
-    for parameter, found in (("steps", steps), ("exclude", excluded)):
-        conditions = [condition for step in found for condition in step.conditions]
-        check_expressions(context.reading, conditions, parameter)
     values: dict[str, object] = {"window_ms": read_duration_s(params.window) * 1000}
     others = between(params, values)
     filters = context.narrowing.events

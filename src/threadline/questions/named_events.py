@@ -9,7 +9,7 @@ import msgspec
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
 from threadline.questions.comparing import event_condition
-from threadline.questions.context import Context, check_expressions
+from threadline.questions.context import Context
 from threadline.questions.filters import MAX_CHARS
 from threadline.questions.named import Goal, goal_condition, goal_named
 from threadline.questions.steps import parse_event
@@ -56,7 +56,6 @@ def read_event(
     parts = [f"e.event_name = {{{bound}:String}}"]
     for nth, condition in enumerate(step.conditions, start=1):
         parts.append(event_condition(condition, f"{bound}_{nth}", values))
-    check_expressions(context.reading, step.conditions, parameter)
     if len(parts) == 1:
         return NamedEvent(text, event.name, parts[0], True)
     return NamedEvent(text, event.name, f"({' AND '.join(parts)})", False)
