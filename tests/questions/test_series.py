@@ -153,7 +153,7 @@ def test_from_the_beginning_of_time_hour_by_hour(project: Project) -> None:
         assert len(answer["rows"]) == (0 if "group_by" in params else 1000)
         assert answer["truncated"] is True
     answer = project.ask("/v1/stats", interval="hour", from_="1970-01-01", to="2026-05-01T11:00Z")
-    assert (len(answer["rows"]), answer["rows"][-1]["value"]) == (100, 1)
+    assert (len(answer["rows"]), answer["rows"][-1]["value"]) == (1000, 1)
     assert answer["truncated"] is True
 
 

@@ -2,7 +2,7 @@
 newest. What nothing happened in is there with zeros; what has not begun yet is not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,9 +23,11 @@ from threadline.questions.intervals import (
     start,
 )
 from threadline.questions.ordering import Order
-from threadline.questions.parameters import MAX_LIMIT, CompareText, Limit
+from threadline.questions.parameters import MAX_LIMIT, CompareText
 from threadline.questions.warned import AnswerWarning, Limited, cut_off
 from threadline.store import Row
+
+LIMIT = 100
 
 __all__ = [
     "Interval",
@@ -48,12 +50,27 @@ class OverTime(Filtered, kw_only=True):
     week_start: WeekStart = "monday"
     compare: CompareText | None = None
     order: Order = ""
-    limit: Limit = 100
+    limit: (
+        Annotated[
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=MAX_LIMIT,
+                description=f"Rows in one answer. Default: {LIMIT}, with an interval {MAX_LIMIT}.",
+            ),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.week_start != "monday" and self.interval != "week":
             raise refused("week_start", "goes with interval=week; add that, or leave it out")
+
+    @property
+    def most(self) -> int:
+        """How many rows there may be. A series is as long as its time, so it gets more."""
+        return self.limit or (MAX_LIMIT if self.interval else LIMIT)
 
     @property
     def kind(self) -> Kind | None:
@@ -128,9 +145,9 @@ def kept(
     nothing.
     """
     if params.kind is None:
-        is_cut = len(rows) > params.limit
-        warnings = [cut_off(params.limit, MAX_LIMIT)] if is_cut else []
-        return Kept(rows[: params.limit], is_cut, warnings)
+        is_cut = len(rows) > params.most
+        warnings = [cut_off(params.most, MAX_LIMIT)] if is_cut else []
+        return Kept(rows[: params.most], is_cut, warnings)
     found = _Series(params, params.kind, context.now_ms, groups, empty)
     return found.of(rows)
 
@@ -155,7 +172,7 @@ class _Series:
         return start(self._kind, at_ms, self._zone)
 
     def of(self, rows: Sequence[Row]) -> Kept:
-        limit = self._params.limit
+        limit = self._params.most
         data: dict[int, list[Row]] = {}
         for row in rows:
             data.setdefault(utc_ms(row["bucket"]), []).append(row)
@@ -225,7 +242,7 @@ class _Series:
         return {"bucket": began, "time": began, **rest, **partial}
 
     def _cut(self, oldest_ms: int) -> AnswerWarning:
-        limit, oldest = self._params.limit, format_ms(oldest_ms)
+        limit, oldest = self._params.most, format_ms(oldest_ms)
         return AnswerWarning(
             "truncated",
             "limit",

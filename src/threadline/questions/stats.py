@@ -297,7 +297,7 @@ def _of_property(
     conditions: list[str],
 ) -> Stats:
     asked = amounts.asked("property", _property(params), params.currency_property, params.currency)
-    given = (asked, by, conditions, values, params.limit, params.order)
+    given = (asked, by, conditions, values, params.most, params.order)
     if params.metric == "sum":
         found = summed(context, *given)
     else:
@@ -367,7 +367,7 @@ def _rows(
         "converting": converts.relations,
         "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
         "order": ordered(by, "value", params.order if groups else ""),
-        "limit": params.limit + 1,
+        "limit": params.most + 1,
     }
     # Did anything, whatever it was.
     at_all = params.event is None and not by.names and not context.narrowing.events

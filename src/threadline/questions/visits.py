@@ -179,7 +179,7 @@ def _rows(context: Context, params: VisitsParams, by: By) -> list[Row]:
         "where": where(between(params, values, "begins")),
         "group_by": f"GROUP BY {', '.join(by.groups)}" if by.groups else "HAVING visits > 0",
         "order": newest_first(by.groups, *order),
-        "limit": params.limit + 1,
+        "limit": params.most + 1,
     }
     needed = (*NEEDED, *paths, *(["arrival"] if by.by_source else []))
     return context.ask(SQL, values, slots, visits=in_time(needed, values))

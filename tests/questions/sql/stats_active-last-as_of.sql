@@ -51,4 +51,4 @@ SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqEx
 FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
-LIMIT 101;
+LIMIT 1001;

@@ -12,4 +12,4 @@ SELECT p.bucket AS bucket, count() AS value
 FROM considered AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC
-LIMIT 101;
+LIMIT 1001;

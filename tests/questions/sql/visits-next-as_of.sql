@@ -202,4 +202,4 @@ FROM begun AS v
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = v.traffic_source
 GROUP BY bucket, source, entry_path
 ORDER BY bucket DESC, visits DESC, source, entry_path
-LIMIT 101;
+LIMIT 1001;
