@@ -100,7 +100,7 @@ def test_over_a_running_server(server: Server, project: Project, tmp_path: Path)
     assert project.get("/v1/export", format="xml").error == "invalid_params"
     assert project.get("/v1/export", key="pk").error == "insufficient_scope"
     assert not list(server.folder.glob("export-*")), "no file stays behind"
-    assert "write ISO 8601" in fails("export", *where, "--from", "yesterday")
+    assert "write ISO 8601" in fails("export", *where, "--from", "yesterdays")
 
 
 def test_bad_lines_go_beside_the_file_with_the_reason(folder: Path, tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_formats_of_an_export(folder: Path, tmp_path: Path) -> None:
     assert not Path("/dev/null").is_file()
     kept = tmp_path / "kept.csv"
     kept.write_text("before")
-    fails("export", *where, "-o", str(kept), "--from", "yesterday")
+    fails("export", *where, "-o", str(kept), "--from", "yesterdays")
     assert kept.read_text() == "before"
     assert set(tmp_path.iterdir()) == {folder, kept}
 
