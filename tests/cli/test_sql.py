@@ -98,7 +98,7 @@ ALLOWED = {
     "SELECT (SELECT count() FROM events WHERE project_id != 'prj_a') AS others": [["0"]],
     "SELECT count() FROM events WHERE event_id IN (SELECT event_id FROM events)": [["3"]],
     "SELECT max(number) FROM numbers(3)": [["2"]],
-    "SHOW TABLES": [["stitched_events"], ["events"], ["visits"], ["persons"]],
+    "SHOW TABLES": [["stitched_events"], ["events"], ["visits"], ["persons"], ["accounts"]],
     "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM t WHERE a < 5) "
     "SELECT count() FROM t": [["5"]],
     "SELECT 'INTO OUTFILE', 'SETTINGS', 'file(', 'system.tables', 'DROP TABLE events'": [
