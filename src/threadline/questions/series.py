@@ -188,16 +188,28 @@ class _Series:
                 is_cut = True
                 break
             shown, groups = [*shown, at], wider
-        if is_cut and not shown:
-            # Not even one interval has room: its first rows, in their order.
-            shown = [at := max(data)]
-            kept_rows = [self._shown(at, row) for row in data[at][:limit]]
-        else:
-            kept_rows = [row for at in reversed(shown) for row in self._interval(at, data, groups)]
-        if self._params.order == "-bucket":
-            kept_rows.sort(key=lambda row: str(row["bucket"]), reverse=True)
+        if is_cut and self._groups:
+            return self._without_zeros(data, ahead)
+        kept_rows = [row for at in reversed(shown) for row in self._interval(at, data, groups)]
         warnings = [self._cut(shown[-1])] if is_cut else []
-        return Kept(kept_rows, is_cut, warnings + _ahead(ahead))
+        return Kept(self._in_order(kept_rows), is_cut, warnings + _ahead(ahead))
+
+    def _without_zeros(self, data: Mapping[int, list[Row]], ahead: int) -> Kept:
+        """Of groups for whose zeros there is no room: what there is, the newest."""
+        limit = self._params.most
+        newest = [(at, row) for at in sorted(data, reverse=True) for row in data[at]]
+        taken = newest[:limit]
+        rows = [self._shown(at, row) for at, row in taken]
+        rows.sort(key=lambda row: str(row["bucket"]))
+        is_cut = len(newest) > limit
+        warnings = [self._cut(taken[-1][0])] if is_cut else []
+        warnings.append(_no_zeros(limit))
+        return Kept(self._in_order(rows), is_cut, warnings + _ahead(ahead))
+
+    def _in_order(self, rows: list[Row]) -> list[Row]:
+        if self._params.order == "-bucket":
+            rows.sort(key=lambda row: str(row["bucket"]), reverse=True)
+        return rows
 
     def _starts(self, data: Mapping[int, object]) -> Iterator[int]:
         """Of all intervals, the newest first: to that of `from`, else the first with data."""
@@ -250,6 +262,14 @@ class _Series:
             f"out, and perhaps some of that interval. limit may be up to {MAX_LIMIT}; or choose a "
             "later from, or a longer interval.",
         )
+
+
+def _no_zeros(limit: int) -> AnswerWarning:
+    message = (
+        "Intervals in which a group had nothing have no row here: with these there would be more "
+        f"than {limit}. Choose a later from, a longer interval or a higher limit for all of them."
+    )
+    return AnswerWarning("zeros_left_out", "limit", message)
 
 
 def _ahead(rows: int) -> list[AnswerWarning]:

@@ -18,9 +18,9 @@ class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `unknown_trait`, `property_condition`, `bots_left_out`,
     `future_events`, `sampled`, `without_account`, `no_accounts`, `skipped_values`,
-    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`; of `POST /v1/sql` also
-    those of a body that is mended, `unknown_field` and `text_mended`. `parameter`: the one it is
-    about."""
+    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`; of
+    `POST /v1/sql` also those of a body that is mended, `unknown_field` and `text_mended`.
+    `parameter`: the one it is about."""
 
     code: str
     parameter: str | None
