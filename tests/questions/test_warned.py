@@ -189,7 +189,7 @@ def days(project: Project, many: int, **more: object) -> None:
 def test_a_series_keeps_its_newest_end(project: Project, path: str) -> None:
     days(project, 150)
     until = {"to": "2026-06-11"}
-    answer = project.ask(path, interval="day", **until)
+    answer = project.ask(path, interval="day", limit=100, **until)
     starts = [row["bucket"] for row in answer["rows"]]
     assert len(starts) == 100
     assert starts == sorted(starts)
@@ -197,7 +197,7 @@ def test_a_series_keeps_its_newest_end(project: Project, path: str) -> None:
     assert answer["truncated"] is True
     assert codes(answer) == [("truncated", "limit")]
     assert starts[0] in said(answer)
-    whole = project.ask(path, interval="day", limit=200, **until)
+    whole = project.ask(path, interval="day", **until)
     assert "truncated" not in whole
     assert "warnings" not in whole
     assert len(whole["rows"]) == 161
@@ -213,14 +213,14 @@ def test_a_series_in_groups_keeps_its_newest_end(project: Project) -> None:
         "/v1/stats", interval="day", group_by="event_name", limit=8, to="2026-02-03"
     )
     assert [(row["bucket"][:10], row["event_name"], row["value"]) for row in answer["rows"]] == [
-        ("2026-01-30", "e2", 0),
-        ("2026-01-30", "e1", 0),
-        ("2026-01-31", "e2", 0),
-        ("2026-01-31", "e1", 0),
+        ("2026-01-25", "e0", 1),
+        ("2026-01-26", "e1", 1),
+        ("2026-01-27", "e2", 1),
+        ("2026-01-28", "e1", 2),
+        ("2026-01-28", "e0", 1),
+        ("2026-01-28", "e2", 1),
         ("2026-02-01", "e1", 1),
-        ("2026-02-01", "e2", 0),
         ("2026-02-02", "e2", 1),
-        ("2026-02-02", "e1", 0),
     ]
     assert answer["truncated"] is True
 
