@@ -17,7 +17,7 @@ from tests.visits import oracle as visits
 from tests.visits.steps import Stored
 
 Unlinks = frozenset[tuple[str, str]]  # of an account and a user
-EXAMPLES = 8
+EXAMPLES = 3
 
 event = st.fixed_dictionaries(
     {
