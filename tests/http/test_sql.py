@@ -13,7 +13,7 @@ import pytest
 from tests.cli.test_commands import fails, ok
 from tests.support import Json, Project, Reply, Server
 from threadline.control import Control
-from threadline.http.sql import KINDS
+from threadline.http.sql import KINDS, Format
 from threadline.questions.sql_tables import COLUMNS
 
 JUNE = "2026-06-01T10:{:02}:00Z"
@@ -241,7 +241,7 @@ def test_no_value_is_one_of_ours(shop: Project) -> None:
     assert "threadline_" in reply.json["details"]["message"]
 
 
-FORMS: dict[str, Callable[[bytes], Any]] = {
+FORMS: dict[Format, Callable[[bytes], Any]] = {
     "json": lambda body: json.loads(body)["rows"],
     "csv": lambda body: list(csv.DictReader(io.StringIO(body.decode()))),
     "arrow": lambda body: polars.read_ipc_stream(body).to_dicts(),
@@ -250,9 +250,9 @@ FORMS: dict[str, Callable[[bytes], Any]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_say_where_they_are_cut(shop: Project, form: str) -> None:
+def test_forms_say_where_they_are_cut(shop: Project, form: Format) -> None:
     query = "SELECT number, toString(number) AS text FROM numbers(10) ORDER BY number"
-    media_type = KINDS[form].media_type  # type: ignore[index]
+    media_type = KINDS[form].media_type
     for limit, count in ((3, 3), (10, 10), (11, 10)):
         reply = asked(shop, query, f"?format={form}&limit={limit}")
         assert reply.status == 200, reply

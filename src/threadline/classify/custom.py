@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from threadline.classify.lists import glob
 from threadline.classify.rules import HIGH, LOW, MEDIUM, Rule
 from threadline.classify.visit import Visit
+from threadline.lined_yaml import at_line, compose
 
 MAX_BYTES = 64 * 1024
 MAX_TEXT = 128
@@ -49,15 +49,10 @@ NOT_TAGGED = Clause(lambda visit: not visit.named, "no utm parameter or click id
 
 def read_rules(text: str) -> tuple[Rule, ...]:
     """The rules of a file; none of an empty one. Raises `RulesError`."""
-    if len(text.encode()) > MAX_BYTES:
-        raise RulesError(f"The rules are over {MAX_BYTES // 1024} KiB.")
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RulesError(f"Line {line}: not YAML: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RulesError(f"The rules are not YAML: {error}.") from None
+        root = compose(text, "The rules are", MAX_BYTES)
+    except ValueError as error:
+        raise RulesError(str(error)) from None
     if root is None:
         return ()
     if not isinstance(root, SequenceNode):
@@ -188,5 +183,4 @@ def _host_name(node: Node) -> str:
 
 
 def _fail(node: Node, problem: str) -> NoReturn:
-    end = "" if problem.endswith("?") else "."
-    raise RulesError(f"Line {node.start_mark.line + 1}: {problem}{end}")
+    raise RulesError(at_line(node, problem))

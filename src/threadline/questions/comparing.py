@@ -1,6 +1,7 @@
 """One condition as SQL, on a value of whatever kind. Values are bound, never text."""
 
 import re
+from collections.abc import Iterable
 from typing import cast
 
 from threadline.contract.times import within
@@ -81,3 +82,13 @@ def event_condition(condition: Condition, name: str, values: dict[str, object]) 
         return compare(found.sql, condition, name, values)
     values[f"{name}_key"] = key(condition)
     return compare(json_text("e.properties", f"{{{name}_key:String}}"), condition, name, values)
+
+
+def event_conditions(
+    conditions: Iterable[Condition], name: str, values: dict[str, object]
+) -> list[str]:
+    """Each of several."""
+    return [
+        event_condition(condition, f"{name}_{nth}", values)
+        for nth, condition in enumerate(conditions, start=1)
+    ]

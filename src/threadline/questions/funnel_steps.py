@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from threadline.questions.comparing import event_condition
+from threadline.questions.comparing import event_conditions
 from threadline.questions.dimensions import PROPERTIES, scope_of
 from threadline.questions.filters import NONE, Condition, refused
 from threadline.questions.named import Names, goal_condition, goal_named
@@ -57,10 +57,7 @@ class FunnelStep(NamedTuple):
         found = parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
         if not self.conditions:
             return found
-        conditions = [
-            event_condition(condition, f"{name}_{nth}", values)
-            for nth, condition in enumerate(self.conditions, start=1)
-        ]
+        conditions = event_conditions(self.conditions, name, values)
         return f"({' AND '.join([found, *conditions])})"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from threadline.questions.comparing import event_condition
+from threadline.questions.comparing import event_conditions
 from threadline.questions.filters import Condition, near, refused
 
 
@@ -51,7 +51,6 @@ def segment_named(names: Names, name: str, parameter: str) -> str:
 def goal_condition(goal: Goal, name: str, values: dict[str, object]) -> str:
     """That an event `e` is one of the goal's."""
     values[f"{name}_event"] = goal.event
-    parts = [f"e.event_name = {{{name}_event:String}}"]
-    for nth, condition in enumerate(goal.conditions, start=1):
-        parts.append(event_condition(condition, f"{name}_{nth}", values))
+    conditions = event_conditions(goal.conditions, name, values)
+    parts = [f"e.event_name = {{{name}_event:String}}", *conditions]
     return f"({' AND '.join(parts)})"

@@ -8,7 +8,7 @@ import msgspec
 
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
-from threadline.questions.comparing import event_condition
+from threadline.questions.comparing import event_conditions
 from threadline.questions.context import Context
 from threadline.questions.filters import MAX_CHARS
 from threadline.questions.named import Goal, goal_condition, goal_named
@@ -53,9 +53,8 @@ def read_event(
         goal = goal_named(context.names, event.name, parameter)
         return NamedEvent(text, goal.event, goal_condition(goal, bound, values), False, goal)
     values[bound] = event.name
-    parts = [f"e.event_name = {{{bound}:String}}"]
-    for nth, condition in enumerate(step.conditions, start=1):
-        parts.append(event_condition(condition, f"{bound}_{nth}", values))
+    conditions = event_conditions(step.conditions, bound, values)
+    parts = [f"e.event_name = {{{bound}:String}}", *conditions]
     if len(parts) == 1:
         return NamedEvent(text, event.name, parts[0], True)
     return NamedEvent(text, event.name, f"({' AND '.join(parts)})", False)

@@ -196,14 +196,12 @@ class _Narrowed:
 
     def _event(self, condition: Condition) -> str:
         """SQL on events `e`. Where the name of an event stands, a goal may."""
-        if condition.dimension not in ("event", "event_name") or condition.operator not in (
-            "==",
-            "!=",
-        ):
-            return event_condition(condition, self._name(), self._values)
-        if not any(value.startswith(GOAL) for value in condition.values):
-            return event_condition(condition, self._name(), self._values)
-        done = self._done(condition.values, self._name())
+        is_named = condition.dimension in ("event", "event_name")
+        is_named = is_named and condition.operator in ("==", "!=")
+        name = self._name()
+        if not is_named or not any(value.startswith(GOAL) for value in condition.values):
+            return event_condition(condition, name, self._values)
+        done = self._done(condition.values, name)
         return done if condition.operator == "==" else f"NOT {done}"
 
     def _name(self) -> str:

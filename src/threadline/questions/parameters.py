@@ -1,13 +1,12 @@
 """Parameters that several questions share, and how they are read."""
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from threadline.contract.errors import InvalidGroupBy, InvalidParams
+from threadline.contract.errors import InvalidParams
 from threadline.contract.policies import Policy
 from threadline.contract.times import (
     ALL,
@@ -187,18 +186,6 @@ def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
             },
         },
     )
-
-
-def read_groups(text: str, allowed: Iterable[str]) -> list[str]:
-    """Column names by commas. Raises `InvalidGroupBy`."""
-    groups = [part.strip() for part in text.split(",") if part.strip()]
-    names = list(allowed)
-    for group in groups:
-        if group not in names:
-            raise InvalidGroupBy(
-                f"Cannot group by {group!r}; allowed: {', '.join(names)}.", allowed=names
-            )
-    return list(dict.fromkeys(groups))
 
 
 @cache

@@ -114,12 +114,14 @@ class Scoped(NamedTuple):
         return self.titles.get(name, plain if plain in ALL_GROUPS else name)
 
     @property
+    def grouped(self) -> list[str]:
+        """What rows are grouped by: the interval, where there is one, before `names`."""
+        return [*(name for name in self.own if name not in self.names), *self.names]
+
+    @property
     def selected(self) -> str:
         """The columns of the answer, by name, each with a comma behind it."""
-        return "".join(
-            f"{self.joined.get(name, f'p.{name}')} AS {name}, "
-            for name in (*(name for name in self.own if name not in self.names), *self.names)
-        )
+        return "".join(f"{self.joined.get(name, f'p.{name}')} AS {name}, " for name in self.grouped)
 
     def with_visits(self) -> "Scoped":
         """The same, with the visit of each event joined."""

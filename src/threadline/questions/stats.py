@@ -29,7 +29,7 @@ from threadline.questions.series import (
     over_time,
 )
 from threadline.questions.stats_figures import FIGURES, figured
-from threadline.questions.stats_sum import Summed, ordered, summed
+from threadline.questions.stats_sum import ordered, summed
 from threadline.questions.warned import (
     AnswerWarning,
     bots_left_out,
@@ -301,7 +301,7 @@ def _of_property(
     if params.metric == "sum":
         found = summed(context, *given)
     else:
-        found = Summed(*figured(context, params.metric, *given))
+        found = figured(context, params.metric, *given)
     for nth, row in enumerate(found.rows):
         row["nth"] = nth
     taken = _kept(context, params, by, found.rows)

@@ -3,13 +3,12 @@ greatest, and the like. Amounts of several currencies have one each, or are conv
 
 from collections.abc import Mapping, Sequence
 from string import Template
-from typing import NamedTuple
 
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.context import Context
 from threadline.questions.scoped import Scoped
-from threadline.questions.stats_sum import considered, ordered
+from threadline.questions.stats_sum import PEOPLE, Measured, considered, ordered
 from threadline.store import Row
 
 # Of amounts `$amount`, decimals, as far as they `$counted`; null of none.
@@ -61,14 +60,6 @@ ORDER BY $order
 LIMIT $limit"""
 
 
-class Figured(NamedTuple):
-    """`rows`: with their `value`. `totals`: of what has no rate. `doubts`: of each row."""
-
-    rows: list[Row]
-    totals: list[Totals]
-    doubts: list[Doubts]
-
-
 def figured(
     context: Context,
     metric: str,
@@ -78,9 +69,9 @@ def figured(
     values: Mapping[str, object],
     limit: int,
     order: str = "",
-) -> Figured:
+) -> Measured:
     """A row for each of the groups, as `stats_sum.summed`."""
-    groups = [*(name for name in by.own if name not in by.names), *by.names]
+    groups = by.grouped
     of_people = metric == PER_PERSON
     day = {"day": "toDate32(e.timestamp)"} if asked.currency else {}
     columns = {**day, **({"person": ""} if of_people else {})}
@@ -109,11 +100,11 @@ def figured(
     totals = [_totals(row) for row in rows]
     per = [row.pop("persons") or 1 if of_people else 1 for row in rows]
     _set_values(rows, asked, per)
-    return Figured(rows, totals, doubts)
+    return Measured(rows, totals, doubts)
 
 
 OF_PEOPLE: dict[str, object] = {
-    "people": "e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp, ",
+    "people": PEOPLE,
     "relation": "person_events",
 }
 

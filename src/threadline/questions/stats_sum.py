@@ -38,7 +38,7 @@ LIMIT $limit"""
 PEOPLE = "e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp, "
 
 
-class Summed(NamedTuple):
+class Measured(NamedTuple):
     """`rows`: with their `value`. `totals`, `doubts`: of each row, in the same order."""
 
     rows: list[Row]
@@ -54,10 +54,10 @@ def summed(
     values: Mapping[str, object],
     limit: int,
     order: str = "",
-) -> Summed:
+) -> Measured:
     """A row for each of the groups, with its `value`; one more than `limit`, if there are so many,
     as ordered by `newest_first`."""
-    groups = [*(name for name in by.own if name not in by.names), *by.names]
+    groups = by.grouped
     # A day is the day of UTC, which timestamps are in.
     day = {"day": "toDate32(e.timestamp)"} if asked.currency else {}
     greatest = "converted" if asked.currency else "arrayMax(amounts.2)"
@@ -77,7 +77,7 @@ def summed(
     doubts = [Doubts.of(row) for row in rows]
     for row, value in zip(rows, amounts.as_values(asked, totals), strict=True):
         row["value"] = value
-    return Summed(rows, totals, doubts)
+    return Measured(rows, totals, doubts)
 
 
 def considered(
@@ -98,7 +98,7 @@ def considered(
 
 def ordered(by: Scoped, greatest: str, order: str) -> str:
     """Greatest first, or by another column, in each interval. Raises `InvalidParams`."""
-    groups = [*(name for name in by.own if name not in by.names), *by.names]
+    groups = by.grouped
     names = [name for name in groups if name != "bucket"]
     columns = {"value": greatest, **{by.title(name): name for name in groups}}
     return newest_first(groups, *order_by(order, columns, [f"{greatest} DESC", *names]))

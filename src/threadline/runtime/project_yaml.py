@@ -20,6 +20,7 @@ from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
 from threadline.control import ControlError, Project, normalise_origin
 from threadline.control.changes import VISIT_TIMEOUTS, checked_name
+from threadline.lined_yaml import at_line, compose
 from threadline.questions.definitions import (
     check_goal,
     check_name,
@@ -104,15 +105,10 @@ def _by_time(annotation: Annotation) -> tuple[str, str]:
 
 def read(text: str) -> ProjectFile:
     """Raises `ControlError` that names the line."""
-    if len(text.encode()) > MAX_BYTES:
-        raise ControlError(f"The file is over {MAX_BYTES // 1024} KiB.")
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ControlError(f"Line {line}: not YAML: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ControlError(f"The file is not YAML: {error}.") from None
+        root = compose(text, "The file is", MAX_BYTES)
+    except ValueError as error:
+        raise ControlError(str(error)) from None
     file = ProjectFile({}, {}, {})
     for name, node in _entries(root, (*SETTINGS, *SECTIONS)) if root else ():
         if name in SETTINGS:
@@ -279,5 +275,4 @@ def _checked(node: Node, check: Callable[..., Value], *given: object) -> Value:
 
 
 def _fail(node: Node, problem: str) -> NoReturn:
-    end = "" if problem.endswith("?") else "."
-    raise ControlError(f"Line {node.start_mark.line + 1}: {problem}{end}")
+    raise ControlError(at_line(node, problem))
