@@ -55,7 +55,7 @@ WHERE page > 0
 CHANGING = """
 SELECT visitor, half_hour
 FROM stretches
-WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+WHERE visitor IN (SELECT visitor FROM shared_devices)
 GROUP BY visitor, half_hour
 HAVING max(known) AND (
     minIf(user_hash, known) != maxIf(user_hash, known)

@@ -15,6 +15,7 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms
 from threadline.control import Control, Project
+from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
 from threadline.questions.asked_names import warn
 from threadline.questions.context import Context
@@ -63,6 +64,7 @@ class Asking:
         self._settings = settings
         self._control = control
         self._store = store
+        self._keeper = Keeper(store)
         self._writer = writer
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
@@ -98,6 +100,7 @@ class Asking:
             self._store,
             lambda: self._control.placeholder_ids(project.project_id),
             self._control.definitions(project.project_id),
+            self._keeper,
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
@@ -142,8 +145,9 @@ def context_of(
     store: Store,
     placeholder_ids: Callable[[], int] = lambda: 0,
     definitions: Definitions = NO_DEFINITIONS,
+    keeper: Keeper | None = None,
 ) -> Context:
-    """What the question is asked with. Raises `StitchNotAPartition`, or `InvalidParams` for filters
+    """What the question is asked with. `keeper`: of the store's owners. Raises `StitchNotAPartition`, or `InvalidParams` for filters
     that it does not take."""
     per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
@@ -163,6 +167,7 @@ def context_of(
         names=names_of(definitions),
         notes=definitions.annotations.values(),
         per_account=per_account or question.of_accounts,
+        keeper=keeper,
     )
 
 

@@ -81,10 +81,12 @@ class Store:
         a store of another version, `StoreError` if it cannot be opened, for example because another
         process has the folder open or the password is wrong.
         """
-        self._url = url
+        self.url = url
+        self.changes = 0  # begun or done; another number than before: something may have changed
         self._query_seconds = query_seconds
         self._log_sql = log_sql
         self._opening = threading.Lock()
+        self._counting = threading.Lock()
         self._migrated = False
         self._sees_deletions = False
         # The engine gives up first, and says why.
@@ -110,7 +112,7 @@ class Store:
             ) from error
 
     def _pool(self, size: int, timeout_s: int, settings: Mapping[str, object]) -> Pool:
-        return Pool(lambda: connect(self._url, timeout_s, settings), size)
+        return Pool(lambda: connect(self.url, timeout_s, settings), size)
 
     def open(self) -> None:
         """Migrate, unless that was done. Raises as the constructor, and `StoreAway`."""
@@ -119,11 +121,16 @@ class Store:
         with self._opening:
             if not self._migrated:
                 with store_errors(), self._writers.handle() as writer:
-                    migrate(self._url, writer)
+                    migrate(self.url, writer)
                     self._sees_deletions = sees_deletions(writer)
-                if is_embedded(self._url):
+                if is_embedded(self.url):
                     background.give_way()
                 self._migrated = True
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the engine runs in this process, and nobody else writes to it."""
+        return is_embedded(self.url)
 
     @property
     def is_open(self) -> bool:
@@ -190,7 +197,7 @@ class Store:
         with store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
-            client = connect(self._url, limit_s + CONNECT_S, {**settings, READONLY: 1})
+            client = connect(self.url, limit_s + CONNECT_S, {**settings, READONLY: 1})
             try:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
@@ -203,7 +210,7 @@ class Store:
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
-            if is_embedded(self._url):
+            if is_embedded(self.url):
                 # Streams past memory, which the client's own streams do not for every format.
                 settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
                 target = str(path).replace("\\", "\\\\").replace("'", "\\'")
@@ -218,6 +225,11 @@ class Store:
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer."""
+        with self._change() as writer:
+            writer.command(sql, parameters=dict(params or {}))
+
+    def arrange(self, sql: str, params: Params | None = None) -> None:
+        """As `execute`, of something that no answer depends on."""
         with self._writer() as writer:
             writer.command(sql, parameters=dict(params or {}))
 
@@ -256,7 +268,7 @@ class Store:
         The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
         whenever they come, `StoreError` if they could not be stored now.
         """
-        with self._writer() as writer:
+        with self._change() as writer:
             writer.raw_insert(
                 table,
                 columns,
@@ -278,6 +290,16 @@ class Store:
         wait_s = self._query_seconds if wait_s is None else wait_s
         with store_errors(), self._readers.handle(wait_s) as client:
             yield client
+
+    @contextmanager
+    def _change(self) -> Iterator[Client]:
+        """A handle for what others see from then on."""
+        try:
+            with self._writer() as client:
+                yield client
+        finally:
+            with self._counting:
+                self.changes += 1
 
     @contextmanager
     def _writer(self) -> Iterator[Client]:
