@@ -110,12 +110,13 @@ NONE = Decisions({}, False, {})
 @dataclass(frozen=True)
 class Kept:
     """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `params`:
-    the names of these, which are there as long as something has `holds`. `is_newer`: some devices
-    are in others first."""
+    the names of these, which are there as long as something has `holds`. `is_shared`: some device
+    goes from hand to hand. `is_newer`: some devices are in others first."""
 
     decisions: Decisions
     params: Mapping[str, str]
     holds: tuple[object, ...] = ()
+    is_shared: bool = True
     is_newer: bool = False
 
     def device(self, visitor: str, attribute: str) -> str:

@@ -96,6 +96,11 @@ class Context:
         return decided_devices(self.reading, self.resolution)
 
     @cached_property
+    def _changing(self) -> dict[str, object]:
+        assert self.keeper
+        return self.keeper.changing(self.reading, self.resolution)
+
+    @cached_property
     def narrowing(self) -> Narrowing:
         """The filters as SQL. Whoever looks at events adds `narrowing.events` to its conditions;
         relations that count people are narrowed by themselves. Raises `InvalidParams`."""
@@ -161,6 +166,8 @@ class Context:
         }
         if "{decided_devices:" in composed:
             every |= self._decided_devices
+        if "{changing_events:" in composed:
+            every |= self._changing
         return composed, bound(composed, every)
 
     def _of_accounts(

@@ -1,6 +1,6 @@
 from threadline.store.address import store_url, without_password
 from threadline.store.connection import READERS
-from threadline.store.dictionaries import Dictionaries
+from threadline.store.in_memory import InMemory
 from threadline.store.engine import SAVERS, Store, free_bytes
 from threadline.store.errors import (
     QueryTimeout,
@@ -28,7 +28,7 @@ __all__ = [
     "RECLASSIFY",
     "SAVERS",
     "Deletion",
-    "Dictionaries",
+    "InMemory",
     "Params",
     "Query",
     "QueryTimeout",
