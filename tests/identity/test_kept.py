@@ -100,7 +100,9 @@ event = st.tuples(
 )
 decided = st.one_of(
     st.tuples(st.just("alias"), st.sampled_from(USERS), st.sampled_from(USERS)),
-    st.tuples(st.sampled_from(["unlink", "link"]), st.sampled_from(DEVICES), st.sampled_from(USERS)),
+    st.tuples(
+        st.sampled_from(["unlink", "link"]), st.sampled_from(DEVICES), st.sampled_from(USERS)
+    ),
     st.tuples(st.just("delete"), st.sampled_from(DEVICES), st.just("")),
     st.tuples(st.just("merge"), st.just(""), st.just("")),
 )

@@ -338,4 +338,6 @@ def _deletions(table: str, parts: frozenset[Part]) -> set[str]:
     """What is to be deleted, and up to which mutation it was: such parts have a fifth number in
     their names."""
     pending = {name for of, name in parts if of == "deletion"}
-    return pending | {name.split("_")[4] for of, name in parts if of == table and name.count("_") == 4}
+    return pending | {
+        name.split("_")[4] for of, name in parts if of == table and name.count("_") == 4
+    }

@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import HALF_HOUR, Policy, Resolution
+from threadline.identity.resolution import HALF_HOUR, Resolution
 from threadline.store.states import HALF_HOUR_MS, state
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000

@@ -1,6 +1,5 @@
 from threadline.store.address import store_url, without_password
 from threadline.store.connection import READERS
-from threadline.store.in_memory import InMemory
 from threadline.store.engine import SAVERS, Store, free_bytes
 from threadline.store.errors import (
     QueryTimeout,
@@ -10,6 +9,7 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.in_memory import InMemory
 from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
 from threadline.store.unfinished import (
     HALF_MADE,
