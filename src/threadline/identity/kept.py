@@ -44,8 +44,8 @@ MOST_KEPT = 100
 OF_OWNERS = ("links", "aliases", "unlinks")
 OF_CHANGING = ("half_hours", *OF_OWNERS)
 
-# A part that is merged has another name, and so has one of which rows were deleted; what is still to
-# be deleted is among the mutations.
+# A part that is merged has another name, and so has one of which rows were deleted; what is still
+# to be deleted is among the mutations.
 PARTS = """
 SELECT table, name
 FROM system.parts
@@ -147,6 +147,9 @@ class Seen(NamedTuple):
     parts: frozenset[Part]
 
 
+NOTHING = Seen((-1, 0), frozenset())
+
+
 class Events(NamedTuple):
     """A table `changing_events`. `decisions`: those that count in it."""
 
@@ -162,7 +165,7 @@ class Known:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     kept: Kept | None = None
-    seen: Seen = Seen((-1, 0), frozenset())
+    seen: Seen = NOTHING
     newer: frozenset[int] = NOBODY
     events: Events | None = None
 
@@ -338,6 +341,5 @@ def _deletions(table: str, parts: frozenset[Part]) -> set[str]:
     """What is to be deleted, and up to which mutation it was: such parts have a fifth number in
     their names."""
     pending = {name for of, name in parts if of == "deletion"}
-    return pending | {
-        name.split("_")[4] for of, name in parts if of == table and name.count("_") == 4
-    }
+    numbers = (name.split("_") for of, name in parts if of == table)
+    return pending | {number for of in numbers for number in of[4:]}

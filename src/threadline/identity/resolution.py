@@ -157,8 +157,8 @@ class Keeps(Protocol):
 @dataclass(frozen=True)
 class Resolution:
     """`params`: the values its relations need. `persons`: of users that are the same person as
-    another, that one. `unlinked`: some pairs are. `bots`: they count, too. `kept`: owners are looked
-    up there, else joined."""
+    another, that one. `unlinked`: some pairs are. `bots`: they count, too. `kept`: owners are
+    looked up there, else joined."""
 
     policy: Policy
     params: Mapping[str, object]

@@ -221,8 +221,8 @@ def _visits(wanted: Wanted) -> dict[str, str]:
         column = COLUMNS[name]
         carried += "".join(f", groupArray({each})" for each in column.carried)
         sql = column.sql
-        for number, place in zip(range(len(column.carried)), places):
-            sql = sql.replace(f"${number}", str(place))
+        for number, _ in enumerate(column.carried):
+            sql = sql.replace(f"${number}", str(next(places)))
         columns += f",\n    {sql} AS {name}"
     return {
         "in_order": fill(IN_ORDER, {"carried": carried}),

@@ -147,8 +147,8 @@ def context_of(
     definitions: Definitions = NO_DEFINITIONS,
     keeper: Keeper | None = None,
 ) -> Context:
-    """What the question is asked with. `keeper`: of the store's owners. Raises `StitchNotAPartition`, or `InvalidParams` for filters
-    that it does not take."""
+    """What the question is asked with. `keeper`: of the store's owners. Raises
+    `StitchNotAPartition`, or `InvalidParams` for filters that it does not take."""
     per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
