@@ -44,24 +44,25 @@ MOST_KEPT = 100
 OF_OWNERS = ("links", "aliases", "unlinks")
 OF_CHANGING = ("half_hours", *OF_OWNERS)
 
-# A part that is merged has another name, and so has one of which rows were deleted; what is still
-# to be deleted is among the mutations.
+# A part that is merged has another name, and so has one of which rows were changed; what is still
+# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
 PARTS = """
-SELECT table, name
+SELECT table, name, path
 FROM system.parts
 WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
 UNION ALL
-SELECT 'deletion' AS table, mutation_id AS name
+SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
 FROM system.mutations
-WHERE NOT is_done AND database = currentDatabase() AND table IN {tables:Array(String)}"""
+WHERE NOT is_done AND database = currentDatabase()
+    AND (table = 'events' OR table IN {tables:Array(String)})"""
 ALL_PARTS = f"""
-SELECT table AS part_of, name
+SELECT table AS part_of, name, path
 FROM (
     {indent(PARTS.strip(), "    ").strip()}
 )"""
 # For servers, to which others may write, too; started again, they have nothing in memory.
 VERSION = f"""
-SELECT groupBitXor(sipHash64(table, name)) AS version,
+SELECT groupBitXor(sipHash64(table, name, path)) AS version,
     (
         SELECT count()
         FROM system.tables
@@ -131,7 +132,7 @@ LAYOUTS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-Part = tuple[str, str]
+Part = tuple[str, str, str]  # of which table, its name and its path
 Version = tuple[int, int]
 NOBODY: frozenset[int] = frozenset()
 
@@ -322,24 +323,26 @@ class Keeper:
 
 def _parts(reads: Reads, tables: tuple[str, ...]) -> frozenset[Part]:
     rows = reads.query(ALL_PARTS, {"tables": list(tables)})
-    return frozenset((row["part_of"], row["name"]) for row in rows)
+    return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
 
 
 def _changed(
     table: str, sql: str, before: Seen, now: Seen, reads: Reads, params: Params
 ) -> set[int] | None:
     """Devices in parts of the table that were not there before; None: perhaps any, because rows
-    were deleted."""
-    if _deletions(table, now.parts) != _deletions(table, before.parts):
+    were changed."""
+    if _state(table, now.parts) != _state(table, before.parts):
         return None
-    names = [name for of, name in before.parts if of == table]
+    names = [name for of, name, _ in before.parts if of == table]
     rows = reads.query(sql, bound(sql, {**params, "parts": names}))
     return {row["visitor"] for row in rows}
 
 
-def _deletions(table: str, parts: frozenset[Part]) -> set[str]:
-    """What is to be deleted, and up to which mutation it was: such parts have a fifth number in
-    their names."""
-    pending = {name for of, name in parts if of == "deletion"}
-    numbers = (name.split("_") for of, name in parts if of == table)
-    return pending | {number for of in numbers for number in of[4:]}
+def _state(table: str, parts: frozenset[Part]) -> set[str]:
+    """What another row than a new one shows in: mutations, the last that was made in a part, which
+    is a fifth number in its name, and where the table's parts lie."""
+    found = {name for of, name, _ in parts if of == "mutations"}
+    for of, name, path in parts:
+        if of == table:
+            found |= {*name.split("_")[4:], path.removesuffix(f"{name}/")}
+    return found

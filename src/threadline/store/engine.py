@@ -7,6 +7,7 @@ another.
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -62,6 +63,10 @@ MASKED = """
 
 _logger = structlog.get_logger("threadline.store")
 
+# By the store's URL: a process may have several open that are the same engine.
+_changes: Counter[str] = Counter()
+_counting = threading.Lock()
+
 
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
@@ -82,11 +87,9 @@ class Store:
         process has the folder open or the password is wrong.
         """
         self.url = url
-        self.changes = 0  # begun or done; another number than before: something may have changed
         self._query_seconds = query_seconds
         self._log_sql = log_sql
         self._opening = threading.Lock()
-        self._counting = threading.Lock()
         self._migrated = False
         self._sees_deletions = False
         # The engine gives up first, and says why.
@@ -131,6 +134,11 @@ class Store:
     def is_embedded(self) -> bool:
         """Whether the engine runs in this process, and nobody else writes to it."""
         return is_embedded(self.url)
+
+    @property
+    def changes(self) -> int:
+        """Another number than before: this process may have changed what questions read."""
+        return _changes[self.url]
 
     @property
     def is_open(self) -> bool:
@@ -298,8 +306,8 @@ class Store:
             with self._writer() as client:
                 yield client
         finally:
-            with self._counting:
-                self.changes += 1
+            with _counting:
+                _changes[self.url] += 1
 
     @contextmanager
     def _writer(self) -> Iterator[Client]:
