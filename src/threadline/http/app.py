@@ -68,6 +68,11 @@ class App:
         ]
         self._routes = Routes([*routes, *server.about(routes)])
 
+    @property
+    def routes(self) -> list[Route]:
+        """All that there are, those about the server itself included."""
+        return self._routes.listed
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"
         if scope["method"] == "OPTIONS":
