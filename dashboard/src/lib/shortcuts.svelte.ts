@@ -1,3 +1,5 @@
+import { untrack } from "svelte";
+
 export interface Shortcut {
   /** As `KeyboardEvent.key` has it; `g o`: one after the other. */
   keys: string;
@@ -14,7 +16,8 @@ class Shortcuts {
 
   /** Until the function that comes back is called; from an effect, that is when it ends. */
   add(...added: Shortcut[]): () => void {
-    this.all = [...this.all, ...added];
+    // Whoever adds in an effect is not to be called again for it.
+    this.all = [...untrack(() => this.all), ...added];
     return () => {
       this.all = this.all.filter((shortcut) => !added.includes(shortcut));
     };
