@@ -10,7 +10,7 @@ MODULES := browser/node_modules/.package-lock.json
 BUILT := src/threadline/web/built/a.js
 DASHBOARD_MODULES := dashboard/node_modules/.package-lock.json
 DASHBOARD := src/threadline/web/dashboard/index.html
-# What asks for types before it builds: routes and their bodies.
+# What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
 .PHONY: help demo build reference test coverage test-browser check bench bench-quick clean

@@ -89,8 +89,8 @@ def settled(page: Page) -> None:
     """Everything that was asked is answered and drawn."""
     page.wait_for_load_state("networkidle")
     page.wait_for_function(
-        "document.querySelector('main, form, .alone') && !document.querySelector('[aria-busy=true]')"
-        " && document.fonts.status === 'loaded'"
+        "document.querySelector('main, form, .alone') && document.fonts.status === 'loaded'"
+        " && !document.querySelector('[aria-busy=true]')"
     )
 
 
