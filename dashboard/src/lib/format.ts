@@ -75,6 +75,7 @@ export function money(value: number, currency: string): string {
     return numbers({
       style: "currency",
       currency,
+      currencyDisplay: "narrowSymbol",
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
     }).format(value);

@@ -15,7 +15,7 @@ export const POLICY_WORDS: Record<string, string> = {
   none: "nobody: it stays a stranger's",
 };
 export const COMPARES: [string, string][] = [
-  ["", "Nothing"],
+  ["none", "Nothing"],
   ["previous_period", "The time before"],
   ["previous_year", "A year before"],
 ];
@@ -38,8 +38,13 @@ class View {
     return isRange(named) ? named : DEFAULT_RANGE;
   }
 
+  /** Empty: nothing was chosen; then figures are compared, and charts and tables are not. */
   get compare(): string {
-    return url.get("compare");
+    return this.isUncompared ? "" : url.get("compare");
+  }
+
+  get isUncompared(): boolean {
+    return url.get("compare") === "none";
   }
 
   get filters(): string {
@@ -60,6 +65,13 @@ class View {
       filters: this.filters || undefined,
       stitch: this.policy,
     };
+  }
+
+  /** What figures are compared with where nothing was chosen, too: a number alone says little. */
+  get figures(): ViewParams & { compare?: string } {
+    const compare =
+      this.range === "all" || this.isUncompared ? "" : this.compare || "previous_period";
+    return { ...this.params, compare: compare || undefined };
   }
 
   /** The same, and compared with another time where that was chosen: there is none before all. */

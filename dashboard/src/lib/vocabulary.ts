@@ -73,11 +73,7 @@ export async function values(dimension: string, text: string): Promise<Option[]>
         )
       : [];
   }
-  const of = name
-    .replace(/^visit\.(entry|exit)_path$/, "path")
-    .replace(/^(visit|first|last)\./, "")
-    .replace(/^event_name$/, "event");
-  const found = await ask("/v1/schema", { values_of: of, search: text, limit: 50 });
+  const found = await ask("/v1/schema", { values_of: name, search: text, limit: 50 });
   if (!found.ok) return [];
   const rows = found.data.values?.rows ?? [];
   return rows.map((row) => ({ value: String(row.value), hint: number(row.count) }));
