@@ -55,6 +55,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/identity/aliases",
         "/v1/identity/explain",
         "/v1/identity/links",
+        "/v1/identity/preview",
         "/v1/identity/shared-devices",
         "/v1/identity/stats",
         "/v1/page",
