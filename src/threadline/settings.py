@@ -43,6 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data: Annotated[
         str, msgspec.Meta(description="Folder that holds everything Threadline stores.")
     ] = "threadline-data"
+    public_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where people open the dashboard, such as `https://stats.example.com`: for "
+            "links that are printed, and for signing in by OpenID Connect. Empty: the address that "
+            "a request names, or that the server listens on."
+        ),
+    ] = ""
     store: Annotated[
         str,
         msgspec.Meta(

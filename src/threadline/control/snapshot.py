@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from threadline.contract.definitions import (
     Annotation,
@@ -10,12 +10,15 @@ from threadline.contract.definitions import (
     GoalDefinition,
     Segment,
 )
+from threadline.control.access import Member, Session, ShareLink
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
 
 # As Google Analytics and Matomo have it.
 VISIT_TIMEOUT_MINUTES = 30
+
+Row = TypeVar("Row", Member, Session, ShareLink)
 
 
 class Project(NamedTuple):
@@ -47,6 +50,9 @@ class Snapshot(NamedTuple):
     placeholder_ids: Mapping[str, int]
     pepper_hash: bytes
     definitions: Mapping[str, Definitions]
+    members: Mapping[str, Member]
+    sessions: Mapping[bytes, Session]
+    share_links: Mapping[bytes, ShareLink]
 
 
 def read_snapshot(db: sqlite3.Connection) -> Snapshot:
@@ -138,4 +144,13 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         placeholder_ids=dict(db.execute("SELECT project_id, refused FROM placeholder_ids")),
         pepper_hash=pepper[0] if pepper else b"",
         definitions=read_definitions(db),
+        members={member.member_id: member for member in _rows(db, "members", Member)},
+        sessions={session.token_hash: session for session in _rows(db, "sessions", Session)},
+        share_links={link.token_hash: link for link in _rows(db, "share_links", ShareLink)},
     )
+
+
+def _rows(db: sqlite3.Connection, table: str, kind: type[Row]) -> list[Row]:
+    """A table whose columns are the fields of a tuple."""
+    columns = ", ".join(kind._fields)  # type: ignore[attr-defined]
+    return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {table}")]

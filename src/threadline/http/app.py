@@ -14,12 +14,14 @@ from threadline.control import origin_allowed
 from threadline.http import (
     assets,
     classify,
+    dashboard,
     definitions,
     identity,
     ingest,
     questions,
     rudder,
     server,
+    sign_in,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
@@ -46,6 +48,8 @@ EXPOSED = (
 )
 # Paths whose last part anybody may have named.
 NAMED = ("/v1/users/", "/v1/segments/", "/v1/goals/", "/v1/annotations/")
+# What a member gets is in no cache on the way: nothing there tells whose the cookie was.
+OF_ONE = [(b"cache-control", b"private, no-store"), (b"vary", b"Cookie")]
 # A page that cannot read why it is refused would try for ever.
 READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 
@@ -62,8 +66,10 @@ class App:
             *identity.ROUTES,
             *definitions.ROUTES,
             *classify.ROUTES,
+            *sign_in.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
+            *dashboard.ROUTES,
             *server.ROUTES,
         ]
         self._routes = Routes([*routes, *server.about(routes)])
@@ -78,6 +84,8 @@ class App:
         with Hold(room) as hold:
             request = Request(self._services, scope, receive, _path(scope), hold)
             given = await self._answer(request)
+        if request.member:
+            given = given._replace(headers=[*given.headers, *OF_ONE])
         if origin := request.header("origin"):
             given = given._replace(headers=[*given.headers, *_cors(origin, request, given)])
         try:

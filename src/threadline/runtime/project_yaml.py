@@ -19,7 +19,8 @@ from threadline.contract.definitions import (
 from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
 from threadline.control import ControlError, Project, normalise_origin
-from threadline.control.changes import VISIT_TIMEOUTS, checked_name
+from threadline.control.changes import VISIT_TIMEOUTS
+from threadline.control.names import checked_name
 from threadline.lined_yaml import at_line, compose
 from threadline.questions.definitions import (
     check_goal,

@@ -11,6 +11,7 @@ from typing import Self, TypeVar, cast
 import structlog
 
 from threadline.classify import RulesError, Site, Subdomains, read_site
+from threadline.contract.errors import Busy
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
@@ -23,12 +24,15 @@ from threadline.runtime.folder import temporary_files
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
 
 HOUSEKEEPING_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
 LARGE_AT_ONCE = 2
+# Each takes some tens of milliseconds.
+HASHES_WAITING = 32
 
 Result = TypeVar("Result")
 
@@ -64,6 +68,7 @@ class Services:
             opened.callback(self.asking.close)
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
+            self.throttle = Throttle()
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
@@ -75,6 +80,9 @@ class Services:
             opened.callback(self._large.shutdown)
             self._short = ThreadPoolExecutor(2, "threadline-short")
             opened.callback(self._short.shutdown)
+            self._hashing = ThreadPoolExecutor(1, "threadline-password")
+            opened.callback(self._hashing.shutdown)
+            self._hashes = 0
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
@@ -98,6 +106,17 @@ class Services:
     async def beside_questions(self, step: Callable[[], Result]) -> Result:
         """Have something short done that must wait behind no question."""
         return await asyncio.get_running_loop().run_in_executor(self._short, step)
+
+    async def beside_passwords(self, step: Callable[[], Result]) -> Result:
+        """Hash a password, or compare one: one at a time, as each takes much memory. Raises `Busy`
+        where too many wait."""
+        if self._hashes >= HASHES_WAITING:
+            raise Busy("Too many people are signing in; try again.")
+        self._hashes += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._hashing, step)
+        finally:
+            self._hashes -= 1
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""
