@@ -47,7 +47,9 @@ EXPOSED = (
     b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated",
 )
 # Paths whose last part anybody may have named.
-NAMED = ("/v1/users/", "/v1/segments/", "/v1/goals/", "/v1/annotations/")
+NAMED = tuple(
+    f"/v1/{kind}/" for kind in ("users", "segments", "goals", "annotations", "insights", "boards")
+)
 # What a member gets is in no cache on the way: nothing there tells whose the cookie was.
 OF_ONE = [(b"cache-control", b"private, no-store"), (b"vary", b"Cookie")]
 # A page that cannot read why it is refused would try for ever.

@@ -18,6 +18,7 @@ from threadline.contract.errors import (
 from threadline.contract.replies import Decided, Notice
 from threadline.contract.times import now_ms
 from threadline.http.answers import Answer, answer
+from threadline.http.changing import read_exactly
 from threadline.http.doc import READ, Doc
 from threadline.http.questions import STALE
 from threadline.http.request import Request
@@ -100,12 +101,8 @@ async def _handle(decision: Decision, request: Request) -> Answer:
 
 
 async def preview(request: Request) -> Answer:
-    services, notices = request.services, list[Notice]()
-    body = decode(await request.body(MIB), IdentityPreview, now_ms(), notices)
-    if unknown := [notice for notice in notices if notice.code == "unknown_field"]:
-        # What is left out of it would make it another decision.
-        message = unknown[0].message.removesuffix(" It was ignored.")
-        raise InvalidPayload(message, fieldErrors={unknown[0].field: [message]})
+    services = request.services
+    body = await read_exactly(request, IdentityPreview)
     given = {
         name: msgspec.structs.asdict(found)
         for name in PREVIEWED
