@@ -65,6 +65,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/page",
         "/v1/paths",
         "/v1/query",
+        "/v1/refusals",
         "/v1/retention",
         "/v1/retention/people",
         "/v1/schema",

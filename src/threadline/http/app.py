@@ -19,6 +19,7 @@ from threadline.http import (
     identity,
     ingest,
     questions,
+    refusals,
     rudder,
     server,
     sign_in,
@@ -30,6 +31,7 @@ from threadline.http.auth import let_in
 from threadline.http.request import Request
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
+from threadline.runtime.refusals import NO_PROJECT
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 
@@ -68,6 +70,7 @@ class App:
             *identity.ROUTES,
             *definitions.ROUTES,
             *classify.ROUTES,
+            *refusals.ROUTES,
             *sign_in.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
@@ -109,9 +112,22 @@ class App:
             error = as_api_error(raised, request.method, request.path)
             if route and route.doc and route.doc.takes_events:
                 self._services.metrics.rejected.labels(error.code).inc()
+                self._services.refusals.note(
+                    request.known_project_id, error.code, route.path, request.header("origin")
+                )
             if isinstance(raised, ApiError):
                 await request.drain()
             return answer_error(error, request.segment)
+
+    def _note_preflight(self, scope: Scope, origin: str) -> None:
+        """The request that it asks for never comes, so this is all that is seen of it."""
+        try:
+            method = header(scope, "access-control-request-method")
+            route, _ = self._routes.find(_path(scope), method)
+        except ApiError:
+            return
+        if route.doc and route.doc.takes_events:
+            self._services.refusals.note(NO_PROJECT, OriginNotAllowed.code, route.path, origin)
 
     def _options(self, scope: Scope) -> Answer:
         wanted = dict(scope["headers"])
@@ -120,6 +136,7 @@ class App:
             return Answer(204, [(b"allow", allowed.encode())], b"")
         origin = header(scope, "origin")
         if not origin_allowed(origin, self._services.control.origins()):
+            self._note_preflight(scope, origin)
             message = f"Origin {origin or '(none)'} is on no project's allowlist."
             return answer_error(OriginNotAllowed(message))
         names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")

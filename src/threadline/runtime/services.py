@@ -24,6 +24,7 @@ from threadline.runtime.folder import temporary_files
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.refusals import Refusals
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
@@ -69,6 +70,7 @@ class Services:
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
             self.throttle = Throttle()
+            self.refusals = Refusals()
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
