@@ -180,5 +180,5 @@ def _read(db: sqlite3.Connection) -> Snapshot:
 
 def _rows(db: sqlite3.Connection, table: str, kind: type[Row]) -> list[Row]:
     """A table whose columns are the fields of a tuple."""
-    columns = ", ".join(kind._fields)  # type: ignore[attr-defined]
+    columns = ", ".join(kind._fields)
     return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {table}")]

@@ -178,7 +178,7 @@ async def _delete(kind: Kind, request: Request) -> Answer:
 async def _add(kind: Kind, request: Request) -> Answer:
     """An annotation; the same once more is the one that is there."""
     read_params(request.query, NoParams)
-    given = await read_exactly(request, kind.one)
+    given: Any = await read_exactly(request, kind.one)
     ids: list[str] = []
 
     def add(before: Definitions) -> Definitions:
@@ -218,7 +218,16 @@ def _routes(kind: Kind) -> list[Route]:
         in_path = named if path == one else {}
         doc["errors"] = (InvalidParams, *doc.get("errors", ()))
         role: Role | Literal[""] = "" if method == "GET" else "editor"
-        said = Doc(summary=summary, tag=TAG, keys=keys, role=role, path_params=in_path, **doc)
+        shared = kind.table if handle is _list else ""
+        said = Doc(
+            summary=summary,
+            tag=TAG,
+            keys=keys,
+            role=role,
+            shared=shared,
+            path_params=in_path,
+            **doc,
+        )
         return Route(method, path, partial(handle, kind), said)
 
     a = "an" if kind.what[0] in "aeiou" else "a"
