@@ -226,6 +226,14 @@ class Reader(ABC):
         """The project's dated notes, the earliest first."""
         return self._table("/v1/annotations", {})
 
+    def insights(self) -> Table:
+        """The project's insights: questions with their parameters, kept under a name."""
+        return self._table("/v1/insights", {})
+
+    def boards(self) -> Table:
+        """The project's boards: insights arranged on a page."""
+        return self._table("/v1/boards", {})
+
     def _table(self, path: str, params: Mapping[str, object]) -> Table:
         answer = self._ask("GET", path, params)
         return Table(answer.get("rows", []), answer)

@@ -64,8 +64,8 @@ class MemberChange(msgspec.Struct):
 
 
 class NewShareLink(msgspec.Struct):
-    """`page`: which page of the dashboard. `query`: its query string, in the words of the API:
-    what is asked by the link has to have the same filters, time and policy."""
+    """`page`: which page, as in its address: `overview`, `people/user_42`. `query`: the query
+    string of the address; what is asked by the link has to have its filters, time and policy."""
 
     page: str
     name: str
@@ -99,15 +99,25 @@ class Oidc(msgspec.Struct):
     name: str
 
 
+class SharedPage(msgspec.Struct):
+    """The page that a share link shows: which one, and its query string."""
+
+    name: str
+    page: str
+    query: str
+
+
 class Me(msgspec.Struct, kw_only=True):
-    """Who is asking. `member`: null where nobody is signed in, and then there are no projects.
-    `setup`: there is no member yet, so the first owner is still to be made. `oidc`: null where
-    nobody can sign in by OpenID Connect."""
+    """Who is asking. `member`: null where nobody is signed in, and then there are no projects; by a
+    share link there is its project, and `shared` is its page, which else is null. `setup`: there is
+    no member yet, so the first owner is still to be made. `oidc`: null where nobody can sign in by
+    OpenID Connect."""
 
     member: SignedInMember | None
     projects: list[MemberProject]
     setup: bool
     oidc: Oidc | None
+    shared: SharedPage | None
     version: str
 
 
@@ -194,12 +204,3 @@ class CreatedShareLink(ShareLinkRow, kw_only=True):
     token: str
     link: str
     embed: str
-
-
-class SharedPage(msgspec.Struct):
-    """What a share link shows."""
-
-    name: str
-    page: str
-    query: str
-    project: MemberProject

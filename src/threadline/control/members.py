@@ -28,10 +28,13 @@ class Members(Defining):
     def add_member(
         self, email: str, name: str, role: Role, password_hash: str | None = None
     ) -> Member:
-        """Raises `InvalidPayload` for what is no address, and `AlreadyExists`."""
+        """Raises `InvalidPayload` for what is no address, `AlreadyExists`, and `LastOwner` where the
+        first member would be none."""
         member = self._new_member(email, name, role, password_hash)
         with self._write_and_tell() as db:
             insert_member(db, member)
+            if not _owners(db):
+                raise LastOwner("The first member has to be an owner; nobody could add another.")
         return member
 
     def change_member(
@@ -82,9 +85,13 @@ def _one(db: sqlite3.Connection, member_id: str) -> None:
 
 
 def _keep_an_owner(db: sqlite3.Connection) -> None:
-    (owners,) = db.execute("SELECT count(*) FROM members WHERE role = 'owner'").fetchone()
-    if not owners:
+    if not _owners(db):
         raise LastOwner(
             "This is the last owner, and nobody could change anything afterwards. Make somebody "
             "else an owner first."
         )
+
+
+def _owners(db: sqlite3.Connection) -> int:
+    (owners,) = db.execute("SELECT count(*) FROM members WHERE role = 'owner'").fetchone()
+    return int(owners)

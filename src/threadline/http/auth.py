@@ -18,10 +18,11 @@ from threadline.contract.errors import (
     OriginNotAllowed,
 )
 from threadline.contract.segment import Message
-from threadline.control import SCOPES, Project, origin_allowed
+from threadline.control import SCOPES, SHARE, Project, origin_allowed
 from threadline.http.doc import Doc
 from threadline.http.request import Request
 from threadline.http.sessions import admit_member
+from threadline.http.shared import admit_shared
 from threadline.runtime.memory import MIB
 
 # Who sends it is known only after it is read.
@@ -67,7 +68,11 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
                 "Send the key as `Authorization: Bearer KEY`; in a beacon, a browser key as `key`"
                 " in the body."
             )
-    key, project = request.services.control.authenticate(token.strip())
+    token = token.strip()
+    if token.startswith(SHARE):
+        admit_shared(request, doc, token)
+        return
+    key, project = request.services.control.authenticate(token)
     request.admitted(key, project)
     if key.kind == "ak":
         raise KeyKindNotAllowed(

@@ -12,6 +12,7 @@ from threadline.contract.errors import (
     InsufficientScope,
     InternalError,
     InvalidApiKey,
+    InvalidLink,
     InvalidParams,
     InvalidPayload,
     KeyKindMismatch,
@@ -21,6 +22,7 @@ from threadline.contract.errors import (
     NotFound,
     NotSignedIn,
     OriginNotAllowed,
+    OutsideShareLink,
     PayloadTooLarge,
     RateLimited,
     RequestTimeout,
@@ -50,7 +52,7 @@ class Doc:
     """One route. `keys`: the kinds that may use it; none: everybody may. `scope`: what such a key
     has to have been given besides. `unless`: the setting by which it takes no key. `role`: the
     least that a member of the dashboard has to be, where the keys do not say it; on a route without
-    keys nobody else may use it.
+    keys nobody else may use it. `shared`: the name by which pages that are shared ask it.
 
     `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
     draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
@@ -65,6 +67,7 @@ class Doc:
     scope: str = ""
     unless: str = ""
     role: Role | Literal[""] = ""
+    shared: str = ""
     refusal: type[ApiError] = InsufficientScope
     bucket: str | None = None
     params: type | None = None
@@ -96,6 +99,8 @@ class Doc:
             found += [*KEY_ERRORS, self.refusal, Unavailable]
         if self.least_role:
             found += MEMBER_ERRORS
+        if self.shared:
+            found += [InvalidLink, OutsideShareLink]
         if self.least_role and self.keys:
             found += [NotFound, InvalidParams]
         if "pk" in self.keys:

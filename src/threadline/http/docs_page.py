@@ -62,6 +62,9 @@ BODIES = {
     "/v1/goals/{name}": '{"event": "purchase{plan=pro}", "value_property": "value"}',
     "/v1/annotations": '{"at": "2026-05-01", "text": "New prices"}',
     "/v1/annotations/{annotation_id}": '{"at": "2026-05-01", "text": "New prices"}',
+    "/v1/insights/{name}": '{"question": "stats", "params": {"interval": "day", "from": "30d"}}',
+    "/v1/boards/{name}": '{"insights": [{"insight": "Signups", "width": 6}]}',
+    "/v1/identity/preview": '{"unlink": {"anonymous_id": "u_abc", "user_id": "user_42"}}',
     "/v1/auth/password": '{"email": "ada@shop.example", "password": "…"}',
     "/v1/auth/link": '{"token": "…"}',
     "/v1/auth/setup": '{"token": "…", "email": "ada@shop.example", "password": "…"}',
@@ -79,7 +82,12 @@ IN_PATH = {
     "member_id": "mem_0123456789ab",
     "share_id": "shr_0123456789ab",
 }
-NAMES = {"/v1/segments/{name}": "paid", "/v1/goals/{name}": "sale"}
+NAMES = {
+    "/v1/segments/{name}": "paid",
+    "/v1/goals/{name}": "sale",
+    "/v1/insights/{name}": "Signups",
+    "/v1/boards/{name}": "Week",
+}
 
 
 def page(document: Json) -> bytes:

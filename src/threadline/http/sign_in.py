@@ -9,12 +9,14 @@ from threadline.contract.access import (
     LinkSignIn,
     Me,
     MemberProject,
+    Oidc,
     PasswordChange,
     PasswordSignIn,
     SessionList,
     SessionRow,
     SetUp,
     Setup,
+    SharedPage,
     SignedInMember,
     SignedOut,
     SignOut,
@@ -48,6 +50,7 @@ from threadline.http.doc import Doc, Errors
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.http.sessions import refuse_other_sites, signed_in
+from threadline.http.shared import share_token
 from threadline.runtime.services import Services
 
 TAG = "Dashboard"
@@ -55,7 +58,13 @@ TAG = "Dashboard"
 
 async def me(request: Request) -> Answer:
     """Also who is nobody may ask. The cookie is sent anew, so that it lives as long as its
-    session."""
+    session. Raises `InvalidLink` for a share link that was revoked."""
+    if token := share_token(request):
+        link, project = request.services.control.share_link_of(token)
+        told = _me(request.services, None)
+        told.projects = [project_row(project)]
+        told.shared = SharedPage(link.name, link.page, link.query)
+        return answer(told)
     found = signed_in(request)
     answered = answer(_me(request.services, found[1] if found else None))
     if found:
@@ -68,12 +77,13 @@ async def by_password(request: Request) -> Answer:
     refuse_other_sites(request)
     given = await read_exactly(request, PasswordSignIn)
     services, email = request.services, given.email.strip().lower()
-    services.throttle.take(request.address, email)
+    _take_try(request, email)
     members = services.control.members()
     member = next((each for each in members if each.email == email), None)
     hashed = member.password_hash if member else None
     right = await services.beside_passwords(partial(password_matches, given.password, hashed))
     if not member or not right:
+        services.metrics.sign_ins.labels("failed").inc()
         raise SignInFailed(
             "The e-mail address or the password is wrong. Who has forgotten it asks an owner for a"
             " link, or runs `threadline dashboard login-link` where the server runs."
@@ -89,7 +99,7 @@ async def by_link(request: Request) -> Answer:
     refuse_other_sites(request)
     given = await read_exactly(request, LinkSignIn)
     services = request.services
-    services.throttle.take(request.address)
+    _take_try(request)
     use = partial(services.control.sign_in_by_link, given.token, device(request))
     signed = await write_control(use)
     services.throttle.give_back(request.address)
@@ -100,7 +110,7 @@ async def set_up(request: Request) -> Answer:
     refuse_other_sites(request)
     given = await read_exactly(request, Setup)
     services, control = request.services, request.services.control
-    services.throttle.take(request.address)
+    _take_try(request)
     check_password(given.password, read_email(given.email))
     hashed = await services.beside_passwords(partial(hash_password, given.password))
     origins = [given.origin] if given.origin else []
@@ -143,7 +153,7 @@ async def change_password(request: Request) -> Answer:
     check_password(given.password, member.email)
     fresh = session.signed_in_by == "link" and now_ms() - session.created_ms < FRESH_MS
     if member.password_hash and not fresh:
-        services.throttle.take(request.address, member.email)
+        _take_try(request, member.email)
         compare = partial(password_matches, given.current, member.password_hash)
         if not await services.beside_passwords(compare):
             raise SignInFailed("The current password is wrong; nothing was changed.")
@@ -184,9 +194,19 @@ async def end_session(request: Request) -> Answer:
 def welcome(request: Request, signed: SignedIn, reply: Me | None = None) -> Answer:
     """The answer to who has just signed in, with the cookie."""
     request.session, request.member = signed.session, signed.member
+    request.services.metrics.sign_ins.labels("succeeded").inc()
     answered = answer(reply or _me(request.services, signed.member))
     answered.headers.append(session_cookie(request, signed.token))
     return answered
+
+
+def _take_try(request: Request, email: str = "") -> None:
+    """Raises `RateLimited`, also for who would be right this time."""
+    try:
+        request.services.throttle.take(request.address, email)
+    except RateLimited:
+        request.services.metrics.sign_ins.labels("throttled").inc()
+        raise
 
 
 def device(request: Request) -> str:
@@ -218,7 +238,8 @@ def _me(services: Services, member: Member | None) -> Me:
         member=who,
         projects=[project_row(project) for project in projects],
         setup=not services.control.look().members,
-        oidc=None,
+        oidc=services.oidc and Oidc(services.oidc.name),
+        shared=None,
         version=__version__,
     )
 
@@ -230,7 +251,12 @@ ROUTES = [
         "GET",
         "/v1/auth/me",
         me,
-        Doc(summary="Who is signed in, and what there is to sign in by", tag=TAG, answer=Me),
+        Doc(
+            summary="Who is asking, and what there is to sign in by",
+            tag=TAG,
+            answer=Me,
+            errors=(InvalidLink,),
+        ),
     ),
     Route(
         "POST",

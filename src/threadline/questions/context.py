@@ -46,7 +46,7 @@ class Context:
     happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
-    out.
+    out. `supposed`: with decisions that nobody has made, in the place of those there are.
     """
 
     store: Store
@@ -60,6 +60,7 @@ class Context:
     names: Names = field(default_factory=Names)
     notes: Collection[Annotation] = ()
     per_account: bool = False
+    supposed: Resolution | None = None
     about_people: list[Query] = field(default_factory=list)
 
     @cached_property
@@ -70,7 +71,9 @@ class Context:
     @cached_property
     def resolution(self) -> Resolution:
         """Which links, unlinks and aliases count. It asks the store, so only where it is needed."""
-        return resolve(self.reading, self.project_id, self.policy, self.as_of_ms, self.bots)
+        return self.supposed or resolve(
+            self.reading, self.project_id, self.policy, self.as_of_ms, self.bots
+        )
 
     @cached_property
     def now_ms(self) -> int:

@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
+from threadline.contract.errors import (
+    AliasCycle,
+    ApiError,
+    InvalidGroupBy,
+    NotFound,
+    StitchNotAPartition,
+)
 from threadline.contract.policies import Policy
 from threadline.questions import (
     account,
@@ -19,6 +25,7 @@ from threadline.questions import (
     identity,
     journey,
     paths,
+    preview,
     profile,
     retention,
     retention_people,
@@ -369,3 +376,16 @@ _QUESTIONS = (
 )
 
 QUESTIONS = {question.name: question for question in _QUESTIONS}
+
+# Asked with a body, by a route of its own (`http/identity`), and by nobody else.
+PREVIEW = Question(
+    name="preview",
+    path="/v1/identity/preview",
+    summary="What a decision about identity would change",
+    tag="Identity",
+    params=preview.PreviewParams,
+    answer=preview.Preview,
+    ask=preview.ask,
+    default_policy="next",
+    errors=(AliasCycle,),
+)

@@ -23,7 +23,9 @@ from threadline.runtime.asking_sql import AskingSql
 from threadline.runtime.folder import temporary_files
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
+from threadline.runtime.oidc import Oidc
 from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.refusals import Refusals
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
@@ -45,7 +47,7 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         """Open everything, in the order that events pass it.
 
-        Raises `ControlError`, `CountryFileError`, `SchemaError` or `StoreError`; what was open is
+        Raises `ControlError`, `CountryFileError`, `SchemaError`, `SettingsError` or `StoreError`; what was open is
         closed again.
         """
         folder = Path(settings.data)
@@ -69,6 +71,8 @@ class Services:
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
             self.throttle = Throttle()
+            self.refusals = Refusals()
+            self.oidc = Oidc(settings) if settings.oidc_issuer else None
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
