@@ -3,6 +3,7 @@
 
 import { asked } from "./asked.svelte";
 import { eventName } from "./format";
+import { session } from "./session.svelte";
 import { url } from "./url.svelte";
 
 /** Names that events of success have, the likeliest first. */
@@ -19,7 +20,8 @@ export interface Worth {
 /** To be made while a component is set up. */
 export class Goals {
   #goals = asked("/v1/goals", () => ({}));
-  #schema = asked("/v1/schema", () => ({ limit: 200 }));
+  // A share link shows one goal, which its address has.
+  #schema = asked("/v1/schema", () => (session.shared ? null : { limit: 200 }));
 
   get loading(): boolean {
     return this.#goals.loading || this.#schema.loading;

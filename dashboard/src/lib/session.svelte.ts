@@ -1,24 +1,9 @@
-import { asker, type Failure, forgetAnswers, type Result, send } from "./api";
+import { ask, type Failure, forgetAnswers, type Result, type Schemas, send } from "./api";
 import { url } from "./url.svelte";
 
+export type Me = Schemas["Me"];
+export type Project = Schemas["MemberProject"];
 export type Role = "owner" | "editor" | "viewer";
-
-export interface Project {
-  project_id: string;
-  name: string;
-  stitch?: string | null;
-  timezone?: string;
-  currency?: string;
-}
-
-/** What `GET /v1/auth/me` says. */
-export interface Me {
-  member: { email: string; name: string; role: Role } | null;
-  projects: Project[];
-  setup: boolean;
-  oidc: { name: string } | null;
-  version: string;
-}
 
 const RANK: Role[] = ["viewer", "editor", "owner"];
 const LAST_PROJECT = "threadline.project";
@@ -26,6 +11,10 @@ const LAST_PROJECT = "threadline.project";
 class Session {
   me = $state.raw<Me | undefined>();
   error = $state.raw<Failure | undefined>();
+  /** What a share link shows, where the page was opened by one: nobody is signed in then. */
+  get shared(): Schemas["SharedPage"] | null {
+    return this.me?.shared ?? null;
+  }
 
   /** The project that the address names, else the one looked at last, else the first. */
   get project(): Project | undefined {
@@ -40,44 +29,26 @@ class Session {
 
   /** Whether whoever is signed in may do what takes this role. */
   may(role: Role): boolean {
-    return RANK.indexOf(this.role) >= RANK.indexOf(role);
+    return !!this.me?.member && RANK.indexOf(this.role) >= RANK.indexOf(role);
   }
 
   async load(): Promise<void> {
     this.error = undefined;
-    const result = await whoAmI();
+    const result = await ask("/v1/auth/me", {}, { fresh: true });
     if (result.ok) this.me = result.data;
     else this.error = result.error;
   }
 
   /** Somebody else from here on, or nobody. */
-  async changed(): Promise<void> {
+  become(me: Me): void {
     forgetAnswers();
-    await this.load();
+    this.me = me;
   }
 
   async signOut(everywhere = false): Promise<Result<unknown>> {
     const result = await send("POST", "/v1/auth/sign-out", { everywhere });
-    if (result.ok) await this.changed();
+    if (result.ok) await this.load();
     return result;
-  }
-}
-
-async function whoAmI(): Promise<Result<Me>> {
-  const headers: Record<string, string> = asker.token
-    ? { Authorization: `Bearer ${asker.token}` }
-    : {};
-  try {
-    const response = await fetch("/v1/auth/me", { headers, credentials: "same-origin" });
-    if (response.ok) return { ok: true, data: (await response.json()) as Me };
-    const message = `The server answered with status ${response.status}.`;
-    return {
-      ok: false,
-      error: { status: response.status, code: "unknown", message, fieldErrors: {} },
-    };
-  } catch {
-    const message = "The server cannot be reached. Check that it runs, then try again.";
-    return { ok: false, error: { status: 0, code: "unreachable", message, fieldErrors: {} } };
   }
 }
 

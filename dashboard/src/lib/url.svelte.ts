@@ -55,6 +55,11 @@ class Url {
     return written(this.path, changed(this.#now.query, change));
   }
 
+  /** The state that a share link has, whatever its own address says. */
+  fix(query: Query): void {
+    this.#now = { ...this.#now, query };
+  }
+
   /** Another state of this page: a step that Back takes back, or with `replace` none. */
   set(change: Change, replace = false): void {
     this.go(this.here(change), replace);

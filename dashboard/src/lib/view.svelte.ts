@@ -28,9 +28,9 @@ export interface ViewParams extends RangeParams {
 }
 
 class View {
-  /** By which clocks days begin: the address's, the project's, else those of the reader. */
+  /** By which clocks days begin: the address's, else those of the reader. */
   get tz(): string {
-    return url.get("tz") || session.project?.timezone || readersZone();
+    return url.get("tz") || readersZone();
   }
 
   get range(): string {
