@@ -65,6 +65,10 @@ BODIES = {
     "/v1/insights/{name}": '{"question": "stats", "params": {"interval": "day", "from": "30d"}}',
     "/v1/boards/{name}": '{"insights": [{"insight": "Signups", "width": 6}]}',
     "/v1/identity/preview": '{"unlink": {"anonymous_id": "u_abc", "user_id": "user_42"}}',
+    "/v1/projects": '{"name": "shop", "origins": ["https://shop.example"]}',
+    "/v1/projects/{project_id}": '{"stitch": "next", "visit_timeout_minutes": 45}',
+    "/v1/keys": '{"kind": "rk", "name": "dashboard"}',
+    "/v1/keys/{label}/rotate": '{"keep_for": "24h"}',
     "/v1/auth/password": '{"email": "ada@shop.example", "password": "…"}',
     "/v1/auth/link": '{"token": "…"}',
     "/v1/auth/setup": '{"token": "…", "email": "ada@shop.example", "password": "…"}',
@@ -74,6 +78,8 @@ BODIES = {
     "/v1/share-links": '{"page": "overview", "name": "For the board", "query": "from=30d"}',
 }
 IN_PATH = {
+    "project_id": "prj_0123456789ab",
+    "label": "rk_live_0123456789",
     "user_id": "user_42",
     "account_id": "acme",
     "name": "outbound.js",
@@ -127,7 +133,7 @@ def _section(document: Json, path: str, method: str, operation: Json) -> str:
 def _example(path: str, method: str, operation: Json) -> str:
     """The shortest request that the route answers, to paste."""
     by = {name for way in operation.get("security", []) for name in way}
-    key = "$SK" if method != "get" else "$RK"
+    key = "$RK" if method == "get" and "rk" in operation.get("description", "") else "$SK"
     query = "&".join(
         f"{at['name']}={EXAMPLES.get(at['name'], '…')}"
         for at in operation["parameters"]

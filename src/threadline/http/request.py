@@ -47,6 +47,11 @@ class Request:
         return self._sent_by[1]
 
     @property
+    def may_all_projects(self) -> bool:
+        """Whether it may see all projects there are: a key has one, and members have all."""
+        return self.member is not None
+
+    @property
     def known_project_id(self) -> str:
         """Of the key that was recognised so far, whether it may or not; else nothing."""
         return self._sent_by[1].project_id if self._sent_by else ""
