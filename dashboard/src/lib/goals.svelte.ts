@@ -64,6 +64,12 @@ export class Goals {
     );
   }
 
+  /** The event itself, for questions about one of them. */
+  get event(): string {
+    const goal = this.#named.find(({ name }) => `goal:${name}` === this.current);
+    return (goal?.event ?? this.current).replace(/\{.*$/s, "");
+  }
+
   /** As it is said. */
   get label(): string {
     return eventName(this.current);

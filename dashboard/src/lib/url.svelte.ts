@@ -26,6 +26,7 @@ function read(): { path: string; query: Query } {
 
 class Url {
   #now = $state.raw(read());
+  #fixed = $state.raw<Query>({});
 
   /** Below `/dashboard`, as it was sent: parts are percent-encoded. */
   get path(): string {
@@ -33,11 +34,11 @@ class Url {
   }
 
   get query(): Query {
-    return this.#now.query;
+    return { ...this.#now.query, ...this.#fixed };
   }
 
   get(name: string, otherwise = ""): string {
-    return this.#now.query[name] ?? otherwise;
+    return this.query[name] ?? otherwise;
   }
 
   /** The address of a page with what goes along, and with `change` made to that. */
@@ -57,7 +58,7 @@ class Url {
 
   /** The state that a share link has, whatever its own address says. */
   fix(query: Query): void {
-    this.#now = { ...this.#now, query };
+    this.#fixed = query;
   }
 
   /** Another state of this page: a step that Back takes back, or with `replace` none. */
