@@ -25,7 +25,8 @@ class NoParams(msgspec.Struct):
 
 
 async def read_exactly(request: Request, kind: type[Body], limit: int = BODY_LIMIT) -> Body:
-    """The body, of at most `limit` bytes. Raises `InvalidPayload` for a field that does not exist, too: what would be kept
+    """The body, of at most `limit` bytes.
+    Raises `InvalidPayload` for a field that does not exist, too: what would be kept
     without it would be something else than was meant."""
     notices = list[Notice]()
     raw = await request.body(limit)
