@@ -6,9 +6,9 @@ project never unlinked or aliased anything, none of that is in the SQL; where it
 is asked once and bound to every statement, and only the devices concerned are looked at anew.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
@@ -105,6 +105,14 @@ class Decisions(NamedTuple):
 
 
 NONE = Decisions({}, False, {})
+
+# A user and the person that it is, both with their hashes; a device and a user, by their hashes.
+Aliased = tuple[str, str, int, int]
+Pair = tuple[int, int]
+# What is bound of them.
+OF_ALIASES = ("aliased", "persons", "aliased_hashes", "person_hashes")
+OF_UNLINKS = ("unlinked_visitors", "unlinked_hashes")
+OF_DECISIONS = (*OF_ALIASES, *OF_UNLINKS)
 
 
 @dataclass(frozen=True)
@@ -230,6 +238,22 @@ def resolve(
     )
 
 
+def with_decisions(
+    resolution: Resolution, aliases: Iterable[Aliased], unlinks: Iterable[Pair]
+) -> Resolution:
+    """The same, if these were all the decisions there are. Owners are joined, for nobody keeps
+    them on these."""
+    decisions = _read(list(aliases), list(unlinks))
+    kept = {name: value for name, value in resolution.params.items() if name not in OF_DECISIONS}
+    return replace(
+        resolution,
+        params={**kept, **decisions.params},
+        persons=decisions.persons,
+        unlinked=decisions.unlinked,
+        kept=None,
+    )
+
+
 def decisions_of(reads: Reads, params: Params) -> Decisions:
     """Those of a project, now or as of then."""
     decided = reads.query(DECIDED, params)
@@ -245,14 +269,12 @@ def decisions_of(reads: Reads, params: Params) -> Decisions:
     return _known[at]
 
 
-def _read(aliases: list[Any], unlinks: list[Any]) -> Decisions:
+def _read(aliases: list[Aliased], unlinks: list[Pair]) -> Decisions:
     params: dict[str, object] = {}
     if aliases:
-        names = ("aliased", "persons", "aliased_hashes", "person_hashes")
-        params |= dict(zip(names, map(list, zip(*aliases, strict=True)), strict=True))
+        params |= dict(zip(OF_ALIASES, map(list, zip(*aliases, strict=True)), strict=True))
     if unlinks:
-        params["unlinked_visitors"] = [visitor for visitor, _ in unlinks]
-        params["unlinked_hashes"] = [user_hash for _, user_hash in unlinks]
+        params |= dict(zip(OF_UNLINKS, map(list, zip(*unlinks, strict=True)), strict=True))
     return Decisions({user: person for user, person, *_ in aliases}, bool(unlinks), params)
 
 

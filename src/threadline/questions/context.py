@@ -47,7 +47,8 @@ class Context:
     happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
-    out. `keeper`: has owners of devices in memory; without one they are joined.
+    out. `supposed`: with decisions that nobody has made, in the place of those there are. `keeper`:
+    has owners of devices in memory; without one they are joined.
     """
 
     store: Store
@@ -61,6 +62,7 @@ class Context:
     names: Names = field(default_factory=Names)
     notes: Collection[Annotation] = ()
     per_account: bool = False
+    supposed: Resolution | None = None
     about_people: list[Query] = field(default_factory=list)
     keeper: Keeper | None = None
 
@@ -72,7 +74,7 @@ class Context:
     @cached_property
     def resolution(self) -> Resolution:
         """Which links, unlinks and aliases count. It asks the store, so only where it is needed."""
-        return resolve(
+        return self.supposed or resolve(
             self.reading, self.project_id, self.policy, self.as_of_ms, self.bots, self.keeper
         )
 
