@@ -37,8 +37,8 @@ def since(days: int) -> str:
 
 
 def by(rows: list[Json], column: str, value: str) -> dict[str, float]:
-    names: dict[Any, str] = {None: "null", True: "true", False: "false"}
-    return {names.get(row[column], row[column]): row[value] for row in rows}
+    names = {None: "null", True: "true", False: "false"}
+    return {str(names.get(row[column], row[column])): row[value] for row in rows}
 
 
 @pytest.mark.parametrize("filters", ["", "country==DE|US", "first.medium==paid"])
