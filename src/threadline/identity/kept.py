@@ -99,9 +99,6 @@ ANY_SHARED = f"""
 SELECT count() AS shared
 FROM dictionary($devices)
 WHERE person = {SEVERAL}"""
-NO_INTERVALS = """
-SELECT toUInt64(0) AS visitor, toInt64(0) AS since, toInt64(0) AS until, toUInt64(0) AS user_hash
-WHERE FALSE"""
 # The first interval of a device begins before all events.
 INTERVALS = """
 SELECT visitor, lagInFrame(ends, 1, -1) OVER of_device + 1 AS since, ends AS until, user_hash
@@ -218,7 +215,7 @@ class Keeper:
             return known
 
     def _owners(self, known: Known, reads: Reads, project_id: str, bots: bool) -> Kept:
-        before, names = known.kept, list(known.kept.params.values()) if known.kept else []
+        before, names = known.kept, list(known.kept.names.values()) if known.kept else []
         version = self._version(reads, OF_OWNERS, names)
         if before and version == known.seen.version:
             return before
@@ -235,13 +232,8 @@ class Keeper:
         else:
             newer = known.newer | changed
             made = self._make(reads, decisions, params, bots, newer)
-            kept = Kept(
-                decisions,
-                {**before.params, **made.params},
-                (before.holds[0], *made.holds),
-                before.is_shared or made.is_shared,
-                is_newer=True,
-            )
+            of_all = {name: before.names[name] for name in LAYOUTS if name in before.names}
+            kept = Kept(decisions, {**of_all, **made.names}, (before.holds[0], *made.holds))
         known.kept, known.seen, known.newer = kept, seen, newer
         return kept
 
@@ -305,10 +297,9 @@ class Keeper:
         params = {**on.params, "changed": sorted(only)}
         made = {devices: self._dictionary(devices, DEVICES, known, params)}
         (found,) = reads.query(fill(ANY_SHARED, in_devices), made)
-        sql = INTERVALS if found["shared"] else NO_INTERVALS
-        made[intervals] = self._dictionary(intervals, sql, known, {**params, **made})
-        hold = self._hold([*made.values()])
-        return Kept(decisions, made, (hold,), bool(found["shared"]))
+        if found["shared"]:
+            made[intervals] = self._dictionary(intervals, INTERVALS, known, {**params, **made})
+        return Kept(decisions, made, (self._hold([*made.values()]),))
 
     def _dictionary(self, name: str, sql: str, known: Mapping[str, str], params: Params) -> str:
         sql = compose(sql, known)

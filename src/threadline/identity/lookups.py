@@ -75,7 +75,7 @@ def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) ->
     found = {name: fill(text, intervals) for name, text in OF_TABLES.items()}
     if policy not in OWNER:
         return found
-    by_next = policy == "next"
+    by_next = policy == "next" and kept.is_shared
     slots = {
         **resolution.slots,
         "owner_of_seen": kept.device("seen", OWNER[policy]),

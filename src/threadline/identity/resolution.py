@@ -115,45 +115,58 @@ OF_UNLINKS = ("unlinked_visitors", "unlinked_hashes")
 OF_DECISIONS = (*OF_ALIASES, *OF_UNLINKS)
 
 
+NO_INTERVALS = """(
+    SELECT toUInt64(0) AS visitor, toInt64(0) AS until, toUInt64(0) AS user_hash
+    WHERE FALSE
+)"""
+
+
 @dataclass(frozen=True)
 class Kept:
-    """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `params`:
-    the names of these, which are there as long as something has `holds`. `is_shared`: some device
-    goes from hand to hand. `is_newer`: some devices are in others first."""
+    """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `names`: of
+    these dictionaries, which are there as long as something has `holds`. There are `intervals`
+    only where devices go from hand to hand, and `newer_…` where some changed."""
 
     decisions: Decisions
-    params: Mapping[str, str]
+    names: Mapping[str, str]
     holds: tuple[object, ...] = ()
-    is_shared: bool = True
-    is_newer: bool = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether some device goes from hand to hand."""
+        return "intervals" in self.names or "newer_intervals" in self.names
 
     def device(self, visitor: str, attribute: str) -> str:
         """SQL: what `devices` says of a visitor; 0 where nobody was seen there."""
-        at = f"'{attribute}', {visitor}"
-        found = f"dictGet({{devices:String}}, {at})"
-        if self.is_newer:
-            found = f"dictGetOrDefault({{newer_devices:String}}, {at}, {found})"
-        return found
+        return self._found("devices", f"'{attribute}', {visitor}")
 
     def interval(self, visitor: str, timestamp: str) -> str:
         """SQL: whose the interval is in which a timestamp of a shared device lies."""
         at = f"'user_hash', {visitor}, toUnixTimestamp64Milli({timestamp})"
-        found = f"dictGet({{intervals:String}}, {at})"
-        if self.is_newer:
-            found = f"dictGetOrDefault({{newer_intervals:String}}, {at}, {found})"
-        return found
+        return self._found("intervals", at)
+
+    def _found(self, dictionary: str, at: str) -> str:
+        older = f"dictGet({{{dictionary}:String}}, {at})"
+        newer = f"newer_{dictionary}"
+        if newer not in self.names:
+            return older
+        if dictionary not in self.names:
+            return f"dictGet({{{newer}:String}}, {at})"
+        return f"dictGetOrDefault({{{newer}:String}}, {at}, {older})"
 
     @property
     def intervals(self) -> str:
         """SQL: all of them, as a table."""
-        found = "dictionary({intervals:String})"
-        if self.is_newer:
-            found = f"""(
-    SELECT * FROM dictionary({{newer_intervals:String}})
-    UNION ALL
-    SELECT * FROM {found} WHERE NOT dictHas({{newer_devices:String}}, visitor)
-)"""
-        return found
+        older, newer = "dictionary({intervals:String})", "dictionary({newer_intervals:String})"
+        unchanged = f"SELECT * FROM {older} WHERE NOT dictHas({{newer_devices:String}}, visitor)"
+        match "intervals" in self.names, "newer_devices" in self.names:
+            case True, False:
+                return older
+            case True, True if "newer_intervals" in self.names:
+                return f"(\n    SELECT * FROM {newer}\n    UNION ALL\n    {unchanged}\n)"
+            case True, True:
+                return f"(\n    {unchanged}\n)"
+        return newer if "newer_intervals" in self.names else NO_INTERVALS
 
 
 class Keeps(Protocol):
@@ -229,7 +242,7 @@ def resolve(
     decisions = kept.decisions if kept else decisions_of(reads, params)
     return Resolution(
         policy,
-        {**params, **decisions.params, **(kept.params if kept else {})},
+        {**params, **decisions.params, **(kept.names if kept else {})},
         as_of_ms is not None,
         decisions.persons,
         decisions.unlinked,
