@@ -4,10 +4,15 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from threadline.contract.definitions import (
     Annotation,
+    Board,
+    BoardTile,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
 from threadline.control.access import Member, Session, ShareLink
@@ -117,13 +122,36 @@ def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
         annotations.setdefault(project_id, {})[annotation_id] = Annotation(
             annotation_id=annotation_id, at=at, text=text, link=link
         )
+    insights: dict[str, dict[str, Insight]] = {}
+    for project_id, name, question, params, chart, description in db.execute(
+        "SELECT project_id, name, question, params, chart, description FROM insights ORDER BY name"
+    ):
+        insights.setdefault(project_id, {})[name] = Insight(
+            name=name,
+            question=question,
+            params=msgspec.json.decode(params, type=dict[str, str]),
+            chart=chart,
+            description=description,
+        )
+    boards: dict[str, dict[str, Board]] = {}
+    for project_id, name, tiles, description in db.execute(
+        "SELECT project_id, name, insights, description FROM boards ORDER BY name"
+    ):
+        boards.setdefault(project_id, {})[name] = Board(
+            name=name,
+            insights=msgspec.json.decode(tiles, type=list[BoardTile]),
+            description=description,
+        )
+    tables = (segments, goals, annotations, insights, boards)
     return {
         project_id: Definitions(
             segments.get(project_id, {}),
             goals.get(project_id, {}),
             annotations.get(project_id, {}),
+            insights.get(project_id, {}),
+            boards.get(project_id, {}),
         )
-        for project_id in segments.keys() | goals.keys() | annotations.keys()
+        for project_id in {project_id for table in tables for project_id in table}
     }
 
 

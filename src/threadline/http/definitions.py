@@ -1,4 +1,5 @@
-"""`/v1/segments`, `/v1/goals` and `/v1/annotations`: what a project gives names to."""
+"""`/v1/segments`, `/v1/goals`, `/v1/annotations`, `/v1/insights` and `/v1/boards`: what a project
+gives names to."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ import msgspec
 from threadline.contract.access import Role
 from threadline.contract.definitions import (
     Annotation,
+    Board,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
 from threadline.contract.errors import InUse, InvalidParams, InvalidPayload, NotFound
@@ -22,7 +25,9 @@ from threadline.http.changing import NoParams, read_exactly, write_control
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
+from threadline.questions import boards
 from threadline.questions import definitions as allowed
+from threadline.questions.defined import one_of
 from threadline.runtime.params import read_params
 
 TAG = "Definitions"
@@ -45,6 +50,18 @@ class Annotations(msgspec.Struct):
     """All annotations of the project, the earliest first."""
 
     rows: list[Annotation]
+
+
+class Insights(msgspec.Struct):
+    """All insights of the project, by name."""
+
+    rows: list[Insight]
+
+
+class Boards(msgspec.Struct):
+    """All boards of the project, by name."""
+
+    rows: list[Board]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +120,27 @@ KINDS = (
         put=allowed.put_annotation,
         delete=allowed.delete_annotation,
     ),
+    Kind(
+        table="insights",
+        what="insight",
+        key="name",
+        named="Name of the insight, percent-encoded.",
+        one=Insight,
+        all=Insights,
+        put=boards.put_insight,
+        delete=boards.delete_insight,
+        used=True,
+    ),
+    Kind(
+        table="boards",
+        what="board",
+        key="name",
+        named="Name of the board, percent-encoded.",
+        one=Board,
+        all=Boards,
+        put=boards.put_board,
+        delete=boards.delete_board,
+    ),
 )
 
 
@@ -115,7 +153,7 @@ async def _list(kind: Kind, request: Request) -> Answer:
 async def _get(kind: Kind, request: Request) -> Answer:
     read_params(request.query, NoParams)
     there = kind.of(_definitions(request))
-    return answer(allowed.one_of(there, _named(kind, request), kind.what))
+    return answer(one_of(there, _named(kind, request), kind.what))
 
 
 async def _put(kind: Kind, request: Request) -> Answer:

@@ -62,6 +62,16 @@ BODIES = {
     "/v1/goals/{name}": '{"event": "purchase{plan=pro}", "value_property": "value"}',
     "/v1/annotations": '{"at": "2026-05-01", "text": "New prices"}',
     "/v1/annotations/{annotation_id}": '{"at": "2026-05-01", "text": "New prices"}',
+    "/v1/insights/{name}": '{"question": "stats", "params": {"interval": "day", "from": "30d"}}',
+    "/v1/boards/{name}": '{"insights": [{"insight": "Signups", "width": 6}]}',
+    "/v1/identity/preview": '{"unlink": {"anonymous_id": "u_abc", "user_id": "user_42"}}',
+    "/v1/rules": '{"rules": "…"}',
+    "/v1/rules/test": '{"url": "https://shop.example/?utm_source=pod-7"}',
+    "/v1/reclassify": '{"dry_run": true, "since": "2026-05-01"}',
+    "/v1/projects": '{"name": "shop", "origins": ["https://shop.example"]}',
+    "/v1/projects/{project_id}": '{"stitch": "next", "visit_timeout_minutes": 45}',
+    "/v1/keys": '{"kind": "rk", "name": "dashboard"}',
+    "/v1/keys/{label}/rotate": '{"keep_for": "24h"}',
     "/v1/auth/password": '{"email": "ada@shop.example", "password": "…"}',
     "/v1/auth/link": '{"token": "…"}',
     "/v1/auth/setup": '{"token": "…", "email": "ada@shop.example", "password": "…"}',
@@ -71,6 +81,8 @@ BODIES = {
     "/v1/share-links": '{"page": "overview", "name": "For the board", "query": "from=30d"}',
 }
 IN_PATH = {
+    "project_id": "prj_0123456789ab",
+    "label": "rk_live_0123456789",
     "user_id": "user_42",
     "account_id": "acme",
     "name": "outbound.js",
@@ -79,7 +91,12 @@ IN_PATH = {
     "member_id": "mem_0123456789ab",
     "share_id": "shr_0123456789ab",
 }
-NAMES = {"/v1/segments/{name}": "paid", "/v1/goals/{name}": "sale"}
+NAMES = {
+    "/v1/segments/{name}": "paid",
+    "/v1/goals/{name}": "sale",
+    "/v1/insights/{name}": "Signups",
+    "/v1/boards/{name}": "Week",
+}
 
 
 def page(document: Json) -> bytes:
@@ -119,7 +136,7 @@ def _section(document: Json, path: str, method: str, operation: Json) -> str:
 def _example(path: str, method: str, operation: Json) -> str:
     """The shortest request that the route answers, to paste."""
     by = {name for way in operation.get("security", []) for name in way}
-    key = "$SK" if method != "get" else "$RK"
+    key = "$RK" if method == "get" and "rk" in operation.get("description", "") else "$SK"
     query = "&".join(
         f"{at['name']}={EXAMPLES.get(at['name'], '…')}"
         for at in operation["parameters"]

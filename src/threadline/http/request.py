@@ -46,6 +46,16 @@ class Request:
         assert self._sent_by
         return self._sent_by[1]
 
+    @property
+    def may_all_projects(self) -> bool:
+        """Whether it may see all projects there are: a key has one, and members have all."""
+        return self.member is not None
+
+    @property
+    def known_project_id(self) -> str:
+        """Of the key that was recognised so far, whether it may or not; else nothing."""
+        return self._sent_by[1].project_id if self._sent_by else ""
+
     def admitted(self, key: Key, project: Project) -> None:
         """It is this key's."""
         self._sent_by = key, project

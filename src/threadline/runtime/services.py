@@ -25,6 +25,7 @@ from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.refusals import Refusals
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
@@ -70,6 +71,7 @@ class Services:
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
             self.throttle = Throttle()
+            self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it

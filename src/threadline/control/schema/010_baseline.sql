@@ -149,3 +149,23 @@ CREATE TABLE share_links (
     created_ms INTEGER NOT NULL,
     last_used_ms INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Questions with their parameters, to be asked again. `params`: JSON, by name.
+CREATE TABLE insights (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    question TEXT NOT NULL,
+    params TEXT NOT NULL,
+    chart TEXT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- Insights arranged on a page. `insights`: JSON, each by its name and with its width.
+CREATE TABLE boards (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    insights TEXT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;
