@@ -274,12 +274,11 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
 def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
     """One row more than wanted, if there are so many."""
     found = UserList(values=asked.values)
+    narrowed = [name for name in FILTERS if getattr(params, name) is not None]
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
             found.values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
             found.conditions.append(condition)
-    if params.search is not None:
-        found.search(context, params.search)
     if "last_seen" in asked.columns or params.order.endswith("last_seen"):
         found.last_seen(context)
     if asked.paid and asked.converting:
@@ -291,6 +290,11 @@ def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
         found.conditions.append(BEHIND_CURSOR)
     elif params.cursor is not None:
         found.values |= read_number(asked.question, params.cursor)
+    if params.search is not None:
+        # What else is asked, such as where they came from, is not known of those who are found.
+        is_all = params.order == DEFAULT and not params.filters and not narrowed
+        most = params.limit + 1 if is_all else None
+        found.search(context, params.search, most, found.conditions.copy())
     behind = params.cursor is not None
     return found.ask(context, params.order, asked.paid, params.limit + 1, behind)
 
