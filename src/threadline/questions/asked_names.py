@@ -101,6 +101,12 @@ def _event(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
     yield from _of_step(parameter, parse_event(text, parameter))
 
 
+def _end(parameter: str, text: str, events: Sequence[str]) -> Iterator[Name]:
+    """Of paths, which begin and end with pages, too."""
+    if not text.startswith("/"):
+        yield from _event(parameter, text, events)
+
+
 def _of_step(parameter: str, step: Step) -> Iterator[Name]:
     words = WORDS.get(parameter, frozenset())
     named = [each.name for each in step.names if not each.is_goal]
@@ -132,6 +138,7 @@ READERS: Mapping[str, Reader] = {
     "property": _property,
     "value_property": _property,
     "currency_property": _property,
-    **dict.fromkeys(("event", "conversion", "cohort", "start", "end"), _event),
+    **dict.fromkeys(("event", "conversion", "cohort"), _event),
+    **dict.fromkeys(("start", "end"), _end),
     **dict.fromkeys(("steps", "exclude"), _steps),
 }

@@ -69,6 +69,7 @@ class FunnelAsked(Filtered, kw_only=True):
         | None
     ) = None
     group_by: FunnelGroups = ""
+    per: Per = "person"
 
 
 class FunnelParams(FunnelAsked, kw_only=True):
@@ -79,7 +80,6 @@ class FunnelParams(FunnelAsked, kw_only=True):
     ] = False
     compare: CompareText | None = None
     limit: Annotated[Limit, msgspec.Meta(description="Groups in the answer.")] = 100
-    per: Per = "person"
 
 
 class Step(msgspec.Struct):

@@ -123,9 +123,11 @@ def ask(context: Context, params: RetentionParams) -> Retention:
     if others := [row for row in found if not row.get("is_kept", True)]:
         answer.truncated = True
         answer.other = grouped_rows(Cohort, _cohorts(context, params, others, (), is_kept=False))
+        one = params.limit == 1
+        shown = "group of most people is" if one else f"{params.limit} groups of most people are"
         message = (
-            f"Only the {params.limit} groups of most people are here; the people of all others are "
-            f"in other. limit may be up to {MAX_LIMIT}."
+            f"Only the {shown} here; the people of all others are in other. limit may be up to "
+            f"{MAX_LIMIT}."
         )
         warnings.append(AnswerWarning("truncated", "limit", message))
     answer.warnings = noted(warnings)

@@ -1,6 +1,5 @@
 """`GET /v1/users`: who they are and where they came from."""
 
-import difflib
 from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
@@ -34,6 +33,7 @@ from threadline.questions.named_events import (
     read_event,
     several_currencies,
 )
+from threadline.questions.near import nearest
 from threadline.questions.parameters import Limit
 from threadline.questions.user_list import UserList
 from threadline.questions.warned import (
@@ -261,8 +261,8 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
     for name in chosen:
         is_fact = scope_of(name) == "person" and name not in (DID, SEGMENT)
         if name not in COLUMNS and not is_fact:
-            near = difflib.get_close_matches(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)}"
+            near = nearest(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"])
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(COLUMNS)}"
             raise refused("columns", f"there is no column {name!r}; {hint}")
         if name in OF_CONVERSION and converting is None:
             raise refused("columns", f"{name} goes with conversion; add that")

@@ -1,6 +1,5 @@
 """What an answer says beside itself: what was cut off, what does not count, what may be a slip."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -11,6 +10,7 @@ from threadline.identity.resolution import PROJECT
 from threadline.questions.context import Context
 from threadline.questions.known_names import Guess, Name, guess, never_came
 from threadline.questions.named_values import IDENTIFY
+from threadline.questions.near import did_you_mean
 from threadline.store import Params
 
 
@@ -69,7 +69,8 @@ def left_out(context: Context) -> list[AnswerWarning]:
 def cut_off(limit: int, most: int) -> AnswerWarning:
     """That there are more rows than `limit`, which may be `most`."""
     way_out = "narrow the question" if limit >= most else f"limit may be up to {most}"
-    message = f"There is more than these {limit} rows: the first of their order; {way_out}."
+    shown = "this row: it is the first" if limit == 1 else f"these {limit} rows: the first"
+    message = f"There is more than {shown} of their order; {way_out}."
     return AnswerWarning("truncated", "limit", message)
 
 
@@ -110,8 +111,7 @@ def unknown_property(
     came = [row["name"] for row in rows]
     if name in came or not came:
         return []
-    near = difflib.get_close_matches(name, came, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(came[:5])}."
+    hint = did_you_mean(name, came) or f"they have {', '.join(came[:5])}."
     message = f"No such event has a property {name!r}; {hint}"
     return [AnswerWarning("unknown_property", parameter, message)]
 
@@ -205,8 +205,7 @@ def unknown_sources(context: Context, asked: Mapping[str, str | None]) -> list[A
 
 
 def _nobody_came(name: str, value: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(value.casefold().strip(), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:5]) or 'none'}."
+    hint = did_you_mean(value, known) or f"there are {', '.join(known[:5]) or 'none'}."
     return f"Nobody ever came by the {name} {value!r}; {hint}"
 
 

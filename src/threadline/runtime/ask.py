@@ -170,7 +170,11 @@ def answered(question: Question, context: Context, params: msgspec.Struct) -> An
     """The answer, which says whom it leaves out."""
     answer = question.ask(context, params)
     if context.per_account and not question.of_accounts:
-        answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
+        said, of_accounts = list(answer.warnings or []), left_out(context)
+        if of_accounts:
+            # That programs' events do not count is not why there is nothing.
+            said = [warning for warning in said if warning.code != "bots_left_out"]
+        answer.warnings = noted([*said, *of_accounts])
     return answer
 
 
