@@ -25,6 +25,7 @@ from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.questions import definitions as allowed
+from threadline.questions.warned import Warnings, noted
 from threadline.runtime.memory import MIB
 from threadline.runtime.params import read_params
 
@@ -55,9 +56,22 @@ class Annotations(msgspec.Struct):
     rows: list[Annotation]
 
 
+class KeptSegment(Segment, kw_only=True, frozen=True):
+    """The segment that is kept. `warnings`: names in it that never came, if there are any."""
+
+    warnings: Warnings = msgspec.UNSET
+
+
+class KeptGoal(GoalDefinition, kw_only=True, frozen=True):
+    """The goal that is kept. `warnings`: names in it that never came, if there are any."""
+
+    warnings: Warnings = msgspec.UNSET
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """`key`: the field that names one, as in the path. `table`: where `Definitions` has them."""
+    """`key`: the field that names one, as in the path. `table`: where `Definitions` has them.
+    `kept`: one with warnings, where it has names that may never have come."""
 
     table: str
     what: str
@@ -68,6 +82,7 @@ class Kind:
     put: Callable[[Definitions, Any], Definitions]
     delete: Callable[[Definitions, str], Definitions]
     used: bool = False
+    kept: type[msgspec.Struct] | None = None
 
     @property
     def path(self) -> str:
@@ -89,6 +104,7 @@ KINDS = (
         put=allowed.put_segment,
         delete=allowed.delete_segment,
         used=True,
+        kept=KeptSegment,
     ),
     Kind(
         table="goals",
@@ -100,6 +116,7 @@ KINDS = (
         put=allowed.put_goal,
         delete=allowed.delete_goal,
         used=True,
+        kept=KeptGoal,
     ),
     Kind(
         table="annotations",
@@ -136,7 +153,11 @@ async def _put(kind: Kind, request: Request) -> Answer:
         raise InvalidPayload(f"{kind.key}: {message}.", fieldErrors={kind.key: [message]})
     wanted = msgspec.structs.replace(given, **{kind.key: name})
     after = await _define(request, partial(_changed, kind.put, wanted))
-    return answer(kind.of(after)[name])
+    one = kind.of(after)[name]
+    if kind.kept is None:
+        return answer(one)
+    doubts = await request.services.asking.doubts(request.project, one)
+    return answer(kind.kept(**msgspec.structs.asdict(one), warnings=noted(doubts)))
 
 
 async def _delete(kind: Kind, request: Request) -> Answer:
@@ -181,7 +202,8 @@ async def _body(kind: Kind, request: Request) -> Any:
     unknown = {
         each.field: [each.message.removesuffix(" It was ignored.")]
         for each in notices
-        if each.code == "unknown_field"
+        # What was answered may be put back.
+        if each.code == "unknown_field" and not (kind.kept and each.field == "warnings")
     }
     if unknown:
         raise InvalidPayload(next(iter(unknown.values()))[0], fieldErrors=unknown)
@@ -214,7 +236,9 @@ def _routes(kind: Kind) -> list[Route]:
     routes = [
         route("GET", kind.path, _list, f"All {kind.table}", answer=kind.all),
         route("GET", one, _get, f"One {kind.what}", answer=kind.one, errors=(NotFound,)),
-        route("PUT", one, _put, f"Keep {a} {kind.what}", answer=kind.one, body=kind.one),
+        route(
+            "PUT", one, _put, f"Keep {a} {kind.what}", answer=kind.kept or kind.one, body=kind.one
+        ),
         route(
             "DELETE", one, _delete, f"Delete {a} {kind.what}", answer=Decided,
             errors=(NotFound, *used),

@@ -56,6 +56,18 @@ def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
     return found
 
 
+def names_in(definition: msgspec.Struct) -> list[tuple[str, Name]]:
+    """The same of what a goal or a segment says."""
+    found: list[tuple[str, Name]] = []
+    of: tuple[str, ...] = ()
+    for field in ("event", "filters", "value_property", "currency_property"):
+        if text := getattr(definition, field, ""):
+            names = _names(READERS[field], field, text, of)
+            of = of or tuple(each.events[0] for each in names if each.key is None)
+            found += [(field, name) for name in names]
+    return found
+
+
 def _events_asked(params: msgspec.Struct) -> tuple[str, ...]:
     """The events that a question is about, where it names any: their properties are meant."""
     for name in ("event", "conversion"):

@@ -135,9 +135,12 @@ def unknown_events(
     return unknown_names(context, wanted)
 
 
-def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[AnswerWarning]:
+def unknown_names(
+    context: Context, asked: Sequence[tuple[str, Name]], also_first: bool = True
+) -> list[AnswerWarning]:
     """A warning for each name, with the parameter it stands in, that never came to the project. It
-    reads a state, so it may be asked with every question."""
+    reads a state, so it may be asked with every question. `also_first`: even if nothing of the kind
+    ever came."""
     project_id = context.project_id
     wanted = [name for _, name in dict.fromkeys(asked) if (project_id, name) not in _came]
     if not wanted:
@@ -151,7 +154,8 @@ def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[A
         if name in missing:
             guessed = guess(context.reading, project_id, name)
             # Where nothing has properties at all, there is no slip to be seen.
-            if guessed.frequent or name.key is None or name.events == (IDENTIFY,):
+            is_said = also_first and (name.key is None or name.events == (IDENTIFY,))
+            if guessed.frequent or is_said:
                 found.append(_never_came(parameter, name, guessed))
     return found
 
