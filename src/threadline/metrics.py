@@ -52,6 +52,9 @@ class Metrics:
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.sql = self._counter("sql_questions", "Questions in SQL, by how they ended.", "outcome")
+        self.sign_ins = self._counter(
+            "sign_ins", "Tries to sign in to the dashboard, by how they ended.", "outcome"
+        )
         self.busy = self._counter("questions_busy", "Questions refused: too many at once.")
         self.behind_proxy = self._counter(
             "forwarded_unread",

@@ -43,6 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data: Annotated[
         str, msgspec.Meta(description="Folder that holds everything Threadline stores.")
     ] = "threadline-data"
+    public_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where people open the dashboard, such as `https://stats.example.com`: for "
+            "links that are printed, and for signing in by OpenID Connect. Empty: the address that "
+            "a request names, or that the server listens on."
+        ),
+    ] = ""
     store: Annotated[
         str,
         msgspec.Meta(
@@ -148,6 +156,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " read; ids of users are among the values. Each is planned once more for that."
         ),
     ] = False
+    oidc_issuer: Annotated[
+        str,
+        msgspec.Meta(
+            description="OpenID Connect provider that people may sign in to the dashboard by: its "
+            "address, such as `https://accounts.google.com`, or that of its discovery document "
+            "(docs/dashboard-access.md)."
+        ),
+    ] = ""
+    oidc_client_id: Annotated[
+        str, msgspec.Meta(description="Who we are to the OpenID Connect provider.")
+    ] = ""
+    oidc_client_secret: Annotated[
+        str,
+        msgspec.Meta(description="The provider's secret for us. Empty: a client without one."),
+    ] = ""
+    oidc_name: Annotated[
+        str,
+        msgspec.Meta(description="What the button to sign in says. Empty: the provider's host."),
+    ] = ""
+    oidc_domains: Annotated[
+        str,
+        msgspec.Meta(
+            description="Domains of e-mail addresses, by commas, whose owners become viewers when "
+            "they first sign in by OpenID Connect. Empty: only members sign in."
+        ),
+    ] = ""
     metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
         False
     )

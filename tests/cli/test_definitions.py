@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from tests.cli.test_commands import fails, ok, run
 from tests.support import Json, Project, Server
-from threadline.contract.definitions import Annotation, Definitions, GoalDefinition, Segment
+from threadline.contract.definitions import (
+    Annotation,
+    Board,
+    BoardTile,
+    Definitions,
+    GoalDefinition,
+    Insight,
+    Segment,
+)
 from threadline.control import Control
 from threadline.control.snapshot import Project as Settings
 from threadline.runtime.project_changes import differences, merged
@@ -131,6 +139,9 @@ def filled(data: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
     ok("segment", "set", "buyers", "did==goal:sale", *data)
     ok("segment", "set", "Käufer: neu", "segment==buyers;devices>1", *data)
     ok("annotation", "set", "2026-05-01", "New prices: all", "--id", "prices", *data)
+    file = tmp_path / "boards.yaml"
+    file.write_text(f"name: shop\n{EXPORTED[EXPORTED.index('insights:') :]}")
+    ok("project", "import", str(file), "--yes", *data)
     return data
 
 
@@ -162,6 +173,19 @@ annotations:
   - annotation_id: prices
     at: '2026-05-01'
     text: 'New prices: all'
+insights:
+  Sales:
+    question: stats
+    params:
+      event: goal:sale
+      from: 30d
+    chart: line
+boards:
+  Week:
+    insights:
+      - insight: Sales
+        width: 12
+    description: Every Monday
 """
 
 
@@ -197,10 +221,12 @@ def test_another_project_becomes_the_same(
         "+ segment buyers: did==goal:sale",
         "+ goal sale: purchase{plan=pro}, description Someone pays",
         "+ annotation prices: 2026-05-01, text New prices: all",
+        "+ insight Sales: stats, params event=goal:sale&from=30d, chart line",
+        "+ board Week: Sales (12), description Every Monday",
         "Nothing was changed; --yes does it.",
     ]
     assert ok("project", "list", *other).split()[1] == "blog"
-    assert "shop: 10 changes made." in ok(
+    assert "shop: 12 changes made." in ok(
         "project", "import", str(file), "--project", "blog", "--yes", *other
     )
     assert ok("project", "export", "shop", *other) == EXPORTED
@@ -258,6 +284,13 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
         ("name: shop\nannotations:\n  - at: May\n    text: x", "Line 3: at: write ISO 8601"),
         ("name: shop\nannotations:\n  - text: x", "Line 3: at is missing"),
         ("name: shop\nannotations:\n  - at: 2026-05-01\n    txt: x", "Line 4: there is no 'txt'"),
+        ("name: shop\ninsights:\n  a:\n    question: stat", "Line 4: question: there is no"),
+        ("name: shop\ninsights:\n  a:\n    question: funnel", "Line 4: params: funnel needs the"),
+        ("name: shop\ninsights:\n  a:\n    question: stats\n    params: [x]", "Line 5: expected e"),
+        ("name: shop\nboards:\n  a:\n    insights:\n      - insight: x", "Line 4: board a: insigh"),
+        ("name: shop\nboards:\n  a:\n    insights: [x]", "Line 4: expected entries"),
+        ("name: shop\nboards:\n  a:\n    insights:\n      - insight: Sales\n        width: 13",
+         "Line 5: Expected int <= 12"),
         ("name: [", "Line 1: not YAML"),
         ("- a", "Line 1: expected entries"),
         ("stitch: next", "names no project"),
@@ -320,6 +353,11 @@ def test_whatever_is_written_is_read_as_it_was(
         {name: Segment(name=name, filters=f"did=={text}") for name in [*names, "null", "1", "yes"]},
         {name: GoalDefinition(name=name, event=text, description=text) for name in names},
         {"1": Annotation(annotation_id="1", at="2026-05-01", text=text)},
+        {
+            name: Insight(name=name, question="stats", params={"event": text, "from": name})
+            for name in ["null", "12", text]
+        },
+        {"yes": Board(name="yes", insights=[BoardTile("null"), BoardTile(text, 1)])},
     )
     now = (project, definitions)
     written = write(*now)

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from threadline.contract.definitions import Annotation, Definitions, GoalDefinition, Segment
+from threadline.contract.definitions import (
+    Annotation,
+    Board,
+    BoardTile,
+    Definitions,
+    GoalDefinition,
+    Insight,
+    Segment,
+)
 from threadline.control import Control, ControlError
 from threadline.migrations import read
 from threadline.runtime.services import site_of
@@ -22,6 +30,8 @@ DEFINED = Definitions(
     {"buyers": Segment(name="buyers", filters="did==purchase")},
     {"sale": GoalDefinition(name="sale", event="purchase", value_property="value")},
     {"a": Annotation(annotation_id="a", at="2026-05-01", text="New prices")},
+    {"Sales": Insight(name="Sales", question="stats", params={"event": "goal:sale"})},
+    {"Week": Board(name="Week", insights=[BoardTile("Sales", 12)])},
 )
 
 
@@ -65,7 +75,7 @@ def test_an_older_and_a_new_folder_have_the_same_tables(older: Path, tmp_path: P
     Control(older).close()
     Control(tmp_path / "new").close()
     assert tables(older / "control.db") == tables(tmp_path / "new" / "control.db")
-    assert read("threadline.control").baseline.number == 8
+    assert read("threadline.control").baseline.number == 10
 
 
 def test_another_process_sees_definitions_at_once(folder: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from threadline.cli.keys import parse_keep_for
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError, Token, changes
+from threadline.control.keys import parse_keep_for
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -271,13 +271,13 @@ def test_keys_on_the_command_line(folder: Path) -> None:
     "text", ["", "24", "h", "24 h", "1w", "0h", "-1h", "1.5h", "367d", "9999999d", "²h", "1h\n1h"]
 )
 def test_how_long_to_keep_is_read_strictly(text: str) -> None:
-    with pytest.raises(ControlError, match="30m, 24h or 7d"):
-        parse_keep_for(text)
+    with pytest.raises(ValueError, match="30m, 24h or 7d"):
+        parse_keep_for(text, "keep_for")
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("30m", 30), ("24h", 1440), ("7d", 10_080)])
 def test_how_long_to_keep(text: str, minutes: int) -> None:
-    assert parse_keep_for(text) == minutes * MINUTE_MS
+    assert parse_keep_for(text, "keep_for") == minutes * MINUTE_MS
 
 
 def test_what_commands_say(folder: Path) -> None:

@@ -96,6 +96,14 @@ KEPT: list[tuple[str, Json, Json]] = [
         {"at": "2026-05-01T14:00:00+02:00", "text": "Sent to 20,000"},
         {"at": "2026-05-01T12:00:00.000Z", "link": ""},
     ),
+    (
+        "/v1/insights/Signups, by week",
+        {"question": "stats", "params": {"event": "signup", "from": "30d", "tz": "Asia/Tokyo"},
+         "chart": "line", "description": "<b>How many</b>"},
+        {"name": "Signups, by week"},
+    ),
+    ("/v1/insights/a/b?#%", {"question": "sources"}, {"params": {}, "chart": ""}),
+    ("/v1/boards/Monday 🧵", {}, {"insights": [], "description": ""}),
 ]  # fmt: skip
 
 
@@ -176,11 +184,18 @@ def test_projects_have_their_own(server: Server) -> None:
 # -- who may, and how ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["segments", "goals", "annotations"])
+@pytest.mark.parametrize("kind", ["segments", "goals", "annotations", "insights", "boards"])
 def test_rk_reads_and_sk_writes(project: Project, kind: str) -> None:
     path = f"/v1/{kind}/x"
     body = {"filters": "known==true", "event": "x", "at": "2026-05-01", "text": "x"}
-    fields = {"segments": ["filters"], "goals": ["event"], "annotations": ["at", "text"]}[kind]
+    body |= {"question": "stats", "description": "x"}
+    fields = {
+        "segments": ["filters"],
+        "goals": ["event"],
+        "annotations": ["at", "text"],
+        "insights": ["question"],
+        "boards": ["description"],
+    }[kind]
     body = {field: body[field] for field in fields}
     for key in ("rk", "pk"):
         assert project.change("PUT", path, body, key).error == "insufficient_scope"
@@ -253,6 +268,28 @@ def test_rk_reads_and_sk_writes(project: Project, kind: str) -> None:
         ("annotations/x", {"at": "2026-05-01", "text": "a", "link": "data:x"}, "link", "http"),
         ("annotations/x", {"at": "2026-05-01", "text": "a", "link": "https://"}, "link", "http"),
         ("annotations/ü", {"at": "2026-05-01", "text": "a"}, "annotation_id", "letters"),
+        ("insights/x", {}, "question", "Required"),
+        ("insights/x", {"question": "stat"}, "question", "did you mean stats?"),
+        ("insights/x", {"question": "export"}, "question", "there is no question 'export'"),
+        ("insights/x", {"question": "/v1/stats"}, "question", "there is no question"),
+        ("insights/x", {"question": "stats", "params": []}, "params", "object"),
+        ("insights/x", {"question": "stats", "params": {"limit": 3}}, "params", "text"),
+        ("insights/x", {"question": "stats", "params": {"evnt": "a"}}, "params", "mean event?"),
+        ("insights/x", {"question": "stats", "params": {"from_": "7d"}}, "params", "mean from?"),
+        ("insights/x", {"question": "funnel"}, "params", "needs the parameter steps"),
+        ("insights/x", {"question": "stats", "params": {"event": "x" * 4001}}, "params", "4000"),
+        ("insights/x", {"question": "stats", "chart": "<b>"}, "chart", "matching"),
+        ("insights/x", {"question": "stats", "description": "a\nb"}, "description", "one line"),
+        ("insights/a\nb", {"question": "stats"}, "name", "control"),
+        ("insights/ x", {"question": "stats"}, "name", "the name of an insight"),
+        ("insights/x", {"question": "stats", "param": {}}, "param", "mean params?"),
+        ("boards/x", {"insights": [{"insight": "y"}]}, "insights", "no insights yet"),
+        ("boards/x", {"insights": [{"insight": "y", "width": 13}]}, "insights", "12"),
+        ("boards/x", {"insights": [{"insight": "y", "width": "6"}]}, "insights", "whole number"),
+        ("boards/x", {"insights": ["y"]}, "insights", "object"),
+        ("boards/x", {"insights": [{"insight": "y"}] * 101}, "insights", "100"),
+        ("boards/x", {"tiles": []}, "tiles", "no field 'tiles'"),
+        (f"boards/{'x' * 101}", {}, "name", "100 characters"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_kept_is_refused_by_field(
@@ -292,6 +329,28 @@ def test_what_is_used_is_not_deleted(project: Project) -> None:
         assert project.get(path).status == 200
     for path in ("/v1/segments/German%20buyers", "/v1/segments/buyers", "/v1/goals/sale"):
         assert delete(project, path).status == 200
+
+
+def test_an_insight_on_a_board_is_not_deleted(project: Project) -> None:
+    insight = {"question": "funnel", "params": {"steps": "visit,signup"}}
+    put(project, "/v1/insights/Ways%20in", insight)
+    tiles = [{"insight": "Ways in", "width": 12}, {"insight": "Ways in"}]
+    board = put(project, "/v1/boards/Week", {"insights": tiles})
+    assert [tile["width"] for tile in board["insights"]] == [12, 6]
+    reply = delete(project, "/v1/insights/Ways%20in")
+    assert (reply.status, reply.error) == (409, "in_use")
+    assert reply.json["details"]["used_by"] == ["Week"]
+    said = refused(
+        project.change("PUT", "/v1/boards/Week", {"insights": [{"insight": "Ways inn"}]}),
+        "insights",
+    )
+    assert "did you mean Ways in?" in said
+    assert project.ask("/v1/boards/Week") == board
+    # What is kept can be asked as it is, whatever the names of its parameters.
+    kept = project.ask("/v1/insights/Ways%20in")
+    assert project.ask("/v1/funnel", **kept["params"])["rows"]
+    assert delete(project, "/v1/boards/Week").status == 200
+    assert delete(project, "/v1/insights/Ways%20in").status == 200
 
 
 def test_segments_do_not_go_in_circles(project: Project) -> None:

@@ -45,6 +45,44 @@ def credited(project: Project, **params: Any) -> list[list[Any]]:
     return [[row[name] for name in (*groups, "conversions")] for row in answer["rows"]]
 
 
+def test_attribution_of_one_group_has_the_people_behind_its_row(shop: Project) -> None:
+    asked = {"conversion": "purchase", "model": "last_touch,linear"}
+    whole = shop.ask("/v1/attribution", **asked)
+    for of_all in whole["rows"]:
+        group = f"{of_all['source']},{of_all['medium']}"
+        people = shop.ask("/v1/attribution", **asked, group_by="source,medium,user_id", group=group)
+        assert people["total"] == whole["total"]
+        assert {each["source"] for each in people["rows"]} == {of_all["source"]}
+        for model, credit in of_all["models"].items():
+            parts = [each["models"][model]["conversions"] for each in people["rows"]]
+            assert sum(parts) == pytest.approx(credit["conversions"])
+        assert len(people["rows"]) == of_all["models"]["last_touch"]["persons"]
+
+
+@pytest.mark.parametrize(
+    ("group_by", "group", "users"),
+    [
+        ("source,user_id", "google", {"ben", "cyd"}),
+        ("source,user_id", "google,cyd", {"cyd"}),
+        ("campaign,user_id", "(none)", {"ann", "ben", "cyd", "dan"}),
+        ("traits.plan,user_id", "pro", {"ann", "ben"}),
+        ("source,user_id", "go\\,ogle", set()),
+    ],
+)
+def test_a_group_is_given_by_the_first_of_its_names(
+    shop: Project, group_by: str, group: str, users: set[str]
+) -> None:
+    found = shop.ask("/v1/attribution", conversion="purchase", group_by=group_by, group=group)
+    assert {row["user_id"] for row in found["rows"]} == users
+    assert found["total"]["conversions"] == 5
+
+
+def test_a_group_has_no_more_values_than_names(shop: Project) -> None:
+    asked = {"conversion": "purchase", "group_by": "source", "group": "a,b"}
+    reply = shop.get("/v1/attribution", **asked)
+    assert (reply.status, list(reply.json["details"]["fieldErrors"])) == (400, ["group"])
+
+
 def test_conversions_pass_conditions_in_braces(shop: Project) -> None:
     assert credited(shop, conversion="purchase{value>5}") == [["facebook", 1], ["google", 1]]
     assert credited(shop, conversion="purchase{value=5|2}") == [["bing", 1], ["facebook", 1]]

@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from threadline import settings
 from threadline.cli import folders
+from threadline.cli.dashboard import lasts, link_to
 from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load, load_rates
 from threadline.cli.options import Host, Port
 from threadline.contract.errors import ApiError
@@ -29,6 +30,7 @@ from threadline.http.serve import serve_async
 from threadline.store import StoreError
 
 PROJECT = "demo"
+OWNER = "demo@threadline.example"
 STOPPED = "Stopped while loading; the next start goes on."
 ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
@@ -161,7 +163,16 @@ def _load_and_tell(
     if not notes.loaded:
         notes.loaded = True
         _save(folder, notes)
-    _tell(url, folder, notes, console)
+    _tell(url, folder, notes, _sign_in_link(chosen.public_url or url, folder), console)
+
+
+def _sign_in_link(base: str, folder: Path) -> str:
+    """For the owner of the demo, who is made where nobody can sign in yet."""
+    with Control(folder) as control:
+        members = control.members()
+        owners = [member for member in members if member.role == "owner"]
+        owner = owners[0] if owners else control.add_member(OWNER, "Demo", "owner")
+        return link_to(base, "sign_in", control.make_link(owner.member_id))
 
 
 def _command() -> str:
@@ -169,7 +180,7 @@ def _command() -> str:
     return "threadline" if shutil.which("threadline") else os.path.relpath(sys.argv[0])
 
 
-def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
+def _tell(url: str, folder: Path, notes: Notes, link: str, console: Console) -> None:
     rk = notes.keys["rk"]
     user = notes.user_id or "user_1"
     ask = f"{_command()} ask"
@@ -178,6 +189,10 @@ def _tell(url: str, folder: Path, notes: Notes, console: Console) -> None:
     console.print(
         f"""
 [bold green]Threadline is ready[/] at [bold]{url}[/]   reference: {url}/docs
+
+[bold]The dashboard, signed in[/]
+  {link}
+  works once, within {lasts("sign_in")}; another: {_command()} dashboard login-link --data {where}
 
   pk  {notes.keys["pk"]}   browsers, from {ORIGIN}
   sk  {notes.keys["sk"]}   servers

@@ -1,16 +1,16 @@
 """`threadline key …`."""
 
 import json
-import re
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 import typer
 
 from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import open_control
+from threadline.contract.projects import KeyRow
 from threadline.contract.times import format_ms
 from threadline.control import (
     ENVS,
@@ -23,14 +23,13 @@ from threadline.control import (
     Token,
     new_pepper,
 )
+from threadline.control.keys import parse_keep_for
+from threadline.runtime.projects import key_row
 
 app = typer.Typer(
     help="API keys: create, list, revoke, rotate. All work while the server runs.",
     no_args_is_help=True,
 )
-
-UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
-MOST_MS = 366 * UNIT_MS["d"]
 
 Named = Annotated[
     str,
@@ -99,9 +98,9 @@ def list_keys(
     with open_control(data) as control:
         project_id = control.project(project).project_id if project else None
         names = {each.project_id: each.name for each in control.projects()}
-        rows = [_as_row(key, names) for key in control.list_keys(project_id)]
+        rows = [key_row(key, names[key.project_id]) for key in control.list_keys(project_id)]
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps(msgspec.to_builtins(rows)))
         return
     if not rows:
         typer.echo("No keys yet; `threadline project create NAME` makes a project with some.")
@@ -181,9 +180,8 @@ def rotate(
 
     Example: `threadline key rotate sk_live_5fK2bQx0Za --keep-for 24h`
     """
-    keep_ms = 0 if keep_for is None else parse_keep_for(keep_for)
     with open_control(data) as control:
-        token, project_id = control.rotate_key(named, keep_ms)
+        token, project_id = control.rotate_key(named, _keep_ms(keep_for))
         old, owner = control.find_key(named), control.project(project_id)
     ends_ms = old.expires_ms if old.revoked_ms is None else None
     if as_json:
@@ -231,16 +229,12 @@ def chosen_project(control: Control, wanted: str | None) -> Project:
     raise ControlError(f"There are several projects; choose with --project: {names}.")
 
 
-def parse_keep_for(text: str) -> int:
-    """`24h` to milliseconds. Raises `ControlError`."""
-    match = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
-    length_ms = int(match[1]) * UNIT_MS[match[2]] if match else 0
-    if not 0 < length_ms <= MOST_MS:
-        raise ControlError(
-            f"--keep-for {text}: write minutes, hours or days, such as 30m, 24h or 7d, and at most "
-            "366d."
-        )
-    return length_ms
+def _keep_ms(text: str | None) -> int:
+    """Raises `ControlError`."""
+    try:
+        return 0 if text is None else parse_keep_for(text, "--keep-for")
+    except ValueError as error:
+        raise ControlError(f"{error}.") from None
 
 
 def _made(token: Token, owner: Project, name: str) -> dict[str, str]:
@@ -262,47 +256,23 @@ def _called(key: Key) -> str:
     return f" ({key.name})" if key.name else ""
 
 
-def _as_row(key: Key, projects: dict[str, str]) -> dict[str, Any]:
-    """`ends_at`: when it stops or stopped by itself."""
-    state = key.state(time.time_ns() // 1_000_000)
-    return {
-        "prefix": key.prefix,
-        "kind": key.kind,
-        "env": key.env,
-        "name": key.name,
-        "use": KINDS[key.kind],
-        "scopes": key.scope_names,
-        "project_id": key.project_id,
-        "project": projects[key.project_id],
-        "state": "active" if state == "ending" else state,
-        "created_at": format_ms(key.created_ms),
-        "last_used_at": _time(key.last_used_ms),
-        "revoked_at": _time(key.revoked_ms),
-        "ends_at": _time(key.expires_ms),
-    }
-
-
-def _time(ms: int | None) -> str | None:
-    return None if ms is None else format_ms(ms)
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: KeyRow) -> list[str]:
     """A line of the list; times to the minute."""
 
-    def minute(column: str) -> str:
-        return (row[column] or "")[:16].replace("T", " ")
+    def minute(at: str | None) -> str:
+        return (at or "")[:16].replace("T", " ")
 
     states = {
-        "revoked": f"revoked {minute('revoked_at')}",
-        "expired": f"expired {minute('ends_at')}",
-        "active": f"active until {minute('ends_at')}" if row["ends_at"] else "active",
+        "revoked": f"revoked {minute(row.revoked_at)}",
+        "expired": f"expired {minute(row.ends_at)}",
+        "active": f"active until {minute(row.ends_at)}" if row.ends_at else "active",
     }
     return [
-        f"{row['kind']}_{row['env']}_{row['prefix']}",
-        states[row["state"] or ""],
-        f"last used {minute('last_used_at')}" if row["last_used_at"] else "never used",
-        f"created {minute('created_at')}",
-        f"{row['project']} ({row['project_id']})",
-        " ".join([row["use"] or "", *(f"+ {scope}" for scope in row["scopes"])]),
-        row["name"] or "",
+        row.label,
+        states[row.state],
+        f"last used {minute(row.last_used_at)}" if row.last_used_at else "never used",
+        f"created {minute(row.created_at)}",
+        f"{row.project} ({row.project_id})",
+        " ".join([row.use, *(f"+ {scope}" for scope in row.scopes)]),
+        row.name,
     ]

@@ -29,6 +29,7 @@ COMMANDS = {
     "demo": Command("Run", "demo", "demo"),
     "project": Command("Run", "project_files"),
     "key": Command("Run", "keys"),
+    "dashboard": Command("Run", "dashboard"),
     "import": Command("Data", "importing", "import_files"),
     "export": Command("Data", "exporting", "export_file"),
     "rates": Command("Data", "rates"),

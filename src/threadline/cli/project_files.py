@@ -37,8 +37,8 @@ def export_file(
 ) -> None:
     """Write all settings of a project as one YAML file that can live in git.
 
-    Name, policy, visit timeout, origins, subdomains, rules, segments, goals and annotations, always
-    in the same order. Keys are no part of it.
+    Name, policy, visit timeout, origins, subdomains, rules, segments, goals, annotations, insights
+    and boards, always in the same order. Keys are no part of it.
 
     Example: `threadline project export shop --output shop.yaml`
     """
@@ -61,8 +61,8 @@ def import_file(
         bool,
         typer.Option(
             "--prune",
-            help="Delete origins, segments, goals and annotations that the file does not have, "
-            "where it has a list of them.",
+            help="Delete origins, segments, goals, annotations, insights and boards that the file "
+            "does not have, where it has a list of them.",
         ),
     ] = False,
     data: Data = None,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from threadline.cli import folders
@@ -11,6 +12,7 @@ from threadline.cli.options import AsJson, Data, check_stitch
 from threadline.contract.policies import POLICIES
 from threadline.control import Control, ControlError, normalise_origin
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
+from threadline.runtime.projects import project_row
 
 app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
@@ -132,17 +134,7 @@ def list_projects(data: Data = None, as_json: AsJson = False) -> None:
     with open_control(data) as control:
         projects = control.projects()
     if as_json:
-        rows = [
-            {
-                "project_id": p.project_id,
-                "name": p.name,
-                "origins": sorted(p.origins),
-                "stitch": p.stitch,
-                "subdomains": p.subdomains,
-                "visit_timeout_minutes": p.visit_timeout_minutes,
-            }
-            for p in projects
-        ]
+        rows = msgspec.to_builtins([project_row(project) for project in projects])
         typer.echo(json.dumps(rows))
         return
     if not projects:

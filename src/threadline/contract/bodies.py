@@ -4,6 +4,8 @@ from typing import Annotated
 
 import msgspec
 
+from threadline.contract.policies import Policy
+
 MAX_BATCH_EVENTS = 1000
 MAX_ANONYMOUS_ID = 128
 MAX_USER_ID = 256
@@ -178,3 +180,14 @@ class Unalias(msgspec.Struct, kw_only=True):
     """A user that is to be a person of its own again."""
 
     user_id: GivenUserId
+
+
+class IdentityPreview(msgspec.Struct, kw_only=True):
+    """A decision that is not made: exactly one of the four. `stitch`: the policy to see it under;
+    default: the project's, else `next`."""
+
+    unlink: Link | None = None
+    link_again: Link | None = None
+    alias: Alias | None = None
+    unalias: Unalias | None = None
+    stitch: Policy | None = None

@@ -1,5 +1,5 @@
-"""What a project gives names to: segments, goals and annotations, as they are sent, kept and
-answered. What a type cannot say of them, `questions/definitions` checks."""
+"""What a project gives names to: segments, goals, annotations, insights and boards, as they are
+sent, kept and answered. What a type cannot say of them, `questions/definitions` checks."""
 
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
@@ -13,6 +13,10 @@ MAX_FILTERS = 4000
 MAX_STEP = 2000
 MAX_TEXT = 500
 MAX_LINK = 2048
+MAX_PARAMS = 50
+# Of an insight on a board: parts of its twelve columns.
+MAX_WIDTH = 12
+MAX_TILES = 100
 
 Filters = Annotated[str, msgspec.Meta(max_length=MAX_FILTERS)]
 Property = Annotated[str, msgspec.Meta(max_length=MAX_EVENT_NAME)]
@@ -81,9 +85,55 @@ class Annotation(msgspec.Struct, kw_only=True, frozen=True):
     ] = ""
 
 
+class Insight(msgspec.Struct, kw_only=True, frozen=True):
+    """A question with its parameters, kept under a name to be asked again."""
+
+    name: Name = ""
+    question: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=64,
+            description="Name of a question, as `threadline ask` has it: stats, funnel, …",
+        ),
+    ]
+    params: Annotated[
+        dict[str, Annotated[str, msgspec.Meta(max_length=MAX_FILTERS)]],
+        msgspec.Meta(
+            max_length=MAX_PARAMS,
+            description="Its parameters by name, as in an address but not percent-encoded. What "
+            "their values may be is looked at when the question is asked.",
+        ),
+    ] = {}
+    chart: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^([a-z][a-z0-9_-]{0,31})?$",
+            description="How to show it, such as line, bar or table; kept for whoever shows it.",
+        ),
+    ] = ""
+    description: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
+class BoardTile(msgspec.Struct, frozen=True):
+    """An insight on a board, by its name. `width`: columns of twelve."""
+
+    insight: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)] = 6
+
+
+class Board(msgspec.Struct, kw_only=True, frozen=True):
+    """Insights arranged on a page, in this order."""
+
+    name: Name = ""
+    insights: Annotated[list[BoardTile], msgspec.Meta(max_length=MAX_TILES)] = []
+    description: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] = ""
+
+
 class Definitions(NamedTuple):
-    """All of a project: segments and goals by name, annotations by id, the earliest first."""
+    """All of a project: annotations by id, the earliest first, the others by name."""
 
     segments: Mapping[str, Segment] = {}
     goals: Mapping[str, GoalDefinition] = {}
     annotations: Mapping[str, Annotation] = {}
+    insights: Mapping[str, Insight] = {}
+    boards: Mapping[str, Board] = {}

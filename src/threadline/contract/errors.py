@@ -67,6 +67,42 @@ class KeyKindMismatch(ApiError):
     status, code = 401, "key_kind_mismatch"
 
 
+class NotSignedIn(ApiError):
+    """The route is for members, and nobody is signed in, or the session has ended."""
+
+    status, code = 401, "not_signed_in"
+
+
+class SignInFailed(ApiError):
+    """No member has this e-mail address and this password."""
+
+    status, code = 401, "sign_in_failed"
+
+
+class InvalidLink(ApiError):
+    """A one-time link that was used or has expired, or a share link that was revoked."""
+
+    status, code = 401, "invalid_link"
+
+
+class CrossSite(ApiError):
+    """A request with a session's cookie came from another site than the dashboard's own."""
+
+    status, code = 403, "csrf"
+
+
+class InsufficientRole(ApiError):
+    """The member's role may not do this."""
+
+    status, code = 403, "insufficient_role"
+
+
+class OutsideShareLink(ApiError):
+    """A share link asked for something else than the page that it shares."""
+
+    status, code = 403, "outside_share_link"
+
+
 class OriginNotAllowed(ApiError):
     """A browser key was used without an `Origin`, or from one the project does not list."""
 
@@ -119,6 +155,18 @@ class AliasCycle(ApiError):
     status, code = 409, "alias_cycle"
 
 
+class AlreadyExists(ApiError):
+    """There is one already: a member of this e-mail address, or an owner on first run."""
+
+    status, code = 409, "already_exists"
+
+
+class LastOwner(ApiError):
+    """The last owner can neither be removed nor become something else."""
+
+    status, code = 409, "last_owner"
+
+
 class InUse(ApiError):
     """What is to be deleted is used by something else (`details.used_by`)."""
 
@@ -144,7 +192,7 @@ class UnsupportedMediaType(ApiError):
 
 
 class RateLimited(ApiError):
-    """Too many requests from this address; wait `details.retry_after_s` seconds."""
+    """Too many requests, or tries to sign in; wait `details.retry_after_s` seconds."""
 
     status, code = 429, "rate_limited"
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from threadline.control.definitions import Defining
 from threadline.control.errors import ControlError
 from threadline.control.keys import (
     SCOPED_KINDS,
@@ -17,17 +16,18 @@ from threadline.control.keys import (
     parse_named,
     secret_hash,
 )
+from threadline.control.names import checked_name
 from threadline.control.origins import normalise_origin
+from threadline.control.share_links import ShareLinks
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
 
-MAX_NAME = 200
 VISIT_TIMEOUTS = range(5, 241)
 # The key of one command ends soon after a crash of it; while the command runs, it renews the key.
 TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
 
 
-class Changes(Defining):
+class Changes(ShareLinks):
     """Every change is one transaction, and is known everywhere when its method returns."""
 
     def projects(self) -> list[Project]:
@@ -47,26 +47,51 @@ class Changes(Defining):
         project would end too soon or too late.
         """
         _check_timeout(visit_timeout_minutes)
-        name = checked_name("project", name)
-        listed = _normalised(origins)
-        project_id = f"prj_{secrets.token_hex(6)}"
-        keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
+        wanted = self._new_project(name, origins, stitch, visit_timeout_minutes)
         try:
             with self._write_and_tell() as db:
-                db.execute(
-                    "INSERT INTO projects VALUES (?, ?, ?, ?, ?)",
-                    (project_id, name, stitch, self._now_ms(), visit_timeout_minutes),
-                )
-                db.executemany(
-                    "INSERT INTO origins VALUES (?, ?)", [(project_id, origin) for origin in listed]
-                )
-                for token in keys.values():
-                    self._insert_key(db, token, project_id)
+                keys = self._insert_project(db, wanted)
         except sqlite3.IntegrityError:
-            raise ControlError(
-                f"There is a project named {name!r} already; choose another name."
-            ) from None
-        return self.project(project_id), keys
+            raise name_taken(wanted.name) from None
+        return self.project(wanted.project_id), keys
+
+    def _new_project(
+        self,
+        name: str,
+        origins: list[str],
+        stitch: str | None = None,
+        visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES,
+    ) -> Project:
+        """Not kept yet, and without hosts."""
+        return Project(
+            f"prj_{secrets.token_hex(6)}",
+            checked_name("project", name),
+            stitch,
+            frozenset(_normalised(origins)),
+            frozenset(),
+            visit_timeout_minutes=visit_timeout_minutes,
+        )
+
+    def _insert_project(self, db: sqlite3.Connection, project: Project) -> dict[str, Token]:
+        """With its keys. Inside a transaction."""
+        keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
+        db.execute(
+            "INSERT INTO projects VALUES (?, ?, ?, ?, ?)",
+            (
+                project.project_id,
+                project.name,
+                project.stitch,
+                self._now_ms(),
+                project.visit_timeout_minutes,
+            ),
+        )
+        db.executemany(
+            "INSERT INTO origins VALUES (?, ?)",
+            [(project.project_id, origin) for origin in sorted(project.origins)],
+        )
+        for token in keys.values():
+            self._insert_key(db, token, project.project_id)
+        return keys
 
     def project(self, wanted: str) -> Project:
         """A project by its id or name. Raises `ControlError` naming those there are."""
@@ -290,16 +315,9 @@ def _check_scope(kind: str, scope: str) -> None:
         raise ControlError(f"The scope {scope} is for {kinds} keys, and this is of kind {kind}.")
 
 
-def checked_name(what: str, text: str) -> str:
-    name = text.strip()
-    if not name:
-        raise ControlError(f"A {what} needs a name, such as shop; the one you gave is empty.")
-    if len(name) > MAX_NAME or not name.isprintable():
-        raise ControlError(
-            f"The name of a {what} is at most {MAX_NAME} characters long and holds no line breaks "
-            "or other control characters."
-        )
-    return name
+def name_taken(name: str) -> ControlError:
+    """The error for a project's name that another one has."""
+    return ControlError(f"There is a project named {name!r} already; choose another name.")
 
 
 def _normalised(origins: list[str]) -> list[str]:

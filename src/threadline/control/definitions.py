@@ -1,4 +1,4 @@
-"""Segments, goals and annotations in `control.db`: read with everything else, written as a whole.
+"""What a project gives names to in `control.db`: read with everything else, written as a whole.
 
 What is allowed in them is decided above: whoever changes them gives a function from what there is
 to what there is to be, which is called inside the transaction.
@@ -8,10 +8,14 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from threadline.contract.definitions import (
     Annotation,
+    Board,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
 from threadline.control.errors import ControlError
@@ -23,6 +27,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "segments": Segment.__struct_fields__,
     "goals": GoalDefinition.__struct_fields__,
     "annotations": Annotation.__struct_fields__,
+    "insights": Insight.__struct_fields__,
+    "boards": Board.__struct_fields__,
 }
 
 Settings = tuple[Project, Definitions]
@@ -73,11 +79,17 @@ def _store(
             continue
         db.execute(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))
         rows: list[tuple[Any, ...]] = [
-            (project_id, *(getattr(each, column) for column in columns)) for each in wanted.values()
+            (project_id, *(_kept(getattr(each, column)) for column in columns))
+            for each in wanted.values()
         ]
         marks = ", ".join("?" * (len(columns) + 1))
         names = ", ".join(("project_id", *columns))
         db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+
+
+def _kept(value: object) -> str:
+    """Texts as they are, everything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _store_project(db: sqlite3.Connection, before: Project, after: Project) -> None:

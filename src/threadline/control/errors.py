@@ -13,19 +13,23 @@ class ControlError(Exception):
     """What was asked for cannot be done; the message says why and what to do."""
 
 
+class ControlFileError(ControlError):
+    """The file cannot be read or written now, whatever was asked for."""
+
+
 @contextmanager
 def said_plainly(path: Path) -> Iterator[None]:
-    """Errors of this SQLite file, and of the disk, become a `ControlError`."""
+    """Errors of this SQLite file, and of the disk, become a `ControlFileError`."""
     try:
         yield
     except sqlite3.Error as error:
         way = way_out(error)
         if way is None:
             raise
-        raise ControlError(f"{path} {way}") from error
+        raise ControlFileError(f"{path} {way}") from error
     except OSError as error:
         where = error.filename or path
-        raise ControlError(
+        raise ControlFileError(
             f"{where}: {error.strerror}. Free some space if the disk is full; else run the command "
             "as the owner of the data folder."
         ) from error

@@ -23,6 +23,10 @@ ENVS = ("live", "test")
 SCOPES = {"sql": "ask in SQL, by POST /v1/sql"}
 SCOPED_KINDS = ("rk",)
 
+# How long a key that was replaced may go on working.
+UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+MOST_KEPT_MS = 366 * UNIT_MS["d"]
+
 _SHAPE = re.compile(r"(pk|sk|rk|ak)_(live|test)_([A-Za-z0-9]{4,32})_([A-Za-z0-9]{16,128})")
 # How people name a key: whole, as lists print it, or by its prefix.
 _NAMED = re.compile(r"(?:(?:(pk|sk|rk|ak)_(live|test)_)?([A-Za-z0-9]{4,32}))(?:_[A-Za-z0-9]{16,})?")
@@ -84,6 +88,18 @@ class Named(NamedTuple):
 
     prefix: str
     label: str
+
+
+def parse_keep_for(text: str, named: str) -> int:
+    """`24h` in milliseconds. `named`: what the error calls it. Raises `ValueError`."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
+    length_ms = int(match[1]) * UNIT_MS[match[2]] if match else 0
+    if not 0 < length_ms <= MOST_KEPT_MS:
+        raise ValueError(
+            f"{named} {text[:40]}: write minutes, hours or days, such as 30m, 24h or 7d, and at "
+            "most 366d"
+        )
+    return length_ms
 
 
 def new_token(kind: str, env: str) -> Token:

@@ -19,8 +19,8 @@ REPLACED = "pepper.replaced"
 SIZE = 32
 _WAY_OUT = (
     "Restore the file from a copy of the folder. If there is none, `threadline key replace-pepper` "
-    "makes a new one; all keys stop working for good then, and you make new ones with "
-    "`threadline key create`."
+    "makes a new one; all keys and share links stop working for good then, and you make new ones: "
+    "keys with `threadline key create`."
 )
 
 
@@ -83,6 +83,9 @@ def replace_pepper(folder: Path, db: sqlite3.Connection) -> int:
             "UPDATE keys SET revoked_ms = ? WHERE revoked_ms IS NULL",
             (time.time_ns() // 1_000_000,),
         ).rowcount
+        # Their tokens were hashed with it, too.
+        for table in ("sessions", "one_time_links", "share_links"):
+            db.execute(f"DELETE FROM {table}")
         if path.exists():
             path.replace(folder / REPLACED)
         write_durably(path, secrets.token_hex(SIZE))

@@ -17,14 +17,15 @@ from typing import Self
 from threadline.contract.errors import InvalidApiKey, KeyKindMismatch
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import salts
-from threadline.control.changes import Changes
+from threadline.control.access import SESSION_MS
 from threadline.control.errors import ControlError, log_line, said_plainly
+from threadline.control.first_run import FirstRun
 from threadline.control.keys import Key, parse_token, secret_hash
 from threadline.control.snapshot import Project
 from threadline.sqlite import transaction
 
 
-class Control(Changes):
+class Control(FirstRun):
     """Opened once by the server, or for a moment by the command line."""
 
     def __init__(
@@ -43,6 +44,7 @@ class Control(Changes):
         # Held for a moment by whoever counts or reads what was counted; nobody waits inside it.
         self._counting = threading.Lock()
         self._used: dict[str, int] = {}
+        self._sessions_used, self._shares_used = {}, {}
         self._placeholder_ids: Counter[str] = Counter()
         self._spare_salts: dict[int, bytes] = {}
         self._salts_in_wal = True  # for all we know
@@ -114,37 +116,64 @@ class Control(Changes):
     # -- housekeeping: once a minute, on a thread of its own --------------------------------
 
     def housekeeping(self) -> None:
-        """Destroy old salts; delete keys of commands that were killed; save what was counted.
+        """Destroy old salts; delete keys of commands that were killed, sessions and links that have
+        ended; save what was counted.
 
         Raises `ControlError`; what was not done is done the next time.
         """
         self.destroy_old_salts()
         self.delete_passed_keys()
         self.save_uses()
+        self.delete_ended_sessions()
 
     def save_uses(self) -> None:
-        """Write down when keys were last used, and what was counted. Raises `ControlError`; then
-        nothing of it is lost, and the next call saves it."""
+        """Write down when keys, sessions and share links were last used, and what was counted.
+        Raises `ControlError`; then nothing of it is lost, and the next call saves it."""
         used, self._used = self._used, {}
+        sessions, self._sessions_used = self._sessions_used, {}
+        shares, self._shares_used = self._shares_used, {}
         with self._counting:
             counted = dict(self._placeholder_ids)
-        if not used and not counted:
+        if not (used or sessions or shares or counted):
             return
         try:
-            self._save(used, counted)
+            self._save(used, sessions, shares, counted)
         except BaseException:
-            for prefix, used_ms in used.items():
-                self._used.setdefault(prefix, used_ms)
+            for lost, kept in (
+                (used, self._used),
+                (sessions, self._sessions_used),
+                (shares, self._shares_used),
+            ):
+                for name, used_ms in lost.items():
+                    kept.setdefault(name, used_ms)
             raise
 
-    def _save(self, used: dict[str, int], counted: dict[str, int]) -> None:
+    def _save(
+        self,
+        used: dict[str, int],
+        sessions: dict[str, int],
+        shares: dict[str, int],
+        counted: dict[str, int],
+    ) -> None:
         with ExitStack() as held:
             with self._write() as db:
-                db.executemany(
-                    "UPDATE keys SET last_used_ms = max(coalesce(last_used_ms, 0), ?)"
-                    " WHERE prefix = ?",
-                    [(used_ms, prefix) for prefix, used_ms in used.items()],
-                )
+                for table, name, times in (
+                    ("keys", "prefix", used),
+                    ("sessions", "session_id", sessions),
+                    ("share_links", "share_id", shares),
+                ):
+                    db.executemany(
+                        f"UPDATE {table} SET last_used_ms = max(coalesce(last_used_ms, 0), ?)"
+                        f" WHERE {name} = ?",
+                        [(used_ms, each) for each, used_ms in times.items()],
+                    )
+                if sessions:
+                    db.execute(
+                        "UPDATE members SET last_seen_ms = max(coalesce(last_seen_ms, 0),"
+                        " (SELECT coalesce(max(last_used_ms), 0) FROM sessions"
+                        " WHERE sessions.member_id = members.member_id))"
+                        " WHERE member_id IN (SELECT member_id FROM sessions)"
+                    )
                 db.executemany(
                     "INSERT INTO placeholder_ids VALUES (?, ?)"
                     " ON CONFLICT DO UPDATE SET refused = refused + excluded.refused",
@@ -196,6 +225,18 @@ class Control(Changes):
         if gone:
             with self._write() as db:
                 db.executemany("DELETE FROM keys WHERE prefix = ?", gone)
+
+    def delete_ended_sessions(self) -> None:
+        """Those that nobody used for long, and links that nobody opened in time."""
+        now_ms, snapshot = self._now_ms(), self._look_now()
+        times = [session.expires_ms for session in snapshot.sessions.values()]
+        if snapshot.links_expire_ms is not None:
+            times.append(snapshot.links_expire_ms)
+        if min(times, default=now_ms + 1) > now_ms:
+            return
+        with self._write() as db:
+            db.execute("DELETE FROM sessions WHERE last_used_ms <= ?", (now_ms - SESSION_MS,))
+            db.execute("DELETE FROM one_time_links WHERE expires_ms <= ?", (now_ms,))
 
     def _first_salt(self, today: int) -> bytes:
         """Before housekeeping has made any: written at once, or where somebody holds the file,

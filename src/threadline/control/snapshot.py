@@ -2,20 +2,28 @@
 
 import sqlite3
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from threadline.contract.definitions import (
     Annotation,
+    Board,
+    BoardTile,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
+from threadline.control.access import Member, Session, ShareLink
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
 
 # As Google Analytics and Matomo have it.
 VISIT_TIMEOUT_MINUTES = 30
+
+Row = TypeVar("Row", Member, Session, ShareLink)
 
 
 class Project(NamedTuple):
@@ -47,6 +55,10 @@ class Snapshot(NamedTuple):
     placeholder_ids: Mapping[str, int]
     pepper_hash: bytes
     definitions: Mapping[str, Definitions]
+    members: Mapping[str, Member]
+    sessions: Mapping[bytes, Session]
+    share_links: Mapping[bytes, ShareLink]
+    links_expire_ms: int | None
 
 
 def read_snapshot(db: sqlite3.Connection) -> Snapshot:
@@ -110,13 +122,36 @@ def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
         annotations.setdefault(project_id, {})[annotation_id] = Annotation(
             annotation_id=annotation_id, at=at, text=text, link=link
         )
+    insights: dict[str, dict[str, Insight]] = {}
+    for project_id, name, question, params, chart, description in db.execute(
+        "SELECT project_id, name, question, params, chart, description FROM insights ORDER BY name"
+    ):
+        insights.setdefault(project_id, {})[name] = Insight(
+            name=name,
+            question=question,
+            params=msgspec.json.decode(params, type=dict[str, str]),
+            chart=chart,
+            description=description,
+        )
+    boards: dict[str, dict[str, Board]] = {}
+    for project_id, name, tiles, description in db.execute(
+        "SELECT project_id, name, insights, description FROM boards ORDER BY name"
+    ):
+        boards.setdefault(project_id, {})[name] = Board(
+            name=name,
+            insights=msgspec.json.decode(tiles, type=list[BoardTile]),
+            description=description,
+        )
+    tables = (segments, goals, annotations, insights, boards)
     return {
         project_id: Definitions(
             segments.get(project_id, {}),
             goals.get(project_id, {}),
             annotations.get(project_id, {}),
+            insights.get(project_id, {}),
+            boards.get(project_id, {}),
         )
-        for project_id in segments.keys() | goals.keys() | annotations.keys()
+        for project_id in {project_id for table in tables for project_id in table}
     }
 
 
@@ -127,6 +162,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         " name, expires_ms, temporary, scopes FROM keys"
     )
     clock = db.execute("SELECT day, doubted_day, looks FROM clock").fetchone()
+    (links_expire_ms,) = db.execute("SELECT min(expires_ms) FROM one_time_links").fetchone()
     pepper = db.execute("SELECT hash FROM pepper").fetchone()
     return Snapshot(
         projects=projects,
@@ -138,4 +174,14 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         placeholder_ids=dict(db.execute("SELECT project_id, refused FROM placeholder_ids")),
         pepper_hash=pepper[0] if pepper else b"",
         definitions=read_definitions(db),
+        members={member.member_id: member for member in _rows(db, "members", Member)},
+        sessions={session.token_hash: session for session in _rows(db, "sessions", Session)},
+        share_links={link.token_hash: link for link in _rows(db, "share_links", ShareLink)},
+        links_expire_ms=links_expire_ms,
     )
+
+
+def _rows(db: sqlite3.Connection, table: str, kind: type[Row]) -> list[Row]:
+    """A table whose columns are the fields of a tuple."""
+    columns = ", ".join(kind._fields)
+    return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {table}")]

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from threadline.contract.replies import Error, SegmentError
 from threadline.enrich import time_ordered_id
 from threadline.http.asgi import Headers, Send
 from threadline.store import StoreAway
+from threadline.web import Asset
 
 RETRY_AFTER_S = 1
 # Who takes no more of a long answer for so long has gone, or keeps others from theirs.
@@ -81,6 +82,24 @@ def answer_body(
 ) -> Answer:
     """What is not JSON, or is already."""
     return Answer(200, [(b"content-type", media_type.encode()), *as_headers(headers or {})], body)
+
+
+def answer_file(header: Callable[[str], str], asset: Asset, headers: Mapping[str, str]) -> Answer:
+    """A file, gzipped where the browser takes that, or 304 if it has it. `header`: reads one of the
+    request's. `headers`: to send besides."""
+    sent = {
+        "ETag": asset.etag,
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+        **headers,
+    }
+    known = header("if-none-match")
+    if asset.etag in known or known == "*":
+        return answer_body(b"", asset.media_type, sent)._replace(status=304)
+    body = asset.body
+    if asset.packed and "gzip" in header("accept-encoding"):
+        sent["Content-Encoding"], body = "gzip", asset.packed
+    return answer_body(body, asset.media_type, sent)
 
 
 def answer(reply: object, status: int = 200) -> Answer:

@@ -14,12 +14,21 @@ from threadline.control import origin_allowed
 from threadline.http import (
     assets,
     classify,
+    dashboard,
     definitions,
     identity,
     ingest,
+    members,
+    oidc,
+    operation,
+    projects,
     questions,
+    refusals,
     rudder,
+    rules,
     server,
+    share_links,
+    sign_in,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
@@ -28,6 +37,7 @@ from threadline.http.auth import let_in
 from threadline.http.request import Request
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
+from threadline.runtime.refusals import NO_PROJECT
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 
@@ -45,7 +55,11 @@ EXPOSED = (
     b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated",
 )
 # Paths whose last part anybody may have named.
-NAMED = ("/v1/users/", "/v1/segments/", "/v1/goals/", "/v1/annotations/")
+NAMED = tuple(
+    f"/v1/{kind}/" for kind in ("users", "segments", "goals", "annotations", "insights", "boards")
+)
+# What a member gets is in no cache on the way: nothing there tells whose the cookie was.
+OF_ONE = [(b"cache-control", b"private, no-store"), (b"vary", b"Cookie")]
 # A page that cannot read why it is refused would try for ever.
 READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 
@@ -62,11 +76,25 @@ class App:
             *identity.ROUTES,
             *definitions.ROUTES,
             *classify.ROUTES,
+            *refusals.ROUTES,
+            *projects.ROUTES,
+            *operation.ROUTES,
+            *rules.ROUTES,
+            *sign_in.ROUTES,
+            *oidc.ROUTES,
+            *members.ROUTES,
+            *share_links.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
+            *dashboard.ROUTES,
             *server.ROUTES,
         ]
         self._routes = Routes([*routes, *server.about(routes)])
+
+    @property
+    def routes(self) -> list[Route]:
+        """All that there are, those about the server itself included."""
+        return self._routes.listed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"
@@ -78,6 +106,8 @@ class App:
         with Hold(room) as hold:
             request = Request(self._services, scope, receive, _path(scope), hold)
             given = await self._answer(request)
+        if request.member:
+            given = given._replace(headers=[*given.headers, *OF_ONE])
         if origin := request.header("origin"):
             given = given._replace(headers=[*given.headers, *_cors(origin, request, given)])
         try:
@@ -99,9 +129,22 @@ class App:
             error = as_api_error(raised, request.method, request.path)
             if route and route.doc and route.doc.takes_events:
                 self._services.metrics.rejected.labels(error.code).inc()
+                self._services.refusals.note(
+                    request.known_project_id, error.code, route.path, request.header("origin")
+                )
             if isinstance(raised, ApiError):
                 await request.drain()
             return answer_error(error, request.segment)
+
+    def _note_preflight(self, scope: Scope, origin: str) -> None:
+        """The request that it asks for never comes, so this is all that is seen of it."""
+        try:
+            method = header(scope, "access-control-request-method")
+            route, _ = self._routes.find(_path(scope), method)
+        except ApiError:
+            return
+        if route.doc and route.doc.takes_events:
+            self._services.refusals.note(NO_PROJECT, OriginNotAllowed.code, route.path, origin)
 
     def _options(self, scope: Scope) -> Answer:
         wanted = dict(scope["headers"])
@@ -110,6 +153,7 @@ class App:
             return Answer(204, [(b"allow", allowed.encode())], b"")
         origin = header(scope, "origin")
         if not origin_allowed(origin, self._services.control.origins()):
+            self._note_preflight(scope, origin)
             message = f"Origin {origin or '(none)'} is on no project's allowlist."
             return answer_error(OriginNotAllowed(message))
         names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")

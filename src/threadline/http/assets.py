@@ -3,7 +3,7 @@
 from functools import partial
 
 from threadline.contract.errors import NotFound
-from threadline.http.answers import Answer, answer_body
+from threadline.http.answers import Answer, answer_file
 from threadline.http.doc import Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
@@ -22,23 +22,14 @@ async def serve_asset(request: Request, name: str) -> Answer:
         built = "" if ASSETS else " The browser SDK is not built: run `make build` in the checkout."
         raise NotFound(f"There is no {name} here.{built}")
     headers = {
-        "ETag": asset.etag,
         "Cache-Control": CACHE,
-        "Vary": "Accept-Encoding",
         # For `integrity` and `crossorigin` attributes, and pages that load from nowhere else.
         "Access-Control-Allow-Origin": "*",
         "Cross-Origin-Resource-Policy": "cross-origin",
-        "X-Content-Type-Options": "nosniff",
     }
     if f"{name}.map" in ASSETS:
         headers["SourceMap"] = f"{name.rpartition('/')[2]}.map"
-    known = request.header("if-none-match")
-    if asset.etag in known or known == "*":
-        return answer_body(b"", asset.media_type, headers)._replace(status=304)
-    body = asset.body
-    if "gzip" in request.header("accept-encoding"):
-        headers["Content-Encoding"], body = "gzip", asset.packed
-    return answer_body(body, asset.media_type, headers)
+    return answer_file(request.header, asset, headers)
 
 
 async def serve_addon(request: Request) -> Answer:

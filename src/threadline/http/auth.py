@@ -14,12 +14,15 @@ from threadline.contract.errors import (
     InvalidPayload,
     KeyKindNotAllowed,
     MissingBearerToken,
+    NotSignedIn,
     OriginNotAllowed,
 )
 from threadline.contract.segment import Message
-from threadline.control import SCOPES, Project, origin_allowed
+from threadline.control import SCOPES, SHARE, Project, origin_allowed
 from threadline.http.doc import Doc
 from threadline.http.request import Request
+from threadline.http.sessions import admit_member
+from threadline.http.shared import admit_shared
 from threadline.runtime.memory import MIB
 
 # Who sends it is known only after it is read.
@@ -40,6 +43,8 @@ async def let_in(request: Request, doc: Doc) -> None:
     """A request of this route, where that takes a key. Raises what the contract says of keys,
     origins and rates."""
     if not doc.keys or getattr(request.services.settings, doc.unless, False):
+        if doc.role and not admit_member(request, doc):
+            raise NotSignedIn("This is for members of the dashboard; sign in first.")
         return
     token = ""
     if doc.segment or doc.body is Message:
@@ -56,12 +61,18 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
     """Raises what the contract says. `token`: the key, where it is not in the headers."""
     if not token:
         scheme, _, token = request.header("authorization").partition(" ")
+        if not scheme and admit_member(request, doc):
+            return
         if scheme.lower() != "bearer" or not token.strip():
             raise MissingBearerToken(
                 "Send the key as `Authorization: Bearer KEY`; in a beacon, a browser key as `key`"
                 " in the body."
             )
-    key, project = request.services.control.authenticate(token.strip())
+    token = token.strip()
+    if token.startswith(SHARE):
+        admit_shared(request, doc, token)
+        return
+    key, project = request.services.control.authenticate(token)
     request.admitted(key, project)
     if key.kind == "ak":
         raise KeyKindNotAllowed(

@@ -1,41 +1,38 @@
-"""`/v1/segments`, `/v1/goals` and `/v1/annotations`: what a project gives names to."""
+"""`/v1/segments`, `/v1/goals`, `/v1/annotations`, `/v1/insights` and `/v1/boards`: what a project
+gives names to."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import msgspec
 
-from threadline.contract.decoding import decode
+from threadline.contract.access import Role
 from threadline.contract.definitions import (
     Annotation,
+    Board,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
-from threadline.contract.errors import InUse, InvalidParams, InvalidPayload, NotFound, Unavailable
-from threadline.contract.replies import Decided, Notice
-from threadline.contract.times import now_ms
-from threadline.control import ControlError
+from threadline.contract.errors import InUse, InvalidParams, InvalidPayload, NotFound
+from threadline.contract.replies import Decided
 from threadline.http.answers import Answer, answer
+from threadline.http.changing import NoParams, read_exactly, write_control
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
+from threadline.questions import boards
 from threadline.questions import definitions as allowed
+from threadline.questions.defined import one_of
 from threadline.questions.warned import Warnings, noted
-from threadline.runtime.memory import MIB
 from threadline.runtime.params import read_params
 
 TAG = "Definitions"
 WRITE = ("sk",)
-BODY_LIMIT = MIB // 16
-
-
-class NoParams(msgspec.Struct):
-    """These routes take none."""
 
 
 class Segments(msgspec.Struct):
@@ -54,6 +51,18 @@ class Annotations(msgspec.Struct):
     """All annotations of the project, the earliest first."""
 
     rows: list[Annotation]
+
+
+class Insights(msgspec.Struct):
+    """All insights of the project, by name."""
+
+    rows: list[Insight]
+
+
+class Boards(msgspec.Struct):
+    """All boards of the project, by name."""
+
+    rows: list[Board]
 
 
 class KeptSegment(Segment, kw_only=True, frozen=True):
@@ -128,6 +137,27 @@ KINDS = (
         put=allowed.put_annotation,
         delete=allowed.delete_annotation,
     ),
+    Kind(
+        table="insights",
+        what="insight",
+        key="name",
+        named="Name of the insight, percent-encoded.",
+        one=Insight,
+        all=Insights,
+        put=boards.put_insight,
+        delete=boards.delete_insight,
+        used=True,
+    ),
+    Kind(
+        table="boards",
+        what="board",
+        key="name",
+        named="Name of the board, percent-encoded.",
+        one=Board,
+        all=Boards,
+        put=boards.put_board,
+        delete=boards.delete_board,
+    ),
 )
 
 
@@ -140,13 +170,13 @@ async def _list(kind: Kind, request: Request) -> Answer:
 async def _get(kind: Kind, request: Request) -> Answer:
     read_params(request.query, NoParams)
     there = kind.of(_definitions(request))
-    return answer(allowed.one_of(there, _named(kind, request), kind.what))
+    return answer(one_of(there, _named(kind, request), kind.what))
 
 
 async def _put(kind: Kind, request: Request) -> Answer:
     read_params(request.query, NoParams)
     name = _named(kind, request)
-    given = await _body(kind, request)
+    given = await read_exactly(request, kind.one, answered=("warnings",) if kind.kept else ())
     said = getattr(given, kind.key)
     if said not in ("", name):
         message = f"leave it out, or write {name!r} as in the path"
@@ -169,7 +199,7 @@ async def _delete(kind: Kind, request: Request) -> Answer:
 async def _add(kind: Kind, request: Request) -> Answer:
     """An annotation; the same once more is the one that is there."""
     read_params(request.query, NoParams)
-    given = await _body(kind, request)
+    given: Any = await read_exactly(request, kind.one)
     ids: list[str] = []
 
     def add(before: Definitions) -> Definitions:
@@ -193,30 +223,9 @@ def _named(kind: Kind, request: Request) -> str:
     return unquote(request.in_path[kind.key])
 
 
-async def _body(kind: Kind, request: Request) -> Any:
-    """Raises `InvalidPayload` for a field that does not exist, too: what would be kept without it
-    would be something else than was meant."""
-    notices = list[Notice]()
-    raw = await request.body(BODY_LIMIT)
-    given = decode(raw, kind.one, now_ms(), notices)
-    unknown = {
-        each.field: [each.message.removesuffix(" It was ignored.")]
-        for each in notices
-        # What was answered may be put back.
-        if each.code == "unknown_field" and not (kind.kept and each.field == "warnings")
-    }
-    if unknown:
-        raise InvalidPayload(next(iter(unknown.values()))[0], fieldErrors=unknown)
-    return given
-
-
 async def _define(request: Request, change: Callable[[Definitions], Definitions]) -> Definitions:
-    """Beside the event loop: the file may be locked, and everybody is to know when it is done."""
     control, project_id = request.services.control, request.project.project_id
-    try:
-        return await asyncio.to_thread(control.define, project_id, change)
-    except ControlError as error:
-        raise Unavailable(f"{error} Nothing was changed.") from error
+    return await write_control(partial(control.define, project_id, change))
 
 
 def _routes(kind: Kind) -> list[Route]:
@@ -229,7 +238,17 @@ def _routes(kind: Kind) -> list[Route]:
         keys = READ if method == "GET" else WRITE
         in_path = named if path == one else {}
         doc["errors"] = (InvalidParams, *doc.get("errors", ()))
-        said = Doc(summary=summary, tag=TAG, keys=keys, path_params=in_path, **doc)
+        role: Role | Literal[""] = "" if method == "GET" else "editor"
+        shared = kind.table if handle is _list else ""
+        said = Doc(
+            summary=summary,
+            tag=TAG,
+            keys=keys,
+            role=role,
+            shared=shared,
+            path_params=in_path,
+            **doc,
+        )
         return Route(method, path, partial(handle, kind), said)
 
     a = "an" if kind.what[0] in "aeiou" else "a"

@@ -29,11 +29,13 @@ h4 { margin: 1rem 0 .2rem; font-size: .85rem; letter-spacing: .04em; text-transf
 
 Json = dict[str, Any]
 
-KEYS = """<p>Every route but those under <a href="#Server">Server</a> and
-<a href="#Browser">Browser</a> takes a key, as <code>Authorization: Bearer KEY</code>.
+KEYS = """<p>Every route but those under <a href="#Server">Server</a>,
+<a href="#Browser">Browser</a> and <a href="#Dashboard">Dashboard</a> takes a key, as
+<code>Authorization: Bearer KEY</code>.
 <code>threadline project create NAME</code> prints three: <code>pk</code> for pages (from the
 project's origins), <code>sk</code> for servers, <code>rk</code> for reading. The examples have this
-server's address in <code>$HOST</code>, and keys in <code>$SK</code> and <code>$RK</code>.</p>"""
+server's address in <code>$HOST</code>, keys in <code>$SK</code> and <code>$RK</code>, and in
+<code>$SESSION</code> the cookie of somebody who is signed in to the dashboard.</p>"""
 
 # What examples say where something has to be said.
 EXAMPLES = {
@@ -60,14 +62,41 @@ BODIES = {
     "/v1/goals/{name}": '{"event": "purchase{plan=pro}", "value_property": "value"}',
     "/v1/annotations": '{"at": "2026-05-01", "text": "New prices"}',
     "/v1/annotations/{annotation_id}": '{"at": "2026-05-01", "text": "New prices"}',
+    "/v1/insights/{name}": '{"question": "stats", "params": {"interval": "day", "from": "30d"}}',
+    "/v1/boards/{name}": '{"insights": [{"insight": "Signups", "width": 6}]}',
+    "/v1/identity/preview": '{"unlink": {"anonymous_id": "u_abc", "user_id": "user_42"}}',
+    "/v1/rules": '{"rules": "…"}',
+    "/v1/rules/test": '{"url": "https://shop.example/?utm_source=pod-7"}',
+    "/v1/reclassify": '{"dry_run": true, "since": "2026-05-01"}',
+    "/v1/projects": '{"name": "shop", "origins": ["https://shop.example"]}',
+    "/v1/projects/{project_id}": '{"stitch": "next", "visit_timeout_minutes": 45}',
+    "/v1/keys": '{"kind": "rk", "name": "dashboard"}',
+    "/v1/keys/{label}/rotate": '{"keep_for": "24h"}',
+    "/v1/auth/password": '{"email": "ada@shop.example", "password": "…"}',
+    "/v1/auth/link": '{"token": "…"}',
+    "/v1/auth/setup": '{"token": "…", "email": "ada@shop.example", "password": "…"}',
+    "/v1/auth/sign-out": '{"everywhere": true}',
+    "/v1/members": '{"email": "bo@shop.example", "role": "editor"}',
+    "/v1/members/{member_id}": '{"role": "viewer"}',
+    "/v1/share-links": '{"page": "overview", "name": "For the board", "query": "from=30d"}',
 }
 IN_PATH = {
+    "project_id": "prj_0123456789ab",
+    "label": "rk_live_0123456789",
     "user_id": "user_42",
     "account_id": "acme",
     "name": "outbound.js",
     "annotation_id": "note_1",
+    "session_id": "ses_0123456789ab",
+    "member_id": "mem_0123456789ab",
+    "share_id": "shr_0123456789ab",
 }
-NAMES = {"/v1/segments/{name}": "paid", "/v1/goals/{name}": "sale"}
+NAMES = {
+    "/v1/segments/{name}": "paid",
+    "/v1/goals/{name}": "sale",
+    "/v1/insights/{name}": "Signups",
+    "/v1/boards/{name}": "Week",
+}
 
 
 def page(document: Json) -> bytes:
@@ -106,8 +135,8 @@ def _section(document: Json, path: str, method: str, operation: Json) -> str:
 
 def _example(path: str, method: str, operation: Json) -> str:
     """The shortest request that the route answers, to paste."""
-    secured = operation.get("security")
-    key = "$SK" if method != "get" else "$RK"
+    by = {name for way in operation.get("security", []) for name in way}
+    key = "$RK" if method == "get" and "rk" in operation.get("description", "") else "$SK"
     query = "&".join(
         f"{at['name']}={EXAMPLES.get(at['name'], '…')}"
         for at in operation["parameters"]
@@ -117,8 +146,11 @@ def _example(path: str, method: str, operation: Json) -> str:
     address = re.sub(r"\{(\w+)\}", lambda part: _in_path(path, part[1]), path)
     verb = "" if method == "get" else f"-X {method.upper()} "
     parts = [f'curl {verb}"$HOST{address}{"?" + query if query else ""}"']
-    if secured:
+    if "key" in by:
         parts.append(f'-H "Authorization: Bearer {key}"')
+    elif by:
+        parts.append('-b "threadline_session=$SESSION"')
+        parts += [] if method == "get" else ['-H "Origin: $HOST"']
     if "requestBody" in operation:
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{BODIES.get(path, '{…}')}'")

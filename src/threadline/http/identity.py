@@ -6,20 +6,26 @@ from typing import NamedTuple
 
 import msgspec
 
-from threadline.contract.bodies import AccountLink, Alias, Link, Unalias
+from threadline.contract.bodies import AccountLink, Alias, IdentityPreview, Link, Unalias
 from threadline.contract.decoding import decode
 from threadline.contract.errors import (
     AliasCycle,
     ApiError,
+    Busy,
+    InvalidPayload,
     PlaceholderId,
 )
 from threadline.contract.replies import Decided, Notice
 from threadline.contract.times import now_ms
 from threadline.http.answers import Answer, answer
-from threadline.http.doc import Doc
+from threadline.http.changing import read_exactly
+from threadline.http.doc import READ, Doc
+from threadline.http.questions import STALE
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.identity import decisions
+from threadline.questions.preview import Preview, PreviewParams
+from threadline.questions.registry import PREVIEW
 from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.memory import MIB
 
@@ -94,4 +100,42 @@ async def _handle(decision: Decision, request: Request) -> Answer:
     return answer(Decided(changed, notices or msgspec.UNSET))
 
 
-ROUTES = [*map(_route, DECISIONS)]
+async def preview(request: Request) -> Answer:
+    services = request.services
+    body = await read_exactly(request, IdentityPreview)
+    given = {
+        name: msgspec.structs.asdict(found)
+        for name in PREVIEWED
+        if (found := getattr(body, name)) is not None
+    }
+    if len(given) != 1:
+        message = f"give one of {', '.join(PREVIEWED)}"
+        raise InvalidPayload(f"{message.capitalize()}.", fieldErrors={"": [message]})
+    ((decision, said),) = given.items()
+    if decision == "alias":
+        refuse_placeholders(said, services.placeholders)
+    params = PreviewParams(decision=decision, given=said, stitch=body.stitch)
+    answered = await services.asking.ask(PREVIEW, request.project, params)
+    rendered = answer(answered.answer)
+    if not answered.fresh:
+        rendered.headers.append(STALE)
+    return rendered
+
+
+PREVIEWED = ("unlink", "link_again", "alias", "unalias")
+ROUTES = [
+    *map(_route, DECISIONS),
+    Route(
+        "POST",
+        PREVIEW.path,
+        preview,
+        Doc(
+            summary=PREVIEW.summary,
+            tag=PREVIEW.tag,
+            keys=READ,
+            body=IdentityPreview,
+            answer=Preview,
+            errors=(*PREVIEW.errors, Busy, PlaceholderId),
+        ),
+    ),
+]

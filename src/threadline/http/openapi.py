@@ -10,9 +10,11 @@ from threadline import __version__
 from threadline.contract.errors import ApiError
 from threadline.contract.replies import Error, Success
 from threadline.contract.times import Timestamp
-from threadline.control import KINDS
+from threadline.control import KINDS, ROLES
+from threadline.http.cookies import SESSION
 from threadline.http.doc import Doc
 from threadline.http.routing import Route
+from threadline.http.sessions import IN_HEADER, IN_QUERY
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
@@ -44,7 +46,14 @@ def document(routes: Iterable[Route]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "; ".join(f"{kind}: {use}" for kind, use in KINDS.items()),
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": SESSION,
+                    "description": "Of a member of the dashboard. The project is named by the "
+                    f"header {IN_HEADER}, or by the parameter {IN_QUERY} in an address.",
+                },
             },
         },
     }
@@ -64,10 +73,12 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
             **_error_responses(doc),
         },
     }
-    if doc.keys:
-        operation["security"] = [{"key": []}]
-        scope = f" with the scope `{doc.scope}`" if doc.scope else ""
-        operation["description"] = f"Key: {' or '.join(doc.keys)}{scope}."
+    if doc.keys or doc.least_role:
+        operation["security"] = [
+            *([{"key": []}] if doc.keys else []),
+            *([{"session": []}] if doc.least_role else []),
+        ]
+        operation["description"] = _who(doc)
     if doc.body:
         description = f"{_first_line(doc.body)} May be packed with gzip or zstd."
         schema = _schema(doc.body, components)
@@ -81,6 +92,14 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
             "content": {JSON: {"schema": schema}},
         }
     return operation
+
+
+def _who(doc: Doc) -> str:
+    """Who may ask."""
+    scope = f" with the scope `{doc.scope}`" if doc.scope else ""
+    keys = f"Key: {' or '.join(doc.keys)}{scope}." if doc.keys else ""
+    role = f"Member: {' or '.join(ROLES[ROLES.index(doc.least_role) :])}." if doc.least_role else ""
+    return f"{keys} {role}".strip()
 
 
 def _add_segment_answer(responses: Json, components: Json) -> None:

@@ -28,6 +28,7 @@ def doc(question: Question) -> Doc:
         summary=question.summary,
         tag=question.tag,
         keys=READ,
+        shared=question.name,
         params=question.params,
         path_params={name: _description(question.params, name) for name in question.in_path},
         answer=question.answer,

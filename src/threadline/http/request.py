@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import urlsplit
 
-from threadline.control import Key, Project
+from threadline.control import Key, Member, Project, Session
 from threadline.http.asgi import Receive, Scope, header
 from threadline.http.body import check_type, drain, encoding_of, read_body, unpack
 from threadline.runtime.memory import Hold
@@ -18,7 +19,8 @@ class Request:
     """`path`: as routes are found by. `in_path`: its named parts, percent-encoded. `hold`: the
     memory it takes. `arrived`: the body, where it had to be read to find the key.
     `allowed_origin`: of the page that may read the answer. `segment`: it came from a library of
-    that spec, and is answered as those expect."""
+    that spec, and is answered as those expect. `member` and `session`: of who is signed in to the
+    dashboard, where it came with a cookie in the place of a key."""
 
     services: Services
     scope: Scope
@@ -29,6 +31,8 @@ class Request:
     arrived: bytes | None = None
     allowed_origin: str = ""
     segment: bool = False
+    member: Member | None = None
+    session: Session | None = None
     _sent_by: tuple[Key, Project] | None = None
 
     @property
@@ -41,6 +45,16 @@ class Request:
     def project(self) -> Project:
         assert self._sent_by
         return self._sent_by[1]
+
+    @property
+    def may_all_projects(self) -> bool:
+        """Whether it may see all projects there are: a key has one, and members have all."""
+        return self.member is not None
+
+    @property
+    def known_project_id(self) -> str:
+        """Of the key that was recognised so far, whether it may or not; else nothing."""
+        return self._sent_by[1].project_id if self._sent_by else ""
 
     def admitted(self, key: Key, project: Project) -> None:
         """It is this key's."""
@@ -61,6 +75,28 @@ class Request:
         """The query string, as it came."""
         query: bytes = self.scope["query_string"]
         return query.decode("latin-1")
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
+        return "https" in (
+            self.scope.get("scheme", ""),
+            self.header("x-forwarded-proto").lower(),
+            self.services.settings.public_url.partition(":")[0].lower(),
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Where the browser has found us: `https://stats.example`."""
+        if public := self.services.settings.public_url.rstrip("/"):
+            return public
+        return f"http{'s' if self.is_https else ''}://{self.header('host')}"
+
+    @property
+    def own_hosts(self) -> set[str]:
+        """With their port, as pages of our own name us."""
+        public = urlsplit(self.services.settings.public_url).netloc.lower()
+        return {self.header("host").lower(), public} - {""}
 
     @property
     def address(self) -> str:

@@ -10,12 +10,12 @@ from threadline.http.doc import Doc
 from threadline.http.request import Request
 
 Handler = Callable[[Request], Awaitable[Answer]]
-PART = re.compile(r"\\\{(\w+)\\\}")
+PART = re.compile(r"\\\{(\w+)(\\\*)?\\\}")
 
 
 class Route(NamedTuple):
-    """`path`: parts in braces match anything but a slash. `doc`: None for what nobody has to know
-    of, which takes no key."""
+    """`path`: parts in braces match anything but a slash; with a star, slashes, too. `doc`: None
+    for what nobody has to know of, which takes no key."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class Routes:
             if "{" not in path:
                 self._plain[path] = by_method
                 continue
-            pattern = PART.sub(r"(?P<\1>[^/]+)", re.escape(path))
+            pattern = PART.sub(_part, re.escape(path))
             self._patterns.append((re.compile(pattern), by_method))
 
     def find(self, path: str, method: str) -> Found:
@@ -74,6 +74,10 @@ class Routes:
             if match := pattern.fullmatch(path):
                 return by_method, match.groupdict()
         return {}, {}
+
+
+def _part(found: re.Match[str]) -> str:
+    return f"(?P<{found[1]}>{'.+' if found[2] else '[^/]+'})"
 
 
 def _allowed(by_method: ByMethod) -> list[str]:

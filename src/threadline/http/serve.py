@@ -22,6 +22,7 @@ from threadline.http.listen import bracketed, resolve, take_port, until_answerin
 from threadline.runtime.admin_socket import admin_socket
 from threadline.runtime.folder import folder_lock
 from threadline.runtime.logs import log_to_stderr
+from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
 from threadline.settings import Settings
@@ -35,12 +36,18 @@ MAX_HEADER_BYTES = 64 * 1024
 SWITCH_S = 0.001
 
 
-def serve(settings: Settings, settings_file: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then write everything acknowledged to the store.
+Greeting = Callable[[Services, str], None]
+
+
+def serve(
+    settings: Settings, settings_file: Path | None = None, greet: Greeting | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then write everything acknowledged to the store. `greet`: is
+    called with the address once it answers.
 
     Raises `CannotListen`, `FolderInUse`, and what `Services` raises.
     """
-    uvloop.run(serve_async(settings, settings_file=settings_file))
+    uvloop.run(serve_async(settings, settings_file=settings_file, greet=greet))
 
 
 async def serve_async(
@@ -49,6 +56,7 @@ async def serve_async(
     on_stop: Callable[[], None] | None = None,
     least: int = logging.INFO,
     settings_file: Path | None = None,
+    greet: Greeting | None = None,
 ) -> None:
     """As `serve`. `ready` is given the server's address once it answers; `on_stop` is called when a
     signal says to stop, before that begins; `least` is the level from which on it logs."""
@@ -80,6 +88,8 @@ async def serve_async(
         structlog.get_logger("threadline").info("ready", url=url, data=settings.data, **where)
         if ready is not None:
             ready.set_result(url)
+        if greet is not None:
+            await asyncio.to_thread(greet, services, url)
         await serving
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
@@ -120,6 +130,8 @@ def _check(settings: Settings) -> None:
     store_url(settings.store, Path(settings.data))
     if settings.country_db:
         Countries(Path(settings.country_db))
+    if settings.oidc_issuer:
+        Oidc(settings)
 
 
 def _warm_up() -> None:

@@ -17,16 +17,6 @@ from threadline.store import StoreError
 PROMETHEUS = "text/plain"
 HTML = "text/html; charset=utf-8"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-FRONT = b"""<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Threadline</title>
-<style>:root { color-scheme: light dark } body { font: 16px/1.55 system-ui, sans-serif;
-max-width: 36rem; margin: 15vh auto; padding: 0 1.25rem } a { color: #b4561a }
-code { font: .88rem ui-monospace, monospace }</style>
-<h1>Threadline is running</h1>
-<p>It takes events at <code>/v1/track</code> and answers questions with a read key.</p>
-<p><a href="docs">Every route, with its fields and errors</a></p>
-<p>To see what one person did before and after they signed in, run
-<code>threadline user USER_ID</code> on the machine it runs on.</p></html>"""
 
 
 async def healthz(request: Request) -> Answer:
@@ -49,10 +39,6 @@ async def metrics(request: Request) -> Answer:
     return answer_body(text, f"{PROMETHEUS}; version=0.0.4; charset=utf-8")
 
 
-async def front(request: Request) -> Answer:
-    return answer_body(FRONT, HTML, PAGE_HEADERS)
-
-
 def about(routes: Sequence[Route]) -> list[Route]:
     """The routes that serve the reference, made from those that it describes and itself."""
 
@@ -70,7 +56,6 @@ def about(routes: Sequence[Route]) -> list[Route]:
 
 OPENAPI = Doc(summary="This document", tag="Server", answer=dict[str, Any])
 ROUTES = [
-    Route("GET", "/", front),
     Route("GET", "/healthz", healthz, Doc(summary="The process is alive", tag="Server", answer=Ok)),
     Route(
         "GET",

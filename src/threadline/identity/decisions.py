@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from threadline.contract.errors import AliasCycle, InvalidPayload
+from threadline.identity.reading import Reads
 from threadline.identity.resolution import PROJECT
 from threadline.store import Store
 
@@ -120,21 +121,32 @@ def alias(store: Store, project_id: str, by: str, user_id: str, alias_of: str) -
 
     Raises `AliasCycle` if the other is, by whatever chain, an alias of this one.
     """
-    declared = _declared(store, project_id)
+    before = declared(store, project_id)
+    wanted = with_alias(before, user_id, alias_of)
+    return _decide_alias(store, project_id, user_id, alias_of, by, before, wanted)
+
+
+def unalias(store: Store, project_id: str, by: str, user_id: str) -> bool:
+    """Take an alias back; whether there was one."""
+    before = declared(store, project_id)
+    wanted = without_alias(before, user_id)
+    return _decide_alias(store, project_id, user_id, "", by, before, wanted)
+
+
+def with_alias(declared: Names, user_id: str, alias_of: str) -> Names:
+    """What is declared when this is, too. Raises `AliasCycle`."""
     wanted = {**declared, user_id: alias_of}
     chain = [user_id]
     while chain[-1] in wanted:
         chain.append(wanted[chain[-1]])
         if chain[-1] == user_id:
             raise AliasCycle(f"Aliases would run in a circle: {' → '.join(chain)}.", cycle=chain)
-    return _decide_alias(store, project_id, user_id, alias_of, by, declared, wanted)
+    return wanted
 
 
-def unalias(store: Store, project_id: str, by: str, user_id: str) -> bool:
-    """Take an alias back; whether there was one."""
-    declared = _declared(store, project_id)
-    wanted = {name: of for name, of in declared.items() if name != user_id}
-    return _decide_alias(store, project_id, user_id, "", by, declared, wanted)
+def without_alias(declared: Names, user_id: str) -> Names:
+    """What is declared when this user is nobody else's alias."""
+    return {name: of for name, of in declared.items() if name != user_id}
 
 
 def same_people(
@@ -143,7 +155,7 @@ def same_people(
     """Of each of these users all ids of the same person, itself among them: whom it is an alias of
     and who is one of it, over any number of steps. What was taken back does not count."""
     beside: dict[str, set[str]] = {}
-    for user_id, alias_of in _declared(store, project_id).items():
+    for user_id, alias_of in declared(store, project_id).items():
         beside.setdefault(user_id, set()).add(alias_of)
         beside.setdefault(alias_of, set()).add(user_id)
     return {user_id: _reached(user_id, beside) for user_id in user_ids}
@@ -158,8 +170,9 @@ def _reached(user_id: str, beside: Mapping[str, set[str]]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _declared(store: Store, project_id: str) -> Names:
-    rows = store.query(DECLARED, {"project_id": project_id})
+def declared(reads: Reads, project_id: str) -> Names:
+    """Of users that were declared an alias, as of now, of whom: as it was said, chains and all."""
+    rows = reads.query(DECLARED, {"project_id": project_id})
     return {row["user_id"]: row["alias_of"] for row in rows}
 
 
@@ -216,7 +229,7 @@ def _decide_alias(
         return False
     decided: dict[str, object] = {"project_id": project_id, "decided_by": by}
     decided["decided_at"] = _next(store, project_id)
-    before, after = _resolved(declared), _resolved(wanted)
+    before, after = at_the_end(declared), at_the_end(wanted)
     resolved = [
         {**decided, "user_id": name, "canonical": after.get(name, name)}
         for name in sorted(before.keys() | after.keys())
@@ -230,7 +243,7 @@ def _decide_alias(
     return True
 
 
-def _resolved(declared: Names) -> dict[str, str]:
+def at_the_end(declared: Names) -> dict[str, str]:
     """Every alias with the user at the end of its chain."""
     ends: dict[str, str] = {}
     for name in declared:

@@ -6,9 +6,9 @@ project never unlinked or aliased anything, none of that is in the SQL; where it
 is asked once and bound to every statement, and only the devices concerned are looked at anew.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
@@ -27,6 +27,11 @@ TOUCH_TYPE = """Tuple(
         traffic_source UInt64
     )"""
 TOUCH = f"({OFF_PAGE}, e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
+
+# No event is later than this (see contract).
+END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
+# In the place of a person: a device goes from hand to hand.
+SEVERAL = 1
 
 # What a question about a time binds, and on which side of it a timestamp lies.
 FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"
@@ -101,11 +106,67 @@ class Decisions(NamedTuple):
 
 NONE = Decisions({}, False, {})
 
+# A user and the person that it is, both with their hashes; a device and a user, by their hashes.
+Aliased = tuple[str, str, int, int]
+Pair = tuple[int, int]
+# What is bound of them.
+OF_ALIASES = ("aliased", "persons", "aliased_hashes", "person_hashes")
+OF_UNLINKS = ("unlinked_visitors", "unlinked_hashes")
+OF_DECISIONS = (*OF_ALIASES, *OF_UNLINKS)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `params`:
+    the names of these, which are there as long as something has `holds`. `is_shared`: some device
+    goes from hand to hand. `is_newer`: some devices are in others first."""
+
+    decisions: Decisions
+    params: Mapping[str, str]
+    holds: tuple[object, ...] = ()
+    is_shared: bool = True
+    is_newer: bool = False
+
+    def device(self, visitor: str, attribute: str) -> str:
+        """SQL: what `devices` says of a visitor; 0 where nobody was seen there."""
+        at = f"'{attribute}', {visitor}"
+        found = f"dictGet({{devices:String}}, {at})"
+        if self.is_newer:
+            found = f"dictGetOrDefault({{newer_devices:String}}, {at}, {found})"
+        return found
+
+    def interval(self, visitor: str, timestamp: str) -> str:
+        """SQL: whose the interval is in which a timestamp of a shared device lies."""
+        at = f"'user_hash', {visitor}, toUnixTimestamp64Milli({timestamp})"
+        found = f"dictGet({{intervals:String}}, {at})"
+        if self.is_newer:
+            found = f"dictGetOrDefault({{newer_intervals:String}}, {at}, {found})"
+        return found
+
+    @property
+    def intervals(self) -> str:
+        """SQL: all of them, as a table."""
+        found = "dictionary({intervals:String})"
+        if self.is_newer:
+            found = f"""(
+    SELECT * FROM dictionary({{newer_intervals:String}})
+    UNION ALL
+    SELECT * FROM {found} WHERE NOT dictHas({{newer_devices:String}}, visitor)
+)"""
+        return found
+
+
+class Keeps(Protocol):
+    """Who keeps owners of a store between questions."""
+
+    def kept(self, reads: Reads, project_id: str, bots: bool) -> Kept: ...
+
 
 @dataclass(frozen=True)
 class Resolution:
     """`params`: the values its relations need. `persons`: of users that are the same person as
-    another, that one. `unlinked`: some pairs are. `bots`: they count, too."""
+    another, that one. `unlinked`: some pairs are. `bots`: they count, too. `kept`: owners are
+    looked up there, else joined."""
 
     policy: Policy
     params: Mapping[str, object]
@@ -113,6 +174,7 @@ class Resolution:
     persons: Mapping[str, str] = field(default_factory=dict)
     unlinked: bool = False
     bots: bool = False
+    kept: Kept | None = None
 
     @property
     def decided(self) -> bool:
@@ -156,23 +218,44 @@ def resolve(
     policy: Policy,
     as_of_ms: int | None = None,
     bots: bool = False,
+    keeper: Keeps | None = None,
 ) -> Resolution:
-    """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them."""
+    """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them.
+    `keeper`: has the owners of all that is known now."""
     params: dict[str, object] = {"project_id": project_id}
     if as_of_ms is not None:
         params["as_of"] = bound_ms(as_of_ms)
-    decisions = _decisions(reads, params)
+    kept = keeper.kept(reads, project_id, bots) if keeper and as_of_ms is None else None
+    decisions = kept.decisions if kept else decisions_of(reads, params)
     return Resolution(
         policy,
-        {**params, **decisions.params},
+        {**params, **decisions.params, **(kept.params if kept else {})},
         as_of_ms is not None,
         decisions.persons,
         decisions.unlinked,
         bots,
+        kept,
     )
 
 
-def _decisions(reads: Reads, params: Params) -> Decisions:
+def with_decisions(
+    resolution: Resolution, aliases: Iterable[Aliased], unlinks: Iterable[Pair]
+) -> Resolution:
+    """The same, if these were all the decisions there are. Owners are joined, for nobody keeps
+    them on these."""
+    decisions = _read(list(aliases), list(unlinks))
+    kept = {name: value for name, value in resolution.params.items() if name not in OF_DECISIONS}
+    return replace(
+        resolution,
+        params={**kept, **decisions.params},
+        persons=decisions.persons,
+        unlinked=decisions.unlinked,
+        kept=None,
+    )
+
+
+def decisions_of(reads: Reads, params: Params) -> Decisions:
+    """Those of a project, now or as of then."""
     decided = reads.query(DECIDED, params)
     if not decided:
         return NONE
@@ -186,14 +269,12 @@ def _decisions(reads: Reads, params: Params) -> Decisions:
     return _known[at]
 
 
-def _read(aliases: list[Any], unlinks: list[Any]) -> Decisions:
+def _read(aliases: list[Aliased], unlinks: list[Pair]) -> Decisions:
     params: dict[str, object] = {}
     if aliases:
-        names = ("aliased", "persons", "aliased_hashes", "person_hashes")
-        params |= dict(zip(names, map(list, zip(*aliases, strict=True)), strict=True))
+        params |= dict(zip(OF_ALIASES, map(list, zip(*aliases, strict=True)), strict=True))
     if unlinks:
-        params["unlinked_visitors"] = [visitor for visitor, _ in unlinks]
-        params["unlinked_hashes"] = [user_hash for _, user_hash in unlinks]
+        params |= dict(zip(OF_UNLINKS, map(list, zip(*unlinks, strict=True)), strict=True))
     return Decisions({user: person for user, person, *_ in aliases}, bool(unlinks), params)
 
 

@@ -22,7 +22,7 @@ from threadline.questions.credit import (
     lookback_ms,
     read_models,
 )
-from threadline.questions.filters import Filtered, refused
+from threadline.questions.filters import NONE, Filtered, plain, refused, split
 from threadline.questions.named_events import (
     EventText,
     NamedEvent,
@@ -58,6 +58,17 @@ class AttributionParams(Filtered, kw_only=True):
         str,
         any_dimension(*OWN_GROUPS, of="Of the touch, or of the person: "),
     ] = "source,medium"
+    group: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description="Only rows of this group: a value for each of the first names in "
+                "`group_by`, by commas; `(none)`: absent. With user_id as the last name, they are "
+                "the people behind one row."
+            ),
+        ]
+        | None
+    ) = None
     lookback_days: LookbackDays | None = None
     value_property: (
         Annotated[
@@ -242,6 +253,8 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     conversions = where([*converting, *context.narrowing.events])
     names = _names(groups)
     slots = {"conversions": conversions, **_slots(context, params, names, models, asked)}
+    if params.group is not None:
+        slots["group_by"] = f"{slots['group_by']}\nHAVING {_of_group(names, params.group, values)}"
     besides = context.resolution.slots
     if context.per_account:
         # Whoever of an account it was.
@@ -293,6 +306,17 @@ def _names(groups: list[str]) -> dict[str, str]:
         group if group in OWN_GROUPS else f"group_{nth}": group
         for nth, group in enumerate(groups, start=1)
     }
+
+
+def _of_group(names: dict[str, str], text: str, values: dict[str, object]) -> str:
+    """SQL: a row is of this group, or the total. Raises `InvalidParams`."""
+    given = list(split(text, ","))
+    if len(given) > len(names):
+        raise refused("group", f"write at most {len(names)} values; a comma in one is \\,")
+    for nth, value in enumerate(given, start=1):
+        values[f"of_group_{nth}"] = "" if value.strip() == NONE else plain(value)
+    held = [f"toString({name}) = {{of_group_{n}:String}}" for n, name in enumerate(names, start=1)]
+    return f"is_total OR ({' AND '.join(held[: len(given)])})"
 
 
 def _ordered(rows: list[Row], order: str) -> list[Row]:

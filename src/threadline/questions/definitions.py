@@ -6,21 +6,28 @@ or raises `ApiError`. HTTP, the command line and files of settings go by the sam
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from threadline.contract.definitions import (
-    MAX_NAME,
     Annotation,
     Definitions,
     GoalDefinition,
     Segment,
 )
-from threadline.contract.errors import InUse, InvalidParams, InvalidPayload, NotFound
+from threadline.contract.errors import InUse, InvalidParams, InvalidPayload
 from threadline.contract.times import Timestamp, format_ms
+from threadline.questions.boards import check_board, check_insight
+from threadline.questions.defined import (
+    added,
+    check_shown,
+    invalid,
+    one_of,
+    removed,
+)
 from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT
 from threadline.questions.filters import (
     NONE,
@@ -31,14 +38,11 @@ from threadline.questions.filters import (
 from threadline.questions.named import Goal, Names
 from threadline.questions.steps import GOAL, MAX_EVENT_NAME, name_and_conditions
 
-MAX_EACH = 500
 # Of a segment with those that it refers to.
 MAX_EXPANDED = 100
 # They are written in filters and steps, where these mean something else.
 NOT_IN_NAMES = ";|,{}\\"
 ANNOTATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-Defined = TypeVar("Defined", Segment, GoalDefinition, Annotation)
 
 
 def names_of(definitions: Definitions) -> Names:
@@ -66,7 +70,7 @@ def read_event(text: str) -> tuple[str, str]:
     """`purchase{plan=pro}`: the event's name, and the conditions. Raises `InvalidPayload`."""
     name, conditions = name_and_conditions(text)
     if not name:
-        raise _invalid(
+        raise invalid(
             "event", f"{text!r} is no event; write a name, or one as in purchase{{plan=pro}}"
         )
     return name, conditions or ""
@@ -78,7 +82,7 @@ def read_event(text: str) -> tuple[str, str]:
 def put_segment(definitions: Definitions, segment: Segment) -> Definitions:
     """With this segment, in place of one of its name. Raises `InvalidPayload`."""
     check_name("segment", segment.name)
-    after = definitions._replace(segments=_with(definitions.segments, segment.name, segment))
+    after = definitions._replace(segments=added(definitions.segments, segment.name, segment))
     check_segment(after, segment)
     # What refers to it grows with it.
     for other in after.segments.values():
@@ -91,13 +95,13 @@ def put_goal(definitions: Definitions, goal: GoalDefinition) -> Definitions:
     """With this goal, in place of one of its name. Raises `InvalidPayload`."""
     check_name("goal", goal.name)
     check_goal(goal)
-    return definitions._replace(goals=_with(definitions.goals, goal.name, goal))
+    return definitions._replace(goals=added(definitions.goals, goal.name, goal))
 
 
 def put_annotation(definitions: Definitions, annotation: Annotation) -> Definitions:
     """With this annotation, in place of one of its id. Raises `InvalidPayload`."""
     found = checked_annotation(annotation)
-    annotations = _with(definitions.annotations, found.annotation_id, found)
+    annotations = added(definitions.annotations, found.annotation_id, found)
     return definitions._replace(annotations=annotations)
 
 
@@ -127,39 +131,20 @@ def delete_segment(definitions: Definitions, name: str) -> Definitions:
     """Without it. Raises `NotFound`, or `InUse` with those that use it."""
     one_of(definitions.segments, name, "segment")
     _refuse_in_use(definitions, SEGMENT, name, "segment", name)
-    return definitions._replace(segments=_without(definitions.segments, name))
+    return definitions._replace(segments=removed(definitions.segments, name))
 
 
 def delete_goal(definitions: Definitions, name: str) -> Definitions:
     """Without it. Raises `NotFound`, or `InUse` with those that use it."""
     one_of(definitions.goals, name, "goal")
     _refuse_in_use(definitions, DID, f"{GOAL}{name}", "goal", name)
-    return definitions._replace(goals=_without(definitions.goals, name))
+    return definitions._replace(goals=removed(definitions.goals, name))
 
 
 def delete_annotation(definitions: Definitions, annotation_id: str) -> Definitions:
     """Without it. Raises `NotFound`."""
     one_of(definitions.annotations, annotation_id, "annotation")
-    return definitions._replace(annotations=_without(definitions.annotations, annotation_id))
-
-
-def one_of(there: Mapping[str, Defined], name: str, what: str) -> Defined:
-    """Raises `NotFound`, with the nearest name."""
-    if name not in there:
-        hint = near(name, there, what)
-        stop = "" if hint.endswith("?") else "."
-        raise NotFound(f"There is no {what} {name!r}; {hint}{stop}")
-    return there[name]
-
-
-def _with(there: Mapping[str, Defined], name: str, one: Defined) -> dict[str, Defined]:
-    if name not in there and len(there) >= MAX_EACH:
-        raise _invalid("name", f"a project has at most {MAX_EACH} of these; delete one")
-    return {**there, name: one}
-
-
-def _without(there: Mapping[str, Defined], name: str) -> dict[str, Defined]:
-    return {other: one for other, one in there.items() if other != name}
+    return definitions._replace(annotations=removed(definitions.annotations, annotation_id))
 
 
 def _refuse_in_use(
@@ -186,10 +171,9 @@ def _listed(segments: list[str]) -> str:
 
 def check_all(definitions: Definitions) -> Iterator[tuple[str, str, InvalidPayload]]:
     """Everything that is wrong with them: the table, the name, the error."""
-    for table, check in (("segments", check_segment), ("goals", lambda _, goal: check_goal(goal))):
+    for table, check in CHECKS.items():
         for name, one in getattr(definitions, table).items():
             try:
-                check_name(table.removesuffix("s"), name)
                 check(definitions, one)
             except InvalidPayload as error:
                 yield table, name, error
@@ -197,29 +181,24 @@ def check_all(definitions: Definitions) -> Iterator[tuple[str, str, InvalidPaylo
 
 def check_name(what: str, name: str) -> None:
     """Raises `InvalidPayload` for a name that could not be written in filters and steps."""
-    if not name or len(name) > MAX_NAME or not name.isprintable() or name != name.strip():
-        raise _invalid(
-            "name",
-            f"the name of a {what} has 1 to {MAX_NAME} characters, no spaces around it and no line "
-            "breaks or other control characters",
-        )
+    check_shown(what, name)
     if name == NONE or any(sign in name for sign in NOT_IN_NAMES):
         signs = " ".join(NOT_IN_NAMES)
-        raise _invalid("name", f"the name of a {what} holds none of {signs}, and is not {NONE}")
+        raise invalid("name", f"the name of a {what} holds none of {signs}, and is not {NONE}")
 
 
 def check_segment(definitions: Definitions, segment: Segment) -> None:
     """Among these definitions. Raises `InvalidPayload`."""
     conditions = _read(segment.filters, "filters")
     if not conditions:
-        raise _invalid("filters", "write at least one condition, such as did==purchase")
+        raise invalid("filters", "write at least one condition, such as did==purchase")
     for condition in conditions:
         if condition.scope != "person":
-            raise _invalid("filters", _of_no_person(condition))
+            raise invalid("filters", _of_no_person(condition))
     for goal in _goals(conditions):
         if goal not in definitions.goals:
             hint = near(goal, definitions.goals, "goal")
-            raise _invalid("filters", f"there is no goal {goal!r}; {hint}")
+            raise invalid("filters", f"there is no goal {goal!r}; {hint}")
     _expand(definitions, segment)
 
 
@@ -233,7 +212,7 @@ def _expand(definitions: Definitions, segment: Segment) -> None:
         conditions = _read(text, "filters")
         total += len(conditions)
         if total > MAX_EXPANDED:
-            raise _invalid(
+            raise invalid(
                 "filters",
                 f"segment {segment.name} with those that it refers to has over {MAX_EXPANDED} "
                 "conditions",
@@ -241,10 +220,10 @@ def _expand(definitions: Definitions, segment: Segment) -> None:
         for other in _values(conditions, SEGMENT):
             if other in chain:
                 circle = " → ".join([*chain, other])
-                raise _invalid("filters", f"segments refer to each other in a circle: {circle}")
+                raise invalid("filters", f"segments refer to each other in a circle: {circle}")
             if other not in definitions.segments:
                 hint = near(other, {*definitions.segments} - {segment.name}, "segment")
-                raise _invalid("filters", f"there is no segment {other!r}; {hint}")
+                raise invalid("filters", f"there is no segment {other!r}; {hint}")
             walk(definitions.segments[other].filters, [*chain, other])
 
     walk(segment.filters, [segment.name])
@@ -262,33 +241,51 @@ def check_goal(goal: GoalDefinition) -> None:
     """Raises `InvalidPayload`."""
     event, conditions = read_event(goal.event)
     if len(event) > MAX_EVENT_NAME:
-        raise _invalid("event", f"the name of an event has at most {MAX_EVENT_NAME} characters")
+        raise invalid("event", f"the name of an event has at most {MAX_EVENT_NAME} characters")
     if event.startswith(GOAL):
-        raise _invalid("event", f"a goal is of an event, and {event} is a goal")
+        raise invalid("event", f"a goal is of an event, and {event} is a goal")
     for field, text in (("event", conditions), ("filters", goal.filters)):
         for condition in _read(text, field, of_steps=field == "event"):
             if condition.scope != "event":
-                raise _invalid(
+                raise invalid(
                     field,
                     f"a goal takes conditions on events, and {condition.text!r} is of "
                     f"{condition.scope}s",
                 )
     if goal.currency_property and not goal.value_property:
-        raise _invalid("currency_property", "it needs value_property")
+        raise invalid("currency_property", "it needs value_property")
     for field in ("value_property", "currency_property", "description"):
         if not getattr(goal, field).isprintable():
-            raise _invalid(field, "write it on one line, without control characters")
+            raise invalid(field, "write it on one line, without control characters")
+
+
+def _check_named_segment(definitions: Definitions, segment: Segment) -> None:
+    check_name("segment", segment.name)
+    check_segment(definitions, segment)
+
+
+def _check_named_goal(_: Definitions, goal: GoalDefinition) -> None:
+    check_name("goal", goal.name)
+    check_goal(goal)
+
+
+CHECKS: Mapping[str, Callable[[Definitions, Any], None]] = {
+    "segments": _check_named_segment,
+    "goals": _check_named_goal,
+    "insights": lambda _, insight: check_insight(insight),
+    "boards": check_board,
+}
 
 
 def checked_annotation(annotation: Annotation) -> Annotation:
     """As it is kept. Raises `InvalidPayload`."""
     if not ANNOTATION_ID.fullmatch(annotation.annotation_id):
-        raise _invalid("annotation_id", "write 1 to 64 letters, digits, _ and -")
+        raise invalid("annotation_id", "write 1 to 64 letters, digits, _ and -")
     text = annotation.text.strip()
     if not text or not text.isprintable():
-        raise _invalid("text", "write what happened, on one line")
+        raise invalid("text", "write what happened, on one line")
     if annotation.link and not _is_address(annotation.link):
-        raise _invalid("link", "write an address with http or https, such as https://shop.example/")
+        raise invalid("link", "write an address with http or https, such as https://shop.example/")
     return Annotation(
         annotation_id=annotation.annotation_id,
         at=checked_time(annotation.at),
@@ -302,7 +299,7 @@ def checked_time(text: str) -> str:
     try:
         found = Timestamp.parse(text.strip())
     except ValueError as error:
-        raise _invalid("at", str(error)) from None
+        raise invalid("at", str(error)) from None
     return found.day.isoformat() if found.day else format_ms(found.ms)
 
 
@@ -319,7 +316,7 @@ def _read(text: str, field: str, of_steps: bool = False) -> list[Condition]:
         return read_filters(text, field, of_steps)
     except InvalidParams as error:
         errors: Any = error.details["fieldErrors"]
-        raise _invalid(field, errors[field][0]) from None
+        raise invalid(field, errors[field][0]) from None
 
 
 def _goals(conditions: Iterable[Condition]) -> list[str]:
@@ -330,8 +327,3 @@ def _goals(conditions: Iterable[Condition]) -> list[str]:
 def _values(conditions: Iterable[Condition], dimension: str) -> list[str]:
     found = (each.values for each in conditions if each.dimension == dimension)
     return [value for values in found for value in values]
-
-
-def _invalid(field: str, message: str) -> InvalidPayload:
-    stop = "" if message.endswith("?") else "."
-    return InvalidPayload(f"{field}: {message}{stop}", fieldErrors={field: [message]})

@@ -23,8 +23,7 @@ import msgspec
 from threadline.identity.accounts import BEGINNING
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED, STRETCHES
-from threadline.identity.resolution import HALF_HOUR, TOUCH, Resolution
-from threadline.identity.stitch import SEVERAL
+from threadline.identity.resolution import HALF_HOUR, SEVERAL, TOUCH, Resolution
 from threadline.questions.facts import Facts, with_names
 from threadline.questions.filters import refused
 from threadline.store.states import HALF_HOUR_MS, state

@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from threadline.contract.errors import ApiError, InvalidGroupBy, NotFound, StitchNotAPartition
+from threadline.contract.errors import (
+    AliasCycle,
+    ApiError,
+    InvalidGroupBy,
+    NotFound,
+    StitchNotAPartition,
+)
 from threadline.contract.policies import Policy
 from threadline.questions import (
     account,
@@ -18,13 +24,16 @@ from threadline.questions import (
     funnel_people,
     identity,
     journey,
+    likely_duplicates,
     paths,
+    preview,
     profile,
     retention,
     retention_people,
     schema,
     sources,
     stats,
+    suspicious,
     time_to_conversion,
     users,
     visits,
@@ -357,6 +366,24 @@ _QUESTIONS = (
         ask=identity.shared_devices,
     ),
     Question(
+        name="suspicious",
+        path="/v1/identity/suspicious",
+        summary="Users on unusually many devices, and devices of unusually many users",
+        tag="Identity",
+        params=suspicious.SuspiciousParams,
+        answer=suspicious.Suspicious,
+        ask=suspicious.ask,
+    ),
+    Question(
+        name="likely_duplicates",
+        path="/v1/identity/likely-duplicates",
+        summary="Users of the same e-mail address that nobody declared one person",
+        tag="Identity",
+        params=likely_duplicates.LikelyDuplicatesParams,
+        answer=likely_duplicates.LikelyDuplicates,
+        ask=likely_duplicates.ask,
+    ),
+    Question(
         name="explain",
         path="/v1/identity/explain",
         summary="Whose an event is under each policy, and why",
@@ -369,3 +396,16 @@ _QUESTIONS = (
 )
 
 QUESTIONS = {question.name: question for question in _QUESTIONS}
+
+# Asked with a body, by a route of its own (`http/identity`), and by nobody else.
+PREVIEW = Question(
+    name="preview",
+    path="/v1/identity/preview",
+    summary="What a decision about identity would change",
+    tag="Identity",
+    params=preview.PreviewParams,
+    answer=preview.Preview,
+    ask=preview.ask,
+    default_policy="next",
+    errors=(AliasCycle,),
+)

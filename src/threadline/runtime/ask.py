@@ -6,7 +6,7 @@ The store bounds what one may take: its time, its memory, and the disk beyond th
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms
 from threadline.control import Control, Project
+from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
 from threadline.questions.asked_names import names_in, warn
 from threadline.questions.context import Context
@@ -40,6 +41,8 @@ CATCH_UP_S = 5.0
 MOST_STREAMS_WAITING = 8
 NO_DEFINITIONS = Definitions()
 
+Result = TypeVar("Result")
+
 
 class Answered(NamedTuple):
     """`fresh`: it holds everything that was acknowledged before it was asked."""
@@ -63,6 +66,7 @@ class Asking:
         self._settings = settings
         self._control = control
         self._store = store
+        self._keeper = Keeper(store)
         self._writer = writer
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
@@ -74,6 +78,17 @@ class Asking:
         if its turn does not come soon."""
         slots = self._streams if question.is_stream else self._slots
         return await slots.run(lambda: self.answer(question, project, params))
+
+    async def in_turn(self, step: Callable[[], Result]) -> Result:
+        """Have something done that asks the store and is no question of the registry: in turn with
+        the questions, after what was acknowledged before, and with the same errors."""
+
+        def done() -> Result:
+            self._writer.catch_up(CATCH_UP_S)
+            with self._store_errors():
+                return step()
+
+        return await self._slots.run(done)
 
     def close(self) -> None:
         self._slots.close()
@@ -98,6 +113,7 @@ class Asking:
             self._store,
             lambda: self._control.placeholder_ids(project.project_id),
             self._control.definitions(project.project_id),
+            self._keeper,
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
@@ -158,9 +174,10 @@ def context_of(
     store: Store,
     placeholder_ids: Callable[[], int] = lambda: 0,
     definitions: Definitions = NO_DEFINITIONS,
+    keeper: Keeper | None = None,
 ) -> Context:
-    """What the question is asked with. Raises `StitchNotAPartition`, or `InvalidParams` for filters
-    that it does not take."""
+    """What the question is asked with. `keeper`: of the store's owners. Raises
+    `StitchNotAPartition`, or `InvalidParams` for filters that it does not take."""
     per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
@@ -179,6 +196,7 @@ def context_of(
         names=names_of(definitions),
         notes=definitions.annotations.values(),
         per_account=per_account or question.of_accounts,
+        keeper=keeper,
     )
 
 

@@ -9,15 +9,22 @@ import msgspec
 from threadline.contract.definitions import Annotation, Definitions
 from threadline.control import ControlError
 from threadline.control.definitions import Settings
-from threadline.questions.definitions import MAX_EACH, check_all, new_id, same_annotation
+from threadline.questions.defined import MAX_EACH
+from threadline.questions.definitions import check_all, new_id, same_annotation
 from threadline.runtime.project_yaml import ProjectFile
 
-WHAT = {"segments": "segment", "goals": "goal", "annotations": "annotation"}
+WHAT = {
+    "segments": "segment",
+    "goals": "goal",
+    "annotations": "annotation",
+    "insights": "insight",
+    "boards": "board",
+}
 NAMED_BY = ("name", "annotation_id")
 
 
 class Difference(msgspec.Struct):
-    """`kind`: a setting, or `segment`, `goal`, `annotation`, `origin`; `name`: which of those.
+    """`kind`: a setting, `origin`, or one of `WHAT`; `name`: which of these.
     `before` and `after`: None where it was not, or will not be."""
 
     kind: str
@@ -140,6 +147,17 @@ def _shown(value: object) -> str:
     if not isinstance(value, msgspec.Struct):
         return str(value)
     fields = msgspec.structs.asdict(value)
-    texts = [f"{name} {text}" for name, text in fields.items() if text and name not in NAMED_BY]
+    texts = [
+        f"{name} {_text(found)}" for name, found in fields.items() if found and name not in NAMED_BY
+    ]
     # What it is comes first, and needs no name.
     return ", ".join(texts).partition(" ")[2]
+
+
+def _text(value: object) -> str:
+    """Parameters as in an address; of a board its insights and their widths."""
+    if isinstance(value, dict):
+        return "&".join(f"{name}={text}" for name, text in value.items())
+    if isinstance(value, list):
+        return " | ".join(f"{tile.insight} ({tile.width})" for tile in value)
+    return str(value)

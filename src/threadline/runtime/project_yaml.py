@@ -2,7 +2,7 @@
 git, and read with the line of whatever is wrong. Keys are no part of it."""
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -12,15 +12,20 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from threadline.classify import RulesError, read_rules
 from threadline.contract.definitions import (
     Annotation,
+    Board,
+    BoardTile,
     Definitions,
     GoalDefinition,
+    Insight,
     Segment,
 )
 from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
 from threadline.control import ControlError, Project, normalise_origin
-from threadline.control.changes import VISIT_TIMEOUTS, checked_name
+from threadline.control.changes import VISIT_TIMEOUTS
+from threadline.control.names import checked_name
 from threadline.lined_yaml import at_line, compose
+from threadline.questions.boards import check_insight
 from threadline.questions.definitions import (
     check_goal,
     check_name,
@@ -83,6 +88,10 @@ def write(project: Project, definitions: Definitions) -> str:
         "annotations": [
             _filled(one) for one in sorted(definitions.annotations.values(), key=_by_time)
         ],
+        "insights": {
+            name: _filled(one, "name") for name, one in sorted(definitions.insights.items())
+        },
+        "boards": {name: _filled(one, "name") for name, one in sorted(definitions.boards.items())},
     }
     parts = [
         yaml.dump({name: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
@@ -91,9 +100,9 @@ def write(project: Project, definitions: Definitions) -> str:
     return HEAD + "".join(parts)
 
 
-def _filled(one: msgspec.Struct, *but: str) -> dict[str, str]:
-    fields = msgspec.structs.asdict(one).items()
-    return {name: value for name, value in fields if value != "" and name not in but}
+def _filled(one: msgspec.Struct, *but: str) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    return {name: value for name, value in fields.items() if value and name not in but}
 
 
 def _by_time(annotation: Annotation) -> tuple[str, str]:
@@ -205,23 +214,59 @@ def _annotations(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Ann
         )
 
 
+def _insights(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Insight]]:
+    for name, value in _entries(node):
+        lines["insights", name] = value.start_mark.line + 1
+        insight = _struct(value, Insight, {"name": name}, {"params": _params})
+        _checked(value, check_insight, insight)
+        yield name, insight
+
+
+def _params(node: Node) -> dict[str, str]:
+    return {name: _scalar(value) for name, value in _entries(node)}
+
+
+def _boards(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Board]]:
+    """Which insights there are is known when all is read."""
+    for name, value in _entries(node):
+        lines["boards", name] = value.start_mark.line + 1
+        yield name, _struct(value, Board, {"name": name}, {"insights": _tiles})
+
+
+def _tiles(node: Node) -> list[BoardTile]:
+    listed = _list(node, "insights, each beginning with `- insight:`")
+    return [_struct(each, BoardTile, {}) for each in listed]
+
+
 SECTIONS: dict[str, Callable[[Node, dict[Place, int]], Iterator[tuple[str, Any]]]] = {
     "segments": _segments,
     "goals": _goals,
     "annotations": _annotations,
+    "insights": _insights,
+    "boards": _boards,
 }
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
+NOTHING: Mapping[str, Callable[[Node], Any]] = {}
 
 
-def _struct(node: Node, kind: type[Struct], known: dict[str, str]) -> Struct:
+def _struct(
+    node: Node,
+    kind: type[Struct],
+    known: dict[str, str],
+    readers: Mapping[str, Callable[[Node], Any]] = NOTHING,
+) -> Struct:
+    """`readers`: of fields that are no texts."""
     fields = [field for field in msgspec.structs.fields(kind) if field.name not in known]
-    given = {name: _scalar(value) for name, value in _entries(node, tuple(f.name for f in fields))}
+    given = {
+        name: readers.get(name, _scalar)(value)
+        for name, value in _entries(node, tuple(f.name for f in fields))
+    }
     for field in fields:
         if field.required and field.name not in given:
             _fail(node, f"{field.name} is missing")
     try:
-        return msgspec.convert({**known, **given}, kind)
+        return msgspec.convert({**known, **given}, kind, strict=False)
     except msgspec.ValidationError as error:
         _fail(node, str(error).replace("`", "").replace("$.", ""))
 

@@ -11,6 +11,7 @@ from typing import Self, TypeVar, cast
 import structlog
 
 from threadline.classify import RulesError, Site, Subdomains, read_site
+from threadline.contract.errors import Busy
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.enrich import Countries, no_country, scrubber
@@ -22,13 +23,18 @@ from threadline.runtime.asking_sql import AskingSql
 from threadline.runtime.folder import temporary_files
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, Room
+from threadline.runtime.oidc import Oidc
 from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.refusals import Refusals
+from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
 
 HOUSEKEEPING_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
 LARGE_AT_ONCE = 2
+# Each takes some tens of milliseconds.
+HASHES_WAITING = 32
 
 Result = TypeVar("Result")
 
@@ -41,8 +47,8 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         """Open everything, in the order that events pass it.
 
-        Raises `ControlError`, `CountryFileError`, `SchemaError` or `StoreError`; what was open is
-        closed again.
+        Raises `ControlError`, `CountryFileError`, `SchemaError`, `SettingsError` or `StoreError`;
+        what was open is closed again.
         """
         folder = Path(settings.data)
         with ExitStack() as opened:
@@ -64,6 +70,9 @@ class Services:
             opened.callback(self.asking.close)
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
             self.buckets = Buckets(settings)
+            self.throttle = Throttle()
+            self.refusals = Refusals()
+            self.oidc = Oidc(settings) if settings.oidc_issuer else None
             self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
@@ -75,6 +84,11 @@ class Services:
             opened.callback(self._large.shutdown)
             self._short = ThreadPoolExecutor(2, "threadline-short")
             opened.callback(self._short.shutdown)
+            self._hashing = ThreadPoolExecutor(1, "threadline-password")
+            opened.callback(self._hashing.shutdown)
+            self._hashes = 0
+            self._providing = ThreadPoolExecutor(2, "threadline-oidc")
+            opened.callback(self._providing.shutdown)
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
@@ -98,6 +112,21 @@ class Services:
     async def beside_questions(self, step: Callable[[], Result]) -> Result:
         """Have something short done that must wait behind no question."""
         return await asyncio.get_running_loop().run_in_executor(self._short, step)
+
+    async def beside_passwords(self, step: Callable[[], Result]) -> Result:
+        """Hash a password, or compare one: one at a time, as each takes much memory. Raises `Busy`
+        where too many wait."""
+        if self._hashes >= HASHES_WAITING:
+            raise Busy("Too many people are signing in; try again.")
+        self._hashes += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._hashing, step)
+        finally:
+            self._hashes -= 1
+
+    async def beside_provider(self, step: Callable[[], Result]) -> Result:
+        """Ask the identity provider something, which may take seconds: nobody else waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._providing, step)
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""

@@ -1,4 +1,5 @@
-"""What browsers load: the SDK's script and its add-ons, as `browser/build.mjs` made them."""
+"""What browsers load: the SDK's script and its add-ons, as `browser/build.mjs` made them, and the
+dashboard, as Vite did."""
 
 import gzip
 import hashlib
@@ -7,11 +8,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 BUILT = Path(__file__).parent / "built"
-MEDIA_TYPES = {".js": "text/javascript", ".map": "application/json"}
+DASHBOARD = Path(__file__).parent / "dashboard"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+# Packed by themselves.
+PACKED = (".ico", ".png", ".woff2")
 
 
 class Asset(NamedTuple):
-    """A file to serve. `packed`: the same, gzipped."""
+    """A file to serve. `packed`: the same, gzipped; empty where that saves nothing."""
 
     body: bytes
     packed: bytes
@@ -30,5 +46,5 @@ def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
         if media_type := MEDIA_TYPES.get(path.suffix):
             body = path.read_bytes()
             etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            packed = gzip.compress(body, mtime=0)
+            packed = b"" if path.suffix in PACKED else gzip.compress(body, mtime=0)
             yield path.relative_to(folder).as_posix(), Asset(body, packed, media_type, etag)

@@ -100,3 +100,72 @@ CREATE TABLE annotations (
     link TEXT NOT NULL,
     PRIMARY KEY (project_id, annotation_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Who signs in to the dashboard.
+CREATE TABLE members (
+    member_id TEXT PRIMARY KEY,
+    -- In lower case.
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    -- Argon2id, with its parameters; NULL: signs in by link or OpenID Connect only.
+    password_hash TEXT,
+    created_ms INTEGER NOT NULL,
+    last_seen_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Of the cookie only a keyed hash is kept.
+CREATE TABLE sessions (
+    session_id TEXT PRIMARY KEY,
+    member_id TEXT NOT NULL REFERENCES members,
+    token_hash BLOB NOT NULL UNIQUE,
+    -- 'password', 'link' or 'oidc'.
+    signed_in_by TEXT NOT NULL,
+    -- Browser and system, such as 'firefox on linux'.
+    device TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    last_used_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Deleted when used. `purpose`: 'setup', which is nobody's yet, 'sign_in' or 'invitation'.
+CREATE TABLE one_time_links (
+    token_hash BLOB PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    member_id TEXT REFERENCES members,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A page that whoever has the link may see. Deleted when revoked.
+CREATE TABLE share_links (
+    share_id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects,
+    token_hash BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    page TEXT NOT NULL,
+    -- The page's query string: what may be asked has to be the same.
+    query TEXT NOT NULL,
+    -- Id of the member, or prefix of the key.
+    created_by TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    last_used_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Questions with their parameters, to be asked again. `params`: JSON, by name.
+CREATE TABLE insights (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    question TEXT NOT NULL,
+    params TEXT NOT NULL,
+    chart TEXT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- Insights arranged on a page. `insights`: JSON, each by its name and with its width.
+CREATE TABLE boards (
+    project_id TEXT NOT NULL REFERENCES projects,
+    name TEXT NOT NULL,
+    insights TEXT NOT NULL,
+    description TEXT NOT NULL,
+    PRIMARY KEY (project_id, name)
+) STRICT, WITHOUT ROWID;

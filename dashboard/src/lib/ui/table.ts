@@ -1,0 +1,57 @@
+import type { Snippet } from "svelte";
+import type { Cell } from "../csv";
+
+/** A column of a `Table`. */
+export interface Column<Row> {
+  key: string;
+  title: string;
+  /** What it is sorted and exported by. */
+  value: (row: Row) => Cell;
+  /** As it is shown; without it, as `value` is. */
+  text?: (row: Row) => string;
+  /** Shown instead of the text, such as twin dots. */
+  cell?: Snippet<[Row]>;
+  /** In the place of the title. */
+  head?: Snippet;
+  align?: "left" | "right";
+  /** Share of the width, in `fr`, or a fixed one in pixels such as `300px`. */
+  width?: string;
+  soft?: boolean;
+  strong?: boolean;
+  sortable?: boolean;
+  /** Left out where the screen is narrow. */
+  wideOnly?: boolean;
+}
+
+/** `key` or `-key`: descending. */
+export function sorted<Row>(rows: Row[], columns: Column<Row>[], order: string): Row[] {
+  const descending = order.startsWith("-");
+  const column = columns.find(({ key }) => key === order.replace(/^-/, ""));
+  if (!column) return rows;
+  const collator = new Intl.Collator(undefined, { numeric: true });
+  const compare = (one: Cell, other: Cell): number => {
+    if (typeof one === "number" && typeof other === "number") return one - other;
+    return collator.compare(String(one), String(other));
+  };
+  return rows
+    .map((row) => ({ row, value: column.value(row) }))
+    .sort((one, other) => {
+      // What is not there is last, whichever way.
+      const absent = Number(isAbsent(one.value)) - Number(isAbsent(other.value));
+      if (absent) return absent;
+      const by = compare(one.value, other.value);
+      return descending ? -by : by;
+    })
+    .map(({ row }) => row);
+}
+
+function isAbsent(value: Cell): boolean {
+  return value === null || value === undefined || value === "";
+}
+
+/** Which rows of so many are to be drawn where so much was scrolled. */
+export function visible(count: number, row: number, top: number, height: number, spare = 12) {
+  const first = Math.max(0, Math.floor(top / row) - spare);
+  const last = Math.min(count, Math.ceil((top + height) / row) + spare);
+  return { first: Math.min(first, Math.max(0, count - 1)), last };
+}

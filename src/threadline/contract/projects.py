@@ -1,0 +1,128 @@
+"""What goes over the wire about projects and their keys."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from threadline.contract.policies import Policy
+
+Origins = Annotated[
+    list[str],
+    msgspec.Meta(
+        max_length=100,
+        description="Where browser keys (pk) may be used from: https://shop.example or "
+        "https://*.shop.example. In a change, all there are to be.",
+    ),
+]
+Stitch = Annotated[
+    Policy | None,
+    msgspec.Meta(description="Default policy of the project; null: each question's own."),
+]
+Subdomains = Annotated[
+    Literal["same", "separate"],
+    msgspec.Meta(description="Is another subdomain of the page's domain the same site?"),
+]
+VisitTimeout = Annotated[
+    int,
+    msgspec.Meta(
+        ge=5, le=240, description="A visit ends where nothing happens for so many minutes."
+    ),
+]
+KeyKind = Literal["pk", "sk", "rk"]
+
+
+class NewProject(msgspec.Struct, kw_only=True):
+    """A project to be made, with a key of each kind."""
+
+    name: str
+    origins: Origins = []
+    stitch: Stitch = None
+    subdomains: Subdomains = "same"
+    visit_timeout_minutes: VisitTimeout = 30
+
+
+class ProjectChange(msgspec.Struct, kw_only=True):
+    """What is left out stays as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    origins: Origins | msgspec.UnsetType = msgspec.UNSET
+    stitch: Stitch | msgspec.UnsetType = msgspec.UNSET
+    subdomains: Subdomains | msgspec.UnsetType = msgspec.UNSET
+    visit_timeout_minutes: VisitTimeout | msgspec.UnsetType = msgspec.UNSET
+
+
+class ProjectRow(msgspec.Struct):
+    """A project. `stitch`: null where each question has its own default."""
+
+    project_id: str
+    name: str
+    origins: list[str]
+    stitch: str | None
+    subdomains: str
+    visit_timeout_minutes: int
+
+
+class ProjectList(msgspec.Struct):
+    """The projects that whoever asks may see, by name."""
+
+    rows: list[ProjectRow]
+
+
+class CreatedProject(ProjectRow, kw_only=True):
+    """A new project. `keys`, by their kind, are shown this once."""
+
+    keys: dict[str, str]
+
+
+class NewKey(msgspec.Struct, kw_only=True):
+    """A key to be made. `name`: what it is for. `scopes`: what it may do besides, such as sql."""
+
+    kind: KeyKind
+    env: Literal["live", "test"] = "live"
+    name: str = ""
+    scopes: Annotated[list[str], msgspec.Meta(max_length=10)] = []
+
+
+class KeyRotation(msgspec.Struct, kw_only=True):
+    """`keep_for`: how long the old key goes on working, such as 30m, 24h or 7d; null: not at
+    all."""
+
+    keep_for: str | None = None
+
+
+class KeyRow(msgspec.Struct):
+    """What is kept of a key; its secret is not. `label`: what it is named by. `ends_at`: when it
+    stops, or stopped, by itself. `last_used_at` may be a minute behind."""
+
+    label: str
+    prefix: str
+    kind: str
+    env: str
+    name: str
+    use: str
+    scopes: list[str]
+    project_id: str
+    project: str
+    state: Annotated[str, msgspec.Meta(description="active, expired or revoked.")]
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+    ends_at: str | None
+
+
+class KeyList(msgspec.Struct):
+    """The project's keys, oldest first, revoked and expired ones too."""
+
+    rows: list[KeyRow]
+
+
+class CreatedKey(KeyRow, kw_only=True):
+    """A new key. `key`: the whole of it, shown this once."""
+
+    key: str
+
+
+class RotatedKey(CreatedKey, kw_only=True):
+    """The key that takes the place of `old`."""
+
+    old: KeyRow

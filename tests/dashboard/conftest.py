@@ -1,0 +1,122 @@
+"""A demo server for the whole session, and pages on which somebody is signed in."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+from tests.dashboard.house import House
+from tests.e2e.conftest import chromium_path, launch, playwright
+
+__all__ = ["chromium_path", "launch", "playwright"]
+
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "src" / "threadline" / "web" / "dashboard" / "index.html"
+AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+# Where screenshots go; each is looked at by whoever changes a page.
+SHOTS = Path(os.environ.get("THREADLINE_TEST_SHOTS", ROOT / "benchmarks" / "out" / "dashboard"))
+WIDTHS = (390, 820, 1440)
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    assert BUILT.exists(), "The dashboard is not built: make build"
+    with House(tmp_path_factory.mktemp("dashboard") / "demo") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(launch: Callable[..., Browser]) -> Browser:
+    return launch("chromium")
+
+
+@pytest.fixture
+def stranger(chromium: Browser) -> Iterator[NewPage]:
+    """New pages on which nobody is signed in. Whatever a page's policy forbids, and whatever goes
+    wrong in it, fails the test."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text or "Content-Security-Policy" in message.text:
+            wrong.append(message.text)
+
+    def new(width: int = 1440, scheme: Scheme = "light", **options: object) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale="en-GB",
+            timezone_id="UTC",
+            reduced_motion="reduce",
+            **options,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(20_000)
+        context.on("weberror", lambda error: wrong.append(str(error.error)))
+        context.on("console", heard)
+        contexts.append(context)
+        return context.new_page()
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def page_of(stranger: NewPage, house: House) -> NewPage:
+    """New pages on which the owner is signed in: `page_of("/attribution", width=390)`, loaded."""
+
+    def new(
+        path: str = "/", width: int = 1440, scheme: Scheme = "light", **options: object
+    ) -> Page:
+        page = stranger(width, scheme, **options)
+        cookie = {"name": "threadline_session", "value": house.cookie, "url": house.url}
+        page.context.add_cookies([cookie])  # type: ignore[list-item]
+        page.goto(f"{house.url}/dashboard{path}")
+        settled(page)
+        return page
+
+    return new
+
+
+def settled(page: Page) -> None:
+    """Everything that was asked is answered and drawn."""
+    page.wait_for_load_state("networkidle", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelector('main, form, .alone') && document.fonts.status === 'loaded'"
+        " && !document.querySelector('[aria-busy=true]')"
+    )
+
+
+def shoot(page: Page, name: str) -> Path:
+    """The whole page as a picture."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    path = SHOTS / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    return path
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds, of every level: rule, where, and why."""
+    if not page.evaluate("() => 'axe' in window"):
+        # As a file of the page's own could not be: what a test adds is beside its policy.
+        page.evaluate(AXE.read_text())
+    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
+
+
+def too_wide(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(
+        page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    )
