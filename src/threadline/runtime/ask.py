@@ -17,13 +17,13 @@ from threadline.contract.times import format_ms
 from threadline.control import Control, Project
 from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
-from threadline.questions.asked_names import warn
+from threadline.questions.asked_names import names_in, warn
 from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
-from threadline.questions.warned import Warned, left_out, noted
+from threadline.questions.warned import AnswerWarning, Warned, left_out, noted, unknown_names
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -120,6 +120,22 @@ class Asking:
             answer = warn(context, params, answered(question, context, params))
             return Answered(_echoed(answer, params), fresh)
 
+    async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
+        """What to say of a goal or segment that is kept: names in it that never came. Nothing where
+        the store does not answer: it is kept anyway, and each question says the same."""
+        context = Context(self._store, project.project_id)
+
+        def ask() -> list[AnswerWarning]:
+            self._writer.catch_up(CATCH_UP_S)
+            with self._store_errors():
+                # Who names things before the first event has not made a slip.
+                return unknown_names(context, names_in(definition), also_first=False)
+
+        try:
+            return await self._slots.run(ask)
+        except (Busy, Unavailable):
+            return []
+
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
         try:
@@ -188,7 +204,11 @@ def answered(question: Question, context: Context, params: msgspec.Struct) -> An
     """The answer, which says whom it leaves out."""
     answer = question.ask(context, params)
     if context.per_account and not question.of_accounts:
-        answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
+        said, of_accounts = list(answer.warnings or []), left_out(context)
+        if of_accounts:
+            # That programs' events do not count is not why there is nothing.
+            said = [warning for warning in said if warning.code != "bots_left_out"]
+        answer.warnings = noted([*said, *of_accounts])
     return answer
 
 
