@@ -80,21 +80,23 @@ WITH stretches AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM stretches
     WHERE page > 0
-        AND NOT (visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)
+        AND (visitor, half_hour) NOT IN (SELECT visitor, half_hour FROM changing_half_hours)
     UNION ALL
     SELECT visitor, user_hash,
         fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM changing_events
     WHERE page > 0
 ), owners AS (
@@ -155,17 +157,21 @@ WITH stretches AS (
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before

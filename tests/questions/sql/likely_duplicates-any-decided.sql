@@ -3,23 +3,18 @@ WITH tagged_touches AS (
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-), counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
+), said_traits AS (
+    SELECT transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS person, r.trait AS trait, r.said AS said
+    FROM traits AS r
+    WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), of_trait_1 AS (
-    SELECT person, argMax(said, (timestamp, event_id)) AS value
+    SELECT person, if(last_said = 'null', '', if(startsWith(last_said, '"'), JSONExtractString(last_said), last_said)) AS value
     FROM (
-        SELECT transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS person, r.timestamp AS timestamp, r.event_id AS event_id,
-            multiIf(JSONType(r.properties, {trait_1:String}) = 'String', JSONExtractString(r.properties, {trait_1:String}), JSONType(r.properties, {trait_1:String}) IN ('Null', ''), '', JSONExtractRaw(r.properties, {trait_1:String})) AS said
-        FROM counted_events AS r
-        WHERE r.event_name = '$identify' AND r.user_hash != 0
-            AND JSONHas(r.properties, {trait_1:String})
+        SELECT person, max(said).value AS last_said FROM said_traits WHERE trait = {trait_1:String} GROUP BY person
     )
-    GROUP BY person
 ), said AS (
     SELECT person, lowerUTF8(replaceRegexpAll(value, '\\s+', '')) AS email
     FROM of_trait_1

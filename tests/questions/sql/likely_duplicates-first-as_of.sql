@@ -21,18 +21,30 @@ WITH counted_events AS (
     FROM user_touches_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
-), of_trait_1 AS (
-    SELECT person, argMax(said, (timestamp, event_id)) AS value
+), traits_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
     FROM (
-        SELECT transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS person, r.timestamp AS timestamp, r.event_id AS event_id,
-            multiIf(JSONType(r.properties, {trait_1:String}) = 'String', JSONExtractString(r.properties, {trait_1:String}), JSONType(r.properties, {trait_1:String}) IN ('Null', ''), '', JSONExtractRaw(r.properties, {trait_1:String})) AS said
-        FROM counted_events AS r
-        WHERE r.event_name = '$identify' AND r.user_hash != 0
-            AND JSONHas(r.properties, {trait_1:String})
+        SELECT e.project_id AS project_id,
+            e.is_bot AS is_bot,
+            assumeNotNull(e.user_id) AS user_id,
+            arrayJoin(JSONExtractKeysAndValuesRaw(e.properties)).1 AS trait,
+            max((e.timestamp, e.event_id, arrayJoin(JSONExtractKeysAndValuesRaw(e.properties)).2)::Tuple(at DateTime64(3, 'UTC'), event_id String, value String)) AS said
+        FROM counted_events AS e
+        WHERE e.event_name = '$identify' AND e.user_id IS NOT NULL AND (TRUE)
+        GROUP BY e.project_id, e.is_bot, assumeNotNull(e.user_id), arrayJoin(JSONExtractKeysAndValuesRaw(e.properties)).1
     )
-    GROUP BY person
+), said_traits AS (
+    SELECT transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS person, r.trait AS trait, r.said AS said
+    FROM traits_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), of_trait_1 AS (
+    SELECT person, if(last_said = 'null', '', if(startsWith(last_said, '"'), JSONExtractString(last_said), last_said)) AS value
+    FROM (
+        SELECT person, max(said).value AS last_said FROM said_traits WHERE trait = {trait_1:String} GROUP BY person
+    )
 ), said AS (
     SELECT person, lowerUTF8(replaceRegexpAll(value, '\\s+', '')) AS email
     FROM of_trait_1

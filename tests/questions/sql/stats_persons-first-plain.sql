@@ -42,9 +42,10 @@ WITH counted_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM stretches
     WHERE page > 0
         AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
@@ -56,17 +57,30 @@ WITH counted_events AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, arraySort(touches)[1]))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray((multiIf(
+            empty(touches), (9223372036854775807, 0)::Tuple(Int64, UInt64),
+            length(touches) = 1, touches[1],
+            arraySort(touches)[1]
+        ) AS first_of_touches).1), groupArray(first_of_touches.2)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.4, visit)), (9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1))) AS arrival
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        (
+            arrayMin(visit.3),
+            if(arrayMin(visit.3) = 9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, arrayMin(
+                arrayFilter((source, at) -> at = arrayMin(visit.3), visit.4, visit.3)
+            ))
+        )::Tuple(Int64, UInt64) AS arrival
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before

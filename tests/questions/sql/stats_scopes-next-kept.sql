@@ -1,3 +1,15 @@
+SELECT table AS part_of, name, path
+FROM (
+    SELECT table, name, path
+    FROM system.parts
+    WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
+    UNION ALL
+    SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
+    FROM system.mutations
+    WHERE NOT is_done AND database = currentDatabase()
+        AND (table = 'events' OR table IN {tables:Array(String)})
+);
+
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
@@ -26,57 +38,33 @@ WITH counted_events AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), shared_devices AS (
-    SELECT DISTINCT visitor
-    FROM dictionary({intervals:String})
 ), changing_half_hours AS (
-    SELECT visitor, half_hour
-    FROM stretches
-    WHERE visitor IN (SELECT visitor FROM shared_devices)
-    GROUP BY visitor, half_hour
-    HAVING max(known) AND (
-        minIf(user_hash, known) != maxIf(user_hash, known)
-        OR maxIf(ended, NOT known) > maxIf(ended, known)
-    )
+    SELECT visitor, half_hour FROM {kept:Identifier}.{changing_events:Identifier}
 ), changing_events AS (
-    SELECT e.project_id AS project_id,
-        e.is_bot AS is_bot,
-        e.user_hash != 0 AS known,
-        e.visitor AS visitor,
-        e.user_hash AS user_hash,
-        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
-        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
-        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
-        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
-        toUInt64(1) AS events,
-        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
-        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
-        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
-    FROM counted_events AS e
-    WHERE TRUE AND ((e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour FROM changing_half_hours
-        ))
+    SELECT * FROM {kept:Identifier}.{changing_events:Identifier}
 ), page_stretches AS (
     SELECT visitor, user_hash,
         fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM stretches
     WHERE page > 0
-        AND NOT (visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)
+        AND (visitor, half_hour) NOT IN (SELECT visitor, half_hour FROM changing_half_hours)
     UNION ALL
     SELECT visitor, user_hash,
         fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM changing_events
     WHERE page > 0
 ), person_stretches AS (
@@ -87,17 +75,30 @@ WITH counted_events AS (
         FROM page_stretches AS r
     ) AS e
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, arraySort(touches)[1]))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray((multiIf(
+            empty(touches), (9223372036854775807, 0)::Tuple(Int64, UInt64),
+            length(touches) = 1, touches[1],
+            arraySort(touches)[1]
+        ) AS first_of_touches).1), groupArray(first_of_touches.2)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.4, visit)), (9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1))) AS arrival
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        (
+            arrayMin(visit.3),
+            if(arrayMin(visit.3) = 9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, arrayMin(
+                arrayFilter((source, at) -> at = arrayMin(visit.3), visit.4, visit.3)
+            ))
+        )::Tuple(Int64, UInt64) AS arrival
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -124,6 +125,9 @@ WITH counted_events AS (
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
+), shared_devices AS (
+    SELECT DISTINCT visitor
+    FROM dictionary({intervals:String})
 ), first_touches AS (
     SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (

@@ -34,7 +34,7 @@ WITH owned_events AS (
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
-    e.user_id AS user_id
+    e.user_id AS user_id, e.event_name AS event_name
 FROM owned_events AS e
 WHERE e.event_name = {conversion:String} 
 ORDER BY e.timestamp DESC, e.event_id DESC
@@ -49,7 +49,7 @@ WITH owned_events AS (
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
-    e.user_id AS user_id
+    e.user_id AS user_id, e.event_name AS event_name
 FROM owned_events AS e
 WHERE e.event_name = {conversion:String} 
 ORDER BY e.timestamp DESC, e.event_id DESC
@@ -111,25 +111,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -241,25 +246,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -371,25 +381,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -526,25 +541,30 @@ WITH counted_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -656,25 +676,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -759,25 +784,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -889,25 +919,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before

@@ -39,7 +39,7 @@ WITH owned_events AS (
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 )
 SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
-    e.user_id AS user_id
+    e.user_id AS user_id, e.event_name AS event_name
 FROM owned_events AS e
 WHERE e.event_name = {conversion:String} 
 ORDER BY e.timestamp DESC, e.event_id DESC
@@ -116,7 +116,7 @@ WITH counted_events AS (
         AND e.visitor IN {shared:Array(UInt64)}
 )
 SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
-    e.user_id AS user_id
+    e.user_id AS user_id, e.event_name AS event_name
 FROM owned_events AS e
 WHERE e.event_name = {conversion:String} 
 ORDER BY e.timestamp DESC, e.event_id DESC
@@ -183,25 +183,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -318,25 +323,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -453,25 +463,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -618,25 +633,30 @@ WITH counted_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -753,25 +773,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -856,25 +881,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
@@ -991,25 +1021,30 @@ WITH owned_events AS (
         toInt64(half_hour) * 3600000 + first.at AS begins,
         toInt64(half_hour) * 1800000 + last.at AS ends,
         first.path AS entry, last.path AS exit, events, page_views, actions,
-        arrayZip(
-            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
-        ) AS touches
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
     FROM event_stretches
     WHERE page > 0
 ), person_stretches AS (
     SELECT toUInt64(1) AS person, * FROM page_stretches
 ), in_order AS (
-    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
-        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-    FROM person_stretches
-    GROUP BY person
+    SELECT any(s.person) AS person, any(s.device) AS device,
+        groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+        arraySort(
+            (stretch, at) -> at, arrayZip(all_begins, all_ends, groupArray(touches)), all_begins
+        ) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+    FROM person_stretches AS s
+    GROUP BY cityHash64(s.person, s.device)
 ), visits AS (
-    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
-        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    SELECT person, device, intDiv(visit[1].1, 2) AS started,
+        arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(visit.3)) AS arrivals
     FROM in_order
     ARRAY JOIN arraySplit(
-        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+        (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
             greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
         )),
         stretches, before
