@@ -29,7 +29,7 @@ def test_a_click_on_a_row_filters_everything_and_back_takes_it_back(
     asked = {"metric": "persons", "stitch": "next", "filters": "country==DE"}
     (of_germany,) = house.ask("/v1/stats", **asked)["rows"]
     assert people(page) == of_germany["value"] < everybody
-    assert page.url.endswith("filters=country%3D%3DDE")
+    assert "filters=country%3D%3DDE" in page.url
     page.reload()
     settled(page)
     assert people(page) == of_germany["value"]
