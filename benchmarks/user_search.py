@@ -51,7 +51,7 @@ FROM (
         ['Ann', 'Ben', 'Cyd', 'Dan', 'Eve', 'Fay', 'Gus', 'Hal'][1 + sipHash64(user) % 8] AS first,
         concat(
             ['Mil', 'Har', 'Car', 'Bak', 'Tay'][1 + sipHash64(user, 1) % 5],
-            ['ler', 'vey', 'ter', 'er', 'lor'][1 + sipHash64(user, 2) % 5]
+            ['ler', 'son', 'ter', 'er', 'lor'][1 + sipHash64(user, 2) % 5]
         ) AS last
     FROM numbers({{first:UInt64}}, {{many:UInt64}})
 )"""

@@ -178,9 +178,9 @@ def _beside(kind: Rows, row: Row, other: Row | None) -> Row:
         then, changes = numbers(row, other, kind.measures)
         return {**row, PREVIOUS: then, CHANGE: changes}
     parts = row[kind.parts]
-    befores = other[kind.parts] if other else [None] * len(parts)
+    earlier = other[kind.parts] if other else [None] * len(parts)
     found = []
-    for part, before in zip(parts, befores, strict=True):
+    for part, before in zip(parts, earlier, strict=True):
         then, changes = numbers(as_row(part), before and as_row(before), kind.measures)
         found.append(msgspec.structs.replace(part, previous=then, change=changes))
     return {**row, kind.parts: found}
