@@ -1,6 +1,7 @@
 // What can be shown of people, and how each column is asked for.
 
 import type { Cell } from "../../lib/csv";
+import { nameOf } from "../../lib/filters";
 import { date, duration, moneys, number } from "../../lib/format";
 
 /** A row as the API has it, with the columns that were asked for. */
@@ -52,9 +53,10 @@ export const OF_GOAL = ["converted_at", "seconds_to_conversion", "value"];
 
 /** A trait, or a dimension of people, as a column. */
 export function columnOf(name: string): Known {
+  const said = nameOf(name);
   return (
     KNOWN[name] ?? {
-      title: name.replace(/^traits\./, "").replace(/^(first|last)\./, "$1 "),
+      title: said.charAt(0).toUpperCase() + said.slice(1),
       text: (value) => (value === null || value === undefined ? "–" : String(value)),
       width: "18%",
     }

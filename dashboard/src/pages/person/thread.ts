@@ -172,7 +172,7 @@ export function place(all: Lane[], room: number): Place {
     end = Math.max(end, visit.end);
   });
   const natural = Math.max(1, x);
-  const scale = Math.min(1.35, Math.max(NARROWEST, (room - LEFT - RIGHT) / natural));
+  const scale = Math.min(2.2, Math.max(NARROWEST, (room - LEFT - RIGHT) / natural));
   const stops: Place["stops"] = [];
   for (const visit of found) {
     visit.x0 = LEFT + visit.x0 * scale;
