@@ -87,7 +87,7 @@ def page_of(stranger: NewPage, house: House) -> NewPage:
 
 def settled(page: Page) -> None:
     """Everything that was asked is answered and drawn."""
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("networkidle", timeout=60_000)
     page.wait_for_function(
         "document.querySelector('main, form, .alone') && document.fonts.status === 'loaded'"
         " && !document.querySelector('[aria-busy=true]')"

@@ -1,4 +1,4 @@
-"""A demo server with somebody who may look at it, and a small client that asks as they do."""
+"""A demo server with its owner signed in, and a small client that asks as they do."""
 
 import http.client
 import json
@@ -13,11 +13,11 @@ from tests.support import Json, Reply
 from threadline.control import Control
 
 EVENTS = 5000
-OWNER = ("ada@shop.example", "correct horse battery")
+PASSWORD = "correct horse battery"
 
 
 class House:
-    """`threadline demo` with a log of its own, and its first owner. Ended by its own process id."""
+    """`threadline demo` with a log of its own, and its owner. Ended by its own process id."""
 
     def __init__(self, folder: Path, events: int = EVENTS) -> None:
         self.folder = folder
@@ -34,12 +34,13 @@ class House:
         self.keys: dict[str, str] = json.loads((folder / "demo.json").read_text())["keys"]
         with Control(folder) as control:
             self.project_id = control.projects()[0].project_id
-            token = control.setup_link()
-        email, password = OWNER
-        body = {"token": token, "email": email, "password": password, "name": "Ada"}
-        reply = self.send("POST", "/v1/auth/setup", body)
+            owner = control.members()[0]
+            token = control.make_link(owner.member_id)
+        self.email = owner.email
+        reply = self.send("POST", "/v1/auth/link", {"token": token})
         assert reply.status == 200, reply
         self.cookie = reply.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+        self.change("PUT", "/v1/auth/password", {"password": PASSWORD})
 
     def send(self, method: str, path: str, body: object = None, cookie: str = "") -> Reply:
         """As a program would: with the cookie, if one is given, and from no page."""
