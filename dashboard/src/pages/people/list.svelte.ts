@@ -14,6 +14,8 @@ export class PeopleList {
   warnings = $state.raw<string[]>([]);
   loading = $state(true);
   isNew = $state(true);
+  /** What is there is of what was asked before. */
+  isStale = $state(false);
   #again = $state(0);
   #wanted: Wanted | null = null;
   #control = new AbortController();
@@ -25,6 +27,7 @@ export class PeopleList {
       const control = new AbortController();
       this.#control = control;
       this.loading = true;
+      this.isStale = true;
       if (this.#wanted) void this.#load(this.#wanted, control.signal, []);
       return () => control.abort();
     });
@@ -45,6 +48,7 @@ export class PeopleList {
     if (signal.aborted) return;
     this.loading = false;
     this.isNew = false;
+    this.isStale = false;
     this.error = result.ok ? undefined : result.error;
     this.rows = result.ok ? [...before, ...(result.data.rows as unknown as PersonRow[])] : [];
     this.cursor = result.ok ? result.data.next_cursor : null;
