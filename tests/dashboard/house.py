@@ -42,8 +42,10 @@ class House:
         self.cookie = reply.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
         self.change("PUT", "/v1/auth/password", {"password": PASSWORD})
 
-    def send(self, method: str, path: str, body: object = None, cookie: str = "") -> Reply:
-        """As a program would: with the cookie, if one is given, and from no page."""
+    def send(
+        self, method: str, path: str, body: object = None, cookie: str = "", key: str = ""
+    ) -> Reply:
+        """As a program would: with the cookie or the key, if one is given."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(
             address.hostname or "", address.port or 0, timeout=60
@@ -52,6 +54,8 @@ class House:
         if cookie:
             headers |= {"Cookie": f"threadline_session={cookie}"}
             headers |= {"Threadline-Project": self.project_id}
+        if key:
+            headers |= {"Authorization": f"Bearer {key}"}
         try:
             raw = None if body is None else json.dumps(body)
             connection.request(method, path, raw, headers)
@@ -59,6 +63,10 @@ class House:
             return Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def send_with(self, key: str, method: str, path: str, body: object) -> Reply:
+        """As whoever has this key."""
+        return self.send(method, path, body, key=key)
 
     def ask(self, path: str, **params: Any) -> Json:
         """The answer to a question that has to succeed, as the owner gets it."""

@@ -69,8 +69,9 @@ class View {
 
   /** What figures are compared with where nothing was chosen, too: a number alone says little. */
   get figures(): ViewParams & { compare?: string } {
-    const compare =
-      this.range === "all" || this.isUncompared ? "" : this.compare || "previous_period";
+    // A share link shows what its address says, and no more.
+    const otherwise = session.shared ? "" : "previous_period";
+    const compare = this.range === "all" || this.isUncompared ? "" : this.compare || otherwise;
     return { ...this.params, compare: compare || undefined };
   }
 
