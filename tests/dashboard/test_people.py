@@ -255,3 +255,21 @@ def test_every_page_is_whole(
         assert too_wide(page) <= 0, name
         assert page.evaluate("window.ran") is None
         assert page.locator("main img").count() == 0
+
+
+def test_a_viewer_looks_and_changes_nothing(house: House, between: str, stranger: NewPage) -> None:
+    member = {"email": "viewer@calendar.example", "name": "Vera", "role": "viewer"}
+    link = house.change("POST", "/v1/members", member)["link"]
+    reply = house.send("POST", "/v1/auth/link", {"token": link.rsplit("/", 1)[1]})
+    cookie = reply.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+    page = stranger()
+    page.context.add_cookies([{"name": "threadline_session", "value": cookie, "url": house.url}])
+    page.goto(f"{house.url}/dashboard/people/mara")
+    settled(page)
+    expect(page.locator("g.knot")).to_have_count(3)
+    expect(page.get_by_role("button", name="unlink the device")).to_have_count(0)
+    page.get_by_role("button", name="Person: Change").click()
+    assert page.get_by_role("menuitem").all_inner_texts() == ["Save everything as JSON"]
+    page.goto(f"{house.url}/dashboard/duplicates")
+    settled(page)
+    expect(page.get_by_text("An owner of the project can join them.")).to_be_visible()

@@ -152,15 +152,19 @@ export interface Place {
   stops: { at: number; x: number }[];
   /** The last visit's end. */
   end: number;
+  /** To fit it has to be hard to read. */
+  isTight: boolean;
 }
 
 export const LEFT = 20;
 export const RIGHT = 56;
-/** So much narrower than it would like to be: then it scrolls. */
-const NARROWEST = 0.4;
+/** So much narrower than it would like to be: below, it is hard to read. */
+const READABLE = 0.4;
+const CLOSE = 0.75;
 
-/** Where visits lie: each as wide as the square root of its events, gaps as their logarithm. */
-export function place(all: Lane[], room: number): Place {
+/** Where visits lie: each as wide as the square root of its events, gaps as their logarithm. All of
+ * it fits into the room, unless it is looked at `close`: then it may be as wide as it likes. */
+export function place(all: Lane[], room: number, close = false): Place {
   const found = all.flatMap(({ visits }) => visits).sort((one, other) => one.start - other.start);
   let x = 0;
   let end = -Infinity;
@@ -172,7 +176,8 @@ export function place(all: Lane[], room: number): Place {
     end = Math.max(end, visit.end);
   });
   const natural = Math.max(1, x);
-  const scale = Math.min(2.2, Math.max(NARROWEST, (room - LEFT - RIGHT) / natural));
+  const fitting = (room - LEFT - RIGHT) / natural;
+  const scale = Math.min(2.2, close ? Math.max(CLOSE, fitting) : fitting);
   const stops: Place["stops"] = [];
   for (const visit of found) {
     visit.x0 = LEFT + visit.x0 * scale;
@@ -191,7 +196,8 @@ export function place(all: Lane[], room: number): Place {
     }
   }
   const right = found.length ? Math.max(...found.map(({ x1 }) => x1)) : LEFT;
-  return { visits: found, width: Math.max(room, right + RIGHT), stops, end: right };
+  const width = Math.max(room, right + RIGHT);
+  return { visits: found, width, stops, end: right, isTight: fitting < READABLE };
 }
 
 /** Where a time lies, and which time lies somewhere: gaps are stretched evenly. */
