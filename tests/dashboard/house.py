@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any, Self
+from types import SimpleNamespace
+from typing import IO, Any, Self, cast
 from urllib.parse import urlencode, urlsplit
 
-from tests.support import Json, Reply
+from tests.support import Json, Project, Reply
 from threadline.control import Control
 
 EVENTS = 5000
@@ -99,3 +100,8 @@ def _await_loaded(lines: IO[str]) -> str:
         if "Ctrl-C" in line:
             return url
     raise AssertionError(f"the demo did not start: {''.join(said)}")
+
+
+def served_by(url: str) -> Project:
+    """What a site has to know of the server whose script it loads; the key stands in its pages."""
+    return cast(Project, SimpleNamespace(url=url, keys={"pk": ""}))

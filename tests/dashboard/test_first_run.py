@@ -4,14 +4,14 @@ script."""
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import NewPage, settled, shoot, violations
+from tests.dashboard.house import served_by
 from tests.e2e.site import Site
-from tests.support import Project, Server
+from tests.support import Server
 from threadline.control import Control
 
 
@@ -21,13 +21,6 @@ def empty(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-class Elsewhere:
-    """What a site has to know of the server; its key stands in the line that was copied."""
-
-    def __init__(self, server: Server) -> None:
-        self.url, self.keys = server.url, {"pk": ""}
-
-
 def test_first_run(empty: Server, stranger: NewPage, tmp_path: Path) -> None:
     with Control(empty.folder) as control:
         token = control.setup_link()
@@ -35,7 +28,7 @@ def test_first_run(empty: Server, stranger: NewPage, tmp_path: Path) -> None:
     page.goto(f"{empty.url}/dashboard/setup/{token}")
     settled(page)
     with Site(tmp_path, "shop.example") as site:
-        site.project = cast(Project, cast(Any, Elsewhere(empty)))
+        site.project = served_by(empty.url)
         page.get_by_label("E-mail address").fill("ada@shop.example")
         page.get_by_role("textbox", name="Password").fill("short")
         page.get_by_role("textbox", name="Name").nth(1).fill("Shop")
@@ -94,7 +87,7 @@ def test_a_wrong_key_is_told(empty: Server, stranger: NewPage, tmp_path: Path) -
     page.get_by_role("textbox", name="Password").fill("a sentence that is kept")
     page.get_by_role("textbox", name="Name").nth(1).fill("Shop")
     with Site(tmp_path, "shop.example") as site:
-        site.project = cast(Project, cast(Any, Elsewhere(empty)))
+        site.project = served_by(empty.url)
         page.get_by_label("Address of its site").fill(site.origin)
         page.get_by_role("button", name="Make it").click()
         page.wait_for_url(re.compile("/dashboard/first-event"))

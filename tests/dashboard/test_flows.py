@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import NewPage, settled
-from tests.dashboard.house import PASSWORD, House
+from tests.dashboard.house import PASSWORD, House, served_by
 from tests.e2e.site import Site
 
 
@@ -101,7 +101,7 @@ def test_a_number_opens_down_to_touches_rule_and_tie(house: House, page_of: NewP
     page = page_of("/attribution?range=all")
     page.get_by_role("button", name="google / organic, Linear").click()
     behind = page.get_by_role("table", name="People behind google / organic")
-    first = behind.get_by_role("button").first
+    first = behind.get_by_role("rowheader").first.get_by_role("button")
     user = first.inner_text()
     first.click()
     why = page.get_by_role("region", name="Why", exact=True)
@@ -236,6 +236,7 @@ def test_a_shared_page_is_embedded_elsewhere(
     made = house.change("POST", "/v1/share-links", given)
     page = stranger()
     with Site(tmp_path, "magazine.example") as site:
+        site.project = served_by(house.url)
         site.pages["/"] = f'<iframe src="{made["embed"]}" width="900" height="700"></iframe>'
         page.goto(f"{site.origin}/")
         embedded = page.frame_locator("iframe")
