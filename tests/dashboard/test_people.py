@@ -212,6 +212,20 @@ def test_people_are_searched_sorted_and_taken_along(
     expect(page.get_by_role("heading", level=1)).to_have_text(names_first(page))
 
 
+def test_filters_are_kept_as_a_segment(house: House, between: str, page_of: NewPage) -> None:
+    page = page_of("/people?filters=traits.plan%3D%3Dpro%3Bdevices%3E%3D3")
+    names = page.locator(".people tbody th .pick")
+    expect(names).to_have_text(["mara"])
+    page.get_by_role("button", name="Save as segment").click()
+    page.get_by_label("Name of the segment").fill("weavers")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("button", name="Segment weavers")).to_be_visible()
+    settled(page)
+    expect(names).to_have_text(["mara"])
+    assert house.ask("/v1/segments")["rows"][0]["name"] == "weavers"
+    house.change("DELETE", "/v1/segments/weavers")
+
+
 def names_first(page: Page) -> str:
     """Whose page it is, by its address."""
     return page.url.split("/people/")[1].split("?")[0]

@@ -177,7 +177,7 @@ export function place(all: Lane[], room: number, close = false): Place {
   });
   const natural = Math.max(1, x);
   const fitting = (room - LEFT - RIGHT) / natural;
-  const scale = Math.min(2.2, close ? Math.max(CLOSE, fitting) : fitting);
+  const scale = Math.min(3.5, close ? Math.max(CLOSE, fitting) : fitting);
   const stops: Place["stops"] = [];
   for (const visit of found) {
     visit.x0 = LEFT + visit.x0 * scale;
