@@ -171,6 +171,13 @@ def test_likely_duplicates_are_joined_and_parted(
 
     assert "lea@shop.example" in found()
     page = page_of("/duplicates?stitch=next")
+    answer = house.ask("/v1/identity/likely-duplicates", stitch="next")
+    assert values(page) == {
+        f"{name}:{user['user_id']}": str(user[name])
+        for row in answer["rows"]
+        for user in row["users"]
+        for name in ("events", "devices")
+    }
     page.get_by_role("button", name="Join lea to lea-old").or_(
         page.get_by_role("button", name="Join lea-old to lea", exact=True)
     ).click()
@@ -192,6 +199,8 @@ def test_people_are_searched_sorted_and_taken_along(
     names = page.locator(".people tbody th .pick")
     answer = house.ask("/v1/users", order="-last_seen", stitch="next", limit=5)
     assert names.all_inner_texts()[:5] == [row["user_id"] for row in answer["rows"]]
+    devices = page.locator(".people tbody td:last-child").all_inner_texts()
+    assert devices[:5] == [str(row["devices"]) for row in answer["rows"]]
     page.get_by_role("searchbox", name="Search these people").fill("STUDIO.example")
     expect(names).to_have_count(2)
     settled(page)
