@@ -1,0 +1,66 @@
+import { expect, test } from "vitest";
+import { type EventRow, guessed, lanes, place, timeOf, xOf } from "../src/pages/person/thread";
+
+const HOUR = 3_600_000;
+const BEGIN = Date.parse("2026-05-01T08:00:00Z");
+
+function event(id: string, hours: number, device: string, user: string | null = null): EventRow {
+  return {
+    event_id: id,
+    timestamp: new Date(BEGIN + hours * HOUR).toISOString(),
+    event_name: "$pageview",
+    anonymous_id: device,
+    user_id: user,
+    device_type: device === "server" ? null : "desktop",
+    browser: device === "server" ? null : "chrome",
+    source: "direct",
+    medium: "direct",
+  } as EventRow;
+}
+const EVENTS = [
+  event("a", 0, "one"),
+  event("b", 0.2, "one"),
+  event("c", 30, "two"),
+  event("d", 50, "one", "ada"),
+  event("e", 50.1, "one"),
+  event("f", 60, "server", "ada"),
+];
+const shown = (theirs: string[], until?: number) =>
+  lanes({
+    events: EVENTS,
+    theirs: new Set(theirs),
+    moving: new Set<string>(),
+    devices: new Set(["one", "two"]),
+    until,
+    visitTimeoutMs: HOUR / 2,
+  });
+
+test("a device is a lane with its visits, and is tied where a user is named first", () => {
+  const [one, two, server] = shown(["a", "b", "d", "e", "f"]);
+  expect([one?.name, two?.name, server?.name]).toEqual(["Laptop", "Laptop 2", "Server"]);
+  expect(one?.visits.map(({ dots }) => dots.length)).toEqual([2, 2]);
+  expect(one?.tie?.event.event_id).toBe("d");
+  expect(one?.dots.map(({ state }) => state)).toEqual(["claimed", "claimed", "known", "known"]);
+  expect(two?.dots.map(({ state }) => state)).toEqual(["stranger"]);
+  expect(two?.tie).toBeUndefined();
+});
+
+test("before the tie everything is a stranger's, and what came later is later", () => {
+  const before = BEGIN + 40 * HOUR;
+  expect(guessed(EVENTS, before).size).toBe(0);
+  const [one] = shown([...guessed(EVENTS, before)], before);
+  expect(one?.dots.map(({ state }) => state)).toEqual(["stranger", "stranger", "later", "later"]);
+  expect([...guessed(EVENTS, BEGIN + 55 * HOUR)].sort()).toEqual(["a", "b", "d", "e"]);
+});
+
+test("everything lies in the room, in the order in which it happened, and times are found again", () => {
+  const found = place(shown(["a", "b", "d", "e", "f"]), 600);
+  expect(found.width).toBe(600);
+  const starts = found.visits.map(({ x0 }) => x0);
+  expect(starts).toEqual([...starts].sort((one, other) => one - other));
+  for (const { at, x } of found.stops) {
+    expect(xOf(found.stops, at)).toBeCloseTo(x);
+    expect(Math.abs(timeOf(found.stops, x) - at)).toBeLessThan(1);
+  }
+  expect(place(shown([]), 60, true).width).toBeGreaterThan(60);
+});
