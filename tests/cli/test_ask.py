@@ -36,6 +36,8 @@ PARAMS: dict[str, Json] = {
     "paths": {"event": "signup", "direction": "before"},
     "identity_stats": {},
     "shared_devices": {},
+    "suspicious": {},
+    "likely_duplicates": {},
     "explain": {"event_id": "e1"},
 }
 

@@ -34,6 +34,8 @@ READS: dict[str, dict[str, str]] = {
     "/v1/identity/shared-devices": {},
     "/v1/identity/explain": {"event_id": "e1"},
     "/v1/identity/stats": {},
+    "/v1/identity/suspicious": {},
+    "/v1/identity/likely-duplicates": {},
 }
 DECISIONS = [
     ("DELETE", "/v1/identity/links", {"anonymous_id": "a", "user_id": "u"}),

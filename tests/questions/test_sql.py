@@ -86,6 +86,8 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "journey": ("journey", {"user_id": "ada", "phase": "before"}),
     "identity_stats": ("identity_stats", {}),
     "shared_devices": ("shared_devices", {}),
+    "suspicious": ("suspicious", {}),
+    "likely_duplicates": ("likely_duplicates", {}),
     "explain": ("explain", {"anonymous_id": "kiosk", "at": "2026-05-01T12:00Z"}),
 }
 # Those that no policy and no decision changes.

@@ -1,5 +1,7 @@
 """Why a visit got its source, rule by rule."""
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 from threadline.classify.rules import RULES
@@ -30,6 +32,13 @@ class Classification(msgspec.Struct):
     click_ids: dict[str, str]
     because: str
     rules: list[Tried]
+
+
+def no_address(name: str, address: str) -> str:
+    """What to say of an address without a host; of any other, nothing. `name`: of the field."""
+    if not address or urlsplit(address).netloc:
+        return ""
+    return f"{name} {address} is no address with a host, so nothing is read from its host."
 
 
 def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:

@@ -51,6 +51,11 @@ NO_SITE = Site(Own(), (), BUILT_IN)
 
 @lru_cache(maxsize=1024)  # the same site stays the same object, by which verdicts are remembered
 def read_site(own_hosts: frozenset[str], subdomains: Subdomains, rules: str) -> Site:
+    """As `new_site`, remembered."""
+    return new_site(own_hosts, subdomains, rules)
+
+
+def new_site(own_hosts: frozenset[str], subdomains: Subdomains, rules: str) -> Site:
     """The site with these rules (YAML, may be empty). Raises `RulesError`."""
     said = _digest(*sorted(own_hosts), subdomains, rules)
     return Site(Own(own_hosts, subdomains), read_rules(rules), f"{BUILT_IN}-{said}")

@@ -1,14 +1,13 @@
 """`threadline classify`."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from threadline.classify import NO_SITE, explain, read_rules
+from threadline.classify import NO_SITE, explain, no_address, read_rules
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data
 from threadline.cli.projects import open_control
@@ -40,10 +39,7 @@ def classify(
         used = f"Rules of {chosen.name}: {own} of its own, then the built-in ones."
     found = explain(url, referrer, site)
     for name, address in (("URL", url), ("--referrer", referrer)):
-        if address and not urlsplit(address).netloc:
-            problem = (
-                f"{name} {address} is no address with a host, so nothing is read from its host."
-            )
+        if problem := no_address(name, address):
             Console(stderr=True, highlight=False).print(problem, markup=False)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())

@@ -98,16 +98,9 @@ def list_receipts(data: Data = None, as_json: AsJson = False) -> None:
     if not kept:
         typer.echo("Nobody has asked to be forgotten.")
     for receipt in kept:
-        state = "under way; a running server, or the next one, carries it out"
-        if receipt.finished_ms is not None:
-            state = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
-            state += (
-                f", off the disk {format_ms(receipt.erased_ms)}"
-                if receipt.erased_ms
-                else ", in no answer any more; the disk is being cleaned"
-            )
         typer.echo(
-            f"{receipt.receipt_id}  {format_ms(receipt.accepted_ms)}  {receipt.project_id}  {state}"
+            f"{receipt.receipt_id}  {format_ms(receipt.accepted_ms)}  {receipt.project_id}"
+            f"  {receipts.meaning(receipt)}"
         )
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Self
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -26,6 +27,7 @@ from threadline.ingest.recovery import alone, rebuild_states
 from threadline.jobs import Work, work
 from threadline.jobs.table import RECLASSIFY
 from threadline.runtime.folder import running_server
+from threadline.runtime.reclassifying import by_source, summary
 from threadline.runtime.services import site_of
 from threadline.store import Statements
 
@@ -174,17 +176,12 @@ class _Showing:
 
 def _show(outcome: Outcome, dry_run: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    console.print(summary(outcome, would=dry_run))
     if not outcome.events:
-        console.print("Nothing to do: all events were named by the rules of today.")
         return
-    would = "would get" if dry_run else "got"
-    console.print(
-        f"{outcome.events:,} events were named by other rules. {outcome.changed:,} {would} another"
-        f" source, rule or campaign, {outcome.moved:,} of them another source or medium."
-    )
     for sentence in _agents(outcome, dry_run):
         console.print(sentence)
-    rows = [row for row in _rows(outcome) if row.before != row.after]
+    rows = [row for row in by_source(outcome) if row.before != row.after]
     if rows:
         table = Table("source", "medium", box=None, header_style="dim", pad_edge=False)
         for name in ("before", "after", ""):
@@ -220,24 +217,7 @@ def _agents(outcome: Outcome, dry_run: bool) -> list[str]:
     return found
 
 
-class Row(NamedTuple):
-    """Events of one traffic source before and after."""
-
-    source: str
-    medium: str
-    before: int
-    after: int
-
-
-def _rows(outcome: Outcome) -> list[Row]:
-    """All traffic sources, those that change most first."""
-    sources = outcome.before.keys() | outcome.after.keys()
-    rows = [Row(*at, outcome.before.get(at, 0), outcome.after.get(at, 0)) for at in sources]
-    return sorted(rows, key=lambda row: (-abs(row.after - row.before), row))
-
-
 def _as_row(outcome: Outcome) -> dict[str, object]:
-    rows = [row._asdict() for row in _rows(outcome)]
     names = ("events", "changed", "moved", "freed", "reworded")
     counted = {name: getattr(outcome, name) for name in names}
-    return {**counted, "rows": rows}
+    return {**counted, "rows": msgspec.to_builtins(by_source(outcome))}

@@ -3,6 +3,8 @@
 from threadline.cli import folders
 from threadline.cli.dashboard import lasts, link_to
 from threadline.cli.options import Data, Host, Port
+from threadline.contract.errors import AlreadyExists
+from threadline.control import ControlError
 from threadline.http.serve import serve as serve_http
 from threadline.runtime.services import Services
 
@@ -26,8 +28,14 @@ def _greet(services: Services, url: str) -> None:
     """For people, so on standard output: the log is elsewhere."""
     if services.control.members():
         return
-    base = services.settings.public_url or url
-    link = link_to(base, "setup", services.control.setup_link())
+    try:
+        token = services.control.setup_link()
+    except AlreadyExists:  # somebody was added at this very moment
+        return
+    except ControlError as error:  # what is wrong with the file stops no server
+        print(f"{error} Then `threadline dashboard login-link` prints the link.", flush=True)
+        return
+    link = link_to(services.settings.public_url or url, "setup", token)
     print(
         f"Nobody can sign in to the dashboard yet. Open this link to set it up:\n\n  {link}\n\n"
         f"It works once, within {lasts('setup')}; `threadline dashboard login-link` makes another.",

@@ -205,6 +205,15 @@ class Reader(ABC):
         """Devices that more than one person was seen on."""
         return self._table("/v1/identity/shared-devices", params)
 
+    def suspicious(self, **params: object) -> Table:
+        """Users on unusually many devices, and devices of unusually many users, those with most
+        first; with `cursor=table.answer["next_cursor"]` those that follow."""
+        return self._table("/v1/identity/suspicious", params)
+
+    def likely_duplicates(self, **params: object) -> Table:
+        """Users of the same e-mail address that nobody declared one person."""
+        return self._table("/v1/identity/likely-duplicates", params)
+
     def explain(self, **params: object) -> Json:
         """Whose an event is under each policy, and why: of an `event_id`, or of an `anonymous_id`
         and a time, `at`."""

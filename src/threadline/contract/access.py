@@ -93,7 +93,7 @@ class MemberProject(msgspec.Struct):
     visit_timeout_minutes: int
 
 
-class Oidc(msgspec.Struct):
+class OidcName(msgspec.Struct):
     """`name`: whom to name on the button that leads to `/v1/auth/oidc/start`."""
 
     name: str
@@ -116,7 +116,7 @@ class Me(msgspec.Struct, kw_only=True):
     member: SignedInMember | None
     projects: list[MemberProject]
     setup: bool
-    oidc: Oidc | None
+    oidc: OidcName | None
     shared: SharedPage | None
     version: str
 

@@ -28,8 +28,8 @@ class Members(Defining):
     def add_member(
         self, email: str, name: str, role: Role, password_hash: str | None = None
     ) -> Member:
-        """Raises `InvalidPayload` for what is no address, `AlreadyExists`, and `LastOwner` where the
-        first member would be none."""
+        """Raises `InvalidPayload` for what is no address, `AlreadyExists`, and `LastOwner` where
+        there would be no owner."""
         member = self._new_member(email, name, role, password_hash)
         with self._write_and_tell() as db:
             insert_member(db, member)

@@ -228,7 +228,12 @@ class Control(FirstRun):
 
     def delete_ended_sessions(self) -> None:
         """Those that nobody used for long, and links that nobody opened in time."""
-        now_ms = self._now_ms()
+        now_ms, snapshot = self._now_ms(), self._look_now()
+        times = [session.expires_ms for session in snapshot.sessions.values()]
+        if snapshot.links_expire_ms is not None:
+            times.append(snapshot.links_expire_ms)
+        if min(times, default=now_ms + 1) > now_ms:
+            return
         with self._write() as db:
             db.execute("DELETE FROM sessions WHERE last_used_ms <= ?", (now_ms - SESSION_MS,))
             db.execute("DELETE FROM one_time_links WHERE expires_ms <= ?", (now_ms,))

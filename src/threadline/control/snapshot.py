@@ -58,6 +58,7 @@ class Snapshot(NamedTuple):
     members: Mapping[str, Member]
     sessions: Mapping[bytes, Session]
     share_links: Mapping[bytes, ShareLink]
+    links_expire_ms: int | None
 
 
 def read_snapshot(db: sqlite3.Connection) -> Snapshot:
@@ -161,6 +162,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         " name, expires_ms, temporary, scopes FROM keys"
     )
     clock = db.execute("SELECT day, doubted_day, looks FROM clock").fetchone()
+    (links_expire_ms,) = db.execute("SELECT min(expires_ms) FROM one_time_links").fetchone()
     pepper = db.execute("SELECT hash FROM pepper").fetchone()
     return Snapshot(
         projects=projects,
@@ -175,6 +177,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         members={member.member_id: member for member in _rows(db, "members", Member)},
         sessions={session.token_hash: session for session in _rows(db, "sessions", Session)},
         share_links={link.token_hash: link for link in _rows(db, "share_links", ShareLink)},
+        links_expire_ms=links_expire_ms,
     )
 
 

@@ -167,4 +167,5 @@ UNPACKERS = {"gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is over {limit // MIB} MiB.", limit_bytes=limit)
+    said = f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 1024} KiB"
+    return PayloadTooLarge(f"The body is over {said}.", limit_bytes=limit)

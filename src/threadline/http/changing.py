@@ -24,11 +24,12 @@ class NoParams(msgspec.Struct):
     """These routes take none."""
 
 
-async def read_exactly(request: Request, kind: type[Body]) -> Body:
-    """The body. Raises `InvalidPayload` for a field that does not exist, too: what would be kept
+async def read_exactly(request: Request, kind: type[Body], limit: int = BODY_LIMIT) -> Body:
+    """The body, of at most `limit` bytes.
+    Raises `InvalidPayload` for a field that does not exist, too: what would be kept
     without it would be something else than was meant."""
     notices = list[Notice]()
-    raw = await request.body(BODY_LIMIT)
+    raw = await request.body(limit)
     given = decode(raw, kind, now_ms(), notices)
     unknown = {
         each.field: [each.message.removesuffix(" It was ignored.")]

@@ -3,7 +3,6 @@
 Browsers follow these as links, so what goes wrong leads back to the dashboard, which says it.
 """
 
-import asyncio
 from functools import partial
 from urllib.parse import parse_qs, quote
 
@@ -33,7 +32,9 @@ async def start(request: Request) -> Answer:
     to = parse_qs(request.query).get("to", [""])[0]
     redirect_uri = f"{request.base_url}{PATH}/callback"
     try:
-        page, state = await asyncio.to_thread(oidc.start, redirect_uri, _own_page(to))
+        page, state = await request.services.beside_provider(
+            partial(oidc.start, redirect_uri, _own_page(to))
+        )
     except OidcError as error:
         return _back(request, error)
     cookie = set_cookie(request, STATE, state, PATH, int(PENDING_S))
@@ -47,7 +48,9 @@ async def callback(request: Request) -> Answer:
         pending = oidc.come_back(given.get("state", ""), read_cookie(request, STATE))
         if "code" not in given:
             raise OidcError("oidc_denied", f"the provider says {given.get('error', 'nothing')!r}")
-        found = await asyncio.to_thread(oidc.identity, given["code"], pending)
+        found = await request.services.beside_provider(
+            partial(oidc.identity, given["code"], pending)
+        )
         member = await write_control(partial(_member, request, oidc, found))
         signed = await write_control(partial(control.sign_in, member, "oidc", device(request)))
     except OidcError as error:

@@ -31,13 +31,12 @@ def admit_member(request: Request, doc: Doc) -> bool:
     if not found:
         raise NotSignedIn("Your session has ended; sign in again.")
     refuse_other_sites(request)
-    session, member = found
+    request.session, request.member = _, member = found
     if not member.may(role):
         raise InsufficientRole(
             f"This takes the role {role}, and you are {_a(member.role)}. An owner can change your"
             " role on the page Settings."
         )
-    request.member, request.session = member, session
     if doc.keys:
         project = _project(request)
         request.admitted(_stand_in(member, project), project)

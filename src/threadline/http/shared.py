@@ -7,7 +7,7 @@ as the metric of a card; but nothing that picks people out, unless the address h
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -75,7 +75,14 @@ def admit_shared(request: Request, doc: Doc, token: str) -> None:
         )
     asked = dict(parse_qsl(request.query, keep_blank_values=True))
     asked |= {name: unquote(value) for name, value in request.in_path.items()}
-    _check(asked, doc, address(link, person), project)
+    said = dict(parse_qsl(link.query, keep_blank_values=True))
+    fields = msgspec.structs.fields(doc.params) if doc.params else ()
+    names = {*asked, *(field.encode_name for field in fields)}
+    if person:
+        said["user_id"] = person
+    if person and "range" not in said:
+        names -= {"from", "to"}  # of one person all is shared
+    _check(names, asked, said, project)
     request.admitted(_stand_in(link), project)
 
 
@@ -105,22 +112,13 @@ def check_query(query: str) -> str:
     return query
 
 
-def address(link: ShareLink, person: str = "") -> dict[str, str]:
-    """What the page's address says, by name."""
-    said = dict(parse_qsl(link.query, keep_blank_values=True))
-    return {**said, "user_id": person} if person else said
-
-
-def _check(asked: Mapping[str, str], doc: Doc, said: Mapping[str, str], project: Project) -> None:
-    """Raises `OutsideShareLink`, which names the first parameter that is another."""
-    taken = (
-        {field.encode_name for field in msgspec.structs.fields(doc.params)} if doc.params else {}
-    )
-    for name in sorted({*asked, *taken}):
-        if name.startswith("_"):
-            continue
+def _check(
+    names: Iterable[str], asked: Mapping[str, str], said: Mapping[str, str], project: Project
+) -> None:
+    """Raises `OutsideShareLink` for the first parameter that is another than the address has it."""
+    for name in sorted(names):
         allowed = _allowed(name, asked, said, project)
-        if not allowed.holds(asked.get(name, "")):
+        if not name.startswith("_") and not allowed.holds(asked.get(name, "")):
             raise OutsideShareLink(
                 f"This link does not show that: {name} has to be {allowed.said}. Sign in to see"
                 " more."

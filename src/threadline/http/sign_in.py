@@ -9,7 +9,7 @@ from threadline.contract.access import (
     LinkSignIn,
     Me,
     MemberProject,
-    Oidc,
+    OidcName,
     PasswordChange,
     PasswordSignIn,
     SessionList,
@@ -238,7 +238,7 @@ def _me(services: Services, member: Member | None) -> Me:
         member=who,
         projects=[project_row(project) for project in projects],
         setup=not services.control.look().members,
-        oidc=services.oidc and Oidc(services.oidc.name),
+        oidc=OidcName(services.oidc.name) if services.oidc else None,
         shared=None,
         version=__version__,
     )

@@ -61,11 +61,13 @@ def set_aside(db: sqlite3.Connection, refused: Refused, reason: str) -> None:
     )
 
 
-def listed(db: sqlite3.Connection) -> list[DeadLetter]:
-    """All of them, oldest first."""
+def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[DeadLetter]:
+    """All of them, or of a project, oldest first."""
     rows = db.execute(
         "SELECT dead_letter_id, project_id, event_id, event_name, reason, refused_ms, retry"
-        " FROM dead_letters ORDER BY refused_ms, dead_letter_id"
+        " FROM dead_letters WHERE ?1 IS NULL OR project_id = ?1"
+        " ORDER BY refused_ms, dead_letter_id",
+        (project_id,),
     )
     return [DeadLetter(*found) for found in rows]
 

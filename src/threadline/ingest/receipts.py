@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from threadline.contract.times import now_ms
+from threadline.contract.times import format_ms, now_ms
 from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING
 
 # How far the deletions of one block are.
@@ -46,16 +46,27 @@ def add(db: sqlite3.Connection, receipt_id: str, project_id: str, id_hash: bytes
     )
 
 
-def listed(db: sqlite3.Connection) -> list[Receipt]:
-    """All of them, oldest first."""
+def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[Receipt]:
+    """All of them, or of a project, oldest first."""
     rows = db.execute(
         "SELECT receipt_id, project_id, accepted_ms, finished_ms, events, erased_ms"
-        " FROM receipts ORDER BY accepted_ms, receipt_id"
+        " FROM receipts WHERE ?1 IS NULL OR project_id = ?1 ORDER BY accepted_ms, receipt_id",
+        (project_id,),
     )
     return [
         Receipt(id_, project_id, accepted, finished, events, erased is not None, erased)
         for id_, project_id, accepted, finished, events, erased in rows
     ]
+
+
+def meaning(receipt: Receipt) -> str:
+    """How far it is, in words."""
+    if receipt.finished_ms is None:
+        return "under way; a running server, or the next one, carries it out"
+    done = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
+    if receipt.erased_ms:
+        return f"{done}, off the disk {format_ms(receipt.erased_ms)}"
+    return f"{done}, in no answer any more; the disk is being cleaned"
 
 
 def count_on_disk(db: sqlite3.Connection) -> int:

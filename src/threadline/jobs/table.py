@@ -56,14 +56,18 @@ def exists(db: sqlite3.Connection) -> bool:
     return found is not None
 
 
-def listed(db: sqlite3.Connection, latest: int | None = None) -> list[Job]:
-    """All that are not over, and of the others so many of the latest (None: all); oldest first."""
+def listed(
+    db: sqlite3.Connection, latest: int | None = None, project_id: str | None = None
+) -> list[Job]:
+    """All that are not over, and of the others so many of the latest (None: all); oldest first.
+    `project_id`: only of this project, and those that are of none."""
+    whose = "(?2 IS NULL OR project_id IN (?2, ''))"
     rows = db.execute(
-        f"SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NULL"
+        f"SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NULL AND {whose}"
         f" UNION SELECT * FROM (SELECT {COLUMNS} FROM jobs WHERE finished_ms IS NOT NULL"
-        " ORDER BY requested_ms DESC LIMIT ?)"
+        f" AND {whose} ORDER BY requested_ms DESC LIMIT ?1)"
         " ORDER BY requested_ms, job_id",
-        (-1 if latest is None else latest,),
+        (-1 if latest is None else latest, project_id),
     )
     return [_job(row) for row in rows]
 

@@ -49,9 +49,15 @@ class Shown(NamedTuple):
     events: int | None
 
 
-def shown(db: sqlite3.Connection, folder: Path, latest: int | None = LATEST) -> list[Shown]:
-    """All that are not over, and of the others the latest; oldest first."""
-    return [_shown(job, folder) for job in table.listed(db, latest)]
+def shown(
+    db: sqlite3.Connection,
+    folder: Path,
+    latest: int | None = LATEST,
+    project_id: str | None = None,
+) -> list[Shown]:
+    """All that are not over, and of the others the latest; oldest first. `project_id`: only of
+    this project, and those that are of none."""
+    return [_shown(job, folder) for job in table.listed(db, latest, project_id)]
 
 
 def state_of(job: Job, folder: Path) -> str:

@@ -6,7 +6,7 @@ The store bounds what one may take: its time, its memory, and the disk beyond th
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -39,6 +39,8 @@ from threadline.store import (
 CATCH_UP_S = 5.0
 MOST_STREAMS_WAITING = 8
 NO_DEFINITIONS = Definitions()
+
+Result = TypeVar("Result")
 
 
 class Answered(NamedTuple):
@@ -74,6 +76,17 @@ class Asking:
         if its turn does not come soon."""
         slots = self._streams if question.is_stream else self._slots
         return await slots.run(lambda: self.answer(question, project, params))
+
+    async def in_turn(self, step: Callable[[], Result]) -> Result:
+        """Have something done that asks the store and is no question of the registry: in turn with
+        the questions, after what was acknowledged before, and with the same errors."""
+
+        def done() -> Result:
+            self._writer.catch_up(CATCH_UP_S)
+            with self._store_errors():
+                return step()
+
+        return await self._slots.run(done)
 
     def close(self) -> None:
         self._slots.close()

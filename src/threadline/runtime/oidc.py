@@ -88,7 +88,7 @@ class Oidc:
             for domain in settings.oidc_domains.split(",")
             if domain.strip()
         )
-        self._lock = threading.Lock()
+        self._pending_lock, self._reading = threading.Lock(), threading.Lock()
         self._pending: dict[str, Pending] = {}
         self._read: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self._failed: dict[str, float] = {}
@@ -99,7 +99,7 @@ class Oidc:
         provider = self._provider()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         now = time.monotonic()
-        with self._lock:
+        with self._pending_lock:
             while self._pending and (
                 len(self._pending) >= MAX_PENDING
                 or now - next(iter(self._pending.values())).since_s > PENDING_S
@@ -122,7 +122,7 @@ class Oidc:
 
     def come_back(self, state: str, of_browser: str) -> Pending:
         """Who comes back with this state, once. `of_browser`: the cookie's. Raises `OidcError`."""
-        with self._lock:
+        with self._pending_lock:
             pending = self._pending.pop(state, None)
         mine = secrets.compare_digest(state.encode(), of_browser.encode())
         if not pending or not mine or time.monotonic() - pending.since_s > PENDING_S:
@@ -203,9 +203,10 @@ class Oidc:
             iat={"essential": True},
         )
         registry.validate(decoded.claims)
-        audience, authorized = decoded.claims["aud"], decoded.claims.get("azp", self._client_id)
-        if authorized != self._client_id or (isinstance(audience, list) and len(audience) > 1):
-            raise ValueError("it is for others, too")
+        audience, authorized = decoded.claims["aud"], decoded.claims.get("azp")
+        several = isinstance(audience, list) and len(audience) > 1
+        if authorized != self._client_id and (several or authorized is not None):
+            raise ValueError("it was made for another client")
         return decoded.claims
 
     def _keys(self, url: str, fresh_s: float = FRESH_S) -> KeySet:
@@ -222,7 +223,7 @@ class Oidc:
 
     def _document(self, url: str, fresh_s: float = FRESH_S) -> Mapping[str, Any]:
         """Read at most so often; one that cannot be had is not asked for again at once."""
-        with self._lock:
+        with self._reading:
             now = time.monotonic()
             read_s, found = self._read.get(url, (0.0, {}))
             if found and now - read_s < fresh_s:

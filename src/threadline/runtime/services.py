@@ -47,8 +47,8 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         """Open everything, in the order that events pass it.
 
-        Raises `ControlError`, `CountryFileError`, `SchemaError`, `SettingsError` or `StoreError`; what was open is
-        closed again.
+        Raises `ControlError`, `CountryFileError`, `SchemaError`, `SettingsError` or `StoreError`;
+        what was open is closed again.
         """
         folder = Path(settings.data)
         with ExitStack() as opened:
@@ -87,6 +87,8 @@ class Services:
             self._hashing = ThreadPoolExecutor(1, "threadline-password")
             opened.callback(self._hashing.shutdown)
             self._hashes = 0
+            self._providing = ThreadPoolExecutor(2, "threadline-oidc")
+            opened.callback(self._providing.shutdown)
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             self._opened = opened.pop_all()
 
@@ -121,6 +123,10 @@ class Services:
             return await asyncio.get_running_loop().run_in_executor(self._hashing, step)
         finally:
             self._hashes -= 1
+
+    async def beside_provider(self, step: Callable[[], Result]) -> Result:
+        """Ask the identity provider something, which may take seconds: nobody else waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._providing, step)
 
     def metrics_text(self) -> bytes:
         """The counters, and how log and writer stand at this moment."""
