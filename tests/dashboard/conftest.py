@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.dashboard.house import House
 from tests.e2e.conftest import chromium_path, launch, playwright
@@ -22,6 +22,7 @@ WIDTHS = (390, 820, 1440)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 NewPage = Callable[..., Page]
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +87,11 @@ def page_of(stranger: NewPage, house: House) -> NewPage:
 
 
 def settled(page: Page) -> None:
-    """Everything that was asked is answered and drawn."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_function(
-        "document.querySelector('main, form, .alone') && document.fonts.status === 'loaded'"
-        " && !document.querySelector('[aria-busy=true]')"
-    )
+    """Everything that was asked is answered and drawn. Not by a function that Playwright would wait
+    for: the page's policy lets no text be run."""
+    page.locator("main, form, .alone").first.wait_for()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=60_000)
+    page.evaluate("document.fonts.ready.then(() => true)")
 
 
 def shoot(page: Page, name: str) -> Path:

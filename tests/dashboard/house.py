@@ -1,4 +1,4 @@
-"""A demo server with somebody who may look at it, and a small client that asks as they do."""
+"""A demo server with its owner signed in, and a small client that asks as they do."""
 
 import http.client
 import json
@@ -6,18 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any, Self
+from types import SimpleNamespace
+from typing import IO, Any, Self, cast
 from urllib.parse import urlencode, urlsplit
 
-from tests.support import Json, Reply
+from tests.support import Json, Project, Reply
 from threadline.control import Control
 
 EVENTS = 5000
-OWNER = ("ada@shop.example", "correct horse battery")
+PASSWORD = "correct horse battery"
 
 
 class House:
-    """`threadline demo` with a log of its own, and its first owner. Ended by its own process id."""
+    """`threadline demo` with a log of its own, and its owner. Ended by its own process id."""
 
     def __init__(self, folder: Path, events: int = EVENTS) -> None:
         self.folder = folder
@@ -34,15 +35,18 @@ class House:
         self.keys: dict[str, str] = json.loads((folder / "demo.json").read_text())["keys"]
         with Control(folder) as control:
             self.project_id = control.projects()[0].project_id
-            token = control.setup_link()
-        email, password = OWNER
-        body = {"token": token, "email": email, "password": password, "name": "Ada"}
-        reply = self.send("POST", "/v1/auth/setup", body)
+            owner = control.members()[0]
+            token = control.make_link(owner.member_id)
+        self.email = owner.email
+        reply = self.send("POST", "/v1/auth/link", {"token": token})
         assert reply.status == 200, reply
         self.cookie = reply.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+        self.change("PUT", "/v1/auth/password", {"password": PASSWORD})
 
-    def send(self, method: str, path: str, body: object = None, cookie: str = "") -> Reply:
-        """As a program would: with the cookie, if one is given, and from no page."""
+    def send(
+        self, method: str, path: str, body: object = None, cookie: str = "", key: str = ""
+    ) -> Reply:
+        """As a program would: with the cookie or the key, if one is given."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(
             address.hostname or "", address.port or 0, timeout=60
@@ -51,6 +55,8 @@ class House:
         if cookie:
             headers |= {"Cookie": f"threadline_session={cookie}"}
             headers |= {"Threadline-Project": self.project_id}
+        if key:
+            headers |= {"Authorization": f"Bearer {key}"}
         try:
             raw = None if body is None else json.dumps(body)
             connection.request(method, path, raw, headers)
@@ -58,6 +64,10 @@ class House:
             return Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+    def send_with(self, key: str, method: str, path: str, body: object) -> Reply:
+        """As whoever has this key."""
+        return self.send(method, path, body, key=key)
 
     def ask(self, path: str, **params: Any) -> Json:
         """The answer to a question that has to succeed, as the owner gets it."""
@@ -90,3 +100,8 @@ def _await_loaded(lines: IO[str]) -> str:
         if "Ctrl-C" in line:
             return url
     raise AssertionError(f"the demo did not start: {''.join(said)}")
+
+
+def served_by(url: str) -> Project:
+    """What a site has to know of the server whose script it loads; the key stands in its pages."""
+    return cast(Project, SimpleNamespace(url=url, keys={"pk": ""}))

@@ -1,4 +1,11 @@
+import { untrack } from "svelte";
 import { type AnswerOf, ask, type Failure, type Params, type Question } from "./api";
+
+/** How many answers the page waits for. */
+class Asking {
+  count = $state(0);
+}
+export const asking = new Asking();
 
 /** A question whose answer follows what it is asked with. What was there stays, `stale`, until the
  * next answer is here, so that nothing jumps. */
@@ -25,7 +32,9 @@ export class Asked<Q extends Question> {
       }
       const control = new AbortController();
       this.loading = true;
+      untrack(() => asking.count++);
       ask(question, wanted, { signal: control.signal, fresh }).then((result) => {
+        asking.count--;
         if (control.signal.aborted) return;
         this.loading = false;
         this.error = result.ok ? undefined : result.error;

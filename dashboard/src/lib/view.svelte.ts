@@ -30,7 +30,8 @@ export interface ViewParams extends RangeParams {
 class View {
   /** By which clocks days begin: the address's, else those of the reader. */
   get tz(): string {
-    return url.get("tz") || readersZone();
+    const named = url.get("tz");
+    return named && isZone(named) ? named : readersZone();
   }
 
   get range(): string {
@@ -69,8 +70,9 @@ class View {
 
   /** What figures are compared with where nothing was chosen, too: a number alone says little. */
   get figures(): ViewParams & { compare?: string } {
-    const compare =
-      this.range === "all" || this.isUncompared ? "" : this.compare || "previous_period";
+    // A share link shows what its address says, and no more.
+    const otherwise = session.shared ? "" : "previous_period";
+    const compare = this.range === "all" || this.isUncompared ? "" : this.compare || otherwise;
     return { ...this.params, compare: compare || undefined };
   }
 
@@ -78,6 +80,15 @@ class View {
   get compared(): ViewParams & { compare?: string } {
     const compare = this.range === "all" ? "" : this.compare;
     return { ...this.params, compare: compare || undefined };
+  }
+}
+
+function isZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat(undefined, { timeZone: name });
+    return true;
+  } catch {
+    return false;
   }
 }
 

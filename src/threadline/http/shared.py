@@ -30,7 +30,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "retention": (*NUMBERS, "retention"),
     "paths": (*NUMBERS, "paths"),
     "people": (*NUMBERS, "users"),
-    "people/ID": ("profile", "journey", "explain", "annotations"),
+    "people/ID": ("profile", "journey", "annotations"),
 }
 ONE_PERSON = "people/ID"
 DEFAULT_RANGE = "30d"
@@ -81,7 +81,7 @@ def admit_shared(request: Request, doc: Doc, token: str) -> None:
     if person:
         said["user_id"] = person
     if person and "range" not in said:
-        names -= {"from", "to"}  # of one person all is shared
+        names -= {"from", "to"}  # of one person all times are shared
     _check(names, asked, said, project)
     request.admitted(_stand_in(link), project)
 
