@@ -26,6 +26,9 @@ import chdb
 USER, PASSWORD = "threadline", "se:cret"
 BASIC = "Basic dGhyZWFkbGluZTpzZTpjcmV0"  # of these two
 
+# The engine has no such user: whoever may come in is its only one.
+BY_USER = f" USER '{USER}' PASSWORD '{PASSWORD}'".encode()
+
 # Parameters that are the transport's, not the engine's.
 TRANSPORT = {
     "query",
@@ -70,6 +73,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(403, b"Code: 516. Authentication failed (AUTHENTICATION_FAILED)", "516")
             return
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        body = body.replace(BY_USER, b"")
         try:
             answer = self._run(given, given.get("query", "").encode() + body)
         except Exception as error:  # noqa: BLE001 - whatever the engine says goes to the client

@@ -112,10 +112,7 @@ class Provider:
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
-                form = {
-                    name: v[0] for name, v in parse_qs(self.rfile.read(length).decode()).items()
-                }
-                self._say("POST", form)
+                self._say("POST", dict(parse_qsl(self.rfile.read(length).decode())))
 
             def _say(self, method: str, form: Json) -> None:
                 authorization = self.headers.get("Authorization", "")

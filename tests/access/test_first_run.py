@@ -217,3 +217,6 @@ def test_where_people_open_it_is_what_links_say(folder: Path) -> None:
     public = {"THREADLINE_PUBLIC_URL": "https://stats.shop.example/"}
     printed = ok("dashboard", "login-link", "--data", str(folder), **public)
     assert printed.startswith("https://stats.shop.example/dashboard/setup/")
+    for wrong in ("stats.shop.example", "https://shop.example/stats", "ftp://shop.example"):
+        said = fails("serve", "--data", str(folder), THREADLINE_PUBLIC_URL=wrong)
+        assert f"THREADLINE_PUBLIC_URL={wrong}: write the address as browsers show it" in said

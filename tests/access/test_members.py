@@ -8,6 +8,7 @@ import pytest
 from tests.access.browser import Browser, add, fresh_email
 from tests.cli.test_commands import fails, ok
 from tests.support import Project, Server
+from threadline.contract.access import MemberRow
 
 
 def test_an_invitation_signs_in_and_a_password_follows(owner: Browser, shop: Project) -> None:
@@ -96,6 +97,7 @@ def test_by_commands(folder: Path) -> None:
     assert (link["purpose"], "/dashboard/link/" in link["link"]) == ("invitation", True)
     ok("dashboard", "members", "add", "bo@x.example", "--name", "Bo", *data)
     listed = json.loads(ok("dashboard", "members", "list", "--json", *data))
+    assert tuple(listed[0]) == MemberRow.__struct_fields__
     assert [(row["email"], row["role"], row["name"]) for row in listed] == [
         ("ada@x.example", "owner", "ada"),
         ("bo@x.example", "viewer", "Bo"),

@@ -241,7 +241,7 @@ def test_a_session_that_nobody_used_for_a_month_has_ended(folder: Path) -> None:
         assert control.member_of(token) is None
         assert control.sessions_of(owner.member_id) == []
         control.housekeeping()
-        assert not control.look().sessions
+        assert not control._look_now().sessions
 
 
 def house_sees_it(house: Server) -> None:

@@ -116,6 +116,38 @@ def test_funnel_of_accounts(shop: Project) -> None:
     assert codes(answer) == ["without_account"]
 
 
+def test_who_is_behind_numbers_of_accounts(shop: Project) -> None:
+    steps = {"steps": "signup,purchase", "window": "7d", "per": "account"}
+    reached = shop.ask("/v1/funnel/people", step=2, **steps)
+    assert [(row["account_id"], row["user_id"]) for row in reached["rows"]] == [
+        ("acme", None),
+        ("globex", None),
+    ]
+    assert reached["rows"][0]["first_source"] == "google"
+    assert "account_id" not in shop.ask("/v1/funnel/people", step=1, steps="signup,read")["rows"][0]
+    cell = {"interval": "day", "cohort_start": "2026-05-01", "period": 2, "per": "account"}
+    back = shop.ask("/v1/retention/people", **cell)
+    assert (back["persons"], [row["account_id"] for row in back["rows"]]) == (1, ["acme"])
+
+
+def test_of_retention_those_are_left_out_who_are_in_its_cohorts(shop: Project) -> None:
+    """Dee is in one; whoever only had the bug in none, because they did not sign up."""
+    by = {"interval": "day", "per": "account", "periods": 2}
+    (warning,) = shop.ask("/v1/retention", cohort="signup", **by)["warnings"]
+    assert warning["message"].startswith("One person who did this")
+    assert "warnings" not in shop.ask(
+        "/v1/retention", cohort="signup", from_="2026-05-01", to="2026-05-04", **by
+    )
+
+
+def test_accounts_by_when_they_were_first_seen(shop: Project) -> None:
+    def ids(**params: Any) -> list[str]:
+        return [row["account_id"] for row in shop.ask("/v1/accounts", **params)["rows"]]
+
+    assert ids(from_="2026-05-02", to="2026-05-06") == ["globex"]
+    assert ids(to="2026-05-02", order="first_seen") == ["acme"]
+
+
 def test_the_first_touch_of_an_account_is_of_whom_it_knew_first(shop: Project) -> None:
     answer = shop.ask("/v1/attribution", conversion="signup", model="first_touch", per="account")
     found = {row["source"]: row["conversions"] for row in answer["rows"]}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle as identity
-from tests.identity.steps import START, Step, decision, iso, live
+from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.questions.test_counting import check_funnel, check_retention
 from tests.questions.test_counting import wire as plain_wire
@@ -17,7 +17,7 @@ from tests.visits import oracle as visits
 from tests.visits.steps import Stored
 
 Unlinks = frozenset[tuple[str, str]]  # of an account and a user
-EXAMPLES = 3
+
 
 event = st.fixed_dictionaries(
     {

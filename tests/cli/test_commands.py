@@ -48,11 +48,19 @@ def fails(*arguments: str, **environ: str) -> str:
     return done.stderr
 
 
+DASHBOARD = ("dashboard", "dashboard members")
 DEFINED = ("segment", "goal", "annotation")
 HELP = [
     "",
     "serve",
     "demo",
+    "dashboard",
+    "dashboard login-link",
+    "dashboard members",
+    "dashboard members list",
+    "dashboard members add",
+    "dashboard members remove",
+    "dashboard members role",
     "project",
     "project create",
     "project list",
@@ -111,7 +119,7 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage:" in text
     assert not OF_PYTHON.search(text), text
     assert max(map(len, ok(*command.split(), "--help", COLUMNS="80").splitlines())) <= 90
-    if command not in ("", "project", "key", "dead-letter", "rules", *DEFINED):
+    if command not in ("", "project", "key", "dead-letter", "rules", *DASHBOARD, *DEFINED):
         assert "Example:" in text
 
 

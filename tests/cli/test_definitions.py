@@ -191,6 +191,7 @@ boards:
 
 def test_the_file_holds_all_settings_and_no_key(filled: tuple[str, ...], tmp_path: Path) -> None:
     assert ok("project", "export", "shop", *filled) == EXPORTED
+    assert ok("project", "export", *filled) == EXPORTED, "it is the only one"
     file = tmp_path / "shop.yaml"
     ok("project", "export", "shop", "--output", str(file), *filled)
     assert file.read_text() == EXPORTED

@@ -79,7 +79,10 @@ def page_of(stranger: NewPage, house: House) -> NewPage:
         page = stranger(width, scheme, **options)
         cookie = {"name": "threadline_session", "value": house.cookie, "url": house.url}
         page.context.add_cookies([cookie])  # type: ignore[list-item]
-        page.goto(f"{house.url}/dashboard{path}")
+        own = (
+            "" if "project=" in path else f"{'&' if '?' in path else '?'}project={house.project_id}"
+        )
+        page.goto(f"{house.url}/dashboard{path}{own}")
         settled(page)
         return page
 

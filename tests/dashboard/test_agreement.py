@@ -38,7 +38,7 @@ def since(days: int) -> str:
 
 def by(rows: list[Json], column: str, value: str) -> dict[str, float]:
     names = {None: "null", True: "true", False: "false"}
-    return {names.get(row[column], row[column]): row[value] for row in rows}
+    return {str(names.get(row[column], row[column])): row[value] for row in rows}
 
 
 @pytest.mark.parametrize("filters", ["", "country==DE|US", "first.medium==paid"])

@@ -242,3 +242,17 @@ def test_a_shared_page_is_embedded_elsewhere(
         embedded = page.frame_locator("iframe")
         expect(embedded.get_by_role("heading", name="What brought them")).to_be_visible()
         expect(embedded.locator("data[data-of=people]")).to_be_visible()
+
+
+def test_a_note_is_on_the_chart(house: House, page_of: NewPage) -> None:
+    page = page_of("/?range=7d")
+    page.get_by_role("button", name="Add a note").click()
+    page.get_by_label("What", exact=True).fill("The new prices went live")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.get_by_text("is on every chart")).to_be_visible()
+    settled(page)
+    page.get_by_role("slider", name="People a day, point by point").focus()
+    page.keyboard.press("End")
+    expect(page.get_by_text(re.compile(": The new prices went live"))).to_be_visible()
+    for note in house.ask("/v1/annotations")["rows"]:
+        house.change("DELETE", f"/v1/annotations/{note['annotation_id']}")

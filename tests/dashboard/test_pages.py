@@ -4,6 +4,7 @@ picture to look at."""
 from collections.abc import Mapping
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.dashboard.conftest import (
     SCHEMES,
@@ -81,8 +82,10 @@ def test_what_opens(page_of: NewPage, scheme: Scheme) -> None:
         button.click()
         shoot(page, f"{name}-{scheme}")
         assert violations(page) == [], name
-        page.keyboard.press("Escape")
-        assert button.get_attribute("aria-expanded") == "false"
+        # The first closes what a field proposes.
+        for _ in range(2 if name == "form-filter" else 1):
+            page.keyboard.press("Escape")
+        expect(button).to_have_attribute("aria-expanded", "false")
     for key, title in (("?", "Keyboard"), ("/", "Search")):
         page.keyboard.press(key)
         dialog = page.get_by_role("dialog", name=title)

@@ -142,6 +142,18 @@ def test_a_put_replaces_and_lists_are_in_order(project: Project) -> None:
     assert [r["annotation_id"] for r in project.ask("/v1/annotations")["rows"]] == list("2103")
 
 
+def test_what_never_came_is_said_when_it_is_kept(project: Project) -> None:
+    project.track("signup", anonymous_id="a", properties={"plan": "pro"})
+    goal = put(project, "/v1/goals/slip", {"event": "sign_up{plan=pro}"})
+    (warning,) = goal["warnings"]
+    assert (warning["code"], warning["parameter"]) == ("unknown_event", "event")
+    assert warning["message"].endswith("did you mean 'signup'?")
+    assert put(project, "/v1/goals/slip", goal) == goal
+    segment = put(project, "/v1/segments/slip", {"filters": "did==signup;did!=purchse"})
+    assert [each["parameter"] for each in segment["warnings"]] == ["filters"]
+    assert "warnings" not in put(project, "/v1/goals/right", {"event": "signup{plan=pro}"})
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_an_annotation_is_added_once(project: Project, method: str) -> None:
     note = {"at": "2026-05-01", "text": "New prices"}

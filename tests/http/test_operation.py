@@ -1,4 +1,4 @@
-"""Dead letters, jobs and receipts over HTTP: a project's own, and nothing of whom they are about."""
+"""Dead letters, jobs and receipts over HTTP: a project's own, and nothing of whom they are of."""
 
 from contextlib import closing
 

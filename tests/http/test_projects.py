@@ -39,6 +39,7 @@ def test_a_project_sees_itself_alone(server: Server, project: Project) -> None:
     Project(server)
     for key in ("rk", "sk"):
         reply = project.get("/v1/projects", key=key)
+        assert reply.status == 200, reply
         (row,) = reply.json["rows"]
         assert row["project_id"] == project.project_id
         assert (row["origins"], row["stitch"]) == ([ORIGIN], None)

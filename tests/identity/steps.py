@@ -11,7 +11,7 @@ from tests.identity import oracle
 from tests.support import Json, Project
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "3"))
 
 # Few values each, so that ties, shared devices and repeats are the rule, not the exception.
 event = st.fixed_dictionaries(

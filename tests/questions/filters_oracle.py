@@ -131,8 +131,18 @@ def holds(condition: Condition, value: Any) -> bool:
 
 
 def is_equal(value: Any, wanted: str | None) -> bool:
-    """As texts: what is `5` is not `5.0`."""
-    return as_text(value) == (wanted or "")
+    """As texts; what JSON writes as a number also as numbers, but for those too large to tell
+    apart: what is `5` is `5.0`, and not `05`."""
+    text = as_text(value)
+    if text == (wanted or ""):
+        return True
+    both = (text, wanted or "")
+    if not all(
+        re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?", each, re.A) for each in both
+    ):
+        return False
+    first, second = map(float, both)
+    return first == second and abs(first) < 2**53
 
 
 def is_ordered(operator: str, value: Any, wanted: str) -> bool:

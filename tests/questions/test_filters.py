@@ -82,6 +82,10 @@ EVENTS = [
 ]
 PERSONS = [
     ("first.source==facebook", 7),
+    ("properties.value==5.0", 1),
+    ("properties.value==5e0|31", 1),
+    ("properties.value==05", 0),
+    ("properties.value!=5.0;event==purchase", 1),
     ("first.source!=facebook", 3),
     ("first.medium==paid;did==purchase", 7),
     ("first.campaign==spring", 7),

@@ -74,6 +74,29 @@ def test_intervals_are_those_of_the_clocks(
     assert series(project, **given) == [(at, 1) for at, _ in found]
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "starts"),
+    [
+        # From two o'clock to half past: the hour of two begins in its middle.
+        ("2026-10-03T14:30Z", "2026-10-03T18:00Z", "14:30 15:30 16:00 17:00"),
+        # Back to half past one: that hour has ninety minutes.
+        ("2026-04-04T14:00Z", "2026-04-04T17:30Z", "14:00 15:30 16:30"),
+    ],
+)
+def test_hours_where_clocks_are_changed_by_half_of_one(
+    project: Project, since: str, until: str, starts: str
+) -> None:
+    given = {"interval": "hour", "tz": "Australia/Lord_Howe", "from_": since, "to": until}
+    times = [f"{since[:11]}{start}Z" for start in starts.split()]
+    sent(project, *((at, "a") for at in times), (f"{since[:11]}15:20Z", "a"))
+    found = series(project, **given)
+    assert [at[11:16] for at, _ in found] == starts.split()
+    # Both times the one at 15:20 is in the first.
+    assert [value for _, value in found] == [2, *([1] * (len(times) - 1))]
+    compared = project.ask("/v1/stats", compare="previous_period", **given)["rows"]
+    assert [row["previous"] for row in compared] == [0] * len(times)
+
+
 def test_weeks_begin_on_monday_or_sunday(project: Project) -> None:
     sent(
         project, ("2026-05-02T12:00Z", "a"), ("2026-05-03T12:00Z", "a"), ("2026-05-04T12:00Z", "a")

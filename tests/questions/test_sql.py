@@ -15,6 +15,8 @@ import pytest
 
 from tests.support import row_values
 from threadline.identity import decisions
+from threadline.identity.kept import Keeper
+from threadline.identity.lookups import OWNER
 from threadline.identity.reading import ASKED
 from threadline.identity.resolution import Policy
 from threadline.ingest import row
@@ -148,12 +150,13 @@ def asked(store: Store, given: tuple[str, dict[str, str]], policy: Policy, kind:
     now_ms = int(datetime.now(UTC).timestamp() * 1000) + 60_000
     context = Context(
         cast(Any, recorder),
-        "plain" if kind == "plain" else "decided",
+        "decided" if kind in ("decided", "as_of") else "plain",
         policy,
         now_ms if kind == "as_of" else None,
+        keeper=Keeper(store) if kind == "kept" else None,
     )
     if given[0] not in OF_EVENTS:
-        assert context.resolution.decided == (kind != "plain")
+        assert context.resolution.decided == (kind in ("decided", "as_of"))
     recorder.asked.clear()
     question.ask(context, parse_params(params, question.params, in_path=in_path))
     return ";\n\n".join(recorder.asked) + ";\n"
@@ -163,7 +166,7 @@ def cases() -> Iterator[tuple[str, str, Policy, str]]:
     for name, (question, _) in ASKED_OF.items():
         for policy in POLICIES:
             if not (QUESTIONS[question].counts_people and policy == "any"):
-                for kind in ("plain", "decided", "as_of"):
+                for kind in ("plain", "decided", "as_of", *(["kept"] if policy in OWNER else [])):
                     yield f"{name}-{policy}-{kind}", name, policy, kind
     for name in OF_EVENTS:
         yield name, name, "any", "plain"

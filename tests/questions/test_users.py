@@ -88,6 +88,57 @@ def test_a_search_finds_who_has_another_id_now(server: Server) -> None:
     assert found(project, search="x@y") == found(project, search="zoe") == ["new"]
 
 
+def test_a_search_says_who_of_everybody_it_is_under_every_policy(shop: Project) -> None:
+    """The devices of few are looked up; their touches are those of the whole list."""
+    for more in (
+        {},
+        {"order": "last_seen"},
+        {"as_of": "2026-06-01T00:00:00Z"},
+        {"source": "google"},
+    ):
+        for stitch in ("any", "next"):
+            given = {"stitch": stitch, "include_bots": "true", **more}
+            listed = shop.ask("/v1/users", limit=100, **given)["rows"]
+            searched = shop.ask("/v1/users", limit=100, search="u", **given)["rows"]
+            # Eva is from Ulm.
+            assert searched == [row for row in listed if row["user_id"] in ("u-1", "eva")]
+
+
+def test_a_search_that_finds_many_gives_all_of_them(project: Project) -> None:
+    """More than are named one by one (`user_list.MANY`)."""
+    for first in (1, 1001):
+        project.batch([_bulk(n) for n in range(first, min(first + 1000, 1102))])
+    for order in ("-known_since", "first_seen"):
+        rows = project.pages("/v1/users", limit=1000, search="acme", order=order)
+        assert len({row["user_id"] for row in rows}) == len(rows) == 1101
+    few = project.pages("/v1/users", limit=2, search="acme", filters="traits.plan==pro")
+    assert [row["user_id"] for row in few] == [f"user {n:02}00" for n in range(11, 0, -1)]
+
+
+def _bulk(n: int) -> Json:
+    return {
+        "event": "$identify",
+        "anonymous_id": f"device {n}",
+        "user_id": f"user {n:04}",
+        "timestamp": f"2026-05-01T00:{n // 60 % 60:02}:{n % 60:02}Z",
+        "properties": {"plan": "pro" if n % 100 == 0 else "free", "of": "Acme"},
+    }
+
+
+def test_what_somebody_said_is_forgotten_with_the_device_they_said_it_on(project: Project) -> None:
+    for day, device, traits in (
+        (1, "laptop", {"plan": "pro", "phone": "555"}),
+        (2, "old phone", {"plan": "free"}),
+    ):
+        at = f"2026-05-0{day}T00:00:00Z"
+        about = {"user_id": "bob", "timestamp": at, "properties": traits}
+        project.track("$identify", anonymous_id=device, **about)
+    assert found(project, search="free") == ["bob"]
+    assert project.post("/v1/forget", {"anonymous_id": "old phone"}).status == 200
+    assert found(project, search="free") == []
+    assert found(project, filters="traits.plan==pro") == found(project, search="555") == ["bob"]
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [

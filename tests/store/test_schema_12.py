@@ -53,9 +53,9 @@ OF_VISITS = ("/v1/sessions", "/v1/attribution", "/v1/sources", "/v1/stats?metric
 
 def plain(answer: Any) -> Any:
     """Without what is null or empty, a warning or a sentence, which may change; last touches, which
-    are of visits now; what there is of more policies; and intervals in which nothing happened, which
-    series fill up to today. And without the last digits of sums: threads add in another order each
-    time."""
+    are of visits now; what there is of more policies; and intervals in which nothing happened,
+    which series fill up to today. And without the last digits of sums: threads add in another order
+    each time."""
     if isinstance(answer, dict):
         answer = {k: v for k, v in answer.items() if v not in (None, "") and k not in SAID}
         if "rows" in answer:

@@ -29,13 +29,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             "INSERT INTO traffic_sources (project_id, source, medium, campaign)"
             " SELECT DISTINCT project_id, source, medium, campaign FROM events"
         )
-        # That version's events say no accounts.
+        # That version's events say no accounts, and no traits.
         copied = "project_id, received_at, " + FIELDS
         said = "concat('{\"account_id\": \"', substring(e.anonymous_id, 1, 2), '\"}')"
+        name = "if(e.user_id IS NULL, e.event_name, '$identify')"
+        saying = FIELDS.replace("properties", said).replace("event_name", name)
         store.execute(
             f"INSERT INTO events ({copied})"
-            " SELECT concat('accounts of ', e.project_id), e.received_at,"
-            f" {FIELDS.replace('properties', said)} FROM events AS e"
+            f" SELECT concat('accounts of ', e.project_id), e.received_at, {saying}"
+            " FROM events AS e"
         )
         store.execute(
             f"INSERT INTO events ({copied})"

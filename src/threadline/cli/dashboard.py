@@ -20,7 +20,6 @@ app = typer.Typer(help="The dashboard: who may sign in, and links that do.", no_
 members = typer.Typer(
     help="Who may sign in to the dashboard. All work while the server runs.", no_args_is_help=True
 )
-app.add_typer(help.with_our_help(members), name="members", cls=help.Commands)
 
 Who = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address, or id, of a member.")]
 RoleName = Annotated[
@@ -188,3 +187,7 @@ def _as_row(member: Member) -> dict[str, object]:
 
 def _time(at_ms: int | None) -> str | None:
     return None if at_ms is None else format_ms(at_ms)
+
+
+# Its commands are there now.
+app.add_typer(help.with_our_help(members), name="members", cls=help.Commands)

@@ -1,5 +1,6 @@
 """What a user of the demo log does: looks around, signs up, works, pays, leaves, comes back."""
 
+from threadline.cli.demo_accounts import account_of
 from threadline.cli.demo_arrivals import (
     COMING_BACK,
     SIGN_INS,
@@ -133,7 +134,10 @@ class User:
             moment += diary.wait(STEP_MS)
         moment, page, referrer = self._prove(device, moment, f"{SITE}/signup", f"{SITE}/pricing")
         self._identify(device, moment, page, referrer)
-        signup = Action("signup", {"plan": plan, "method": self._sign_in_with.method})
+        properties: Properties = {"plan": plan, "method": self._sign_in_with.method}
+        if account := account_of(self._user_id):
+            properties["account_id"] = account
+        signup = Action("signup", properties)
         moment += SECOND_MS
         diary.write(device, self._user_id, signup, moment, page, referrer)
         diary.serve(self._user_id, "welcome_email_sent", moment + 20 * SECOND_MS, WELCOME)

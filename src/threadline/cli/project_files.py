@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data
 from threadline.cli.projects import app, open_control
 from threadline.control import Control, ControlError, Project
@@ -26,7 +27,9 @@ Wanted = Annotated[
 
 @app.command("export")
 def export_file(
-    project: Annotated[str, typer.Argument(help="Project id or name.")],
+    project: Annotated[
+        str | None, typer.Argument(help="Project id or name. Default: the only one there is.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to. Default: standard output.")
     ] = None,
@@ -40,7 +43,7 @@ def export_file(
     Example: `threadline project export shop --output shop.yaml`
     """
     with open_control(data) as control:
-        chosen = control.project(project)
+        chosen = chosen_project(control, project)
         text = write(chosen, control.definitions(chosen.project_id))
     if output is None:
         typer.echo(text, nl=False)

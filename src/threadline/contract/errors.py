@@ -192,7 +192,7 @@ class UnsupportedMediaType(ApiError):
 
 
 class RateLimited(ApiError):
-    """Too many requests from this address; wait `details.retry_after_s` seconds."""
+    """Too many requests, or tries to sign in; wait `details.retry_after_s` seconds."""
 
     status, code = 429, "rate_limited"
 

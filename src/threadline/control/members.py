@@ -22,7 +22,7 @@ class Members(Defining):
             if named.strip().lower() in (member.member_id, member.email):
                 return member
         raise NotFound(
-            f"There is no member {named}. `threadline dashboard members` lists all of them."
+            f"There is no member {named}. `threadline dashboard members list` shows all of them."
         )
 
     def add_member(

@@ -1,7 +1,7 @@
 """What all routes share that change something in `control.db`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import msgspec
@@ -24,8 +24,11 @@ class NoParams(msgspec.Struct):
     """These routes take none."""
 
 
-async def read_exactly(request: Request, kind: type[Body], limit: int = BODY_LIMIT) -> Body:
-    """The body, of at most `limit` bytes.
+async def read_exactly(
+    request: Request, kind: type[Body], limit: int = BODY_LIMIT, answered: Collection[str] = ()
+) -> Body:
+    """The body, of at most `limit` bytes. `answered`: fields that only answers have, so that what
+    was answered may be sent back.
     Raises `InvalidPayload` for a field that does not exist, too: what would be kept
     without it would be something else than was meant."""
     notices = list[Notice]()
@@ -34,7 +37,7 @@ async def read_exactly(request: Request, kind: type[Body], limit: int = BODY_LIM
     unknown = {
         each.field: [each.message.removesuffix(" It was ignored.")]
         for each in notices
-        if each.code == "unknown_field"
+        if each.code == "unknown_field" and each.field not in answered
     }
     if unknown:
         raise InvalidPayload(next(iter(unknown.values()))[0], fieldErrors=unknown)

@@ -28,6 +28,7 @@ from threadline.http.routing import Route
 from threadline.questions import boards
 from threadline.questions import definitions as allowed
 from threadline.questions.defined import one_of
+from threadline.questions.warned import Warnings, noted
 from threadline.runtime.params import read_params
 
 TAG = "Definitions"
@@ -64,9 +65,22 @@ class Boards(msgspec.Struct):
     rows: list[Board]
 
 
+class KeptSegment(Segment, kw_only=True, frozen=True):
+    """The segment that is kept. `warnings`: names in it that never came, if there are any."""
+
+    warnings: Warnings = msgspec.UNSET
+
+
+class KeptGoal(GoalDefinition, kw_only=True, frozen=True):
+    """The goal that is kept. `warnings`: names in it that never came, if there are any."""
+
+    warnings: Warnings = msgspec.UNSET
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """`key`: the field that names one, as in the path. `table`: where `Definitions` has them."""
+    """`key`: the field that names one, as in the path. `table`: where `Definitions` has them.
+    `kept`: one with warnings, where it has names that may never have come."""
 
     table: str
     what: str
@@ -77,6 +91,7 @@ class Kind:
     put: Callable[[Definitions, Any], Definitions]
     delete: Callable[[Definitions, str], Definitions]
     used: bool = False
+    kept: type[msgspec.Struct] | None = None
 
     @property
     def path(self) -> str:
@@ -98,6 +113,7 @@ KINDS = (
         put=allowed.put_segment,
         delete=allowed.delete_segment,
         used=True,
+        kept=KeptSegment,
     ),
     Kind(
         table="goals",
@@ -109,6 +125,7 @@ KINDS = (
         put=allowed.put_goal,
         delete=allowed.delete_goal,
         used=True,
+        kept=KeptGoal,
     ),
     Kind(
         table="annotations",
@@ -159,14 +176,18 @@ async def _get(kind: Kind, request: Request) -> Answer:
 async def _put(kind: Kind, request: Request) -> Answer:
     read_params(request.query, NoParams)
     name = _named(kind, request)
-    given = await read_exactly(request, kind.one)
+    given = await read_exactly(request, kind.one, answered=("warnings",) if kind.kept else ())
     said = getattr(given, kind.key)
     if said not in ("", name):
         message = f"leave it out, or write {name!r} as in the path"
         raise InvalidPayload(f"{kind.key}: {message}.", fieldErrors={kind.key: [message]})
     wanted = msgspec.structs.replace(given, **{kind.key: name})
     after = await _define(request, partial(_changed, kind.put, wanted))
-    return answer(kind.of(after)[name])
+    one = kind.of(after)[name]
+    if kind.kept is None:
+        return answer(one)
+    doubts = await request.services.asking.doubts(request.project, one)
+    return answer(kind.kept(**msgspec.structs.asdict(one), warnings=noted(doubts)))
 
 
 async def _delete(kind: Kind, request: Request) -> Answer:
@@ -234,7 +255,9 @@ def _routes(kind: Kind) -> list[Route]:
     routes = [
         route("GET", kind.path, _list, f"All {kind.table}", answer=kind.all),
         route("GET", one, _get, f"One {kind.what}", answer=kind.one, errors=(NotFound,)),
-        route("PUT", one, _put, f"Keep {a} {kind.what}", answer=kind.one, body=kind.one),
+        route(
+            "PUT", one, _put, f"Keep {a} {kind.what}", answer=kind.kept or kind.one, body=kind.one
+        ),
         route(
             "DELETE", one, _delete, f"Delete {a} {kind.what}", answer=Decided,
             errors=(NotFound, *used),

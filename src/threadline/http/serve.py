@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from threadline.runtime.logs import log_to_stderr
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
-from threadline.settings import Settings
+from threadline.settings import Settings, SettingsError
 from threadline.store import store_url
 
 # Headers that are slow or huge are cut off before they reach us. The wait for the next request of a
@@ -34,6 +35,7 @@ from threadline.store import store_url
 HEADER_MS = 75_000
 MAX_HEADER_BYTES = 64 * 1024
 SWITCH_S = 0.001
+PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+/?", re.IGNORECASE)
 
 
 Greeting = Callable[[Services, str], None]
@@ -132,6 +134,11 @@ def _check(settings: Settings) -> None:
         Countries(Path(settings.country_db))
     if settings.oidc_issuer:
         Oidc(settings)
+    if settings.public_url and not PUBLIC_URL.fullmatch(settings.public_url):
+        raise SettingsError(
+            f"THREADLINE_PUBLIC_URL={settings.public_url}: write the address as browsers show it, "
+            "without a path: https://stats.example.com."
+        )
 
 
 def _warm_up() -> None:

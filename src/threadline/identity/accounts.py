@@ -21,8 +21,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import AS_OF, PROJECT, Resolution
-from threadline.identity.stitch import SEVERAL
+from threadline.identity.resolution import AS_OF, PROJECT, SEVERAL, Resolution
 from threadline.store.states import relation
 
 LINKS = "account_links"

@@ -102,7 +102,7 @@ WHERE {PROJECT}
 KNOWN_STRETCHES = """
 SELECT visitor, half_hour, ended AS timestamp, user_hash
 FROM stretches
-WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)"""
+WHERE known AND visitor IN (SELECT visitor FROM shared_devices)"""
 
 # Of a half hour with one user the last timestamp is enough. It has no `user_id`, which is for
 # persons seen at the same instant, to put them in order.

@@ -8,7 +8,7 @@ is asked once and bound to every statement, and only the devices concerned are l
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from threadline.contract.policies import Policy as Policy
 from threadline.identity.compose import fill
@@ -27,6 +27,11 @@ TOUCH_TYPE = """Tuple(
         traffic_source UInt64
     )"""
 TOUCH = f"({OFF_PAGE}, e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"
+
+# No event is later than this (see contract).
+END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
+# In the place of a person: a device goes from hand to hand.
+SEVERAL = 1
 
 # What a question about a time binds, and on which side of it a timestamp lies.
 FROM, TO = "{from_:DateTime64(3, 'UTC')}", "{to:DateTime64(3, 'UTC')}"
@@ -110,10 +115,71 @@ OF_UNLINKS = ("unlinked_visitors", "unlinked_hashes")
 OF_DECISIONS = (*OF_ALIASES, *OF_UNLINKS)
 
 
+NO_INTERVALS = """(
+    SELECT toUInt64(0) AS visitor, toInt64(0) AS until, toUInt64(0) AS user_hash
+    WHERE FALSE
+)"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `names`: of
+    these dictionaries, which are there as long as something has `holds`. There are `intervals`
+    only where devices go from hand to hand, and `newer_…` where some changed."""
+
+    decisions: Decisions
+    names: Mapping[str, str]
+    holds: tuple[object, ...] = ()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether some device goes from hand to hand."""
+        return "intervals" in self.names or "newer_intervals" in self.names
+
+    def device(self, visitor: str, attribute: str) -> str:
+        """SQL: what `devices` says of a visitor; 0 where nobody was seen there."""
+        return self._found("devices", f"'{attribute}', {visitor}")
+
+    def interval(self, visitor: str, timestamp: str) -> str:
+        """SQL: whose the interval is in which a timestamp of a shared device lies."""
+        at = f"'user_hash', {visitor}, toUnixTimestamp64Milli({timestamp})"
+        return self._found("intervals", at)
+
+    def _found(self, dictionary: str, at: str) -> str:
+        older = f"dictGet({{{dictionary}:String}}, {at})"
+        newer = f"newer_{dictionary}"
+        if newer not in self.names:
+            return older
+        if dictionary not in self.names:
+            return f"dictGet({{{newer}:String}}, {at})"
+        return f"dictGetOrDefault({{{newer}:String}}, {at}, {older})"
+
+    @property
+    def intervals(self) -> str:
+        """SQL: all of them, as a table."""
+        older, newer = "dictionary({intervals:String})", "dictionary({newer_intervals:String})"
+        unchanged = f"SELECT * FROM {older} WHERE NOT dictHas({{newer_devices:String}}, visitor)"
+        match "intervals" in self.names, "newer_devices" in self.names:
+            case True, False:
+                return older
+            case True, True if "newer_intervals" in self.names:
+                return f"(\n    SELECT * FROM {newer}\n    UNION ALL\n    {unchanged}\n)"
+            case True, True:
+                return f"(\n    {unchanged}\n)"
+        return newer if "newer_intervals" in self.names else NO_INTERVALS
+
+
+class Keeps(Protocol):
+    """Who keeps owners of a store between questions."""
+
+    def kept(self, reads: Reads, project_id: str, bots: bool) -> Kept: ...
+
+
 @dataclass(frozen=True)
 class Resolution:
     """`params`: the values its relations need. `persons`: of users that are the same person as
-    another, that one. `unlinked`: some pairs are. `bots`: they count, too."""
+    another, that one. `unlinked`: some pairs are. `bots`: they count, too. `kept`: owners are
+    looked up there, else joined."""
 
     policy: Policy
     params: Mapping[str, object]
@@ -121,6 +187,7 @@ class Resolution:
     persons: Mapping[str, str] = field(default_factory=dict)
     unlinked: bool = False
     bots: bool = False
+    kept: Kept | None = None
 
     @property
     def decided(self) -> bool:
@@ -164,26 +231,31 @@ def resolve(
     policy: Policy,
     as_of_ms: int | None = None,
     bots: bool = False,
+    keeper: Keeps | None = None,
 ) -> Resolution:
-    """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them."""
+    """What to answer on. `as_of_ms`: since 1970; None: all that is known now. `bots`: with them.
+    `keeper`: has the owners of all that is known now."""
     params: dict[str, object] = {"project_id": project_id}
     if as_of_ms is not None:
         params["as_of"] = bound_ms(as_of_ms)
-    decisions = _decisions(reads, params)
+    kept = keeper.kept(reads, project_id, bots) if keeper and as_of_ms is None else None
+    decisions = kept.decisions if kept else decisions_of(reads, params)
     return Resolution(
         policy,
-        {**params, **decisions.params},
+        {**params, **decisions.params, **(kept.names if kept else {})},
         as_of_ms is not None,
         decisions.persons,
         decisions.unlinked,
         bots,
+        kept,
     )
 
 
 def with_decisions(
     resolution: Resolution, aliases: Iterable[Aliased], unlinks: Iterable[Pair]
 ) -> Resolution:
-    """The same, if these were all the decisions there are."""
+    """The same, if these were all the decisions there are. Owners are joined, for nobody keeps
+    them on these."""
     decisions = _read(list(aliases), list(unlinks))
     kept = {name: value for name, value in resolution.params.items() if name not in OF_DECISIONS}
     return replace(
@@ -191,10 +263,12 @@ def with_decisions(
         params={**kept, **decisions.params},
         persons=decisions.persons,
         unlinked=decisions.unlinked,
+        kept=None,
     )
 
 
-def _decisions(reads: Reads, params: Params) -> Decisions:
+def decisions_of(reads: Reads, params: Params) -> Decisions:
+    """Those of a project, now or as of then."""
     decided = reads.query(DECIDED, params)
     if not decided:
         return NONE

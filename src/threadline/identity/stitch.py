@@ -41,13 +41,18 @@ what it looks at in `considered` (visitor, user_hash, timestamp, …), with `use
 from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill
+from threadline.identity.lookups import lookups
 from threadline.identity.relations import what_counts
-from threadline.identity.resolution import PROJECT, TOUCH, USERS, Policy, Resolution
+from threadline.identity.resolution import (
+    END,
+    PROJECT,
+    SEVERAL,
+    TOUCH,
+    USERS,
+    Policy,
+    Resolution,
+)
 from threadline.store.states import OFF_PAGE
-
-# No event is later than this (see contract).
-END = "toDateTime64('2299-01-01 00:00:00', 3, 'UTC')"
-SEVERAL = 1
 
 # Devices of the users bound by `user_ids`: persons, and users that are the same.
 OF_USERS = f"visitor IN (SELECT visitor FROM links WHERE {PROJECT} AND {USERS})"
@@ -234,10 +239,13 @@ WHERE user_id IS NULL
 NOBODYS = "AND visitor NOT IN (SELECT visitor FROM user_links)"
 
 
+TOUCHES: Mapping[str, Mapping[str, str]] = {"first_touches": WHOLE, "first_touch_times": WHEN}
+
+
 def _touches(untagged: str = UNTAGGED_TOUCHES, owners: str = "device_owners") -> dict[str, str]:
     return {
         name: fill(FIRST_TOUCHES, {**of, "untagged": fill(untagged, {**of, "owners": owners})})
-        for name, of in {"first_touches": WHOLE, "first_touch_times": WHEN}.items()
+        for name, of in TOUCHES.items()
     }
 
 
@@ -275,7 +283,8 @@ def relations(resolution: Resolution, near: str = "") -> dict[str, str]:
     """All relations on this resolution, by name. `near`: as for `what_counts`."""
     texts = {**OF_ALL, **BY_POLICY[resolution.policy]}
     filled = {name: fill(text, resolution.slots) for name, text in texts.items()}
-    return {**what_counts(resolution, near), **filled}
+    found = {**what_counts(resolution, near), **filled}
+    return found if near else found | lookups(resolution, TOUCHES)
 
 
 def stitched_events(resolution: Resolution, columns: str) -> str:

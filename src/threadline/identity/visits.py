@@ -17,8 +17,9 @@ Relations, besides those of `stitch`. Times are milliseconds since 1970.
                       `person_events`. `begins`: twice its first time, and one more unless that is a
                       return, so that of the same time a return comes first
     person_stretches  (person, device, begins, ends, …)
-    in_order          (person, stretches, before)
-                      one row a person. `before`: of each stretch the one that ended before it
+    in_order          (person, device, stretches, before)
+                      one row for what a person did on a device. `before`: of each stretch, when the
+                      one before it ended
     visits            (person, device, started, ended, resumed, …)
                       `resumed`: it begins with a return. Then the columns that were asked for
     touches           (person, touches)
@@ -27,11 +28,12 @@ Relations, besides those of `stitch`. Times are milliseconds since 1970.
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED
-from threadline.identity.resolution import HALF_HOUR, Policy, Resolution
+from threadline.identity.resolution import HALF_HOUR, Resolution
 from threadline.store.states import HALF_HOUR_MS, state
 
 RETURN_TIMEOUT_MS = 4 * 3_600_000
@@ -44,9 +46,10 @@ SELECT visitor, user_hash,
     toInt64(half_hour) * {2 * HALF_HOUR_MS} + first.at AS begins,
     toInt64(half_hour) * {HALF_HOUR_MS} + last.at AS ends,
     first.path AS entry, last.path AS exit, events, page_views, actions,
-    arrayZip(
-        arrayMap(ms -> toInt64(half_hour) * {HALF_HOUR_MS} + ms, touches.2), touches.1
-    ) AS touches
+    if(
+        empty(touches.1), [],
+        arrayZip(arrayMap(ms -> toInt64(half_hour) * {HALF_HOUR_MS} + ms, touches.2), touches.1)
+    )::Array(Tuple(Int64, UInt64)) AS touches
 FROM $rows
 WHERE page > 0
     $within"""
@@ -55,16 +58,24 @@ WHERE page > 0
 CHANGING = """
 SELECT visitor, half_hour
 FROM stretches
-WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+WHERE visitor IN (SELECT visitor FROM shared_devices)
+    $near
 GROUP BY visitor, half_hour
 HAVING max(known) AND (
     minIf(user_hash, known) != maxIf(user_hash, known)
     OR maxIf(ended, NOT known) > maxIf(ended, known)
 )"""
-SEVERAL = "(visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)"
+NOT_CHANGING = "(visitor, half_hour) NOT IN (SELECT visitor, half_hour FROM changing_half_hours)"
 OF_SEVERAL = f"""{HALF_HOUR} IN (
         SELECT visitor, half_hour FROM changing_half_hours
     )"""
+
+# The same where these events are kept (see `kept`).
+KEPT_EVENTS = "{kept:Identifier}.{changing_events:Identifier}"
+KEPT_CHANGING: Mapping[str, str] = {
+    "changing_half_hours": f"SELECT visitor, half_hour FROM {KEPT_EVENTS}",
+    "changing_events": f"SELECT * FROM {KEPT_EVENTS}",
+}
 
 # On which side of a time half hours lie, and what goes on across it: whoever was there shortly
 # before may be in a visit that does.
@@ -72,48 +83,71 @@ AFTER = f"half_hour >= intDiv(toUnixTimestamp64Milli($at) - {RETURN_TIMEOUT_MS},
 BEFORE = f"half_hour <= intDiv(toUnixTimestamp64Milli($at), {HALF_HOUR_MS})"
 GOES_ON = f"visitor IN (SELECT visitor FROM stretches WHERE {AFTER} AND {BEFORE})"
 
-# In order of time within each device, and so are their ends: of stretches that reach into each
-# other neither has to belong to the same one, for a pause shows between the nth end and the next
-# beginning only if all n before have ended.
+# In order of time, and so are their ends: of stretches that reach into each other neither has to
+# belong to the same one, for a pause shows between the nth end and the next beginning only if all n
+# before have ended. Arrays of numbers are gathered several times faster than one of tuples, and by
+# one number faster than by two.
 IN_ORDER = """
-SELECT person, arraySort(groupArray((device, begins, ends$carried))) AS stretches,
-    arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
-FROM person_stretches
-GROUP BY person"""
+SELECT any(s.person) AS person, any(s.device) AS device,
+    groupArray(s.begins) AS all_begins, groupArray(s.ends) AS all_ends,
+    arraySort(
+        (stretch, at) -> at, arrayZip(all_begins, all_ends$carried), all_begins
+    ) AS stretches,
+    arrayPushFront(arrayPopBack(arraySort(all_ends)), 0) AS before
+FROM person_stretches AS s
+GROUP BY cityHash64(s.person, s.device)"""
 
 # `begins` is even where a stretch begins with a return.
 VISITS = f"""
-SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
-    arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed$columns
+SELECT person, device, intDiv(visit[1].1, 2) AS started,
+    arrayMax(visit.2) AS ended, visit[1].1 % 2 = 0 AS resumed$columns
 FROM in_order
 ARRAY JOIN arraySplit(
-    (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+    (s, b) -> s.1 > 1 + 2 * (b + if(s.1 % 2 = 0,
         greatest({RETURN_TIMEOUT_MS}, {{visit_timeout_ms:Int64}}), {{visit_timeout_ms:Int64}}
     )),
     stretches, before
 ) AS visit"""
 
-# Of a visit's stretches `s`, `$n` being the place of what they carry: the column of the visit.
-COLUMNS: Mapping[str, tuple[str, str]] = {
-    "events": ("events", "arraySum(s -> s.$n, visit)"),
-    "page_views": ("page_views", "arraySum(s -> s.$n, visit)"),
-    "actions": ("actions", "arraySum(s -> s.$n, visit)"),
-    "entry_path": (
-        "entry",
-        "arrayMin(arrayMap(s -> (s.2, s.$n), arrayFilter(s -> s.$n != '', visit))).2",
+# The first of a stretch's touches: when, `NEVER` without any, and from which traffic source.
+NEVER = 9223372036854775807
+FIRST_TOUCH = f"""multiIf(
+        empty(touches), ({NEVER}, 0)::Tuple(Int64, UInt64),
+        length(touches) = 1, touches[1],
+        arraySort(touches)[1]
+    )"""
+
+
+class Column(NamedTuple):
+    """A column of visits. `carried`: what each stretch says for it. `sql`: the column, out of a
+    visit's stretches, `$0` and `$1` being the places of what they carry."""
+
+    carried: tuple[str, ...]
+    sql: str
+
+
+COLUMNS: Mapping[str, Column] = {
+    "events": Column(("events",), "arraySum(visit.$0)"),
+    "page_views": Column(("page_views",), "arraySum(visit.$0)"),
+    "actions": Column(("actions",), "arraySum(visit.$0)"),
+    "entry_path": Column(
+        ("entry",), "arrayMin(arrayMap(s -> (s.1, s.$0), arrayFilter(s -> s.$0 != '', visit))).2"
     ),
-    "exit_path": (
-        "exit",
-        "arrayMax(arrayMap(s -> (s.3, s.$n), arrayFilter(s -> s.$n != '', visit))).2",
+    "exit_path": Column(
+        ("exit",), "arrayMax(arrayMap(s -> (s.2, s.$0), arrayFilter(s -> s.$0 != '', visit))).2"
     ),
     # The first of its touches, (time, traffic source); of none, what a direct visit has.
-    "arrival": (
-        "arraySort(touches)[1]",
-        f"arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.$n, visit)),"
-        f" (9223372036854775807, {DIRECT})))",
+    "arrival": Column(
+        (f"({FIRST_TOUCH} AS first_of_touches).1", "first_of_touches.2"),
+        f"""(
+        arrayMin(visit.$0),
+        if(arrayMin(visit.$0) = {NEVER}, {DIRECT}, arrayMin(
+            arrayFilter((source, at) -> at = arrayMin(visit.$0), visit.$1, visit.$0)
+        ))
+    )::Tuple(Int64, UInt64)""",
     ),
     # All of them, in order.
-    "arrivals": ("touches", "arraySort(arrayFlatten(arrayMap(s -> s.$n, visit)))"),
+    "arrivals": Column(("touches",), "arraySort(arrayFlatten(visit.$0))"),
 }
 
 
@@ -155,11 +189,19 @@ def visits(
         within.append(f"({BEFORE} OR {GOES_ON})".replace("$at", wanted.until))
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
-        "changing_half_hours": fill(CHANGING, {}),
-        "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
-        "page_stretches": _page_stretches(resolution.policy, timeout_ms, within),
+        **(KEPT_CHANGING if resolution.kept else changing()),
+        "page_stretches": _page_stretches(resolution, timeout_ms, within),
         "person_stretches": known["person_events"].replace("considered", "page_stretches"),
         **_visits(wanted),
+    }
+
+
+def changing(near: str = "") -> dict[str, str]:
+    """Half hours in which shared devices change hands, and their events as if each had one of its
+    own. `near`: a condition on visitors."""
+    return {
+        "changing_half_hours": fill(CHANGING, {"near": near}),
+        "changing_events": state("half_hours").of_each_event(OF_SEVERAL, COUNTED),
     }
 
 
@@ -174,11 +216,14 @@ def visits_of_one(wanted: Wanted) -> dict[str, str]:
 
 
 def _visits(wanted: Wanted) -> dict[str, str]:
-    carried, columns = "", ""
-    for place, name in enumerate(wanted.columns, start=4):
-        carry, column = COLUMNS[name]
-        carried += f", {carry}"
-        columns += f",\n    {column.replace('$n', str(place))} AS {name}"
+    carried, columns, places = "", "", count(3)
+    for name in wanted.columns:
+        column = COLUMNS[name]
+        carried += "".join(f", groupArray({each})" for each in column.carried)
+        sql = column.sql
+        for number, _ in enumerate(column.carried):
+            sql = sql.replace(f"${number}", str(next(places)))
+        columns += f",\n    {sql} AS {name}"
     return {
         "in_order": fill(IN_ORDER, {"carried": carried}),
         "visits": fill(VISITS, {"columns": columns}),
@@ -186,13 +231,15 @@ def _visits(wanted: Wanted) -> dict[str, str]:
     }
 
 
-def _page_stretches(policy: Policy, timeout_ms: int, within: list[str]) -> str:
+def _page_stretches(resolution: Resolution, timeout_ms: int, within: list[str]) -> str:
+    kept = resolution.kept
+
     def of(rows: str, *conditions: str) -> str:
         parts = "".join(f"\n    AND {part}" for part in (*within, *conditions))
         return fill(STRETCHES, {"rows": rows, "within": parts.strip()})
 
     if timeout_ms < HALF_HOUR_MS:
         return of("event_stretches")
-    if policy != "next":
+    if resolution.policy != "next" or (kept and not kept.is_shared):
         return of("stretches")
-    return f"{of('stretches', f'NOT {SEVERAL}')}\nUNION ALL\n{of('changing_events')}"
+    return f"{of('stretches', NOT_CHANGING)}\nUNION ALL\n{of('changing_events')}"

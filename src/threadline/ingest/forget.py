@@ -61,6 +61,12 @@ DELETED = {
         )""",
         ("visitors", "others"),
     ),
+    "traits": (
+        f"""{PROJECT} AND (
+            user_hash IN {{users:Array(UInt64)}} OR user_hash IN {{others:Array(UInt64)}}
+        )""",
+        ("visitors", "others"),
+    ),
     "device_users": (
         f"{PROJECT} AND (visitor IN {{visitors:Array(UInt64)}} OR {ON_DEVICES})",
         ("visitors", "devices"),
@@ -75,6 +81,7 @@ DELETED = {
 REMAINING = {
     "device_users": (f"e.{PROJECT} AND e.visitor IN {{shared:Array(UInt64)}}", "shared"),
     "user_touches": (f"e.{PROJECT} AND e.visitor IN {{of_others:Array(UInt64)}}", "of_others"),
+    "traits": (f"e.{PROJECT} AND e.visitor IN {{of_others:Array(UInt64)}}", "of_others"),
 }
 
 

@@ -1,5 +1,6 @@
 """`GET /v1/accounts`: which accounts there are, how many people they have, what brought them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from threadline.questions.answers import Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_number, write_number
 from threadline.questions.filters import Filtered
-from threadline.questions.parameters import Limit
+from threadline.questions.parameters import Limit, between
 from threadline.questions.users import FORGOTTEN, TOUCH_DETAILS
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.store import Row
@@ -18,7 +19,7 @@ from threadline.store.states import ACCOUNT_ID
 
 
 class AccountsParams(Filtered, kw_only=True):
-    """Filters speak of the people of accounts."""
+    """`from` and `to` speak of the first touch, filters of the people of accounts."""
 
     search: (
         Annotated[
@@ -131,13 +132,15 @@ def ask(context: Context, params: AccountsParams) -> Accounts:
     if params.search is not None:
         values["search"] = params.search
         members.append(SEARCH)
-    behind = ""
+    conditions = between(params, values, "first_touch.timestamp")
+    narrowed = bool(params.search or params.filters or conditions)
     if params.cursor is not None:
         values |= read_number(question, params.cursor)
-        behind = BEHIND_CURSOR.format(side="<" if params.order.startswith("-") else ">")
-    rows = listed(context, members, values, params.order, behind, params.limit + 1)
+        side = "<" if params.order.startswith("-") else ">"
+        conditions.append(BEHIND_CURSOR.format(side=side))
+    rows = listed(context, members, values, params.order, conditions, params.limit + 1)
     page = rows[: params.limit]
-    warnings = [] if page or params.search or params.filters else [no_accounts()]
+    warnings = [] if page or narrowed else [no_accounts()]
     return Accounts(
         account_rows(context, page),
         write_number(question, page[-1]["order_number"], page[-1]["account_id"])
@@ -153,16 +156,17 @@ def listed(
     members: list[str],
     values: dict[str, object],
     order: str = "last_seen",
-    behind: str = "",
+    conditions: Sequence[str] = (),
     limit: int = 1,
 ) -> list[Row]:
-    """Accounts of which any `account_people` AS `p` pass the conditions."""
+    """Accounts of which any `account_people` AS `p` pass the conditions `members`, and which
+    themselves pass `conditions`."""
     asked_for = [ASKED_FOR] if context.narrowing.of_people else []
     slots = {
         "members": where([*members, *asked_for]),
         "order": ORDERS[order.removeprefix("-")],
         "direction": "DESC" if order.startswith("-") else "",
-        "where": where([behind] if behind else []),
+        "where": where(conditions),
         "limit": limit,
     }
     return context.ask(SQL, values, slots)

@@ -128,7 +128,9 @@ class Grouped(msgspec.Struct, kw_only=True):
     channel: Group = msgspec.UNSET
 
 
-Measured = float | dict[str, float | dict[str, float | None] | None] | msgspec.UnsetType | None
+# What `compare` puts beside numbers: one, or several by their names, such as currencies; of a list
+# as many.
+Measured = float | dict[str, Any] | msgspec.UnsetType | None
 
 
 class Compared(Grouped, kw_only=True):

@@ -56,6 +56,18 @@ def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
     return found
 
 
+def names_in(definition: msgspec.Struct) -> list[tuple[str, Name]]:
+    """The same of what a goal or a segment says."""
+    found: list[tuple[str, Name]] = []
+    of: tuple[str, ...] = ()
+    for field in ("event", "filters", "value_property", "currency_property"):
+        if text := getattr(definition, field, ""):
+            names = _names(READERS[field], field, text, of)
+            of = of or tuple(each.events[0] for each in names if each.key is None)
+            found += [(field, name) for name in names]
+    return found
+
+
 def _events_asked(params: msgspec.Struct) -> tuple[str, ...]:
     """The events that a question is about, where it names any: their properties are meant."""
     for name in ("event", "conversion"):
@@ -101,6 +113,12 @@ def _event(parameter: str, text: str, _: Sequence[str]) -> Iterator[Name]:
     yield from _of_step(parameter, parse_event(text, parameter))
 
 
+def _end(parameter: str, text: str, events: Sequence[str]) -> Iterator[Name]:
+    """Of paths, which begin and end with pages, too."""
+    if not text.startswith("/"):
+        yield from _event(parameter, text, events)
+
+
 def _of_step(parameter: str, step: Step) -> Iterator[Name]:
     words = WORDS.get(parameter, frozenset())
     named = [each.name for each in step.names if not each.is_goal]
@@ -132,6 +150,7 @@ READERS: Mapping[str, Reader] = {
     "property": _property,
     "value_property": _property,
     "currency_property": _property,
-    **dict.fromkeys(("event", "conversion", "cohort", "start", "end"), _event),
+    **dict.fromkeys(("event", "conversion", "cohort"), _event),
+    **dict.fromkeys(("start", "end"), _end),
     **dict.fromkeys(("steps", "exclude"), _steps),
 }

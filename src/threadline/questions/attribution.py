@@ -9,7 +9,9 @@ from threadline.identity.resolution import FROM, TO
 from threadline.identity.visits import Wanted
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts, Doubts, Totals
-from threadline.questions.answers import Group, Grouped, grouped_rows
+from threadline.questions.answers import Compared, Group, Measured, grouped_rows
+from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.credit import (
     CREDITED,
@@ -28,7 +30,7 @@ from threadline.questions.named_events import (
     read_event,
     several_currencies,
 )
-from threadline.questions.parameters import any_dimension, between
+from threadline.questions.parameters import CompareText, any_dimension, between
 from threadline.questions.per_account import Per
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.touched import OF_EVENTS
@@ -76,6 +78,7 @@ class AttributionParams(Filtered, kw_only=True):
     ) = None
     currency_property: amounts.CurrencyProperty | None = None
     currency: amounts.Currency | None = None
+    compare: CompareText | None = None
     order: Annotated[
         Literal[
             "-conversions",
@@ -130,9 +133,11 @@ class AttributionTotal(msgspec.Struct, kw_only=True):
     touches: int
     lag_seconds: Lag | None
     models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
-class AttributionRow(Grouped, kw_only=True):
+class AttributionRow(Compared, kw_only=True):
     """What is credited to one group, by the first of the models. `value` comes with
     `value_property`.
 
@@ -212,6 +217,24 @@ DOUBTS = """,
     sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded"""
 
 
+MEASURES = ("conversions", "persons", "value", "influenced", "touches", "models")
+
+
+def _nothing(context: Context, params: AttributionParams, row: Row) -> Row:
+    """No credit, of as many models."""
+    value: dict[str, Any] = {}
+    if "value" in row:
+        value["value"] = {} if isinstance(row["value"], dict) else 0
+    empty: Row = {"conversions": 0, "persons": 0, **value, "influenced": 0, "touches": 0}
+    models = {"models": {name: Credit(0, 0, **value) for name in row.get("models", {})}}
+    return {**empty, "lag_seconds": None, **(models if "models" in row else {})}
+
+
+@compared(
+    Rows(AttributionRow, MEASURES, also=("lag_seconds",), nothing=_nothing),
+    most=MAX_LIMIT,
+    whole={"total": (*MEASURES, "outside_window")},
+)
 def ask(context: Context, params: AttributionParams) -> Attribution:
     """Credit for every conversion, spread over the person's touches before it by each model.
 

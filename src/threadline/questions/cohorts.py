@@ -72,6 +72,10 @@ WITH considered AS (
         groupUniqArrayIf($period, $returns) AS active$began_with
     FROM person_events
     GROUP BY person
+), counted_people AS (
+    SELECT person
+    FROM people
+    $where
 ), cohorts AS (
     SELECT $columns$began_in AS cohort,
         arrayDistinct(arrayMap(

@@ -10,6 +10,11 @@ from threadline.questions.filters import COMPARISONS, Condition, key, number, ti
 from threadline.store import bound_ms
 
 
+def is_exact(text: str) -> bool:
+    """Whether a value is a number that is compared as one."""
+    return bool(re.fullmatch(NUMBER, text)) and abs(float(text)) < MOST_EXACT
+
+
 def takes_absent(condition: Condition) -> bool:
     """Whether it holds for what is absent."""
     if condition.operator not in ("==", "!="):
@@ -32,7 +37,15 @@ def compare(sql: str, condition: Condition, name: str, values: dict[str, object]
         numbers = kind == "number"
         values[name] = [number(value) for value in given] if numbers else list(given)
         kind_of = "Float64" if numbers else "String"
-        return f"{sql} {'IN' if operator == '==' else 'NOT IN'} {{{name}:Array({kind_of})}}"
+        found = f"{sql} {'IN' if operator == '==' else 'NOT IN'} {{{name}:Array({kind_of})}}"
+        if kind == "property" and (equal := [float(v) for v in given if is_exact(v)]):
+            values |= {f"{name}_number": equal, f"{name}_written": f"^({NUMBER})$"}
+            same = (
+                f"(ifNull({FINITE.format(sql)}, nan) IN {{{name}_number:Array(Float64)}}"
+                f" AND match({sql}, {{{name}_written:String}}))"
+            )
+            return f"({found} OR {same})" if operator == "==" else f"({found} AND NOT {same})"
+        return found
     if operator == "=~":
         values[name] = given[0]
         return f"match({sql}, {{{name}:String}})"
@@ -59,6 +72,10 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
 
 # Texts such as `inf` can be read, but are no numbers.
 FINITE = "if(isFinite(toFloat64OrZero({0})), toFloat64OrNull({0}), NULL)"
+# A number as JSON writes it: 5, 5.0 and 5e0 are the same, 007 and +5 are texts.
+NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?"
+# Beyond, neighbours are the same number, which ids must not be.
+MOST_EXACT = 2.0**53
 GLOB = re.compile(r"\\(.)|([*?])|([%_\\])", re.DOTALL)
 
 

@@ -9,6 +9,7 @@ from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
+from threadline.identity.kept import Keeper
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
@@ -46,7 +47,8 @@ class Context:
     happens for longer. `placeholder_ids`: counts ids that were dropped or refused. `filters`: what
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
-    out. `supposed`: with decisions that nobody has made, in the place of those there are.
+    out. `supposed`: with decisions that nobody has made, in the place of those there are. `keeper`:
+    has owners of devices in memory; without one they are joined.
     """
 
     store: Store
@@ -62,6 +64,7 @@ class Context:
     per_account: bool = False
     supposed: Resolution | None = None
     about_people: list[Query] = field(default_factory=list)
+    keeper: Keeper | None = None
 
     @cached_property
     def reading(self) -> Reading:
@@ -72,7 +75,7 @@ class Context:
     def resolution(self) -> Resolution:
         """Which links, unlinks and aliases count. It asks the store, so only where it is needed."""
         return self.supposed or resolve(
-            self.reading, self.project_id, self.policy, self.as_of_ms, self.bots
+            self.reading, self.project_id, self.policy, self.as_of_ms, self.bots, self.keeper
         )
 
     @cached_property
@@ -93,6 +96,11 @@ class Context:
     @cached_property
     def _decided_devices(self) -> dict[str, object]:
         return decided_devices(self.reading, self.resolution)
+
+    @cached_property
+    def _changing(self) -> dict[str, object]:
+        assert self.keeper
+        return self.keeper.changing(self.reading, self.resolution)
 
     @cached_property
     def narrowing(self) -> Narrowing:
@@ -160,6 +168,8 @@ class Context:
         }
         if "{decided_devices:" in composed:
             every |= self._decided_devices
+        if "{changing_events:" in composed:
+            every |= self._changing
         return composed, bound(composed, every)
 
     def _of_accounts(

@@ -75,6 +75,12 @@ def json_text(json: str, key: str) -> str:
     return JSON_TEXT.format(json=json, key=key)
 
 
+def json_value_text(value: str) -> str:
+    """SQL for a value as it stands in JSON, as the same text."""
+    text = f"if(startsWith({value}, '\"'), JSONExtractString({value}), {value})"
+    return f"if({value} = 'null', '', {text})"
+
+
 def key_of(name: str) -> str | None:
     """`plan` of `properties.plan`; None for what has no key."""
     return next((name[len(prefix) :] for prefix in KEYED if name.startswith(prefix)), None)

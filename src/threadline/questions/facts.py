@@ -22,8 +22,9 @@ from threadline.identity.compose import NAMED, fill
 from threadline.identity.resolution import Resolution
 from threadline.identity.visits import DIRECT, Wanted
 from threadline.identity.visits import visits as visit_relations
-from threadline.questions.dimensions import DIMENSIONS, TRAITS, json_text
+from threadline.questions.dimensions import DIMENSIONS, TRAITS, json_value_text
 from threadline.questions.filters import refused
+from threadline.questions.traits import said_traits
 
 FIRST_FACTS = """
 SELECT f.person AS person, n.source AS source, n.medium AS medium, n.campaign AS campaign,
@@ -75,16 +76,11 @@ LEFT ANY JOIN (
     SELECT user_hash AS person, uniqExact(visitor) AS devices FROM user_links GROUP BY user_hash
 ) AS d ON d.person = f.person"""
 
-TRAIT = """
-SELECT person, argMax(said, (timestamp, event_id)) AS value
+TRAIT = f"""
+SELECT person, {json_value_text("last_said")} AS value
 FROM (
-    SELECT $person_hash AS person, r.timestamp AS timestamp, r.event_id AS event_id,
-        $text AS said
-    FROM counted_events AS r
-    WHERE r.event_name = '$$identify' AND r.user_hash != 0
-        AND JSONHas(r.properties, $key)
-)
-GROUP BY person"""
+    SELECT person, max(said).value AS last_said FROM said_traits WHERE trait = $key GROUP BY person
+)"""
 
 VISIT_COLUMNS = ("page_views", "actions", "entry_path", "exit_path", "arrival", "arrivals")
 OF_VISITS = ("page_stretches", "person_stretches", "in_order", "visits", "touches")
@@ -141,13 +137,16 @@ class Facts:
             renamed = f"all_{name}" if name in OF_VISITS else name
             self.relations[renamed] = with_names(text, OF_VISITS, "all_")
 
+    def need_traits(self) -> None:
+        """What everybody said of themselves."""
+        self.relations |= said_traits(self._resolution)
+
     def _trait(self, trait: str) -> str:
         known = {value: name for name, value in self.values.items()}
         name = known.get(trait, f"trait_{len(known) + 1}")
-        bound = f"{{{name}:String}}"
-        slots = {"text": json_text("r.properties", bound), "key": bound}
         relation = f"of_{name}"
-        self.relations[relation] = fill(TRAIT, {**self._resolution.slots, **slots})
+        self.need_traits()
+        self.relations[relation] = fill(TRAIT, {"key": f"{{{name}:String}}"})
         self.values[name] = trait
         return relation
 

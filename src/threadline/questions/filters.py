@@ -6,7 +6,6 @@ it is. Read here, once, for every question, step, goal and segment.
     first.medium==paid;did(30d,3)==login;did!=purchase
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, NamedTuple, cast, get_args
@@ -28,6 +27,7 @@ from threadline.questions.dimensions import (
     key_of,
     scope_of,
 )
+from threadline.questions.near import nearest
 from threadline.questions.parameters import UNITS_S, Ranged
 
 MAX_CHARS = 4000
@@ -142,9 +142,8 @@ def near(name: str, names: Iterable[str], what: str) -> str:
     known = sorted(names)
     if not known:
         return f"the project has no {what}s yet"
-    found = difflib.get_close_matches(name, known, n=1)
-    if found:
-        return f"did you mean {found[0]}?"
+    if (found := nearest(name, known)) is not None:
+        return f"did you mean {found}?"
     more = ", …" if len(known) > MOST_NAMED else ""
     return f"there are {', '.join(known[:MOST_NAMED])}{more}"
 
@@ -179,8 +178,8 @@ def _condition(text: str, of_steps: bool) -> Condition:
 
 
 def _unknown(name: str) -> str:
-    found = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"did you mean {found[0]}?" if found else f"there are {', '.join(NAMES)}"
+    found = nearest(name, NAMES)
+    hint = f"did you mean {found}?" if found else f"there are {', '.join(NAMES)}"
     return f"there is no dimension {name[:MAX_SHOWN]!r}; {hint}"
 
 

@@ -6,7 +6,9 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from threadline.questions.answers import Grouped
+from threadline.questions.answers import Grouped, Measured
+from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered
 from threadline.questions.funnel_groups import (
@@ -18,7 +20,14 @@ from threadline.questions.funnel_groups import (
 from threadline.questions.funnel_slips import slips
 from threadline.questions.funnel_steps import FunnelStep, read_steps
 from threadline.questions.funnel_walk import Order, Walk, walk
-from threadline.questions.parameters import MAX_LIMIT, Duration, Limit, between, read_duration_s
+from threadline.questions.parameters import (
+    MAX_LIMIT,
+    CompareText,
+    Duration,
+    Limit,
+    between,
+    read_duration_s,
+)
 from threadline.questions.per_account import Per
 from threadline.questions.warned import Limited, cut_off, noted
 from threadline.store import Row
@@ -60,6 +69,7 @@ class FunnelAsked(Filtered, kw_only=True):
         | None
     ) = None
     group_by: FunnelGroups = ""
+    per: Per = "person"
 
 
 class FunnelParams(FunnelAsked, kw_only=True):
@@ -68,13 +78,14 @@ class FunnelParams(FunnelAsked, kw_only=True):
     percentiles: Annotated[
         bool, msgspec.Meta(description="Adds p25, p75 and p90 of all times, and the whole time.")
     ] = False
+    compare: CompareText | None = None
     limit: Annotated[Limit, msgspec.Meta(description="Groups in the answer.")] = 100
-    per: Per = "person"
 
 
 class Step(msgspec.Struct):
     """`share`: of those at the first step. Times are from the step before that nobody may leave
-    out. With `order=any`, `step` says how many steps were done."""
+    out. With `order=any`, `step` says how many steps were done. With `compare`, `previous`: the
+    same numbers of the other time, and `change`: by what part each has become more."""
 
     step: str
     persons: int
@@ -84,6 +95,8 @@ class Step(msgspec.Struct):
     p75_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
     p90_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
     optional: bool | msgspec.UnsetType = msgspec.UNSET
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
 class WholeTime(msgspec.Struct):
@@ -161,6 +174,25 @@ def understood(context: Context, params: FunnelAsked) -> FunnelAsk:
     return FunnelAsk(steps, excluded, chosen, grouping, values, others)
 
 
+# What is compared of each step.
+OF_STEP = (
+    *("persons", "share", "median_seconds"),
+    *("p25_seconds", "p75_seconds", "p90_seconds"),
+)
+
+
+def _nothing(context: Context, params: FunnelParams, row: Row) -> Row:
+    """The same steps, to which nobody came."""
+    return {"steps": [_nobodys(step) for step in row["steps"]]}
+
+
+def _nobodys(step: Step) -> Step:
+    times = [name for name in QUANTILES if getattr(step, name) is not msgspec.UNSET]
+    empty: dict[str, Any] = {"persons": 0, "share": 0.0, **dict.fromkeys(times)}
+    return msgspec.structs.replace(step, **empty)
+
+
+@compared(Rows(FunnelRow, OF_STEP, also=("total",), parts="steps", nothing=_nothing))
 def ask(context: Context, params: FunnelParams) -> Funnel:
     """Persons who reached each step, all within the window after their first.
 

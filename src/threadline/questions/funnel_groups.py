@@ -1,7 +1,6 @@
 """What a funnel can be grouped by: any dimension, of the person or of the event that was the first
 step."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -21,6 +20,7 @@ from threadline.questions.dimensions import (
     scope_of,
 )
 from threadline.questions.filters import plain, split
+from threadline.questions.near import nearest
 from threadline.questions.parameters import in_time
 from threadline.questions.traffic_sources import GROUPS
 from threadline.store import Params, Row
@@ -128,8 +128,8 @@ def funnel_groups(context: Context, text: str, values: dict[str, object]) -> Fun
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, ALLOWED, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(ALLOWED)}."
+    near = nearest(name, ALLOWED)
+    hint = f"did you mean {near}?" if near else f"allowed: {', '.join(ALLOWED)}."
     return f"Cannot group by {name!r}; {hint}"
 
 

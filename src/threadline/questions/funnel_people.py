@@ -48,9 +48,11 @@ class FunnelPeopleParams(FunnelAsked, kw_only=True):
 
 
 class FunnelPerson(Grouped, kw_only=True):
-    """`user_id` is null of who is nobody's, and `anonymous_id` of users. `reached_at`: when they
-    did the step; of who dropped off, the one before. `first_…`: of their first event."""
+    """`user_id` is null of who is nobody's, and `anonymous_id` of users; both are of accounts, whom
+    `per=account` lists. `reached_at`: when they did the step; of who dropped off, the one before.
+    `first_…`: of their first event."""
 
+    account_id: str | msgspec.UnsetType | None = msgspec.UNSET
     user_id: str | None
     anonymous_id: str | None
     reached_at: str
@@ -164,6 +166,7 @@ def _named(context: Context, asked: FunnelAsk, page: list[Row]) -> list[Row]:
     return [
         {
             **asked.grouping.row(row),
+            "account_id": person.account_id,
             "user_id": person.user_id,
             "anonymous_id": person.anonymous_id,
             "reached_at": format_utc(row["reached_at"]),

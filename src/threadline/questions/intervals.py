@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta, tzinfo
+from math import fmod
 from string import Template
 from typing import Annotated, Literal
 
@@ -20,9 +21,20 @@ WeekStart = Annotated[
 # An interval, or of weeks those that begin on Sunday.
 Kind = Literal["hour", "day", "week", "month", "sunday"]
 
+# Clocks that are changed by half an hour begin one in its middle where they are put forward, and
+# make it longer where they are put back.
+# (The engine's toStartOfHour is wrong for the rest of such a day.)
+SHOWN = (
+    "(toDateTime($at, {tz:String})"
+    " - toIntervalSecond(toMinute($at, {tz:String}) * 60 + toSecond($at, {tz:String})))"
+)
+OFFSET = "timeZoneOffset(toTimeZone($of, {tz:String}))"
+CHANGED = f"({OFFSET.replace('$of', '$at')} - {OFFSET.replace('$of', SHOWN)})"
+HOUR = f"{SHOWN} + toIntervalSecond(modulo({CHANGED}, 3600))"
+
 # The start of the interval that an instant falls into, as an instant.
 BUCKETS: Mapping[str, str] = {
-    "hour": "toDateTime(toStartOfHour($at, {tz:String}), {tz:String})",
+    "hour": f"toDateTime({HOUR}, {{tz:String}})",
     "day": "toStartOfDay($at, {tz:String})",
     "week": "toDateTime(toMonday($at, {tz:String}), {tz:String})",
     "sunday": "toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String})",
@@ -35,6 +47,7 @@ FIRST_DAYS: Mapping[str, Callable[[date], date]] = {
     "sunday": lambda day: day - timedelta(days=day.isoweekday() % 7),
     "month": lambda day: day.replace(day=1),
 }
+HALF_MS = HOUR_MS // 2
 LENGTHS_IN_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "sunday": 7}
 
 
@@ -61,15 +74,33 @@ def day_of(at_ms: int, zone: tzinfo) -> date:
 def start(kind: Kind, at_ms: int, zone: tzinfo) -> int:
     """The start of the interval around a time; both in milliseconds since 1970."""
     if kind == "hour":
-        at = (EPOCH + at_ms * ONE_MS).astimezone(zone)
-        return at_ms - (at.minute * 60 + at.second) * 1000 - at_ms % 1000
+        return _hour(at_ms, zone)
     return midnight_ms(FIRST_DAYS[kind](day_of(at_ms, zone)), zone)
+
+
+def _hour(at_ms: int, zone: tzinfo) -> int:
+    """The start of the hour that the clocks show, or where they were changed into its middle."""
+    shown = at_ms - _into_hour(at_ms, zone)
+    changed = _offset_ms(at_ms, zone) - _offset_ms(shown, zone)
+    return shown + int(fmod(changed, HOUR_MS))
+
+
+def _into_hour(at_ms: int, zone: tzinfo) -> int:
+    """How long the clocks have shown this hour, if they were not changed in it."""
+    return (at_ms + _offset_ms(at_ms, zone)) % HOUR_MS
+
+
+def _offset_ms(at_ms: int, zone: tzinfo) -> int:
+    offset = (EPOCH + at_ms * ONE_MS).astimezone(zone).utcoffset() or timedelta()
+    return offset // ONE_MS
 
 
 def nth(kind: Kind, start_ms: int, n: int, zone: tzinfo) -> int:
     """The start of the nth interval after one that starts then, before it if n is negative."""
     if kind == "hour":
-        return start(kind, start_ms + n * HOUR_MS, zone)
+        near = start_ms + n * HOUR_MS
+        around = [start(kind, near + more, zone) for more in (0, HALF_MS, -HALF_MS)]
+        return next((at for at in around if between(kind, start_ms, at, zone) == n), around[0])
     day = day_of(start_ms, zone)
     if kind == "month":
         year, month = divmod(day.year * 12 + day.month - 1 + n, 12)
@@ -80,7 +111,9 @@ def nth(kind: Kind, start_ms: int, n: int, zone: tzinfo) -> int:
 def between(kind: Kind, first_ms: int, start_ms: int, zone: tzinfo) -> int:
     """How many intervals lie between the starts of two."""
     if kind == "hour":
-        return round((start_ms - first_ms) / HOUR_MS)
+        changed = _offset_ms(start_ms, zone) - _offset_ms(first_ms, zone)
+        since = start_ms - first_ms + _into_hour(first_ms, zone) + int(fmod(changed, HOUR_MS))
+        return since // HOUR_MS
     first, day = day_of(first_ms, zone), day_of(start_ms, zone)
     if kind == "month":
         return (day.year - first.year) * 12 + day.month - first.month

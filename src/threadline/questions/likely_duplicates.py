@@ -20,7 +20,8 @@ MOST_USERS = 20
 class LikelyDuplicatesParams(Stitched, kw_only=True):
     """Under which policy events are counted, and how many addresses."""
 
-    limit: Limit = 100
+    # Of each user the events are counted, wherever they lie.
+    limit: Limit = 25
     cursor: CursorText | None = None
 
 

@@ -1,12 +1,12 @@
 """The order of an answer's rows."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from threadline.questions.filters import refused
+from threadline.questions.near import nearest
 
 Order = Annotated[
     str,
@@ -25,8 +25,8 @@ def order_by(order: str, columns: Mapping[str, str], otherwise: Sequence[str]) -
     if not order or (name == BUCKET and BUCKET in columns):
         return list(otherwise)
     if name not in columns:
-        near = difflib.get_close_matches(name, columns, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
+        near = nearest(name, columns)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(columns)}"
         raise refused("order", f"there is no column {name!r}; {hint}")
     first = columns[name] + (" DESC" if order.startswith("-") else "")
     return [first, *(each for each in otherwise if each.removesuffix(" DESC") != columns[name])]

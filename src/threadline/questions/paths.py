@@ -8,11 +8,20 @@ import msgspec
 
 from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
 from threadline.identity.compose import all_of
+from threadline.questions.answers import Measured
+from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import NamedEvent, event_text, read_event
 from threadline.questions.narrowing import ON_PAGE
-from threadline.questions.parameters import Duration, between, in_time, read_duration_s
+from threadline.questions.parameters import (
+    CompareText,
+    Duration,
+    between,
+    in_time,
+    read_duration_s,
+)
 from threadline.questions.warned import Limited, cut_off, noted, unknown_events
 from threadline.store import Row, bound_ms
 
@@ -50,6 +59,7 @@ class PathsParams(Filtered, kw_only=True):
         Literal["keep", "merge"],
         msgspec.Meta(description="`merge`: A, B, A, B is shown as A, B; loops of up to 5 steps."),
     ] = "keep"
+    compare: CompareText | None = None
     limit: Annotated[
         int,
         msgspec.Meta(
@@ -74,6 +84,8 @@ class Path(msgspec.Struct):
     path: list[str]
     persons: int
     share: float
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
 class Flow(msgspec.Struct, rename={"from_": "from"}):
@@ -83,11 +95,15 @@ class Flow(msgspec.Struct, rename={"from_": "from"}):
     from_: str
     to: str
     persons: int
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
 class Paths(Limited, kw_only=True):
     """`persons`: all who did the event. The same thing again and again is one step. With `start`
-    and `end`, `reached`: those of them who got there; only their ways are here."""
+    and `end`, `reached`: those of them who got there; only their ways are here. With `compare`,
+    `previous`: the same of the other time, and `change`: by what part it has become more; of
+    `persons` and `reached` beside them, of paths and flows in each row."""
 
     event: str
     end: str | msgspec.UnsetType = msgspec.UNSET
@@ -97,6 +113,8 @@ class Paths(Limited, kw_only=True):
     reached: int | msgspec.UnsetType = msgspec.UNSET
     rows: list[Path]
     flow: list[Flow]
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
 # What is a step, as text and as the number that is carried and counted.
@@ -243,6 +261,12 @@ class Asked(NamedTuple):
     done: str
 
 
+@compared(
+    Rows(Path, ("persons", "share")),
+    Rows(Flow, ("persons",), name="flow", limit_each="step"),
+    most=MAX_LIMIT,
+    whole={"": ("persons", "reached")},
+)
 def ask(context: Context, params: PathsParams) -> Paths:
     """The most frequent ways from the event, or to it, and how people spread over each step.
 

@@ -4,6 +4,8 @@ user id, or of a visitor who is nobody's the anonymous id."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from threadline.questions.context import Context
 
 # Persons are hashes: of users, of their ids; of who is nobody's, of the visitor.
@@ -17,12 +19,20 @@ FROM counted_events AS e
 WHERE e.visitor IN {who:Array(UInt64)}
 GROUP BY e.visitor"""
 
+# Per account the relation is of accounts.
+ACCOUNTS = """
+SELECT toString(person) AS id, account_id
+FROM account_facts
+WHERE person IN {who:Array(UInt64)}"""
+
 
 class Person(NamedTuple):
-    """One of the two; neither, if they were forgotten just now."""
+    """One of the two; neither, if they were forgotten just now. Of a question per account the id of
+    one, and neither of the two."""
 
     user_id: str | None = None
     anonymous_id: str | None = None
+    account_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def people(context: Context, persons: Sequence[int]) -> list[Person]:
@@ -30,6 +40,9 @@ def people(context: Context, persons: Sequence[int]) -> list[Person]:
     if not persons:
         return []
     values = {"who": persons}
+    if context.per_account:
+        names = {int(row["id"]): row["account_id"] for row in context.ask(ACCOUNTS, values)}
+        return [Person(account_id=names.get(person)) for person in persons]
     users, visitors = context.reading.query_all(
         context.query(USERS, values), context.query(VISITORS, values)
     )

@@ -23,8 +23,7 @@ import msgspec
 from threadline.identity.accounts import BEGINNING
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED, STRETCHES
-from threadline.identity.resolution import HALF_HOUR, TOUCH, Resolution
-from threadline.identity.stitch import SEVERAL
+from threadline.identity.resolution import HALF_HOUR, SEVERAL, TOUCH, Resolution
 from threadline.questions.facts import Facts, with_names
 from threadline.questions.filters import refused
 from threadline.store.states import HALF_HOUR_MS, state
@@ -110,9 +109,10 @@ FROM account_people
 GROUP BY account"""
 
 # Who did what the question is about, and belongs to no account.
+COUNTED_PEOPLE = "counted_people"
 WITHOUT_ACCOUNT = """
 SELECT uniqExact(person) AS persons
-FROM person_events
+FROM $people
 WHERE person NOT IN (SELECT person FROM account_members)"""
 
 
@@ -175,6 +175,8 @@ def events_of_accounts(person_events: str) -> str:
 
 def without_account(sql: str) -> str:
     """Of a statement whose own relations say in `considered` what it looks at: how many people did
-    that who belong to no account."""
+    that who belong to no account. A question that counts only some of these people says whom in
+    `counted_people`."""
     own, _, _ = sql.rpartition("\n)\n")
-    return f"{own}\n){WITHOUT_ACCOUNT}"
+    people = COUNTED_PEOPLE if f"), {COUNTED_PEOPLE} AS (" in own else "person_events"
+    return f"{own}\n){WITHOUT_ACCOUNT.replace('$people', people)}"

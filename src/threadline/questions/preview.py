@@ -129,7 +129,7 @@ def _changed(context: Context, then: Context, supposed: Supposed) -> list[Previe
         "named": named,
         "lies_at": sorted({*lies["devices"], *lies["homes"], *named}),
     }
-    before, after = _sides(context, values), _sides(then, values)
+    before, after = _sides(context, then, values)
     found = [
         PreviewedPerson(
             name if known else None,
@@ -150,30 +150,36 @@ def _movers(context: Context, then: Context, devices: list[int]) -> set[str]:
     """Who owns other events of the devices afterwards than before."""
     if not devices:
         return set()
+    values = {"devices": devices}
+    asked = [each.query(OWNED, values, {}, NEAR_DEVICES) for each in (context, then)]
     before, after = (
-        {
-            (row["owner"], row["events"], row["mark"])
-            for row in side.reading.query(
-                *side.query(OWNED, {"devices": devices}, side.resolution.slots, NEAR_DEVICES)
-            )
-        }
-        for side in (context, then)
+        {(row["owner"], row["events"], row["mark"]) for row in rows}
+        for rows in context.reading.query_all(*asked)
     )
     return {owner for owner, *_ in before ^ after}
 
 
-def _sides(context: Context, values: Mapping[str, object]) -> dict[Who, PreviewSide]:
-    names = list(context.names.goals)
+def _sides(
+    context: Context, then: Context, values: Mapping[str, object]
+) -> tuple[dict[Who, PreviewSide], dict[Who, PreviewSide]]:
+    """What each has before, and what after; all of it asked at once."""
     bound = dict(values)
-    met = [_met(context, name, f"goal_{nth}", bound) for nth, name in enumerate(names, start=1)]
+    goals = list(context.names.goals)
+    met = [_met(context, name, f"goal_{nth}", bound) for nth, name in enumerate(goals, start=1)]
     slots = {
-        **context.resolution.slots,
         "met": f"[{', '.join(met)}]" if met else "emptyArrayUInt8()",
         "nobodys": "" if context.resolution.policy == "none" else NOBODYS,
     }
-    rows, counted = context.reading.query_all(
-        context.query(SIDES, bound, slots, NEAR), context.query(DEVICES, values, {}, NEAR)
-    )
+    asked = [
+        query
+        for each in (context, then)
+        for query in (each.query(SIDES, bound, slots, NEAR), each.query(DEVICES, values, {}, NEAR))
+    ]
+    had, had_devices, has, has_devices = context.reading.query_all(*asked)
+    return _side(had, had_devices, goals), _side(has, has_devices, goals)
+
+
+def _side(rows: list[Row], counted: list[Row], goals: list[str]) -> dict[Who, PreviewSide]:
     devices = {row["user_id"]: row["devices"] for row in counted}
     return {
         (bool(row["known"]), row["owner"]): PreviewSide(
@@ -182,7 +188,7 @@ def _sides(context: Context, values: Mapping[str, object]) -> dict[Who, PreviewS
             _first(row),
             {
                 name: int(times)
-                for name, times in zip(names, row["conversions"], strict=False)
+                for name, times in zip(goals, row["conversions"], strict=False)
                 if times
             },
         )

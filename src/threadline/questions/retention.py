@@ -5,12 +5,14 @@ from typing import Annotated
 
 import msgspec
 
-from threadline.contract.times import format_utc, utc_ms
-from threadline.questions.answers import grouped_rows
+from threadline.contract.times import format_utc, parse_ms, utc_ms
+from threadline.questions.answers import Measured, grouped_rows
 from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read
+from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.dimensions import Scope
-from threadline.questions.parameters import any_dimension
+from threadline.questions.parameters import CompareText, any_dimension
 from threadline.questions.per_account import Per
 from threadline.questions.scoped import read_dimensions
 from threadline.questions.warned import AnswerWarning, Limited, noted, unknown_events
@@ -29,6 +31,7 @@ class RetentionParams(Cohorts, kw_only=True):
     group_by: Annotated[
         str, any_dimension(of="Of the event that people began with, or of themselves: ")
     ] = ""
+    compare: CompareText | None = None
     limit: Annotated[
         int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, those of most people.")
     ] = 50
@@ -38,11 +41,15 @@ class RetentionParams(Cohorts, kw_only=True):
 class Cohort(msgspec.Struct):
     """`retained[k]`: persons with such an event in the k-th interval after the one they began in
     (`mode=unbounded`: or in any later one); k = 0 is that interval itself. It ends with the
-    interval that is now, or was at `as_of`."""
+    interval that is now, or was at `as_of`. With `compare`, `previous`: persons and retained of
+    the cohort that began as many intervals into the other time, and `change`: by what part each
+    number has become more."""
 
     cohort: str
     persons: int
     retained: list[int]
+    previous: Measured = msgspec.UNSET
+    change: Measured = msgspec.UNSET
 
 
 class Retention(Limited, kw_only=True):
@@ -81,6 +88,22 @@ GROUP BY cohort, is_kept, $names
 ORDER BY cohort, is_kept DESC, persons DESC, $names"""
 
 
+def _nothing(context: Context, params: RetentionParams, row: Row) -> Row:
+    """Nobody, in as many intervals as have been."""
+    many = begun(params, context.now_ms, parse_ms(row["cohort"]))
+    return {"persons": 0, "retained": [0] * min(many, len(row["retained"]))}
+
+
+@compared(
+    Rows(
+        Cohort,
+        ("persons", "retained"),
+        nothing=_nothing,
+        began="cohort",
+        groups_are_limited=True,
+    ),
+    most=MAX_LIMIT,
+)
 def ask(context: Context, params: RetentionParams) -> Retention:
     """Calendar cohorts: who began in an interval, and of them who came back in each later one.
     Raises `InvalidGroupBy`, `InvalidParams`."""
@@ -100,9 +123,11 @@ def ask(context: Context, params: RetentionParams) -> Retention:
     if others := [row for row in found if not row.get("is_kept", True)]:
         answer.truncated = True
         answer.other = grouped_rows(Cohort, _cohorts(context, params, others, (), is_kept=False))
+        one = params.limit == 1
+        shown = "group of most people is" if one else f"{params.limit} groups of most people are"
         message = (
-            f"Only the {params.limit} groups of most people are here; the people of all others are "
-            f"in other. limit may be up to {MAX_LIMIT}."
+            f"Only the {shown} here; the people of all others are in other. limit may be up to "
+            f"{MAX_LIMIT}."
         )
         warnings.append(AnswerWarning("truncated", "limit", message))
     answer.warnings = noted(warnings)

@@ -13,6 +13,7 @@ from threadline.questions.filters import refused
 from threadline.questions.intervals import start
 from threadline.questions.parameters import Limit
 from threadline.questions.people import people
+from threadline.questions.per_account import Per
 from threadline.questions.warned import AnswerWarning, Warned, noted, unknown_events
 from threadline.store import bound_ms
 
@@ -29,6 +30,7 @@ class RetentionPeopleParams(Cohorts, kw_only=True):
     returned: Annotated[
         bool, msgspec.Meta(description="Those who were back; `false`: those who were not.")
     ] = True
+    per: Per = "person"
     limit: Limit = 100
     cursor: CursorText | None = None
 
@@ -38,12 +40,13 @@ class RetentionPeopleParams(Cohorts, kw_only=True):
 
 
 class CohortPerson(msgspec.Struct):
-    """A user, or a visitor who is nobody's. `began`: the event that brought them into the
-    cohort."""
+    """A user, or a visitor who is nobody's; with `per=account` an account. `began`: the event that
+    brought them into the cohort."""
 
     user_id: str | None
     anonymous_id: str | None
     began: str
+    account_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class RetentionPeople(Warned):
@@ -103,7 +106,9 @@ def ask(context: Context, params: RetentionPeopleParams) -> RetentionPeople:
         returned=params.returned,
         persons=page[0]["persons"] if page else 0,
         rows=[
-            CohortPerson(*person, format_utc(row["began"]))
+            CohortPerson(
+                person.user_id, person.anonymous_id, format_utc(row["began"]), person.account_id
+            )
             for person, row in zip(who, page, strict=True)
         ],
         next_cursor=write_cursor(question, page[-1], "began", "person") if more else None,

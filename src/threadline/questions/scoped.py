@@ -1,7 +1,6 @@
 """Groups of events, by any dimension. A source may be each event's own, its visit's, or the
 person's first."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Literal, NamedTuple
@@ -23,6 +22,7 @@ from threadline.questions.dimensions import Scope as DimensionScope
 from threadline.questions.facts import Facts
 from threadline.questions.filters import plain as unescaped
 from threadline.questions.filters import split
+from threadline.questions.near import nearest
 from threadline.questions.parameters import GROUPS, in_time
 from threadline.questions.traffic_sources import GROUPS as SOURCES
 from threadline.store import Params
@@ -151,8 +151,8 @@ def read_dimensions(text: str, plain: Sequence[str], scopes: Sequence[DimensionS
     for group in groups:
         if group in plain or (group not in (DID, SEGMENT) and scope_of(group) in scopes):
             continue
-        near = difflib.get_close_matches(group, allowed, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near = nearest(group, allowed)
+        hint = f" Did you mean {near}?" if near else ""
         raise InvalidGroupBy(
             f"Cannot group by {group!r}; allowed: {', '.join(allowed)}.{hint}", allowed=allowed
         )

@@ -7,6 +7,7 @@ the first of two doors.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,23 +31,17 @@ CLAUSES = {
 QUERIES = frozenset(["SelectWithUnionQuery", "SelectQuery", "SelectIntersectExceptQuery"])
 PARTS = QUERIES | {"TablesInSelectQuery"}
 
-# Functions that read files, other tables or the network, wait, tell of the machine, or calculate on
-# a single row for longer than the engine looks at the clock. Lower case.
-REFUSED = re.compile(
-    r"file|sleep|sleepeachrow|dict.*|joinget.*|hascolumnintable|ai[a-z]+|__.*|generateserialid"
-    r"|catboostevaluate|modelevaluate|evalmlmethod|naivebayes.*|region(to|in|hierarchy).*"
-    r"|current_?(database|user|schemas|roles|profiles|queryid|query_id|requesturl|handler)"
-    r"|database|schema|user|session_user|authenticateduser|authuser|(default|enabled)(roles|profiles)"
-    r"|host_?name|fqdn|fullhostname|displayname|serveruuid|tcpport|uptime|buildid|revision"
-    r"|get(settingordefault|setting|serversetting|mergetreesetting|macro|oskernelversion|serverport"
-    r"|clienthttpheader|maxtablenamelengthfordatabase)|globalvariable|showcertificate"
-    r"|filesystem.*|zookeeper.*|transaction.*|address_?to.*|demangle|logtrace|tid|hasthreadfuzzer"
-    r"|mergetreepartinfo|pg.*|reversednsquery|(initial_?)?query_?(id|starttime|start_time)"
-    r"|connection_?id|structureto.*|executable.*"
-    r"|.*levenshteindistance.*|editdistance.*|arraysimilarity|jaro.*"
+# Functions that look at nothing but their arguments, by name in lower case: what the engine has,
+# but for those that `tools/sql_functions.py` leaves out. The parser makes some more of words.
+FUNCTIONS = frozenset((files(__package__) / "sql_functions.txt").read_text().split())
+OF_THE_PARSER = frozenset(["lambda", "exists", "untuple", "grouping", "arrayjoin", "cast"])
+# sumIf, countDistinctIf: what stands behind the name of a function that sums up.
+COMBINED = re.compile(
+    r"(.+?)(?:if|array|distinct|ordefault|ornull|state|merge|foreach|map|simplestate|resample"
+    r"|argmin|argmax|tuple|null)+"
 )
-# Of these, what takes no argument, and may well be the name of a column.
-PLAIN_WORDS = frozenset("user database schema revision uptime".split())
+# Functions without an argument, which may well be the name of a column.
+PLAIN_WORDS = frozenset("user database schema revision uptime version timezone".split())
 IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
 
 DESCRIBE = re.compile(r"\s*DESC(?:RIBE)?\s+(?:TABLE\s+)?[`\"]?(\w+)[`\"]?\s*;?\s*", re.IGNORECASE)
@@ -84,13 +79,14 @@ def read_statement(
     parse: Callable[[str, str], str],
     tables: frozenset[str],
     databases: frozenset[str],
+    functions: frozenset[str],
     given: Mapping[str, object] | None = None,
 ) -> Statement:
     """The one SELECT that the text is, written by the engine without comments.
 
     `parse`: has the engine apply a function to the text, and raises what the engine says.
-    `tables`, `databases`: those that there are. `given`: values for its `{name:Type}`.
-    Raises `NotAllowed`.
+    `tables`, `databases`, `functions`: those that there are, the latter in lower case. `given`:
+    values for its `{name:Type}`. Raises `NotAllowed`.
     """
     given = given or {}
     if found := DESCRIBE.fullmatch(text):
@@ -116,6 +112,7 @@ def read_statement(
             _check_param(node["name"], node["param_type"])
     for place, node in nodes:
         _check(place, node, allowed, tables, databases)
+        _check_name(node, functions)
     bound = {node["name"]: node["param_type"] for _, node in nodes if _is_param(node)}
     _check_given(given, bound)
     composed = (COMPOSED & set(_tables_read(nodes))) - named
@@ -184,9 +181,6 @@ def _check(
             _check_function(node["name"])
         if IN.fullmatch(name):
             _check_set(node, allowed, tables, databases)
-    # A name alone is a function, too, where one is to be applied: arrayMap(file, …).
-    if kind == "Identifier" and node["name"].casefold() not in PLAIN_WORDS:
-        _check_function(node["name"])
     if kind == "ColumnsApplyTransformer" and node.get("func_name"):
         _check_function(node["func_name"])
 
@@ -203,12 +197,33 @@ def _check_param(name: str, kind: str) -> None:
         )
 
 
+def _check_name(node: Node, functions: frozenset[str]) -> None:
+    """A name alone is a function, too, where one is to be applied: arrayMap(file, …)."""
+    if node["type"] == "Identifier":
+        name = node["name"].casefold()
+        if name in functions and name not in PLAIN_WORDS:
+            _check_function(node["name"])
+
+
 def _check_function(name: str) -> None:
-    if REFUSED.fullmatch(name.casefold()):
+    if not is_allowed(name):
         raise NotAllowed(
-            f"{name}() is not answered here: it asks for more than events, or waits. Where"
-            f" {name} is a name of yours, choose another."
+            f"{name}() is not answered here: it asks for more than events, or waits, or there is no"
+            f" such function. Where {name} is a name of yours, choose another."
         )
+
+
+def is_allowed(function: str) -> bool:
+    """Whether it looks at nothing but its arguments."""
+    name = function.casefold()
+    if name in FUNCTIONS or name in OF_THE_PARSER:
+        return True
+    combined = COMBINED.fullmatch(name)
+    while combined:
+        if combined[1] in FUNCTIONS:
+            return True
+        combined = COMBINED.fullmatch(combined[1])
+    return False
 
 
 def _check_set(

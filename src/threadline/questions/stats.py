@@ -11,6 +11,7 @@ from threadline.identity.compose import where
 from threadline.questions import amounts
 from threadline.questions.answers import Group, grouped_rows
 from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
@@ -221,7 +222,11 @@ def _check_per(params: StatsParams) -> None:
         raise refused("per", f"{message} conversion_rate, or per_person without a property")
 
 
-@compared(StatsRow, "value", empty=empty_value)
+def _nothing(context: Context, params: StatsParams, row: Row) -> Row:
+    return {"value": empty_value(params)}
+
+
+@compared(Rows(StatsRow, ("value",), nothing=_nothing))
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     _check_per(params)

@@ -11,13 +11,15 @@ from threadline.identity.resolution import TOUCH
 from threadline.questions.answers import (
     MAX_SHARED_DEVICES,
     SHARED_DEVICES,
-    Grouped,
+    Compared,
     grouped_rows,
 )
+from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import EventText, read_event
-from threadline.questions.parameters import any_dimension, between
+from threadline.questions.parameters import CompareText, any_dimension, between
 from threadline.questions.per_account import Per
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.traffic_sources import GROUPS, NAMED_SOURCES
@@ -37,6 +39,7 @@ class TimeToConversionParams(Filtered, kw_only=True):
     group_by: Annotated[
         str, any_dimension(*GROUPS, of="Of the first touch, or of the person: ")
     ] = ""
+    compare: CompareText | None = None
     limit: (
         Annotated[
             int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, of most persons. Else all.")
@@ -54,16 +57,17 @@ class Bucket(msgspec.Struct):
     persons: int
 
 
-class TimeToConversionRow(Grouped, kw_only=True):
-    """Percentiles interpolate between the two nearest values (R's type 7)."""
+class TimeToConversionRow(Compared, kw_only=True):
+    """Percentiles interpolate between the two nearest values (R's type 7). Of nobody's times, as
+    `compare` may have them, there are none: they are null."""
 
     persons: int
-    mean_seconds: float
-    p25: float
-    p50: float
-    p75: float
-    p90: float
-    p99: float
+    mean_seconds: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p90: float | None
+    p99: float | None
     histogram: list[Bucket]
 
 
@@ -154,6 +158,17 @@ $group_by
 ORDER BY persons DESC, $order"""
 
 
+TIMES = ("mean_seconds", "p25", "p50", "p75", "p90", "p99")
+
+
+def _nothing(context: Context, params: TimeToConversionParams, row: Row) -> Row:
+    return {"persons": 0, **dict.fromkeys(TIMES), "histogram": []}
+
+
+@compared(
+    Rows(TimeToConversionRow, ("persons", *TIMES), also=("histogram",), nothing=_nothing),
+    most=MAX_LIMIT,
+)
 def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     """Seconds from each user's first touch to the first owned event named `conversion`.
 

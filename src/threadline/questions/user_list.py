@@ -10,11 +10,13 @@ from textwrap import indent
 
 from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
+from threadline.identity.stitch import WHERE_USERS_LIE
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
 from threadline.questions.context import Context
 from threadline.questions.dimensions import DIMENSIONS
 from threadline.questions.scoped import shown
+from threadline.questions.user_search import search
 from threadline.store import Row
 
 SQL = """
@@ -66,30 +68,10 @@ FROM paid_by AS p
 $join
 GROUP BY p.owner"""
 
-# The traits that users have now. Who never said anything like the text is left out at once; with a
-# backslash it may be written in another way.
-SAID = """
-SELECT $person_hash AS person, said.1 AS trait, argMax(said.2, (r.timestamp, r.event_id)) AS value
-FROM counted_events AS r
-ARRAY JOIN JSONExtractKeysAndValuesRaw(r.properties) AS said
-WHERE r.event_name = '$$identify' AND r.user_hash != 0
-    AND person IN (
-        SELECT $person_hash
-        FROM counted_events AS r
-        WHERE r.event_name = '$$identify' AND r.user_hash != 0
-            AND (
-                positionCaseInsensitiveUTF8(r.properties, {search:String}) > 0
-                OR position(r.properties, char(92)) > 0
-            )
-    )
-GROUP BY person, trait"""
-IS_SEARCHED = f"""(positionCaseInsensitiveUTF8(t.user_id, {{search:String}}) > 0
-        OR {PERSON} IN (
-            SELECT person FROM said
-            WHERE positionCaseInsensitiveUTF8(
-                if(startsWith(value, '"'), JSONExtractString(value), value), {{search:String}}
-            ) > 0
-        ))"""
+# Of a search that finds more, they are not named one by one.
+MANY = 1000
+IS_FOUND = "t.user_id IN {found:Array(String)}"
+IS_SEARCHED = "t.user_id IN (SELECT user_id FROM searched_users)"
 
 # Of each order the number that it goes by.
 ORDERS = {
@@ -102,19 +84,28 @@ ORDERS = {
 
 @dataclass
 class UserList:
-    """What the statement is put together of. `own`: its own relations, by name."""
+    """What the statement is put together of. `own`: its own relations, by name. `near`: as for
+    `context.query`."""
 
     own: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     values: dict[str, object] = field(default_factory=dict)
+    near: str = ""
 
-    def search(self, context: Context, text: str) -> None:
-        """Only users whose id, or any trait, has the text somewhere, in capitals or not."""
-        self.own["said"] = fill(SAID, context.resolution.slots)
-        self.values["search"] = text
-        self.conditions.append(IS_SEARCHED)
+    def search(self, context: Context, text: str, most: int | None, behind: list[str]) -> None:
+        """Only users whose id, or any trait, has the text somewhere, in capitals or not. Of few the
+        devices are looked up, in the place of everybody's. `most`: of those known last, and
+        `behind` a cursor, no more are needed, because nothing else is asked of them."""
+        found = search(context, text, most or MANY, behind if most else [], self.values)
+        if found.is_cut and not most:
+            self.conditions.append(IS_SEARCHED)
+            return
+        self.values["found"] = found.users
+        self.values["user_ids"] = context.resolution.same_people(found.users)
+        self.conditions.append(IS_FOUND)
+        self.near = f"r.{WHERE_USERS_LIE}"
 
     def last_seen(self, context: Context) -> None:
         if context.resolution.policy == "any":
@@ -180,7 +171,7 @@ class UserList:
             "order": ordered,
             "limit": limit,
         }
-        return context.ask(SQL, self.values, slots)
+        return context.reading.query(*context.query(SQL, self.values, slots, self.near))
 
 
 def _own(relations: Mapping[str, str]) -> str:

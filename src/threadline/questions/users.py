@@ -1,6 +1,5 @@
 """`GET /v1/users`: who they are and where they came from."""
 
-import difflib
 from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
@@ -34,6 +33,7 @@ from threadline.questions.named_events import (
     read_event,
     several_currencies,
 )
+from threadline.questions.near import nearest
 from threadline.questions.parameters import Limit
 from threadline.questions.user_list import UserList
 from threadline.questions.warned import (
@@ -261,8 +261,8 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
     for name in chosen:
         is_fact = scope_of(name) == "person" and name not in (DID, SEGMENT)
         if name not in COLUMNS and not is_fact:
-            near = difflib.get_close_matches(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)}"
+            near = nearest(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"])
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(COLUMNS)}"
             raise refused("columns", f"there is no column {name!r}; {hint}")
         if name in OF_CONVERSION and converting is None:
             raise refused("columns", f"{name} goes with conversion; add that")
@@ -274,12 +274,11 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
 def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
     """One row more than wanted, if there are so many."""
     found = UserList(values=asked.values)
+    narrowed = [name for name in FILTERS if getattr(params, name) is not None]
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
             found.values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
             found.conditions.append(condition)
-    if params.search is not None:
-        found.search(context, params.search)
     if "last_seen" in asked.columns or params.order.endswith("last_seen"):
         found.last_seen(context)
     if asked.paid and asked.converting:
@@ -291,6 +290,11 @@ def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
         found.conditions.append(BEHIND_CURSOR)
     elif params.cursor is not None:
         found.values |= read_number(asked.question, params.cursor)
+    if params.search is not None:
+        # What else is asked, such as where they came from, is not known of those who are found.
+        is_all = params.order == DEFAULT and not params.filters and not narrowed
+        most = params.limit + 1 if is_all else None
+        found.search(context, params.search, most, found.conditions.copy())
     behind = params.cursor is not None
     return found.ask(context, params.order, asked.paid, params.limit + 1, behind)
 

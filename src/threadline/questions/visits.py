@@ -7,6 +7,7 @@ import msgspec
 from threadline.identity.compose import where
 from threadline.questions.answers import Group, grouped_rows
 from threadline.questions.compare import compared
+from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.ordering import order_by
 from threadline.questions.parameters import any_dimension, between, in_time
@@ -117,7 +118,7 @@ class By(NamedTuple):
     facts: list[str]
 
 
-@compared(VisitsRow, *MEASURES, also=ALSO)
+@compared(Rows(VisitsRow, MEASURES, ALSO))
 def ask(context: Context, params: VisitsParams) -> Visits:
     """Visits by where they came from, or began and ended, or by whose they are. Raises
     `InvalidGroupBy`, `InvalidParams`."""

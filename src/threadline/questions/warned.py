@@ -1,6 +1,5 @@
 """What an answer says beside itself: what was cut off, what does not count, what may be a slip."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -11,6 +10,7 @@ from threadline.identity.resolution import PROJECT
 from threadline.questions.context import Context
 from threadline.questions.known_names import Guess, Name, guess, never_came
 from threadline.questions.named_values import IDENTIFY
+from threadline.questions.near import did_you_mean
 from threadline.store import Params
 
 
@@ -69,7 +69,8 @@ def left_out(context: Context) -> list[AnswerWarning]:
 def cut_off(limit: int, most: int) -> AnswerWarning:
     """That there are more rows than `limit`, which may be `most`."""
     way_out = "narrow the question" if limit >= most else f"limit may be up to {most}"
-    message = f"There is more than these {limit} rows: the first of their order; {way_out}."
+    shown = "this row: it is the first" if limit == 1 else f"these {limit} rows: the first"
+    message = f"There is more than {shown} of their order; {way_out}."
     return AnswerWarning("truncated", "limit", message)
 
 
@@ -110,8 +111,7 @@ def unknown_property(
     came = [row["name"] for row in rows]
     if name in came or not came:
         return []
-    near = difflib.get_close_matches(name, came, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(came[:5])}."
+    hint = did_you_mean(name, came) or f"they have {', '.join(came[:5])}."
     message = f"No such event has a property {name!r}; {hint}"
     return [AnswerWarning("unknown_property", parameter, message)]
 
@@ -135,9 +135,12 @@ def unknown_events(
     return unknown_names(context, wanted)
 
 
-def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[AnswerWarning]:
+def unknown_names(
+    context: Context, asked: Sequence[tuple[str, Name]], also_first: bool = True
+) -> list[AnswerWarning]:
     """A warning for each name, with the parameter it stands in, that never came to the project. It
-    reads a state, so it may be asked with every question."""
+    reads a state, so it may be asked with every question. `also_first`: even if nothing of the kind
+    ever came."""
     project_id = context.project_id
     wanted = [name for _, name in dict.fromkeys(asked) if (project_id, name) not in _came]
     if not wanted:
@@ -151,7 +154,8 @@ def unknown_names(context: Context, asked: Sequence[tuple[str, Name]]) -> list[A
         if name in missing:
             guessed = guess(context.reading, project_id, name)
             # Where nothing has properties at all, there is no slip to be seen.
-            if guessed.frequent or name.key is None or name.events == (IDENTIFY,):
+            is_said = also_first and (name.key is None or name.events == (IDENTIFY,))
+            if guessed.frequent or is_said:
                 found.append(_never_came(parameter, name, guessed))
     return found
 
@@ -205,8 +209,7 @@ def unknown_sources(context: Context, asked: Mapping[str, str | None]) -> list[A
 
 
 def _nobody_came(name: str, value: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(value.casefold().strip(), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:5]) or 'none'}."
+    hint = did_you_mean(value, known) or f"there are {', '.join(known[:5]) or 'none'}."
     return f"Nobody ever came by the {name} {value!r}; {hint}"
 
 

@@ -23,7 +23,8 @@ from threadline.questions.credit import (
     lookback_ms,
 )
 from threadline.questions.explain import Owner
-from threadline.questions.parameters import EventName, Stitched, UserId
+from threadline.questions.named_events import EventText, read_event
+from threadline.questions.parameters import Stitched, UserId
 from threadline.questions.traffic_sources import DIRECT_NAMES
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.store import Query, Row
@@ -36,7 +37,7 @@ class WhyParams(Stitched, kw_only=True):
     """Whose conversion, and which."""
 
     user_id: UserId
-    conversion: EventName
+    conversion: EventText
     event_id: (
         Annotated[
             str,
@@ -98,9 +99,9 @@ class Why(Warned):
 
 CONVERSION = """
 SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
-    e.user_id AS user_id
+    e.user_id AS user_id, e.event_name AS event_name
 FROM owned_events AS e
-WHERE e.event_name = {conversion:String} $which
+WHERE $converting $which
 ORDER BY e.timestamp DESC, e.event_id DESC
 LIMIT 1"""
 WHICH = "AND e.event_id = {event_id:String}"
@@ -158,7 +159,7 @@ def ask(context: Context, params: WhyParams) -> Why:
         person.user_id,
         context.resolution.policy,
         Conversion(
-            params.conversion,
+            converted["event_name"],
             converted["event_id"],
             format_utc(converted["timestamp"]),
             converted["anonymous_id"],
@@ -175,11 +176,15 @@ def ask(context: Context, params: WhyParams) -> Why:
 
 
 def _conversion(context: Context, params: WhyParams) -> tuple[Person, Row]:
-    values = {"conversion": params.conversion, "event_id": params.event_id}
-    which = WHICH if params.event_id is not None else ""
+    values: dict[str, object] = {"event_id": params.event_id}
+    conversion = read_event(context, params.conversion, "conversion", values)
+    slots = {
+        "converting": conversion.condition,
+        "which": WHICH if params.event_id is not None else "",
+    }
 
     def queries(_person: Person) -> list[Query]:
-        return [(fill(CONVERSION, {"which": which}), values)]
+        return [(fill(CONVERSION, slots), values)]
 
     person, (found,) = ask_of(context.reading, context.resolution, params.user_id, queries)
     if not found:

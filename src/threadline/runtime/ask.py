@@ -15,14 +15,15 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms
 from threadline.control import Control, Project
+from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
-from threadline.questions.asked_names import warn
+from threadline.questions.asked_names import names_in, warn
 from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
-from threadline.questions.warned import Warned, left_out, noted
+from threadline.questions.warned import AnswerWarning, Warned, left_out, noted, unknown_names
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -65,6 +66,7 @@ class Asking:
         self._settings = settings
         self._control = control
         self._store = store
+        self._keeper = Keeper(store)
         self._writer = writer
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
@@ -111,11 +113,28 @@ class Asking:
             self._store,
             lambda: self._control.placeholder_ids(project.project_id),
             self._control.definitions(project.project_id),
+            self._keeper,
         )
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
             answer = warn(context, params, answered(question, context, params))
             return Answered(_echoed(answer, params), fresh)
+
+    async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
+        """What to say of a goal or segment that is kept: names in it that never came. Nothing where
+        the store does not answer: it is kept anyway, and each question says the same."""
+        context = Context(self._store, project.project_id)
+
+        def ask() -> list[AnswerWarning]:
+            self._writer.catch_up(CATCH_UP_S)
+            with self._store_errors():
+                # Who names things before the first event has not made a slip.
+                return unknown_names(context, names_in(definition), also_first=False)
+
+        try:
+            return await self._slots.run(ask)
+        except (Busy, Unavailable):
+            return []
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -155,9 +174,10 @@ def context_of(
     store: Store,
     placeholder_ids: Callable[[], int] = lambda: 0,
     definitions: Definitions = NO_DEFINITIONS,
+    keeper: Keeper | None = None,
 ) -> Context:
-    """What the question is asked with. Raises `StitchNotAPartition`, or `InvalidParams` for filters
-    that it does not take."""
+    """What the question is asked with. `keeper`: of the store's owners. Raises
+    `StitchNotAPartition`, or `InvalidParams` for filters that it does not take."""
     per_account = getattr(params, "per", "person") == "account"
     stitched = params if isinstance(params, Stitched) else Stitched()
     filters = read_filters(params.filters) if isinstance(params, Filtered) else []
@@ -176,6 +196,7 @@ def context_of(
         names=names_of(definitions),
         notes=definitions.annotations.values(),
         per_account=per_account or question.of_accounts,
+        keeper=keeper,
     )
 
 
@@ -183,7 +204,11 @@ def answered(question: Question, context: Context, params: msgspec.Struct) -> An
     """The answer, which says whom it leaves out."""
     answer = question.ask(context, params)
     if context.per_account and not question.of_accounts:
-        answer.warnings = noted([*(answer.warnings or []), *left_out(context)])
+        said, of_accounts = list(answer.warnings or []), left_out(context)
+        if of_accounts:
+            # That programs' events do not count is not why there is nothing.
+            said = [warning for warning in said if warning.code != "bots_left_out"]
+        answer.warnings = noted([*said, *of_accounts])
     return answer
 
 

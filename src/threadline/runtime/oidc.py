@@ -11,8 +11,9 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
@@ -255,7 +256,7 @@ def _ask(url: str, headers: Mapping[str, str] = {}, body: bytes | None = None) -
         with error:
             code = "oidc_refused" if error.code < 500 and body else "oidc_unavailable"
             raise OidcError(code, f"{url} answers {error.code}") from None
-    except (URLError, OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise OidcError("oidc_unavailable", f"{url} does not answer: {error}") from None
     if not isinstance(found, dict):
         raise OidcError("oidc_unavailable", f"{url} answers no JSON object")

@@ -14,6 +14,7 @@ from msgspec import inspect
 from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import Timestamp
+from threadline.questions.registry import QUESTIONS
 
 Params = TypeVar("Params", bound=msgspec.Struct)
 
@@ -23,6 +24,11 @@ IGNORED = "_"
 
 NOTHING: Mapping[str, str] = {}
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+# What most questions take, to say of which.
+OF_THE_GRAMMAR = (
+    *("from", "to", "tz", "compare", "filters", "stitch", "as_of", "include_bots"),
+    *("group_by", "limit", "cursor", "order"),
+)
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -159,8 +165,16 @@ READERS: dict[type, Callable[[Any, str, dict[str, str]], Any]] = {
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if name in OF_THE_GRAMMAR and known:
+        return f"this question takes no {name}; those that do are {', '.join(_taking(name))}"
     if not known:
         return "there is no such parameter; this takes none"
     matches = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {matches[0]}?" if matches else f"known: {', '.join(known)}"
     return f"there is no such parameter; {hint}"
+
+
+@cache
+def _taking(name: str) -> list[str]:
+    """The questions with a parameter of that name."""
+    return [each.path for each in QUESTIONS.values() if name in _fields(each.params)]

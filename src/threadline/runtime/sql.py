@@ -73,6 +73,8 @@ SELECT * FROM $table
 TABLES_OF = """
     SELECT table, countIf(name = 'project_id') > 0 AS of_projects
     FROM system.columns WHERE database = currentDatabase() GROUP BY table"""
+DATABASES = "SELECT name FROM system.databases"
+FUNCTIONS = "SELECT DISTINCT lower(name) AS name FROM system.functions"
 # No value of the user's has such a name.
 OURS_BOUND = rf"{{{OURS}\1:"
 
@@ -211,9 +213,13 @@ class SqlQuestions:
         return self.asked(query, LINES, params).removesuffix(b"\n").split(b"\n")
 
     def _read(self, text: str, params: Mapping[str, object]) -> Statement:
-        listed = self._store.query("SELECT name FROM system.databases", {})
-        databases = frozenset(str(row["name"]) for row in listed)
-        read = read_statement(text, self._parse, frozenset(self._tables), databases, params)
+        databases, functions = (
+            frozenset(str(row["name"]) for row in self._store.query(listed, {}))
+            for listed in (DATABASES, FUNCTIONS)
+        )
+        read = read_statement(
+            text, self._parse, frozenset(self._tables), databases, functions, params
+        )
         if self._on.policy not in PARTITIONS and (people := read.composed & PARTITIONED):
             raise NotAllowed(
                 f"Under stitch={self._on.policy} an event is several people's, so there are no "

@@ -9,6 +9,7 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.in_memory import InMemory
 from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
 from threadline.store.unfinished import (
     HALF_MADE,
@@ -27,6 +28,7 @@ __all__ = [
     "RECLASSIFY",
     "SAVERS",
     "Deletion",
+    "InMemory",
     "Params",
     "Query",
     "QueryTimeout",

@@ -7,6 +7,7 @@ another.
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -62,6 +63,10 @@ MASKED = """
 
 _logger = structlog.get_logger("threadline.store")
 
+# By the store's URL: a process may have several open that are the same engine.
+_changes: Counter[str] = Counter()
+_counting = threading.Lock()
+
 
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
@@ -81,7 +86,7 @@ class Store:
         a store of another version, `StoreError` if it cannot be opened, for example because another
         process has the folder open or the password is wrong.
         """
-        self._url = url
+        self.url = url
         self._query_seconds = query_seconds
         self._log_sql = log_sql
         self._opening = threading.Lock()
@@ -110,7 +115,7 @@ class Store:
             ) from error
 
     def _pool(self, size: int, timeout_s: int, settings: Mapping[str, object]) -> Pool:
-        return Pool(lambda: connect(self._url, timeout_s, settings), size)
+        return Pool(lambda: connect(self.url, timeout_s, settings), size)
 
     def open(self) -> None:
         """Migrate, unless that was done. Raises as the constructor, and `StoreAway`."""
@@ -119,11 +124,21 @@ class Store:
         with self._opening:
             if not self._migrated:
                 with store_errors(), self._writers.handle() as writer:
-                    migrate(self._url, writer)
+                    migrate(self.url, writer)
                     self._sees_deletions = sees_deletions(writer)
-                if is_embedded(self._url):
+                if is_embedded(self.url):
                     background.give_way()
                 self._migrated = True
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the engine runs in this process, and nobody else writes to it."""
+        return is_embedded(self.url)
+
+    @property
+    def changes(self) -> int:
+        """Another number than before: this process may have changed what questions read."""
+        return _changes[self.url]
 
     @property
     def is_open(self) -> bool:
@@ -190,7 +205,7 @@ class Store:
         with store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
-            client = connect(self._url, limit_s + CONNECT_S, {**settings, READONLY: 1})
+            client = connect(self.url, limit_s + CONNECT_S, {**settings, READONLY: 1})
             try:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
@@ -203,7 +218,7 @@ class Store:
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
-            if is_embedded(self._url):
+            if is_embedded(self.url):
                 # Streams past memory, which the client's own streams do not for every format.
                 settings = ", ".join(f"{name} = '{value}'" for name, value in FILE_SETTINGS.items())
                 target = str(path).replace("\\", "\\\\").replace("'", "\\'")
@@ -218,6 +233,11 @@ class Store:
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer."""
+        with self._change() as writer:
+            writer.command(sql, parameters=dict(params or {}))
+
+    def arrange(self, sql: str, params: Params | None = None) -> None:
+        """As `execute`, of something that no answer depends on."""
         with self._writer() as writer:
             writer.command(sql, parameters=dict(params or {}))
 
@@ -256,7 +276,7 @@ class Store:
         The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
         whenever they come, `StoreError` if they could not be stored now.
         """
-        with self._writer() as writer:
+        with self._change() as writer:
             writer.raw_insert(
                 table,
                 columns,
@@ -278,6 +298,16 @@ class Store:
         wait_s = self._query_seconds if wait_s is None else wait_s
         with store_errors(), self._readers.handle(wait_s) as client:
             yield client
+
+    @contextmanager
+    def _change(self) -> Iterator[Client]:
+        """A handle for what others see from then on."""
+        try:
+            with self._writer() as client:
+                yield client
+        finally:
+            with _counting:
+                _changes[self.url] += 1
 
     @contextmanager
     def _writer(self) -> Iterator[Client]:

@@ -50,6 +50,10 @@ MOST_KEYS = 200
 KEYS = f"arrayJoin(arrayPushFront(arraySlice(e.shape, 1, {MOST_KEYS}), ('', 0)))"
 TYPE = f"toUInt8(multiIf({KEYS}.2 BETWEEN 45 AND 57, 48, {KEYS}.2 = 102, 116, {KEYS}.2))"
 
+# Traits: what an identify call said, each as it stands in JSON.
+SAID = "arrayJoin(JSONExtractKeysAndValuesRaw(e.properties))"
+LAST_SAID = f"Tuple(at {TIME}, event_id String, value String)"
+
 # The account that an event says: a text or a whole number among its properties. Of `group` calls
 # of Segment's libraries it is the id of the group. What is no id of a user is none of an account.
 MAX_ACCOUNT_ID = 256
@@ -330,6 +334,24 @@ STATES = (
         where=SAYS_ACCOUNT,
         derived=(Column("account", "UInt64", "sipHash64('account', account_id)", "ZSTD"),),
         order="project_id, is_bot, account_id, visitor, user_hash, timestamp",
+        settings=SMALL_GRANULES,
+    ),
+    # What every user said last of each trait. A row is its user's, so it goes with them.
+    State(
+        "traits",
+        key=(PROJECT, BOT, USER_ID, Column("trait", "String", f"{SAID}.1", "ZSTD")),
+        values=(
+            Value(
+                "said",
+                LAST_SAID,
+                f"(e.timestamp, e.event_id, {SAID}.2)::{LAST_SAID}",
+                "ZSTD",
+                function="max",
+            ),
+        ),
+        where="e.event_name = '$identify' AND e.user_id IS NOT NULL",
+        derived=(Column("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
+        order="project_id, is_bot, user_id, trait",
         settings=SMALL_GRANULES,
     ),
     # The names behind the numbers of where people come from.

@@ -20,6 +20,7 @@ ONE_NODE: Mapping[str, str] = {
 CHANGED_STATES = {
     14: ("half_hours", "visitor_touches", "user_touches"),
     15: ("names", "account_links"),
+    16: ("traits",),
 }
 
 

@@ -31,10 +31,21 @@ WITH stretches AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT r.visitor AS visitor,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
+        ) AS least,
+        transform(
+            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
+        ) AS greatest
+    FROM device_states AS r
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
-    WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
     GROUP BY visitor, half_hour
     HAVING max(known) AND (
         minIf(user_hash, known) != maxIf(user_hash, known)
@@ -86,22 +97,13 @@ WITH stretches AS (
         ) AS touches
     FROM changing_events
     WHERE page > 0
-), devices AS (
-    SELECT r.visitor AS visitor,
-        transform(
-            r.visitor, {decided_devices:Array(UInt64)}, {decided_least:Array(UInt64)}, r.least
-        ) AS least,
-        transform(
-            r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
-        ) AS greatest
-    FROM device_states AS r
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
 ), known_stretches AS (
     SELECT visitor, half_hour, ended AS timestamp, user_hash
     FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
 ), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
     FROM known_stretches

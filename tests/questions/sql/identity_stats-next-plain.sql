@@ -19,10 +19,12 @@ WITH stretches AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
 ), known_stretches AS (
     SELECT visitor, half_hour, ended AS timestamp, user_hash
     FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
 ), counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
@@ -71,8 +73,6 @@ WITH stretches AS (
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
-), shared_devices AS (
-    SELECT visitor FROM devices WHERE least != greatest
 ), tagged_touches AS (
     SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
     FROM user_touches AS r

@@ -61,4 +61,4 @@ FROM named
 GROUP BY email
 HAVING number > 1 
 ORDER BY number DESC, least
-LIMIT 101;
+LIMIT 26;

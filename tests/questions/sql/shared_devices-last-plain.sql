@@ -51,7 +51,7 @@ WITH counted_events AS (
 ), known_stretches AS (
     SELECT visitor, half_hour, ended AS timestamp, user_hash
     FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
 ), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
     FROM known_stretches

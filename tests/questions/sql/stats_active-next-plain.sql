@@ -39,10 +39,12 @@ WITH stretches AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
 ), known_stretches AS (
     SELECT visitor, half_hour, ended AS timestamp, user_hash
     FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
 ), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
     FROM known_stretches

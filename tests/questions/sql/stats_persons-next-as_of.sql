@@ -115,14 +115,10 @@ WITH counted_events AS (
     FROM half_hours_then
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
-    WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
     GROUP BY visitor, half_hour
     HAVING max(known) AND (
         minIf(user_hash, known) != maxIf(user_hash, known)

@@ -43,10 +43,14 @@ WITH tagged_touches AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
     WHERE project_id = {project_id:String} AND NOT is_bot
+), devices AS (
+    SELECT visitor, least, greatest FROM device_states
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
 ), known_stretches AS (
     SELECT visitor, half_hour, ended AS timestamp, user_hash
     FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
 ), telling_stretches AS (
     SELECT visitor, timestamp, user_hash, '' AS user_id
     FROM known_stretches
@@ -87,10 +91,6 @@ WITH tagged_touches AS (
         FROM user_links
         GROUP BY visitor, user_hash
     ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
-), devices AS (
-    SELECT visitor, least, greatest FROM device_states
-), shared_devices AS (
-    SELECT visitor FROM devices WHERE least != greatest
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (

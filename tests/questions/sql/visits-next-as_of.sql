@@ -33,14 +33,41 @@ WITH counted_events AS (
     FROM half_hours_then
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), device_states AS (
-    SELECT visitor, least, greatest
-    FROM device_users FINAL
-    WHERE project_id = {project_id:String} AND NOT is_bot
+), links_then AS (
+    SELECT *, sipHash64('user', user_id) AS user_hash
+    FROM (
+        SELECT e.project_id AS project_id,
+            assumeNotNull(e.user_id) AS user_id,
+            e.visitor AS visitor,
+            e.is_bot AS is_bot,
+            any(e.anonymous_id) AS anonymous_id,
+            min(e.timestamp) AS first_seen,
+            max(e.timestamp) AS last_seen
+        FROM counted_events AS e
+        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
+        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
+    )
+), user_links AS (
+    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links_then AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor, r.user_hash) NOT IN arrayZip(
+                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+            )
+), devices AS (
+    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
+    FROM user_links
+    GROUP BY visitor
+), shared_devices AS (
+    SELECT visitor FROM devices WHERE least != greatest
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
-    WHERE visitor IN (SELECT visitor FROM device_states WHERE least != greatest)
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
     GROUP BY visitor, half_hour
     HAVING max(known) AND (
         minIf(user_hash, known) != maxIf(user_hash, known)
@@ -87,35 +114,6 @@ WITH counted_events AS (
         ) AS touches
     FROM changing_events
     WHERE page > 0
-), links_then AS (
-    SELECT *, sipHash64('user', user_id) AS user_hash
-    FROM (
-        SELECT e.project_id AS project_id,
-            assumeNotNull(e.user_id) AS user_id,
-            e.visitor AS visitor,
-            e.is_bot AS is_bot,
-            any(e.anonymous_id) AS anonymous_id,
-            min(e.timestamp) AS first_seen,
-            max(e.timestamp) AS last_seen
-        FROM counted_events AS e
-        WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated AND (TRUE)
-        GROUP BY e.project_id, assumeNotNull(e.user_id), e.visitor, e.is_bot
-    )
-), user_links AS (
-    SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash,
-        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
-    FROM links_then AS r
-    WHERE r.project_id = {project_id:String}
-        AND NOT is_bot
-        AND (r.visitor, r.user_hash) NOT IN arrayZip(
-                {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
-            )
-), devices AS (
-    SELECT visitor, min(user_hash) AS least, max(user_hash) AS greatest
-    FROM user_links
-    GROUP BY visitor
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
@@ -130,8 +128,6 @@ WITH counted_events AS (
         AND (r.visitor, r.user_hash) NOT IN arrayZip(
                 {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
             )
-), shared_devices AS (
-    SELECT visitor FROM devices WHERE least != greatest
 ), observations AS (
     SELECT DISTINCT visitor, timestamp, user_hash, user_id
     FROM observed_events

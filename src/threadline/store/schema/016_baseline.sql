@@ -4,7 +4,7 @@
 -- window remembers it; and what is inserted is on the disk, because the log lets it go then.
 --
 -- The states that follow from the events (`links`, `device_users`, `half_hours`, `visitor_touches`,
--- `user_touches`, `traffic_sources`, `names`, `account_links`) are made after these tables, each with
+-- `user_touches`, `traffic_sources`, `names`, `account_links`, `traits`) are made after these tables, each with
 -- the view that keeps it: `store/states.py` defines them.
 
 -- Every event as it was accepted. Rows are never updated, but that `reclassify` names sources anew,

@@ -1,0 +1,339 @@
+"""Whose linked devices are, kept in memory between questions: planning the joins that say it takes
+most of the time of a question about few events.
+
+For each project there are two dictionaries of the engine, which no statement changes once they are
+filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person where a device goes
+from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
+is a table `changing_events`: what `visits` reads of half hours in which such devices change hands.
+
+They are exact. Each question first looks whether anything was written since they were made; if so,
+which parts of tables are new, and what is in these: those devices are looked at again, and lie in
+two dictionaries more before the first two. When these grow too large, or anything was deleted or
+decided, all is made anew. A question that is under way keeps those that it began with.
+
+With `as_of`, and for those who have no keeper, `stitch` and `visits` have the same as joins.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from textwrap import indent
+from typing import NamedTuple
+from weakref import finalize
+
+from threadline.identity.compose import bound, compose, fill
+from threadline.identity.reading import Reads
+from threadline.identity.resolution import (
+    PROJECT,
+    SEVERAL,
+    Decisions,
+    Kept,
+    Resolution,
+    decisions_of,
+)
+from threadline.identity.stitch import relations
+from threadline.identity.visits import changing
+from threadline.store import InMemory, Params, Store
+
+# Devices that changed, before all are looked at anew: of small projects that costs nothing.
+MOST_NEWER = 5_000
+# Projects, with bots or without, of which something is kept; who asked last stays.
+MOST_KEPT = 100
+
+OF_OWNERS = ("links", "aliases", "unlinks")
+OF_CHANGING = ("half_hours", *OF_OWNERS)
+
+# A part that is merged has another name, and so has one of which rows were changed; what is still
+# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
+PARTS = """
+SELECT table, name, path
+FROM system.parts
+WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
+UNION ALL
+SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
+FROM system.mutations
+WHERE NOT is_done AND database = currentDatabase()
+    AND (table = 'events' OR table IN {tables:Array(String)})"""
+ALL_PARTS = f"""
+SELECT table AS part_of, name, path
+FROM (
+    {indent(PARTS.strip(), "    ").strip()}
+)"""
+# For servers, to which others may write, too; started again, they have nothing in memory.
+VERSION = f"""
+SELECT groupBitXor(sipHash64(table, name, path)) AS version,
+    (
+        SELECT count()
+        FROM system.tables
+        WHERE concat(database, '.', name) IN {{kept_names:Array(String)}}
+    ) AS there
+FROM (
+    {indent(PARTS.strip(), "    ").strip()}
+)"""
+
+# In parts that came, or were merged, since then.
+CHANGED_LINKS = f"""
+SELECT DISTINCT visitor
+FROM links
+WHERE {PROJECT} AND _part NOT IN {{parts:Array(String)}}
+LIMIT {MOST_NEWER + 1}"""
+CHANGED_HALF_HOURS = f"""
+SELECT DISTINCT visitor
+FROM half_hours
+WHERE {PROJECT} AND _part NOT IN {{parts:Array(String)}} AND $shared
+LIMIT {MOST_NEWER + 1}"""
+THESE = "visitor IN {changed:Array(UInt64)}"
+
+DEVICES = f"""
+SELECT visitor, if(min(user_hash) = max(user_hash), min(user_hash), {SEVERAL}) AS person,
+    argMin(user_hash, (first_seen, user_id)) AS first,
+    argMax(user_hash, (last_seen, user_id)) AS last
+FROM user_links
+GROUP BY visitor"""
+SHARED = f"""
+SELECT visitor
+FROM dictionary($devices)
+WHERE person = {SEVERAL}"""
+ANY_SHARED = f"""
+SELECT count() AS shared
+FROM dictionary($devices)
+WHERE person = {SEVERAL}"""
+# The first interval of a device begins before all events.
+INTERVALS = """
+SELECT visitor, lagInFrame(ends, 1, -1) OVER of_device + 1 AS since, ends AS until, user_hash
+FROM (
+    SELECT visitor, user_hash, toUnixTimestamp64Milli(until) AS ends
+    FROM ownership
+)
+WINDOW of_device AS (
+    PARTITION BY visitor ORDER BY ends ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
+)"""
+EVENTS = """
+SELECT *
+FROM changing_events"""
+OTHERS = """
+SELECT *
+FROM {kept:Identifier}.{changing_events:Identifier}
+WHERE visitor NOT IN {changed:Array(UInt64)}"""
+
+# Columns and layout of each dictionary.
+LAYOUTS: Mapping[str, tuple[str, str]] = {
+    "devices": (
+        "visitor UInt64, person UInt64, first UInt64, last UInt64",
+        "LAYOUT(HASHED_ARRAY())",
+    ),
+    "intervals": (
+        "visitor UInt64, since Int64, until Int64, user_hash UInt64",
+        "LAYOUT(RANGE_HASHED()) RANGE(MIN since MAX until)",
+    ),
+}
+
+Part = tuple[str, str, str]  # of which table, its name and its path
+Version = tuple[int, int]
+NOBODY: frozenset[int] = frozenset()
+
+
+class Hold:
+    """Whoever has it keeps what was made from being dropped."""
+
+
+class Seen(NamedTuple):
+    """What there was of tables when something was made of them. `version`: that as numbers."""
+
+    version: Version
+    parts: frozenset[Part]
+
+
+NOTHING = Seen((-1, 0), frozenset())
+
+
+class Events(NamedTuple):
+    """A table `changing_events`. `decisions`: those that count in it."""
+
+    seen: Seen
+    name: str
+    decisions: Decisions
+    hold: Hold
+
+
+@dataclass
+class Known:
+    """What is kept of a project. `newer`: devices that changed since all were looked at."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: Kept | None = None
+    seen: Seen = NOTHING
+    newer: frozenset[int] = NOBODY
+    events: Events | None = None
+
+
+class Keeper:
+    """What is kept of all projects of one store. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._memory = InMemory(store)
+        self._known: dict[tuple[str, bool], Known] = {}
+        self._looking = threading.Lock()
+        self._unused: deque[str] = deque()
+
+    def kept(self, reads: Reads, project_id: str, bots: bool) -> Kept:
+        """The owners of now. `bots`: where these were seen counts, too."""
+        self._drop_unused()
+        known = self._of(project_id, bots)
+        with known.lock:
+            return self._owners(known, reads, project_id, bots)
+
+    def changing(self, reads: Reads, on: Resolution) -> dict[str, object]:
+        """What `visits` binds on this resolution; whoever has the answer keeps the table."""
+        known = self._of(str(on.params["project_id"]), on.bots)
+        with known.lock:
+            events = self._changing(known, reads, on)
+            return {
+                "kept": self._memory.database,
+                "changing_events": events.name,
+                "hold": events.hold,
+            }
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._looking:
+            self._known.clear()
+        self._drop_unused()
+
+    def _drop_unused(self) -> None:
+        while self._unused:
+            self._memory.drop(self._unused.popleft())
+
+    def _of(self, project_id: str, bots: bool) -> Known:
+        with self._looking:
+            known = self._known.pop((project_id, bots), None) or Known()
+            self._known[project_id, bots] = known
+            if len(self._known) > MOST_KEPT:
+                del self._known[next(iter(self._known))]
+            return known
+
+    def _owners(self, known: Known, reads: Reads, project_id: str, bots: bool) -> Kept:
+        before, names = known.kept, list(known.kept.names.values()) if known.kept else []
+        version = self._version(reads, OF_OWNERS, names)
+        if before and version == known.seen.version:
+            return before
+        seen = Seen(version, _parts(reads, OF_OWNERS))
+        params: dict[str, object] = {"project_id": project_id}
+        decisions = decisions_of(reads, params)
+        changed: set[int] | None = None
+        if before and before.decisions == decisions and not version[1]:
+            changed = _changed("links", CHANGED_LINKS, known.seen, seen, reads, params)
+        if before is None or changed is None or len(changed | known.newer) > MOST_NEWER:
+            kept, newer = self._make(reads, decisions, params, bots), NOBODY
+        elif not changed:
+            kept, newer = before, known.newer
+        else:
+            newer = known.newer | changed
+            made = self._make(reads, decisions, params, bots, newer)
+            of_all = {name: before.names[name] for name in LAYOUTS if name in before.names}
+            kept = Kept(decisions, {**of_all, **made.names}, (before.holds[0], *made.holds))
+        known.kept, known.seen, known.newer = kept, seen, newer
+        return kept
+
+    def _changing(self, known: Known, reads: Reads, on: Resolution) -> Events:
+        assert on.kept
+        before, decisions = known.events, on.kept.decisions
+        names = [f"{self._memory.database}.{before.name}"] if before else []
+        version = self._version(reads, OF_CHANGING, names)
+        if before and before.seen.version == version and before.decisions == decisions:
+            return before
+        seen = Seen(version, _parts(reads, OF_CHANGING))
+        changed: set[int] | None = None
+        if before and before.decisions == decisions and not version[1]:
+            shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
+            sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
+            changed = _changed("half_hours", sql, before.seen, seen, reads, on.params)
+        if before and changed is not None and not changed:
+            known.events = before._replace(seen=seen)
+            return known.events
+        name = self._memory.table("changing_events", "half_hours")
+        near, params = "", dict(on.params)
+        if before and changed is not None and len(changed) <= MOST_NEWER:
+            near = f"AND {THESE}"
+            params |= {"changed": sorted(changed), "kept": self._memory.database}
+            others = {**params, "changing_events": before.name}
+            self._memory.insert(name, OTHERS, bound(OTHERS, others))
+        sql = compose(EVENTS, {**relations(on), **changing(near)})
+        self._memory.insert(name, sql, bound(sql, params))
+        known.events = Events(seen, name, decisions, self._hold([name]))
+        return known.events
+
+    def _version(self, reads: Reads, tables: tuple[str, ...], names: list[str]) -> Version:
+        """Of these tables, and how many of these names are no more. Nobody else writes to an
+        embedded store."""
+        if self._store.is_embedded:
+            return self._store.changes, 0
+        (row,) = reads.query(VERSION, {"tables": list(tables), "kept_names": names})
+        return row["version"], len(names) - row["there"]
+
+    def _make(
+        self,
+        reads: Reads,
+        decisions: Decisions,
+        params: Params,
+        bots: bool,
+        only: frozenset[int] = NOBODY,
+    ) -> Kept:
+        """Dictionaries of all linked devices, or only of some."""
+        on = Resolution(
+            "next",
+            {**params, **decisions.params},
+            persons=decisions.persons,
+            unlinked=decisions.unlinked,
+            bots=bots,
+        )
+        before = "newer_" if only else ""
+        devices, intervals = f"{before}devices", f"{before}intervals"
+        in_devices = {"devices": f"{{{devices}:String}}"}
+        known = relations(on, f"r.{THESE}" if only else "")
+        known["shared_devices"] = fill(SHARED, in_devices)
+        params = {**on.params, "changed": sorted(only)}
+        made = {devices: self._dictionary(devices, DEVICES, known, params)}
+        (found,) = reads.query(fill(ANY_SHARED, in_devices), made)
+        if found["shared"]:
+            made[intervals] = self._dictionary(intervals, INTERVALS, known, {**params, **made})
+        return Kept(decisions, made, (self._hold([*made.values()]),))
+
+    def _dictionary(self, name: str, sql: str, known: Mapping[str, str], params: Params) -> str:
+        sql = compose(sql, known)
+        columns, layout = LAYOUTS[name.removeprefix("newer_")]
+        return self._memory.dictionary(name, columns, layout, sql, bound(sql, params))
+
+    def _hold(self, names: list[str]) -> Hold:
+        hold = Hold()
+        finalize(hold, self._unused.extend, names)
+        return hold
+
+
+def _parts(reads: Reads, tables: tuple[str, ...]) -> frozenset[Part]:
+    rows = reads.query(ALL_PARTS, {"tables": list(tables)})
+    return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
+
+
+def _changed(
+    table: str, sql: str, before: Seen, now: Seen, reads: Reads, params: Params
+) -> set[int] | None:
+    """Devices in parts of the table that were not there before; None: perhaps any, because rows
+    were changed."""
+    if _state(table, now.parts) != _state(table, before.parts):
+        return None
+    names = [name for of, name, _ in before.parts if of == table]
+    rows = reads.query(sql, bound(sql, {**params, "parts": names}))
+    return {row["visitor"] for row in rows}
+
+
+def _state(table: str, parts: frozenset[Part]) -> set[str]:
+    """What another row than a new one shows in: mutations, the last that was made in a part, which
+    is a fifth number in its name, and where the table's parts lie."""
+    found = {name for of, name, _ in parts if of == "mutations"}
+    for of, name, path in parts:
+        if of == table:
+            found |= {*name.split("_")[4:], path.removesuffix(f"{name}/")}
+    return found

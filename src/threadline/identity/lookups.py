@@ -1,0 +1,91 @@
+"""Relations of `stitch` in which owners are looked up where they are kept (see `kept`), instead of
+joined: under the policies that leave each event one owner."""
+
+from collections.abc import Mapping
+
+from threadline.identity.compose import fill
+from threadline.identity.resolution import END, SEVERAL, Policy, Resolution
+
+# What `devices` says under a policy; under `next` that may be `SEVERAL`.
+OWNER: Mapping[Policy, str] = {"first": "first", "next": "person", "last": "last"}
+
+PERSON_EVENTS = """
+SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+FROM (
+    SELECT $seen AS seen, $owner_of_seen AS owner, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
+) AS e"""
+PERSON_EVENTS_BY_NEXT = f"""
+SELECT multiIf(e.owner = 0, e.seen, e.owner != {SEVERAL}, e.owner, $owner_then) AS person,
+    e.* EXCEPT (seen, owner)
+FROM (
+    SELECT $seen AS seen, $owner_of_seen AS owner, r.* EXCEPT (visitor, user_hash)
+    FROM considered AS r
+) AS e"""
+
+# Everybody who is owned of has an event that carries the id, which a number does not tell.
+FIRST_TOUCHES = f"""
+SELECT max(id) AS user_id, $first, min(known) AS known_since
+FROM (
+    SELECT sipHash64('user', user_id) AS person, user_id AS id, $of_state, known_since AS known
+    FROM tagged_touches
+    UNION ALL
+    SELECT $owner_of_touch AS person, '' AS id, $of_state, {END} AS known
+    FROM untagged_touches AS t
+    WHERE $owner_of_touch > {SEVERAL}
+    $of_shared
+)
+GROUP BY person"""
+OF_SHARED = f"""
+UNION ALL
+SELECT $owner_of_event AS person, '' AS id, $of_event, {END} AS known
+FROM counted_events AS e
+WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
+
+FIRST_EVENTS = """
+SELECT sipHash64('user', user_id) AS person, first_touch
+FROM first_touches
+UNION ALL
+SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+FROM untagged_touches AS t
+WHERE $owner_of_touch = 0
+GROUP BY t.visitor"""
+
+# Where an interval of ownership is kept there are several, and without a gap.
+OWNERSHIP = """
+SELECT visitor, user_hash, fromUnixTimestamp64Milli(until, 'UTC') AS until
+FROM $intervals"""
+SHARED_DEVICES = """
+SELECT DISTINCT visitor
+FROM $intervals"""
+
+OF_TABLES: Mapping[str, str] = {
+    "shared_devices": SHARED_DEVICES,
+    "ownership": OWNERSHIP,
+}
+
+
+def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Those relations of `stitch` that are others where owners are kept. `touches`: the columns of
+    relations that are made as `first_touches` is."""
+    kept, policy = resolution.kept, resolution.policy
+    if not kept:
+        return {}
+    intervals = {"intervals": kept.intervals}
+    found = {name: fill(text, intervals) for name, text in OF_TABLES.items()}
+    if policy not in OWNER:
+        return found
+    by_next = policy == "next" and kept.is_shared
+    slots = {
+        **resolution.slots,
+        "owner_of_seen": kept.device("seen", OWNER[policy]),
+        "owner_of_touch": kept.device("t.visitor", OWNER[policy]),
+        "owner_then": kept.interval("e.seen", "e.timestamp"),
+        "owner_of_event": kept.interval("e.visitor", "e.timestamp"),
+    }
+    found["person_events"] = fill(PERSON_EVENTS_BY_NEXT if by_next else PERSON_EVENTS, slots)
+    found["first_events"] = fill(FIRST_EVENTS, slots)
+    for name, columns in touches.items():
+        of_shared = fill(OF_SHARED, {**slots, **columns}) if by_next else ""
+        found[name] = fill(FIRST_TOUCHES, {**slots, **columns, "of_shared": of_shared})
+    return found

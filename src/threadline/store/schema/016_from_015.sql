@@ -1,0 +1,2 @@
+-- The state that this schema adds follows (`store/tables.py`, CHANGED_STATES): its table is filled from the
+-- events, then its view made.

@@ -1,0 +1,220 @@
+"""Owners that are kept in memory say the same as the joins that they stand for, whatever happens in
+between."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.identity.steps import EXAMPLES
+from tests.support import row_values
+from threadline.contract.errors import AliasCycle
+from threadline.identity import decisions, kept
+from threadline.identity.kept import Keeper
+from threadline.ingest import row
+from threadline.questions.context import Context
+from threadline.store import Store, store_url
+
+NOON = 1_777_636_800_000
+SECOND = 1_000
+DEVICES = ("phone", "laptop", "kiosk", "till")
+USERS = ("ada", "bob", "cy")
+PERSONS = """
+WITH considered AS (
+    SELECT visitor, user_hash, timestamp, event_id
+    FROM counted_events AS e
+)
+SELECT groupArray((event_id, person)) AS owned
+FROM (
+    SELECT event_id, person
+    FROM person_events
+    ORDER BY event_id
+)"""
+TOUCHES = """
+SELECT groupArray((user_id, first_touch.event_id, known_since)) AS touches
+FROM (
+    SELECT user_id, first_touch, known_since
+    FROM first_touches
+    ORDER BY user_id
+)"""
+FIRST_EVENTS = """
+SELECT groupArray((person, first_touch.event_id)) AS touches
+FROM (
+    SELECT person, first_touch
+    FROM first_events
+    ORDER BY person
+)"""
+
+_projects = count(1)
+_blocks = count(1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(store_url("chdb", tmp_path_factory.mktemp("kept"))) as opened:
+        yield opened
+
+
+def insert(store: Store, project: str, *events: tuple[str, str | None, int, bool]) -> None:
+    """Events of (device, user, second, is_bot)."""
+    block = next(_blocks)
+    body = b"".join(
+        row.encode(
+            row_values(
+                project_id=project,
+                event_id=f"{block}-{number}",
+                anonymous_id=device,
+                user_id=user,
+                timestamp=NOON + second * SECOND,
+                is_bot=is_bot,
+            )
+        )
+        for number, (device, user, second, is_bot) in enumerate(events)
+    )
+    store.insert("events", row.COLUMNS, "MsgPack", body, f"{block}")
+
+
+def said(store: Store, project: str, keeper: Keeper | None, bots: bool = False) -> list[Any]:
+    """All that relations say which are others where owners are kept."""
+    found = []
+    for policy, asked in (
+        ("first", (PERSONS,)),
+        ("next", (PERSONS, TOUCHES, FIRST_EVENTS)),
+        ("last", (PERSONS, TOUCHES)),
+    ):
+        context = Context(store, project, policy, bots=bots, keeper=keeper)  # type: ignore[arg-type]
+        assert (context.resolution.kept is None) == (keeper is None)
+        found += [context.ask(sql) for sql in asked]
+    return found
+
+
+event = st.tuples(
+    st.sampled_from(DEVICES),
+    st.sampled_from([None, None, *USERS]),
+    st.integers(0, 40),
+    st.sampled_from([False, False, False, True]),
+)
+decided = st.one_of(
+    st.tuples(st.just("alias"), st.sampled_from(USERS), st.sampled_from(USERS)),
+    st.tuples(
+        st.sampled_from(["unlink", "link"]), st.sampled_from(DEVICES), st.sampled_from(USERS)
+    ),
+    st.tuples(st.just("delete"), st.sampled_from(DEVICES), st.just("")),
+    st.tuples(st.just("merge"), st.just(""), st.just("")),
+)
+steps = st.lists(
+    st.one_of(st.lists(event, min_size=1, max_size=6), decided), min_size=2, max_size=7
+)
+
+
+def do(store: Store, project: str, step: Any) -> None:
+    if isinstance(step, list):
+        insert(store, project, *step)
+        return
+    what, one, other = step
+    if what == "alias" and one != other:
+        try:
+            decisions.alias(store, project, "test", one, other)
+        except AliasCycle:
+            return
+    elif what == "unlink":
+        decisions.unlink(store, project, "test", one, other)
+    elif what == "link":
+        decisions.link_again(store, project, "test", one, other)
+    elif what == "delete":
+        for table in ("events", "links", "device_users", "half_hours", "visitor_touches"):
+            condition = "project_id = {project:String} AND visitor = sipHash64({device:String})"
+            store.delete(table, condition, {"project": project, "device": one})
+    elif what == "merge":
+        store.execute("OPTIMIZE TABLE links FINAL")
+
+
+@settings(max_examples=2 * EXAMPLES)
+@given(steps=steps, bots=st.booleans())
+def test_it_says_what_joins_say_after_every_step(
+    store: Store, steps: list[Any], bots: bool
+) -> None:
+    project, keeper = f"project {next(_projects)}", Keeper(store)
+    for step in steps:
+        do(store, project, step)
+        assert said(store, project, keeper, bots) == said(store, project, None, bots), step
+
+
+def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, keeper = "looked", Keeper(store)
+    store.arrange("SYSTEM STOP MERGES links")  # what is merged is looked at again
+    made: list[frozenset[int]] = []
+    make = Keeper._make
+
+    def counting(self: Keeper, *given: Any) -> Any:
+        made.append(given[4] if len(given) > 4 else frozenset())
+        return make(self, *given)
+
+    monkeypatch.setattr(Keeper, "_make", counting)
+    insert(store, project, ("phone", "ada", 1, False), ("laptop", "bob", 2, False))
+
+    def asked() -> None:
+        assert said(store, project, keeper) == said(store, project, None)
+
+    asked()
+    assert made == [frozenset()]
+    insert(store, project, ("phone", None, 3, False))
+    insert(store, "another", ("phone", "ada", 3, False))
+    asked()
+    assert made == [frozenset()], "nobody was seen anywhere new"
+    insert(store, project, ("till", "ada", 4, False))
+    asked()
+    insert(store, project, ("phone", "bob", 5, False))
+    asked()
+    assert list(map(len, made)) == [0, 1, 2]
+    monkeypatch.setattr(kept, "MOST_NEWER", 2)
+    insert(store, project, ("kiosk", "bob", 6, False))
+    asked()
+    assert list(map(len, made)) == [0, 1, 2, 0], "so many are all of them"
+    store.arrange("SYSTEM START MERGES links")
+
+
+def test_questions_see_what_was_inserted_before_them(store: Store) -> None:
+    """Several threads insert and ask at once; each finds its own device with its newest user."""
+    project, keeper = "raced", Keeper(store)
+
+    def insert_and_ask(thread: int) -> None:
+        device = f"device {thread}"
+        for turn in range(8):
+            insert(store, project, (device, f"user {thread}.{turn}", turn, False))
+            context = Context(store, project, "last", keeper=keeper)
+            assert context.resolution.kept
+            found = context.resolution.kept.device("sipHash64({device:String})", "last")
+            (answer,) = store.query(
+                f"SELECT {found} AS person, sipHash64('user', {{user:String}}) AS expected",
+                {
+                    **context.resolution.params,
+                    "device": device,
+                    "user": f"user {thread}.{turn}",
+                },
+            )
+            assert answer["person"] == answer["expected"], (thread, turn)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(insert_and_ask, range(4)))
+    assert said(store, project, keeper) == said(store, project, None)
+
+
+def test_nothing_is_left_of_what_is_not_used(store: Store) -> None:
+    def there() -> int:
+        (row,) = store.query(
+            "SELECT count() AS tables FROM system.tables WHERE database = 'default_kept'", {}
+        )
+        return int(row["tables"])
+
+    keeper, before = Keeper(store), there()
+    for second in range(4):
+        insert(store, "unused", ("phone", f"user {second}", second, False))
+        said(store, "unused", keeper)
+    assert 0 < there() - before <= 12
+    keeper.close()
+    assert there() == before

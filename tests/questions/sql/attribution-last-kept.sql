@@ -1,0 +1,160 @@
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM page_stretches AS r
+    ) AS e
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+        SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    CAST((
+                multiIf(
+                    NOT (ifNull(abs(toFloat64OrNull(
+                        ifNull(tupleElement(JSONExtract(e.properties, {amount_shape:String}) AS amount_found, 1), '') AS amount_text
+                    ) AS amount_float) < 1e30, FALSE) AS amount_usable),
+                    0,
+                    abs(amount_float) < 1e6,
+                    toDecimal256(reinterpret(
+                        toInt64(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(18, 9)'
+                    ), 9),
+                    toDecimal256(
+                        round(assumeNotNull(toDecimal256OrNull(amount_text, 18)), 9), 9
+                    )
+                ) AS amount_exact,
+                substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
+                amount_usable,
+                if(
+                    isNull(tupleElement(amount_found, 1)),
+                    position(e.properties, {amount:String}) > 0 AND NOT isValidJSON(e.properties),
+                    NOT amount_usable
+                ),
+                amount_usable
+                    AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
+            ) AS Tuple(amount Decimal(76, 9), code String, counted Bool, skipped Bool, rounded Bool)) AS money
+        FROM counted_events AS e
+        WHERE e.event_name = {conversion:String}
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), converted AS (
+    SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp), money)) AS conversions
+    FROM person_events
+    GROUP BY person
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            FALSE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                ) AS w1,
+        indexOf(w1, arrayMax(w1)) AS a1_most,
+                arrayMap(
+                    (weight, nth) -> toDecimal256(
+                        if(nth = a1_most, 0, toFloat64(tupleElement(conversion.2, 'amount')) * weight)
+                            + if(tupleElement(conversion.2, 'amount') < 0, -5e-10, 5e-10),
+                        9
+                    ),
+                    w1, arrayEnumerate(w1)
+                ) AS a1_others,
+                arrayMap(
+                    (part, nth) -> if(nth = a1_most, tupleElement(conversion.2, 'amount') - arraySum(a1_others), part),
+                    a1_others, arrayEnumerate(a1_others)
+                ) AS a1
+    FROM found
+), credits AS (
+    SELECT person, at, share.1 AS touch, touch.2 AS traffic_source,
+        touch.3 != 0 AND nth > length(credited) - n AS is_touch, share.2 AS s1, share.3 AS amount_1, s1 * conversion.2.counted AS counted_1, conversion.2 AS money, if((length(money.code) = 3 AND NOT match(money.code, '[^A-Z]')), money.code, '') AS currency,
+        toDate32(fromUnixTimestamp64Milli(at, 'UTC')) AS day,
+        share.2 * money.skipped AS skipped, share.2 * money.rounded AS rounded,
+        share.2 * money.counted * (money.code != '' AND NOT (length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))) AS miscoded
+    FROM weighed
+    ARRAY JOIN arrayZip(credited, w1, a1) AS share, arrayEnumerate(credited) AS nth
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
+    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+sumMap([c.currency], [c.amount_1], [c.counted_1]) AS amounts_1,
+    uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
+    quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
+    sumIf(s1, c.traffic_source = 0) AS outside,
+    sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded
+FROM credits AS c
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
+GROUP BY GROUPING SETS ((source, medium), ())
+ORDER BY conversions_1 DESC, source, medium;

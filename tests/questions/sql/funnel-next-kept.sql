@@ -1,0 +1,78 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, e.event_name = {step_2:String}, 2, 0) AS walked
+    FROM counted_events AS e
+    WHERE (e.event_name = {step_1:String} OR e.event_name = {step_2:String} OR e.event_name = {exclude:String})
+), person_events AS (
+    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
+        e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
+            (walk, e) -> multiIf(
+                e.2 = 0, (walk.1, [[], []]::Array(Array(Int64))),
+                e.2 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, [1, 2])
+                ),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, [1, 2]
+                    )
+                ),
+                walk
+            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            ([], [[], []]::Array(Array(Int64)))::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+)
+SELECT 
+    sumForEach(arrayMap(k -> toUInt64(length(times) >= k), [1, 2])) AS persons,
+    quantileExactInclusiveForEach(0.5)(arrayPopFront(arrayDifference(times))) AS medians_ms
+FROM walks AS w
+WHERE notEmpty(times)
+HAVING notEmpty(persons)
+ORDER BY persons[1] DESC, 1;
+
+SELECT DISTINCT toString(event_name) AS event, name, type = 0 AS is_event
+FROM names
+WHERE project_id = {project_id:String} AND (
+    (type = 0 AND event_name IN {events:Array(String)})
+    OR (type != 0 AND name IN {keys:Array(String)})
+);
+
+SELECT toString(event_name) AS called, sum(events) AS count
+FROM names
+WHERE project_id = {project_id:String} AND type = 0
+GROUP BY called
+ORDER BY count DESC, called
+LIMIT 1000;

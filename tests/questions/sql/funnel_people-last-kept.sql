@@ -1,0 +1,131 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf(e.event_name = {step_1:String}, 1, e.event_name = {step_2:String}, 2, 0) AS walked
+    FROM counted_events AS e
+    WHERE (e.event_name = {step_1:String} OR e.event_name = {step_2:String})
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), ways AS (
+    SELECT person, arraySort(groupArray(walked)) AS sorted,
+        arrayMap(e -> e % 16, sorted) AS steps,
+        if(
+            arrayMax(steps) = 1,
+            [sorted[indexOf(steps, 1)]],
+            arrayFilter(
+                (e, before, step, after) -> step != 1 OR before != 1 OR after != 1,
+                sorted,
+                arrayPushFront(arrayPopBack(steps), 0),
+                steps,
+                arrayPushBack(arrayPopFront(steps), 0)
+            )
+        ) AS on_the_way
+    FROM person_events
+    GROUP BY person
+    HAVING has(steps, 1)
+), walks AS (
+    SELECT person,
+        arrayFold(
+            (walk, e) -> multiIf(
+                e.2 = 0, (walk.1, [[], []]::Array(Array(Int64))),
+                e.2 = 1, (
+                    if(empty(walk.1), [e.1], walk.1),
+                    arrayMap((chain, k) -> if(k = 1, [e.1], chain), walk.2, [1, 2])
+                ),
+                notEmpty(walk.2[e.2 - 1]) AND e.1 - walk.2[e.2 - 1][1] <= {window_ms:Int64}, (
+                    if(length(walk.1) < e.2, arrayPushBack(walk.2[e.2 - 1], e.1), walk.1),
+                    arrayMap(
+                        (chain, k) -> if(k = e.2, arrayPushBack(walk.2[k - 1], e.1), chain),
+                        walk.2, [1, 2]
+                    )
+                ),
+                walk
+            ),
+            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            ([], [[], []]::Array(Array(Int64)))::Tuple(Array(Int64), Array(Array(Int64)))
+        ).1 AS times
+    FROM ways
+), tagged_touches AS (
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), first_touches AS (
+    SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT sipHash64('user', user_id) AS person, user_id AS id, first_touch AS touch, known_since AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT dictGet({devices:String}, 'last', t.visitor) AS person, '' AS id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        WHERE dictGet({devices:String}, 'last', t.visitor) > 1
+    )
+    GROUP BY person
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    FROM untagged_touches AS t
+    WHERE dictGet({devices:String}, 'last', t.visitor) = 0
+    GROUP BY t.visitor
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT 
+    toString(w.person) AS id,
+    fromUnixTimestamp64Milli(times[2], 'UTC') AS reached_at,
+    fn.source AS first_source, fn.medium AS first_medium, fn.campaign AS first_campaign,
+    fn.channel AS first_channel
+FROM walks AS w
+LEFT ANY JOIN (
+    SELECT person, first_touch.traffic_source AS traffic_source FROM first_events
+) AS ft ON ft.person = w.person
+LEFT ANY JOIN named_sources AS fn ON fn.traffic_source = ft.traffic_source
+WHERE length(times) >= 2
+ORDER BY reached_at DESC, id
+LIMIT 101;
+
+WITH tagged_touches AS (
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+)
+SELECT DISTINCT toString(sipHash64('user', user_id)) AS id, user_id
+FROM tagged_touches
+WHERE sipHash64('user', user_id) IN {who:Array(UInt64)};
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+)
+SELECT toString(e.visitor) AS id, any(e.anonymous_id) AS anonymous_id
+FROM counted_events AS e
+WHERE e.visitor IN {who:Array(UInt64)}
+GROUP BY e.visitor;

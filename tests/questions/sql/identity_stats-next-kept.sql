@@ -1,0 +1,79 @@
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT visitor, user_hash, ended AS timestamp, known
+    FROM stretches
+), person_events AS (
+    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
+        e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), shared_devices AS (
+    SELECT DISTINCT visitor
+    FROM dictionary({intervals:String})
+), tagged_touches AS (
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), first_touch_times AS (
+    SELECT max(id) AS user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
+    FROM (
+        SELECT sipHash64('user', user_id) AS person, user_id AS id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT dictGet({devices:String}, 'person', t.visitor) AS person, '' AS id, first_touch.off_page AS off_page, first_touch.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        WHERE dictGet({devices:String}, 'person', t.visitor) > 1
+        UNION ALL
+        SELECT dictGet({intervals:String}, 'user_hash', e.visitor, toUnixTimestamp64Milli(e.timestamp)) AS person, '' AS id, e.source_rule_id = 'no_page' AS off_page, e.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+    )
+    GROUP BY person
+), user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), linked AS (
+    SELECT user_id, uniqExact(visitor) AS devices
+    FROM user_links
+    GROUP BY user_id
+)
+SELECT
+    (SELECT uniqExact(person) FROM person_events) AS persons,
+    (SELECT count() FROM shared_devices) AS shared_count,
+    (
+        SELECT (count(), quantileExactInclusiveOrNull(0.5)(
+            greatest(0, dateDiff('millisecond', first_touched_at, known_since))
+        ))
+        FROM first_touch_times
+    ) AS known,
+    (SELECT (sum(devices), max(devices), avg(devices)) FROM linked) AS linked_devices;

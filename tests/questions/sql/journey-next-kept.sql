@@ -1,0 +1,106 @@
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+)
+SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.channel AS channel, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
+FROM owned_events AS e
+WHERE e.timestamp < {known_since:DateTime64(3, 'UTC')}
+ORDER BY e.timestamp ASC, e.event_id ASC
+LIMIT 101;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, assumeNotNull(r.user_id) AS user_id,
+        r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+        AND r.visitor IN {shared:Array(UInt64)}
+), shared_devices AS (
+    SELECT arrayJoin({shared:Array(UInt64)}) AS visitor
+), observations AS (
+    SELECT DISTINCT visitor, timestamp, user_hash, user_id
+    FROM observed_events
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {shared:Array(UInt64)}
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+    UNION ALL
+    SELECT e.*
+    FROM counted_events AS e
+    ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+    WHERE o.user_id = {user_id:String} AND e.user_hash = 0
+        AND e.visitor IN {shared:Array(UInt64)}
+)
+SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.event_name AS event_name, e.anonymous_id AS anonymous_id, e.user_id AS user_id, e.session_id AS session_id, e.source AS source, e.medium AS medium, e.campaign AS campaign, e.channel AS channel, e.source_confidence AS source_confidence, e.source_rule_id AS source_rule_id, e.referrer AS referrer, e.url AS url, e.path AS path, e.country AS country, e.device_type AS device_type, e.browser AS browser, e.os AS os, e.properties AS properties, e.project_id AS project_id
+FROM owned_events AS e
+WHERE e.timestamp < {known_since:DateTime64(3, 'UTC')}
+ORDER BY e.timestamp ASC, e.event_id ASC
+LIMIT 101;

@@ -1,0 +1,49 @@
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT visitor, user_hash, ended AS timestamp, known
+    FROM stretches
+    WHERE NOT ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
+    UNION ALL
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    FROM counted_events
+    WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
+        SELECT visitor, half_hour
+        FROM stretches
+        WHERE ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
+    )
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), people AS (
+    SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
+        groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), TRUE) AS active
+    FROM person_events
+    GROUP BY person
+), cohorts AS (
+    SELECT toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') AS cohort,
+        arrayDistinct(arrayMap(
+            at -> dateDiff({interval:String}, cohort, at, {tz:String}), active
+        )) AS periods
+    FROM people
+)
+SELECT cohort, count() AS persons,
+    sumForEach(arrayMap(k -> toUInt64(has(periods, k)), range({periods:UInt16}))) AS retained
+FROM cohorts
+GROUP BY cohort
+ORDER BY cohort;

@@ -1,0 +1,80 @@
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM page_stretches AS r
+    ) AS e
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, events, arraySort(touches)[1]))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySum(s -> s.4, visit) AS events,
+        arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.5, visit)), (9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1))) AS arrival
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.visitor AS device, e.traffic_source AS traffic_source
+    FROM counted_events AS e
+    WHERE e.source_rule_id = 'no_page'
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), counted AS (
+    SELECT person, device, events, 1 AS visits, arrival.2 AS traffic_source
+    FROM visits
+    UNION ALL
+    SELECT person, device, 1 AS events, 0 AS visits, traffic_source
+    FROM person_events
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT toString(n.source) AS source, toString(n.medium) AS medium, sum(c.events) AS events, uniqExact(c.device) AS uniques,
+    sumIf(c.events, n.medium = 'paid') / events AS paid_share, uniqExact(c.person) AS persons,
+    sum(c.visits) AS visits
+FROM counted AS c
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
+GROUP BY source, medium
+ORDER BY events DESC, source, medium
+LIMIT 51;

@@ -1,0 +1,80 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.visitor AS on_device,
+        NOT (e.source_rule_id = 'no_page') AS on_page,
+        e.traffic_source AS own_source
+    FROM counted_events AS e
+    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+        AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
+), person_stretches AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM page_stretches AS r
+    ) AS e
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, arraySort(touches)[1]))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.4, visit)), (9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1))) AS arrival
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT vn.source AS source, uniqExact(p.person) AS value
+FROM person_events AS p
+ASOF LEFT JOIN (
+    SELECT person, device, fromUnixTimestamp64Milli(started, 'UTC') AS started,
+        arrival.2 AS traffic_source
+    FROM visits
+) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
+LEFT ANY JOIN named_sources AS vn
+    ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)
+GROUP BY source
+ORDER BY value DESC, source
+LIMIT 101;

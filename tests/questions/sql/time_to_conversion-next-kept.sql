@@ -1,0 +1,103 @@
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.user_id AS user_id
+    FROM counted_events AS e
+    WHERE e.event_name = {conversion:String}
+), person_events AS (
+    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
+        e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), conversions AS (
+    SELECT person AS owner, min(timestamp) AS converted_at
+    FROM person_events
+    GROUP BY person
+), tagged_touches AS (
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), shared_devices AS (
+    SELECT DISTINCT visitor
+    FROM dictionary({intervals:String})
+), first_touches AS (
+    SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT sipHash64('user', user_id) AS person, user_id AS id, first_touch AS touch, known_since AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT dictGet({devices:String}, 'person', t.visitor) AS person, '' AS id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        WHERE dictGet({devices:String}, 'person', t.visitor) > 1
+        UNION ALL
+        SELECT dictGet({intervals:String}, 'user_hash', e.visitor, toUnixTimestamp64Milli(e.timestamp)) AS person, '' AS id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+                off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+                traffic_source UInt64
+            ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM counted_events AS e
+        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+    )
+    GROUP BY person
+), pairs AS (
+    SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,
+        c.converted_at AS converted_at
+    FROM conversions AS c
+    INNER JOIN (
+        SELECT sipHash64('user', user_id) AS owner,
+            first_touch.timestamp AS touched_at, first_touch.traffic_source AS traffic_source
+        FROM first_touches
+    ) AS t ON t.owner = c.owner
+), times AS (
+    SELECT *, greatest(0, dateDiff('millisecond', touched_at, converted_at)) / 1000 AS seconds
+    FROM pairs
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT n.source AS source, 
+    count() AS persons,
+    avg(seconds) AS mean_seconds,
+    quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
+    sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
+FROM times AS t
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.traffic_source
+GROUP BY source
+ORDER BY persons DESC, source;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), shared_devices AS (
+    SELECT DISTINCT visitor
+    FROM dictionary({intervals:String})
+)
+SELECT any(anonymous_id) AS anonymous_id
+FROM user_links
+WHERE visitor IN (SELECT visitor FROM shared_devices)
+GROUP BY visitor
+ORDER BY anonymous_id
+LIMIT 100;

@@ -1,0 +1,53 @@
+WITH tagged_touches AS (
+    SELECT r.user_id AS user_id, r.first_touch AS first_touch, r.known_since AS known_since
+    FROM user_touches AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+), untagged_touches AS (
+    SELECT visitor, (
+        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
+        first_touch.traffic_source
+    )::Tuple(
+            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS first_touch
+    FROM visitor_touches
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), first_touches AS (
+    SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
+    FROM (
+        SELECT sipHash64('user', user_id) AS person, user_id AS id, first_touch AS touch, known_since AS known
+        FROM tagged_touches
+        UNION ALL
+        SELECT dictGet({devices:String}, 'first', t.visitor) AS person, '' AS id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM untagged_touches AS t
+        WHERE dictGet({devices:String}, 'first', t.visitor) > 1
+    )
+    GROUP BY person
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT t.user_id AS user_id, t.first_touch AS first_touch, t.known_since AS known_since,
+    n.source AS source, n.medium AS medium, n.campaign AS campaign, n.channel AS channel
+FROM first_touches AS t
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_source
+WHERE n.source = {source:String}
+ORDER BY known_since DESC, user_id
+LIMIT 101;
+
+SELECT DISTINCT toString(event_name) AS event, name, type = 0 AS is_event
+FROM names
+WHERE project_id = {project_id:String} AND (
+    (type = 0 AND event_name IN {events:Array(String)})
+    OR (type != 0 AND name IN {keys:Array(String)})
+);
+
+SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
+    groupUniqArray(campaign) AS campaign
+FROM traffic_sources
+WHERE project_id = {project_id:String};

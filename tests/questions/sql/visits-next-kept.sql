@@ -1,0 +1,115 @@
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), shared_devices AS (
+    SELECT DISTINCT visitor
+    FROM dictionary({intervals:String})
+), changing_half_hours AS (
+    SELECT visitor, half_hour
+    FROM stretches
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
+    GROUP BY visitor, half_hour
+    HAVING max(known) AND (
+        minIf(user_hash, known) != maxIf(user_hash, known)
+        OR maxIf(ended, NOT known) > maxIf(ended, known)
+    )
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), changing_events AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM counted_events AS e
+    WHERE TRUE AND ((e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour FROM changing_half_hours
+        ))
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM stretches
+    WHERE page > 0
+        AND NOT (visitor, half_hour) IN (SELECT visitor, half_hour FROM changing_half_hours)
+    UNION ALL
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM changing_events
+    WHERE page > 0
+), person_stretches AS (
+    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
+        e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM page_stretches AS r
+    ) AS e
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, events, page_views, actions, entry, arraySort(touches)[1]))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySum(s -> s.4, visit) AS events,
+        arraySum(s -> s.5, visit) AS page_views,
+        arraySum(s -> s.6, visit) AS actions,
+        arrayMin(arrayMap(s -> (s.2, s.7), arrayFilter(s -> s.7 != '', visit))).2 AS entry_path,
+        arrayMin(arrayPushBack(arrayFilter(t -> t.1 > 0, arrayMap(s -> s.8, visit)), (9223372036854775807, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1))) AS arrival
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), begun AS (
+    SELECT person, fromUnixTimestamp64Milli(started, 'UTC') AS begins, ended - started AS took_ms,
+        events, page_views, actions, entry_path, arrival.2 AS traffic_source
+    FROM visits
+), named_sources AS (
+    SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
+    UNION ALL
+    SELECT cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 'direct', 'direct', '', 'Direct'
+    UNION ALL
+    SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
+)
+SELECT toTimeZone(toDateTime(toMonday(begins, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, v.entry_path AS entry_path, 
+    count() AS visits, visits AS sessions, uniqExact(person) AS persons,
+    avg(events) AS events_per_visit, events_per_visit AS events_per_session,
+    avg(page_views) AS page_views_per_visit, avg(took_ms) / 1000 AS mean_seconds,
+    countIf(page_views = 1 AND actions = 0 AND took_ms < 10000) / visits AS bounce_share
+FROM begun AS v
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = v.traffic_source
+GROUP BY bucket, source, entry_path
+ORDER BY bucket DESC, visits DESC, source, entry_path
+LIMIT 1001;

@@ -1,0 +1,1038 @@
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+)
+SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
+    e.user_id AS user_id
+FROM owned_events AS e
+WHERE e.event_name = {conversion:String} 
+ORDER BY e.timestamp DESC, e.event_id DESC
+LIMIT 1;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+)
+SELECT e.event_id AS event_id, e.timestamp AS timestamp, e.anonymous_id AS anonymous_id,
+    e.user_id AS user_id
+FROM owned_events AS e
+WHERE e.event_name = {conversion:String} 
+ORDER BY e.timestamp DESC, e.event_id DESC
+LIMIT 1;
+
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, assumeNotNull(r.user_id) AS user_id,
+        r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+        AND r.visitor IN {shared:Array(UInt64)}
+), shared_devices AS (
+    SELECT arrayJoin({shared:Array(UInt64)}) AS visitor
+), observations AS (
+    SELECT DISTINCT visitor, timestamp, user_hash, user_id
+    FROM observed_events
+    WHERE visitor IN (SELECT visitor FROM shared_devices)
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
+), user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {shared:Array(UInt64)}
+), user_ownership AS (
+    SELECT o.visitor AS visitor, n.user_id AS user_id, o.until AS until
+    FROM ownership AS o
+    INNER JOIN (
+        SELECT visitor, user_hash, any(user_id) AS user_id
+        FROM user_links
+        GROUP BY visitor, user_hash
+    ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+    UNION ALL
+    SELECT e.*
+    FROM counted_events AS e
+    ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+    WHERE o.user_id = {user_id:String} AND e.user_hash = 0
+        AND e.visitor IN {shared:Array(UInt64)}
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+SELECT groupUniqArray(visitor) AS devices,
+    arrayMap(u -> sipHash64('user', u), {user_ids:Array(String)}) AS homes
+FROM links
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)};
+
+SELECT min(r.known_since) AS known_since FROM user_touches AS r
+WHERE project_id = {project_id:String} AND user_id IN {user_ids:Array(String)}
+    AND NOT is_bot
+HAVING count() > 0;
+
+WITH user_links AS (
+    SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
+        r.anonymous_id AS anonymous_id, r.first_seen AS first_seen, r.last_seen AS last_seen
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND r.visitor IN {lies_at:Array(UInt64)}
+)
+SELECT visitor, any(anonymous_id) AS anonymous_id,
+    uniqExact(user_id) > 1 AS shared,
+    argMin(user_id, (first_seen, user_id)) = {user_id:String} AS seen_first,
+    argMax(user_id, (last_seen, user_id)) = {user_id:String} AS seen_last
+FROM user_links
+GROUP BY visitor
+HAVING countIf(user_id = {user_id:String}) > 0
+ORDER BY anonymous_id;
+
+WITH owned_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+        AND visitor IN {lies_at:Array(UInt64)}
+        AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
+), event_stretches AS (
+    SELECT e.project_id AS project_id,
+        e.is_bot AS is_bot,
+        e.user_hash != 0 AS known,
+        e.visitor AS visitor,
+        e.user_hash AS user_hash,
+        toUInt32(intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) AS half_hour,
+        multiIf(NOT (e.source_rule_id != 'no_page'), 0, e.path = '', 1, 2) AS page,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)) * 2 + NOT (e.medium = 'return'), e.path)::Tuple(at UInt32, path String) AS first,
+        (toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000)), e.path)::Tuple(at UInt32, path String) AS last,
+        toUInt64(1) AS events,
+        toUInt64(e.event_name IN ('$pageview', '$screen')) AS page_views,
+        toUInt64(NOT startsWith(e.event_name, '$')) AS actions,
+        (if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [e.traffic_source], emptyArrayUInt64()), if((e.source NOT IN ('direct', 'internal') AND e.medium NOT IN ('internal', 'return', 'spam')), [toUInt32(modulo(toUnixTimestamp64Milli(e.timestamp), 1800000))], emptyArrayUInt32())) AS touches
+    FROM owned_events AS e
+    WHERE TRUE AND (TRUE)
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        arrayZip(
+            arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1
+        ) AS touches
+    FROM event_stretches
+    WHERE page > 0
+), person_stretches AS (
+    SELECT toUInt64(1) AS person, * FROM page_stretches
+), in_order AS (
+    SELECT person, arraySort(groupArray((device, begins, ends, touches))) AS stretches,
+        arrayPushFront(arrayPopBack(arraySort(groupArray((device, ends)))), (0, 0)) AS before
+    FROM person_stretches
+    GROUP BY person
+), visits AS (
+    SELECT person, visit[1].1 AS device, intDiv(visit[1].2, 2) AS started,
+        arrayMax(s -> s.3, visit) AS ended, visit[1].2 % 2 = 0 AS resumed,
+        arraySort(arrayFlatten(arrayMap(s -> s.4, visit))) AS arrivals
+    FROM in_order
+    ARRAY JOIN arraySplit(
+        (s, b) -> s.1 != b.1 OR s.2 > 1 + 2 * (b.2 + if(s.2 % 2 = 0,
+            greatest(14400000, {visit_timeout_ms:Int64}), {visit_timeout_ms:Int64}
+        )),
+        stretches, before
+    ) AS visit
+), touches AS (
+    SELECT person, arraySort(groupArrayArray(arrayMap(t -> (t.1, t.2, device), touched))) AS touches
+    FROM (
+        SELECT person, device,
+            arrayFilter((t, nth) -> nth = 1, arrivals, arrayEnumerateUniq(arrivals.2)) AS found,
+            multiIf(
+                notEmpty(found), found, resumed, [], [(started, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1)]
+            ) AS touched
+        FROM visits
+    )
+    GROUP BY person
+), converted AS (
+    SELECT toUInt64(1) AS person, [tuple({at:Int64})] AS conversions
+), found AS (
+    SELECT c.person AS person, conversion, conversion.1 AS at,
+        arrayFilter(t -> t.1 <= at, t.touches) AS before,
+        arrayFilter(t -> t.1 >= at - {lookback_ms:Int64}, before) AS inside
+    FROM touches AS t
+    RIGHT JOIN converted AS c ON t.person = c.person
+    ARRAY JOIN c.conversions AS conversion
+), weighed AS (
+    SELECT person, conversion, at,
+        multiIf(
+            notEmpty(inside), inside,
+            empty(before), [(at, cityHash64('direct', 'direct', '', 'Direct') * 2 + 1, 0)],
+            [(at, toUInt64(0), toUInt64(0))]
+        ) AS touches,
+        if(
+            TRUE AND length(before) > length(inside),
+            arrayPushFront(touches, before[1]), touches
+        ) AS credited,
+        toInt64(length(touches)) AS n,
+        toInt64(arrayLastIndex(t -> t.2 % 2 = 0, touches)) AS last_other,
+        arrayMap(t -> exp2((t.1 - at) / 604800000), touches) AS decayed,
+        arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited)) AS w1,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(i -> toFloat64(i = n), arrayEnumerate(touches))) AS w2,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> toFloat64(i = if(last_other = 0, n, last_other)), arrayEnumerate(touches)
+                )) AS w3,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(t -> 1 / n, touches)) AS w4,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(
+                    i -> multiIf(n = 1, 1, n = 2, 0.5, i IN (1, n), 0.4, 0.2 / (n - 2)),
+                    arrayEnumerate(touches)
+                )) AS w5,
+        arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), arrayMap(d -> d / arraySum(decayed), decayed)) AS w6
+    FROM found
+)
+SELECT credited, n, [w1, w2, w3, w4, w5, w6] AS weights
+FROM weighed
+WHERE (SELECT count() FROM owned_events WHERE event_id = {converted_by:String}) > 0;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+)
+SELECT toUnixTimestamp64Milli(e.timestamp) AS at, e.visitor AS device,
+    e.traffic_source AS came_from, e.user_id AS user_id, e.event_id AS event_id,
+    e.anonymous_id AS anonymous_id, e.anonymous_id_generated AS anonymous_id_generated,
+    toString(e.source) AS source, toString(e.medium) AS medium, toString(e.campaign) AS campaign,
+    toString(e.channel) AS channel, e.url AS url, e.referrer AS referrer,
+    toString(e.source_rule_id) AS source_rule_id, toString(e.source_confidence) AS source_confidence
+FROM counted_events AS e
+WHERE e.visitor IN {devices:Array(UInt64)}
+    AND toUnixTimestamp64Milli(e.timestamp) IN {times:Array(Int64)}
+ORDER BY event_id;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, assumeNotNull(r.user_id) AS user_id,
+        r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+)
+SELECT user_id AS person, timestamp, event_id, event_name AS event
+FROM observed_events
+WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
+ORDER BY timestamp, person, event_id
+LIMIT 1 BY person
+LIMIT 1000;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, assumeNotNull(r.user_id) AS user_id,
+        r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+)
+SELECT user_id AS person, timestamp, event_id, event_name AS event
+FROM observed_events
+WHERE visitor = sipHash64({anonymous_id:String}) AND timestamp >= {at:DateTime64(3, 'UTC')}
+ORDER BY timestamp, person, event_id
+LIMIT 1 BY person
+LIMIT 1000;
+
+WITH counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), observed_events AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, assumeNotNull(r.user_id) AS user_id,
+        r.user_hash AS user_hash, r.anonymous_id AS anonymous_id,
+        r.event_id AS event_id, r.event_name AS event_name
+    FROM counted_events AS r
+    WHERE r.user_id IS NOT NULL AND NOT r.anonymous_id_generated
+)
+SELECT user_id AS person, timestamp, event_id, event_name AS event
+FROM observed_events
+WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
+ORDER BY timestamp DESC, person DESC, event_id
+LIMIT 1 BY person
+LIMIT 1000;

@@ -1,0 +1,143 @@
+"""`compare` on every question that has numbers of a time: the numbers of the other time are those
+that the question gives of it, group by group."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support import Json, Project, Server
+
+MONDAY = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+# Week by week: user, source, and what each did, an hour apart.
+WEEKS = [
+    [
+        ("ann", "facebook", ["$pageview", "signup", "purchase"]),
+        ("ben", "google", ["$pageview", "signup"]),
+        ("cyd", "facebook", ["$pageview", "about", "signup", "purchase"]),
+    ],
+    [
+        ("dan", "facebook", ["$pageview", "signup", "signup"]),
+        ("eve", "newsletter", ["$pageview", "signup", "purchase"]),
+        ("ann", "facebook", ["$pageview"]),
+    ],
+]
+THEN = {"from_": "2026-03-02", "to": "2026-03-09"}
+NOW = {"from_": "2026-03-09", "to": "2026-03-16"}
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Project:
+    project = Project(server)
+    project.batch(
+        [
+            {
+                "event": event,
+                "anonymous_id": f"{user}s phone",
+                "user_id": user if event == "signup" else None,
+                "timestamp": (MONDAY + dt.timedelta(weeks=week, hours=nth)).isoformat(),
+                "url": f"https://shop.example/{event}?utm_source={source}&utm_medium=x",
+                "properties": {"value": 10 * (week + 1)},
+            }
+            for week, people in enumerate(WEEKS)
+            for user, source, events in people
+            for nth, event in enumerate(events)
+        ]
+    )
+    return project
+
+
+Numbers = Callable[[Json], dict[Any, Json]]
+
+
+def _by(*groups: str, of: str = "rows") -> Numbers:
+    """Of each row of an answer its numbers, by these columns."""
+
+    def numbers(answer: Json) -> dict[Any, Json]:
+        return {str([row[name] for name in groups]): row for row in answer[of]}
+
+    return numbers
+
+
+def _steps(answer: Json) -> dict[Any, Json]:
+    return {
+        (row.get("source"), step["step"]): step for row in answer["rows"] for step in row["steps"]
+    }
+
+
+ATTRIBUTION = {"conversion": "signup", "value_property": "value", "group_by": "source"}
+MODELS = {**ATTRIBUTION, "model": "first_touch,linear"}
+FUNNEL = {"steps": "$pageview,signup,purchase"}
+CASES: list[tuple[str, Json, Numbers]] = [
+    ("/v1/funnel", {**FUNNEL, "percentiles": "true"}, _steps),
+    ("/v1/funnel", {**FUNNEL, "group_by": "source"}, _steps),
+    ("/v1/retention", {"periods": 2}, lambda answer: {0: answer["rows"][0]}),
+    ("/v1/retention", {"periods": 2, "group_by": "first.source"}, _by("first.source")),
+    ("/v1/attribution", ATTRIBUTION, _by("source")),
+    ("/v1/attribution", MODELS, lambda answer: {0: answer["total"]}),
+    ("/v1/time-to-conversion", {"conversion": "signup", "group_by": "source"}, _by("source")),
+    ("/v1/paths", {"event": "$pageview"}, _by("path")),
+    ("/v1/paths", {"event": "$pageview"}, _by("step", "from", "to", of="flow")),
+    ("/v1/paths", {"start": "$pageview", "end": "purchase"}, lambda answer: {0: answer}),
+]
+
+
+@pytest.mark.parametrize(("path", "params", "numbers"), CASES)
+def test_what_was_is_what_the_question_says_of_that_time(
+    shop: Project, path: str, params: Json, numbers: Numbers
+) -> None:
+    both = shop.ask(path, compare="previous_period", **params, **NOW)
+    now, then = (numbers(shop.ask(path, **params, **time)) for time in (NOW, THEN))
+    assert (both["previous_from"], both["previous_to"]) == (
+        "2026-03-02T00:00:00.000Z",
+        "2026-03-09T00:00:00.000Z",
+    )
+    rows = numbers(both)
+    assert rows.keys() == now.keys() | then.keys()
+    for key, row in rows.items():
+        previous, change = row.pop("previous"), row.pop("change")
+        if not isinstance(previous, dict):
+            previous, change = {"persons": previous}, {"persons": change}
+        assert previous
+        if key in now:
+            # Rows of the answer itself hold others, which have their own.
+            assert {name: now[key][name] for name in previous} == {
+                name: row[name] for name in previous
+            }
+        for name, was in previous.items():
+            if key in then:
+                assert was == then[key][name]
+            assert change[name] == _change(row[name], was)
+
+
+def _change(now: Any, then: Any) -> Any:
+    if isinstance(now, list):
+        return [_change(each, then[n] if n < len(then) else None) for n, each in enumerate(now)]
+    if isinstance(now, dict):
+        return {name: _change(each, then[name]) for name, each in now.items()}
+    return (now - then) / then if then and now is not None else None
+
+
+def test_what_only_the_other_time_had_is_there_with_nothing(shop: Project) -> None:
+    compared = {"compare": "previous_period", **NOW}
+    rows = shop.ask("/v1/attribution", **ATTRIBUTION, **compared)["rows"]
+    (google,) = (row for row in rows if row["source"] == "google")
+    assert (google["conversions"], google["change"]["conversions"]) == (0, -1)
+    assert (google["value"], google["previous"]["value"]) == (0, 10)
+    by_source = {"periods": 2, "group_by": "first.source", **compared}
+    rows = shop.ask("/v1/retention", **by_source)["rows"]
+    assert [(row["first.source"], row["cohort"][:10], row["retained"]) for row in rows] == [
+        ("facebook", "2026-03-09", [1, 0]),
+        ("newsletter", "2026-03-09", [1, 0]),
+        ("google", "2026-03-09", [0, 0]),
+    ]
+    few = shop.ask("/v1/retention", limit=1, **by_source)
+    assert (len(few["rows"]), few["truncated"]) == (1, True)
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/accounts", "/v1/funnel/people", "/v1/query"])
+def test_what_has_nothing_to_compare_says_what_has(project: Project, path: str) -> None:
+    said = project.get(path, compare="previous_period").json["details"]["fieldErrors"]["compare"][0]
+    assert said.startswith("this question takes no compare; those that do are /v1/stats")
+    assert said.endswith("/v1/paths")
