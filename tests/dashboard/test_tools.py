@@ -111,6 +111,7 @@ def test_what_opens(page_of: NewPage, path: str, button: str) -> None:
     page = page_of(path, WIDTHS[0], "dark")
     page.get_by_role("button", name=button).first.click()
     settled(page)
+    assert too_wide(page) <= 0
     shoot(page, f"opened-{path.split('?')[0].replace('/', '-')[1:]}-{button[:6].strip()}")
     assert violations(page) == []
     page.keyboard.press("Escape")
