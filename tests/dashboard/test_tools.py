@@ -1,0 +1,179 @@
+"""Funnels, retention, paths, boards, live, identity and settings in every width and theme, and with
+hostile names."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+import pytest
+
+from tests.dashboard.conftest import (
+    SCHEMES,
+    WIDTHS,
+    NewPage,
+    settled,
+    shoot,
+    too_wide,
+    violations,
+)
+from tests.dashboard.house import House
+from tests.dashboard.test_hostile import MARKUP, NAMES
+from tests.support import Json
+
+STEPS = quote("$pageview,$pageview{path=/pricing},signup")
+PAGES: Mapping[str, str] = {
+    "funnels": f"/funnels?range=all&steps={STEPS}&group_by=source&step=2&dropped=true",
+    "funnels-nobody": "/funnels?range=2020-01-01..2020-01-02",
+    "retention": "/retention?range=60d&show=people",
+    "paths": "/paths?range=all&direction=after&event=%24pageview&node=%2Fpricing&column=1",
+    "boards": "/boards?board=Every+morning&arrange=true",
+    "live": "/live",
+    "identity": "/identity",
+    "settings": "/settings",
+    "settings-snippet": "/settings/snippet",
+    "settings-keys": "/settings/keys",
+    "settings-sources": "/settings/sources?test=https%3A%2F%2Fshop.example%2F%3Fgclid%3D1",
+    "settings-goals": "/settings/goals",
+    "settings-segments": "/settings/segments?filters=known%3D%3Dtrue",
+    "settings-annotations": "/settings/annotations",
+    "settings-members": "/settings/members",
+    "settings-sessions": "/settings/sessions",
+    "settings-share-links": "/settings/share-links",
+    "settings-forget": "/settings/forget?who=user_1",
+}
+INSIGHTS: Mapping[str, Json] = {
+    "People a day": {
+        "question": "stats",
+        "params": {"metric": "persons", "interval": "day", "from": "30d"},
+    },
+    "To signup": {"question": "funnel", "params": {"steps": "$pageview,signup", "from": "30d"}},
+    "Back by week": {"question": "retention", "params": {"interval": "week", "from": "60d"}},
+    "Before signup": {
+        "question": "paths",
+        "params": {"event": "signup", "direction": "before", "from": "60d"},
+    },
+    "Sources": {"question": "sources", "params": {"from": "30d"}},
+}
+
+
+def put_on_board(house: House, board: str, insights: Mapping[str, Json]) -> None:
+    for name, insight in insights.items():
+        house.change("PUT", f"/v1/insights/{quote(name, safe='')}", insight)
+    tiles = [{"insight": name, "width": 12 if nth == 0 else 6} for nth, name in enumerate(insights)]
+    house.change("PUT", f"/v1/boards/{quote(board, safe='')}", {"insights": tiles})
+
+
+def take_off(house: House, board: str, insights: Mapping[str, Json]) -> None:
+    house.change("DELETE", f"/v1/boards/{quote(board, safe='')}")
+    for name in insights:
+        house.change("DELETE", f"/v1/insights/{quote(name, safe='')}")
+
+
+@pytest.fixture(scope="module")
+def board(house: House) -> Iterator[None]:
+    put_on_board(house, "Every morning", INSIGHTS)
+    yield
+    take_off(house, "Every morning", INSIGHTS)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.usefixtures("board")
+def test_page(page_of: NewPage, name: str) -> None:
+    page = page_of(PAGES[name], WIDTHS[0])
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            settled(page)
+            shoot(page, f"{name}-{width}-{scheme}")
+            assert too_wide(page) <= 0, (width, scheme)
+        assert violations(page) == [], width
+    page.emulate_media(color_scheme="light")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/funnels?range=all", "+ Step"),
+        ("/funnels?range=all", "Step 2:"),
+        ("/funnels?range=all", "Save"),
+        ("/retention", "from when"),
+        ("/boards", "Add a chart"),
+        ("/settings/keys", "New key"),
+        ("/settings/keys", "Rotate"),
+        ("/settings/members", "Invite somebody"),
+        ("/settings/goals", "New goal"),
+        ("/settings/share-links", "New link"),
+    ],
+)
+@pytest.mark.usefixtures("board")
+def test_what_opens(page_of: NewPage, path: str, button: str) -> None:
+    page = page_of(path, WIDTHS[0], "dark")
+    page.get_by_role("button", name=button).first.click()
+    settled(page)
+    assert too_wide(page) <= 0
+    shoot(page, f"opened-{path.split('?')[0].replace('/', '-')[1:]}-{button[:6].strip()}")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+
+
+@pytest.fixture(scope="module")
+def hostile(house: House) -> str:
+    """A project in which every name is one that means something to some program."""
+    made = house.change("POST", "/v1/projects", {"name": MARKUP[:90], "origins": []})
+    key = made["keys"]["sk"]
+    for nth, name in enumerate(NAMES.values()):
+        short = name[:100].encode("utf-8", "replace").decode()
+        url = f"https://shop.example/{quote(name.encode('utf-8', 'replace'))[:1500]}"
+        seen = {"anonymous_id": short, "user_id": short, "properties": {short: name}}
+        minute = f"2026-05-02T10:{nth:02}"
+        for event, at in (("$pageview", f"{minute}:00Z"), (short, f"{minute}:30Z")):
+            body = {**seen, "url": url, "event": event, "timestamp": at}
+            assert house.send("POST", "/v1/track", body, key=key).status in (202, 400)
+    named = quote(MARKUP[:60], safe="")
+    definitions: Mapping[str, Json] = {
+        f"/v1/goals/{named}": {"event": "signup", "description": MARKUP},
+        f"/v1/insights/{named}": {
+            "question": "funnel",
+            "params": {"steps": "$pageview,signup"},
+            "description": MARKUP,
+        },
+        f"/v1/boards/{named}": {"insights": [{"insight": MARKUP[:60]}], "description": MARKUP},
+    }
+    for path, body in definitions.items():
+        reply = house.send("PUT", path, body, key=key)
+        assert reply.status < 300, reply
+    link = {"page": "funnels", "name": MARKUP[:90], "query": ""}
+    assert house.send("POST", "/v1/share-links", link, key=key).status < 300
+    note = {"at": "2026-05-02", "text": MARKUP}
+    assert house.send("POST", "/v1/annotations", note, key=key).status < 300
+    return str(made["project_id"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/funnels?range=all&steps={quote('$pageview,' + MARKUP)}&step=1&group_by={quote(MARKUP)}",
+        "/funnels?range=2026-05-01..2026-05-20&steps=%24pageview,x&step=1&group_by=path",
+        f"/retention?range=all&cell={quote(MARKUP)}&period={quote(MARKUP)}&cohort={quote(MARKUP)}",
+        "/paths?range=all&direction=after&event=%24pageview&steps=2",
+        f"/paths?range=all&event={quote(MARKUP)}&node={quote(MARKUP)}&way={quote(MARKUP)}",
+        "/boards",
+        f"/boards?board={quote(MARKUP)}&add={quote(MARKUP)}",
+        f"/live?q={quote('<img')}",
+        "/identity",
+        "/settings",
+        "/settings/goals",
+        f"/settings/segments?filters={quote(MARKUP)}",
+        "/settings/annotations",
+        "/settings/share-links",
+        f"/settings/sources?test={quote(MARKUP)}&from_page={quote(MARKUP)}",
+        f"/settings/forget?who={quote(MARKUP)}",
+    ],
+)
+def test_hostile_names_are_text(page_of: NewPage, hostile: str, path: str) -> None:
+    page = page_of(f"{path}{'&' if '?' in path else '?'}project={hostile}", WIDTHS[0])
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main :is(img, script, iframe, a[href^='javascript:'])").count() == 0
+    assert too_wide(page) <= 0
+    assert violations(page) == []
