@@ -19,9 +19,12 @@ export class Asked<Q extends Question> {
 
   /** `params`: read anew whenever anything in it changes; `null`: there is nothing to ask yet. */
   constructor(question: Q, params: () => Params<Q> | null) {
+    // Another state in the address is no reason to ask the same again.
+    const key = $derived(JSON.stringify(params()));
     $effect(() => {
       void this.#again;
-      const wanted = params();
+      void key;
+      const wanted = untrack(params);
       const fresh = this.#fresh;
       this.#fresh = false;
       if (wanted === null) {
