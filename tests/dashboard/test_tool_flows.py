@@ -167,7 +167,9 @@ def test_a_funnel_is_shared_embedded_and_revoked(
     page.get_by_role("button", name="Share").click()
     page.get_by_label("Name").fill("For investors")
     page.get_by_role("button", name="Make the link").click()
-    link, frame = page.get_by_role("dialog").locator("code").all_inner_texts()
+    secrets = page.get_by_role("dialog").locator("code")
+    expect(secrets).to_have_count(2)
+    link, frame = secrets.all_inner_texts()
     page.get_by_role("button", name="I have it").click()
     visitor = stranger()
     visitor.goto(link)
@@ -222,6 +224,7 @@ def test_members_have_roles_and_sign_out_everywhere(
     page.get_by_role("button", name="I have it").click()
     expect(page.get_by_text("vera@shop.example")).to_be_visible()
     page.get_by_role("button", name="Link for Vera to sign in").click()
+    expect(link).not_to_have_text(first)
     second = link.inner_text()
     page.get_by_role("button", name="I have it").click()
 
