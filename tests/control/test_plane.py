@@ -29,6 +29,15 @@ def test_a_key_of_one_folder_is_nothing_in_another(folder: Path) -> None:
             other.authenticate(str(keys["sk"]))
 
 
+def test_a_key_that_was_just_made_is_known(folder: Path) -> None:
+    """Also by who cannot look just now."""
+    with Control(folder) as server, Control(folder) as shell:
+        server._looked_at = float("inf")
+        _, keys = shell.create_project("shop", [])
+        assert not server.look().keys
+        assert server.authenticate(str(keys["rk"]))[1].name == "shop"
+
+
 def test_another_process_sees_changes_at_once(folder: Path) -> None:
     with Control(folder) as server, Control(folder) as shell:
         _, keys = shell.create_project("shop", [])

@@ -24,6 +24,7 @@ from threadline.sqlite import connect, transaction
 FILE = "control.db"
 # Asking at every request would cost a sixth of it.
 LOOK_EVERY_S = 0.005
+PUBLISHED_S = 0.05
 
 
 class ControlFile:
@@ -62,6 +63,16 @@ class ControlFile:
         """What is known now, no older than `LOOK_EVERY_S`. Waits for nobody: where another thread
         is reading, or the file cannot be read, the snapshot before it is good enough."""
         if time.monotonic() - self._looked_at > LOOK_EVERY_S and self._reading.acquire(False):
+            try:
+                self._look_again()
+            finally:
+                self._reading.release()
+        return self._snapshot
+
+    def look_once_more(self) -> Snapshot:
+        """As `look`, for who is not known: what was committed a moment ago counts, too. Waits no
+        longer than another thread takes to publish what it wrote."""
+        if self._reading.acquire(timeout=PUBLISHED_S):
             try:
                 self._look_again()
             finally:

@@ -20,8 +20,8 @@ from threadline.control import salts
 from threadline.control.access import SESSION_MS
 from threadline.control.errors import ControlError, log_line, said_plainly
 from threadline.control.first_run import FirstRun
-from threadline.control.keys import Key, parse_token, secret_hash
-from threadline.control.snapshot import Project
+from threadline.control.keys import Key, Token, parse_token, secret_hash
+from threadline.control.snapshot import Project, Snapshot
 from threadline.sqlite import transaction
 
 
@@ -74,11 +74,11 @@ class Control(FirstRun):
         """
         token = parse_token(text)
         snapshot = self.look()
-        key = snapshot.keys.get(token.prefix)
-        # The same work for an unknown prefix, so that the clock does not tell which exist.
-        expected = key.secret_hash if key else bytes(32)
-        matches = hmac.compare_digest(secret_hash(self.pepper, token.secret), expected)
-        if not key or not matches or key.revoked_ms is not None or key.env != token.env:
+        key = self._matching(token, snapshot)
+        if not key:  # it may have been made a moment ago
+            snapshot = self.look_once_more()
+            key = self._matching(token, snapshot)
+        if not key or key.revoked_ms is not None or key.env != token.env:
             raise InvalidApiKey("This key does not exist or was revoked.")
         if key.kind != token.kind:
             raise KeyKindMismatch(f"This key was issued as {key.kind}, not as {token.kind}.")
@@ -89,6 +89,13 @@ class Control(FirstRun):
             )
         self._used[key.prefix] = now_ms
         return key, snapshot.projects_by_id[key.project_id]
+
+    def _matching(self, token: Token, snapshot: Snapshot) -> Key | None:
+        key = snapshot.keys.get(token.prefix)
+        # The same work for an unknown prefix, so that the clock does not tell which exist.
+        expected = key.secret_hash if key else bytes(32)
+        matches = hmac.compare_digest(secret_hash(self.pepper, token.secret), expected)
+        return key if matches else None
 
     def origins(self) -> frozenset[str]:
         """The origins of all projects."""
