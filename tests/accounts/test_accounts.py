@@ -243,7 +243,7 @@ def test_what_cannot_be_asked_of_accounts_is_refused(shop: Project) -> None:
     for group in ("devices", "last.source", "traits.plan"):
         reply = shop.get("/v1/stats", metric="persons", per="account", group_by=group)
         assert list(reply.json["details"]["fieldErrors"]) == ["group_by"]
-    reply = shop.get("/v1/funnel/people", steps="signup,purchase", per="account", step=1)
+    reply = shop.get("/v1/paths", event="signup", per="account")
     assert (reply.status, reply.error) == (400, "invalid_params")
     reply = shop.get("/v1/funnel", steps="signup,purchase", per="account", stitch="any")
     assert reply.error == "stitch_not_a_partition"
