@@ -58,6 +58,7 @@ def test_a_source_row_leads_to_the_people_whom_it_brought(page_of: NewPage) -> N
 def test_a_filter_is_made_by_keyboard_with_what_there_is(page_of: NewPage) -> None:
     page = page_of("/?range=all")
     page.get_by_role("button", name="+ Filter").click()
+    expect(page.get_by_role("combobox", name="What")).to_be_focused()
     page.keyboard.type("device_t")
     expect(page.get_by_role("option", name="device_type")).to_be_visible()
     page.keyboard.press("ArrowDown")
