@@ -1,5 +1,6 @@
 // The one way to the server: public routes of /openapi.json, and nothing else.
 
+import { changes } from "./changes.svelte";
 import type { components, paths } from "./openapi";
 
 export type Schemas = components["schemas"];
@@ -117,14 +118,21 @@ export async function ask<Q extends Question>(
   return (await taken.answer) as Result<AnswerOf<Q>>;
 }
 
-/** Change something. What was answered before may no longer be so: it is all forgotten. */
+/** What is sent only to be told something. */
+const TELLS = new Set(["/v1/identity/preview", "/v1/rules/test", "/v1/reclassify"]);
+
+/** Change something. What was answered before may no longer be so: it is forgotten, and what the page
+ * shows is asked again. */
 export async function send<T = { ok: boolean }>(
   method: "POST" | "PUT" | "DELETE",
   path: string,
   body?: unknown,
 ): Promise<Result<T>> {
   const result = await request(method, path, body);
-  kept.clear();
+  if (!TELLS.has(path)) {
+    kept.clear();
+    changes.count += 1;
+  }
   return result as Result<T>;
 }
 

@@ -1,5 +1,6 @@
 import { untrack } from "svelte";
 import { type AnswerOf, ask, type Failure, type Params, type Question } from "./api";
+import { changes } from "./changes.svelte";
 
 /** How many answers the page waits for. */
 class Asking {
@@ -23,6 +24,7 @@ export class Asked<Q extends Question> {
     const key = $derived(JSON.stringify(params()));
     $effect(() => {
       void this.#again;
+      void changes.count;
       void key;
       const wanted = untrack(params);
       const fresh = this.#fresh;

@@ -1,5 +1,4 @@
-// What people decide about identity, and how it is taken back. Everything that is shown is asked
-// anew afterwards: `decided.count` belongs into the parameters of such questions.
+// What people decide about identity, and how it is taken back.
 
 import { type Result, type Schemas, send } from "../../lib/api";
 import { toasts } from "../../lib/toasts.svelte";
@@ -29,8 +28,6 @@ const DONE = {
   unalias: "They are two people again.",
 };
 
-export const decided = $state({ count: 0 });
-
 /** What the server takes of it: an alias that is taken back needs no second name. */
 function body(decision: Decision): Record<string, string> {
   return decision.kind === "unalias" ? { user_id: decision.given.user_id } : decision.given;
@@ -48,7 +45,6 @@ export async function decide(decision: Decision, isUndo = false): Promise<Result
     if (isUndo) toasts.say(result.error.message, { tone: "error" });
     return result;
   }
-  decided.count += 1;
   const inverse = { ...decision, kind: INVERSE[decision.kind] } as Decision;
   if (isUndo) toasts.say("Taken back.");
   else if (!result.data.changed) toasts.say("It was so already: nothing changed.");
