@@ -146,7 +146,8 @@ def test_it_says_what_joins_say_after_every_step(
 
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     project, keeper = "looked", Keeper(store)
-    store.arrange("SYSTEM STOP MERGES links")  # what is merged is looked at again
+    for table in ("links", "half_hours"):
+        store.arrange(f"SYSTEM STOP MERGES {table}")  # what is merged is looked at again
     made: list[frozenset[int]] = []
     make = Keeper._make
 
@@ -175,7 +176,8 @@ def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.Monke
     insert(store, project, ("kiosk", "bob", 6, False))
     asked()
     assert list(map(len, made)) == [0, 1, 2, 0], "so many are all of them"
-    store.arrange("SYSTEM START MERGES links")
+    for table in ("links", "half_hours"):
+        store.arrange(f"SYSTEM START MERGES {table}")
 
 
 def test_questions_see_what_was_inserted_before_them(store: Store) -> None:

@@ -41,8 +41,8 @@ MOST_NEWER = 5_000
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
 
-OF_OWNERS = ("links", "aliases", "unlinks")
-OF_CHANGING = ("half_hours", *OF_OWNERS)
+# What all of it follows from, beside events: links and half hours of somebody who is known.
+TABLES = ["links", "half_hours", "aliases", "unlinks"]
 
 # A part that is merged has another name, and so has one of which rows were changed; what is still
 # to be changed is among the mutations. A table that took another's place has its parts elsewhere.
@@ -73,15 +73,20 @@ FROM (
 )"""
 
 # In parts that came, or were merged, since then.
-CHANGED_LINKS = f"""
+CHANGED_OWNERS = f"""
 SELECT DISTINCT visitor
-FROM links
-WHERE {PROJECT} AND _part NOT IN {{parts:Array(String)}}
+FROM (
+    SELECT visitor FROM links WHERE {PROJECT} AND _part NOT IN {{links:Array(String)}}
+    UNION ALL
+    SELECT visitor
+    FROM half_hours
+    WHERE {PROJECT} AND known AND _part NOT IN {{half_hours:Array(String)}}
+)
 LIMIT {MOST_NEWER + 1}"""
 CHANGED_HALF_HOURS = f"""
 SELECT DISTINCT visitor
 FROM half_hours
-WHERE {PROJECT} AND _part NOT IN {{parts:Array(String)}} AND $shared
+WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
 LIMIT {MOST_NEWER + 1}"""
 THESE = "visitor IN {changed:Array(UInt64)}"
 
@@ -216,15 +221,15 @@ class Keeper:
 
     def _owners(self, known: Known, reads: Reads, project_id: str, bots: bool) -> Kept:
         before, names = known.kept, list(known.kept.names.values()) if known.kept else []
-        version = self._version(reads, OF_OWNERS, names)
+        version = self._version(reads, names)
         if before and version == known.seen.version:
             return before
-        seen = Seen(version, _parts(reads, OF_OWNERS))
+        seen = Seen(version, _parts(reads))
         params: dict[str, object] = {"project_id": project_id}
         decisions = decisions_of(reads, params)
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
-            changed = _changed("links", CHANGED_LINKS, known.seen, seen, reads, params)
+            changed = _changed(CHANGED_OWNERS, known.seen, seen, reads, params)
         if before is None or changed is None or len(changed | known.newer) > MOST_NEWER:
             kept, newer = self._make(reads, decisions, params, bots), NOBODY
         elif not changed:
@@ -241,15 +246,15 @@ class Keeper:
         assert on.kept
         before, decisions = known.events, on.kept.decisions
         names = [f"{self._memory.database}.{before.name}"] if before else []
-        version = self._version(reads, OF_CHANGING, names)
+        version = self._version(reads, names)
         if before and before.seen.version == version and before.decisions == decisions:
             return before
-        seen = Seen(version, _parts(reads, OF_CHANGING))
+        seen = Seen(version, _parts(reads))
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
             shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
             sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
-            changed = _changed("half_hours", sql, before.seen, seen, reads, on.params)
+            changed = _changed(sql, before.seen, seen, reads, on.params)
         if before and changed is not None and not changed:
             known.events = before._replace(seen=seen)
             return known.events
@@ -265,12 +270,12 @@ class Keeper:
         known.events = Events(seen, name, decisions, self._hold([name]))
         return known.events
 
-    def _version(self, reads: Reads, tables: tuple[str, ...], names: list[str]) -> Version:
-        """Of these tables, and how many of these names are no more. Nobody else writes to an
+    def _version(self, reads: Reads, names: list[str]) -> Version:
+        """Of the tables, and how many of these names are no more. Nobody else writes to an
         embedded store."""
         if self._store.is_embedded:
             return self._store.changes, 0
-        (row,) = reads.query(VERSION, {"tables": list(tables), "kept_names": names})
+        (row,) = reads.query(VERSION, {"tables": TABLES, "kept_names": names})
         return row["version"], len(names) - row["there"]
 
     def _make(
@@ -312,28 +317,31 @@ class Keeper:
         return hold
 
 
-def _parts(reads: Reads, tables: tuple[str, ...]) -> frozenset[Part]:
-    rows = reads.query(ALL_PARTS, {"tables": list(tables)})
+def _parts(reads: Reads) -> frozenset[Part]:
+    rows = reads.query(ALL_PARTS, {"tables": TABLES})
     return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
 
 
-def _changed(
-    table: str, sql: str, before: Seen, now: Seen, reads: Reads, params: Params
-) -> set[int] | None:
-    """Devices in parts of the table that were not there before; None: perhaps any, because rows
-    were changed."""
-    if _state(table, now.parts) != _state(table, before.parts):
+def _changed(sql: str, before: Seen, now: Seen, reads: Reads, params: Params) -> set[int] | None:
+    """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
+    if _state(now.parts) != _state(before.parts):
         return None
-    names = [name for of, name, _ in before.parts if of == table]
-    rows = reads.query(sql, bound(sql, {**params, "parts": names}))
+    known = {
+        table: [name for of, name, _ in before.parts if of == table]
+        for table in ("links", "half_hours")
+    }
+    rows = reads.query(sql, bound(sql, {**params, **known}))
     return {row["visitor"] for row in rows}
 
 
-def _state(table: str, parts: frozenset[Part]) -> set[str]:
+def _state(parts: frozenset[Part]) -> set[tuple[str, str]]:
     """What another row than a new one shows in: mutations, the last that was made in a part, which
-    is a fifth number in its name, and where the table's parts lie."""
-    found = {name for of, name, _ in parts if of == "mutations"}
-    for of, name, path in parts:
-        if of == table:
-            found |= {*name.split("_")[4:], path.removesuffix(f"{name}/")}
+    is a fifth number in its name, and where a table's parts lie."""
+    found = set[tuple[str, str]]()
+    for table, name, path in parts:
+        if table == "mutations":
+            found.add((table, name))
+        else:
+            numbers = name.split("_")[4:]
+            found |= {(table, path.removesuffix(f"{name}/")), *((table, at) for at in numbers)}
     return found

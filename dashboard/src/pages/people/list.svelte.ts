@@ -1,6 +1,7 @@
 // People, page by page, as they are scrolled to.
 
 import { ask, asker, downloadAddress, type Failure, failure, type Params } from "../../lib/api";
+import { changes } from "../../lib/changes.svelte";
 import { download } from "../../lib/download";
 import type { PersonRow } from "./columns";
 
@@ -22,6 +23,7 @@ export class PeopleList {
 
   constructor(wanted: () => Wanted | null) {
     $effect(() => {
+      void changes.count;
       void this.#again;
       this.#wanted = wanted();
       const control = new AbortController();

@@ -1,6 +1,7 @@
 // A person's events, all pages of them, under a policy and as of a time.
 
 import { ask, type Failure, type Schemas } from "../../lib/api";
+import { changes } from "../../lib/changes.svelte";
 import type { Policy } from "../../lib/view.svelte";
 import type { EventRow } from "./thread";
 
@@ -27,6 +28,7 @@ export class Journey {
 
   constructor(wanted: () => Wanted | null) {
     $effect(() => {
+      void changes.count;
       void this.#again;
       this.#wanted = wanted();
       const control = new AbortController();
