@@ -93,6 +93,7 @@ class Asking:
     def close(self) -> None:
         self._slots.close()
         self._streams.close()
+        self._keeper.close()
 
     def answer(
         self,
