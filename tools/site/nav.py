@@ -56,7 +56,7 @@ NAV: dict[str, dict[str, str]] = {
     },
     "Understand": {
         "identity": "Whose event it is, how to choose, and the same in SQL.",
-        "identity-tables": "Fifteen stories, event by event: who owns what, under each policy.",
+        "identity-tables": "Eighteen flows, event by event: who owns what, under each policy.",
         "first-touch": "Why first touch is a question, not a field.",
         "visits": "What a visit and a touch are, and who gets the credit.",
         "sources": "Where a visit came from, rule by rule, and rules of your own.",
