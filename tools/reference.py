@@ -1,5 +1,6 @@
 """Writes what the documentation takes from the code: the table of `docs/settings.md`, the whole of
-`docs/cli.md`, the tables of `docs/identity-tables.md`, and the list of pages in `docs/index.md`.
+`docs/cli.md`, the tables of `identity-tables.md`, `limits.md` and `metrics.md`, and the list of
+pages in `index.md`.
 
     make reference                       writes both
     python -m tools.reference --check    fails, and says so, where one is not what it would write
@@ -17,7 +18,7 @@ from typer.main import get_command
 from threadline.cli import help
 from threadline.cli.main import COMMANDS, create_cli
 from threadline.settings import PREFIX, Settings
-from tools import identity_tables
+from tools import identity_tables, limits
 from tools.site import markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -152,6 +153,8 @@ PARTS = (
     ("settings.md", "src/threadline/settings.py", settings_table),
     ("identity-tables.md", "tests/vectors", identity_tables.tables),
     ("index.md", "tools/site/nav.py", markdown.listing),
+    ("limits.md", "the code", limits.limits),
+    ("metrics.md", "src/threadline/metrics.py", limits.metrics),
 )
 
 if __name__ == "__main__":

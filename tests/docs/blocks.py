@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 FENCE = re.compile(r"(`{3,})(\w*)\s*")
 MARK = re.compile(r"<!--\s*not run:?(.*?)-->")
-FILE = re.compile(r"`([\w-]+\.(?:csv|ndjson|yaml|toml))`:$")
+FILE = re.compile(r"`([\w-]+\.(?:csv|mjs|ndjson|py|yaml|toml))`:$")
 INDENT = "    "
 
 KINDS = {"sh": "shell", "console": "console", "js": "script", "ts": "script", "tsx": "script"}
