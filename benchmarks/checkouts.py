@@ -92,6 +92,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
     ) -> Reply:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers["Cache-Control"] = "no-cache"  # an answer that is kept costs nothing
         raw = None if body is None else json.dumps(body)
         if raw is not None:
             headers["Content-Type"] = JSON

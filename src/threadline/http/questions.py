@@ -52,11 +52,14 @@ def _routes(question: Question) -> list[Route]:
 async def _ask(question: Question, request: Request) -> Answer:
     in_path = {name: unquote(value) for name, value in request.in_path.items()}
     params: msgspec.Struct = read_params(request.query, question.params, in_path)
-    answered = await request.services.asking.ask(question, request.project, params)
+    anew = "no-cache" in request.header("cache-control")
+    answered = await request.services.asking.ask(question, request.project, params, anew)
     render: Render = RENDERERS.get(question.name, _json)
     rendered = render(answered.answer, params)
     if not answered.fresh:
         rendered.headers.append(STALE)
+    if answered.age_s is not None:
+        rendered.headers.append((b"age", str(answered.age_s).encode()))
     return rendered
 
 
