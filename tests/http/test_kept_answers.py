@@ -11,7 +11,7 @@ from threadline.questions.registry import QUESTIONS
 from threadline.runtime.kept_answers import KeptAnswers
 
 ANEW = {"Cache-Control": "no-cache"}
-PERSONS = {"metric": "persons", "interval": "day", "from": "30d"}
+PERSONS: dict[str, Any] = {"metric": "persons", "interval": "day", "from": "30d"}
 
 
 def asked(project: Project, path: str, anew: bool = False, **params: Any) -> Reply:
@@ -82,7 +82,7 @@ def test_projects_have_their_own(shop: Project, server: Any) -> None:
 def test_definitions_count(shop: Project) -> None:
     segment = {"filters": "user_id==ada"}
     assert shop.change("PUT", "/v1/segments/those", segment).status == 200
-    narrowed = {"metric": "count", "filters": "segment==those"}
+    narrowed: dict[str, Any] = {"metric": "count", "filters": "segment==those"}
     assert kept(shop, "/v1/stats", **narrowed).json["rows"][0]["value"] == 2
     segment["filters"] = "user_id==bob,user_id==ada"
     assert shop.change("PUT", "/v1/segments/those", segment).status == 200
@@ -107,7 +107,8 @@ class TestKeptAnswers:
         answers = KeptAnswers()
         answers.put(("a",), (1,), {"n": 1})
         found = answers.get(("a",), (1,))
-        assert found and found.answer == {"n": 1}
+        assert found
+        assert found.answer == {"n": 1}
         assert answers.get(("a",), (2,)) is None
         assert answers.get(("a",), (1,)) is None
 
@@ -117,7 +118,8 @@ class TestKeptAnswers:
             answers.put((name,), (), "seven..")
             answers.get(("a",), ())
         assert answers.get(("b",), ()) is None
-        assert answers.get(("a",), ()) and answers.get(("c",), ())
+        assert answers.get(("a",), ())
+        assert answers.get(("c",), ())
 
     def test_large_ones_are_not_kept(self) -> None:
         answers = KeptAnswers()
