@@ -29,12 +29,13 @@ from threadline.http import (
     server,
     share_links,
     sign_in,
+    site,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
 from threadline.http.asgi import Headers, Receive, Scope, Send, header
 from threadline.http.auth import let_in
-from threadline.http.request import Request
+from threadline.http.request import Request, base_url
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
 from threadline.runtime.refusals import NO_PROJECT
@@ -87,6 +88,7 @@ class App:
             *assets.ROUTES,
             *rudder.ROUTES,
             *dashboard.ROUTES,
+            *site.ROUTES,
             *server.ROUTES,
         ]
         self._routes = Routes([*routes, *server.about(routes)])
@@ -134,7 +136,7 @@ class App:
                 )
             if isinstance(raised, ApiError):
                 await request.drain()
-            return answer_error(error, request.segment)
+            return answer_error(error, request.base_url, request.segment)
 
     def _note_preflight(self, scope: Scope, origin: str) -> None:
         """The request that it asks for never comes, so this is all that is seen of it."""
@@ -155,7 +157,8 @@ class App:
         if not origin_allowed(origin, self._services.control.origins()):
             self._note_preflight(scope, origin)
             message = f"Origin {origin or '(none)'} is on no project's allowlist."
-            return answer_error(OriginNotAllowed(message))
+            here = base_url(scope, self._services.settings.public_url)
+            return answer_error(OriginNotAllowed(message), here)
         names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")
         if HEADER_NAMES.fullmatch(asked):
             names += b", " + asked

@@ -29,7 +29,7 @@ code { font: .88rem ui-monospace, monospace }</style>
 <h1>The dashboard is not built</h1>
 <p>Threadline is running: it takes events and answers questions. Its dashboard is made by
 <code>make build</code> in the checkout; then start the server again.</p>
-<p><a href="/docs">Every route, with its fields and errors</a></p></html>"""
+<p><a href="/docs/api/">Every route, with its fields and errors</a></p></html>"""
 NOT_BUILT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 FILES = read_assets(DASHBOARD)

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as one readable page, without scripts and without a CDN."""
+"""`/docs/api/`: the OpenAPI document as one readable page, without scripts and without a CDN."""
 
 import re
 from html import escape
@@ -115,7 +115,8 @@ def page(document: Json) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Threadline API</title><style>{STYLE}</style>"
         f"<h1>Threadline API</h1><p>{escape(info['description'])} Version {info['version']};"
-        ' the same as <a href="openapi.json">OpenAPI 3.1</a>.</p>'
+        ' the same as <a href="/openapi.json">OpenAPI 3.1</a>. What it is for:'
+        ' <a href="/docs/">the documentation</a>.</p>'
         f"{KEYS}"
         f"<nav>{links}</nav>{body}</html>"
     )

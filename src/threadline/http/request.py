@@ -79,18 +79,12 @@ class Request:
     @property
     def is_https(self) -> bool:
         """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
-        return "https" in (
-            self.scope.get("scheme", ""),
-            self.header("x-forwarded-proto").lower(),
-            self.services.settings.public_url.partition(":")[0].lower(),
-        )
+        return is_https(self.scope, self.services.settings.public_url)
 
     @property
     def base_url(self) -> str:
         """Where the browser has found us: `https://stats.example`."""
-        if public := self.services.settings.public_url.rstrip("/"):
-            return public
-        return f"http{'s' if self.is_https else ''}://{self.header('host')}"
+        return base_url(self.scope, self.services.settings.public_url)
 
     @property
     def own_hosts(self) -> set[str]:
@@ -129,3 +123,20 @@ class Request:
     async def drain(self) -> None:
         """Throw away what of the body nobody has read."""
         await drain(self.scope, self.receive, self.services.settings.body_seconds)
+
+
+def is_https(scope: Scope, public_url: str) -> bool:
+    """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
+    return "https" in (
+        scope.get("scheme", ""),
+        header(scope, "x-forwarded-proto").lower(),
+        public_url.partition(":")[0].lower(),
+    )
+
+
+def base_url(scope: Scope, public_url: str) -> str:
+    """Where a request has found us, or where we are said to be; nothing if neither says so."""
+    host = header(scope, "host")
+    if public_url or not host:
+        return public_url.rstrip("/")
+    return f"http{'s' if is_https(scope, public_url) else ''}://{host}"

@@ -54,7 +54,7 @@ class Routes:
         """Raises `NotFound`, or `MethodNotAllowed` with those that the path takes."""
         by_method, in_path = self._at(path)
         if not by_method:
-            raise NotFound(f"There is no route {path}; see /docs.")
+            raise NotFound(f"There is no route {path}; see /docs/api/.")
         if method not in by_method:
             allowed = _allowed(by_method)
             raise MethodNotAllowed(
