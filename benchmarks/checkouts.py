@@ -92,7 +92,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
     ) -> Reply:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        raw = None if body is None else json.dumps(body)
+        raw = body if body is None or isinstance(body, bytes) else json.dumps(body)
         if raw is not None:
             headers["Content-Type"] = JSON
         target = f"{path}?{urlencode(params)}" if params else path
@@ -133,6 +133,10 @@ class Serving:
             self._process.terminate()
             self._process.wait(timeout=STOPPED_S)
         self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def connection(self) -> Connection:
         return Connection(self.port)
