@@ -1,4 +1,5 @@
-"""The race: one log in Threadline, PostgreSQL, DuckDB and plain ClickHouse, the same questions to all.
+"""The race: one log in Threadline, PostgreSQL, DuckDB and plain ClickHouse, the same questions to
+all of them.
 
     python -m benchmarks.race --events 100000
 

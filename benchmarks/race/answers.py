@@ -6,7 +6,7 @@ from math import isclose
 from typing import Any
 
 from benchmarks.race.engines import Engine
-from benchmarks.race.questions import Asked, everything
+from benchmarks.race.questions import everything
 from benchmarks.race.rows import Row
 
 # Averages and percentiles differ in their last bits, and databases that keep microseconds differ
@@ -15,20 +15,22 @@ TOLERANCE = 1e-6
 SHOWN = 3
 
 
-def compare(engines: Sequence[Engine], users: Sequence[str]) -> list[str]:
-    """Every question to every engine, about each of these users where it is about one; a sentence
-    for each answer that is not that of the first engine."""
+def compare(engines: Sequence[Engine], users: Sequence[str]) -> tuple[int, list[str]]:
+    """Every question to every engine, about each of these users where it is about one. How many
+    answers were compared with those of the first engine, and a sentence for each that differs."""
     first, *others = engines
     found: list[str] = []
+    count = 0
     for asked in everything():
         for user in users if asked.question.is_about_one else users[:1]:
             expected = first.rows(asked, user)
             for other in others:
+                count += 1
                 difference = differ(expected, other.rows(asked, user), asked.question.in_order)
                 if difference:
                     about = f" of {user}" if asked.question.is_about_one else ""
                     found.append(f"{asked.name}{about}, {other.title}: {difference}")
-    return found
+    return count, found
 
 
 def differ(ours: list[Row], theirs: list[Row], in_order: bool) -> str:

@@ -36,7 +36,7 @@ NULL = "\\N"
 # So many of the last events come one by one between the questions.
 MOST_HELD_BACK = 1000
 # Changes with what is written here, so that no older log is taken for this one.
-VERSION = 2
+VERSION = 1
 
 _CRAWLERS = frozenset(CRAWLERS)
 # Between the parts of a line that waits to be sorted; JSON has none of it.
@@ -44,20 +44,20 @@ _CUT = "\x1f"
 
 
 class Late(NamedTuple):
-    """An event that is held back: as it is sent, and its row of the table."""
+    """An event that is held back: as it is sent, and its row of the table as a line of CSV."""
 
     sent: bytes
-    row: tuple[str | None, ...]
+    row: str
 
 
 class Log(NamedTuple):
     """`sent`: what Threadline is sent at first, one event a line; `table`: the same as CSV, with a
-    header. `count`: of both together with `late`. `users`: everybody who was known before those."""
+    header. `events`: how many, `late` included. `users`: everybody who was known before those."""
 
     sent: Path
     table: Path
     late: list[Late]
-    count: int
+    events: int
     users: list[str]
 
 
@@ -71,12 +71,12 @@ def make(events: int) -> Log:
         folder.mkdir(parents=True)
         about.write_bytes(msgspec.json.encode(_write(events, folder, *files)))
     said = msgspec.json.decode(about.read_bytes(), type=_About)
-    return Log(*files, said.late, said.count, said.users)
+    return Log(*files, said.late, said.events, said.users)
 
 
 class _About(NamedTuple):
     late: list[Late]
-    count: int
+    events: int
     users: list[str]
 
 
@@ -95,14 +95,18 @@ def _write(events: int, folder: Path, sent: Path, table: Path) -> _About:
                 _, event, row = line.split(_CUT)
                 count += 1
                 if left - count < held_back:
-                    values = next(csv.reader([row]))
-                    late.append(Late(event.encode(), tuple(map(_value, values))))
+                    late.append(Late(event.encode(), row))
                 else:
                     sent_file.write(f"{event}\n")
                     table_file.write(f"{row}\n")
             path.unlink()
-    began = late[0].row[COLUMNS.index("timestamp")] or ""
+    began = values(late[0].row)[COLUMNS.index("timestamp")] or ""
     return _About(late, count, [user for user, known_since in users.items() if known_since < began])
+
+
+def values(row: str) -> list[str | None]:
+    """Of a line of CSV."""
+    return [None if text == NULL else text for text in next(csv.reader([row]))]
 
 
 def _by_days(events: int, folder: Path) -> tuple[dict[str, int], dict[str, str]]:
@@ -167,7 +171,3 @@ def _line(values: tuple[object, ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue()
-
-
-def _value(text: str) -> str | None:
-    return None if text == NULL else text

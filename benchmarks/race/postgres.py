@@ -65,7 +65,7 @@ class Cluster:
         with (data / "postgresql.conf").open("a") as file:
             file.write(SETTINGS.format(folder=self.folder))
         self._server = subprocess.Popen(
-            [binaries / "postgres", "-D", data],
+            [str(binaries / "postgres"), "-D", str(data)],
             stdout=subprocess.DEVNULL,
             stderr=self._log.open("wb"),
             cwd="/",
@@ -78,7 +78,7 @@ class Cluster:
         subprocess.run(words, check=True, capture_output=True, cwd="/", **self._as)
 
     def _await_ready(self) -> None:
-        ready = [self.binaries / "pg_isready", "-q", "-h", self.folder]
+        ready = [str(self.binaries / "pg_isready"), "-q", "-h", str(self.folder)]
         until = time.monotonic() + READY_S
         while subprocess.run(ready).returncode:
             if self._server.poll() is not None or time.monotonic() > until:
@@ -102,6 +102,9 @@ class Cluster:
         """Of the events and their indexes, without the log that is written ahead."""
         return int(self._client("psql", "-Atc", "SELECT pg_total_relation_size('events')"))
 
+    def execute(self, statements: str) -> None:
+        self._client("psql", "-q", "-c", statements)
+
     def inserts_per_s(self, seconds: int, clients: int) -> float:
         """Single prepared inserts, each committed to the disk."""
         script = self.folder / "insert.sql"
@@ -111,8 +114,8 @@ class Cluster:
 
     def _client(self, command: str, *arguments: str) -> str:
         """What a command says that speaks to the server."""
-        words = [self.binaries / command, "-h", self.folder, "-U", "race", *arguments, "postgres"]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        words = [str(self.binaries / command), "-h", str(self.folder), "-U", "race", *arguments]
+        done = subprocess.run([*words, "postgres"], capture_output=True, text=True, check=True)
         return done.stdout
 
 

@@ -152,6 +152,7 @@ TILES = (
     ),
 )
 OVERVIEW = [Asked(tile, "next") for tile in TILES]
+OVERVIEW_NAME = f"an overview of {len(OVERVIEW)} tiles at once"
 
 
 def all_asked() -> list[Asked]:

@@ -1,5 +1,5 @@
-"""The questions in SQL: files in `sql/`, in a folder for each engine or, where all take the same, in
-`common`. `$owned` is filled with whose each event is, `$visits` with the visits cut out of that."""
+"""The questions in SQL: files in `sql/`, in a folder for each engine, and in `common` what all take
+alike. `$owned` is filled with whose each event is, `$visits` with the visits cut out of that."""
 
 from functools import cache
 from pathlib import Path

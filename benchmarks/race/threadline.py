@@ -101,7 +101,11 @@ class Threadline:
         return self._send("POST", "/v1/batch", body=body)
 
     def _send(
-        self, method: str, path: str, body: bytes | None = None, params: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        params: dict[str, str] | None = None,
     ) -> Reply:
         connection = self._connections.get()
         try:

@@ -22,14 +22,16 @@ class Timed(NamedTuple):
 
 
 class Turns(NamedTuple):
-    """`asked`: of each engine by its title, after something new had come. `again`: of the first of
-    them, asked the same once more with nothing new."""
+    """`name`: of what was asked. `asked`: of each engine by its title, after something had come.
+    `again`: of the first of them, asked the same once more with nothing new."""
 
+    name: str
     asked: dict[str, Timed]
     again: Timed
 
 
 def in_turns(
+    name: str,
     engines: Sequence[Engine],
     asked: Sequence[Asked],
     users: Iterator[str],
@@ -53,7 +55,8 @@ def in_turns(
                 again += timed[1:]
         if turn and time.monotonic() - started > MOST_S:
             break
-    return Turns({title: _median(times) for title, times in took.items()}, _median(again))
+    medians = {title: _median(times) for title, times in took.items()}
+    return Turns(name, medians, _median(again))
 
 
 def _timed(engine: Engine, asked: Sequence[Asked], user: str) -> Timed:

@@ -10,7 +10,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from benchmarks.race.log import COLUMNS, NULL
+from benchmarks.race.log import COLUMNS, NULL, values
 
 # As many as Threadline has readers.
 HANDLES = 4
@@ -33,8 +33,8 @@ class Handle(Protocol):
     def load(self, schema: str, table: Path) -> None:
         """Make the table of events, fill it from this CSV file, and let the engine tidy up."""
 
-    def insert(self, row: Sequence[str | None]) -> None:
-        """One more event."""
+    def insert(self, row: str) -> None:
+        """One more event, a line of CSV."""
 
     def prepare(self, name: str, sql: str) -> None:
         """Know a question by this name."""
@@ -49,16 +49,17 @@ class Handle(Protocol):
 class DuckDB:
     def __init__(self, folder: Path, of: "DuckDB | None" = None) -> None:
         duckdb = importlib.import_module("duckdb")
-        self._db = of._db.cursor() if of else duckdb.connect(str(folder / "events.duckdb"))
+        path = str(folder / "events.duckdb")
+        self._db: Any = of._db.cursor() if of else duckdb.connect(path)
 
     def load(self, schema: str, table: Path) -> None:
         self._db.execute(schema)
         self._db.execute(f"COPY events FROM '{table}' (HEADER, NULLSTR '{NULL}')")
         self._db.execute("CHECKPOINT")
 
-    def insert(self, row: Sequence[str | None]) -> None:
-        marks = ", ".join("?" * len(row))
-        self._db.execute(f"INSERT INTO events VALUES ({marks})", list(row))
+    def insert(self, row: str) -> None:
+        marks = ", ".join("?" * len(COLUMNS))
+        self._db.execute(f"INSERT INTO events VALUES ({marks})", values(row))
 
     def prepare(self, name: str, sql: str) -> None:
         self._db.execute(f"PREPARE {name} AS {sql}")
@@ -85,11 +86,9 @@ class ClickHouse:
         )
         self._session.query("OPTIMIZE TABLE events FINAL")
 
-    def insert(self, row: Sequence[str | None]) -> None:
-        line = json.dumps(dict(zip(COLUMNS, row, strict=True)))
+    def insert(self, row: str) -> None:
         self._session.query(
-            "INSERT INTO events SETTINGS date_time_input_format = 'best_effort'"
-            f" FORMAT JSONEachRow {line}"
+            f"INSERT INTO events SETTINGS date_time_input_format = 'best_effort' FORMAT CSV\n{row}"
         )
 
     def prepare(self, name: str, sql: str) -> None:
@@ -108,7 +107,9 @@ class ClickHouse:
 class PostgreSQL:
     def __init__(self, folder: Path, of: "PostgreSQL | None" = None) -> None:
         psycopg = importlib.import_module("psycopg")
-        self._db = psycopg.connect(host=str(folder), user="race", dbname="postgres", autocommit=True)
+        self._db = psycopg.connect(
+            host=str(folder), user="race", dbname="postgres", autocommit=True
+        )
         self._sql: dict[str, str] = {}
 
     def load(self, schema: str, table: Path) -> None:
@@ -123,9 +124,9 @@ class PostgreSQL:
         self._db.execute("VACUUM ANALYZE events")
         self._db.execute("CHECKPOINT")
 
-    def insert(self, row: Sequence[str | None]) -> None:
-        marks = ", ".join(["%s"] * len(row))
-        self._db.execute(f"INSERT INTO events VALUES ({marks})", list(row))
+    def insert(self, row: str) -> None:
+        marks = ", ".join(["%s"] * len(COLUMNS))
+        self._db.execute(f"INSERT INTO events VALUES ({marks})", values(row))
 
     def prepare(self, name: str, sql: str) -> None:
         self._sql[name] = sql
@@ -161,7 +162,7 @@ class Worker:
     def load(self, schema: str, table: str) -> None:
         self._first.load(schema, Path(table))
 
-    def insert(self, row: list[str | None]) -> None:
+    def insert(self, row: str) -> None:
         self._first.insert(row)
 
     def prepare(self, name: str, sql: str) -> None:
