@@ -127,6 +127,12 @@ class KeyKindNotAllowed(ApiError):
     status, code = 403, "key_kind_not_allowed"
 
 
+class AccountKeyRequired(ApiError):
+    """Only an account key (`ak`) opens what is about all projects."""
+
+    status, code = 403, "account_key_required"
+
+
 class NotFound(ApiError):
     """No such route, or no such user."""
 
