@@ -81,8 +81,9 @@ async def _serve(settings: Settings, project: str | None, kind: str, account: bo
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             own = msgspec.structs.replace(settings, host="127.0.0.1", port=0)
             serving = tasks.create_task(serve_async(own, ready, least=logging.WARNING))
-            await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
+            serving.add_done_callback(lambda _: ready.done() or ready.cancel())
+            await asyncio.wait([ready])
+            if ready.cancelled():
                 return  # what went wrong is raised by the group
             with _session(control, chosen, ready.result(), kind, account) as session:
                 try:

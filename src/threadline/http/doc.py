@@ -55,8 +55,9 @@ class Doc:
     keys nobody else may use it. `shared`: the name by which pages that are shared ask it.
 
     `by_key_only`: no member's session counts here. `refusal`: the error for a key of another kind.
-    `bucket`: the rate limit that browser keys draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
-    parameters that take less here than elsewhere. `notes`: what else to say of parameters.
+    `bucket`: the rate limit that browser keys draw on. `segment`: the Segment spec's shape of the
+    body, which is taken, too. `choices`: of parameters that take less here than elsewhere. `notes`:
+    what else to say of parameters.
     """
 
     summary: str

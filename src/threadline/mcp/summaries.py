@@ -186,6 +186,37 @@ def _compared(row: Json) -> str:
     return f" ({f'{by} ' if by else ''}from {number(row['previous'])})"
 
 
+def _changes(found: Json, arguments: Json) -> str:
+    week, rows = found["week"], found["rows"]
+    when = f"In the seven days from {day(week['from'])} to {day(week['to'])}"
+    if not found["looked_at"]:
+        return f"{when} nothing could be compared."
+    others = len(found["looked_at"]) - len(rows)
+    if not rows:
+        return f"{when} nothing was out of the usual: {counted(others, 'number')} looked at."
+    said = "; ".join(_move(row) for row in rows[: SHOWN + 2])
+    return (
+        f"{when}, compared with {counted(found['weeks'], 'week')} before: "
+        f"{said}{_more(rows, SHOWN + 2)}. {counted(others, 'other number')} as usual."
+    )
+
+
+def _move(row: Json) -> str:
+    by = change(row["change_share"])
+    said = (
+        f"{name(row['metric'])} {number(row['value'])}, usually {number(row['usual'])} "
+        f"({number(row['low'])} to {number(row['high'])}){f', {by}' if by else ''}"
+    )
+    if carried := row["carried_by"]:
+        said += (
+            f"; {carried['dimension']} {name(carried['value'])} carries {share(carried['share'])} "
+            f"of the move ({number(carried['average'])} to {number(carried['now'])})"
+        )
+    elif row["breakdowns"]:
+        said += "; no single group carries it"
+    return said
+
+
 def _sources(found: Json, arguments: Json) -> str:
     numbers = ("previous", "change")
     rows = found["rows"]
@@ -449,6 +480,7 @@ SUMMARIES: Mapping[str, Callable[[Json, Json], str]] = {
     "accounts": _accounts,
     "account": _account,
     "get_stats": _stats,
+    "what_changed": _changes,
     "top_sources": _sources,
     "visits": _visits,
     "time_to_conversion": _time_to_conversion,

@@ -104,6 +104,14 @@ SAYS: Mapping[str, Says] = {
         "down by source, country, path, properties.plan or any other dimension; interval gives a "
         "series; compare=previous_period says what changed. " + ASK_SCHEMA,
     ),
+    "changes": Says(
+        "what_changed",
+        "What is out of the usual",
+        "Looks over all goals and main numbers of the last seven days (or those before to), names "
+        "those beyond their usual week-to-week variation, and which source, channel, country, "
+        "device, page or app version carries each move, in numbers that sum. No rows: nothing "
+        "happened. Call it first for: what is new? why did X drop?",
+    ),
     "sources": Says(
         "top_sources",
         "Where visitors come from",
