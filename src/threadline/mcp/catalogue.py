@@ -119,8 +119,8 @@ def refused(error: Refused) -> Result:
     if error.status in OF_STATUS or error.status >= 500:
         raise Failed(OF_STATUS.get(error.status, NOT_NOW), str(error), data) from None
     fields: Json = error.details.get("fieldErrors") or {}
-    others = [f"{field}: {'; '.join(said)}." for field, said in fields.items()][1:]
-    more = [said for said in others if said not in str(error)]
+    each = [(field, "; ".join(said)) for field, said in fields.items()]
+    more = [f"{field}: {said}." for field, said in each if said not in str(error)]
     return Result(" ".join([f"{error.code}: {error}", *more]), data, is_error=True)
 
 

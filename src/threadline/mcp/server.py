@@ -1,6 +1,7 @@
 """The SDK's server over our catalogue: what is listed, what is called, what is read."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -49,8 +50,7 @@ def create(session_of: SessionOf) -> Server[Any]:
     """`session_of`: whose a request is, by the context that the SDK gives."""
 
     async def list_tools(ctx: Any, params: Any) -> ListToolsResult:
-        tools = catalogue.tools_for(session_of(ctx).kind).values()
-        return ListToolsResult(tools=[_definition(tool) for tool in tools])
+        return _tools_of(session_of(ctx).kind)
 
     async def call_tool(ctx: Any, params: CallToolRequestParams) -> CallToolResult:
         try:
@@ -118,6 +118,12 @@ def create(session_of: SessionOf) -> Server[Any]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
     )
+
+
+@cache
+def _tools_of(kind: str) -> ListToolsResult:
+    tools = catalogue.tools_for(kind).values()
+    return ListToolsResult(tools=[_definition(tool) for tool in tools])
 
 
 def _definition(tool: Tool) -> ToolDefinition:
