@@ -29,6 +29,8 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
     validate(document)
     assert sorted(document["paths"]) == [
         "/healthz",
+        "/mcp",
+        "/mcp/account",
         "/metrics",
         "/openapi.json",
         "/readyz",
@@ -53,6 +55,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/batch",
         "/v1/boards",
         "/v1/boards/{name}",
+        "/v1/changes",
         "/v1/classify",
         "/v1/dead-letters",
         "/v1/export",

@@ -18,6 +18,7 @@ from threadline.http import (
     definitions,
     identity,
     ingest,
+    mcp,
     members,
     oidc,
     operation,
@@ -70,6 +71,7 @@ class App:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._mcp = mcp.Mcp(self._answer)
         routes = [
             *ingest.ROUTES,
             *questions.ROUTES,
@@ -87,6 +89,7 @@ class App:
             *share_links.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
+            *self._mcp.routes,
             *dashboard.ROUTES,
             *site.ROUTES,
             *server.ROUTES,
@@ -97,6 +100,10 @@ class App:
     def routes(self) -> list[Route]:
         """All that there are, those about the server itself included."""
         return self._routes.listed
+
+    async def close(self) -> None:
+        """End what goes on between requests: sessions of agents."""
+        await self._mcp.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"

@@ -47,6 +47,11 @@ class Request:
         return self._sent_by[1]
 
     @property
+    def is_admitted(self) -> bool:
+        """Whether it is known whose it is."""
+        return self._sent_by is not None
+
+    @property
     def may_all_projects(self) -> bool:
         """Whether it may see all projects there are: a key has one, and members have all."""
         return self.member is not None
