@@ -62,7 +62,7 @@ def demo(
 
     Example: `threadline demo --events 20000 --seed 7 --data /tmp/demo`
     """
-    chosen = folders.load(data, needs=None, host=host, port=port)
+    chosen = folders.load(data, needs=None, host=host, port=port, may_begin=True)
     folders.used.clear()  # it is named below
     folder = Path(data)
     console = Console(highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
 
     Example: `threadline serve --data /var/lib/threadline --port 8787`
     """
-    chosen = folders.load(data, needs=None, host=host, port=port)
+    chosen = folders.load(data, needs=None, host=host, port=port, may_begin=True)
     (_, settings_file), *_ = folders.used
     folders.used.clear()  # the log names it
     serve_http(chosen, settings_file, _greet)
