@@ -17,6 +17,7 @@ from threadline.settings_files import CONFIG, DEFAULT_FOLDER, FILE, PREFIX, Sett
 
 __all__ = [
     "FILE",
+    "PREFIX",
     "Settings",
     "SettingsError",
     "file_left_out",
@@ -55,6 +56,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "a request names, or that the server listens on."
         ),
     ] = ""
+    prefix: Annotated[
+        str,
+        msgspec.Meta(
+            description="Path below which people and pages find Threadline on a site that is there "
+            "already, such as `/stats`. The proxy may keep it or take it away "
+            "(docs/deploying.md)."
+        ),
+    ] = ""
     store: Annotated[
         str,
         msgspec.Meta(
@@ -70,6 +79,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "(`X-Forwarded-For`: its last entry counts). Empty: the connection's address."
         ),
     ] = ""
+    trusted_proxies: Annotated[
+        Positive,
+        msgspec.Meta(
+            description="How many proxies of yours add an entry to that header: with 2, a CDN and "
+            "nginx, the last entry but one is the visitor's address."
+        ),
+    ] = 1
     country_header: Annotated[
         str,
         msgspec.Meta(
@@ -189,6 +205,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
         False
     )
+
+    @property
+    def root_path(self) -> str:
+        """The prefix as it stands before paths: `/stats`, or nothing."""
+        path = self.prefix.strip("/")
+        return f"/{path}" if path else ""
+
+    def base_url(self, url: str) -> str:
+        """Where people find us, the prefix included. `url`: where that is if nobody has said."""
+        return (self.public_url or url).rstrip("/") + self.root_path
 
 
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]

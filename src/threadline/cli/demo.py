@@ -163,7 +163,7 @@ def _load_and_tell(
     if not notes.loaded:
         notes.loaded = True
         _save(folder, notes)
-    _tell(url, folder, notes, _sign_in_link(chosen.public_url or url, folder), console)
+    _tell(url, folder, notes, _sign_in_link(chosen.base_url(url), folder), console)
 
 
 def _sign_in_link(base: str, folder: Path) -> str:

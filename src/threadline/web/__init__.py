@@ -43,8 +43,12 @@ def read_assets(folder: Path = BUILT) -> dict[str, Asset]:
 
 def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
     for path in sorted(folder.rglob("*")):
-        if media_type := MEDIA_TYPES.get(path.suffix):
-            body = path.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            packed = b"" if path.suffix in PACKED else gzip.compress(body, mtime=0)
-            yield path.relative_to(folder).as_posix(), Asset(body, packed, media_type, etag)
+        if path.suffix in MEDIA_TYPES:
+            yield path.relative_to(folder).as_posix(), asset(path.read_bytes(), path.suffix)
+
+
+def asset(body: bytes, suffix: str) -> Asset:
+    """A file to serve with this content. `suffix`: of its name, one of `MEDIA_TYPES`."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    packed = b"" if suffix in PACKED else gzip.compress(body, mtime=0)
+    return Asset(body, packed, MEDIA_TYPES[suffix], etag)
