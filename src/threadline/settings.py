@@ -139,6 +139,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bytes_burst: Annotated[
         Positive, msgspec.Meta(description="Browser keys: unpacked bytes at once.")
     ] = 32 * 1024**2
+    mcp_per_second: Annotated[
+        Positive, msgspec.Meta(description="Calls of agents' tools a second, with one key.")
+    ] = 50
+    mcp_burst: Annotated[
+        Positive, msgspec.Meta(description="Calls of agents' tools at once, with one key.")
+    ] = 500
     body_seconds: Annotated[
         Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
     ] = 30

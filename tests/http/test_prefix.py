@@ -53,7 +53,7 @@ def test_every_route_is_there_with_the_prefix_and_without(before: str, shop: Pro
     sent = shop.post(f"{before}/v1/track", {"event": "x", "user_id": "a/b", "anonymous_id": "d"})
     assert sent.status == 202, sent
     assert shop.get(f"{before}/v1/users/a%2Fb").json["user_id"] == "a/b"
-    for path in ("/readyz", "/v1/a.js", "/docs", "/dashboard/people/a%2Fb"):
+    for path in ("/readyz", "/v1/a.js", "/docs/api", "/dashboard/people/a%2Fb"):
         assert shop.send("GET", before + path).status == 200, path
     preflight = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     assert shop.send("OPTIONS", f"{before}/v1/track", headers=preflight).status == 204
@@ -62,7 +62,7 @@ def test_every_route_is_there_with_the_prefix_and_without(before: str, shop: Pro
 def test_what_only_looks_like_the_prefix_is_none(shop: Project) -> None:
     reply = shop.send("GET", "/statsx/readyz")
     assert reply.status == 404
-    assert "There is no route /statsx/readyz; see /stats/docs." in reply.json["details"]["message"]
+    assert "There is no route /statsx/readyz; see /stats/docs/api/." in reply.json["details"]["message"]
 
 
 def test_redirects_and_files_have_it(shop: Project) -> None:
@@ -91,7 +91,9 @@ def test_the_reference_says_where_it_is(shop: Project, server: Server) -> None:
     document = shop.send("GET", "/stats/openapi.json").json
     assert document["servers"] == [{"url": "/stats"}]
     assert "/v1/track" in document["paths"]
-    assert 'href="openapi.json"' in shop.send("GET", "/stats/docs").body.decode()
+    page = shop.send("GET", "/stats/docs/api/").body.decode()
+    assert 'href="/stats/openapi.json"' in page
+    assert 'href="/stats/docs/"' in page
     assert Project(server).send("GET", "/openapi.json").json["servers"] == [{"url": "/"}]
 
 

@@ -188,7 +188,7 @@ def _tell(url: str, folder: Path, notes: Notes, link: str, console: Console) -> 
     paid = "conversion=purchase value_property=value currency=EUR"
     console.print(
         f"""
-[bold green]Threadline is ready[/] at [bold]{url}[/]   reference: {url}/docs
+[bold green]Threadline is ready[/] at [bold]{url}[/]   documentation: {url}/docs/
 
 [bold]The dashboard, signed in[/]
   {link}

@@ -27,6 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("Run", "serving", "serve"),
     "demo": Command("Run", "demo", "demo"),
+    "mcp": Command("Run", "mcp", "mcp"),
     "project": Command("Run", "project_files"),
     "key": Command("Run", "keys"),
     "dashboard": Command("Run", "dashboard"),
@@ -49,7 +50,7 @@ COMMANDS = {
     "dead-letter": Command("Mend", "dead_letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.
-SERVERS = ("serve", "demo")
+SERVERS = ("serve", "demo", "mcp")
 LOGGING = ("import",)
 
 

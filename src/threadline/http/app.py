@@ -18,6 +18,7 @@ from threadline.http import (
     definitions,
     identity,
     ingest,
+    mcp,
     members,
     oidc,
     operation,
@@ -29,12 +30,13 @@ from threadline.http import (
     server,
     share_links,
     sign_in,
+    site,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
 from threadline.http.asgi import Headers, Receive, Scope, Send, header
 from threadline.http.auth import let_in
-from threadline.http.request import Request
+from threadline.http.request import Request, base_url
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
 from threadline.runtime.refusals import NO_PROJECT
@@ -67,8 +69,10 @@ READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 class App:
     """An ASGI application over services that are open already."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, root_path: str = "") -> None:
+        """`root_path`: what browsers have before all paths, such as `/stats`."""
         self._services = services
+        self._mcp = mcp.Mcp(self._answer)
         routes = [
             *ingest.ROUTES,
             *questions.ROUTES,
@@ -86,10 +90,12 @@ class App:
             *share_links.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
+            *self._mcp.routes,
             *dashboard.ROUTES,
+            *site.ROUTES,
             *server.ROUTES,
         ]
-        self._root_path = services.settings.root_path
+        self._root_path = root_path
         listed = [*routes, *server.about(routes, self._root_path)]
         self._routes = Routes(listed, self._root_path)
 
@@ -97,6 +103,10 @@ class App:
     def routes(self) -> list[Route]:
         """All that there are, those about the server itself included."""
         return self._routes.listed
+
+    async def close(self) -> None:
+        """End what goes on between requests: sessions of agents."""
+        await self._mcp.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"
@@ -137,7 +147,7 @@ class App:
                 )
             if isinstance(raised, ApiError):
                 await request.drain()
-            return answer_error(error, request.segment)
+            return answer_error(error, request.base_url, request.segment)
 
     def _note_preflight(self, scope: Scope, origin: str) -> None:
         """The request that it asks for never comes, so this is all that is seen of it."""
@@ -158,7 +168,8 @@ class App:
         if not origin_allowed(origin, self._services.control.origins()):
             self._note_preflight(scope, origin)
             message = f"Origin {origin or '(none)'} is on no project's allowlist."
-            return answer_error(OriginNotAllowed(message))
+            here = base_url(scope, self._services.settings.public_url)
+            return answer_error(OriginNotAllowed(message), here)
         names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")
         if HEADER_NAMES.fullmatch(asked):
             names += b", " + asked

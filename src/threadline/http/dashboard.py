@@ -31,7 +31,7 @@ code { font: .88rem ui-monospace, monospace }</style>
 <h1>The dashboard is not built</h1>
 <p>Threadline is running: it takes events and answers questions. Its dashboard is made by
 <code>make build</code> in the checkout; then start the server again.</p>
-<p><a href="/docs">Every route, with its fields and errors</a></p></html>"""
+<p><a href="/docs/api/">Every route, with its fields and errors</a></p></html>"""
 NOT_BUILT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 FILES = read_assets(DASHBOARD)
@@ -48,7 +48,7 @@ async def serve(request: Request) -> Answer:
     name = request.in_path.get("name", "")
     if INDEX not in FILES:
         headers = {"Content-Security-Policy": NOT_BUILT_POLICY, "Cache-Control": NOT_KEPT}
-        body = NOT_BUILT.replace(b'"/docs"', f'"{request.root_path}/docs"'.encode())
+        body = NOT_BUILT.replace(b'"/docs/', f'"{request.root_path}/docs/'.encode())
         page = answer_body(body, "text/html; charset=utf-8", headers)
         return page._replace(status=404)
     if name.startswith(HASHED) and name not in FILES:
@@ -73,7 +73,7 @@ def _page(page: Asset, root_path: str) -> Asset:
     found from there: Vite writes those addresses relative to each file."""
     if not root_path:
         return page
-    return asset(page.body.replace(f'"{ROOT}/'.encode(), f'"{root_path}{ROOT}/'.encode()), ".html")
+    return asset(page.body.replace(f'"{ROOT}/'.encode(), f'"{root_path}{ROOT}/'.encode()), page.media_type)
 
 
 def _page_headers(path: str) -> dict[str, str]:

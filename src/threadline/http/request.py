@@ -47,6 +47,11 @@ class Request:
         return self._sent_by[1]
 
     @property
+    def is_admitted(self) -> bool:
+        """Whether it is known whose it is."""
+        return self._sent_by is not None
+
+    @property
     def may_all_projects(self) -> bool:
         """Whether it may see all projects there are: a key has one, and members have all."""
         return self.member is not None
@@ -79,17 +84,12 @@ class Request:
     @property
     def is_https(self) -> bool:
         """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
-        return "https" in (
-            self.scope.get("scheme", ""),
-            self.header("x-forwarded-proto").lower(),
-            self.services.settings.public_url.partition(":")[0].lower(),
-        )
+        return is_https(self.scope, self.services.settings.public_url)
 
     @property
     def base_url(self) -> str:
         """Where the browser has found us: `https://stats.example`."""
-        own = f"http{'s' if self.is_https else ''}://{self.header('host')}"
-        return self.services.settings.base_url(own)
+        return base_url(self.scope, self.services.settings.public_url)
 
     @property
     def root_path(self) -> str:
@@ -141,3 +141,20 @@ class Request:
     async def drain(self) -> None:
         """Throw away what of the body nobody has read."""
         await drain(self.scope, self.receive, self.services.settings.body_seconds)
+
+
+def is_https(scope: Scope, public_url: str) -> bool:
+    """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
+    return "https" in (
+        scope.get("scheme", ""),
+        header(scope, "x-forwarded-proto").lower(),
+        public_url.partition(":")[0].lower(),
+    )
+
+
+def base_url(scope: Scope, public_url: str) -> str:
+    """Where a request has found us, or where we are said to be; nothing if neither says so."""
+    host, root_path = header(scope, "host"), scope.get("root_path", "")
+    if public_url or not host:
+        return public_url.rstrip("/") + root_path
+    return f"http{'s' if is_https(scope, public_url) else ''}://{host}{root_path}"

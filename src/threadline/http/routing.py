@@ -38,7 +38,7 @@ class Routes:
 
     def __init__(self, routes: Iterable[Route], root_path: str = "") -> None:
         """`root_path`: what browsers have before all of them."""
-        self._reference = f"{root_path}/docs"
+        self._reference = f"{root_path}/docs/api/"
         self.listed = list(routes)
         self._plain: dict[str, ByMethod] = {}
         self._patterns: list[tuple[re.Pattern[str], ByMethod]] = []

@@ -78,7 +78,8 @@ async def serve_async(
         interrupted_work_finished(services),
         bounded_connections(port, most),
     ):
-        server = _server(App(services), address, port, most)
+        app = App(services, settings.root_path)
+        server = _server(app, address, port, most)
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)
 
@@ -94,6 +95,7 @@ async def serve_async(
         if greet is not None:
             await asyncio.to_thread(greet, services, url)
         await serving
+        await app.close()
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
 

@@ -16,6 +16,7 @@ from threadline.store import StoreError
 
 PROMETHEUS = "text/plain"
 HTML = "text/html; charset=utf-8"
+REFERENCE = "/docs/api"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
@@ -51,7 +52,7 @@ def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
     itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
     document = openapi.document([*routes, itself], root_path)
     reference = docs_page.page(document)
-    return [itself, Route("GET", "/docs", docs)]
+    return [itself, Route("GET", REFERENCE, docs)]
 
 
 OPENAPI = Doc(summary="This document", tag="Server", answer=dict[str, Any])

@@ -18,7 +18,8 @@ class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `unknown_trait`, `property_condition`, `bots_left_out`,
     `future_events`, `sampled`, `without_account`, `no_accounts`, `skipped_values`,
-    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`; of
+    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`,
+    `little_history`; of
     `POST /v1/sql` also those of a body that is mended, `unknown_field` and `text_mended`.
     `parameter`: the one it is about."""
 
