@@ -62,7 +62,10 @@ def test_every_route_is_there_with_the_prefix_and_without(before: str, shop: Pro
 def test_what_only_looks_like_the_prefix_is_none(shop: Project) -> None:
     reply = shop.send("GET", "/statsx/readyz")
     assert reply.status == 404
-    assert "There is no route /statsx/readyz; see /stats/docs/api/." in reply.json["details"]["message"]
+    assert (
+        "There is no route /statsx/readyz; see /stats/docs/api/."
+        in reply.json["details"]["message"]
+    )
 
 
 def test_redirects_and_files_have_it(shop: Project) -> None:

@@ -73,7 +73,9 @@ def _page(page: Asset, root_path: str) -> Asset:
     found from there: Vite writes those addresses relative to each file."""
     if not root_path:
         return page
-    return asset(page.body.replace(f'"{ROOT}/'.encode(), f'"{root_path}{ROOT}/'.encode()), page.media_type)
+    return asset(
+        page.body.replace(f'"{ROOT}/'.encode(), f'"{root_path}{ROOT}/'.encode()), page.media_type
+    )
 
 
 def _page_headers(path: str) -> dict[str, str]:
