@@ -46,6 +46,7 @@ COMMANDS = {
     "classify": Command("Ask", "classifying", "classify"),
     "jobs": Command("Mend", "jobs"),
     "doctor": Command("Mend", "doctor", "doctor"),
+    "upgrade": Command("Mend", "upgrading", "upgrade"),
     "rebuild": Command("Mend", "rebuilding", "rebuild"),
     "dead-letter": Command("Mend", "dead_letters"),
 }

@@ -35,6 +35,7 @@ from threadline.store import store_url
 HEADER_MS = 75_000
 MAX_HEADER_BYTES = 64 * 1024
 SWITCH_S = 0.001
+PREFIX = re.compile(r"(/?[A-Za-z0-9._~-]+)*/?")
 PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+/?", re.IGNORECASE)
 
 
@@ -77,7 +78,7 @@ async def serve_async(
         interrupted_work_finished(services),
         bounded_connections(port, most),
     ):
-        app = App(services)
+        app = App(services, settings.root_path)
         server = _server(app, address, port, most)
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)
@@ -139,7 +140,12 @@ def _check(settings: Settings) -> None:
     if settings.public_url and not PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(
             f"THREADLINE_PUBLIC_URL={settings.public_url}: write the address as browsers show it, "
-            "without a path: https://stats.example.com."
+            "without a path: https://stats.example.com. A path goes into THREADLINE_PREFIX."
+        )
+    if not PREFIX.fullmatch(settings.prefix):
+        raise SettingsError(
+            f"THREADLINE_PREFIX={settings.prefix}: write a path of letters, digits and slashes, "
+            "such as /stats."
         )
 
 
