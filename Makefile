@@ -14,8 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick clean
-.PHONY: help demo build reference test coverage test-browser check bench bench-quick race race-quick clean
+.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
