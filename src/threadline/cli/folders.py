@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from threadline import settings
+from threadline.backup.mark import is_unfinished
 from threadline.settings import Settings
 
 # What is said of a folder that has not what a command needs to find there.
@@ -34,6 +35,11 @@ def load(
     folder = Path(chosen.data)
     used[:] = [(folder, settings.file_read(data=data))]
     check_owner(folder)
+    if is_unfinished(folder):
+        raise FolderError(
+            f"A restore into {shown(folder)} was interrupted, or is under way. The same threadline"
+            " restore command does it."
+        )
     if needs is not None and not (folder / needs).exists():
         there = "" if folder.exists() else "does not exist, so it "
         raise FolderError(
