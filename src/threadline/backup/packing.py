@@ -91,7 +91,7 @@ def verify(target: Target, name: str, blob: Blob) -> None:
 
 
 def unpack(target: Target, name: str, blob: Blob, identities: Sequence[Any], into: Path) -> None:
-    """Its files, in this folder. Raises `BackupError` for what is damaged or encrypted to others."""
+    """Its files, in this folder. Raises `BackupError` where it cannot be read."""
     with TemporaryFile(dir=into) as packed:
         digest = hashlib.sha256()
         with target.read(name) as file:

@@ -3,13 +3,20 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from threadline.backup import listing
 from threadline.backup.manifest import Manifest
@@ -196,9 +203,17 @@ def bar(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with ExitStack() as opened:
+        shown: list[tuple[Progress, TaskID]] = []
+
+        def progressed(done: int, total: int) -> None:
+            if not shown:  # what goes wrong before is said without a bar
+                progress = opened.enter_context(Progress(*columns, console=console))
+                shown.append((progress, progress.add_task(title, total=total)))
+            progress, task = shown[0]
+            progress.update(task, completed=done, total=total)
+
+        yield progressed
 
 
 def _cells(each: Manifest) -> list[str]:
