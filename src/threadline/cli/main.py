@@ -33,6 +33,8 @@ COMMANDS = {
     "dashboard": Command("Run", "dashboard"),
     "import": Command("Data", "importing", "import_files"),
     "export": Command("Data", "exporting", "export_file"),
+    "backup": Command("Data", "backing_up"),
+    "restore": Command("Data", "restoring", "restore_folder"),
     "rates": Command("Data", "rates"),
     "rules": Command("Data", "rules"),
     "reclassify": Command("Data", "reclassifying", "reclassify"),
@@ -75,7 +77,7 @@ def create_cli(commands: dict[str, Command]) -> typer.Typer:
             app.add_typer(
                 help.with_our_help(found),
                 name=name,
-                cls=help.Commands,
+                cls=found.info.cls if isinstance(found.info.cls, type) else help.Commands,
                 rich_help_panel=command.purpose,
             )
         else:

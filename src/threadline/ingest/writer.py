@@ -3,6 +3,8 @@
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -92,6 +94,14 @@ class Writer:
                 return self._changed.wait_for(lambda: self._log.written_seq >= seq, timeout_s)
             finally:
                 self._waiting_readers -= 1
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Between two blocks, and nobody decides anything: as long as the block lasts, the store
+        has what the log says it has. Events are acknowledged meanwhile, questions that wait for
+        them wait."""
+        with self._inserting, wait_for(self._log.folder / INSERTING), self.deciding:
+            yield
 
     def _wake(self) -> None:
         with self._changed:

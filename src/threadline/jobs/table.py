@@ -13,6 +13,7 @@ from typing import NamedTuple
 from threadline.contract.times import now_ms
 
 FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
+BACKUP, UNDO = "backup", "undo"
 
 WAITING, RUNNING, ERASING = "waiting", "running", "erasing"
 STOPPED, DONE, FAILED, CANCELLED = "stopped", "done", "failed", "cancelled"
