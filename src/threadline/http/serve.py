@@ -26,6 +26,7 @@ from threadline.runtime.logs import log_to_stderr
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
+from threadline.runtime.upkeep import kept_up
 from threadline.settings import Settings, SettingsError
 from threadline.store import store_url
 
@@ -75,6 +76,7 @@ async def serve_async(
         Services(settings) as services,
         admin_socket(services),
         interrupted_work_finished(services),
+        kept_up(services),
         bounded_connections(port, most),
     ):
         server = _server(App(services), address, port, most)

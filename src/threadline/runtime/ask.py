@@ -13,7 +13,7 @@ import msgspec
 from threadline.contract.definitions import Definitions
 from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
-from threadline.contract.times import format_ms
+from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, Project
 from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
@@ -23,7 +23,14 @@ from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
-from threadline.questions.warned import AnswerWarning, Warned, left_out, noted, unknown_names
+from threadline.questions.warned import (
+    AnswerWarning,
+    Warned,
+    left_out,
+    noted,
+    older_than_kept,
+    unknown_names,
+)
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -90,6 +97,10 @@ class Asking:
 
         return await self._slots.run(done)
 
+    def let_go(self, project_id: str) -> None:
+        """Of all that is kept in memory of a project."""
+        self._keeper.let_go(project_id)
+
     def close(self) -> None:
         self._slots.close()
         self._streams.close()
@@ -119,6 +130,7 @@ class Asking:
         fresh = self._writer.catch_up(catch_up_s)
         with self._store_errors():
             answer = warn(context, params, answered(question, context, params))
+            _warn_old(answer, project, params)
             return Answered(_echoed(answer, params), fresh)
 
     async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
@@ -166,6 +178,16 @@ def _echoed(answer: Any, params: msgspec.Struct) -> Any:
             if (timestamp := getattr(params, name)) is not None:
                 setattr(answer, name, format_ms(timestamp.ms))
     return answer
+
+
+def _warn_old(answer: Any, project: Project, params: msgspec.Struct) -> None:
+    """That the time which is asked about begins before what the project keeps."""
+    if not (project.keeping.is_limited and isinstance(params, Range | Ranged)):
+        return
+    if isinstance(answer, Warned) and params.from_ is not None:
+        said = older_than_kept(project.keeping, params.from_.ms, now_ms())
+        if said:
+            answer.warnings = noted([*(answer.warnings or []), *said])
 
 
 def context_of(
