@@ -97,14 +97,14 @@ def read_projects(db: sqlite3.Connection) -> tuple[Project, ...]:
             stitch,
             frozenset(origins.get(project_id, ())),
             frozenset(map(origin_host, origins.get(project_id, ()))),
-            subdomains,
+            same,
             rules,
             timeout,
             days,
             _by_event(by_event),
             bool(touch),
         )
-        for project_id, name, stitch, subdomains, rules, timeout, days, by_event, touch in db.execute(
+        for project_id, name, stitch, same, rules, timeout, days, by_event, touch in db.execute(
             "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, ''),"
             " visit_timeout_minutes, keep_days, keep_days_by_event, keep_first_touch"
             " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"

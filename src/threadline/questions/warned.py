@@ -1,6 +1,6 @@
 """What an answer says beside itself: what was cut off, what does not count, what may be a slip."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -77,17 +77,25 @@ def cut_off(limit: int, most: int) -> AnswerWarning:
     return AnswerWarning("truncated", "limit", message)
 
 
-def older_than_kept(keeping: Keeping, from_ms: int, now_ms: int) -> list[AnswerWarning]:
-    """That some of the time from `from_ms` on is longer ago than events are kept."""
+def older_than_kept(
+    keeping: Keeping, from_ms: int, now_ms: int, events: Collection[str]
+) -> list[AnswerWarning]:
+    """That some of the time from `from_ms` on is longer ago than events are kept. `events`: those
+    that are asked about; none: all."""
     today = now_ms // DAY_MS
     asked_days = today - from_ms // DAY_MS
     said = []
-    if keeping.days is not None and keeping.days < asked_days:
+    others = not events or any(keeping.days_of(name) == keeping.days for name in events)
+    if keeping.days is not None and keeping.days < asked_days and others:
         since = format_ms((today - keeping.days) * DAY_MS)[:10]
         said.append(
             f"events are kept for {keeping.days} days, so there are none from before {since}"
         )
-    named = [f"{name} for {days} days" for name, days in keeping.by_event if days < asked_days]
+    named = [
+        f"{name} for {days} days"
+        for name, days in keeping.by_event
+        if days < asked_days and (not events or name in events)
+    ]
     if named:
         more = f" and {len(named) - 5} more" if len(named) > 5 else ""
         said.append(f"events of some names are kept otherwise: {', '.join(named[:5])}{more}")

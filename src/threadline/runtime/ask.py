@@ -17,7 +17,7 @@ from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, Project
 from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
-from threadline.questions.asked_names import names_in, warn
+from threadline.questions.asked_names import events_asked, names_in, warn
 from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
@@ -185,7 +185,7 @@ def _warn_old(answer: Any, project: Project, params: msgspec.Struct) -> None:
     if not (project.keeping.is_limited and isinstance(params, Range | Ranged)):
         return
     if isinstance(answer, Warned) and params.from_ is not None:
-        said = older_than_kept(project.keeping, params.from_.ms, now_ms())
+        said = older_than_kept(project.keeping, params.from_.ms, now_ms(), events_asked(params))
         if said:
             answer.warnings = noted([*(answer.warnings or []), *said])
 

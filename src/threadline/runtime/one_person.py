@@ -133,7 +133,7 @@ ALONE = "No device of theirs is shared with anybody else."
 SHARED = """\
 On these devices others were seen, too: {devices}.
 What happened there without an id may be anybody's: it is not here, and answers give it to one of
-them by the policy that is asked for ({stitch}; the project's default, else that of each question)."""
+them by the policy that is asked for (the project's default: {stitch})."""
 
 
 def write(services: Services, project: Project, user_id: str, target: IO[bytes]) -> int:
@@ -231,7 +231,9 @@ def _said() -> list[tuple[str, str]]:
 def _of_shared(devices: list[str], project: Project) -> str:
     if not devices:
         return ALONE
-    return SHARED.format(devices=", ".join(devices), stitch=project.stitch or "none is set")
+    return SHARED.format(
+        devices=", ".join(devices), stitch=project.stitch or "that of each question"
+    )
 
 
 def _write_events(services: Services, share: Share, archive: ZipFile) -> None:
