@@ -222,6 +222,42 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
     assert "retention" in ok("doctor", *data)
 
 
+def test_a_source_outlives_the_events(server: Server) -> None:
+    project = Project(server)
+    path = f"/v1/projects/{project.project_id}"
+    changed = project.change("PUT", path, {"keep_days": 30, "keep_first_touch": True})
+    assert changed.json["keep_first_touch"] is True
+    for who, last in (("gone", 40), ("back", 3)):
+        url = f"https://shop.example/?utm_source=mail-to-{who}"
+        project.track("$pageview", anonymous_id=f"of {who}", url=url, timestamp=ago(50))
+        device = {"anonymous_id": f"of {who}", "user_id": who}
+        project.track("x", **device, timestamp=ago(49), event_id=f"known {who}")
+        project.track("x", **device, timestamp=ago(last))
+    before = {row["user_id"]: row for row in project.ask("/v1/users")["rows"]}
+    ok("retention", "run", "--project", project.project_id, "--data", str(server.folder))
+    assert len(project.stored()) == 1
+    after = {row["user_id"]: row for row in project.ask("/v1/users")["rows"]}
+    assert set(after) == {"gone", "back"}
+    for who, user in after.items():
+        assert user["first_touch"]["source"] == f"mail-to-{who}"
+        assert user["first_touch"]["url"] is None, "the event had it"
+        assert user["known_since"] == before[who]["known_since"]
+        profile = project.ask(f"/v1/users/{who}")
+        assert profile["first_touch"] == user["first_touch"]
+        assert profile["known_since"] == user["known_since"]
+    assert project.ask("/v1/users/back")["last_touch"]["source"] == "direct"
+    assert [row["user_id"] for row in project.ask("/v1/users", source="mail-to-gone")["rows"]] == [
+        "gone"
+    ]
+    # Whoever is forgotten is, and whose the device is, is known as before.
+    assert project.post("/v1/forget", {"user_id": "gone"}).status == 200
+    assert [row["user_id"] for row in project.ask("/v1/users")["rows"]] == ["back"]
+    assert project.change("PUT", path, {"keep_first_touch": False}).status == 200
+    ok("retention", "run", "--project", project.project_id, "--data", str(server.folder))
+    (user,) = project.ask("/v1/users")["rows"]
+    assert user["first_touch"]["source"] == "direct"
+
+
 def test_who_is_made_anonymous_is_in_no_byte_and_sums_stay(folder: Path) -> None:
     def sums(project: Project) -> list[Json]:
         asked = [

@@ -44,6 +44,8 @@ class Deleting(ControlFile):
 
     def keep_touches(self, project_id: str, until_ms: int | None) -> None:
         """Up to when the project's first touches have outlived their events; None: they do not."""
+        if self._look_now().touches_kept.get(project_id) == until_ms:
+            return
         with self._write() as db:
             db.execute(
                 "UPDATE projects SET touches_kept_ms = ? WHERE project_id = ?",

@@ -220,6 +220,7 @@ def context_of(
         notes=definitions.annotations.values(),
         per_account=per_account or question.of_accounts,
         keeper=keeper,
+        touches_outlive=project.keep_first_touch,
     )
 
 

@@ -49,8 +49,9 @@ class Refusals:
 
     def let_go(self, project_id: str) -> None:
         """The project is deleted."""
-        for key in [key for key in self._kept if key[0] == project_id]:
-            self._kept.pop(key, None)
+        for key in list(self._kept):  # at once: others count meanwhile
+            if key[0] == project_id:
+                self._kept.pop(key, None)
 
     def listed(self, project_id: str) -> list[Refused]:
         """Those of this project and those of none, the latest first."""
