@@ -27,6 +27,7 @@ from threadline.runtime.logs import log_to_stderr
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
+from threadline.runtime.upkeep import kept_up
 from threadline.settings import Settings, SettingsError
 from threadline.store import store_url
 
@@ -78,6 +79,7 @@ async def serve_async(
         admin_socket(services),
         interrupted_work_finished(services),
         backups_made(services),
+        kept_up(services),
         bounded_connections(port, most),
     ):
         app = App(services, settings.root_path)
