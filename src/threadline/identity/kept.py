@@ -6,10 +6,12 @@ filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person
 from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
 is a table `changing_events`: what `visits` reads of half hours in which such devices change hands.
 
-They are exact. Each question first looks whether anything was written since they were made; if so,
-which parts of tables are new, and what is in these: those devices are looked at again, and lie in
-two dictionaries more before the first two. When these grow too large, or anything was deleted or
-decided, all is made anew. A question that is under way keeps those that it began with.
+They are exact. Each question first looks whether anything was written since they were made. Of few
+events it is known where they were: mostly on devices whose owners stay the same, and then so does
+all of this. Else it looks which parts of tables are new, and what is in these: those devices are
+looked at again, and lie in two dictionaries more before the first two. When these grow too large,
+or anything was deleted or decided, all is made anew. A question that is under way keeps those that
+it began with.
 
 With `as_of`, and for those who have no keeper, `stitch` and `visits` have the same as joins.
 """
@@ -89,6 +91,17 @@ FROM half_hours
 WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
 LIMIT {MOST_NEWER + 1}"""
 THESE = "visitor IN {changed:Array(UInt64)}"
+
+# Of more events, parts are as soon looked through.
+MOST_WRITTEN = 200
+WRITTEN = "visitor IN (SELECT sipHash64(arrayJoin({written:Array(String)})))"
+# Intervals of a device that goes from hand to hand end with every event of a user.
+OTHER_OWNERS = f"""
+SELECT countIf(d.person = {SEVERAL} OR (d.person, d.first, d.last) != $kept) AS others
+FROM owners_now AS d"""
+WRITTEN_ON_SHARED = f"""
+SELECT countIf($person = {SEVERAL}) AS others
+FROM (SELECT sipHash64(arrayJoin({{written:Array(String)}})) AS visitor)"""
 
 DEVICES = f"""
 SELECT visitor, if(min(user_hash) = max(user_hash), min(user_hash), {SEVERAL}) AS person,
@@ -231,8 +244,11 @@ class Keeper:
         version = self._version(reads, names)
         if before and version == known.seen.version:
             return before
-        seen = Seen(version, _parts(reads))
         params: dict[str, object] = {"project_id": project_id}
+        if before and self._has_same_owners(before, known.seen, version, reads, params, bots):
+            known.seen = known.seen._replace(version=version)
+            return before
+        seen = Seen(version, _parts(reads))
         decisions = decisions_of(reads, params)
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
@@ -256,6 +272,12 @@ class Keeper:
         version = self._version(reads, names)
         if before and before.seen.version == version and before.decisions == decisions:
             return before
+        if before and before.decisions == decisions:
+            project_id = str(on.params["project_id"])
+            written = self._written(before.seen, version, project_id)
+            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
+                known.events = before._replace(seen=before.seen._replace(version=version))
+                return known.events
         seen = Seen(version, _parts(reads))
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
@@ -277,6 +299,43 @@ class Keeper:
         known.events = Events(seen, name, decisions, self._hold([name]))
         return known.events
 
+    def _written(
+        self, seen: Seen, version: Version, project_id: str, known: bool = False
+    ) -> list[str] | None:
+        """On which devices of a project there were events since something was seen, or `known`
+        ones; None if anything else may have changed."""
+        if not self._store.is_embedded:
+            return None
+        events = self._store.written_since(seen.version[0], version[0])
+        if events is None:
+            return None
+        found = {
+            event.anonymous_id
+            for event in events
+            if event.project_id == project_id and event.known >= known
+        }
+        return sorted(found) if len(found) <= MOST_WRITTEN else None
+
+    def _has_same_owners(
+        self,
+        kept: Kept,
+        seen: Seen,
+        version: Version,
+        reads: Reads,
+        params: Params,
+        bots: bool,
+    ) -> bool:
+        """Whether what was written since leaves all devices with the owners that are kept."""
+        written = self._written(seen, version, str(params["project_id"]), known=True)
+        if not written:
+            return written is not None
+        on = _resolution(kept.decisions, params, bots)
+        known = {**relations(on, f"r.{WRITTEN}"), "owners_now": DEVICES}
+        found = ", ".join(kept.device("d.visitor", name) for name in ("person", "first", "last"))
+        sql = compose(fill(OTHER_OWNERS, {"kept": f"({found})"}), known)
+        (row,) = reads.query(sql, bound(sql, {**on.params, **kept.names, "written": written}))
+        return not row["others"]
+
     def _version(self, reads: Reads, names: list[str]) -> Version:
         """Of the tables, and how many of these names are no more. Nobody else writes to an
         embedded store."""
@@ -294,13 +353,7 @@ class Keeper:
         only: frozenset[int] = NOBODY,
     ) -> Kept:
         """Dictionaries of all linked devices, or only of some."""
-        on = Resolution(
-            "next",
-            {**params, **decisions.params},
-            persons=decisions.persons,
-            unlinked=decisions.unlinked,
-            bots=bots,
-        )
+        on = _resolution(decisions, params, bots)
         before = "newer_" if only else ""
         devices, intervals = f"{before}devices", f"{before}intervals"
         in_devices = {"devices": f"{{{devices}:String}}"}
@@ -322,6 +375,26 @@ class Keeper:
         hold = Hold()
         finalize(hold, self._unused.extend, names)
         return hold
+
+
+def _resolution(decisions: Decisions, params: Params, bots: bool) -> Resolution:
+    """Without anything kept."""
+    return Resolution(
+        "next",
+        {**params, **decisions.params},
+        persons=decisions.persons,
+        unlinked=decisions.unlinked,
+        bots=bots,
+    )
+
+
+def _any_on_shared(kept: Kept, written: list[str], reads: Reads, params: Params) -> bool:
+    """Whether any of these devices goes from hand to hand."""
+    if not written or not kept.is_shared:
+        return False
+    sql = fill(WRITTEN_ON_SHARED, {"person": kept.device("visitor", "person")})
+    (row,) = reads.query(sql, bound(sql, {**params, "written": written}))
+    return bool(row["others"])
 
 
 def _parts(reads: Reads) -> frozenset[Part]:
