@@ -70,11 +70,13 @@ def test_tools_say_what_they_do(shop: Project) -> None:
     async def work() -> None:
         async with over_http(shop, "sk") as client:
             for tool in (await client.list_tools()).tools:
-                assert tool.description and len(tool.description) > 60, tool.name
-                assert tool.title and tool.output_schema
+                assert len(tool.description or "") > 60, tool.name
+                assert tool.title
+                assert tool.output_schema
                 assert tool.input_schema["additionalProperties"] is False
                 hints = tool.annotations
-                assert hints and hints.open_world_hint is False
+                assert hints
+                assert hints.open_world_hint is False
                 writes = tool.name in {*list(OTHERS)[4:]}
                 assert hints.read_only_hint is not writes, tool.name
                 destroys = {"unlink", "alias", "create_segment"}
@@ -180,9 +182,12 @@ def test_segments_and_notes_are_shown_first(server: Server) -> None:
     segment = {"name": "paid", "filters": "first.medium==paid"}
     seen = found(project, "create_segment", "sk", **segment)
     assert (seen["applied"], seen["preview"]["replaces"]) == (False, None)
-    assert seen["preview"]["persons"] == project.ask(
-        "/v1/stats", metric="persons", filters="first.medium==paid"
-    )["rows"][0]["value"]
+    assert (
+        seen["preview"]["persons"]
+        == project.ask("/v1/stats", metric="persons", filters="first.medium==paid")["rows"][0][
+            "value"
+        ]
+    )
     assert project.ask("/v1/segments")["rows"] == []
     found(project, "create_segment", "sk", **segment, apply=True)
     assert project.ask("/v1/segments")["rows"] == [segment]

@@ -30,6 +30,7 @@ from threadline.http import (
     server,
     share_links,
     sign_in,
+    skills,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
@@ -89,6 +90,7 @@ class App:
             *assets.ROUTES,
             *rudder.ROUTES,
             *self._mcp.routes,
+            *skills.ROUTES,
             *dashboard.ROUTES,
             *server.ROUTES,
         ]

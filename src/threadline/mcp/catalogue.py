@@ -65,6 +65,12 @@ def tools_for(kind: str) -> Mapping[str, Tool]:
     return {tool.name: tool for tool in every if kind in tool.keys}
 
 
+def input_schema(name: str) -> Json | None:
+    """Of any tool of this name, whoever may use it; None where there is none."""
+    every = {tool.name: tool for tool in (*_of_account(), *_of_project())}
+    return every[name].input if name in every else None
+
+
 async def call(session: Session, name: str, arguments: Json) -> Result:
     """One call. Raises `Failed`."""
 
