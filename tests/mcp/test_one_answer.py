@@ -1,6 +1,6 @@
 """One answer, whoever asks: every question of the registry over HTTP, by the Python SDK, by
-`threadline ask`, and by MCP over HTTP and over stdio, on the demo's log and on a random one, with
-filters and without.
+`threadline ask`, and by MCP over HTTP and over stdio: without filters on the demo's log, and with
+filters on a random one.
 
 (Commands themselves are held to HTTP by tests/cli/test_ask.py, and the dashboard's pages by
 tests/dashboard/test_agreement.py.)
@@ -22,7 +22,7 @@ from tests.support import Json, Project, Server
 from threadline import Client, settings
 from threadline.cli.ask import questions
 from threadline.cli.demo_log import DemoLog
-from threadline.contract.times import DAY_MS, format_ms
+from threadline.contract.times import DAY_MS, format_ms, utc_ms
 from threadline.mcp.tools import SAYS
 from threadline.questions.registry import QUESTIONS
 
@@ -103,18 +103,16 @@ def test_one_answer(running: Server, folder: Path, log: str) -> None:
         acme = {"account_id": "acme"}
         project.track("$group", user_id=user_id, properties=acme, timestamp="2026-05-01")
     users = project.ask("/v1/users", conversion="signup", limit=1000)["rows"]
-    asked: list[tuple[str, Json]] = []
-    for name, params in asked_of(users, events[0]["event_id"]).items():
-        if "filters" not in params:
-            asked.append((name, params))
-        if (with_filters := narrowed(name, params)) is not None:
-            asked.append((name, with_filters))
+    asked = [*asked_of(users, events[0]["event_id"]).items()]
+    if log == "random":
+        asked = [(name, found) for name, each in asked if (found := narrowed(name, each))]
     expected = [over_http_alone(project, name, params) for name, params in asked]
-    assert sum(len(answer.get("rows", [])) for answer in expected) > 100, "there is something"
+    assert sum(len(answer.get("rows", [])) for answer in expected) > 50, "there is something"
 
-    with questions(settings.load(data=str(folder)), project.project_id) as command:
-        for (name, params), answer in zip(asked, expected, strict=True):
-            assert command.ask(name, params) == answer, name
+    if log == "random":  # of the others tests/cli/test_ask.py does it
+        with questions(settings.load(data=str(folder)), project.project_id) as command:
+            for (name, params), answer in zip(asked, expected, strict=True):
+                assert command.ask(name, params) == answer, name
     sdk = Client(project.keys["rk"], project.url)
     for (name, params), answer in zip(asked, expected, strict=True):
         assert by_sdk(sdk, name, params, answer) == answer, name
@@ -136,7 +134,8 @@ def by_sdk(client: Client, name: str, params: Json, answer: Json) -> Any:
     if hasattr(found, "answer"):
         return found.answer
     if name == "profile":
-        assert (found.user_id, found.known_since) == (answer["user_id"], answer["known_since"])
+        assert found.user_id == answer["user_id"]
+        assert format_ms(utc_ms(found.known_since)) == answer["known_since"]
         return answer
     if hasattr(found, "to_dicts"):  # follows its cursor, so there may be more
         column = "user_id" if name == "users" else "event_id"
