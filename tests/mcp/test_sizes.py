@@ -1,6 +1,7 @@
 """Answers larger than a conversation can hold: cut, with a cursor that leads to all of it."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -31,12 +32,12 @@ def shop(server: Server) -> Project:
     return project
 
 
-def walked(project: Project, tool: str, **arguments: object) -> tuple[list[Json], int]:
+def walked(project: Project, tool: str, **arguments: Any) -> tuple[list[Json], int]:
     """All rows, page by page, and how many pages there were."""
     rows: list[Json] = []
     cursor, pages = None, 0
     while pages == 0 or cursor:
-        more = {"cursor": cursor} if cursor else {}
+        more: Json = {"cursor": cursor} if cursor else {}
         result = called(project, tool, **arguments, **more)["result"]
         page = result["structuredContent"]
         assert len(json.dumps(page, separators=(",", ":"), ensure_ascii=False)) <= MAX_BYTES

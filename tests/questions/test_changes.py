@@ -115,14 +115,14 @@ def test_a_drop_is_found_and_who_carries_it(dropped: Project) -> None:
 
 
 def test_parts_sum_to_the_move(dropped: Project) -> None:
-    for params in ({}, {"limit": 1, "group_by": "event,visit.source,first.source"}):
-        for row in changes(dropped, **params)["rows"]:
+    for limit, groups in ((5, None), (1, "event,visit.source,first.source")):
+        for row in changes(dropped, limit=limit, group_by=groups)["rows"]:
             assert row["breakdowns"]
             for each in row["breakdowns"]:
                 for column, whole in (("change", "move"), ("now", "value"), ("average", "average")):
                     parts = [part[column] for part in each["rows"]] + [each["rest"][column]]
                     assert sum(parts) == pytest.approx(row[whole], abs=1e-4), each["dimension"]
-                assert len(each["rows"]) <= params.get("limit", 5)
+                assert len(each["rows"]) <= limit
 
 
 def test_what_grows_in_proportion_is_carried_by_nobody(server: Server) -> None:
@@ -154,7 +154,7 @@ def test_filters_and_times(dropped: Project) -> None:
     ("params", "code"),
     [
         ({"to": "2100-01-01"}, "invalid_params"),
-        ({"group_by": "contry"}, "invalid_group_by"),
+        ({"group_by": "sorce"}, "invalid_group_by"),
         ({"group_by": "did"}, "invalid_group_by"),
         ({"limit": 51}, "invalid_params"),
         ({"stitch": "any"}, "stitch_not_a_partition"),
