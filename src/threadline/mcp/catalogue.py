@@ -121,7 +121,7 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
 def refused(error: Refused) -> Result:
     """What is wrong with the arguments, for the model. Raises `Failed` for what no other arguments
     would mend."""
-    data = {"error": error.code, "details": error.details}
+    data = error.data
     if error.status in OF_STATUS or error.status >= 500:
         raise Failed(OF_STATUS.get(error.status, NOT_NOW), str(error), data) from None
     fields: Json = error.details.get("fieldErrors") or {}
