@@ -17,7 +17,6 @@ NAV: dict[str, dict[str, str]] = {
         "quickstart": "From nothing to a signup and the ad it came from, in ten minutes.",
         "concepts": "Events, visitors, users, links, policies, visits, sources, sessions.",
         "naming": "What to call events and properties, and which to send.",
-        "demo": "A log to look around in, made by one command.",
     },
     "Set up": {
         "browser": "The script for your pages, its options and add-ons.",
@@ -52,7 +51,6 @@ NAV: dict[str, dict[str, str]] = {
         "money": "Amounts, currencies, exchange rates, refunds.",
         "schema": "What has been sent so far, and what may be misspelt.",
         "sql": "SQL over events, visits and persons, for BI tools and notebooks.",
-        "changes": "Which numbers moved more than usual, and what carries the move.",
         "mcp": "For agents: every question as a tool.",
     },
     "Understand": {
