@@ -180,9 +180,12 @@ def test_segments_and_notes_are_shown_first(server: Server) -> None:
     segment = {"name": "paid", "filters": "first.medium==paid"}
     seen = found(project, "create_segment", "sk", **segment)
     assert (seen["applied"], seen["preview"]["replaces"]) == (False, None)
-    assert seen["preview"]["persons"] == project.ask(
-        "/v1/stats", metric="persons", filters="first.medium==paid"
-    )["rows"][0]["value"]
+    assert (
+        seen["preview"]["persons"]
+        == project.ask("/v1/stats", metric="persons", filters="first.medium==paid")["rows"][0][
+            "value"
+        ]
+    )
     assert project.ask("/v1/segments")["rows"] == []
     found(project, "create_segment", "sk", **segment, apply=True)
     assert project.ask("/v1/segments")["rows"] == [segment]

@@ -185,7 +185,9 @@ def test_who_goes_away_stops_nobody(shop: Project) -> None:
     headers = {**HEADERS, "Authorization": f"Bearer {shop.keys['rk']}"}
     for _ in range(5):
         connection = HTTPConnection(address.hostname or "", address.port)
-        connection.request("POST", "/mcp", json.dumps(calling("get_stats", metric="persons")), headers)
+        connection.request(
+            "POST", "/mcp", json.dumps(calling("get_stats", metric="persons")), headers
+        )
         connection.close()
     assert found(shop, "get_stats", event="signup")["rows"] == [{"value": 5}]
 

@@ -21,6 +21,7 @@ from threadline.http import (
     mcp,
     members,
     oidc,
+    one_person,
     operation,
     projects,
     questions,
@@ -69,7 +70,8 @@ READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 class App:
     """An ASGI application over services that are open already."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, root_path: str = "") -> None:
+        """`root_path`: what browsers have before all paths, such as `/stats`."""
         self._services = services
         self._mcp = mcp.Mcp(self._answer)
         routes = [
@@ -80,6 +82,7 @@ class App:
             *definitions.ROUTES,
             *classify.ROUTES,
             *refusals.ROUTES,
+            *one_person.ROUTES,
             *projects.ROUTES,
             *operation.ROUTES,
             *rules.ROUTES,
@@ -94,7 +97,9 @@ class App:
             *site.ROUTES,
             *server.ROUTES,
         ]
-        self._routes = Routes([*routes, *server.about(routes)])
+        self._root_path = root_path
+        listed = [*routes, *server.about(routes, self._root_path)]
+        self._routes = Routes(listed, self._root_path)
 
     @property
     def routes(self) -> list[Route]:
@@ -107,6 +112,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"
+        scope["root_path"] = self._root_path
         if scope["method"] == "OPTIONS":
             await self._options(scope).send(send)
             return
@@ -175,16 +181,23 @@ class App:
 
 def _path(scope: Scope) -> str:
     """The path as routes are found by."""
-    path: str = scope["path"]
-    if path.startswith("//"):
-        # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
-        path = "/" + path.lstrip("/")
+    path = _below(scope["root_path"], scope["path"])
     if path.startswith(NAMED):
         # A user id may hold a slash; only the path as it was sent still tells which is which.
         raw: bytes = scope["raw_path"]
-        path = "/" + raw.decode("ascii", "replace").lstrip("/")
+        path = _below(scope["root_path"], raw.decode("ascii", "replace"))
     path = path.rstrip("/") or "/"
     return SHORT.get(path, path)
+
+
+def _below(root_path: str, path: str) -> str:
+    """Without the prefix, which some proxies take away themselves."""
+    if path.startswith("//"):
+        # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
+        path = "/" + path.lstrip("/")
+    if root_path and f"{path}/".startswith(f"{root_path}/"):
+        path = "/" + path.removeprefix(root_path).lstrip("/")
+    return path
 
 
 def _cors(origin: str, request: Request, given: Answer) -> Headers:

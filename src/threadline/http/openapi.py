@@ -17,8 +17,9 @@ from threadline.runtime.schemas import schema as schema_of
 JSON = "application/json"
 
 
-def document(routes: Iterable[Route]) -> Json:
-    """Every route that carries a `Doc`: parameters, bodies, answers, errors."""
+def document(routes: Iterable[Route], root_path: str = "") -> Json:
+    """Every route that carries a `Doc`: parameters, bodies, answers, errors. `root_path`: below
+    which they are."""
     documented = [(route.path, route.method, route.doc) for route in routes if route.doc]
     paths: dict[str, Json] = {}
     components: Json = {}
@@ -33,7 +34,7 @@ def document(routes: Iterable[Route]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": "Send events, say who visitors are, ask where people came from.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),

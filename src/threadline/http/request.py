@@ -92,6 +92,11 @@ class Request:
         return base_url(self.scope, self.services.settings.public_url)
 
     @property
+    def root_path(self) -> str:
+        """What browsers have before our paths: `/stats`, or nothing."""
+        return str(self.scope.get("root_path", ""))
+
+    @property
     def own_hosts(self) -> set[str]:
         """With their port, as pages of our own name us."""
         public = urlsplit(self.services.settings.public_url).netloc.lower()
@@ -99,13 +104,21 @@ class Request:
 
     @property
     def address(self) -> str:
-        """Where it came from: the trusted header's last entry, else the connection itself."""
+        """Where it came from: the trusted header's entry that the outermost trusted proxy wrote,
+        else the connection itself."""
         name = self.services.settings.client_address_header
-        if name and (value := self.header(name)):
-            return value.rpartition(",")[2].strip()
+        if name and (entries := self._entries(name)):
+            # Who came past an outer proxy has fewer: the first is what the innermost saw.
+            return entries[-min(self.services.settings.trusted_proxies, len(entries))]
         if not name and FORWARDED.intersection(dict(self.scope["headers"])):
             self.services.note_proxy()
         return self.scope["client"][0] if self.scope["client"] else ""
+
+    def _entries(self, name: str) -> list[str]:
+        """All there are, by commas or in headers of their own, as some proxies add them."""
+        wanted = name.lower().encode("latin-1")
+        values = [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
+        return [entry.strip() for entry in ",".join(values).split(",")] if any(values) else []
 
     async def body(self, limit: int) -> bytes:
         """The body, unpacked: at most `limit` bytes. Raises what `read_body`, `unpack` and
@@ -142,6 +155,7 @@ def is_https(scope: Scope, public_url: str) -> bool:
 def base_url(scope: Scope, public_url: str) -> str:
     """Where a request has found us, or where we are said to be; nothing if neither says so."""
     host = header(scope, "host")
+    root_path: str = scope.get("root_path", "")
     if public_url or not host:
-        return public_url.rstrip("/")
-    return f"http{'s' if is_https(scope, public_url) else ''}://{host}"
+        return public_url.rstrip("/") + root_path
+    return f"http{'s' if is_https(scope, public_url) else ''}://{host}{root_path}"

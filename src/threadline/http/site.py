@@ -27,7 +27,7 @@ MISSING = """<!doctype html><html lang="en"><meta charset="utf-8">
 max-width: 36rem; margin: 15vh auto; padding: 0 1.25rem }} a {{ color: #b4561a }}
 code {{ font: .88rem ui-monospace, monospace }}</style>
 <h1>{title}</h1><p>{text}</p>
-<p><a href="/docs/api/">Every route, with its fields and errors</a></p></html>"""
+<p><a href="{root}/api/">Every route, with its fields and errors</a></p></html>"""
 NOT_BUILT = (
     "The documentation is not built",
     "Threadline is running: it takes events and answers questions. The documentation is made by"
@@ -39,14 +39,15 @@ NOT_BUILT = (
 async def serve(request: Request) -> Answer:
     """A page, a file, or where it is: pages end in a slash, so that links in them hold."""
     if not doc_names():
-        return _missing(*NOT_BUILT)
+        return _missing(request, *NOT_BUILT)
     asked: str = request.scope["path"]
     name = request.in_path.get("name", "")
     page = f"{name}/index.html" if name else "index.html"
     if read_doc(page) is None:
         return _file(request, name)
     if not asked.endswith("/"):
-        return _to(f"{ROOT}/{name}/" if name else f"{ROOT}/")
+        root = f"{request.root_path}{ROOT}/"
+        return _to(f"{root}{name}/" if name else root)
     return _file(request, page)
 
 
@@ -57,10 +58,12 @@ async def serve_llms(request: Request) -> Answer:
 def _file(request: Request, name: str) -> Answer:
     asset = read_doc(name)
     if asset is None:
-        where = escape(f"{ROOT}/{name}")
+        root = f"{request.root_path}{ROOT}/"
+        where = escape(f"{root}{name}")
         return _missing(
+            request,
             "There is no such page",
-            f'The documentation has no <code>{where}</code>. <a href="{ROOT}/">All pages</a>.',
+            f'The documentation has no <code>{where}</code>. <a href="{root}">All pages</a>.',
         )
     versioned = name.startswith(VERSIONED) and request.query.startswith("v=")
     headers = {
@@ -76,9 +79,9 @@ def _to(path: str) -> Answer:
     return Answer(302, [(b"location", path.encode()), (b"cache-control", b"no-store")], b"")
 
 
-def _missing(title: str, text: str) -> Answer:
+def _missing(request: Request, title: str, text: str) -> Answer:
     headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
-    page = MISSING.format(title=title, text=text).encode()
+    page = MISSING.format(title=title, text=text, root=f"{request.root_path}{ROOT}").encode()
     return answer_body(page, HTML, headers)._replace(status=404)
 
 

@@ -26,7 +26,7 @@ MEDIA_TYPES = {
 }
 DOC_TYPES = {**MEDIA_TYPES, ".md": "text/markdown; charset=utf-8"}
 # Packed by themselves.
-PACKED = (".ico", ".png", ".woff2")
+PACKED = ("image/x-icon", "image/png", "font/woff2")
 
 
 class Asset(NamedTuple):
@@ -58,20 +58,21 @@ def doc_names(folder: Path = DOCS) -> frozenset[str]:
 
 @cache
 def _read_doc(path: Path) -> Asset:
-    return _asset(path, DOC_TYPES[path.suffix])
+    return asset(path.read_bytes(), DOC_TYPES[path.suffix])
 
 
 def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
     for path in _files(folder, MEDIA_TYPES):
-        yield path.relative_to(folder).as_posix(), _asset(path, MEDIA_TYPES[path.suffix])
+        body = path.read_bytes()
+        yield path.relative_to(folder).as_posix(), asset(body, MEDIA_TYPES[path.suffix])
 
 
 def _files(folder: Path, media_types: Mapping[str, str]) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.suffix in media_types)
 
 
-def _asset(path: Path, media_type: str) -> Asset:
-    body = path.read_bytes()
+def asset(body: bytes, media_type: str) -> Asset:
+    """A file to serve with this content."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    packed = b"" if path.suffix in PACKED else gzip.compress(body, mtime=0)
+    packed = b"" if media_type in PACKED else gzip.compress(body, mtime=0)
     return Asset(body, packed, media_type, etag)
