@@ -40,7 +40,7 @@ cp -a "$root/build/opt/threadline" "$root/image/opt/threadline"
 
 # As the last stage, and then as its user, with nothing that it may write but /data and /tmp.
 inside "$root/image" sh -c '
-    id threadline > /dev/null 2>&1 || useradd --system --uid 10001 --user-group --home-dir /data threadline
+    id threadline > /dev/null 2>&1 || useradd --uid 10001 --user-group --no-create-home --home-dir /data threadline
     rm -rf /data && install -d -m 0700 -o threadline -g threadline /data
     ln -sfn /opt/threadline/current/bin/threadline /usr/local/bin/threadline
     rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/*'
