@@ -14,7 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick image-check clean
+.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick image-check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,15 @@ bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.sdk --events 2000
 	@$(BIN)/python -m benchmarks.forgetting --events 20000 --seconds 2
 	@$(BIN)/python -m benchmarks.compare --before . --events 5000 --only /v1/identity
+
+race: $(READY) $(BUILT) ## Threadline beside PostgreSQL, DuckDB and plain ClickHouse (takes an hour; a quiet machine)
+	@$(BIN)/python -m benchmarks.race --events 10000 --seconds 0
+	@$(BIN)/python -m benchmarks.race --events 100000 --seconds 0
+	@$(BIN)/python -m benchmarks.race --events 1000000
+	@$(BIN)/python -m benchmarks.race --events 10000000 --seconds 0
+
+race-quick: $(READY) $(BUILT) ## Whether all of them give the same answers, and no more
+	@$(BIN)/python -m benchmarks.race --events 5000 --users 3 --answers-only
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built

@@ -1,12 +1,14 @@
 """Are the answers the same? Nothing is timed before that."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from math import isclose
 from typing import Any
 
 from benchmarks.race.engines import Engine
-from benchmarks.race.questions import everything
+from benchmarks.race.questions import Asked, everything
 from benchmarks.race.rows import Row
 
 # Averages and percentiles differ in their last bits, and databases that keep microseconds differ
@@ -18,19 +20,23 @@ SHOWN = 3
 def compare(engines: Sequence[Engine], users: Sequence[str]) -> tuple[int, list[str]]:
     """Every question to every engine, about each of these users where it is about one. How many
     answers were compared with those of the first engine, and a sentence for each that differs."""
-    first, *others = engines
     found: list[str] = []
     count = 0
-    for asked in everything():
-        for user in users if asked.question.is_about_one else users[:1]:
-            expected = first.rows(asked, user)
-            for other in others:
-                count += 1
-                difference = differ(expected, other.rows(asked, user), asked.question.in_order)
-                if difference:
-                    about = f" of {user}" if asked.question.is_about_one else ""
-                    found.append(f"{asked.name}{about}, {other.title}: {difference}")
+    with ThreadPoolExecutor(len(engines)) as pool:
+        for asked in everything():
+            for user in users if asked.question.is_about_one else users[:1]:
+                ask = partial(_rows, asked, user)
+                ours, *others = pool.map(ask, engines)
+                about = f" of {user}" if asked.question.is_about_one else ""
+                for engine, theirs in zip(engines[1:], others, strict=True):
+                    count += 1
+                    if difference := differ(ours, theirs, asked.question.in_order):
+                        found.append(f"{asked.name}{about}, {engine.title}: {difference}")
     return count, found
+
+
+def _rows(asked: Asked, user: str, engine: Engine) -> list[Row]:
+    return engine.rows(asked, user)
 
 
 def differ(ours: list[Row], theirs: list[Row], in_order: bool) -> str:

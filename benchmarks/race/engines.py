@@ -40,7 +40,8 @@ class Engine(Protocol):
 
 
 class Database:
-    """An engine that a worker speaks SQL to."""
+    """An engine that a worker speaks SQL to. Starts when it is made, and is ready when entered, so
+    that several may start at once."""
 
     def __init__(self, kind: str, title: str, folder: Path, pids: list[int]) -> None:
         """`pids`: of its own processes, besides the worker."""
@@ -51,10 +52,10 @@ class Database:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._hear()
         self.pids = [self._worker.pid, *pids]
 
     def __enter__(self) -> Self:
+        self._hear()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -110,15 +111,17 @@ def _user(asked: Asked, user: str) -> str | None:
     return user if asked.question.is_about_one else None
 
 
+EMBEDDED = {"duckdb": "DuckDB", "clickhouse": "plain ClickHouse"}
+
+
 def databases(folder: Path, opened: ExitStack) -> list[Database]:
     """Those that are here; who is not is said. They live as long as `opened`."""
-    taking_part: list[Database] = []
-    for kind, title in (("duckdb", "DuckDB"), ("clickhouse", "plain ClickHouse")):
-        own = folder / kind
-        own.mkdir()
-        taking_part.append(opened.enter_context(Database(kind, title, own, [])))
+    started: list[Database] = []
+    for kind, title in EMBEDDED.items():
+        (folder / kind).mkdir()
+        started.append(Database(kind, title, folder / kind, []))
     if todo := postgres.missing():
         print(f"PostgreSQL takes no part: {todo}, and run this again.")
-        return taking_part
-    cluster = opened.enter_context(Cluster())
-    return [*taking_part, opened.enter_context(PostgreSQL(cluster))]
+    else:
+        started.append(PostgreSQL(opened.enter_context(Cluster())))
+    return [opened.enter_context(database) for database in started]

@@ -1,6 +1,5 @@
 """Threadline in the race: a server of this checkout, loaded and asked over HTTP."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from benchmarks.race.log import Late, Log
 from benchmarks.race.processes import bytes_below
 from benchmarks.race.questions import TILES, Asked
 from benchmarks.race.rows import Row
+from threadline.control import Control
 
 BATCH = 1000
 LOADING = 4  # connections
@@ -24,15 +24,16 @@ NEXT_CURSOR = "threadline-next-cursor"
 
 
 class Threadline:
+    """Starts when it is made, and is ready when entered."""
+
     title = "Threadline"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         checkout = Checkout(Path())
-        made = checkout.threadline("project", "create", "race", "--data", str(folder), "--json")
-        if made.returncode:
-            raise SystemExit(made.stderr)
-        self.key: str = json.loads(made.stdout)["keys"]["sk"]
+        with Control(folder) as control:
+            _, keys = control.create_project("race", [])
+        self.key = str(keys["sk"])
         self._serving = Serving(checkout, folder)
 
     def __enter__(self) -> Self:

@@ -182,6 +182,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " read; ids of users are among the values. Each is planned once more for that."
         ),
     ] = False
+    backup_every: Annotated[
+        str,
+        msgspec.Meta(
+            description="How often the server backs its folder up: `30m`, `24h`, `7d` "
+            "(docs/backup.md). Empty: never by itself."
+        ),
+    ] = ""
+    backup_to: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where its backups go: a folder, best on another disk, or "
+            "`s3://bucket/prefix`."
+        ),
+    ] = ""
+    backup_keep: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="How many of its backups stay; the latest does always. 0: all."
+        ),
+    ] = 0
+    backup_keep_days: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Of how many days its backups stay. 0: of all."),
+    ] = 0
+    backup_encrypt_to: Annotated[
+        str,
+        msgspec.Meta(
+            description="Public keys of age (`age1…`), by commas, that backups are encrypted to. "
+            "Empty: they are not."
+        ),
+    ] = ""
     oidc_issuer: Annotated[
         str,
         msgspec.Meta(

@@ -7,6 +7,7 @@ from docutils import nodes
 from pygments.lexer import Lexer
 from pygments.lexers.configs import IniLexer
 from pygments.lexers.data import JsonLexer
+from pygments.lexers.javascript import JavascriptLexer
 from pygments.lexers.special import TextLexer
 from pygments.lexers.sql import SqlLexer
 from sphinx.application import Sphinx
@@ -21,8 +22,8 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 6
 # `{{ }}` and `$` are what they are.
 myst_enable_extensions: list[str] = []
-# A page may begin its headings where it likes.
-suppress_warnings = ["myst.header"]
+# A page may begin its headings where it likes, and have templates among its HTML.
+suppress_warnings = ["misc.highlighting_failure", "myst.header"]
 highlight_language = "none"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
@@ -50,6 +51,7 @@ LEXERS: dict[str, type[Lexer]] = {
     "csv": TextLexer,
     "env": IniLexer,
     "http": TextLexer,
+    "mjs": JavascriptLexer,
     "ndjson": JsonLexer,
 }
 ABOUT = {page.name: page.about or page.title for page in nav.pages()}

@@ -23,6 +23,7 @@ NAV: dict[str, dict[str, str]] = {
         "browser": "The script for your pages, its options and add-ons.",
         "python": "The SDK for servers: middleware, jobs, webhooks, tests.",
         "segment": "Libraries that speak Segment's API, by changing their host.",
+        "setup-http": "The server's half in any language: cookie, events, identify.",
         "setup-nextjs": "Next.js: pages, server actions, sign-in.",
         "setup-remix": "Remix and React Router: loaders, actions, sign-in.",
         "setup-sveltekit": "SvelteKit: hooks, form actions, sign-in.",

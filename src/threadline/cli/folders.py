@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from threadline import settings, settings_files
+from threadline.backup.mark import is_unfinished
 from threadline.settings import Settings
 
 # What is said of a folder that has not what a command needs to find there.
@@ -41,6 +42,11 @@ def load(
     folder = Path(chosen.data)
     used[:] = [(folder, settings.file_read(data=data))]
     check_owner(folder)
+    if is_unfinished(folder):
+        raise FolderError(
+            f"A restore into {shown(folder)} was interrupted, or is under way. The same threadline"
+            " restore command does it."
+        )
     if needs is not None and not (folder / needs).exists():
         there = "" if folder.exists() else "does not exist, so it "
         raise FolderError(f"The folder {shown(folder)} {there}{WITHOUT[needs]}. {WAY_OUT}")

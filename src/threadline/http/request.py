@@ -154,7 +154,8 @@ def is_https(scope: Scope, public_url: str) -> bool:
 
 def base_url(scope: Scope, public_url: str) -> str:
     """Where a request has found us, or where we are said to be; nothing if neither says so."""
-    host, root_path = header(scope, "host"), scope.get("root_path", "")
+    host = header(scope, "host")
+    root_path: str = scope.get("root_path", "")
     if public_url or not host:
         return public_url.rstrip("/") + root_path
     return f"http{'s' if is_https(scope, public_url) else ''}://{host}{root_path}"

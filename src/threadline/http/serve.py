@@ -21,11 +21,13 @@ from threadline.http.app import App
 from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
 from threadline.http.listen import bracketed, resolve, take_port, until_answering
 from threadline.runtime.admin_socket import admin_socket
+from threadline.runtime.backing_up import backups_made, check_settings
 from threadline.runtime.folder import folder_lock
 from threadline.runtime.logs import log_to_stderr
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
+from threadline.runtime.upkeep import kept_up
 from threadline.settings import Settings, SettingsError
 from threadline.store import store_url
 
@@ -76,6 +78,8 @@ async def serve_async(
         Services(settings) as services,
         admin_socket(services),
         interrupted_work_finished(services),
+        backups_made(services),
+        kept_up(services),
         bounded_connections(port, most),
     ):
         app = App(services, settings.root_path)
@@ -133,6 +137,7 @@ def _stop_by_signals(
 def _check(settings: Settings) -> None:
     """What is wrong with the settings is said before anything is taken or made."""
     store_url(settings.store, Path(settings.data))
+    check_settings(settings)
     if settings.country_db:
         Countries(Path(settings.country_db))
     if settings.oidc_issuer:

@@ -48,7 +48,8 @@ class Context:
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
     out. `supposed`: with decisions that nobody has made, in the place of those there are. `keeper`:
-    has owners of devices in memory; without one they are joined.
+    has owners of devices in memory; without one they are joined. `touches_outlive`: first touches
+    outlive the events that they follow from.
     """
 
     store: Store
@@ -65,6 +66,7 @@ class Context:
     supposed: Resolution | None = None
     about_people: list[Query] = field(default_factory=list)
     keeper: Keeper | None = None
+    touches_outlive: bool = False
 
     @cached_property
     def reading(self) -> Reading:

@@ -12,6 +12,7 @@ from threadline.identity.stitch import OF_USERS, WHERE_USERS_LIE
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts, Doubts, Totals
 from threadline.questions.answers import (
+    FORGOTTEN,
     SHARED_DEVICES,
     Touch,
     of_columns,
@@ -221,10 +222,6 @@ class Asked(NamedTuple):
     def facts(self) -> list[str]:
         """Columns that are known of people, like first.source."""
         return [name for name in self.columns if name not in COLUMNS]
-
-
-# If the event is forgotten between the two queries, the touch goes out without its details.
-FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
 
 
 def ask(context: Context, params: UsersParams) -> Users:

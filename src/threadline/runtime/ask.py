@@ -14,17 +14,24 @@ import msgspec
 from threadline.contract.definitions import Definitions
 from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
-from threadline.contract.times import format_ms
+from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, Project
 from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
-from threadline.questions.asked_names import names_in, warn
+from threadline.questions.asked_names import events_asked, names_in, warn
 from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Range, Ranged, Stitched
 from threadline.questions.registry import Question
-from threadline.questions.warned import AnswerWarning, Warned, left_out, noted, unknown_names
+from threadline.questions.warned import (
+    AnswerWarning,
+    Warned,
+    left_out,
+    noted,
+    older_than_kept,
+    unknown_names,
+)
 from threadline.runtime.kept_answers import KeptAnswers, asked, minute
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
@@ -97,6 +104,10 @@ class Asking:
 
         return await self._slots.run(done)
 
+    def let_go(self, project_id: str) -> None:
+        """Of all that is kept in memory of a project."""
+        self._keeper.let_go(project_id)
+
     def close(self) -> None:
         self._slots.close()
         self._streams.close()
@@ -129,7 +140,9 @@ class Asking:
         if keeps and not anew and (kept := self._answers.get(key, state)):
             return Answered(kept.answer, fresh, int(time.monotonic() - kept.at_s))
         with self._store_errors():
-            answer = _echoed(warn(context, params, answered(question, context, params)), params)
+            answer = warn(context, params, answered(question, context, params))
+            _warn_old(answer, project, params)
+            answer = _echoed(answer, params)
         if keeps:
             self._answers.put(key, state, answer)
         return Answered(answer, fresh)
@@ -181,6 +194,16 @@ def _echoed(answer: Any, params: msgspec.Struct) -> Any:
     return answer
 
 
+def _warn_old(answer: Any, project: Project, params: msgspec.Struct) -> None:
+    """That the time which is asked about begins before what the project keeps."""
+    if not (project.keeping.is_limited and isinstance(params, Range | Ranged)):
+        return
+    if isinstance(answer, Warned) and params.from_ is not None:
+        said = older_than_kept(project.keeping, params.from_.ms, now_ms(), events_asked(params))
+        if said:
+            answer.warnings = noted([*(answer.warnings or []), *said])
+
+
 def context_of(
     question: Question,
     project: Project,
@@ -211,6 +234,7 @@ def context_of(
         notes=definitions.annotations.values(),
         per_account=per_account or question.of_accounts,
         keeper=keeper,
+        touches_outlive=project.keep_first_touch,
     )
 
 
