@@ -14,7 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick clean
+.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick image-check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ check: $(READY) $(MODULES) $(DASHBOARD) ## Lint, formatting, types, imports, spe
 	@echo "spelling ..." && $(BIN)/typos
 	@echo "what docs/ takes from the code ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) --prefix browser run check && $(NPM) --prefix dashboard run check
+
+image-check: $(READY) ## Build the image's file system in a clean root, without Docker, and run the demo in it (root, debootstrap)
+	@rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@deploy/image-check.sh dist/threadline-*.whl
 
 bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000

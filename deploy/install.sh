@@ -101,7 +101,8 @@ leave_out_unused() {
     for name in $UNUSED_DIRS; do
         find "$site" -type d -name "$name" -prune -exec rm -rf {} +
     done
-    # Builds for other versions of Python.
+    # Builds for another kind of Python, and for other versions.
+    rm -f "$site"/zstandard/_cffi*.so
     minor=$("$1/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     find "$site/chdb" -name 'libpybind11nonlimitedapi_chdb_3.*.so' ! -name "*_$minor.so" -delete
     find "$site" \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' \) -delete

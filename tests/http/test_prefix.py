@@ -13,6 +13,7 @@ from tests.access.browser import Browser, add, signed_in
 from tests.access.provider import CLIENT, SECRET, Provider
 from tests.cli.test_commands import fails, ok
 from tests.support import Project, Server
+from threadline import Client
 from threadline.http.asgi import Scope
 from threadline.http.request import Request
 from threadline.settings import Settings
@@ -57,6 +58,13 @@ def test_every_route_is_there_with_the_prefix_and_without(before: str, shop: Pro
         assert shop.send("GET", before + path).status == 200, path
     preflight = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     assert shop.send("OPTIONS", f"{before}/v1/track", headers=preflight).status == 204
+
+
+def test_an_sdk_is_given_the_address_with_the_prefix(shop: Project) -> None:
+    with Client(shop.keys["sk"], f"{shop.url}/stats/") as client:
+        client.track("by_sdk", user_id="s", anonymous_id="s")
+        assert client.flush()
+    assert shop.get("/stats/v1/users/s").json["user_id"] == "s"
 
 
 def test_what_only_looks_like_the_prefix_is_none(shop: Project) -> None:

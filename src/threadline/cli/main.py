@@ -9,8 +9,13 @@ from typing import NamedTuple
 try:
     import typer
 except ModuleNotFoundError:  # the base install is the SDK
-    how = "in a clone, `pip install '.[server]'` does it"
-    sys.exit(f"threadline: The server is not installed; {how}.")
+    from threadline import __version__
+    from threadline.cli.platforms import why_not_installed
+
+    if sys.argv[1:] == ["--version"]:
+        print(f"threadline {__version__}")
+        sys.exit()
+    sys.exit(f"threadline: {why_not_installed()}")
 
 # What others on this machine may do with a file that a command makes: nothing.
 UMASK = 0o077
