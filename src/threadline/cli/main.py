@@ -30,7 +30,7 @@ COMMANDS = {
     "project": Command("Run", "project_files"),
     "key": Command("Run", "keys"),
     "dashboard": Command("Run", "dashboard"),
-    "import": Command("Data", "importing", "import_files"),
+    "import": Command("Data", "undoing"),
     "export": Command("Data", "exporting", "export_file"),
     "backup": Command("Data", "backing_up"),
     "restore": Command("Data", "restoring", "restore_folder"),
