@@ -27,6 +27,7 @@ from threadline.runtime.archive import (
     read_events,
     read_rates,
     settle_project,
+    take_pepper,
     write,
 )
 from threadline.runtime.folder import running_server
@@ -108,6 +109,7 @@ def _import(
     folder = Path(chosen.data)
     with Control(folder) as control:
         wanted = None if project is None else control.project(project)
+        take_pepper(control, file)
         settled = []
         for project_id in head.projects:
             into, made, said = settle_project(control, file, head, project_id, wanted)

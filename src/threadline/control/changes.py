@@ -20,6 +20,7 @@ from threadline.control.keys import (
 )
 from threadline.control.names import checked_name
 from threadline.control.origins import normalise_origin
+from threadline.control.pepper import adopt_pepper, read_pepper
 from threadline.control.share_links import ShareLinks
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
 
@@ -118,6 +119,11 @@ class Changes(ShareLinks):
                 (project_id,),
             ).fetchall()
         return [dict(zip(KEY_COLUMNS, row, strict=True)) for row in found]
+
+    def adopt_pepper(self, text: str) -> None:
+        """Take this pepper, in hexadecimal, if there is no key here yet."""
+        if adopt_pepper(self.folder, self._db, text):
+            self.pepper = read_pepper(self.folder)
 
     def adopt_keys(self, project_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Keys that `key_rows` gave, of a folder with the same pepper; how many are new here."""

@@ -32,6 +32,7 @@ from threadline.store import Params, Statements
 FORMAT = 1
 HEAD = "archive.json"
 RATES = "exchange_rates.ndjson"
+PEPPER = "pepper"
 # A month is written in so many pieces, each of which is in memory at once.
 PIECES = 16
 EVENTS_AT_ONCE = 1000
@@ -111,6 +112,8 @@ def write(
         for project in projects:
             total += _write_project(file, control, store, project, with_keys, until, wrote)
         file.writestr(RATES, store.query_bytes(RATE, {}, "JSONEachRow"))
+        if with_keys:
+            file.writestr(PEPPER, control.pepper.hex())
         head = Head(FORMAT, __version__, format_ms(until), names, pepper)
         file.writestr(HEAD, msgspec.json.encode(head))
     return total
@@ -179,6 +182,12 @@ def of_project(file: ZipFile, project_id: str) -> OfProject:
     return msgspec.json.decode(file.read(f"projects/{project_id}/project.json"), type=OfProject)
 
 
+def take_pepper(control: Control, file: ZipFile) -> None:
+    """A folder without any key takes the archive's, so that its keys work there, too."""
+    if PEPPER in file.namelist():
+        control.adopt_pepper(file.read(PEPPER).decode())
+
+
 def settle_project(
     control: Control, file: ZipFile, head: Head, project_id: str, wanted: Project | None
 ) -> tuple[Project, dict[str, str], str]:
@@ -206,7 +215,7 @@ def _take_keys(control: Control, file: ZipFile, head: Head, chosen: Project, of:
     if head.pepper != sha256(control.pepper).hexdigest():
         return (
             "Its keys were hashed with the pepper of another folder, so they cannot work here and"
-            " were left out: put that folder's `pepper` here first, or make new keys."
+            " were left out: import into a new folder, or make new keys."
         )
     taken = control.adopt_keys(chosen.project_id, msgspec.json.decode(file.read(name)))
     return f"{taken:,} keys work here as they did there."
