@@ -47,6 +47,11 @@ class Metrics:
             "last_backup_timestamp_seconds", "Moment of the latest backup that the server made."
         )
         self.backup_failures = self._counter("backup_failures", "The server's backups that failed.")
+        self.expired = self._counter("events_expired", "Events older than their projects keep.")
+        self.retention_ran = self._gauge(
+            "retention_ran_timestamp_seconds",
+            "When retention last ran, of the project that has waited longest; 0: never.",
+        )
         self.write_failures = self._counter("write_failures", "Failed tries to write.", "kind")
         self.logs_lost = self._gauge("logs_lost", "Logs that were lost, replaced or cut so far.")
         self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")

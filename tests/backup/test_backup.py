@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pyrage
@@ -36,13 +37,13 @@ DECISIONS: list[tuple[str, str, Json]] = [
 ]
 
 
-def answers(project: Project) -> dict[str, Json]:
+def answers(project: Project) -> dict[str, Any]:
     """Of every question there is, and every event."""
-    found = {name: over_http(project, name) for name in PARAMS}
+    found: dict[str, Any] = {name: over_http(project, name) for name in PARAMS}
     return {**found, "all events": project.stored(include_bots="true")}
 
 
-def same(found: dict[str, Json], expected: dict[str, Json]) -> None:
+def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, answer in expected.items():
         assert json.dumps(found[name], indent=1) == json.dumps(answer, indent=1), name
 

@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 from tests.backup.test_backup import answers, same, told
 from tests.cli.test_commands import fails, ok, run
@@ -104,7 +105,7 @@ def test_order_and_repetition_of_imports_do_not_matter_and_each_can_be_undone(
             of: Json = notes
             return of
 
-        def asked(project: Project) -> list[Json]:
+        def asked(project: Project) -> list[Any]:
             settle(folder)
             return [
                 project.stored(),

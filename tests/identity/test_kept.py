@@ -144,6 +144,17 @@ def test_it_says_what_joins_say_after_every_step(
         assert said(store, project, keeper, bots) == said(store, project, None, bots), step
 
 
+def test_a_part_that_was_dropped_is_noticed_and_one_that_was_merged_is_not() -> None:
+    def parts(*names: str) -> frozenset[kept.Part]:
+        return frozenset(("half_hours", name, f"/p/{name}/") for name in names)
+
+    before = parts("202601_1_4_1", "202602_2_2_0")
+    assert not kept._is_any_gone(before, before | parts("202602_5_5_0"))
+    assert not kept._is_any_gone(before, parts("202601_1_4_1", "202602_2_6_1"))
+    assert kept._is_any_gone(before, parts("202601_1_4_1"))
+    assert kept._is_any_gone(before, parts("202602_2_2_0", "202601_5_9_1"))
+
+
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     project, keeper = "looked", Keeper(store)
     for table in ("links", "half_hours"):

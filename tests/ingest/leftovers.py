@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lz4.block  # type: ignore[import-untyped]
+import numpy as np
 import zstandard
 
 from tests.support import Project
@@ -52,15 +53,15 @@ def _spellings(secret: str) -> Iterator[tuple[str, bytes]]:
 
 def _unpacked(raw: bytes) -> Iterator[bytes]:
     """What ClickHouse compressed: blocks one behind the other, wherever they begin."""
-    at = 0
-    while at + CHECKSUM_BYTES + HEADER_BYTES <= len(raw):
-        block = _block(raw, at + CHECKSUM_BYTES)
-        if block is None:
-            at += 1
+    end = 0
+    methods = np.isin(np.frombuffer(raw, dtype=np.uint8), (PLAIN, LZ4, ZSTD, SEVERAL))
+    for found in np.flatnonzero(methods).tolist():
+        if found - CHECKSUM_BYTES < end or found + HEADER_BYTES > len(raw):
             continue
-        size, content = block
-        at += CHECKSUM_BYTES + size
-        yield content
+        if block := _block(raw, found):
+            size, content = block
+            end = found + size
+            yield content
 
 
 def _block(raw: bytes, at: int) -> tuple[int, bytes] | None:

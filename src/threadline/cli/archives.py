@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import typer
 from rich.console import Console
 
+from threadline.cli.ask import questions
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
 from threadline.control import Control, ControlError, Project
@@ -54,12 +55,18 @@ def export_archive(
         if running_server(Path(chosen.data)):
             store = opened.enter_context(open_store(chosen))
             store.query("SELECT 1", {})
+            # It has counted some that it has not saved yet.
+            refused = {each.project_id: _refused(chosen, each) for each in projects}
         else:
             services = opened.enter_context(Services(chosen))
             services.writer.catch_up(CATCH_UP_S)
             store = services.store
+            refused = {
+                each.project_id: services.control.placeholder_ids(each.project_id)
+                for each in projects
+            }
         try:
-            events = write(unfinished, control, store, projects, keys)
+            events = write(unfinished, control, store, projects, keys, refused)
             unfinished.replace(out)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -67,6 +74,11 @@ def export_archive(
     console.print(
         f"{out}: {events:,} events of {names}, {out.stat().st_size:,} bytes.", markup=False
     )
+
+
+def _refused(chosen: Settings, project: Project) -> int:
+    with questions(chosen, project.project_id) as ask:
+        return int(ask.ask("identity_stats", {})["placeholder_ids"])
 
 
 def import_archives(

@@ -51,6 +51,7 @@ CHECKS: dict[str, Check] = {
     "log": data_files.log,
     "letters": data_files.letters,
     "work": data_files.work,
+    "retention": data_files.retention,
     "continuity": data_files.continuity,
     "bots": data_files.bots,
     "sources": data_files.sources,

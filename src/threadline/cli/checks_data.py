@@ -7,13 +7,14 @@ from pathlib import Path
 
 from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
+from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control, ControlError
 from threadline.control import check as check_control
 from threadline.ingest import dead_letters
 from threadline.ingest.continuity import latest_loss
 from threadline.ingest.log import open_db
 from threadline.ingest.recovery import AtWork, alone
-from threadline.jobs import jobs_db
+from threadline.jobs import jobs_db, table
 from threadline.jobs.table import IMPORT
 from threadline.jobs.working import interrupted
 from threadline.migrations import SchemaError
@@ -25,6 +26,7 @@ from threadline.store import (
 )
 
 GIB = 1024**3
+RETENTION_LATE_MS = 2 * DAY_MS
 BOTS_DAYS = 7
 BOTS = """
     SELECT count() AS events, countIf(is_bot) AS bots FROM events
@@ -99,6 +101,28 @@ def _imports(folder: Path) -> Finding:
     found = "; ".join(f"{job.job_id} of {job.about}" for job in killed)
     mend = "The same `threadline import` goes on where it was; `threadline jobs cancel` ends it."
     return Finding(f"interrupted: {found}", mend)
+
+
+def retention(chosen: Settings, folder: Path) -> Finding:
+    """Whether events that are older than their projects keep them go."""
+    try:
+        with Control(folder, create=False) as control, jobs_db(folder) as db:
+            limited = [each for each in control.projects() if each.keeping.is_limited]
+            ran = {
+                each.name: table.latest(db, table.RETENTION, each.project_id) if db else None
+                for each in limited
+            }
+    except (ControlError, SchemaError, sqlite3.Error):
+        return Finding("not known: mend what `control` and `log` say first")
+    if not limited:
+        return Finding("every project keeps its events for ever")
+    late_ms = now_ms() - RETENTION_LATE_MS
+    late = [name for name, job in ran.items() if ((job and job.finished_ms) or 0) < late_ms]
+    if late:
+        mend = "A running server does it once a day; without one, threadline retention run."
+        return Finding(f"not in the last two days for {', '.join(late)}", mend)
+    last_ms = min(job.finished_ms or 0 for job in ran.values() if job)
+    return Finding(f"ran for {', '.join(ran)}, at {format_ms(last_ms)} or later")
 
 
 def continuity(chosen: Settings, folder: Path) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data
 from threadline.identity import states
+from threadline.ingest.recovery import outliving
 from threadline.settings import Settings
 
 
@@ -50,7 +52,7 @@ def doctor(
 def verify(chosen: Settings, sample: int) -> Iterator[tuple[str, Finding]]:
     """Every state of identity against the events."""
     with open_store(chosen) as store:
-        for found in states.verify(store, sample):
+        for found in states.verify(store, sample, outliving(Path(chosen.data))):
             yield "identity", _difference(found)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Annotated
+from typing import IO, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -91,8 +91,8 @@ def export_file(
             return
         with ended_by_signals(), questions(folders.load(data), project) as ask:
             exported = ask.export({name: text for name, text in given.items() if text is not None})
-            with exported.file, _target(out) as target:
-                shutil.copyfileobj(exported.file, target)
+            with exported.file, target(out) as file:
+                shutil.copyfileobj(exported.file, file)
     except KeyboardInterrupt as interrupt:
         console.print("Stopped; nothing was written." if out else "Stopped.")
         raise typer.Exit(exit_status(interrupt)) from None
@@ -116,24 +116,24 @@ def _format(out: Path | None, format: str | None) -> str:
 
 
 @contextmanager
-def _target(out: Path | None) -> Iterator[IO[bytes]]:
+def target(out: Path | None) -> Iterator[IO[bytes]]:
     """Where to write. A file gets its name when all is in it, so that half of one has none."""
     if out is None:
         yield sys.stdout.buffer
         return
     path = out.resolve()
     if path.exists() and not path.is_file():  # a device or a pipe stays what it is
-        with path.open("wb") as target:
-            yield target
+        with path.open("wb") as device:
+            yield device
         return
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as target:
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-            Path(target.name).replace(path)
+            yield cast(IO[bytes], file)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
         except BaseException:
-            Path(target.name).unlink(missing_ok=True)
+            Path(file.name).unlink(missing_ok=True)
             raise
 
 

@@ -290,6 +290,7 @@ class _Append:
             now_ms=time.time_ns() // 1_000_000,
             placeholders=self._services.placeholders,
             country_of=self._services.country_of,
+            keeping=self._project.keeping,
         )
         on_disk: Future[None] = Future()
         accepted = accept(events, context, in_batch=True, checked=events.checked)

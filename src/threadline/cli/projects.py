@@ -1,6 +1,8 @@
 """`threadline project …`."""
 
 import json
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +13,9 @@ from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, check_stitch
 from threadline.contract.policies import POLICIES
 from threadline.control import Control, ControlError, normalise_origin
+from threadline.control.keeping import Keeping, checked_by_event, read_days
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
-from threadline.runtime.projects import project_row
+from threadline.runtime.projects import project_row, set_keeping
 
 app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
@@ -34,6 +37,28 @@ VisitTimeout = Annotated[
         metavar="MINUTES",
         help="A visit ends where nothing happens for longer: from 5 to 240, 30 if nothing is said. "
         "It counts for every question from then on, of the past, too.",
+    ),
+]
+
+
+KeepDays = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAYS",
+        help="Events older than so many days are deleted, every day; `never`: none is.",
+    ),
+]
+KeepEvent = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=DAYS",
+        help="The same of events with this name; NAME=never takes that back. Repeat for more.",
+    ),
+]
+KeepFirstTouch = Annotated[
+    bool | None,
+    typer.Option(
+        help="Do links and first touches, the source that a person came by, outlive the events?"
     ),
 ]
 
@@ -99,6 +124,9 @@ def set_project(
     ] = None,
     subdomains: Subdomains = None,
     visit_timeout: VisitTimeout = None,
+    keep_days: KeepDays = None,
+    keep_event: KeepEvent = None,
+    keep_first_touch: KeepFirstTouch = None,
     data: Data = None,
 ) -> None:
     """Change a project. Works while the server runs; counts for the next event or question.
@@ -106,18 +134,89 @@ def set_project(
     Example: `threadline project set shop --add-origin https://shop.example.de`
     """
     _check_subdomains(subdomains)
+    keeping = _keeping(keep_days, keep_event or [], keep_first_touch)
     with open_control(data) as control:
         chosen = control.project(project)
         control.set_origins(chosen.project_id, add_origin or [], remove_origin or [])
         control.set_site(chosen.project_id, subdomains)
         if visit_timeout is not None:
             control.set_visit_timeout(chosen.project_id, visit_timeout)
+        if keeping:
+            set_keeping(control, chosen.project_id, keeping)
         chosen = control.project(chosen.project_id)
     _say_how_kept(add_origin or [])
     typer.echo(
         f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}; "
-        f"visits end after {chosen.visit_timeout_minutes} minutes"
+        f"visits end after {chosen.visit_timeout_minutes} minutes; {said(chosen.keeping)}"
     )
+
+
+def _keeping(
+    days: str | None, events: list[str], first_touch: bool | None
+) -> Callable[[Keeping], Keeping] | None:
+    """What becomes of what was said before; None: it stays. Raises `ControlError`."""
+    if days is None and not events and first_touch is None:
+        return None
+    wanted = None if days is None else read_days(days)
+    named: dict[str, int | None] = {}
+    for text in events:
+        name, equals, said_days = text.rpartition("=")
+        if not equals:
+            raise ControlError(f"--keep-event {text}: write NAME=DAYS, such as $pageview=90.")
+        named[name] = read_days(said_days)
+
+    def change(before: Keeping) -> Keeping:
+        after = {**dict(before.by_event), **named}
+        return Keeping(
+            before.days if days is None else wanted,
+            checked_by_event({name: kept for name, kept in after.items() if kept is not None}),
+            before.first_touch if first_touch is None else first_touch,
+        )
+
+    return change
+
+
+def said(keeping: Keeping) -> str:
+    """How long events are kept, as a part of a sentence."""
+    if not keeping.is_limited:
+        return "events are kept for ever"
+    kept = "for ever" if keeping.days is None else f"for {keeping.days} days"
+    others = "".join(f", {name} for {days}" for name, days in keeping.by_event)
+    touches = "stay" if keeping.first_touch else "go with them"
+    return f"events are kept {kept}{others}; first touches {touches}"
+
+
+@app.command("delete")
+def delete_project(
+    project: Annotated[str, typer.Argument(help="Project id or name.")],
+    yes: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The project's name once more, so that no other goes."),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Delete a project with everything that is stored of it. Nothing brings it back.
+
+    Its keys stop at once; then events, people, definitions, share links and all else goes, also
+    from the disk. Other projects stay as they are. A running server does it, else this command;
+    interrupted, whoever comes next goes on. `threadline jobs` shows how far it is.
+
+    Example: `threadline project delete shop --yes shop`
+    """
+    from threadline.cli.deleting import delete_stored
+
+    with open_control(data) as control:
+        chosen = control.project(project)
+        if yes != chosen.name:
+            wrong = "" if yes is None else f", not {yes}"
+            raise ControlError(
+                f"Nothing was deleted. To delete {chosen.name} ({chosen.project_id}) with all that"
+                f" is stored of it, type its name: --yes {shlex.quote(chosen.name)}{wrong}."
+            )
+        control.delete_project(chosen.project_id)
+    typer.echo(f"{chosen.name} is deleted: its keys have stopped. Deleting what is stored …")
+    delete_stored(folders.load(data), chosen.project_id)
+    typer.echo("Done: nothing of it is stored any more.")
 
 
 def _check_subdomains(given: str | None) -> None:

@@ -148,10 +148,12 @@ class Identify(msgspec.Struct, kw_only=True):
 
 
 class Forget(msgspec.Struct, kw_only=True):
-    """Body of `POST /v1/forget`: exactly one of the two ids."""
+    """Body of `POST /v1/forget`: exactly one of the two ids. `anonymise`: of a user, leave events
+    of one random person in the place of theirs, so that sums stay."""
 
     user_id: GivenUserId | None = None
     anonymous_id: GivenAnonymousId | None = None
+    anonymise: bool = False
 
 
 class Link(msgspec.Struct, kw_only=True):

@@ -28,6 +28,21 @@ VisitTimeout = Annotated[
         ge=5, le=240, description="A visit ends where nothing happens for so many minutes."
     ),
 ]
+KeepDays = Annotated[
+    Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None,
+    msgspec.Meta(description="Events older than so many days are deleted; null: never."),
+]
+KeepDaysByEvent = Annotated[
+    dict[str, Annotated[int, msgspec.Meta(ge=1, le=36_500)]],
+    msgspec.Meta(
+        max_length=100,
+        description="The same of events with these names. In a change, all there are to be.",
+    ),
+]
+KeepFirstTouch = Annotated[
+    bool,
+    msgspec.Meta(description="Do links and first touches outlive the events they follow from?"),
+]
 KeyKind = Literal["pk", "sk", "rk"]
 
 
@@ -39,6 +54,9 @@ class NewProject(msgspec.Struct, kw_only=True):
     stitch: Stitch = None
     subdomains: Subdomains = "same"
     visit_timeout_minutes: VisitTimeout = 30
+    keep_days: KeepDays = None
+    keep_days_by_event: KeepDaysByEvent = {}
+    keep_first_touch: KeepFirstTouch = False
 
 
 class ProjectChange(msgspec.Struct, kw_only=True):
@@ -49,6 +67,9 @@ class ProjectChange(msgspec.Struct, kw_only=True):
     stitch: Stitch | msgspec.UnsetType = msgspec.UNSET
     subdomains: Subdomains | msgspec.UnsetType = msgspec.UNSET
     visit_timeout_minutes: VisitTimeout | msgspec.UnsetType = msgspec.UNSET
+    keep_days: KeepDays | msgspec.UnsetType = msgspec.UNSET
+    keep_days_by_event: KeepDaysByEvent | msgspec.UnsetType = msgspec.UNSET
+    keep_first_touch: KeepFirstTouch | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProjectRow(msgspec.Struct):
@@ -60,6 +81,9 @@ class ProjectRow(msgspec.Struct):
     stitch: str | None
     subdomains: str
     visit_timeout_minutes: int
+    keep_days: int | None
+    keep_days_by_event: dict[str, int]
+    keep_first_touch: bool
 
 
 class ProjectList(msgspec.Struct):
@@ -72,6 +96,20 @@ class CreatedProject(ProjectRow, kw_only=True):
     """A new project. `keys`, by their kind, are shown this once."""
 
     keys: dict[str, str]
+
+
+class ProjectDeletion(msgspec.Struct, kw_only=True):
+    """`name`: the project's, written out, so that nobody deletes another one than they mean."""
+
+    name: str
+
+
+class DeletedProject(msgspec.Struct):
+    """The project takes and answers nothing any more; what is stored of it is being deleted, also
+    after a restart. `threadline jobs` shows how far that is."""
+
+    project_id: str
+    ok: bool = True
 
 
 class NewKey(msgspec.Struct, kw_only=True):

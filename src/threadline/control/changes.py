@@ -93,7 +93,8 @@ class Changes(ShareLinks):
         """With its keys. Inside a transaction."""
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
         db.execute(
-            "INSERT INTO projects VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO projects (project_id, name, stitch, created_ms, visit_timeout_minutes)"
+            " VALUES (?, ?, ?, ?, ?)",
             (
                 project.project_id,
                 project.name,

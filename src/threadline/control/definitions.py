@@ -18,8 +18,8 @@ from threadline.contract.definitions import (
     Insight,
     Segment,
 )
+from threadline.control.deleting import Deleting
 from threadline.control.errors import ControlError
-from threadline.control.file import ControlFile
 from threadline.control.snapshot import Project, read_definitions, read_projects
 
 NONE = Definitions()
@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 Settings = tuple[Project, Definitions]
 
 
-class Defining(ControlFile):
+class Defining(Deleting):
     """What a project gives names to."""
 
     def definitions(self, project_id: str) -> Definitions:
@@ -95,8 +95,17 @@ def _kept(value: object) -> str:
 def _store_project(db: sqlite3.Connection, before: Project, after: Project) -> None:
     project_id = before.project_id
     db.execute(
-        "UPDATE projects SET name = ?, stitch = ?, visit_timeout_minutes = ? WHERE project_id = ?",
-        (after.name, after.stitch, after.visit_timeout_minutes, project_id),
+        "UPDATE projects SET name = ?, stitch = ?, visit_timeout_minutes = ?, keep_days = ?,"
+        " keep_days_by_event = ?, keep_first_touch = ? WHERE project_id = ?",
+        (
+            after.name,
+            after.stitch,
+            after.visit_timeout_minutes,
+            after.keep_days,
+            _kept(dict(after.keep_days_by_event)),
+            after.keep_first_touch,
+            project_id,
+        ),
     )
     if (before.subdomains, before.rules) != (after.subdomains, after.rules):
         db.execute(

@@ -182,7 +182,9 @@ class Control(FirstRun):
                         " WHERE member_id IN (SELECT member_id FROM sessions)"
                     )
                 db.executemany(
-                    "INSERT INTO placeholder_ids VALUES (?, ?)"
+                    # A project that was deleted meanwhile has none.
+                    "INSERT INTO placeholder_ids SELECT project_id, ?2 FROM projects"
+                    " WHERE project_id = ?1"
                     " ON CONFLICT DO UPDATE SET refused = refused + excluded.refused",
                     list(counted.items()),
                 )
@@ -193,6 +195,20 @@ class Control(FirstRun):
                 self._publish(fresh)
                 self._placeholder_ids.subtract(counted)
                 self._placeholder_ids = +self._placeholder_ids
+
+    def strike_off(self, project_id: str) -> None:
+        """Nothing is stored any more of a project that was deleted. What was in the file of it is
+        overwritten, also in the write-ahead file, as soon as nobody reads that."""
+        with self._write() as db:
+            db.execute("DELETE FROM deleted_projects WHERE project_id = ?", (project_id,))
+        self._look_now()
+        self._erase_from_wal()
+
+    def today(self) -> int:
+        """The day, counted from 1970 (UTC), by which anything may be destroyed: a clock that jumped
+        is not believed before it has said so for an hour."""
+        clock = self._look_now().clock
+        return clock.day if clock else self._now_ms() // DAY_MS
 
     def destroy_old_salts(self) -> None:
         """Those of the day before yesterday and older: from the file, and from the write-ahead file

@@ -16,6 +16,7 @@ from threadline.contract.definitions import (
     Segment,
 )
 from threadline.control.access import Member, Session, ShareLink
+from threadline.control.keeping import ByEvent, Keeping
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
 from threadline.control.salts import Clock
@@ -29,7 +30,8 @@ Row = TypeVar("Row", Member, Session, ShareLink)
 class Project(NamedTuple):
     """`hosts`: the hosts of its origins, for telling internal referrers from others.
     `subdomains`: `same` or `separate`. `rules`: YAML, for sources that are its own.
-    `visit_timeout_minutes`: a visit ends where nothing happens for longer."""
+    `visit_timeout_minutes`: a visit ends where nothing happens for longer. `keep_…`: see
+    `Keeping`."""
 
     project_id: str
     name: str
@@ -39,12 +41,22 @@ class Project(NamedTuple):
     subdomains: str = "same"
     rules: str = ""
     visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES
+    keep_days: int | None = None
+    keep_days_by_event: ByEvent = ()
+    keep_first_touch: bool = False
+
+    @property
+    def keeping(self) -> Keeping:
+        """How long its events are kept."""
+        return Keeping(self.keep_days, self.keep_days_by_event, self.keep_first_touch)
 
 
 class Snapshot(NamedTuple):
     """Never changed, only replaced. `projects`: by name. `placeholder_ids`: saved ones by project.
     `pepper_hash`: of the pepper that goes with the keys. `definitions`: by project, of those that
-    have any; not a part of `Project`, which is compared for every event."""
+    have any; not a part of `Project`, which is compared for every event. `touches_kept`: by
+    project, up to when first touches outlived their events. `deleted`: projects of which something
+    may still be stored, and when that was."""
 
     projects: tuple[Project, ...]
     projects_by_id: Mapping[str, Project]
@@ -59,6 +71,8 @@ class Snapshot(NamedTuple):
     sessions: Mapping[bytes, Session]
     share_links: Mapping[bytes, ShareLink]
     links_expire_ms: int | None
+    touches_kept: Mapping[str, int]
+    deleted: Mapping[str, int]
 
 
 def read_snapshot(db: sqlite3.Connection) -> Snapshot:
@@ -83,14 +97,23 @@ def read_projects(db: sqlite3.Connection) -> tuple[Project, ...]:
             stitch,
             frozenset(origins.get(project_id, ())),
             frozenset(map(origin_host, origins.get(project_id, ()))),
-            *site,
+            same,
+            rules,
+            timeout,
+            days,
+            _by_event(by_event),
+            bool(touch),
         )
-        for project_id, name, stitch, *site in db.execute(
+        for project_id, name, stitch, same, rules, timeout, days, by_event, touch in db.execute(
             "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, ''),"
-            " visit_timeout_minutes"
+            " visit_timeout_minutes, keep_days, keep_days_by_event, keep_first_touch"
             " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"
         )
     )
+
+
+def _by_event(text: str) -> ByEvent:
+    return tuple(sorted(msgspec.json.decode(text, type=dict[str, int]).items()))
 
 
 def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
@@ -178,6 +201,16 @@ def _read(db: sqlite3.Connection) -> Snapshot:
         sessions={session.token_hash: session for session in _rows(db, "sessions", Session)},
         share_links={link.token_hash: link for link in _rows(db, "share_links", ShareLink)},
         links_expire_ms=links_expire_ms,
+        touches_kept=dict(
+            db.execute(
+                "SELECT project_id, touches_kept_ms FROM projects WHERE touches_kept_ms IS NOT NULL"
+            ).fetchall()
+        ),
+        deleted=dict(
+            db.execute(
+                "SELECT project_id, deleted_ms FROM deleted_projects ORDER BY 2, 1"
+            ).fetchall()
+        ),
     )
 
 

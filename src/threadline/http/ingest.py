@@ -117,8 +117,16 @@ async def forget(request: Request) -> Answer:
     if (body.user_id is None) == (body.anonymous_id is None):
         message = "Give either user_id or anonymous_id"
         raise InvalidPayload(f"{message}.", fieldErrors={"user_id": [message]})
-    project_id = request.project.project_id
-    receipt_id = await have_forgotten(request.services, project_id, body.user_id, body.anonymous_id)
+    if body.anonymise and body.user_id is None:
+        message = "Only a user can be made anonymous: give user_id"
+        raise InvalidPayload(f"{message}.", fieldErrors={"anonymise": [message]})
+    receipt_id = await have_forgotten(
+        request.services,
+        request.project.project_id,
+        body.user_id,
+        body.anonymous_id,
+        body.anonymise,
+    )
     return answer(Forgotten(receipt_id, notices or msgspec.UNSET))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from threadline.contract.errors import InvalidApiKey
 from threadline.contract.times import now_ms
 from threadline.enrich import address_hash
 from threadline.http.request import Request
@@ -32,6 +33,7 @@ def ingest_context(request: Request, behind_ms: int = 0) -> IngestContext:
         id_key=services.log.id_key,
         now_ms=now_ms(),
         skew_ms=behind_ms,
+        keeping=project.keeping,
         placeholders=services.placeholders,
         country_of=services.country_of,
     )
@@ -48,6 +50,8 @@ async def keep(request: Request, accepted: Accepted) -> None:
     """Rows onto the disk; what was changed in them is counted. Raises `Unavailable`."""
     services, rows = request.services, accepted.rows
     if rows.size:
+        if request.project.project_id not in services.control.look().projects_by_id:
+            raise InvalidApiKey("The project of this key was deleted.")
         on_disk = asyncio.get_running_loop().create_future()
         services.log.append(rows, on_disk)
         await on_disk

@@ -14,12 +14,14 @@ from threadline.contract.errors import InvalidParams, InvalidPayload, NotFound, 
 from threadline.contract.projects import (
     CreatedKey,
     CreatedProject,
+    DeletedProject,
     KeyList,
     KeyRotation,
     KeyRow,
     NewKey,
     NewProject,
     ProjectChange,
+    ProjectDeletion,
     ProjectList,
     ProjectRow,
     RotatedKey,
@@ -64,6 +66,21 @@ async def put_project(request: Request) -> Answer:
     control = request.services.control
     changed = await write_control(partial(change_project, control, project_id, change))
     return answer(project_row(changed))
+
+
+async def delete_project(request: Request) -> Answer:
+    """The keys stop with the next request; what is stored goes by and by."""
+    read_params(request.query, NoParams)
+    project_id = unquote(request.in_path["project_id"])
+    named = {project.project_id: project.name for project in _visible(request)}
+    if project_id not in named:
+        raise NotFound(f"There is no project {project_id} that you may delete.")
+    given = await read_exactly(request, ProjectDeletion)
+    if given.name != named[project_id]:
+        message = f"Write the name of the project that is to go, which is {named[project_id]}"
+        raise InvalidPayload(f"{message}.", fieldErrors={"name": [message]})
+    await write_control(partial(request.services.control.delete_project, project_id))
+    return answer(DeletedProject(project_id), 202)
 
 
 async def list_keys(request: Request) -> Answer:
@@ -185,6 +202,21 @@ ROUTES = [
             path_params={"project_id": "Id of the project."},
             body=ProjectChange,
             answer=ProjectRow,
+            errors=(InvalidParams, NotFound),
+        ),
+    ),
+    Route(
+        "DELETE",
+        "/v1/projects/{project_id}",
+        delete_project,
+        Doc(
+            summary="Delete a project, with all that is stored of it",
+            tag=TAG,
+            keys=("sk",),
+            path_params={"project_id": "Id of the project."},
+            body=ProjectDeletion,
+            answer=DeletedProject,
+            status=202,
             errors=(InvalidParams, NotFound),
         ),
     ),

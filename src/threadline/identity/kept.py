@@ -201,6 +201,13 @@ class Keeper:
                 "hold": events.hold,
             }
 
+    def let_go(self, project_id: str) -> None:
+        """Of what is kept of this project."""
+        with self._looking:
+            for bots in (False, True):
+                self._known.pop((project_id, bots), None)
+        self._drop_unused()
+
     def close(self) -> None:
         """Let go of all."""
         with self._looking:
@@ -324,7 +331,7 @@ def _parts(reads: Reads) -> frozenset[Part]:
 
 def _changed(sql: str, before: Seen, now: Seen, reads: Reads, params: Params) -> set[int] | None:
     """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
-    if _state(now.parts) != _state(before.parts):
+    if _state(now.parts) != _state(before.parts) or _is_any_gone(before.parts, now.parts):
         return None
     known = {
         table: [name for of, name, _ in before.parts if of == table]
@@ -332,6 +339,22 @@ def _changed(sql: str, before: Seen, now: Seen, reads: Reads, params: Params) ->
     }
     rows = reads.query(sql, bound(sql, {**params, **known}))
     return {row["visitor"] for row in rows}
+
+
+def _is_any_gone(before: frozenset[Part], now: frozenset[Part]) -> bool:
+    """Whether a part was dropped: it is not there, nor in one that it was merged into."""
+    there: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for table, name, _ in now:
+        if table != "mutations":
+            partition, first, last, *_ = name.split("_")
+            there.setdefault((table, partition), []).append((int(first), int(last)))
+    for table, name, _ in before - now:
+        if table != "mutations":
+            partition, first, last, *_ = name.split("_")
+            covering = there.get((table, partition), [])
+            if not any(a <= int(first) and int(last) <= z for a, z in covering):
+                return True
+    return False
 
 
 def _state(parts: frozenset[Part]) -> set[tuple[str, str]]:

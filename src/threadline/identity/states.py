@@ -3,7 +3,7 @@
 `threadline.store.states` defines them; `relation` is what questions read a state from."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -53,6 +53,10 @@ LEFTOVERS = """
         AND arrayExists(table -> startsWith(name, concat(table, '_new')), {tables:Array(String)})"""
 
 
+# What says whose devices are and where people came from first: it may outlive the events.
+TOUCHES = ("links", "device_users", "visitor_touches", "user_touches")
+
+
 class Difference(NamedTuple):
     """Rows of a state against the events: compared, too many, too few, and with other values."""
 
@@ -63,22 +67,26 @@ class Difference(NamedTuple):
     wrong: int
 
 
-def verify(store: Statements, parts: int = 1) -> list[Difference]:
+def verify(store: Statements, parts: int = 1, outliving: Collection[str] = ()) -> list[Difference]:
     """Recompute every state from the events, of one in `parts` users, visitors and traffic
-    sources, and compare."""
+    sources, and compare. `outliving`: projects whose `TOUCHES` are left out, because they outlive
+    the events that they follow from."""
     found = []
     for each in STATES:
         of = next(column for column in each.key if column.name in SAMPLED)
+        is_left_out = bool(outliving) and each.table in (*TOUCHES, "traffic_sources")
+        left_out = " AND $of.project_id NOT IN {outliving:Array(String)}" if is_left_out else ""
         slots = {
             "table": each.table,
             "key": each.key_columns,
             "values": each.compared,
             "merged": each.merged,
-            "raw": each.from_events(fill(SAMPLE, {"of": of.sql})),
-            "sample_of_state": fill(SAMPLE, {"of": f"s.{of.name}"}),
+            "raw": each.from_events(fill(SAMPLE, {"of": of.sql}) + left_out.replace("$of", "e")),
+            "sample_of_state": fill(SAMPLE, {"of": f"s.{of.name}"}) + left_out.replace("$of", "s"),
         }
         sql = fill(DIFFERENCES, slots)
-        (row,) = store.query(sql, {"parts": parts})
+        values: dict[str, object] = {"outliving": sorted(outliving)} if is_left_out else {}
+        (row,) = store.query(sql, {"parts": parts, **values})
         found.append(Difference(each.table, **row))
     return found
 
@@ -89,9 +97,10 @@ def rebuild(
     forgotten: Callable[[], object] = lambda: None,
     progressed: Callable[[str], None] = lambda table: None,
     no_inserts: Callable[[], AbstractContextManager[object]] = nullcontext,
+    outliving: Collection[str] = (),
 ) -> None:
     """Make every state anew from the events, or only some, while events come and questions are
-    answered.
+    answered. Of the projects `outliving`, what there is in `TOUCHES` stays besides.
 
     It is written down first and struck off state by state, so that an interrupted one is found in
     `unfinished`; doing it once more is how it is finished. Two of them must not run at the same
@@ -107,15 +116,18 @@ def rebuild(
     for each in chosen:
         progressed(each.table)
         before = forgotten()
-        _make_anew(store, each, no_inserts)
+        _make_anew(store, each, no_inserts, outliving)
         while (after := forgotten()) != before:
             before = after
-            _make_anew(store, each, no_inserts)
+            _make_anew(store, each, no_inserts, outliving)
         finish(store, REBUILD, each.table)
 
 
 def _make_anew(
-    store: Statements, chosen: State, no_inserts: Callable[[], AbstractContextManager[object]]
+    store: Statements,
+    chosen: State,
+    no_inserts: Callable[[], AbstractContextManager[object]],
+    outliving: Collection[str],
 ) -> None:
     """A new table is filled, then takes the old one's place.
 
@@ -126,16 +138,25 @@ def _make_anew(
     if chosen.has_sums:
         _make_exactly(store, chosen, made, no_inserts)
     else:
-        _make_beside_inserts(store, chosen, made)
+        stays = outliving if chosen.table in (*TOUCHES, "traffic_sources") else ()
+        _make_beside_inserts(store, chosen, made, stays)
 
 
-def _make_beside_inserts(store: Statements, chosen: State, made: str) -> None:
+def _make_beside_inserts(
+    store: Statements, chosen: State, made: str, stays: Collection[str]
+) -> None:
     """What comes meanwhile goes into the old table, the last of it perhaps even now: dropping it
     waits for that. Then it is added once more, which changes nothing that is there already."""
     table = chosen.table
     newest = _newest_block(store)
     store.execute(f"CREATE TABLE {made} AS {table}")
     _fill(store, made, chosen, "TRUE", {})
+    if stays:
+        store.execute(
+            f"INSERT INTO {made} ({chosen.columns}) SELECT {chosen.columns} FROM {table}"
+            " WHERE project_id IN {outliving:Array(String)}",
+            {"outliving": sorted(stays)},
+        )
     # Most of what came meanwhile, so that as little as may be is missing for a moment.
     before, newest = newest, _newest_block(store)
     _fill(store, made, chosen, CAME_SINCE, {"block": before})

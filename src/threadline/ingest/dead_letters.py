@@ -127,6 +127,15 @@ def forget(db: sqlite3.Connection, whose: Whose) -> None:
             drop(db, letter_id)
 
 
+def drop_of_project(db: sqlite3.Connection, project_id: str) -> None:
+    """The project is deleted. Damaged records that name it go, too."""
+    db.execute("DELETE FROM dead_letters WHERE project_id = ?", (project_id,))
+    damaged = "SELECT dead_letter_id, body FROM dead_letters WHERE project_id = ''"
+    for letter_id, encoded in db.execute(damaged).fetchall():
+        if project_id.encode() in encoded:
+            drop(db, letter_id)
+
+
 def migrate(db: sqlite3.Connection, columns: int) -> None:
     """Give rows of an older version, with so many columns, those that this one knows besides."""
     found = db.execute("SELECT dead_letter_id, body FROM dead_letters WHERE project_id != ''")

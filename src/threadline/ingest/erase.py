@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -28,7 +29,14 @@ QUIET_WITHIN_S = 60.0
 # What is under way when the server is stopped may take so long; then the next start goes on.
 CLOSE_S = 5.0
 
-TABLES = (*forget.DELETED, *forget.DECISIONS, "event_ids", "traffic_sources", "names")
+TABLES = (
+    *forget.DELETED,
+    *forget.DECISIONS,
+    "event_ids",
+    "traffic_sources",
+    "names",
+    "unfinished_work",
+)
 PARTS = """
     SELECT table, path FROM system.parts
     WHERE database = currentDatabase() AND table IN {tables:Array(String)}"""
@@ -60,6 +68,7 @@ class Eraser:
         self._no_inserts = no_inserts
         self._changed = threading.Condition()
         self._closing_at: float | None = None
+        self._asked: list[Future[None]] = []
         self._work = True
         self._said_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="threadline-eraser", daemon=True)
@@ -71,12 +80,23 @@ class Eraser:
             self._work = True
             self._changed.notify_all()
 
+    def erase(self) -> "Future[None]":
+        """Have all taken off the disk that was deleted by now, from the store and from the log.
+        Cancelled where the server stops before; then it has to be asked for again."""
+        done: Future[None] = Future()
+        with self._changed:
+            self._asked.append(done)
+        self.wake()
+        return done
+
     def close(self) -> None:
         """Finish what is under way if that does not take long."""
         with self._changed:
             self._closing_at = time.monotonic() + CLOSE_S
             self._changed.notify_all()
         self._thread.join()
+        for done in self._asked:
+            done.cancel()
 
     def _run(self) -> None:
         while self._wait_for_work():
@@ -84,7 +104,11 @@ class Eraser:
                 if self._store.is_open:
                     # The notes of versions that left them, too.
                     self._store.deletions()
-                    self._erase(self._log.forgettings())
+                    asked = list(self._asked)
+                    self._erase(self._log.forgettings(), bool(asked))
+                    for done in asked:
+                        self._asked.remove(done)
+                        done.set_result(None)
                 self._said_at = None
             except _Stopped:
                 return
@@ -109,10 +133,10 @@ class Eraser:
                 self._changed.wait(min(after_s, max(0.0, self._closing_at - time.monotonic())))
             return self._closing_at is not None and time.monotonic() >= self._closing_at
 
-    def _erase(self, forgettings: Sequence[Forgetting]) -> None:
-        """Raises `StoreError`."""
+    def _erase(self, forgettings: Sequence[Forgetting], asked: bool) -> None:
+        """`asked`: whether or not anybody is forgotten. Raises `StoreError`."""
         deleting = [forgetting for forgetting in forgettings if forgetting.stage != GONE]
-        if deleting:
+        if deleting or asked:
             # Names first: they are all that is still to be seen, by who asks in SQL.
             for share in (share for one in deleting for share in forget.decode(one.plan)):
                 unused_traffic_sources.delete(
@@ -123,7 +147,7 @@ class Eraser:
             self._await_deletions()
             self._drop_old_parts()
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
-        if forgettings:
+        if forgettings or asked:
             self._erase_log([forgetting.last_seq for forgetting in forgettings])
 
     def _await_deletions(self) -> None:

@@ -85,6 +85,14 @@ REMAINING = {
 }
 
 
+# Links may outlive the events that showed them.
+DEVICE_USERS_OF_LINKS = f"""
+    INSERT INTO device_users (project_id, is_bot, visitor, least, greatest)
+    SELECT project_id, is_bot, visitor, min(user_hash), max(user_hash) FROM links
+    WHERE {PROJECT} AND visitor IN {{shared:Array(UInt64)}}
+    GROUP BY project_id, is_bot, visitor"""
+
+
 def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
     """Have the store leave all of it out of every answer, and delete it. However often it is
     done, it ends in the same place, until anything else is inserted. Raises `StoreError`."""
@@ -102,6 +110,8 @@ def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
             for table, (where, about_others) in REMAINING.items():
                 if bound[about_others]:
                     additions.append(partial(states.add, store, table, where, bound))
+            if bound["shared"]:
+                additions.append(partial(store.execute, DEVICE_USERS_OF_LINKS, bound))
     side_by_side(deletions, AT_ONCE)
     # Of the events that nothing is missing of any more.
     side_by_side(additions, AT_ONCE)

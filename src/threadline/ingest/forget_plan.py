@@ -49,7 +49,8 @@ class Share(msgspec.Struct):
     `others` were seen there, too, and their events lie at `of_others`. `traffic_sources`: where any
     of the events came from.
     `event_ids`: packed 64-bit hashes. `decided`: in which tables of decisions there is anything of
-    them; None: nobody has looked.
+    them; None: nobody has looked. `secret`: where copies of somebody random take the place of what
+    goes, what these are called by.
     """
 
     project_id: str
@@ -64,6 +65,7 @@ class Share(msgspec.Struct):
     traffic_sources: list[int] = msgspec.field(default_factory=list, name="places")
     event_ids: bytes = b""
     decided: list[str] | None = None
+    secret: bytes = b""
 
     def slices(self) -> Iterator[dict[str, object]]:
         """The same as bound values, so many visitors at a time that a server takes them."""

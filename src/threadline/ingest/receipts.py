@@ -11,6 +11,8 @@ from typing import NamedTuple
 from threadline.contract.times import format_ms, now_ms
 from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING
 
+ANONYMISED = "anonymised"
+
 # How far the deletions of one block are.
 FOUND, DELETING, GONE = range(3)
 
@@ -18,7 +20,8 @@ FOUND, DELETING, GONE = range(3)
 class Receipt(NamedTuple):
     """What is kept of a request to forget. `events`: how many were deleted; None: not yet found.
     `finished_ms`: since when no answer and no log shows any of it; None: not yet. `erased`: whether
-    it is off the disk, too; `erased_ms`: since when."""
+    it is off the disk, too; `erased_ms`: since when.
+    `anonymised`: copies of somebody random took the place of what was deleted."""
 
     receipt_id: str
     project_id: str
@@ -27,6 +30,7 @@ class Receipt(NamedTuple):
     events: int | None
     erased: bool
     erased_ms: int | None
+    anonymised: bool = False
 
 
 class Forgetting(NamedTuple):
@@ -37,25 +41,37 @@ class Forgetting(NamedTuple):
     stage: int
 
 
-def add(db: sqlite3.Connection, receipt_id: str, project_id: str, id_hash: bytes) -> None:
+def add(
+    db: sqlite3.Connection, receipt_id: str, project_id: str, id_hash: bytes, about: str = ""
+) -> None:
     """One for a request that has just been accepted."""
     db.execute(
-        "INSERT INTO jobs (job_id, kind, project_id, id_hash, state, requested_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (receipt_id, FORGET, project_id, id_hash, WAITING, now_ms()),
+        "INSERT INTO jobs (job_id, kind, project_id, about, id_hash, state, requested_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (receipt_id, FORGET, project_id, about, id_hash, WAITING, now_ms()),
     )
 
 
 def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[Receipt]:
     """All of them, or of a project, oldest first."""
     rows = db.execute(
-        "SELECT receipt_id, project_id, accepted_ms, finished_ms, events, erased_ms"
-        " FROM receipts WHERE ?1 IS NULL OR project_id = ?1 ORDER BY accepted_ms, receipt_id",
+        "SELECT receipt_id, project_id, accepted_ms, finished_ms, events, erased_ms,"
+        " (SELECT about FROM jobs WHERE job_id = receipt_id) FROM receipts"
+        " WHERE ?1 IS NULL OR project_id = ?1 ORDER BY accepted_ms, receipt_id",
         (project_id,),
     )
     return [
-        Receipt(id_, project_id, accepted, finished, events, erased is not None, erased)
-        for id_, project_id, accepted, finished, events, erased in rows
+        Receipt(
+            id_,
+            project_id,
+            accepted,
+            finished,
+            events,
+            erased is not None,
+            erased,
+            about == ANONYMISED,
+        )
+        for id_, project_id, accepted, finished, events, erased, about in rows
     ]
 
 
@@ -64,6 +80,8 @@ def meaning(receipt: Receipt) -> str:
     if receipt.finished_ms is None:
         return "under way; a running server, or the next one, carries it out"
     done = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
+    if receipt.anonymised:
+        done += " made somebody random's"
     if receipt.erased_ms:
         return f"{done}, off the disk {format_ms(receipt.erased_ms)}"
     return f"{done}, in no answer any more; the disk is being cleaned"

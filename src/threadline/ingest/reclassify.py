@@ -23,6 +23,7 @@ from threadline.classify import Site, classify
 from threadline.contract.times import format_ms
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
+from threadline.ingest.anonymise import VERSION as ANONYMISED
 from threadline.ingest.old_agents import (
     AGENT_WRITES,
     IS_REWORDED,
@@ -51,7 +52,7 @@ LOOK_AGAIN_S = 0.05
 NAMES = "source medium campaign channel".split()
 COLUMNS = [*NAMES, *"source_confidence source_rule_id term content".split()]
 
-OUTDATED = f"""{PROJECT} AND classifier_version != {{version:String}}
+OUTDATED = f"""{PROJECT} AND classifier_version NOT IN ({{version:String}}, '{ANONYMISED}')
         AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
 
 MONTHS = f"""

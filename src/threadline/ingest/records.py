@@ -26,12 +26,14 @@ _logger = structlog.get_logger("threadline.log")
 
 
 class ForgetRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whom to forget: one of the two ids."""
+    """Whom to forget: one of the two ids. `anonymise`: copies of somebody random take the place of
+    a user's events; such a request is carried out alone."""
 
     receipt_id: str
     project_id: str
     user_id: str | None = None
     anonymous_id: str | None = None
+    anonymise: bool = False
 
 
 _read_request = msgspec.msgpack.Decoder(ForgetRequest).decode
@@ -69,7 +71,8 @@ def insert_rows(db: sqlite3.Connection, rows: Rows) -> None:
 
 def insert_forget(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:
     """The request, and its receipt."""
-    receipts.add(db, request.receipt_id, request.project_id, id_hash)
+    about = receipts.ANONYMISED if request.anonymise else ""
+    receipts.add(db, request.receipt_id, request.project_id, id_hash, about)
     _insert(db, "forget", NO_ROWS._replace(body=msgspec.msgpack.encode(request)))
 
 
@@ -122,12 +125,15 @@ def next_block(db: sqlite3.Connection, log_id: str) -> Block | None:
 def _choose_end(db: sqlite3.Connection, written: int) -> int:
     """Rows together up to `BLOCK_EVENTS` or `BLOCK_BYTES`; requests to forget together, apart from
     rows."""
-    end, events_so_far, bytes_so_far, forgets = written, 0, 0, 0
-    for seq, kind, events, size in db.execute(
-        "SELECT seq, kind, events, length(body) FROM records WHERE seq > ? ORDER BY seq", (written,)
+    end, events_so_far, bytes_so_far, forgets, alone = written, 0, 0, 0, False
+    for seq, kind, events, size, body in db.execute(
+        "SELECT seq, kind, events, length(body), CASE kind WHEN 'forget' THEN body END"
+        " FROM records WHERE seq > ? ORDER BY seq",
+        (written,),
     ):
         if kind == "forget":
-            if events_so_far or forgets == BLOCK_FORGETS:
+            before, alone = alone, _is_alone(body)
+            if events_so_far or forgets == BLOCK_FORGETS or (forgets and (alone or before)):
                 break
             forgets += 1
         elif forgets:
@@ -139,6 +145,14 @@ def _choose_end(db: sqlite3.Connection, written: int) -> int:
             break
         end = seq
     return end
+
+
+def _is_alone(body: bytes) -> bool:
+    """Whether the request is carried out without others; of a damaged one nobody can tell."""
+    try:
+        return _read_request(body).anonymise
+    except msgspec.DecodeError:
+        return False
 
 
 def _checked(
@@ -162,6 +176,8 @@ def ahead(db: sqlite3.Connection, block: Block) -> list[Ahead]:
     """What lies behind the block, up to the last request to forget, if that is soon looked
     through."""
     found: list[Ahead] = []
+    if any(request.anonymise for request in block.forgets):
+        return found
     size = 0
     sql = "SELECT max(seq) FROM records WHERE kind = 'forget' AND seq > ?"
     (last,) = db.execute(sql, (block.last_seq,)).fetchone()
@@ -175,5 +191,7 @@ def ahead(db: sqlite3.Connection, block: Block) -> list[Ahead]:
         if size > BLOCK_BYTES or len(found) > BLOCK_FORGETS or checksum(rows) != kept:
             break
         request = _read_request(rows.body) if kind == "forget" else None
+        if request and request.anonymise:
+            break
         found.append(Ahead(seq, b"" if request else rows.body, request))
     return found

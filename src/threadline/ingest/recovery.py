@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from threadline.control import ControlError
+from threadline.control import Control, ControlError
 from threadline.identity import states
 from threadline.ingest import receipts, reclassify
 from threadline.ingest.log import open_db
@@ -60,11 +60,20 @@ def rebuild_states(
             lambda: _forgotten(folder, served),
             begin,
             lambda: wait_for(folder / INSERTING),
+            outliving(folder),
         )
     except Cancelled:
         for at in _listed(store) - needed - set(done):
             finish(store, REBUILD, at)
         raise
+
+
+def outliving(folder: Path) -> frozenset[str]:
+    """Projects whose first touches outlive the events that they follow from."""
+    if not (folder / "control.db").exists():
+        return frozenset()
+    with Control(folder, create=False, only_revoking=True) as control:
+        return frozenset(control.look().touches_kept)
 
 
 def finish_rebuilds(

@@ -21,6 +21,7 @@ from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidPayload, PlaceholderId
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Notice
+from threadline.contract.times import DAY_MS, format_ms
 from threadline.contract.values import FIRST_MS, address_text, properties_text, timestamp_ms
 from threadline.enrich import (
     Agent,
@@ -82,6 +83,8 @@ def shape(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Wa
     )
     if skew_ms:
         stored.timestamp = _corrected(stored.timestamp, context, warnings)
+    if context.keeping.is_limited:
+        _warn_old(stored, context, warnings)
 
 
 def placeholder_ids(
@@ -302,6 +305,18 @@ def _corrected(timestamp: int, context: IngestContext, warnings: Warnings) -> in
     message = "The time when the batch was sent cannot be right; it was not taken into account."
     warnings.warn("timestamp", "clock_ignored", message)
     return min(timestamp, context.now_ms)
+
+
+def _warn_old(stored: StoredEvent, context: IngestContext, warnings: Warnings) -> None:
+    """It is stored all the same, so that first touches come out as if it had come in time."""
+    days = context.keeping.days_of(stored.event_name)
+    if days is None or stored.timestamp >= (context.now_ms // DAY_MS - days) * DAY_MS:
+        return
+    message = (
+        f"The project keeps {stored.event_name} for {days} days, and this one is from"
+        f" {format_ms(stored.timestamp)[:10]}: it is deleted again within a day."
+    )
+    warnings.warn("timestamp", "older_than_kept", message)
 
 
 def _generate_visitor(context: IngestContext) -> str:

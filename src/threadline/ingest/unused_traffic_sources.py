@@ -14,6 +14,13 @@ NAMED = f"SELECT DISTINCT traffic_source FROM traffic_sources WHERE {OF_TRAFFIC_
 USED = f"""
     SELECT DISTINCT traffic_source FROM events WHERE {OF_TRAFFIC_SOURCES} LIMIT {{most:UInt64}}
     SETTINGS max_threads = 1"""
+# First touches may outlive their events.
+TOUCHED = " UNION DISTINCT ".join(
+    f"""
+    SELECT DISTINCT first_touch.traffic_source AS traffic_source FROM {table}
+    WHERE {PROJECT} AND first_touch.traffic_source IN {{traffic_sources:Array(UInt64)}}"""
+    for table in ("visitor_touches", "user_touches")
+)
 PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
 NEWEST = f"SELECT max(max_block_number) AS block {PARTS}"
 USED_SINCE = f"""
@@ -44,6 +51,8 @@ def delete(
         unused = those(NAMED, traffic_sources[start : start + TRAFFIC_SOURCES_AT_ONCE])
         if unused:
             unused -= those(USED, sorted(unused), most=len(unused))
+        if unused:
+            unused -= those(TOUCHED, sorted(unused))
         if not unused:
             continue
         with no_inserts():

@@ -1,19 +1,21 @@
 """The writer: takes blocks from the log to the store, in order, each exactly once."""
 
 import random
+import secrets
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import structlog
 
-from threadline.ingest import continuity, forget
+from threadline.ingest import anonymise, continuity, forget
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
-from threadline.ingest.row import COLUMNS, Rows, decode
+from threadline.ingest.row import COLUMNS, Hashes, Rows, decode
 from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
 from threadline.store import Store, StoreAway, StoreError, StoreRefused
@@ -76,6 +78,21 @@ class Writer:
             self._changed.notify_all()
         self._thread.join()
         self._eraser.close()
+
+    @contextmanager
+    def no_inserts(self) -> Iterator[None]:
+        """Nothing gets into the store as long as the block lasts, not even of other processes;
+        what is acknowledged waits in the log."""
+        with self._inserting, wait_for(self._log.folder / INSERTING):
+            yield
+
+    def forget_ids(self, hashes: Hashes) -> None:
+        """Take these event_ids for new should they come again. Raises `StoreError`."""
+        self._dedup.forget(hashes)
+
+    def erase(self) -> "Future[None]":
+        """As `Eraser.erase`."""
+        return self._eraser.erase()
 
     def catch_up(self, timeout_s: float) -> bool:
         """Wait until all that was acknowledged before this call is in the store.
@@ -173,7 +190,7 @@ class Writer:
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return looked
-        with self._inserting, wait_for(self._log.folder / INSERTING):
+        with self.no_inserts():
             if block.forgets:
                 self._forget(block)
             else:
@@ -196,9 +213,15 @@ class Writer:
                     self._store, self._log.id_key, block.forgets, ahead
                 )
                 shares = found.shares
+                if any(request.anonymise for request in block.forgets):
+                    for share in shares:
+                        share.secret = secrets.token_bytes(anonymise.SECRET_BYTES)
                 self._log.plan(block, early, forget.encode(shares), found.events, found.letters)
             else:
                 shares = forget.decode(block.plan)
+            for share in shares:
+                if share.secret:
+                    anonymise.copy(self._store, share)
             forget.delete(self._store, self._dedup, shares)
 
     def _insert(self, block: Block) -> None:

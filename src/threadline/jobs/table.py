@@ -14,6 +14,7 @@ from threadline.contract.times import now_ms
 
 FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
 BACKUP, UNDO = "backup", "undo"
+RETENTION, DELETE = "retention", "delete"
 
 WAITING, RUNNING, ERASING = "waiting", "running", "erasing"
 STOPPED, DONE, FAILED, CANCELLED = "stopped", "done", "failed", "cancelled"
@@ -21,13 +22,13 @@ STOPPED, DONE, FAILED, CANCELLED = "stopped", "done", "failed", "cancelled"
 INTERRUPTED = "interrupted"
 
 # What is there to go on with.
-ENDED_EARLY = (RUNNING, STOPPED, FAILED)
+ENDED_EARLY = (WAITING, RUNNING, STOPPED, FAILED)
 
 
 class Job(NamedTuple):
     """One row. Times are milliseconds since 1970; None: not yet. `done` of `total` units, zero
     where it is not known; `step`: where it is. `about`: a file, a time; never whom. `cancel`:
-    somebody asked for that. `events`, `hidden_ms`: of a request to forget."""
+    somebody asked for that. `events`: how many went; `hidden_ms`: of a request to forget."""
 
     job_id: str
     kind: str
@@ -117,6 +118,45 @@ def start(
         " may_cancel = excluded.may_cancel, cancel = 0, error = ''",
         (job_id, kind, project_id, about, RUNNING, unit, at, at, may_cancel),
     )
+
+
+def ask(db: sqlite3.Connection, job_id: str, kind: str, project_id: str, about: str) -> None:
+    """The server is to do it."""
+    db.execute(
+        "INSERT INTO jobs (job_id, kind, project_id, about, state, requested_ms, may_cancel)"
+        " VALUES (?, ?, ?, ?, ?, ?, 1)",
+        (job_id, kind, project_id, about, WAITING, now_ms()),
+    )
+
+
+def count(db: sqlite3.Connection, job_id: str, events: int) -> None:
+    """So many events it took."""
+    db.execute("UPDATE jobs SET events = ? WHERE job_id = ?", (events, job_id))
+
+
+def keep_latest(db: sqlite3.Connection, kind: str, project_id: str) -> None:
+    """Of what is done every day, the last time is enough to know."""
+    db.execute(
+        "DELETE FROM jobs WHERE kind = ?1 AND project_id = ?2 AND finished_ms IS NOT NULL"
+        " AND job_id != (SELECT job_id FROM jobs WHERE kind = ?1 AND project_id = ?2"
+        " ORDER BY requested_ms DESC, job_id LIMIT 1)",
+        (kind, project_id),
+    )
+
+
+def latest(db: sqlite3.Connection, kind: str, project_id: str) -> Job | None:
+    """The latest job of this kind that is done."""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE kind = ? AND project_id = ? AND state = ?"
+        " ORDER BY finished_ms DESC LIMIT 1",
+        (kind, project_id, DONE),
+    ).fetchall()
+    return _job(rows[0]) if rows else None
+
+
+def drop_of_project(db: sqlite3.Connection, project_id: str) -> None:
+    """The project is deleted, and all that was ever done for it goes, too."""
+    db.execute("DELETE FROM jobs WHERE project_id = ?", (project_id,))
 
 
 def note(db: sqlite3.Connection, job_id: str, step: str, done: int, total: int) -> bool:

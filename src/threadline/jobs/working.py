@@ -50,6 +50,11 @@ class Work:
             if table.note(self._db, self.job_id, step, done, total) and not self._kept:
                 raise Cancelled(self.job_id)
 
+    def count(self, events: int) -> None:
+        """So many events it took."""
+        if self._db is not None:
+            table.count(self._db, self.job_id, events)
+
     def keep(self) -> None:
         """From here on it has to be finished, so it cannot be cancelled any more."""
         self._kept = True

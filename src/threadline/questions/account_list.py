@@ -7,12 +7,12 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.compose import where
-from threadline.questions.answers import Touch, touch_row
+from threadline.questions.answers import FORGOTTEN, Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_number, write_number
 from threadline.questions.filters import Filtered
 from threadline.questions.parameters import Limit, between
-from threadline.questions.users import FORGOTTEN, TOUCH_DETAILS
+from threadline.questions.users import TOUCH_DETAILS
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.store import Row
 from threadline.store.states import ACCOUNT_ID

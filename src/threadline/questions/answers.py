@@ -82,6 +82,11 @@ def absent_is_null(row: Row) -> Row:
     }
 
 
+# Where the event is gone, forgotten between two queries or older than the project keeps it, the
+# touch goes out without its details.
+FORGOTTEN: Row = {"anonymous_id": None, "url": "", "referrer": ""}
+
+
 def touch_row(row: Row) -> Touch:
     """A row of a touch's columns as it goes out."""
     fields = absent_is_null({name: row[name] for name in Touch.__struct_fields__})

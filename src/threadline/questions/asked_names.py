@@ -47,7 +47,7 @@ def warn(context: Context, params: msgspec.Struct, answer: Any) -> Any:
 def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
     """Each with the parameter it stands in."""
     found: list[tuple[str, Name]] = []
-    of = _events_asked(params)
+    of = events_asked(params)
     for field in msgspec.structs.fields(params):
         read, text = READERS.get(field.name), getattr(params, field.name)
         if read is None or not isinstance(text, str) or text in ("", field.default):
@@ -68,7 +68,7 @@ def names_in(definition: msgspec.Struct) -> list[tuple[str, Name]]:
     return found
 
 
-def _events_asked(params: msgspec.Struct) -> tuple[str, ...]:
+def events_asked(params: msgspec.Struct) -> tuple[str, ...]:
     """The events that a question is about, where it names any: their properties are meant."""
     for name in ("event", "conversion"):
         text = getattr(params, name, None)

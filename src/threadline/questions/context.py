@@ -1,6 +1,6 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -48,7 +48,8 @@ class Context:
     the answer is narrowed to; `names`: segments and goals of the project; `notes`: its annotations.
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
     out. `supposed`: with decisions that nobody has made, in the place of those there are. `keeper`:
-    has owners of devices in memory; without one they are joined.
+    has owners of devices in memory; without one they are joined. `touches_outlive`: first touches
+    outlive the events that they follow from.
     """
 
     store: Store
@@ -57,7 +58,7 @@ class Context:
     as_of_ms: int | None = None
     bots: bool = False
     visit_timeout_ms: int = VISIT_TIMEOUT_MS
-    placeholder_ids: Callable[[], int] = lambda: 0
+    placeholder_ids: int = 0
     filters: Sequence[Condition] = ()
     names: Names = field(default_factory=Names)
     notes: Collection[Annotation] = ()
@@ -65,6 +66,7 @@ class Context:
     supposed: Resolution | None = None
     about_people: list[Query] = field(default_factory=list)
     keeper: Keeper | None = None
+    touches_outlive: bool = False
 
     @cached_property
     def reading(self) -> Reading:

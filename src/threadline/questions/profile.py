@@ -8,7 +8,7 @@ from threadline.identity.compose import fill
 from threadline.identity.person import Person, ask_of
 from threadline.identity.resolution import USERS
 from threadline.identity.visits import Wanted, visits_of_one
-from threadline.questions.answers import Touch, touch_row
+from threadline.questions.answers import FORGOTTEN, Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.parameters import Stitched, UserId
 from threadline.questions.traffic_sources import DIRECT_NAMES
@@ -66,6 +66,14 @@ SELECT min((off_page, event)).2 AS first, max(event) AS last_event,
 FROM shown
 HAVING count() > 0"""
 
+# The state has it, without the address.
+KEPT_TOUCH = """
+SELECT f.first_touch AS first_touch, n.source AS source, n.medium AS medium,
+    n.campaign AS campaign, n.channel AS channel
+FROM first_touches AS f
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = f.first_touch.traffic_source
+WHERE f.user_id IN {user_ids:Array(String)}"""
+
 DEVICES = """
 SELECT anonymous_id, min(timestamp) AS first_seen, max(timestamp) AS last_seen
 FROM owned_events
@@ -95,8 +103,12 @@ def ask(context: Context, params: ProfileParams) -> Profile:
     person, (touches, seen, identifies) = ask_of(
         context.reading, context.resolution, user_id, queries, visits_of_one(Wanted(("arrivals",)))
     )
-    if not touches:
-        raise NotFound(f"The user {user_id!r} is being forgotten.")
+    kept = _kept(context, person)
+    if not touches and kept is None:
+        raise NotFound(
+            f"The user {user_id!r} has no events any more: they are older than the project keeps"
+            " them, or are just being forgotten."
+        )
     devices = [
         Device(
             row["anonymous_id"],
@@ -107,18 +119,43 @@ def ask(context: Context, params: ProfileParams) -> Profile:
         for row in seen
         if row["anonymous_id"] in person.devices
     ]
-    (found,) = touches
-    first = dict(zip(Touch.__struct_fields__, found["first"], strict=True))
+    first, last = _first_and_last(touches, kept)
     return Profile(
         person.user_id,
         context.resolution.policy,
         format_utc(person.known_since),
         _traits(identifies),
         touch_row(first),
-        touch_row(_last_touch(found)),
+        touch_row(last),
         devices,
         person.shared_devices,
     )
+
+
+def _kept(context: Context, person: Person) -> Row | None:
+    """The first touch, where it may have outlived its event."""
+    if not context.touches_outlive or context.as_of_ms is not None:
+        return None
+    users = context.resolution.same_people([person.user_id])
+    near = f"r.{USERS}"
+    rows = context.reading.query(*context.query(KEPT_TOUCH, {"user_ids": users}, near=near))
+    if not rows:
+        return None
+    (row,) = rows
+    return {**FORGOTTEN, **row["first_touch"], **row}
+
+
+def _first_and_last(touches: list[Row], kept: Row | None) -> tuple[Row, Row]:
+    """Of one who has no event any more, the first touch is the last that is known, too."""
+    if not touches:
+        assert kept
+        return kept, kept
+    (found,) = touches
+    first: Row = dict(zip(Touch.__struct_fields__, found["first"], strict=True))
+    # The state knows all there ever were; of what is there, its details are, too.
+    if kept and kept["event_id"] != first["event_id"]:
+        first = kept
+    return first, _last_touch(found)
 
 
 def _last_touch(found: Row) -> Row:

@@ -1,9 +1,11 @@
 """What an answer says beside itself: what was cut off, what does not count, what may be a slip."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from threadline.contract.times import DAY_MS, format_ms
+from threadline.control.keeping import Keeping
 from threadline.identity.compose import all_of, bound, fill, where
 from threadline.identity.reading import Reading
 from threadline.identity.resolution import PROJECT
@@ -18,7 +20,8 @@ class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
     `unknown_source`, `unknown_property`, `unknown_trait`, `property_condition`, `bots_left_out`,
     `future_events`, `sampled`, `without_account`, `no_accounts`, `skipped_values`,
-    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`; of
+    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`,
+    `little_history`, `older_than_kept`; of
     `POST /v1/sql` also those of a body that is mended, `unknown_field` and `text_mended`.
     `parameter`: the one it is about."""
 
@@ -72,6 +75,34 @@ def cut_off(limit: int, most: int) -> AnswerWarning:
     shown = "this row: it is the first" if limit == 1 else f"these {limit} rows: the first"
     message = f"There is more than {shown} of their order; {way_out}."
     return AnswerWarning("truncated", "limit", message)
+
+
+def older_than_kept(
+    keeping: Keeping, from_ms: int, now_ms: int, events: Collection[str]
+) -> list[AnswerWarning]:
+    """That some of the time from `from_ms` on is longer ago than events are kept. `events`: those
+    that are asked about; none: all."""
+    today = now_ms // DAY_MS
+    asked_days = today - from_ms // DAY_MS
+    said = []
+    others = not events or any(keeping.days_of(name) == keeping.days for name in events)
+    if keeping.days is not None and keeping.days < asked_days and others:
+        since = format_ms((today - keeping.days) * DAY_MS)[:10]
+        said.append(
+            f"events are kept for {keeping.days} days, so there are none from before {since}"
+        )
+    named = [
+        f"{name} for {days} days"
+        for name, days in keeping.by_event
+        if days < asked_days and (not events or name in events)
+    ]
+    if named:
+        more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+        said.append(f"events of some names are kept otherwise: {', '.join(named[:5])}{more}")
+    if not said:
+        return []
+    message = "; ".join(said)
+    return [AnswerWarning("older_than_kept", "from", f"{message[0].upper()}{message[1:]}.")]
 
 
 def skipped_values(parameter: str, name: str, skipped: int) -> list[AnswerWarning]:

@@ -10,7 +10,7 @@ exchange_rates.ndjson           of the whole installation
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -80,7 +80,7 @@ class Head(msgspec.Struct):
 
 
 class OfProject(msgspec.Struct):
-    """`placeholder_ids`: how many of its ids were refused. `keys`: rows of `control.db`."""
+    """`placeholder_ids`: how many of its ids were refused."""
 
     project_id: str
     name: str
@@ -101,16 +101,19 @@ def write(
     store: Reads,
     projects: list[Project],
     with_keys: bool,
-    wrote: Callable[[int], None] = lambda events: None,
+    refused: Mapping[str, int],
 ) -> int:
-    """Everything of these projects; how many events. Raises `StoreError`, `OSError`."""
+    """Everything of these projects; how many events. `refused`: how many placeholder ids of each
+    were. Raises `StoreError`, `OSError`."""
     until = now_ms()
     total = 0
     pepper = sha256(control.pepper).hexdigest() if with_keys else ""
     names = {project.project_id: project.name for project in projects}
     with ZipFile(path, "w", ZIP_DEFLATED, allowZip64=True) as file:
         for project in projects:
-            total += _write_project(file, control, store, project, with_keys, until, wrote)
+            total += _write_project(
+                file, control, store, project, with_keys, until, refused[project.project_id]
+            )
         file.writestr(RATES, store.query_bytes(RATE, {}, "JSONEachRow"))
         if with_keys:
             file.writestr(PEPPER, control.pepper.hex())
@@ -126,7 +129,7 @@ def _write_project(
     project: Project,
     with_keys: bool,
     until: int,
-    wrote: Callable[[int], None],
+    refused: int,
 ) -> int:
     inside = f"projects/{project.project_id}"
     bound: dict[str, object] = {"project_id": project.project_id}
@@ -136,7 +139,6 @@ def _write_project(
         for some in _pieces(store, bound, until):
             target.write(some)
             events += some.count(b"\n")
-            wrote(some.count(b"\n"))
     for table, columns in DECIDED.items():
         names = columns.replace(" ", ", ")
         sql = f"SELECT {names} FROM {table} WHERE project_id = {{project_id:String}} ORDER BY ALL"
@@ -144,7 +146,6 @@ def _write_project(
     file.writestr(
         f"{inside}/project.yaml", write_yaml(project, control.definitions(project.project_id))
     )
-    refused = control.placeholder_ids(project.project_id)
     of = OfProject(project.project_id, project.name, events, refused)
     file.writestr(f"{inside}/project.json", msgspec.json.encode(of))
     if with_keys:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threadline.contract.errors import PlaceholderId, Unavailable
 from threadline.contract.ids import Placeholders, is_placeholder
 from threadline.enrich import address_hash, time_ordered_id
-from threadline.ingest.log import ForgetRequest
+from threadline.ingest.log import Done, ForgetRequest
 from threadline.runtime.ask import CATCH_UP_S
 from threadline.runtime.services import Services
 
@@ -41,13 +41,23 @@ def refuse_placeholders(given: dict[str, str], placeholders: Placeholders) -> No
 
 
 async def forget(
-    services: Services, project_id: str, user_id: str | None, anonymous_id: str | None
+    services: Services,
+    project_id: str,
+    user_id: str | None,
+    anonymous_id: str | None,
+    anonymise: bool = False,
 ) -> str:
-    """Have somebody forgotten: a user, or a device. The receipt's id, once it is on disk. Raises
-    `Unavailable`."""
-    request = ForgetRequest(time_ordered_id(), project_id, user_id, anonymous_id)
-    id_hash = address_hash(services.control.pepper, project_id, user_id or anonymous_id or "")
+    """Have somebody forgotten: a user, or a device. `anonymise`: copies of somebody random take the
+    place of the user's events. The receipt's id, once it is on disk. Raises `Unavailable`."""
+    request = ForgetRequest(time_ordered_id(), project_id, user_id, anonymous_id, anonymise)
     on_disk = asyncio.get_running_loop().create_future()
-    services.log.append_forget(request, id_hash, on_disk)
+    ask_to_forget(services, request, on_disk)
     await on_disk
     return request.receipt_id
+
+
+def ask_to_forget(services: Services, request: ForgetRequest, on_disk: Done) -> None:
+    """The same for who has no event loop: `on_disk` completes, or fails with `Unavailable`."""
+    of = request.user_id or request.anonymous_id or ""
+    id_hash = address_hash(services.control.pepper, request.project_id, of)
+    services.log.append_forget(request, id_hash, on_disk)

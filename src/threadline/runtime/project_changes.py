@@ -20,6 +20,14 @@ WHAT = {
     "insights": "insight",
     "boards": "board",
 }
+SETTINGS = (
+    "name",
+    "stitch",
+    "visit_timeout_minutes",
+    "subdomains",
+    "keep_days",
+    "keep_first_touch",
+)
 NAMED_BY = ("name", "annotation_id")
 
 
@@ -94,9 +102,13 @@ def differences(before: Settings, after: Settings) -> list[Difference]:
 
 def _differences(before: Settings, after: Settings) -> Iterator[Difference]:
     (project, definitions), (wanted, found) = before, after
-    for name in ("name", "stitch", "visit_timeout_minutes", "subdomains"):
+    for name in SETTINGS:
         if getattr(project, name) != getattr(wanted, name):
             yield Difference(name, "", getattr(project, name), getattr(wanted, name))
+    days, wanted_days = dict(project.keep_days_by_event), dict(wanted.keep_days_by_event)
+    for name in sorted(days.keys() | wanted_days.keys()):
+        if days.get(name) != wanted_days.get(name):
+            yield Difference("keep_days", name, days.get(name), wanted_days.get(name))
     for origin in sorted(project.origins ^ wanted.origins):
         there = origin in project.origins
         yield Difference("origin", origin, origin if there else None, None if there else origin)

@@ -23,6 +23,7 @@ from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
 from threadline.control import ControlError, Project, normalise_origin
 from threadline.control.changes import VISIT_TIMEOUTS
+from threadline.control.keeping import ByEvent, checked_by_event, read_days
 from threadline.control.names import checked_name
 from threadline.lined_yaml import at_line, compose
 from threadline.questions.boards import check_insight
@@ -81,6 +82,9 @@ def write(project: Project, definitions: Definitions) -> str:
         "stitch": project.stitch,
         "visit_timeout_minutes": project.visit_timeout_minutes,
         "subdomains": project.subdomains,
+        "keep_days": project.keep_days,
+        "keep_days_by_event": dict(project.keep_days_by_event),
+        "keep_first_touch": project.keep_first_touch,
         "origins": sorted(project.origins),
         "rules": project.rules,
         "segments": {name: one.filters for name, one in sorted(definitions.segments.items())},
@@ -148,6 +152,20 @@ def _subdomains(node: Node) -> str:
     return _choice(node, SUBDOMAINS)
 
 
+def _keep_days(node: Node) -> int | None:
+    return None if node.tag == NULL else _checked(node, read_days, _scalar(node))
+
+
+def _keep_days_by_event(node: Node) -> ByEvent:
+    days = {name: _keep_days(value) for name, value in _entries(node)}
+    given = {name: kept for name, kept in days.items() if kept is not None}
+    return _checked(node, checked_by_event, given)
+
+
+def _keep_first_touch(node: Node) -> bool:
+    return _choice(node, ("true", "false")) == "true"
+
+
 def _origins(node: Node) -> frozenset[str]:
     return frozenset(
         _checked(each, normalise_origin, _scalar(each))
@@ -176,6 +194,9 @@ SETTINGS: dict[str, Callable[[Node], Any]] = {
     "stitch": _stitch,
     "visit_timeout_minutes": _timeout,
     "subdomains": _subdomains,
+    "keep_days": _keep_days,
+    "keep_days_by_event": _keep_days_by_event,
+    "keep_first_touch": _keep_first_touch,
     "origins": _origins,
     "rules": _rules,
 }

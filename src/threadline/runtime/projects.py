@@ -1,5 +1,7 @@
 """Projects and keys as people and programs see them, and change them."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from threadline.contract.errors import InvalidPayload
@@ -7,6 +9,7 @@ from threadline.contract.projects import KeyRow, NewProject, ProjectChange, Proj
 from threadline.contract.times import format_ms, now_ms
 from threadline.control import KINDS, Control, Key, Project, Token, normalise_origin
 from threadline.control.definitions import Settings
+from threadline.control.keeping import Keeping, checked_by_event
 from threadline.control.names import checked_name
 
 
@@ -19,6 +22,9 @@ def project_row(project: Project) -> ProjectRow:
         stitch=project.stitch,
         subdomains=project.subdomains,
         visit_timeout_minutes=project.visit_timeout_minutes,
+        keep_days=project.keep_days,
+        keep_days_by_event=dict(project.keep_days_by_event),
+        keep_first_touch=project.keep_first_touch,
     )
 
 
@@ -46,12 +52,31 @@ def key_row(key: Key, project: str) -> KeyRow:
 def create_project(control: Control, wanted: NewProject) -> tuple[Project, dict[str, Token]]:
     """A project with a key of each kind. Raises `ControlError`, and `InvalidPayload` for an origin
     that is none."""
+    by_event = checked_by_event(wanted.keep_days_by_event)
     project, tokens = control.create_project(
         wanted.name, _origins(wanted.origins), wanted.stitch, wanted.visit_timeout_minutes
     )
     if wanted.subdomains != project.subdomains:
         control.set_site(project.project_id, wanted.subdomains)
+    keeping = Keeping(wanted.keep_days, by_event, wanted.keep_first_touch)
+    if keeping != project.keeping:
+        set_keeping(control, project.project_id, lambda _: keeping)
     return control.project(project.project_id), tokens
+
+
+def set_keeping(control: Control, project_id: str, change: Callable[[Keeping], Keeping]) -> Project:
+    """Change how long a project keeps its events. Raises `ControlError`."""
+
+    def changed(now: Settings) -> Settings:
+        project, definitions = now
+        days, by_event, first_touch = change(project.keeping)
+        kept = project._replace(
+            keep_days=days, keep_days_by_event=by_event, keep_first_touch=first_touch
+        )
+        return kept, definitions
+
+    control.change_settings(project_id, changed)
+    return control.project(project_id)
 
 
 def change_project(control: Control, project_id: str, change: ProjectChange) -> Project:
@@ -64,6 +89,8 @@ def change_project(control: Control, project_id: str, change: ProjectChange) -> 
     }
     if "name" in given:
         given["name"] = checked_name("project", given["name"])
+    if "keep_days_by_event" in given:
+        given["keep_days_by_event"] = checked_by_event(given["keep_days_by_event"])
     if "origins" in given:
         given["origins"] = frozenset(_origins(given["origins"]))
 

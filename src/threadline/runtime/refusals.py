@@ -47,6 +47,12 @@ class Refusals:
         found.count += 1
         found.last_ms, found.origin, found.route = at_ms, known, route
 
+    def let_go(self, project_id: str) -> None:
+        """The project is deleted."""
+        for key in list(self._kept):  # at once: others count meanwhile
+            if key[0] == project_id:
+                self._kept.pop(key, None)
+
     def listed(self, project_id: str) -> list[Refused]:
         """Those of this project and those of none, the latest first."""
         mine = [one for one in self._kept.values() if one.project_id in (project_id, NO_PROJECT)]

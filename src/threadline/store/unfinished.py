@@ -11,6 +11,7 @@ from threadline.store.statements import Statements
 
 REBUILD = "rebuild"
 RECLASSIFY = "reclassify"
+RETENTION = "retention"
 
 # What is left of each, and what to do about it. Anybody may read it, so it names no project.
 LEFT = {
@@ -19,6 +20,9 @@ LEFT = {
     RECLASSIFY: "Some events of a project still have the sources that other rules gave them."
     " `threadline reclassify` for that project goes on where it was; where it was killed, a running"
     " server does so by itself.",
+    RETENTION: "Some events of a project that are older than it keeps them are deleted, and what"
+    " follows from them is not made anew to the end. A running server finishes it by itself;"
+    " without one, `threadline retention run` does.",
 }
 
 # By run, because the clock may go back between the beginning and the end.

@@ -6,8 +6,22 @@ CREATE TABLE projects (
     stitch TEXT,
     created_ms INTEGER NOT NULL,
     -- A visit ends where nothing happens for longer.
-    visit_timeout_minutes INTEGER NOT NULL DEFAULT 30
+    visit_timeout_minutes INTEGER NOT NULL DEFAULT 30,
+    -- Events older than so many days are deleted; NULL: never.
+    keep_days INTEGER,
+    -- The same of events with one of these names: JSON, days by name.
+    keep_days_by_event TEXT NOT NULL DEFAULT '{}',
+    -- 1: links and first touches outlive the events that they follow from.
+    keep_first_touch INTEGER NOT NULL DEFAULT 0,
+    -- What they follow from is deleted up to here; NULL: nothing is.
+    touches_kept_ms INTEGER
 ) STRICT;
+
+-- Projects of which something may still be stored, though they are deleted.
+CREATE TABLE deleted_projects (
+    project_id TEXT PRIMARY KEY,
+    deleted_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Where a project's browsers may send from.
 CREATE TABLE origins (

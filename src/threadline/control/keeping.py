@@ -1,0 +1,69 @@
+"""How long a project keeps its events: what may be said, and how it is read."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from threadline.control.errors import ControlError
+
+KEEP_DAYS = range(1, 36_501)
+MAX_NAMED = 100
+MAX_EVENT = 128
+NEVER = "never"
+
+ByEvent = tuple[tuple[str, int], ...]
+
+
+class Keeping(NamedTuple):
+    """`days`: events older than that are deleted; None: never. `by_event`: the same of events with
+    one of these names, in their order. `first_touch`: links and first touches stay all the same."""
+
+    days: int | None = None
+    by_event: ByEvent = ()
+    first_touch: bool = False
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything is deleted at all."""
+        return self.days is not None or bool(self.by_event)
+
+    def days_of(self, event_name: str) -> int | None:
+        """How long events of this name are kept; None: for ever."""
+        return dict(self.by_event).get(event_name, self.days)
+
+
+FOR_EVER = Keeping()
+
+
+def checked_by_event(given: Mapping[str, int]) -> ByEvent:
+    """In a stable order. Raises `ControlError`."""
+    if len(given) > MAX_NAMED:
+        raise ControlError(
+            f"At most {MAX_NAMED} event names have days of their own; name fewer of them."
+        )
+    for name, days in given.items():
+        if not 0 < len(name) <= MAX_EVENT:
+            raise ControlError(
+                f"The name of an event has 1 to {MAX_EVENT} characters; {name!r} has not."
+            )
+        check_days(days)
+    return tuple(sorted(given.items()))
+
+
+def check_days(days: int) -> None:
+    """Raises `ControlError` for days that are out of bounds."""
+    if days not in KEEP_DAYS:
+        raise ControlError(
+            f"Events cannot be kept for {days} days; write whole days from {KEEP_DAYS[0]} to "
+            f"{KEEP_DAYS[-1]:,}, or {NEVER}, so that none is deleted."
+        )
+
+
+def read_days(text: str) -> int | None:
+    """Days, or None for `never`. Raises `ControlError`."""
+    if text == NEVER:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise ControlError(f"{text!r} is no number of days; write 400, or {NEVER}.")
+    days = int(text[:9])
+    check_days(days)
+    return days

@@ -1,0 +1,116 @@
+"""Deleting all that is stored of a project, from the store, the log's file and the folder.
+
+Its id alone tells what goes, so whoever does it again, after a crash, ends in the same place.
+Nobody can send to it any more, and what came before is in the store.
+"""
+
+import sqlite3
+import time
+from array import array
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from threadline.identity.resolution import PROJECT
+from threadline.ingest import dead_letters
+from threadline.ingest.accept import event_id_hash
+from threadline.ingest.row import Hashes
+from threadline.jobs import table as jobs
+from threadline.store import Store
+
+# All tables that have rows of projects; events last, because they tell which event_ids to forget.
+TABLES = (
+    "half_hours",
+    "names",
+    "account_links",
+    "visitor_touches",
+    "user_touches",
+    "traits",
+    "device_users",
+    "links",
+    "traffic_sources",
+    "unlinks",
+    "account_unlinks",
+    "alias_decisions",
+    "aliases",
+    "events",
+)
+# By month; where a month has nothing of other projects, it is dropped as a whole.
+MONTHLY = ("half_hours", "names", "events")
+OF_WORK = "subject = {project_id:String}"
+
+# The log knows an id for some days; most events that lie here are older.
+EVENT_IDS = f"""
+    SELECT event_id FROM events
+    WHERE {PROJECT} AND received_at >= {{since:DateTime64(3, 'UTC')}}
+        AND bitShiftRight(visitor, 56) = {{stretch:UInt8}}"""
+STRETCHES = 256
+ROW = msgspec.json.Decoder(tuple[str])
+# The engine refuses more than a thousand deletions at a time.
+IDS_AT_ONCE = 250_000
+LOOK_AGAIN_S = 0.1
+OWN_MONTHS = """
+    SELECT DISTINCT _partition_id AS month FROM {table}
+    GROUP BY month HAVING countIf(project_id != {{project_id:String}}) = 0
+    ORDER BY month"""
+LEFT = " UNION ALL ".join(
+    f"SELECT count() AS rows FROM {table} WHERE {PROJECT}" for table in TABLES
+)
+
+
+def forget_event_ids(
+    store: Store, project_id: str, id_key: int, since: str, forget: Callable[[Hashes], None]
+) -> None:
+    """That these ids came. `id_key`: the log's; `since`: a time as the store takes it; `forget`:
+    the writer's. Raises `StoreError`."""
+    hashes = array("Q")
+    for stretch in range(STRETCHES):
+        bound = {"project_id": project_id, "since": since, "stretch": stretch}
+        for line in store.query_bytes(EVENT_IDS, bound, "JSONCompactEachRow").splitlines():
+            hashes.append(event_id_hash(id_key, project_id, ROW.decode(line)[0]))
+        if len(hashes) >= IDS_AT_ONCE or (hashes and stretch == STRETCHES - 1):
+            forget(np.frombuffer(hashes, dtype=np.uint64))
+            hashes = array("Q")
+            _await(store)
+
+
+def _await(store: Store) -> None:
+    while any(deletion.table == "event_ids" for deletion in store.deletions()):
+        time.sleep(LOOK_AGAIN_S)
+
+
+def remove_from_store(
+    store: Store,
+    project_id: str,
+    no_inserts: Callable[[], AbstractContextManager[object]],
+    progressed: Callable[[int, str], None] = lambda done, table: None,
+) -> None:
+    """No answer has any of it from here on; the disk has it until what held it is rewritten.
+    `progressed`: how many tables are done, and the next. Raises `StoreError`."""
+    bound = {"project_id": project_id}
+    with no_inserts():
+        for done, table in enumerate(TABLES):
+            progressed(done, table)
+            if table in MONTHLY:
+                for row in store.query(OWN_MONTHS.format(table=table), bound):
+                    store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(row['month'])}'")
+            if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", bound):
+                store.delete(table, PROJECT, bound)
+        store.delete("unfinished_work", OF_WORK, bound)
+
+
+def is_any_left(store: Store, project_id: str) -> bool:
+    """Whether the store has anything of the project. Raises `StoreError`."""
+    return any(row["rows"] for row in store.query(LEFT, {"project_id": project_id}))
+
+
+def remove_from_folder(db: sqlite3.Connection, folder: Path, project_id: str) -> None:
+    """From the log's file what waits for somebody or tells what was done, and notes of imports."""
+    dead_letters.drop_of_project(db, project_id)
+    jobs.drop_of_project(db, project_id)
+    for notes in (folder / "imports").glob(f"*-{project_id}.json"):
+        with suppress(FileNotFoundError):
+            notes.unlink()
