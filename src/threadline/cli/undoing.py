@@ -19,7 +19,7 @@ from threadline.control import ControlError
 from threadline.identity.states import STATES
 from threadline.ingest.importing import NOTES, Notes, all_notes, ids_path
 from threadline.ingest.reclassify import settle
-from threadline.ingest.recovery import alone, end_alike, rebuild_states
+from threadline.ingest.recovery import alone, end_alike, outliving, rebuild_states
 from threadline.ingest.undoing import undo
 from threadline.jobs import work
 from threadline.jobs.table import REBUILD, UNDO
@@ -87,6 +87,11 @@ def undo_import(
         path.unlink()
         ids.unlink(missing_ok=True)
     typer.echo(f"{import_id}: {gone:,} events of {notes.file} are gone.")
+    if notes.project_id in outliving(folder):
+        typer.echo(
+            "Links and first touches outlive events in this project, so those of this import stay;"
+            " keep_first_touch: false lets all of them go (docs/retention.md)."
+        )
 
 
 def _wanted(folder: Path, import_id: str) -> tuple[Path, Notes]:
