@@ -89,9 +89,12 @@ def all_notes(folder: Path) -> dict[Path, Notes]:
 
 
 class _Batch(NamedTuple):
+    """`known`: events that stay out of it. `before`: those that it brought already."""
+
     lines: Lines
     on_disk: "Future[Warned]"
     known: int
+    before: int
 
 
 class Import:
@@ -150,14 +153,16 @@ class Import:
     def _sent_new(self, lines: Lines, send: Send) -> _Batch:
         """What the store has already stays out of it."""
         if self._brought is None:
-            return _Batch(lines, _sent(send, lines.events), 0)
+            return _Batch(lines, _sent(send, lines.events), 0, 0)
         known = self._brought.known(lines.events)
         new = lines.events.without(known)
         self._brought.note(new)
-        return _Batch(lines._replace(events=new), _sent(send, new), len(lines.events) - len(new))
+        before = self._brought.brought_before(known)
+        there = len(lines.events) - len(new) - before
+        return _Batch(lines._replace(events=new), _sent(send, new), there, before)
 
     def _settle(self, batch: _Batch, send: Send) -> None:
-        lines, on_disk, known = batch
+        lines, on_disk, known, before = batch
         while True:
             try:
                 warned = on_disk.result() or {}
@@ -167,7 +172,7 @@ class Import:
                 on_disk = _sent(send, lines.events)
         self._reject(lines.rejected)
         self.notes.lines = lines.last
-        self.notes.accepted += len(lines.events)
+        self.notes.accepted += len(lines.events) + before
         self.notes.known += known
         self.notes.untimed += sum([event.timestamp is None for event in lines.events])
         self.notes.rejected += len(lines.rejected)

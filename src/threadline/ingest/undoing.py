@@ -5,11 +5,13 @@ is not the import's. Of every other the import writes down two hashes before it 
 which the store finds the event, and the one by which its id is known.
 """
 
+import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from threadline.contract.bodies import Event
@@ -20,6 +22,7 @@ from threadline.ingest.row import StoredEvent
 from threadline.store import REBUILD, Statements, begin
 
 PAIR = struct.Struct("<QQ")
+PAIRS = np.dtype([("event", "<u8"), ("id", "<u8")])
 # A server takes no more than 128 KiB for a bound value, and ids have up to 128 letters.
 LOOKED_UP_AT_ONCE = 500
 ROWS_AT_ONCE = 500_000
@@ -66,6 +69,18 @@ class Brought:
         self._key = key
         # As of a moment with all in it that was acknowledged before.
         self._may_know = bool(store.query(ANY, {"project_id": project_id})) or path.exists()
+        self._before = np.empty(0, dtype=np.uint64)
+        if path.exists():
+            # What a crash cut off at the end was not sent.
+            os.truncate(path, path.stat().st_size // PAIR.size * PAIR.size)
+            self._before = np.fromfile(path, dtype=PAIRS)["event"].copy()
+
+    def brought_before(self, known: Collection[str]) -> int:
+        """How many of these ids this very import brought before it was interrupted."""
+        if not len(self._before):
+            return 0
+        hashes = np.array([_hash(event_id) for event_id in known], dtype=np.uint64)
+        return int(np.isin(hashes, self._before).sum())
 
     def known(self, events: Sequence[Event | StoredEvent]) -> set[str]:
         """The ids among these that the store has."""
@@ -92,13 +107,18 @@ class Brought:
         """These are about to be sent."""
         pairs = (
             PAIR.pack(
-                xxh3_64_intdigest((event.event_id or "").encode()),
+                _hash(event.event_id or ""),
                 event_id_hash(self._key, self._project_id, event.event_id or ""),
             )
             for event in events
         )
         with self._path.open("ab") as file:
             file.write(b"".join(pairs))
+
+
+def _hash(event_id: str) -> int:
+    """As the store's own function `xxh3` has it."""
+    return xxh3_64_intdigest(event_id.encode())
 
 
 def undo(

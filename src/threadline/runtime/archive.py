@@ -242,7 +242,8 @@ def read_events(
                 event.project_id = into
             brought.note(new)
             hashes = array("Q", (event_id_hash(key, into, event.event_id) for event in new))
-            yield Rows.encode(new, hashes), len(events) - len(new)
+            before = brought.brought_before(known)
+            yield Rows.encode(new, hashes), len(events) - len(new) - before
 
 
 def _some(lines: IO[bytes]) -> Iterator[list[bytes]]:
