@@ -32,6 +32,7 @@ NOT_RUN = [
     ("docs/deploying.md", "needs nginx"),
     ("docs/deploying.md", "needs root"),
     ("docs/deploying.md", "needs systemd"),
+    ("docs/import-export.md", "there is no such import in the folder of the tests"),
     ("docs/jobs.md", "there is no such job in the folder of the tests"),
     ("docs/upgrading.md", "needs root to install"),
     ("docs/upgrading.md", "needs root to go back"),
