@@ -10,10 +10,11 @@ MODULES := browser/node_modules/.package-lock.json
 BUILT := src/threadline/web/built/a.js
 DASHBOARD_MODULES := dashboard/node_modules/.package-lock.json
 DASHBOARD := src/threadline/web/dashboard/index.html
+SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build reference test coverage test-browser check bench bench-quick clean
+.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,19 +52,26 @@ $(DASHBOARD): dashboard/src/lib/openapi.ts $(shell find dashboard/src dashboard/
 	@$(NPM) --prefix dashboard run --silent build > /dev/null
 	@touch $@
 
+$(SITE): $(shell find docs tools/site -type f -not -name '*.pyc' 2> /dev/null) | $(READY)
+	@echo "Building the documentation ..."
+	@$(BIN)/python -m tools.site
+	@touch $@
+
 $(BROWSER): tests/e2e/browsers.py | $(READY)
 	@$(BIN)/python -m tests.e2e.browsers
 	@touch $@
 
-build: $(BUILT) $(DASHBOARD) ## Build what browsers load
+build: $(BUILT) $(DASHBOARD) $(SITE) ## Build what browsers load
 
-reference: $(READY) ## Write docs/cli.md and the table of docs/settings.md from the code
+docs: $(SITE) ## Build the documentation as a site, which the server has at /docs/
+
+reference: $(READY) ## Write what the documentation takes from the code
 	@$(BIN)/python -m tools.reference
 
-demo: $(READY) $(BUILT) $(DASHBOARD) ## Start a server with a believable log in it
+demo: $(READY) $(BUILT) $(DASHBOARD) $(SITE) ## Start a server with a believable log in it
 	@$(BIN)/threadline demo --data .demo
 
-test: $(READY) $(BROWSER) $(DASHBOARD) test-browser ## Run all tests
+test: $(READY) $(BROWSER) $(DASHBOARD) $(SITE) test-browser ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
 	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(MEASURE)
 
@@ -82,7 +90,7 @@ check: $(READY) $(MODULES) $(DASHBOARD) ## Lint, formatting, types, imports, spe
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
 	@echo "spelling ..." && $(BIN)/typos
-	@echo "docs/cli.md, docs/settings.md ..." && $(BIN)/python -m tools.reference --check
+	@echo "what docs/ takes from the code ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) --prefix browser run check && $(NPM) --prefix dashboard run check
 
 bench: $(READY) $(BUILT) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
@@ -103,7 +111,17 @@ bench-quick: $(READY) $(BUILT) $(BROWSER) ## The same in small, for correctness
 	@$(BIN)/python -m benchmarks.forgetting --events 20000 --seconds 2
 	@$(BIN)/python -m benchmarks.compare --before . --events 5000 --only /v1/identity
 
+race: $(READY) $(BUILT) ## Threadline beside PostgreSQL, DuckDB and plain ClickHouse (takes an hour; a quiet machine)
+	@$(BIN)/python -m benchmarks.race --events 10000 --seconds 0
+	@$(BIN)/python -m benchmarks.race --events 100000 --seconds 0
+	@$(BIN)/python -m benchmarks.race --events 1000000
+	@$(BIN)/python -m benchmarks.race --events 10000000 --seconds 0
+
+race-quick: $(READY) $(BUILT) ## Whether all of them give the same answers, and no more
+	@$(BIN)/python -m benchmarks.race --events 5000 --users 3 --answers-only
+
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
 	rm -rf dashboard/node_modules dashboard/openapi.json dashboard/src/lib/openapi.ts src/threadline/web/dashboard
+	rm -rf src/threadline/web/docs
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

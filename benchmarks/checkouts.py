@@ -90,9 +90,13 @@ class Connection:
         key: str = "",
         body: object = None,
         params: Mapping[str, str] | None = None,
+        kept: bool = False,
     ) -> Reply:
+        """`kept`: an answer that the server has in memory will do; that costs nothing."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        raw = None if body is None else json.dumps(body)
+        if not kept:
+            headers["Cache-Control"] = "no-cache"
+        raw = body if body is None or isinstance(body, bytes) else json.dumps(body)
         if raw is not None:
             headers["Content-Type"] = JSON
         target = f"{path}?{urlencode(params)}" if params else path
@@ -133,6 +137,10 @@ class Serving:
             self._process.terminate()
             self._process.wait(timeout=STOPPED_S)
         self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def connection(self) -> Connection:
         return Connection(self.port)

@@ -25,6 +25,12 @@ function preloadFont(): Plugin {
 
 export default defineConfig({
   base: "/dashboard/",
+  // Only the page says where it lies, and the server writes a prefix into that; every other file
+  // finds its neighbours from where it is itself.
+  experimental: {
+    renderBuiltUrl: (file, { hostType }) =>
+      hostType === "html" ? `/dashboard/${file}` : { relative: true },
+  },
   plugins: [svelte(), preloadFont()],
   build: {
     outDir: "../src/threadline/web/dashboard",

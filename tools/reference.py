@@ -1,5 +1,6 @@
-"""Writes what the documentation takes from the code: the table of `docs/settings.md` and the whole
-of `docs/cli.md`.
+"""Writes what the documentation takes from the code: the table of `docs/settings.md`, the whole of
+`docs/cli.md`, the tables of `identity-tables.md`, `limits.md` and `metrics.md`, and the list of
+pages in `index.md`.
 
     make reference                       writes both
     python -m tools.reference --check    fails, and says so, where one is not what it would write
@@ -17,9 +18,11 @@ from typer.main import get_command
 from threadline.cli import help
 from threadline.cli.main import COMMANDS, create_cli
 from threadline.settings import PREFIX, Settings
+from tools import identity_tables, limits
+from tools.site import markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
-BEGIN = "<!-- generated from src/threadline/settings.py by `make reference` -->"
+BEGIN = "<!-- generated from {source} by `make reference` -->"
 END = "<!-- end of what is generated -->"
 CLI_INTRO = """\
 <!-- generated from src/threadline/cli by `make reference` -->
@@ -49,16 +52,17 @@ def main() -> None:
 
 def documents() -> Iterator[tuple[Path, str]]:
     """Each file, and what it has to hold."""
-    settings = DOCS / "settings.md"
-    yield settings, with_settings(settings.read_text())
+    for name, source, made in PARTS:
+        path = DOCS / name
+        yield path, with_made(path.read_text(), BEGIN.format(source=source), made())
     yield DOCS / "cli.md", cli_page()
 
 
-def with_settings(page: str) -> str:
-    """The page with today's table between its marks; the words around it stay."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{settings_table()}\n\n{END}{after}"
+def with_made(page: str, begin: str, made: str) -> str:
+    """The page with what is made today between its marks; the words around it stay."""
+    before, rest = page.split(begin)
+    _, after = rest.split(END, 1)
+    return f"{before}{begin}\n\n{made}\n\n{END}{after}"
 
 
 def settings_table() -> str:
@@ -143,6 +147,15 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
+
+# What stands between marks: in which page, what it is made from, and by what.
+PARTS = (
+    ("settings.md", "src/threadline/settings.py", settings_table),
+    ("identity-tables.md", "tests/vectors", identity_tables.tables),
+    ("index.md", "tools/site/nav.py", markdown.listing),
+    ("limits.md", "the code", limits.limits),
+    ("metrics.md", "src/threadline/metrics.py", limits.metrics),
+)
 
 if __name__ == "__main__":
     main()

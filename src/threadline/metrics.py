@@ -43,6 +43,10 @@ class Metrics:
             "forgets_on_disk",
             "Requests to forget that no answer shows any more, but the disk still does.",
         )
+        self.backup_at = self._gauge(
+            "last_backup_timestamp_seconds", "Moment of the latest backup that the server made."
+        )
+        self.backup_failures = self._counter("backup_failures", "The server's backups that failed.")
         self.expired = self._counter("events_expired", "Events older than their projects keep.")
         self.retention_ran = self._gauge(
             "retention_ran_timestamp_seconds",

@@ -8,10 +8,13 @@ baseline, gives it the next number, and adds the step; both have to lead to the 
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
+from threadline import upgrade_copies
 from threadline.sqlite import transaction
 
 # The last code that brings all schemas before to what the steps begin with.
@@ -127,10 +130,7 @@ class Progress:
 
     def _say(self, event: str, **fields: object) -> None:
         if self._aloud:
-            import structlog  # takes as long as the rest of a command that makes a key
-
-            if structlog.is_configured():  # else it is a command that has no log
-                structlog.get_logger("threadline.migrations").info(event, **self._about, **fields)
+            _log(event, **self._about, **fields)
 
 
 def _seconds(since: float) -> float:
@@ -141,8 +141,11 @@ def migrate_sqlite(what: str, db: sqlite3.Connection, package: str) -> None:
     """Bring a SQLite file to the schema of a package: all of it in one transaction, which is also
     the lock, so that a kill leaves what was there before. Raises `SchemaError`."""
     schema = read(package)
-    if _applied(what, db, schema) == schema.baseline.number:
+    applied = _applied(what, db, schema)
+    if applied == schema.baseline.number:
         return
+    if schema.missing(what, applied)[0].begins_with:
+        _keep_copy(db)
     with transaction(db):
         # Another process may have done it in the meantime.
         for migration in schema.missing(what, _applied(what, db, schema)):
@@ -159,6 +162,34 @@ def migrate_sqlite(what: str, db: sqlite3.Connection, package: str) -> None:
                 (migration.number, migration.name, time.time_ns() // 1_000_000),
             )
             progress.end()
+
+
+def waiting(what: str, path: Path, package: str) -> tuple[int, list[Migration]]:
+    """The schema of a SQLite file, and what it still has to go through. Changes nothing. Raises
+    `SchemaError`."""
+    schema = read(package)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        applied = _applied(what, db, schema)
+    return applied, schema.missing(what, applied)
+
+
+def _keep_copy(db: sqlite3.Connection) -> None:
+    """Of the data folder that the file lies in, before it is changed."""
+    (path,) = (file for _, name, file in db.execute("PRAGMA database_list") if name == "main")
+    if path and Path(path).name in upgrade_copies.FILES:
+        say_copied(upgrade_copies.keep(Path(path).parent))
+
+
+def say_copied(copy: Path) -> None:
+    """In the log."""
+    _log("before_upgrade_copied", copy=str(copy))
+
+
+def _log(event: str, **fields: object) -> None:
+    import structlog  # takes as long as the rest of a command that makes a key
+
+    if structlog.is_configured():  # else it is a command that has no log
+        structlog.get_logger("threadline.migrations").info(event, **fields)
 
 
 def _applied(what: str, db: sqlite3.Connection, schema: Schema) -> int:

@@ -6,25 +6,30 @@ an error that says which one was probably meant.
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-PREFIX = "THREADLINE_"
-# Names the file, so it is no setting of its own.
-CONFIG = "THREADLINE_CONFIG"
+from threadline import settings_files
+from threadline.settings_files import CONFIG, DEFAULT_FOLDER, FILE, PREFIX, SettingsError
+
+__all__ = [
+    "FILE",
+    "PREFIX",
+    "Settings",
+    "SettingsError",
+    "file_left_out",
+    "file_read",
+    "load",
+    "names_folder",
+]
+
 # What the tests and the Python SDK read, perhaps in the same shell.
 OF_OTHERS = ("THREADLINE_TEST_", "THREADLINE_SDK_")
-FILE = "threadline.toml"
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class SettingsError(Exception):
-    """A setting is unknown or has a wrong value; the message says what to do."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,13 +47,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 8787
     data: Annotated[
         str, msgspec.Meta(description="Folder that holds everything Threadline stores.")
-    ] = "threadline-data"
+    ] = DEFAULT_FOLDER
     public_url: Annotated[
         str,
         msgspec.Meta(
             description="Where people open the dashboard, such as `https://stats.example.com`: for "
             "links that are printed, and for signing in by OpenID Connect. Empty: the address that "
             "a request names, or that the server listens on."
+        ),
+    ] = ""
+    prefix: Annotated[
+        str,
+        msgspec.Meta(
+            description="Path below which people and pages find Threadline on a site that is there "
+            "already, such as `/stats`. The proxy may keep it or take it away "
+            "(docs/deploying.md)."
         ),
     ] = ""
     store: Annotated[
@@ -66,6 +79,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "(`X-Forwarded-For`: its last entry counts). Empty: the connection's address."
         ),
     ] = ""
+    trusted_proxies: Annotated[
+        Positive,
+        msgspec.Meta(
+            description="How many proxies of yours add an entry to that header: with 2, a CDN and "
+            "nginx, the last entry but one is the visitor's address."
+        ),
+    ] = 1
     country_header: Annotated[
         str,
         msgspec.Meta(
@@ -119,6 +139,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bytes_burst: Annotated[
         Positive, msgspec.Meta(description="Browser keys: unpacked bytes at once.")
     ] = 32 * 1024**2
+    mcp_per_second: Annotated[
+        Positive, msgspec.Meta(description="Calls of agents' tools a second, with one key.")
+    ] = 50
+    mcp_burst: Annotated[
+        Positive, msgspec.Meta(description="Calls of agents' tools at once, with one key.")
+    ] = 500
     body_seconds: Annotated[
         Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
     ] = 30
@@ -156,6 +182,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " read; ids of users are among the values. Each is planned once more for that."
         ),
     ] = False
+    backup_every: Annotated[
+        str,
+        msgspec.Meta(
+            description="How often the server backs its folder up: `30m`, `24h`, `7d` "
+            "(docs/backup.md). Empty: never by itself."
+        ),
+    ] = ""
+    backup_to: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where its backups go: a folder, best on another disk, or "
+            "`s3://bucket/prefix`."
+        ),
+    ] = ""
+    backup_keep: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="How many of its backups stay; the latest does always. 0: all."
+        ),
+    ] = 0
+    backup_keep_days: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Of how many days its backups stay. 0: of all."),
+    ] = 0
+    backup_encrypt_to: Annotated[
+        str,
+        msgspec.Meta(
+            description="Public keys of age (`age1…`), by commas, that backups are encrypted to. "
+            "Empty: they are not."
+        ),
+    ] = ""
     oidc_issuer: Annotated[
         str,
         msgspec.Meta(
@@ -186,6 +243,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         False
     )
 
+    @property
+    def root_path(self) -> str:
+        """The prefix as it stands before paths: `/stats`, or nothing."""
+        path = self.prefix.strip("/")
+        return f"/{path}" if path else ""
+
+    def base_url(self, url: str) -> str:
+        """Where people find us, the prefix included. `url`: where that is if nobody has said."""
+        return (self.public_url or url).rstrip("/") + self.root_path
+
 
 NAMES = [field.name for field in msgspec.structs.fields(Settings)]
 TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
@@ -212,16 +279,7 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
     Raises `SettingsError` for an unknown name or a value of the wrong kind.
     """
     environ = os.environ if environ is None else environ
-    path = file_read(environ, options.get("data"))
-    given = {
-        **(_from_file(path) if path else {}),
-        **_from_environ(environ),
-        **{
-            name: _Given(value, f"--{name.replace('_', '-')} {value}")
-            for name, value in options.items()
-            if value is not None
-        },
-    }
+    given = _given(environ, options)
     for name, (value, written) in given.items():
         try:
             msgspec.convert(value, TYPES[name], strict=False)
@@ -233,45 +291,56 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
             )
     values = {name: value for name, (value, _) in given.items()}
     chosen = msgspec.convert(values, Settings, strict=False)
-    there = _in_folder(environ, options.get("data"))
+    path = file_read(environ, options.get("data"))
+    there = settings_files.in_folder(environ, options.get("data"))
     if path == there and Path(chosen.data) != there.parent:
         raise SettingsError(f"{path} lies in the data folder, so it cannot name another: 'data'.")
     return chosen
 
 
 def file_read(environ: Mapping[str, str] | None = None, data: object = None) -> Path | None:
-    """The one file that `load` reads, if any: what `THREADLINE_CONFIG` names, else
-    `threadline.toml` in the working directory, else in the data folder.
+    """The one file that `load` reads, if any (`settings_files` says which).
 
-    Raises `SettingsError` if the one that is named is not there.
+    Raises `SettingsError` if the one that `THREADLINE_CONFIG` names is not there.
     """
-    environ = os.environ if environ is None else environ
-    if named := environ.get(CONFIG):
-        if not Path(named).is_file():
-            raise SettingsError(f"{CONFIG}={named}: there is no such file.")
-        return Path(named)
-    return next((path for path in (Path(FILE), _in_folder(environ, data)) if path.is_file()), None)
+    return settings_files.find(os.environ if environ is None else environ, data)
 
 
 def file_left_out(environ: Mapping[str, str] | None = None, data: object = None) -> Path | None:
     """A `threadline.toml` in the data folder that is not read, because another file is."""
-    environ = os.environ if environ is None else environ
-    read, there = file_read(environ, data), _in_folder(environ, data)
+    read = file_read(environ, data)
+    there = Path(load(environ, data=data).data) / FILE
     return there if read and there.is_file() and not there.samefile(read) else None
 
 
-def _in_folder(environ: Mapping[str, str], data: object) -> Path:
-    """In the folder that is known before a file is read."""
-    return Path(str(data or environ.get(f"{PREFIX}DATA") or Settings().data)) / FILE
+def names_folder(environ: Mapping[str, str] | None = None, data: object = None) -> bool:
+    """Whether anybody says which the data folder is: the option, a variable or a file."""
+    return "data" in _given(os.environ if environ is None else environ, {"data": data})
 
 
-def _from_file(path: Path) -> dict[str, _Given]:
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise SettingsError(f"{path} cannot be read: {error}.") from None
+def _given(environ: Mapping[str, str], options: Mapping[str, object]) -> dict[str, _Given]:
+    """What is set anywhere: the file first, then what wins over it."""
+    path = file_read(environ, options.get("data"))
+    return {
+        **(_from_file(path, environ) if path else {}),
+        **_from_environ(environ),
+        **{
+            name: _Given(value, f"--{name.replace('_', '-')} {value}")
+            for name, value in options.items()
+            if value is not None
+        },
+    }
+
+
+def _from_file(path: Path, environ: Mapping[str, str]) -> dict[str, _Given]:
+    values = settings_files.read(path)
+    folder = values.get("data")
+    if (
+        path in settings_files.shared_files(environ)
+        and folder
+        and not Path(str(folder)).is_absolute()
+    ):
+        raise SettingsError(f"{path}: data = {_in_toml(folder)} has to begin with a slash.")
     for name in values:
         in_file = name.removeprefix(PREFIX).lower()
         if in_file != name and in_file in NAMES:

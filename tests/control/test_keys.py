@@ -295,7 +295,7 @@ def test_what_commands_say(folder: Path) -> None:
     )
     done = run("key", "create", "--kind", "ak", "--json", *data)
     assert json.loads(done.stdout)["kind"] == "ak"
-    assert "works nowhere yet" in " ".join(done.stderr.split())
+    assert "reads all projects of the server, by /mcp/account" in " ".join(done.stderr.split())
     assert "pk (pages), sk (servers)" in " ".join(ok("key", "create", "--help").split())
     (folder / "pepper").unlink()
     assert "replace-pepper" in fails("key", "list", *data)

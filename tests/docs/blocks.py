@@ -16,10 +16,17 @@ from typing import NamedTuple
 
 FENCE = re.compile(r"(`{3,})(\w*)\s*")
 MARK = re.compile(r"<!--\s*not run:?(.*?)-->")
-FILE = re.compile(r"`([\w-]+\.(?:csv|ndjson|yaml|toml))`:$")
+FILE = re.compile(r"`([\w-]+\.(?:csv|mjs|ndjson|py|yaml|toml))`:$")
 INDENT = "    "
 
-KINDS = {"sh": "shell", "console": "console", "js": "script", "ts": "script", "tsx": "script"}
+KINDS = {
+    "sh": "shell",
+    "console": "console",
+    "js": "script",
+    "ts": "script",
+    "tsx": "script",
+    "py": "python",
+}
 # The first that is found decides.
 LOOKS = [
     ("console", re.compile(r"\A\$ ")),

@@ -122,6 +122,14 @@ class Reader:
         assert not done.returncode, f"{block}: {done.stderr}"
         assert not done.stderr, f"{block}: {done.stderr}"
 
+    def node(self, block: Block) -> None:
+        """A module for Node, run as a program; one that has a name is there to be imported."""
+        name = block.file or "program.mjs"
+        (self.folder / name).write_text(self._filled(block.text) + "\n")
+        done = self._run([_node(), name])
+        assert not done.returncode, f"{block}: {done.stderr}"
+        assert not done.stderr, f"{block}: {done.stderr}"
+
     def sql(self, block: Block) -> None:
         done = self._run(["threadline", "sql", block.text, "--format", "ndjson"])
         assert not done.returncode, f"{block}: {done.stderr}"
@@ -284,6 +292,11 @@ class _Tags(HTMLParser):
         return tags.found
 
 
+def _node() -> str:
+    """The machine's, else the one beside Python."""
+    return shutil.which("node") or str(Path(sys.executable).parent / "node")
+
+
 def _environment(folder: Path) -> dict[str, str]:
     """Of a shell that knows of nothing but the commands."""
     bin = folder / "bin"
@@ -318,6 +331,7 @@ COMMAND = re.compile(r"^\s*(\$ |threadline \w+ -|curl|pip |npm |make |sudo )", r
 RUN = {
     "shell": Reader.shell,
     "console": Reader.console,
+    "mjs": Reader.node,
     "python": Reader.python,
     "sql": Reader.sql,
     "clickhouse": Reader.clickhouse,

@@ -29,6 +29,8 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
     validate(document)
     assert sorted(document["paths"]) == [
         "/healthz",
+        "/mcp",
+        "/mcp/account",
         "/metrics",
         "/openapi.json",
         "/readyz",
@@ -53,6 +55,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/batch",
         "/v1/boards",
         "/v1/boards/{name}",
+        "/v1/changes",
         "/v1/classify",
         "/v1/dead-letters",
         "/v1/export",
@@ -151,7 +154,7 @@ def test_every_error_is_documented_somewhere(document: Json) -> None:
 
 
 def test_the_reference_page_needs_nothing_from_elsewhere(project: Project, document: Json) -> None:
-    reply = project.send("GET", "/docs")
+    reply = project.send("GET", "/docs/api/")
     assert reply.status == 200
     page = reply.body.decode()
     assert "<script" not in page
@@ -166,6 +169,8 @@ def test_the_docs_name_every_setting_and_every_error() -> None:
     listed = (ROOT / "docs" / "errors.md").read_text()
     for error in errors.ApiError.__subclasses__():
         assert f"| {error.status} | `{error.code}` |" in listed
+        # What `docs_url` of an answer points to.
+        assert f"\n### {error.code}\n" in listed
 
 
 def test_user_ids_may_hold_anything(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -233,3 +234,48 @@ def test_a_cursor_holds_for_its_order(shop: Project) -> None:
     assert shop.get("/v1/users", order="-last_seen", cursor=cursor).status == 400
     assert shop.get("/v1/users", cursor=cursor).status == 400
     assert shop.get("/v1/users", order="last_seen", cursor=cursor).status == 200
+
+
+OF_ALL: list[dict[str, str]] = [
+    {},
+    {"order": "known_since", "from": "2026-05-01T09:30:00Z"},
+    {"order": "-last_seen", "source": "facebook"},
+    {"conversion": "purchase", "value_property": "value"},
+    {"conversion": "purchase{value>7}", "order": "first_seen", "filters": "first.source!=google"},
+    {"columns": "user_id,traits.plan,first.source,devices,first_seen"},
+    {"search": "a", "order": "-known_since"},
+    {"search": "nobody"},
+]
+
+
+@pytest.mark.parametrize("policy", ["any", "next"])
+@pytest.mark.parametrize("params", OF_ALL, ids=str)
+def test_files_hold_all_users_as_a_page_does(
+    shop: Project, policy: str, params: dict[str, str]
+) -> None:
+    asked = {**params, "stitch": policy}
+    paged = shop.ask("/v1/users", **asked)["rows"]
+    lines = shop.get("/v1/users", format="ndjson", **asked).body.splitlines()
+    assert [json.loads(line) for line in lines] == paged
+    limited = shop.get("/v1/users", format="csv", limit=1000, **asked)
+    assert shop.get("/v1/users", format="csv", **asked).body == limited.body
+
+
+def test_files_go_on_behind_a_cursor_and_say_what_there_is_to_know(shop: Project) -> None:
+    first = shop.get("/v1/users", format="ndjson", limit=1)
+    rest = shop.get("/v1/users", format="csv", cursor=first.headers["Threadline-Next-Cursor"])
+    assert [line.split(b",")[0] for line in rest.body.splitlines()[1:]] == [
+        "Ümit".encode(),
+        b"bob",
+        b"u-1",
+    ]
+    paid = {"conversion": "purchase", "value_property": "value", "order": "-value"}
+    for limit in (None, 2):
+        reply = shop.get("/v1/users", format="csv", limit=limit, **paid)
+        assert "several currencies" in reply.headers["Threadline-Warnings"], reply.headers
+
+
+def test_who_goes_away_in_the_middle_keeps_nothing(shop: Project) -> None:
+    for _ in range(6):  # more than files are written at once
+        headers = {"Authorization": f"Bearer {shop.keys['rk']}"}
+        assert shop.send("HEAD", "/v1/users?format=ndjson", headers=headers).status == 200

@@ -2,6 +2,7 @@
 
 import { changes } from "./changes.svelte";
 import type { components, paths } from "./openapi";
+import { PREFIX } from "./prefix";
 
 export type Schemas = components["schemas"];
 
@@ -79,7 +80,7 @@ export function address(path: string, params: Values = {}): string {
 
 /** Where a browser can fetch the same as a file: it cannot send headers of its own. */
 export function downloadAddress(path: string, params: Values): string {
-  return address(path, { ...params, _project: asker.project });
+  return PREFIX + address(path, { ...params, _project: asker.project });
 }
 
 /** One question. The same one is not asked twice at once, nor again within half a minute unless
@@ -161,7 +162,7 @@ async function request(
   if (asker.token) headers.Authorization = `Bearer ${asker.token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   try {
-    const response = await fetch(url, {
+    const response = await fetch(PREFIX + url, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),

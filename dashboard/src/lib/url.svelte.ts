@@ -1,7 +1,9 @@
 // Where we are: the path and every state of a page, in the address, so that a link shows what its
 // sender saw, and Back works.
 
-export const BASE = "/dashboard";
+import { PREFIX } from "./prefix";
+
+export const BASE = `${PREFIX}/dashboard`;
 
 export type Query = Record<string, string>;
 export type Change = Record<string, string | number | boolean | null | undefined>;

@@ -1,6 +1,8 @@
 // The browser key of a project that was just made, until its first event is here. It is no secret:
 // every page of the site will have it.
 
+import { SERVER } from "../lib/prefix";
+
 const KEY = "threadline.first-key";
 
 export interface First {
@@ -27,5 +29,5 @@ export function recall(): First | undefined {
 
 /** The line for every page of the site. */
 export function snippet(pk: string): string {
-  return `<script async src="${location.origin}/v1/a.js" data-key="${pk}"></${"script"}>`;
+  return `<script async src="${SERVER}/v1/a.js" data-key="${pk}"></${"script"}>`;
 }

@@ -19,7 +19,7 @@ from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.migrations import SchemaError
 from threadline.runtime.folder import Running, ServerStarting, running_server
-from threadline.settings import Settings
+from threadline.settings import FILE, Settings
 from threadline.store import (
     Store,
     StoreAway,
@@ -43,7 +43,8 @@ def folder(chosen: Settings, folder: Path) -> Finding:
     try:
         owner = folder.stat().st_uid
     except PermissionError:
-        mend = "Run this as the folder's owner: sudo -u OWNER threadline doctor"
+        closed_by = folders.owner_of_closed(folder)
+        mend = f"Run this as the folder's owner: {folders.as_owner(closed_by, folder)}"
         return Finding(f"{folder} may not be looked at by this user", mend)
     except FileNotFoundError:
         mend = "Start the server once (`threadline serve`), or name the right --data folder."
@@ -51,7 +52,7 @@ def folder(chosen: Settings, folder: Path) -> Finding:
     if owner != os.geteuid():
         return Finding(
             f"{folder} belongs to {folders.name_of(owner)}, not to {folders.name_of(os.geteuid())}",
-            f"Run this as the folder's owner: {folders.as_owner(owner)}",
+            f"Run this as the folder's owner: {folders.as_owner(owner, folder)}",
         )
     if strangers := list(_of_others(folder, owner)):
         return Finding(
@@ -71,7 +72,13 @@ def access(chosen: Settings, folder: Path) -> Finding:
             f"other users of this machine may look into {folder} (mode {mode:04o})",
             f"Close it: chmod -R go= {folder}",
         )
-    return Finding("no other user may look into the folder")
+    if found := list(_open_to_others(folder)):
+        return Finding(
+            f"{len(found):,} files in {folder} are open to other users of this machine, should they"
+            f" get there: {found[0]} for one (mode {stat.S_IMODE(found[0].lstat().st_mode):04o})",
+            f"Close them: chmod -R go= {folder}",
+        )
+    return Finding("no other user may look into the folder, nor into any file of it")
 
 
 def store(chosen: Settings, folder: Path) -> Finding:
@@ -219,10 +226,22 @@ def metric(running: Running, folder: Path, name: str) -> float | None:
 
 def _of_others(folder: Path, owner: int) -> Iterator[Path]:
     """What in the folder belongs to another user, down to the files of the store."""
+    return (path for path, status in _all_files(folder) if status.st_uid != owner)
+
+
+def _open_to_others(folder: Path) -> Iterator[Path]:
+    """What of ours is not for its owner alone; a link is what it leads to, and settings are kept as
+    whoever wrote them wants."""
+    for path, status in _all_files(folder):
+        ours = not stat.S_ISLNK(status.st_mode) and path != folder / FILE
+        if ours and status.st_mode & OPEN_TO_OTHERS:
+            yield path
+
+
+def _all_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     # Parts are merged away while we look, whole folders of them.
     for where, folders_here, files in os.walk(folder):
         for name in (*folders_here, *files):
             path = Path(where, name)
             with suppress(FileNotFoundError):
-                if path.lstat().st_uid != owner:
-                    yield path
+                yield path, path.lstat()

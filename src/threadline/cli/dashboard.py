@@ -157,12 +157,10 @@ def _link(data: str | None, purpose: Purpose, token: str) -> str:
     """At the address that people open, as far as that is known."""
     chosen = folders.load(data, needs=None)
     running = running_server(Path(chosen.data))
-    base = chosen.public_url or (
-        running.url if running else f"http://{bracketed(chosen.host)}:{chosen.port}"
-    )
+    local = running.url if running else f"http://{bracketed(chosen.host)}:{chosen.port}"
     if not running:
         typer.echo("The server does not run; start it before you open the link.", err=True)
-    return link_to(base, purpose, token)
+    return link_to(chosen.base_url(local), purpose, token)
 
 
 def _print_link(link: str, purpose: Purpose, as_json: bool) -> None:

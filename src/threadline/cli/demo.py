@@ -62,7 +62,7 @@ def demo(
 
     Example: `threadline demo --events 20000 --seed 7 --data /tmp/demo`
     """
-    chosen = folders.load(data, needs=None, host=host, port=port)
+    chosen = folders.load(data, needs=None, host=host, port=port, may_begin=True)
     folders.used.clear()  # it is named below
     folder = Path(data)
     console = Console(highlight=False, soft_wrap=True)
@@ -163,7 +163,7 @@ def _load_and_tell(
     if not notes.loaded:
         notes.loaded = True
         _save(folder, notes)
-    _tell(url, folder, notes, _sign_in_link(chosen.public_url or url, folder), console)
+    _tell(url, folder, notes, _sign_in_link(chosen.base_url(url), folder), console)
 
 
 def _sign_in_link(base: str, folder: Path) -> str:
@@ -188,7 +188,7 @@ def _tell(url: str, folder: Path, notes: Notes, link: str, console: Console) -> 
     paid = "conversion=purchase value_property=value currency=EUR"
     console.print(
         f"""
-[bold green]Threadline is ready[/] at [bold]{url}[/]   reference: {url}/docs
+[bold green]Threadline is ready[/] at [bold]{url}[/]   documentation: {url}/docs/
 
 [bold]The dashboard, signed in[/]
   {link}

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
+from threadline.backup.manifest import BackupError
 from threadline.classify import RulesError
 from threadline.cli import folders
 from threadline.cli.help import name
@@ -22,6 +23,7 @@ from threadline.settings import SettingsError
 from threadline.store import StoreError
 
 EXPECTED = (
+    BackupError,
     CannotListen,
     ControlError,
     CountryFileError,

@@ -35,7 +35,8 @@ class Commands(TyperGroup):
         sections: dict[str, Rows] = {}
         for called, command in self.commands.items():
             title = getattr(command, "rich_help_panel", None) or "Commands"
-            sections.setdefault(title, []).append((called, _first_sentence(command.help or "")))
+            does = command.short_help or _first_sentence(command.help or "")
+            sections.setdefault(title, []).append((called, does))
         text = "\n\n".join(part for part in (self.help, self.epilog) if part)
         sections["Options"] = options(self.params)
         _print(f"{ctx.command_path} COMMAND [OPTIONS]", text, sections)

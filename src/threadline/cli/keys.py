@@ -43,7 +43,7 @@ Named = Annotated[
 @app.command("create")
 def create(
     kind: Annotated[
-        str, typer.Option(help="pk (pages), sk (servers) or rk (read); ak works nowhere yet.")
+        str, typer.Option(help="pk (pages), sk (servers), rk (read) or ak (all projects, by MCP).")
     ],
     project: ProjectName = None,
     env: Annotated[str, typer.Option(help="live or test: a label, written into the key.")] = "live",
@@ -68,8 +68,7 @@ def create(
         token = control.create_key(owner.project_id, kind, env, name, scope or ())
     if kind == "ak":
         typer.echo(
-            "Account keys (ak) are for MCP, which this version does not have: the key works "
-            "nowhere yet.",
+            "This key reads all projects of the server, by /mcp/account and nowhere else.",
             err=True,
         )
     if as_json:

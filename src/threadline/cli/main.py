@@ -17,47 +17,61 @@ UMASK = 0o077
 
 
 class Command(NamedTuple):
-    """What it is for, and where it is. One that has commands of its own is a Typer app, `app`."""
+    """What it is for, what it does in a line, and where it is. One that has commands of its own is
+    a Typer app, `app`."""
 
     purpose: str
+    does: str
     module: str
     function: str = "app"
 
 
 COMMANDS = {
-    "serve": Command("Run", "serving", "serve"),
-    "demo": Command("Run", "demo", "demo"),
-    "project": Command("Run", "project_files"),
-    "key": Command("Run", "keys"),
-    "dashboard": Command("Run", "dashboard"),
-    "import": Command("Data", "importing", "import_files"),
-    "export": Command("Data", "exporting", "export_file"),
-    "rates": Command("Data", "rates"),
-    "rules": Command("Data", "rules"),
-    "reclassify": Command("Data", "reclassifying", "reclassify"),
-    "retention": Command("Data", "retention"),
-    "forget": Command("Data", "forgetting", "forget"),
-    "person": Command("Data", "person"),
-    "receipts": Command("Data", "jobs", "list_receipts"),
-    "ask": Command("Ask", "asking", "ask"),
-    "user": Command("Ask", "user", "user"),
-    "sql": Command("Ask", "sql", "sql"),
-    "segment": Command("Ask", "defining", "segments"),
-    "goal": Command("Ask", "defining", "goals"),
-    "annotation": Command("Ask", "defining", "annotations"),
-    "classify": Command("Ask", "classifying", "classify"),
-    "jobs": Command("Mend", "jobs"),
-    "doctor": Command("Mend", "doctor", "doctor"),
-    "rebuild": Command("Mend", "rebuilding", "rebuild"),
-    "dead-letter": Command("Mend", "dead_letters"),
+    "serve": Command("Run", "Run the server.", "serving", "serve"),
+    "demo": Command("Run", "Start a server with a believable log in it.", "demo", "demo"),
+    "mcp": Command("Run", "Let an agent on this machine ask, by MCP.", "mcp", "mcp"),
+    "project": Command("Run", "Sites and products, each with events of its own.", "project_files"),
+    "key": Command("Run", "API keys: create, list, revoke, rotate.", "keys"),
+    "dashboard": Command("Run", "Who may sign in, and links that do.", "dashboard"),
+    "import": Command("Data", "Take events from files, or undo that.", "importing", "import_files"),
+    "export": Command("Data", "Give stored events as a file.", "exporting", "export_file"),
+    "backup": Command("Data", "Copy the data folder while it is in use.", "backing_up"),
+    "restore": Command("Data", "Make a backup a data folder again.", "restoring", "restore_folder"),
+    "rates": Command("Data", "Exchange rates, for sums in one currency.", "rates"),
+    "rules": Command("Data", "A project's own rules for where visits come from.", "rules"),
+    "reclassify": Command(
+        "Data", "Name stored sources by today's rules.", "reclassifying", "reclassify"
+    ),
+    "retention": Command("Data", "How long events are kept, and what is too old.", "retention"),
+    "forget": Command(
+        "Data", "Delete everything about a person or device.", "forgetting", "forget"
+    ),
+    "person": Command("Data", "Write out all that is stored of a person.", "person"),
+    "receipts": Command(
+        "Data", "Requests to forget, and how far they are.", "jobs", "list_receipts"
+    ),
+    "ask": Command("Ask", "Ask any question of the API.", "asking", "ask"),
+    "user": Command("Ask", "Show one user's first touch and journey.", "user", "user"),
+    "sql": Command("Ask", "Ask with SQL.", "sql", "sql"),
+    "segment": Command("Ask", "People with a name, by filters.", "defining", "segments"),
+    "goal": Command("Ask", "Conversions with a name.", "defining", "goals"),
+    "annotation": Command("Ask", "Dated notes on every series.", "defining", "annotations"),
+    "classify": Command(
+        "Ask", "Say where a visit would come from, and why.", "classifying", "classify"
+    ),
+    "jobs": Command("Mend", "What takes long, and how far it is.", "jobs"),
+    "doctor": Command("Mend", "Check everything that is known to go wrong.", "doctor", "doctor"),
+    "upgrade": Command("Mend", "Bring the data folder to this version.", "upgrading", "upgrade"),
+    "rebuild": Command("Mend", "Make links and first touches anew.", "rebuilding", "rebuild"),
+    "dead-letter": Command("Mend", "Events that the store refused.", "dead_letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.
-SERVERS = ("serve", "demo")
+SERVERS = ("serve", "demo", "mcp")
 LOGGING = ("import",)
 
 
-def create_cli(commands: dict[str, Command]) -> typer.Typer:
-    """The command line with these commands."""
+def create_cli(commands: dict[str, Command], only_named: bool = False) -> typer.Typer:
+    """The command line with these commands. `only_named`: for a list of them, none can be run."""
     from threadline.cli import help
 
     app = typer.Typer(
@@ -71,12 +85,15 @@ def create_cli(commands: dict[str, Command]) -> typer.Typer:
         callback=_options,
     )
     for name, command in commands.items():
+        if only_named:
+            app.command(name, short_help=command.does, rich_help_panel=command.purpose)(_options)
+            continue
         found = getattr(import_module(f"threadline.cli.{command.module}"), command.function)
         if isinstance(found, typer.Typer):
             app.add_typer(
                 help.with_our_help(found),
                 name=name,
-                cls=help.Commands,
+                cls=found.info.cls if isinstance(found.info.cls, type) else help.Commands,
                 rich_help_panel=command.purpose,
             )
         else:
@@ -108,9 +125,10 @@ def main() -> None:
     named = {name: COMMANDS[name] for name in arguments[:1] if name in COMMANDS}
     if named and arguments[0] not in SERVERS:
         _log(arguments[0] in LOGGING)
-    only_version = arguments == ["--version"]
+    # Nor need who asks what there is.
+    only_named = not arguments or arguments in (["--help"], ["--version"])
     try:
-        status = create_cli(named or ({} if only_version else COMMANDS))(standalone_mode=False)
+        status = create_cli(named or COMMANDS, only_named)(standalone_mode=False)
     except Exception as error:
         from threadline.cli.expected import message
 

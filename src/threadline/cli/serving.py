@@ -18,7 +18,7 @@ def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
 
     Example: `threadline serve --data /var/lib/threadline --port 8787`
     """
-    chosen = folders.load(data, needs=None, host=host, port=port)
+    chosen = folders.load(data, needs=None, host=host, port=port, may_begin=True)
     (_, settings_file), *_ = folders.used
     folders.used.clear()  # the log names it
     serve_http(chosen, settings_file, _greet)
@@ -35,7 +35,7 @@ def _greet(services: Services, url: str) -> None:
     except ControlError as error:  # what is wrong with the file stops no server
         print(f"{error} Then `threadline dashboard login-link` prints the link.", flush=True)
         return
-    link = link_to(services.settings.public_url or url, "setup", token)
+    link = link_to(services.settings.base_url(url), "setup", token)
     print(
         f"Nobody can sign in to the dashboard yet. Open this link to set it up:\n\n  {link}\n\n"
         f"It works once, within {lasts('setup')}; `threadline dashboard login-link` makes another.",

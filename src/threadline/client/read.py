@@ -142,6 +142,11 @@ class Reader(ABC):
         """Count, uniques, persons or sum, by `group_by` and `interval`."""
         return self._table("/v1/stats", {"metric": metric, **params})
 
+    def changes(self, **params: object) -> Table:
+        """What is out of the usual in the last seven days, or those before `to`, and which group
+        carries it: a row for each number that moved, none where all is quiet."""
+        return self._table("/v1/changes", params)
+
     def sources(self, **params: object) -> Table:
         """Where people came from."""
         return self._table("/v1/sources", params)

@@ -122,9 +122,16 @@ class ForgetRequiresSecretKey(ApiError):
 
 
 class KeyKindNotAllowed(ApiError):
-    """An account key on a project's route, or another than a browser key in a body."""
+    """An account key on a project's route, another than a browser key in a body, or a browser key
+    where agents ask."""
 
     status, code = 403, "key_kind_not_allowed"
+
+
+class AccountKeyRequired(ApiError):
+    """Only an account key (`ak`) opens what is about all projects."""
+
+    status, code = 403, "account_key_required"
 
 
 class NotFound(ApiError):

@@ -79,10 +79,12 @@ class Forgotten(msgspec.Struct):
 
 
 class Error(msgspec.Struct):
-    """Every error: the code is stable, `details.message` is for people."""
+    """Every error: the code is stable, `details.message` is for people. `docs_url`: what it means
+    and what to do, in this server's documentation."""
 
     error: str
     details: dict[str, Any]
+    docs_url: str
 
 
 class SegmentError(Error):

@@ -45,16 +45,19 @@ class Timestamp:
     """A time in a query parameter. Its own type, so that decoding knows to read ISO 8601.
 
     `day`: the date, where only that was given. `relative`: the text of one that counts from now,
-    and has no `ms` before it is `resolved`. What is out of all times, as year 1 or 9999, is the
-    first or the last there is: the answer is the same.
+    and has no `ms` before it is `resolved`; then it is in `asked`. What is out of all times, as
+    year 1 or 9999, is the first or the last there is: the answer is the same.
     """
 
-    __slots__ = ("day", "ms", "relative")
+    __slots__ = ("asked", "day", "ms", "relative")
 
-    def __init__(self, ms: int, day: date | None = None, relative: str = "") -> None:
+    def __init__(
+        self, ms: int, day: date | None = None, relative: str = "", asked: str = ""
+    ) -> None:
         self.ms = within(ms)
         self.day = day
         self.relative = relative
+        self.asked = asked
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -90,7 +93,7 @@ class Timestamp:
         """A relative time as it is now, by the clocks of that zone; any other `in_zone`."""
         if not self.relative:
             return self.in_zone(zone)
-        return type(self)(relative_ms(self.relative, zone, now_ms))
+        return type(self)(relative_ms(self.relative, zone, now_ms), asked=self.relative)
 
     def in_zone(self, zone: tzinfo) -> Self:
         """A date is the moment at which it begins by the clocks of that zone."""

@@ -16,7 +16,7 @@ KINDS = {
     "pk": "browsers: ingest, from the project's origins",
     "sk": "servers: ingest, read, forget",
     "rk": "dashboards and agents: read",
-    "ak": "accounts: for MCP, which is not there yet, so it works nowhere",
+    "ak": "accounts: read all projects, by /mcp/account only",
 }
 ENVS = ("live", "test")
 # What keys of a kind may do only where they were given it besides.

@@ -19,6 +19,8 @@ from threadline.web import Asset
 RETRY_AFTER_S = 1
 # Who takes no more of a long answer for so long has gone, or keeps others from theirs.
 STALLED_S = 60.0
+# The page of the documentation where each error has a heading.
+ERRORS = "/docs/errors/"
 JSON = (b"content-type", b"application/json")
 # What goes away when others are done or an operator makes room.
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
@@ -107,8 +109,9 @@ def answer(reply: object, status: int = 200) -> Answer:
     return Answer(status, [JSON], msgspec.json.encode(reply))
 
 
-def answer_error(error: ApiError, segment: bool = False) -> Answer:
-    """An error of the contract, as it is. `segment`: for a library of that spec."""
+def answer_error(error: ApiError, base_url: str, segment: bool = False) -> Answer:
+    """An error of the contract, as it is. `base_url`: where our documentation is found. `segment`:
+    for a library of that spec."""
     headers = [JSON]
     if error.status in (429, 503):
         wait_s = float(str(error.details.get("retry_after_s", RETRY_AFTER_S)))
@@ -117,9 +120,10 @@ def answer_error(error: ApiError, segment: bool = False) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    reply = Error(error.code, error.details)
+    docs_url = f"{base_url}{ERRORS}#{error.code}"
+    reply = Error(error.code, error.details, docs_url)
     if segment:
-        reply = SegmentError(error.code, error.details, error.code, str(error))
+        reply = SegmentError(error.code, error.details, docs_url, error.code, str(error))
     return Answer(error.status, headers, msgspec.json.encode(reply))
 
 

@@ -18,6 +18,7 @@ from threadline.http import (
     definitions,
     identity,
     ingest,
+    mcp,
     members,
     oidc,
     one_person,
@@ -30,12 +31,13 @@ from threadline.http import (
     server,
     share_links,
     sign_in,
+    site,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
 from threadline.http.asgi import Headers, Receive, Scope, Send, header
 from threadline.http.auth import let_in
-from threadline.http.request import Request
+from threadline.http.request import Request, base_url
 from threadline.http.routing import Route, Routes
 from threadline.runtime.memory import Hold
 from threadline.runtime.refusals import NO_PROJECT
@@ -68,8 +70,10 @@ READABLE = [(b"access-control-allow-origin", b"*"), EXPOSED]
 class App:
     """An ASGI application over services that are open already."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, root_path: str = "") -> None:
+        """`root_path`: what browsers have before all paths, such as `/stats`."""
         self._services = services
+        self._mcp = mcp.Mcp(self._answer)
         routes = [
             *ingest.ROUTES,
             *questions.ROUTES,
@@ -88,18 +92,27 @@ class App:
             *share_links.ROUTES,
             *assets.ROUTES,
             *rudder.ROUTES,
+            *self._mcp.routes,
             *dashboard.ROUTES,
+            *site.ROUTES,
             *server.ROUTES,
         ]
-        self._routes = Routes([*routes, *server.about(routes)])
+        self._root_path = root_path
+        listed = [*routes, *server.about(routes, self._root_path)]
+        self._routes = Routes(listed, self._root_path)
 
     @property
     def routes(self) -> list[Route]:
         """All that there are, those about the server itself included."""
         return self._routes.listed
 
+    async def close(self) -> None:
+        """End what goes on between requests: sessions of agents."""
+        await self._mcp.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server is started without web sockets"
+        scope["root_path"] = self._root_path
         if scope["method"] == "OPTIONS":
             await self._options(scope).send(send)
             return
@@ -136,7 +149,7 @@ class App:
                 )
             if isinstance(raised, ApiError):
                 await request.drain()
-            return answer_error(error, request.segment)
+            return answer_error(error, request.base_url, request.segment)
 
     def _note_preflight(self, scope: Scope, origin: str) -> None:
         """The request that it asks for never comes, so this is all that is seen of it."""
@@ -157,7 +170,8 @@ class App:
         if not origin_allowed(origin, self._services.control.origins()):
             self._note_preflight(scope, origin)
             message = f"Origin {origin or '(none)'} is on no project's allowlist."
-            return answer_error(OriginNotAllowed(message))
+            here = base_url(scope, self._services.settings.public_url)
+            return answer_error(OriginNotAllowed(message), here)
         names, asked = ALLOWED_HEADERS, wanted.get(b"access-control-request-headers", b"")
         if HEADER_NAMES.fullmatch(asked):
             names += b", " + asked
@@ -167,16 +181,23 @@ class App:
 
 def _path(scope: Scope) -> str:
     """The path as routes are found by."""
-    path: str = scope["path"]
-    if path.startswith("//"):
-        # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
-        path = "/" + path.lstrip("/")
+    path = _below(scope["root_path"], scope["path"])
     if path.startswith(NAMED):
         # A user id may hold a slash; only the path as it was sent still tells which is which.
         raw: bytes = scope["raw_path"]
-        path = "/" + raw.decode("ascii", "replace").lstrip("/")
+        path = _below(scope["root_path"], raw.decode("ascii", "replace"))
     path = path.rstrip("/") or "/"
     return SHORT.get(path, path)
+
+
+def _below(root_path: str, path: str) -> str:
+    """Without the prefix, which some proxies take away themselves."""
+    if path.startswith("//"):
+        # `https://stats.example/` + `/v1/batch`: the commonest slip of all.
+        path = "/" + path.lstrip("/")
+    if root_path and f"{path}/".startswith(f"{root_path}/"):
+        path = "/" + path.removeprefix(root_path).lstrip("/")
+    return path
 
 
 def _cors(origin: str, request: Request, given: Answer) -> Headers:

@@ -41,7 +41,12 @@ KEY_IN = re.compile(rb'"(key|writeKey)"\s*:\s*"([A-Za-z0-9_]{1,200})"')
 
 async def let_in(request: Request, doc: Doc) -> None:
     """A request of this route, where that takes a key. Raises what the contract says of keys,
-    origins and rates."""
+    origins and rates. Who was admitted already asks by an account key, about one of its projects.
+    """
+    if request.is_admitted:
+        if request.key.kind not in doc.keys or doc.scope:
+            raise doc.refusal("An account key may only read.")
+        return
     if not doc.keys or getattr(request.services.settings, doc.unless, False):
         if doc.role and not admit_member(request, doc):
             raise NotSignedIn("This is for members of the dashboard; sign in first.")
@@ -74,10 +79,9 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
         return
     key, project = request.services.control.authenticate(token)
     request.admitted(key, project)
-    if key.kind == "ak":
+    if key.kind == "ak" and key.kind not in doc.keys:
         raise KeyKindNotAllowed(
-            "Account keys (ak) are for MCP, which this version does not have. Use a pk, sk or rk"
-            " key."
+            "Account keys (ak) open /mcp/account only. Use a pk, sk or rk key of the project."
         )
     if key.kind not in doc.keys:
         way = f" {_way_to(doc.scope)}" if doc.scope else ""

@@ -30,7 +30,8 @@ def session_cookie(request: Request, token: str) -> tuple[bytes, bytes]:
 def set_cookie(
     request: Request, name: str, value: str, path: str, seconds: int
 ) -> tuple[bytes, bytes]:
-    """0 seconds: away with it."""
+    """`path`: of ours, below which it is sent. 0 seconds: away with it."""
     secure = "; Secure" if request.is_https else ""
-    text = f"{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    below = f"{request.root_path}{path}"
+    text = f"{name}={value}; Path={below}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
     return b"set-cookie", text.encode("latin-1")

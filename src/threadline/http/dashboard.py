@@ -5,11 +5,13 @@ nothing from elsewhere and run no script that stands in it; what is embedded in 
 policy of its own.
 """
 
+from functools import lru_cache
+
 from threadline.contract.errors import NotFound
 from threadline.http.answers import Answer, answer_body, answer_file
 from threadline.http.request import Request
 from threadline.http.routing import Route
-from threadline.web import DASHBOARD, read_assets
+from threadline.web import DASHBOARD, Asset, asset, read_assets
 
 ROOT = "/dashboard"
 INDEX = "index.html"
@@ -29,14 +31,15 @@ code { font: .88rem ui-monospace, monospace }</style>
 <h1>The dashboard is not built</h1>
 <p>Threadline is running: it takes events and answers questions. Its dashboard is made by
 <code>make build</code> in the checkout; then start the server again.</p>
-<p><a href="/docs">Every route, with its fields and errors</a></p></html>"""
+<p><a href="/docs/api/">Every route, with its fields and errors</a></p></html>"""
 NOT_BUILT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 FILES = read_assets(DASHBOARD)
 
 
 async def front(request: Request) -> Answer:
-    return Answer(302, [(b"location", f"{ROOT}/".encode()), (b"cache-control", b"no-store")], b"")
+    location = f"{request.root_path}{ROOT}/".encode()
+    return Answer(302, [(b"location", location), (b"cache-control", b"no-store")], b"")
 
 
 async def serve(request: Request) -> Answer:
@@ -45,12 +48,15 @@ async def serve(request: Request) -> Answer:
     name = request.in_path.get("name", "")
     if INDEX not in FILES:
         headers = {"Content-Security-Policy": NOT_BUILT_POLICY, "Cache-Control": NOT_KEPT}
-        page = answer_body(NOT_BUILT, "text/html; charset=utf-8", headers)
+        body = NOT_BUILT.replace(b'"/docs/', f'"{request.root_path}/docs/'.encode())
+        page = answer_body(body, "text/html; charset=utf-8", headers)
         return page._replace(status=404)
     if name.startswith(HASHED) and name not in FILES:
         raise NotFound("There is no such file of the dashboard; load the page again.")
     if name not in FILES or name == INDEX:
-        return answer_file(request.header, FILES[INDEX], _page_headers(request.path))
+        return answer_file(
+            request.header, _page(FILES[INDEX], request.root_path), _page_headers(request.path)
+        )
     kept = FOR_EVER if name.startswith(HASHED) else "no-cache"
     headers = {
         "Cache-Control": kept,
@@ -59,6 +65,17 @@ async def serve(request: Request) -> Answer:
         "Content-Security-Policy": f"{POLICY}'none'",
     }
     return answer_file(request.header, FILES[name], headers)
+
+
+@lru_cache(maxsize=4)
+def _page(page: Asset, root_path: str) -> Asset:
+    """With the addresses of its files, and where it is itself, below the prefix. What it loads is
+    found from there: Vite writes those addresses relative to each file."""
+    if not root_path:
+        return page
+    return asset(
+        page.body.replace(f'"{ROOT}/'.encode(), f'"{root_path}{ROOT}/'.encode()), page.media_type
+    )
 
 
 def _page_headers(path: str) -> dict[str, str]:

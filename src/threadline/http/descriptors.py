@@ -32,11 +32,14 @@ UNANSWERED_S = 10.0
 LOOK_EVERY_S = 0.25
 SAY_AGAIN_S = 10.0
 
+CROWDED_OUT = (
+    b'{"error":"unavailable","details":{"message":"Too many connections"},'
+    b'"docs_url":"/docs/errors/#unavailable"}'
+)
 GOODBYE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
-    b"Connection: close\r\nContent-Length: 66\r\n\r\n"
-    b'{"error":"unavailable","details":{"message":"Too many connections"}}'
-)
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b"
+) % (len(CROWDED_OUT), CROWDED_OUT)
 # `tcp_info` of Linux: milliseconds since data was received, and bytes that the other end has had.
 TCP_INFO = struct.Struct("=52xI64xQ")
 # What is sent before any answer counts as one byte.

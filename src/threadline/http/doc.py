@@ -54,9 +54,10 @@ class Doc:
     least that a member of the dashboard has to be, where the keys do not say it; on a route without
     keys nobody else may use it. `shared`: the name by which pages that are shared ask it.
 
-    `refusal`: the error for a key of another kind. `bucket`: the rate limit that browser keys
-    draw on. `segment`: the Segment spec's shape of the body, which is taken, too. `choices`: of
-    parameters that take less here than elsewhere. `notes`: what else to say of parameters.
+    `by_key_only`: no member's session counts here. `refusal`: the error for a key of another kind.
+    `bucket`: the rate limit that browser keys draw on. `segment`: the Segment spec's shape of the
+    body, which is taken, too. `choices`: of parameters that take less here than elsewhere. `notes`:
+    what else to say of parameters.
     """
 
     summary: str
@@ -68,6 +69,7 @@ class Doc:
     unless: str = ""
     role: Role | Literal[""] = ""
     shared: str = ""
+    by_key_only: bool = False
     refusal: type[ApiError] = InsufficientScope
     bucket: str | None = None
     params: type | None = None
@@ -88,7 +90,7 @@ class Doc:
     def least_role(self) -> Role | Literal[""]:
         """What a member has to be at least; empty: a member's session does not count. It never
         does where a page sends events, nor where a key needs to have been given more."""
-        if self.role or not self.keys or "pk" in self.keys or self.scope:
+        if self.role or not self.keys or "pk" in self.keys or self.scope or self.by_key_only:
             return self.role
         return "viewer" if "rk" in self.keys else "owner"
 

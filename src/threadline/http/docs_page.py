@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as one readable page, without scripts and without a CDN."""
+"""`/docs/api/`: the OpenAPI document as one readable page, without scripts and without a CDN."""
 
 import re
 from html import escape
@@ -110,12 +110,14 @@ def page(document: Json) -> bytes:
     body = "".join(f'<h2 id="{tag}">{tag}</h2>{"".join(tags[tag])}' for tag in order)
     links = "".join(f'<a href="#{tag}">{tag}</a>' for tag in order)
     info = document["info"]
+    root = document["servers"][0]["url"].rstrip("/")
     html = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Threadline API</title><style>{STYLE}</style>"
         f"<h1>Threadline API</h1><p>{escape(info['description'])} Version {info['version']};"
-        ' the same as <a href="openapi.json">OpenAPI 3.1</a>.</p>'
+        f' the same as <a href="{root}/openapi.json">OpenAPI 3.1</a>. What it is for:'
+        f' <a href="{root}/docs/">the documentation</a>.</p>'
         f"{KEYS}"
         f"<nav>{links}</nav>{body}</html>"
     )

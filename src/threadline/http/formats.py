@@ -2,6 +2,8 @@
 
 import csv
 import io
+import threading
+from collections.abc import Generator
 
 import msgspec
 
@@ -17,17 +19,56 @@ def user_ndjson(rows: list[User] | list[AccountRow]) -> bytes:
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-def user_csv(rows: list[User], columns: str = "") -> bytes:
-    """RFC 4180, a header line first; nested columns as `first_touch.source`. `columns`: by commas,
-    if they were chosen. No text in it is a formula to a spreadsheet."""
-    found = [msgspec.to_builtins(row) for row in rows]
-    text = io.StringIO()
-    chosen = [plain(name) for name in split(columns, ",") if name.strip()]
-    nobody = {name: NOBODY.get(name) for name in chosen or NOBODY}
-    table = csv.DictWriter(text, _header(found or [nobody]))
-    table.writeheader()
-    table.writerows(map(_flatten, found))
-    return text.getvalue().encode()
+class UserCsv:
+    """RFC 4180, a header line first; nested columns as `first_touch.source`. No text in it is a
+    formula to a spreadsheet."""
+
+    def __init__(self, rows: list[User], columns: str = "") -> None:
+        """`rows`: the header has what these have. `columns`: by commas, if they were chosen."""
+        chosen = [plain(name) for name in split(columns, ",") if name.strip()]
+        nobody = {name: NOBODY.get(name) for name in chosen or NOBODY}
+        self._text = io.StringIO()
+        self._table = csv.DictWriter(self._text, _header([*map(_builtins, rows)] or [nobody]))
+        self._table.writeheader()
+
+    def lines(self, rows: list[User]) -> bytes:
+        """The next lines, the header before the first."""
+        self._table.writerows(_flatten(_builtins(row)) for row in rows)
+        lines = self._text.getvalue().encode()
+        self._text.seek(0)
+        self._text.truncate()
+        return lines
+
+
+class Lines:
+    """Lines made piece by piece, as the part of a file that whoever sends them needs. Closed while
+    the next is being made, it ends with that."""
+
+    def __init__(self, pieces: Generator[bytes], source: Generator[object]) -> None:
+        """`source`: what the pieces are made of, closed with them."""
+        self._pieces, self._source = pieces, source
+        self._reading = threading.Lock()
+        self._closed = False
+
+    def read(self, size: int) -> bytes:
+        """The next piece, of any size."""
+        with self._reading:
+            piece = b"" if self._closed else next(self._pieces, b"")
+        if self._closed:
+            self.close()
+        return piece
+
+    def close(self) -> None:
+        self._closed = True
+        if self._reading.acquire(blocking=False):
+            self._pieces.close()
+            self._source.close()
+            self._reading.release()
+
+
+def _builtins(row: User) -> dict[str, object]:
+    found: dict[str, object] = msgspec.to_builtins(row)
+    return found
 
 
 def account_csv(rows: list[AccountRow]) -> bytes:

@@ -33,7 +33,7 @@ async def start(request: Request) -> Answer:
     redirect_uri = f"{request.base_url}{PATH}/callback"
     try:
         page, state = await request.services.beside_provider(
-            partial(oidc.start, redirect_uri, _own_page(to))
+            partial(oidc.start, redirect_uri, _own_page(request, to))
         )
     except OidcError as error:
         return _back(request, error)
@@ -84,10 +84,11 @@ def _printable(name: str) -> str:
     return "".join(letter for letter in name if letter.isprintable())[:100]
 
 
-def _own_page(to: str) -> str:
+def _own_page(request: Request, to: str) -> str:
     """A page of the dashboard, whatever somebody wrote into a link."""
-    own = to.startswith(f"{ROOT}/") and to.isascii() and to.isprintable() and "\\" not in to
-    return to if own else f"{ROOT}/"
+    root = f"{request.root_path}{ROOT}/"
+    own = to.startswith(root) and to.isascii() and to.isprintable() and "\\" not in to
+    return to if own else root
 
 
 def _oidc(request: Request) -> Oidc:
@@ -102,7 +103,7 @@ def _back(request: Request, error: OidcError) -> Answer:
     _logger.warning("oidc_sign_in_failed", code=error.code, reason=str(error))
     request.services.metrics.sign_ins.labels("failed").inc()
     cookie = set_cookie(request, STATE, "", PATH, 0)
-    return _redirect(f"{ROOT}/?sign_in_error={quote(error.code)}", cookie)
+    return _redirect(f"{request.root_path}{ROOT}/?sign_in_error={quote(error.code)}", cookie)
 
 
 def _redirect(to: str, cookie: tuple[bytes, bytes]) -> Answer:

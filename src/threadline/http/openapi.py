@@ -2,33 +2,30 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
-
-import msgspec
 
 from threadline import __version__
 from threadline.contract.errors import ApiError
 from threadline.contract.replies import Error, Success
-from threadline.contract.times import Timestamp
 from threadline.control import KINDS, ROLES
 from threadline.http.cookies import SESSION
 from threadline.http.doc import Doc
 from threadline.http.routing import Route
 from threadline.http.sessions import IN_HEADER, IN_QUERY
+from threadline.runtime.schemas import IN_OPENAPI, Json, component, without_null
+from threadline.runtime.schemas import schema as schema_of
 
-REF = "#/components/schemas/{name}"
 JSON = "application/json"
-Json = dict[str, Any]
 
 
-def document(routes: Iterable[Route]) -> Json:
-    """Every route that carries a `Doc`: parameters, bodies, answers, errors."""
+def document(routes: Iterable[Route], root_path: str = "") -> Json:
+    """Every route that carries a `Doc`: parameters, bodies, answers, errors. `root_path`: below
+    which they are."""
     documented = [(route.path, route.method, route.doc) for route in routes if route.doc]
     paths: dict[str, Json] = {}
     components: Json = {}
     for path, method, doc in sorted(documented, key=lambda entry: entry[0]):
         paths.setdefault(path, {})[method.lower()] = _operation(path, method, doc, components)
-    components["Error"] = _component(Error)
+    components["Error"] = component(Error)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,7 +34,7 @@ def document(routes: Iterable[Route]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": "Send events, say who visitors are, ask where people came from.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),
@@ -81,9 +78,9 @@ def _operation(path: str, method: str, doc: Doc, components: Json) -> Json:
         operation["description"] = _who(doc)
     if doc.body:
         description = f"{_first_line(doc.body)} May be packed with gzip or zstd."
-        schema = _schema(doc.body, components)
+        schema = schema_of(doc.body, components)
         if doc.segment:
-            schema = {"anyOf": [schema, _schema(doc.segment, components)]}
+            schema = {"anyOf": [schema, schema_of(doc.segment, components)]}
             description += " Or in the Segment spec's shape (docs/segment.md)."
             _add_segment_answer(operation["responses"], components)
         operation["requestBody"] = {
@@ -105,13 +102,13 @@ def _who(doc: Doc) -> str:
 def _add_segment_answer(responses: Json, components: Json) -> None:
     """Where both answer with 200, either may come."""
     content = responses.get("200", {}).get("content", {JSON: {}})
-    schemas = [content[JSON].get("schema"), _schema(Success, components)]
+    schemas = [content[JSON].get("schema"), schema_of(Success, components)]
     content[JSON]["schema"] = {"anyOf": [schema for schema in schemas if schema]}
     responses.setdefault("200", {"description": _first_line(Success), "content": content})
 
 
 def _answer_content(doc: Doc, components: Json) -> Json:
-    content: Json = {JSON: {"schema": _schema(doc.answer, components)}}
+    content: Json = {JSON: {"schema": schema_of(doc.answer, components)}}
     for media_type in doc.media_types:
         content.setdefault(media_type, {"schema": {"type": "string"}})
     return {name: content[name] for name in doc.media_types}
@@ -133,7 +130,7 @@ def _path_params(doc: Doc) -> list[Json]:
 def _query_params(doc: Doc) -> list[Json]:
     if not doc.params:
         return []
-    schema = _component(doc.params)
+    schema = component(doc.params)
     required = schema.get("required", [])
     return [
         _query_param(name, _narrowed(part, name, doc), name in required)
@@ -144,7 +141,7 @@ def _query_params(doc: Doc) -> list[Json]:
 
 def _narrowed(schema: Json, name: str, doc: Doc) -> Json:
     """The parameter as it is of this route."""
-    narrowed = _without_null(schema)
+    narrowed = without_null(schema)
     if name in doc.choices:
         narrowed["enum"] = list(doc.choices[name])
     if name in doc.notes:
@@ -163,16 +160,6 @@ def _query_param(name: str, schema: Json, required: bool) -> Json:
     return {**parameter, "schema": schema}
 
 
-def _without_null(schema: Json) -> Json:
-    """A parameter that is not given is absent; it cannot be null."""
-    if "anyOf" in schema:
-        kinds = [kind for kind in schema["anyOf"] if kind != {"type": "null"}]
-        schema = {**{k: v for k, v in schema.items() if k != "anyOf"}, **kinds[0]}
-    if schema.get("default", 0) is None:
-        del schema["default"]
-    return schema
-
-
 def _error_responses(doc: Doc) -> Json:
     by_status: dict[int, list[type[ApiError]]] = {}
     for error in doc.all_errors():
@@ -187,7 +174,7 @@ def _error_response(errors: list[type[ApiError]]) -> Json:
         "content": {
             JSON: {
                 "schema": {
-                    "allOf": [{"$ref": REF.format(name="Error")}],
+                    "allOf": [{"$ref": IN_OPENAPI.format(name="Error")}],
                     "properties": {"error": {"enum": sorted(error.code for error in errors)}},
                 }
             }
@@ -198,28 +185,6 @@ def _error_response(errors: list[type[ApiError]]) -> Json:
             "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
         }
     return response
-
-
-def _component(kind: type) -> Json:
-    """The schema of one Struct, in place instead of by reference."""
-    (_,), components = msgspec.json.schema_components(
-        [kind], schema_hook=_schema_of_ours, ref_template=REF
-    )
-    return dict(components[kind.__name__])
-
-
-def _schema(kind: object, components: Json) -> Json:
-    (schema,), found = msgspec.json.schema_components(
-        [kind], schema_hook=_schema_of_ours, ref_template=REF
-    )
-    components |= found
-    return dict(schema)
-
-
-def _schema_of_ours(kind: type) -> Json:
-    if kind is Timestamp:
-        return {"type": "string", "format": "date-time"}
-    raise NotImplementedError(kind)
 
 
 def _first_line(kind: object) -> str:

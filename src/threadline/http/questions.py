@@ -1,7 +1,8 @@
 """The read routes: parameters in, one question of the registry asked, its answer out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -11,11 +12,12 @@ import msgspec
 from threadline.contract.policies import PARTITIONS, POLICIES
 from threadline.http.answers import Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
-from threadline.http.formats import account_csv, user_csv, user_ndjson
+from threadline.http.formats import Lines, UserCsv, account_csv, user_ndjson
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.questions import account_list, export, users
 from threadline.questions.registry import QUESTIONS, Question
+from threadline.questions.warned import Warnings
 from threadline.runtime.params import read_params
 
 STALE = (b"threadline-stale", b"true")
@@ -51,12 +53,17 @@ def _routes(question: Question) -> list[Route]:
 
 async def _ask(question: Question, request: Request) -> Answer:
     in_path = {name: unquote(value) for name, value in request.in_path.items()}
-    params: msgspec.Struct = read_params(request.query, question.params, in_path)
-    answered = await request.services.asking.ask(question, request.project, params)
+    params: Any = read_params(request.query, question.params, in_path)
+    if question.name == "users" and params.format != "json" and params.limit is None:
+        question = EVERYBODY
+    anew = "no-cache" in request.header("cache-control")
+    answered = await request.services.asking.ask(question, request.project, params, anew)
     render: Render = RENDERERS.get(question.name, _json)
     rendered = render(answered.answer, params)
     if not answered.fresh:
         rendered.headers.append(STALE)
+    if answered.age_s is not None:
+        rendered.headers.append((b"age", str(answered.age_s).encode()))
     return rendered
 
 
@@ -64,13 +71,39 @@ def _json(found: object, params: Any) -> Answer:
     return answer(found)
 
 
-def _users(found: users.Users, params: users.UsersParams) -> Answer:
+def _users(found: users.Users | users.Everybody, params: users.UsersParams) -> Answer:
+    if isinstance(found, users.Everybody):
+        return _everybody(found, params)
     if params.format == "json":
         return answer(found)
-    headers = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
+    headers = _said(found.warnings)
+    if found.next_cursor:
+        headers["Threadline-Next-Cursor"] = found.next_cursor
     if params.format == "csv":
-        return answer_body(user_csv(found.rows, params.columns), "text/csv; charset=utf-8", headers)
-    return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
+        lines = UserCsv(found.rows, params.columns).lines(found.rows)
+        return answer_body(lines, USER_FILES["csv"], headers)
+    return answer_body(user_ndjson(found.rows), USER_FILES["ndjson"], headers)
+
+
+def _everybody(found: users.Everybody, params: users.UsersParams) -> Answer:
+    """As long as there are users."""
+    first, others = found.first, found.others
+    written = UserCsv(first, params.columns).lines if params.format == "csv" else user_ndjson
+
+    def pieces() -> Generator[bytes]:
+        yield written(first)
+        for rows in others:
+            yield written(rows)
+
+    lines = Lines(pieces(), others)
+    return answer_body(lines, USER_FILES[params.format], _said(found.warnings))
+
+
+def _said(warnings: Warnings) -> dict[str, str]:
+    """What a file has no place for."""
+    if warnings is msgspec.UNSET:
+        return {}
+    return {"Threadline-Warnings": json.dumps([warning.message for warning in warnings])}
 
 
 def _accounts(found: account_list.Accounts, params: account_list.AccountsParams) -> Answer:
@@ -92,6 +125,9 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
         headers["Threadline-Warnings"] = json.dumps(found.warnings)
     return answer_body(found.file, export.MEDIA_TYPES[params.format], headers)
 
+
+USER_FILES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+EVERYBODY = replace(QUESTIONS["users"], ask=users.everybody, is_stream=True)
 
 # What is not always JSON.
 RENDERERS: dict[str, Render] = {"users": _users, "accounts": _accounts, "export": _export}

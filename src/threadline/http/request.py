@@ -47,6 +47,11 @@ class Request:
         return self._sent_by[1]
 
     @property
+    def is_admitted(self) -> bool:
+        """Whether it is known whose it is."""
+        return self._sent_by is not None
+
+    @property
     def may_all_projects(self) -> bool:
         """Whether it may see all projects there are: a key has one, and members have all."""
         return self.member is not None
@@ -79,18 +84,17 @@ class Request:
     @property
     def is_https(self) -> bool:
         """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
-        return "https" in (
-            self.scope.get("scheme", ""),
-            self.header("x-forwarded-proto").lower(),
-            self.services.settings.public_url.partition(":")[0].lower(),
-        )
+        return is_https(self.scope, self.services.settings.public_url)
 
     @property
     def base_url(self) -> str:
         """Where the browser has found us: `https://stats.example`."""
-        if public := self.services.settings.public_url.rstrip("/"):
-            return public
-        return f"http{'s' if self.is_https else ''}://{self.header('host')}"
+        return base_url(self.scope, self.services.settings.public_url)
+
+    @property
+    def root_path(self) -> str:
+        """What browsers have before our paths: `/stats`, or nothing."""
+        return str(self.scope.get("root_path", ""))
 
     @property
     def own_hosts(self) -> set[str]:
@@ -100,13 +104,21 @@ class Request:
 
     @property
     def address(self) -> str:
-        """Where it came from: the trusted header's last entry, else the connection itself."""
+        """Where it came from: the trusted header's entry that the outermost trusted proxy wrote,
+        else the connection itself."""
         name = self.services.settings.client_address_header
-        if name and (value := self.header(name)):
-            return value.rpartition(",")[2].strip()
+        if name and (entries := self._entries(name)):
+            # Who came past an outer proxy has fewer: the first is what the innermost saw.
+            return entries[-min(self.services.settings.trusted_proxies, len(entries))]
         if not name and FORWARDED.intersection(dict(self.scope["headers"])):
             self.services.note_proxy()
         return self.scope["client"][0] if self.scope["client"] else ""
+
+    def _entries(self, name: str) -> list[str]:
+        """All there are, by commas or in headers of their own, as some proxies add them."""
+        wanted = name.lower().encode("latin-1")
+        values = [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
+        return [entry.strip() for entry in ",".join(values).split(",")] if any(values) else []
 
     async def body(self, limit: int) -> bytes:
         """The body, unpacked: at most `limit` bytes. Raises what `read_body`, `unpack` and
@@ -129,3 +141,21 @@ class Request:
     async def drain(self) -> None:
         """Throw away what of the body nobody has read."""
         await drain(self.scope, self.receive, self.services.settings.body_seconds)
+
+
+def is_https(scope: Scope, public_url: str) -> bool:
+    """Whether the browser's side of it is encrypted, as far as we or a proxy know."""
+    return "https" in (
+        scope.get("scheme", ""),
+        header(scope, "x-forwarded-proto").lower(),
+        public_url.partition(":")[0].lower(),
+    )
+
+
+def base_url(scope: Scope, public_url: str) -> str:
+    """Where a request has found us, or where we are said to be; nothing if neither says so."""
+    host = header(scope, "host")
+    root_path: str = scope.get("root_path", "")
+    if public_url or not host:
+        return public_url.rstrip("/") + root_path
+    return f"http{'s' if is_https(scope, public_url) else ''}://{host}{root_path}"

@@ -36,7 +36,9 @@ ByMethod = dict[str, Route]
 class Routes:
     """All of them. Paths without braces are found first, at the price of a dictionary."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], root_path: str = "") -> None:
+        """`root_path`: what browsers have before all of them."""
+        self._reference = f"{root_path}/docs/api/"
         self.listed = list(routes)
         self._plain: dict[str, ByMethod] = {}
         self._patterns: list[tuple[re.Pattern[str], ByMethod]] = []
@@ -54,7 +56,7 @@ class Routes:
         """Raises `NotFound`, or `MethodNotAllowed` with those that the path takes."""
         by_method, in_path = self._at(path)
         if not by_method:
-            raise NotFound(f"There is no route {path}; see /docs.")
+            raise NotFound(f"There is no route {path}; see {self._reference}.")
         if method not in by_method:
             allowed = _allowed(by_method)
             raise MethodNotAllowed(

@@ -21,6 +21,7 @@ from threadline.http.app import App
 from threadline.http.descriptors import bounded_connections, most_connections, raise_limit
 from threadline.http.listen import bracketed, resolve, take_port, until_answering
 from threadline.runtime.admin_socket import admin_socket
+from threadline.runtime.backing_up import backups_made, check_settings
 from threadline.runtime.folder import folder_lock
 from threadline.runtime.logs import log_to_stderr
 from threadline.runtime.oidc import Oidc
@@ -36,6 +37,7 @@ from threadline.store import store_url
 HEADER_MS = 75_000
 MAX_HEADER_BYTES = 64 * 1024
 SWITCH_S = 0.001
+PREFIX = re.compile(r"(/?[A-Za-z0-9._~-]+)*/?")
 PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+/?", re.IGNORECASE)
 
 
@@ -76,10 +78,12 @@ async def serve_async(
         Services(settings) as services,
         admin_socket(services),
         interrupted_work_finished(services),
+        backups_made(services),
         kept_up(services),
         bounded_connections(port, most),
     ):
-        server = _server(App(services), address, port, most)
+        app = App(services, settings.root_path)
+        server = _server(app, address, port, most)
         loop = asyncio.get_running_loop()
         services.log.deliver_by(loop.call_soon_threadsafe)
 
@@ -95,6 +99,7 @@ async def serve_async(
         if greet is not None:
             await asyncio.to_thread(greet, services, url)
         await serving
+        await app.close()
         structlog.get_logger("threadline").info("stopping")
     structlog.get_logger("threadline").info("stopped")
 
@@ -132,6 +137,7 @@ def _stop_by_signals(
 def _check(settings: Settings) -> None:
     """What is wrong with the settings is said before anything is taken or made."""
     store_url(settings.store, Path(settings.data))
+    check_settings(settings)
     if settings.country_db:
         Countries(Path(settings.country_db))
     if settings.oidc_issuer:
@@ -139,7 +145,12 @@ def _check(settings: Settings) -> None:
     if settings.public_url and not PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(
             f"THREADLINE_PUBLIC_URL={settings.public_url}: write the address as browsers show it, "
-            "without a path: https://stats.example.com."
+            "without a path: https://stats.example.com. A path goes into THREADLINE_PREFIX."
+        )
+    if not PREFIX.fullmatch(settings.prefix):
+        raise SettingsError(
+            f"THREADLINE_PREFIX={settings.prefix}: write a path of letters, digits and slashes, "
+            "such as /stats."
         )
 
 

@@ -16,6 +16,7 @@ from threadline.store import StoreError
 
 PROMETHEUS = "text/plain"
 HTML = "text/html; charset=utf-8"
+REFERENCE = "/docs/api"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
@@ -39,7 +40,7 @@ async def metrics(request: Request) -> Answer:
     return answer_body(text, f"{PROMETHEUS}; version=0.0.4; charset=utf-8")
 
 
-def about(routes: Sequence[Route]) -> list[Route]:
+def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
     """The routes that serve the reference, made from those that it describes and itself."""
 
     async def openapi_json(request: Request) -> Answer:
@@ -49,9 +50,9 @@ def about(routes: Sequence[Route]) -> list[Route]:
         return answer_body(reference, HTML, PAGE_HEADERS)
 
     itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
-    document = openapi.document([*routes, itself])
+    document = openapi.document([*routes, itself], root_path)
     reference = docs_page.page(document)
-    return [itself, Route("GET", "/docs", docs)]
+    return [itself, Route("GET", REFERENCE, docs)]
 
 
 OPENAPI = Doc(summary="This document", tag="Server", answer=dict[str, Any])

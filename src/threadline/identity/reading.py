@@ -6,7 +6,8 @@ mistake is noticed here instead of being shown.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from itertools import count
 from typing import Protocol
 
@@ -47,6 +48,13 @@ class Reading:
         asked = [self._ask_back(*query) for query in queries]
         found = self._store.query_all(*(query for _, query in asked))
         return [answered(rows, by) for (by, _), rows in zip(asked, found, strict=True)]
+
+    def stream(self, sql: str, params: Params) -> Generator[list[Row]]:
+        """As `Store.stream`. Raises `WrongAnswer` in the middle, too."""
+        asked_by, query = self._ask_back(sql, params)
+        with closing(self._store.stream(*query)) as blocks:
+            for rows in blocks:
+                yield answered(rows, asked_by)
 
     def _ask_back(self, sql: str, params: Params) -> tuple[str, Query]:
         if params.get("project_id", self._project_id) != self._project_id:

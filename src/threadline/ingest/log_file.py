@@ -10,6 +10,7 @@ from threadline import migrations
 from threadline.enrich import time_ordered_id
 from threadline.ingest import dead_letters
 from threadline.ingest.row import COLUMNS, Rows
+from threadline.private import make_file
 
 # How long to wait for another process that has the file.
 BUSY_S = 10
@@ -22,6 +23,7 @@ class LogError(Exception):
 
 def open_db(folder: Path) -> sqlite3.Connection:
     """The log's file, as every process that looks into it has to open it."""
+    make_file(folder / "log.db")
     db = sqlite3.connect(
         folder / "log.db", isolation_level=None, check_same_thread=False, timeout=BUSY_S
     )

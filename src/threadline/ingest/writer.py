@@ -112,6 +112,14 @@ class Writer:
             finally:
                 self._waiting_readers -= 1
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Between two blocks, and nobody decides anything: as long as the block lasts, the store
+        has what the log says it has. Events are acknowledged meanwhile, questions that wait for
+        them wait."""
+        with self._inserting, wait_for(self._log.folder / INSERTING), self.deciding:
+            yield
+
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()

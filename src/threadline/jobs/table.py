@@ -13,6 +13,7 @@ from typing import NamedTuple
 from threadline.contract.times import now_ms
 
 FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
+BACKUP, UNDO = "backup", "undo"
 RETENTION, DELETE = "retention", "delete"
 
 WAITING, RUNNING, ERASING = "waiting", "running", "erasing"

@@ -1,6 +1,6 @@
 """What every question is asked with: one project, whose events are whose, as of when."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -58,7 +58,7 @@ class Context:
     as_of_ms: int | None = None
     bots: bool = False
     visit_timeout_ms: int = VISIT_TIMEOUT_MS
-    placeholder_ids: Callable[[], int] = lambda: 0
+    placeholder_ids: int = 0
     filters: Sequence[Condition] = ()
     names: Names = field(default_factory=Names)
     notes: Collection[Annotation] = ()

@@ -161,5 +161,5 @@ def stats(context: Context, params: IdentityStatsParams) -> IdentityStats:
         mean if links else 0.0,
         most,
         None if median_ms is None else median_ms / 1000,
-        context.placeholder_ids(),
+        context.placeholder_ids,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta, tzinfo
+from functools import partial
 from math import fmod
 from string import Template
 from typing import Annotated, Literal
@@ -18,8 +19,20 @@ WeekStart = Annotated[
     Literal["monday", "sunday"],
     msgspec.Meta(description="With interval=week: the day on which weeks begin."),
 ]
-# An interval, or of weeks those that begin on Sunday.
-Kind = Literal["hour", "day", "week", "month", "sunday"]
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+# An interval, or of weeks those that begin on another day than Monday.
+Kind = Literal[
+    "hour",
+    "day",
+    "week",
+    "month",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+]
 
 # Clocks that are changed by half an hour begin one in its middle where they are put forward, and
 # make it longer where they are put back.
@@ -38,17 +51,29 @@ BUCKETS: Mapping[str, str] = {
     "day": "toStartOfDay($at, {tz:String})",
     "week": "toDateTime(toMonday($at, {tz:String}), {tz:String})",
     "sunday": "toDateTime(toStartOfWeek($at, 0, {tz:String}), {tz:String})",
+    **{
+        name: f"toDateTime(addDays(toMonday(subtractDays(toDate($at, {{tz:String}}), {days})), "
+        f"{days}), {{tz:String}})"
+        for days, name in enumerate(WEEKDAYS[1:6], start=1)
+    },
     "month": "toDateTime(toStartOfMonth($at, {tz:String}), {tz:String})",
 }
+
+
+def _since(weekday: int, day: date) -> date:
+    """The last such day of the week, or this one; Monday is 0."""
+    return day - timedelta(days=(day.weekday() - weekday) % 7)
+
+
 # The same of a day: the first one of its interval.
 FIRST_DAYS: Mapping[str, Callable[[date], date]] = {
     "day": lambda day: day,
     "week": lambda day: day - timedelta(days=day.weekday()),
-    "sunday": lambda day: day - timedelta(days=day.isoweekday() % 7),
+    **{name: partial(_since, days) for days, name in enumerate(WEEKDAYS[1:], start=1)},
     "month": lambda day: day.replace(day=1),
 }
 HALF_MS = HOUR_MS // 2
-LENGTHS_IN_DAYS: Mapping[str, int] = {"day": 1, "week": 7, "sunday": 7}
+LENGTHS_IN_DAYS: Mapping[str, int] = {"day": 1, "week": 7, **dict.fromkeys(WEEKDAYS, 7)}
 
 
 def bucket(interval: str, at: str) -> str:
@@ -63,7 +88,7 @@ def differ(interval: str) -> str:
 
 
 def kind_of(interval: Interval, week_start: WeekStart) -> Kind:
-    return "sunday" if interval == "week" and week_start == "sunday" else interval
+    return week_start if interval == "week" and week_start != "monday" else interval
 
 
 def day_of(at_ms: int, zone: tzinfo) -> date:

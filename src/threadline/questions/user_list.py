@@ -10,6 +10,7 @@ from textwrap import indent
 
 from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
+from threadline.identity.resolution import PROJECT
 from threadline.identity.stitch import WHERE_USERS_LIE
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
@@ -17,7 +18,7 @@ from threadline.questions.context import Context
 from threadline.questions.dimensions import DIMENSIONS
 from threadline.questions.scoped import shown
 from threadline.questions.user_search import search
-from threadline.store import Row
+from threadline.store import Query
 
 SQL = """
 $own
@@ -28,7 +29,7 @@ LEFT ANY JOIN named_sources AS n ON n.traffic_source = t.first_touch.traffic_sou
 $joins
 $where
 ORDER BY $order
-LIMIT $limit"""
+$limit"""
 PERSON = "sipHash64('user', t.user_id)"
 
 # When people were last seen. Under `any` an untagged event is of all users of its device.
@@ -67,6 +68,29 @@ SELECT p.owner AS user_id, $sums,
 FROM paid_by AS p
 $join
 GROUP BY p.owner"""
+
+# What a page looks up for its own users, of everybody. The states hold no addresses, so these are
+# fetched from where the events lie.
+DETAILS = f"""
+SELECT event_id, anonymous_id, url, referrer
+FROM events
+WHERE {PROJECT} AND (visitor, event_id) IN (
+    SELECT (first_touch.visitor, first_touch.event_id)
+    FROM first_touches
+)"""
+DEVICE_COUNTS = """
+SELECT user_id, uniqExact(visitor) AS devices
+FROM user_links
+GROUP BY user_id"""
+CONVERTING = """
+SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+    e.user_id AS user_id
+FROM counted_events AS e
+WHERE $condition"""
+CONVERTED = """
+SELECT owner AS user_id, toNullable(min(timestamp)) AS converted_at
+FROM converted_by_users
+GROUP BY owner"""
 
 # Of a search that finds more, they are not named one by one.
 MANY = 1000
@@ -145,11 +169,30 @@ class UserList:
             if join not in self.joins:
                 self.joins.append(join)
 
-    def ask(
-        self, context: Context, order: str, asked: Amounts | None, limit: int, behind: bool
-    ) -> list[Row]:
-        """So many rows. `order`: of `ORDERS`, `-` before it: descending. `behind`: those that the
-        cursor in `values` is before."""
+    def details(self, context: Context, condition: str | None) -> None:
+        """What a page has of its users besides: of the touch, how many devices, and when they
+        converted, if there is a condition for that."""
+        self.own |= {"touch_details": DETAILS, "device_counts": DEVICE_COUNTS}
+        self.joins += [
+            "LEFT ANY JOIN touch_details AS d ON d.event_id = t.first_touch.event_id",
+            "LEFT ANY JOIN device_counts AS c ON c.user_id = t.user_id",
+        ]
+        self.columns += ["d.anonymous_id AS anonymous_id", "d.url AS url"]
+        self.columns += ["d.referrer AS referrer", "c.devices AS devices"]
+        if condition:
+            self.own |= {
+                "converting": fill(CONVERTING, {"condition": condition}),
+                "converted_by_users": context.owned("converting", "owned_events"),
+                "conversions": CONVERTED,
+            }
+            self.joins.append("LEFT ANY JOIN conversions AS v ON v.user_id = t.user_id")
+            self.columns.append("v.converted_at AS converted_at")
+
+    def query(
+        self, context: Context, order: str, asked: Amounts | None, limit: int | None, behind: bool
+    ) -> Query:
+        """The statement for so many rows, or all. `order`: of `ORDERS`, `-` before it: descending.
+        `behind`: those that the cursor in `values` is before."""
         name, is_descending = order.removeprefix("-"), order.startswith("-")
         if order == "-known_since":
             ordered = "known_since DESC, user_id"
@@ -169,9 +212,9 @@ class UserList:
             "joins": "\n".join(self.joins),
             "where": where(self.conditions),
             "order": ordered,
-            "limit": limit,
+            "limit": "" if limit is None else f"LIMIT {limit}",
         }
-        return context.reading.query(*context.query(SQL, self.values, slots, self.near))
+        return context.query(SQL, self.values, slots, self.near)
 
 
 def _own(relations: Mapping[str, str]) -> str:

@@ -1,5 +1,7 @@
 """`GET /v1/users`: who they are and where they came from."""
 
+from collections.abc import Generator
+from contextlib import closing
 from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
@@ -35,11 +37,12 @@ from threadline.questions.named_events import (
     several_currencies,
 )
 from threadline.questions.near import nearest
-from threadline.questions.parameters import Limit
+from threadline.questions.parameters import MAX_LIMIT
 from threadline.questions.user_list import UserList
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,
+    Warnings,
     noted,
     unknown_events,
     unknown_sources,
@@ -53,6 +56,7 @@ COLUMNS = (
     *OF_CONVERSION,
 )
 DEFAULT = "-known_since"
+DEFAULT_LIMIT = 100
 
 
 class UsersParams(Filtered, kw_only=True):
@@ -107,7 +111,17 @@ class UsersParams(Filtered, kw_only=True):
             extra_json_schema={"type": "array", "items": {"type": "string"}},
         ),
     ] = ""
-    limit: Limit = 100
+    limit: (
+        Annotated[
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=MAX_LIMIT,
+                description="Rows in one answer. Default: 100; of ndjson and csv all.",
+            ),
+        ]
+        | None
+    ) = None
     cursor: CursorText | None = None
     format: Annotated[
         Literal["json", "ndjson", "csv"],
@@ -143,6 +157,15 @@ class Users(Warned):
     next_cursor: str | None
     shared_devices: list[str]
     stitch: str
+
+
+class Everybody(NamedTuple):
+    """All users, some at a time: the first of them, and the others, to be closed by who has it.
+    `warnings`: of the first."""
+
+    first: list[User]
+    others: Generator[list[User]]
+    warnings: Warnings
 
 
 FILTERS = {
@@ -204,9 +227,12 @@ class Asked(NamedTuple):
 def ask(context: Context, params: UsersParams) -> Users:
     """Users who pass the filters, each with the first touch. Raises `InvalidParams`, also for a
     cursor of another question."""
-    asked = _read(context, params)
-    rows = _list(context, params, asked)
-    page, more = rows[: params.limit], len(rows) > params.limit
+    asked, limit = _read(context, params), params.limit or DEFAULT_LIMIT
+    query = _list(context, params, asked, limit + 1).query(
+        context, params.order, asked.paid, limit + 1, params.cursor is not None
+    )
+    rows = context.reading.query(*query)
+    page, more = rows[:limit], len(rows) > limit
     unknown = []
     users, shared, has_converted = _shown(context, params, asked, page)
     if asked.converting and not has_converted:
@@ -226,6 +252,29 @@ def ask(context: Context, params: UsersParams) -> Users:
         context.resolution.policy,
         warnings=noted([*unknown, *asked.warnings]),
     )
+
+
+def everybody(context: Context, params: UsersParams) -> Everybody:
+    """All of them by one statement: what a page looks up for its users is joined for everybody.
+    Raises as `ask`."""
+    asked = _read(context, params)
+    found = _list(context, params, asked, None)
+    found.details(context, asked.converting and asked.converting.condition)
+    behind = params.cursor is not None
+    query = found.query(context, params.order, asked.paid, None, behind)
+
+    def batches() -> Generator[list[User]]:
+        with closing(context.reading.stream(*query)) as blocks:
+            if asked.paid and not asked.paid.currency:
+                # How sums are shown follows from which currencies any of them has.
+                yield _users(params, asked, [row for rows in blocks for row in rows])
+                return
+            for rows in blocks:
+                yield _users(params, asked, rows)
+
+    rows = batches()
+    first = next(rows, [])
+    return Everybody(first, rows, noted(asked.warnings))
 
 
 def _read(context: Context, params: UsersParams) -> Asked:
@@ -268,8 +317,8 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
     return chosen
 
 
-def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
-    """One row more than wanted, if there are so many."""
+def _list(context: Context, params: UsersParams, asked: Asked, most: int | None) -> UserList:
+    """`most`: rows that are wanted of it; None: all."""
     found = UserList(values=asked.values)
     narrowed = [name for name in FILTERS if getattr(params, name) is not None]
     for name, condition in FILTERS.items():
@@ -290,10 +339,8 @@ def _list(context: Context, params: UsersParams, asked: Asked) -> list[Row]:
     if params.search is not None:
         # What else is asked, such as where they came from, is not known of those who are found.
         is_all = params.order == DEFAULT and not params.filters and not narrowed
-        most = params.limit + 1 if is_all else None
-        found.search(context, params.search, most, found.conditions.copy())
-    behind = params.cursor is not None
-    return found.ask(context, params.order, asked.paid, params.limit + 1, behind)
+        found.search(context, params.search, most if is_all else None, found.conditions.copy())
+    return found
 
 
 def _shown(
@@ -306,21 +353,28 @@ def _shown(
     detail_of = {row["event_id"]: row for row in details}
     devices_of = {row["user_id"]: row["devices"] for row in counted}
     converted_at = {row["user_id"]: row["converted_at"] for found in converted for row in found}
-    if asked.paid:
-        _add_values(asked, page)
-    rows = []
     for row in page:
-        touch = row["first_touch"]
-        at = converted_at.get(row["user_id"])
+        row |= detail_of.get(row["first_touch"]["event_id"], {})
+        row["devices"] = devices_of.get(row["user_id"], 0)
+        row["converted_at"] = converted_at.get(row["user_id"])
+    users = _users(params, asked, page)
+    return users, [row["anonymous_id"] for row in shared], bool(converted_at)
+
+
+def _users(params: UsersParams, asked: Asked, found: list[Row]) -> list[User]:
+    """Rows as they go out."""
+    if asked.paid:
+        _add_values(asked, found)
+    rows = []
+    for row in found:
+        touch, at = row["first_touch"], row.get("converted_at")
         every = {
             **{name: _fact(row[f"fact_{n}"]) for n, name in enumerate(asked.facts, start=1)},
             "user_id": row["user_id"],
             "known_since": format_utc(row["known_since"]),
             "first_seen": format_utc(touch["timestamp"]),
-            "first_touch": touch_row(
-                {**FORGOTTEN, **row, **touch, **detail_of.get(touch["event_id"], {})}
-            ),
-            "devices": devices_of.get(row["user_id"], 0),
+            "first_touch": touch_row({**FORGOTTEN, **row, **touch}),
+            "devices": row["devices"],
             "converted_at": at and format_utc(at),
             # A server may have said so before the first page did.
             "seconds_to_conversion": at and max(0.0, seconds_between(touch["timestamp"], at)),
@@ -329,10 +383,8 @@ def _shown(
         }
         rows.append({name: every[name] for name in asked.columns})
     if params.columns.strip():
-        users = cast(list[User], of_columns(OfColumns, rows))
-    else:
-        users = [User(**row) for row in rows]
-    return users, [row["anonymous_id"] for row in shared], bool(converted_at)
+        return cast(list[User], of_columns(OfColumns, rows))
+    return [User(**row) for row in rows]
 
 
 def _fact(value: object) -> object:

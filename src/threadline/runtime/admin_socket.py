@@ -16,6 +16,9 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
 import msgspec
 
+from threadline.backup.manifest import BackupError, Moment
+from threadline.ingest.recovery import AtWork
+from threadline.runtime import snapshots
 from threadline.runtime.folder import ServerStarting
 from threadline.runtime.services import Services
 from threadline.store import (
@@ -35,7 +38,9 @@ CATCH_UP_S = 60.0
 ASKING = 2
 # Rebuilding everything from a billion events takes its time.
 STATEMENT_S = 24 * 3600
-ERRORS = {kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout)}
+ERRORS: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout, BackupError, AtWork)
+}
 
 
 class Statement(msgspec.Struct, tag=True):
@@ -67,6 +72,15 @@ class Insert(msgspec.Struct, tag=True):
     token: str
 
 
+class TakeSnapshot(msgspec.Struct, tag=True):
+    """Hold this moment fast for a backup, under this name. The answer: a `Moment`."""
+
+    name: str
+
+
+Message = Statement | Insert | Asked | TakeSnapshot
+
+
 class AdminSocket(ThreadingUnixStreamServer):
     """Answers one command after the other on handles of their own, so that events and questions
     go on meanwhile. These are opened for the first, and kept: a rebuild is many statements."""
@@ -77,6 +91,7 @@ class AdminSocket(ThreadingUnixStreamServer):
         self._services = services
         self._folder = Path(services.settings.data)
         self._lock = threading.Lock()
+        self._snapshots = threading.Lock()
         self._asking = threading.Semaphore(ASKING)
         self._store: Store | None = None
         (self._folder / SOCKET).unlink(missing_ok=True)
@@ -87,8 +102,13 @@ class AdminSocket(ThreadingUnixStreamServer):
         os.fchmod(self.socket.fileno(), 0o600)
         super().server_bind()
 
-    def carry_out(self, asked: Statement | Insert | Asked, gone: Callable[[], bool]) -> bytes:
-        """`gone`: whether who asked does not wait any more. Raises `StoreError`."""
+    def carry_out(self, asked: Message, gone: Callable[[], bool]) -> bytes:
+        """`gone`: whether who asked does not wait any more. Raises `StoreError`, `BackupError`."""
+        if isinstance(asked, TakeSnapshot):
+            with self._snapshots:
+                if gone():
+                    return b""
+                return msgspec.json.encode(snapshots.take(self._services, asked.name))
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
         if isinstance(asked, Asked) or (
             isinstance(asked, Statement) and asked.format and asked.fresh
@@ -135,10 +155,10 @@ class _Answer(StreamRequestHandler):
     server: AdminSocket
 
     def handle(self) -> None:
-        asked = msgspec.json.decode(self.rfile.readline(), type=Statement | Insert | Asked)
+        asked = msgspec.json.decode(self.rfile.readline(), type=Message)
         try:
             answer = b"ok\n" + self.server.carry_out(asked, self._gone)
-        except StoreError as error:
+        except (StoreError, BackupError, AtWork) as error:
             kind = type(error).__name__ if type(error).__name__ in ERRORS else "StoreError"
             answer = f"{kind}\n{error}".encode()
         with suppress(BrokenPipeError):
@@ -203,7 +223,11 @@ class SocketStore:
     ) -> None:
         self._send(Insert(table, list(columns), format, body, token))
 
-    def _send(self, asked: Statement | Insert | Asked) -> bytes:
+    def take_snapshot(self, name: str) -> Moment:
+        """As `snapshots.take`."""
+        return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
+
+    def _send(self, asked: Message) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 with _address(self._folder) as address:

@@ -4,6 +4,7 @@ it, a bounded number at once, and with one set of errors.
 The store bounds what one may take: its time, its memory, and the disk beyond that (`store/engine`).
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar, cast
@@ -31,6 +32,7 @@ from threadline.questions.warned import (
     older_than_kept,
     unknown_names,
 )
+from threadline.runtime.kept_answers import KeptAnswers, asked, minute
 from threadline.runtime.slots import Slots
 from threadline.settings import Settings
 from threadline.store import (
@@ -52,10 +54,12 @@ Result = TypeVar("Result")
 
 
 class Answered(NamedTuple):
-    """`fresh`: it holds everything that was acknowledged before it was asked."""
+    """`fresh`: it holds everything that was acknowledged before it was asked. `age_s`: for so long
+    nothing changed it; None: it was asked now."""
 
     answer: Any
     fresh: bool
+    age_s: int | None = None
 
 
 class Asking:
@@ -74,17 +78,20 @@ class Asking:
         self._control = control
         self._store = store
         self._keeper = Keeper(store)
+        self._answers = KeptAnswers()
         self._writer = writer
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
         # They wait for each other to be taken, which questions must not wait for.
         self._streams = Slots(settings.query_seconds, refused, SAVERS, MOST_STREAMS_WAITING)
 
-    async def ask(self, question: Question, project: Project, params: msgspec.Struct) -> Answered:
+    async def ask(
+        self, question: Question, project: Project, params: msgspec.Struct, anew: bool = False
+    ) -> Answered:
         """As `answer`, in turn with the others, so that nothing else waits behind it. Raises `Busy`
         if its turn does not come soon."""
         slots = self._streams if question.is_stream else self._slots
-        return await slots.run(lambda: self.answer(question, project, params))
+        return await slots.run(lambda: self.answer(question, project, params, anew=anew))
 
     async def in_turn(self, step: Callable[[], Result]) -> Result:
         """Have something done that asks the store and is no question of the registry: in turn with
@@ -112,26 +119,33 @@ class Asking:
         project: Project,
         params: msgspec.Struct,
         catch_up_s: float = CATCH_UP_S,
+        anew: bool = False,
     ) -> Answered:
-        """Ask now, and wait `catch_up_s` at most for what was acknowledged before.
+        """Ask now, and wait `catch_up_s` at most for what was acknowledged before. `anew`: even
+        where the answer is kept.
 
         Raises `StitchNotAPartition` for a policy under which the question cannot be asked,
         `Busy` or `Unavailable` if the store does not answer, and what the question raises.
         """
+        placeholder_ids = self._control.placeholder_ids(project.project_id)
+        definitions = self._control.definitions(project.project_id)
         context = context_of(
-            question,
-            project,
-            params,
-            self._store,
-            lambda: self._control.placeholder_ids(project.project_id),
-            self._control.definitions(project.project_id),
-            self._keeper,
+            question, project, params, self._store, placeholder_ids, definitions, self._keeper
         )
         fresh = self._writer.catch_up(catch_up_s)
+        # Others may write to a server, and its answers come over a wire: they are not kept.
+        keeps = self._store.is_embedded and not question.is_stream
+        key = (question.name, project.project_id, asked(params)) if keeps else ()
+        state = (self._store.changes, minute(), project, definitions, placeholder_ids)
+        if keeps and not anew and (kept := self._answers.get(key, state)):
+            return Answered(kept.answer, fresh, int(time.monotonic() - kept.at_s))
         with self._store_errors():
             answer = warn(context, params, answered(question, context, params))
             _warn_old(answer, project, params)
-            return Answered(_echoed(answer, params), fresh)
+            answer = _echoed(answer, params)
+        if keeps:
+            self._answers.put(key, state, answer)
+        return Answered(answer, fresh)
 
     async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
         """What to say of a goal or segment that is kept: names in it that never came. Nothing where
@@ -195,7 +209,7 @@ def context_of(
     project: Project,
     params: msgspec.Struct,
     store: Store,
-    placeholder_ids: Callable[[], int] = lambda: 0,
+    placeholder_ids: int = 0,
     definitions: Definitions = NO_DEFINITIONS,
     keeper: Keeper | None = None,
 ) -> Context:

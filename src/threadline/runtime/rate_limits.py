@@ -23,6 +23,7 @@ class Buckets:
             "track": track,
             "identify": track,
             "batch": batch,
+            "mcp": (float(settings.mcp_per_second), float(settings.mcp_burst)),
             "events": (float(settings.events_per_second), float(settings.events_burst)),
             "bytes": (float(settings.bytes_per_second), float(settings.bytes_burst)),
         }
@@ -36,9 +37,8 @@ class Buckets:
             tokens = self._draw(project_id, kind, address, needed, now)
             if tokens < needed:
                 wait_s = (needed - tokens) / self._rates[kind][0]
-                what = f"{route} requests" if kind == route else kind
                 raise RateLimited(
-                    f"Too many {what} from this address; send less, and events in batches.",
+                    _too_many(kind, route),
                     retry_after_s=round(wait_s, 3),
                 )
 
@@ -70,3 +70,10 @@ class Buckets:
         left = tokens - amount if overdraw or tokens >= amount else tokens
         self._buckets[key] = (left, now)
         return tokens
+
+
+def _too_many(kind: str, route: str) -> str:
+    if kind == "mcp":
+        return "Too many calls of tools with this key; wait, and ask for more at once."
+    what = f"{route} requests" if kind == route else kind
+    return f"Too many {what} from this address; send less, and events in batches."

@@ -1,6 +1,7 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Self, TypeVar, cast
 
 import structlog
 
+from threadline import upgrade_copies
 from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.errors import Busy
 from threadline.contract.ids import read_placeholders
@@ -90,6 +92,8 @@ class Services:
             self._providing = ThreadPoolExecutor(2, "threadline-oidc")
             opened.callback(self._providing.shutdown)
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
+            if copy := upgrade_copies.finish(folder):
+                _logger.info("upgrade_finished", copy=str(copy), kept_days=upgrade_copies.KEPT_DAYS)
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -162,6 +166,8 @@ class Services:
         """Uses of keys and the like are kept in memory until now; old salts go, also where nobody
         sends anything."""
         self.control.housekeeping()
+        for copy in upgrade_copies.prune(Path(self.settings.data), time.time()):
+            _logger.info("before_upgrade_removed", copy=str(copy))
 
 
 def _store(settings: Settings, folder: Path) -> Store:

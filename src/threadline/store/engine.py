@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +40,11 @@ PING_S = 3
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
 
-# Files are written as long as it takes, with times and addresses as people write them.
+# Files are written as long as it takes.
+UNLIMITED = {"max_execution_time": "0"}
+# And with times and addresses as people write them.
 FILE_SETTINGS = {
-    "max_execution_time": "0",
+    **UNLIMITED,
     "date_time_output_format": "iso",
     "format_csv_null_representation": "",
     "output_format_json_escape_forward_slashes": "0",
@@ -210,6 +212,20 @@ class Store:
                 return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
             finally:
                 client.close()
+
+    def stream(self, sql: str, params: Params) -> Generator[list[Row]]:
+        """The rows of an answer of any size, some at a time, as `query` gives them. It may take as
+        long as it takes; who stops in the middle closes the iterator. Raises `StoreBusy` while
+        `SAVERS` others are being written."""
+        self.open()
+        with store_errors(), self._savers.handle(self._query_seconds) as client:
+            if self._log_sql:
+                _logger.info("sql", sql=sql.strip(), params=dict(params))
+            asked = dict(params)
+            with client.query_row_block_stream(sql, parameters=asked, settings=UNLIMITED) as blocks:
+                names = blocks.source.column_names
+                for block in blocks:
+                    yield [dict(zip(names, row, strict=True)) for row in block]
 
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as

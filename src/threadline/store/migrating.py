@@ -7,13 +7,16 @@ of the baseline bear being carried out again from the first one on, so they are 
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from clickhouse_connect.driver.client import Client
 
-from threadline import migrations
+from threadline import migrations, upgrade_copies
 from threadline.migrations import Migration, Schema
 from threadline.store import tables
+from threadline.store.address import is_embedded
 from threadline.store.connection import connect
 from threadline.store.migration_lock import migration_lock
 
@@ -54,9 +57,24 @@ def migrate(url: str, client: Client) -> None:
     patient = connect(url, STATEMENT_S, {})
     try:
         with migration_lock(url, patient) as hold:
+            _keep_copy(url, patient, wanted)
             carry_out(patient, wanted, hold)
     finally:
         patient.close()
+
+
+def _keep_copy(url: str, client: Client, wanted: Schema) -> None:
+    """Of the embedded engine's files, before they are changed; a server's are its operator's."""
+    number = applied(client, wanted).number
+    if not is_embedded(url) or not number:
+        return
+    client.command("SYSTEM STOP MERGES")  # of mutations, too: nothing changes the files meanwhile
+    try:
+        copy = upgrade_copies.keep_store(Path(urlsplit(url).path), number)
+    finally:
+        client.command("SYSTEM START MERGES")
+    if copy:
+        migrations.say_copied(copy)
 
 
 def carry_out(client: Client, wanted: Schema, hold: Callable[[], None]) -> None:

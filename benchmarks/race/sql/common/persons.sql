@@ -1,0 +1,5 @@
+-- How many people there are.
+WITH owned AS (
+    $owned
+)
+SELECT count(DISTINCT person) AS persons FROM owned

@@ -1,0 +1,12 @@
+-- Everything a user did, and what nobody is named on of their devices.
+SELECT event_id, timestamp, event, source, medium, campaign, url, referrer, properties
+FROM events
+WHERE user_id = %(user)s
+UNION ALL
+SELECT event_id, timestamp, event, source, medium, campaign, url, referrer, properties
+FROM events
+WHERE user_id IS NULL AND anonymous_id IN (
+    SELECT anonymous_id FROM events WHERE user_id = %(user)s AND anonymous_id IS NOT NULL
+)
+ORDER BY timestamp, event_id
+LIMIT 1000

@@ -1,0 +1,80 @@
+"""`threadline restore`: a backup becomes a data folder again."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from threadline.backup import listing
+from threadline.backup.manifest import Manifest
+from threadline.backup.restoring import check_empty, restore
+from threadline.backup.snapshot import KEPT_SETTINGS
+from threadline.backup.targets import open_target
+from threadline.cli.backing_up import OfBackup, Where, bar, stopped_by_signals
+from threadline.contract.times import format_ms
+from threadline.runtime.restored import compare
+
+
+def restore_folder(
+    target: Where,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="A new folder, or an empty one.")
+    ],
+    at: OfBackup = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With the secret key of age, if it is encrypted."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Compare rows, states and answers with what they were."),
+    ] = False,
+) -> None:
+    """Make a backup a data folder again, never over one that is there.
+
+    It answers as the original did at its moment. Killed, the same command begins anew, and until it
+    is done no command takes the folder for a data folder.
+
+    Example: `threadline restore /mnt/backups --to /var/lib/threadline --check`
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    where = open_target(target)
+    check_empty(to)
+    chosen = listing.chosen(where, at)
+    identities = []
+    if identity is not None:
+        from threadline.backup.encryption import read_identities  # needed by few
+
+        identities = read_identities(identity)
+    started = time.monotonic()
+    with stopped_by_signals("Stopped; the folder is not restored. The same command does it."):
+        with bar("Restoring", console) as progressed:
+            restore(where, chosen, to, identities, progressed)
+        typer.echo(
+            f"{to} is what was there at {format_ms(chosen.moment.at_ms)}"
+            f" (backup {chosen.backup_id}). {time.monotonic() - started:.1f} s."
+        )
+        if (to / KEPT_SETTINGS).exists():
+            typer.echo(
+                f"Its settings file lies beside it as {KEPT_SETTINGS}: look at it, and give it its"
+                " name again where they are right."
+            )
+        if check:
+            _check(to, chosen, console)
+
+
+def _check(to: Path, chosen: Manifest, console: Console) -> None:
+    found = compare(to, chosen, lambda what: console.print(f"  {what}", markup=False))
+    problems = [each for each in found if each.problem]
+    for each in problems:
+        typer.echo(f"{each.what}: {each.problem}.", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"Compared {len(found):,} files, tables and answers: all is as it was.")
+    if not chosen.moment.rows:
+        typer.echo(
+            "No rows and answers were noted with it, because no server ran: states were compared"
+            " with the events."
+        )

@@ -1,0 +1,128 @@
+"""What an agent can read without asking a question: what came lately, what is recorded, which
+projects there are, and the documentation."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from threadline.mcp.api import ACCOUNT, Json, Refused, Session
+from threadline.mcp.catalogue import NO_RESOURCE, Failed, as_text, refused
+from threadline.mcp.pages import cut
+from threadline.mcp.tools import ask, get
+from threadline.questions.near import did_you_mean
+from threadline.questions.registry import QUESTIONS
+from threadline.web.documents import documents, title
+
+JSON = "application/json"
+MARKDOWN = "text/markdown"
+DOCS = "docs://"
+RECENT = 50
+
+
+class Text(NamedTuple):
+    """What was read."""
+
+    text: str
+    media_type: str = JSON
+
+
+Read = Callable[[Session], Awaitable[Text]]
+
+
+class Listed(NamedTuple):
+    """A resource with a fixed address. `keys`: kinds that may read it; none: all."""
+
+    title: str
+    description: str
+    read: Read
+    of_account: bool = False
+
+
+async def _recent(session: Session) -> Text:
+    answered = await ask(session.own, QUESTIONS["events"], {"limit": RECENT})
+    return Text(as_text(answered.found))
+
+
+async def _schema(session: Session) -> Text:
+    answered = await ask(session.own, QUESTIONS["schema"], {})
+    return Text(as_text(answered.found))
+
+
+async def _projects(session: Session) -> Text:
+    if session.kind in ACCOUNT:
+        rows = [{"project_id": one.project_id, "name": one.name} for one in session.projects]
+        return Text(as_text({"rows": rows}))
+    answered = await get(session.own, "/v1/projects", {})
+    return Text(as_text(cut(answered, "").found))
+
+
+async def _index(session: Session) -> Text:
+    lines = [f"- {DOCS}{page}: {title(page)}" for page in documents()]
+    return Text("\n".join(["# Pages of the documentation", "", *lines, ""]), MARKDOWN)
+
+
+RESOURCES: Mapping[str, Listed] = {
+    "events://recent": Listed(
+        "Recent events", f"The {RECENT} newest events, as they were stored.", _recent
+    ),
+    "schema://events": Listed(
+        "What is recorded", "Names of events, their properties, and traits of users.", _schema
+    ),
+    "projects://all": Listed(
+        "Projects", "The projects that this key may read.", _projects, of_account=True
+    ),
+    f"{DOCS}index": Listed(
+        "Documentation", "Which pages there are, each as docs://{page}.", _index, of_account=True
+    ),
+}
+TEMPLATES: list[Json] = [
+    {
+        "uri_template": f"{DOCS}{{+page}}",
+        "name": "docs",
+        "title": "A page of the documentation",
+        "description": "Markdown, by the name that docs://index has: docs://funnels.",
+        "mime_type": MARKDOWN,
+    }
+]
+
+
+def listed(session: Session) -> list[Json]:
+    """Those that this key may read."""
+    return [
+        {
+            "uri": uri,
+            "name": uri,
+            "title": each.title,
+            "description": each.description,
+            "mime_type": MARKDOWN if uri.startswith(DOCS) else JSON,
+        }
+        for uri, each in _open_to(session).items()
+    ]
+
+
+def read(session: Session, uri: str) -> Callable[[], Awaitable[Text]]:
+    """What is there. Awaiting it raises `Failed`."""
+    return partial(_read, session, uri)
+
+
+async def _read(session: Session, uri: str) -> Text:
+    there = _open_to(session)
+    if uri in there:
+        try:
+            return await there[uri].read(session)
+        except Refused as error:
+            said = refused(error)  # raises for what is not about the resource
+            raise Failed(NO_RESOURCE, said.text, said.structured) from None
+    page = uri.removeprefix(DOCS).removesuffix(".md")
+    if uri.startswith(DOCS) and page in documents():
+        return Text(documents()[page].read_text(encoding="utf-8"), MARKDOWN)
+    known = [*there, *(f"{DOCS}{name}" for name in documents())]
+    hint = did_you_mean(uri, known) or f"there are {', '.join(there)}."
+    message = f"There is no resource {uri[:200]!r}; {hint}"
+    details = {"message": message, "allowed": [*there]}
+    raise Failed(NO_RESOURCE, message, {"error": "not_found", "details": details})
+
+
+def _open_to(session: Session) -> dict[str, Listed]:
+    account = session.kind in ACCOUNT
+    return {uri: each for uri, each in RESOURCES.items() if each.of_account or not account}

@@ -1,0 +1,206 @@
+"""Tools that change something. What cannot be taken back at once is shown before it is done:
+without `apply` they only say what they would do."""
+
+from functools import partial
+
+import msgspec
+
+from threadline.client.wire import in_path
+from threadline.contract.bodies import Alias, Event, Identify, Link
+from threadline.contract.definitions import Annotation, Segment
+from threadline.contract.replies import Ok, Tracked
+from threadline.mcp.api import WRITERS, Answered, Json, Refused, Session, checked, invalid
+from threadline.mcp.more_tools import json_body
+from threadline.mcp.schemas import input_of_body, output_of
+from threadline.mcp.tools import Tool, get
+
+APPLY = {
+    "type": "boolean",
+    "default": False,
+    "description": "False: only show what it would change. True: do it, after the person you work "
+    "for has seen that.",
+}
+DONE = "Done."
+NOT_DONE = "Nothing was changed. Call again with apply=true to do it."
+
+
+class Change(msgspec.Struct, omit_defaults=True):
+    """`applied`: whether it was done. `preview`: what it would change, in numbers; `result`: what
+    the API answered. `summary` says it in a sentence."""
+
+    applied: bool
+    summary: str
+    preview: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    result: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+def writing_tools() -> list[Tool]:
+    """For keys that may write."""
+    return [
+        Tool(
+            name="track_event",
+            title="Record an event",
+            when="Records one event, as a server would. For trying out tracking, or to note that "
+            "something happened; give event_id, so that doing it twice counts once. Not for tests "
+            "on a project with real numbers: events stay.",
+            input=input_of_body(Event),
+            output=output_of(Tracked),
+            call=partial(_post, "/v1/track"),
+            keys=WRITERS,
+            reads=False,
+            repeats=False,
+        ),
+        Tool(
+            name="identify",
+            title="Say who a visitor is",
+            when="Ties a device (anonymous_id) to a user (user_id), with traits. What was done on "
+            "that device before counts for the user from then on; unlink takes that back.",
+            input=input_of_body(Identify),
+            output=output_of(Ok),
+            call=partial(_post, "/v1/identify"),
+            keys=WRITERS,
+            reads=False,
+        ),
+        Tool(
+            name="unlink",
+            title="Untie a user from a device",
+            when="Takes back that a user was seen on a device: what was done there without signing "
+            "in does not count for them any more. Shows what would change until apply is true.",
+            input=input_of_body(Link, apply=APPLY),
+            output=output_of(Change),
+            call=partial(_decide, "unlink", "DELETE", "/v1/identity/links"),
+            keys=WRITERS,
+            reads=False,
+            destroys=True,
+        ),
+        Tool(
+            name="alias",
+            title="Declare two users one person",
+            when="Declares user_id the same person as alias_of: their events and devices count "
+            "together. Shows what would change until apply is true.",
+            input=input_of_body(Alias, apply=APPLY),
+            output=output_of(Change),
+            call=partial(_decide, "alias", "PUT", "/v1/identity/aliases"),
+            keys=WRITERS,
+            reads=False,
+            destroys=True,
+        ),
+        Tool(
+            name="create_annotation",
+            title="Add a dated note",
+            when="Adds a note, such as a release or the start of a campaign, that comes with every "
+            "series over its time. Shows it, and the notes there are, until apply is true.",
+            input=input_of_body(Annotation, ["annotation_id"], apply=APPLY),
+            output=output_of(Change),
+            call=_annotate,
+            keys=WRITERS,
+            reads=False,
+        ),
+        Tool(
+            name="create_segment",
+            title="Give people a name",
+            when="Keeps filters on people under a name, for segment==NAME in every question. Shows "
+            "how many people pass them, and what is there under that name, until apply is true.",
+            input=_segment_input(),
+            output=output_of(Change),
+            call=_define_segment,
+            keys=WRITERS,
+            reads=False,
+            destroys=True,
+        ),
+    ]
+
+
+def _segment_input() -> Json:
+    made = input_of_body(Segment, apply=APPLY)
+    made["properties"]["name"].pop("default", None)
+    return {**made, "required": ["name", "filters"]}
+
+
+async def _post(path: str, session: Session, arguments: Json) -> Answered:
+    reply = checked(await session.own.call("POST", path, body=json_body(_given(arguments))))
+    return Answered(reply.json())
+
+
+async def _decide(
+    decision: str, method: str, path: str, session: Session, arguments: Json
+) -> Answered:
+    body, apply = _split(arguments)
+    seen = await session.own.call("POST", "/v1/identity/preview", body=json_body({decision: body}))
+    preview = checked(seen).json()
+    if not apply:
+        return _shown(preview, str(preview["summary"]), seen.stale)
+    result = checked(await session.own.call(method, path, body=json_body(body))).json()
+    said = str(preview["summary"]) if result["changed"] else "It was so already."
+    return _applied(result, said)
+
+
+async def _annotate(session: Session, arguments: Json) -> Answered:
+    body, apply = _split(arguments)
+    there = (await get(session.own, "/v1/annotations", {})).found["rows"]
+    if not apply:
+        for field in ("at", "text"):
+            if not isinstance(body.get(field), str) or not body[field]:
+                raise invalid(field, "required")
+        near = [note for note in there if note["at"][:10] == body["at"][:10]]
+        said = f"It would note at {body['at']}: {body['text']}."
+        if near:
+            said += f" There are notes on that day already: {len(near)}."
+        return _shown({"annotation": body, "same_day": near}, said)
+    reply = checked(await session.own.call("POST", "/v1/annotations", body=json_body(body)))
+    return _applied(reply.json(), "The note is kept.")
+
+
+async def _define_segment(session: Session, arguments: Json) -> Answered:
+    body, apply = _split(arguments)
+    name, filters = body.get("name"), body.get("filters")
+    if not isinstance(name, str) or not name:
+        raise invalid("name", "required")
+    if not isinstance(filters, str) or not filters:
+        raise invalid("filters", "required")
+    path = f"/v1/segments/{in_path(name)}"
+    if apply:
+        reply = checked(await session.own.call("PUT", path, body=json_body({"filters": filters})))
+        return _applied(reply.json(), f"The segment {name} is kept.")
+    counted = await get(session.own, "/v1/stats", {"metric": "persons", "filters": filters})
+    persons = counted.found["rows"][0]["value"] if counted.found["rows"] else 0
+    replaces = await _segment(session, path)
+    said = f"{persons:,} people pass these filters now."
+    if replaces:
+        said += f" A segment of this name is there, and would be replaced: {replaces['filters']}."
+    preview: Json = {"persons": persons, "filters": filters, "replaces": replaces}
+    if warnings := counted.found.get("warnings"):
+        preview["warnings"] = warnings
+        said = " ".join([said, *(str(each["message"]) for each in warnings)])
+    return _shown(preview, said, counted.stale)
+
+
+async def _segment(session: Session, path: str) -> Json | None:
+    try:
+        return (await get(session.own, path, {})).found
+    except Refused as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _given(arguments: Json) -> Json:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _split(arguments: Json) -> tuple[Json, bool]:
+    """The body, and whether it is to be done. Raises `Refused`."""
+    body = _given(arguments)
+    apply = body.pop("apply", False)
+    if not isinstance(apply, bool):
+        raise invalid("apply", "write true or false")
+    return body, apply
+
+
+def _shown(preview: Json, said: str, stale: bool = False) -> Answered:
+    found = {"applied": False, "summary": f"{said} {NOT_DONE}", "preview": preview}
+    return Answered(found, stale)
+
+
+def _applied(result: Json, said: str) -> Answered:
+    return Answered({"applied": True, "summary": f"{DONE} {said}", "result": result})

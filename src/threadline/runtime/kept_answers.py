@@ -1,0 +1,78 @@
+"""Answers kept in memory, so that asking the same again costs nothing while nothing is new.
+
+An answer is given again only where asking would give it again: the same question of the same
+project, within the same minute of the clock, and nothing written or defined since. So no series
+is a day late, and `30d` means at most a minute less than it did, which `from` in the answer says.
+"""
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from threadline.contract.times import Timestamp, now_ms
+
+# As JSON; in memory an answer takes several times that.
+MOST_BYTES = 4 * 1024 * 1024
+MOST_OF_ONE = 256 * 1024
+MINUTE_MS = 60_000
+
+
+class Kept(NamedTuple):
+    """`state`: all that the answer followed from beside the question. `at_s`: when it was given, by
+    the monotonic clock."""
+
+    state: tuple[object, ...]
+    answer: Any
+    bytes: int
+    at_s: float
+
+
+class KeptAnswers:
+    """The answers that were given last. Safe to use from several threads."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: dict[tuple[object, ...], Kept] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[object, ...], state: tuple[object, ...]) -> Kept | None:
+        """The answer to this, if it follows from this state."""
+        with self._lock:
+            found = self._kept.pop(key, None)
+            if found is None:
+                return None
+            if found.state != state:
+                self._bytes -= found.bytes
+                return None
+            self._kept[key] = found
+            return found
+
+    def put(self, key: tuple[object, ...], state: tuple[object, ...], answer: Any) -> None:
+        """Keep an answer, unless it is large. Nobody may change it from here on."""
+        size = len(msgspec.json.encode(answer))
+        if size > MOST_OF_ONE:
+            return
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._kept[key] = Kept(state, answer, size, time.monotonic())
+            self._bytes += size - (before.bytes if before else 0)
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._kept.pop(next(iter(self._kept))).bytes
+
+
+def asked(params: msgspec.Struct) -> bytes:
+    """The parameters as a key. Times that count from now are as they were written."""
+    return msgspec.json.encode(params, enc_hook=_time)
+
+
+def minute() -> int:
+    """Which minute it is."""
+    return now_ms() // MINUTE_MS
+
+
+def _time(value: object) -> object:
+    assert isinstance(value, Timestamp), value
+    return value.asked or value.ms

@@ -1,0 +1,329 @@
+"""A backup that is made under load, killed at any moment, and restored: it answers as the original
+did at that moment."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import PIPE
+from urllib.request import Request, urlopen
+
+import pyrage
+from moto.server import ThreadedMotoServer
+
+from tests import forked
+from tests.cli.test_ask import PARAMS, over_http
+from tests.cli.test_commands import CLEAN, fails, ok, run
+from tests.ingest.test_crash import Sender
+from tests.support import Json, Project, Server
+from tests.test_story import tell
+from threadline.backup import snapshot
+from threadline.runtime.admin_socket import SocketStore
+
+# A kill in the middle of each third of backup and restore.
+ROUNDS = int(os.environ.get("THREADLINE_TEST_BACKUPS", "1"))
+THIRDS = (1 / 6, 3 / 6, 5 / 6)
+DECISIONS: list[tuple[str, str, Json]] = [
+    ("PUT", "aliases", {"user_id": "user_43", "alias_of": "user_42"}),
+    ("DELETE", "links", {"anonymous_id": "d2", "user_id": "user_43"}),
+]
+
+
+def answers(project: Project) -> dict[str, Json]:
+    """Of every question there is, and every event."""
+    found = {name: over_http(project, name) for name in PARAMS}
+    return {**found, "all events": project.stored(include_bots="true")}
+
+
+def same(found: dict[str, Json], expected: dict[str, Json]) -> None:
+    for name, answer in expected.items():
+        assert json.dumps(found[name], indent=1) == json.dumps(answer, indent=1), name
+
+
+def told(server: Server) -> Project:
+    """A project with something of everything."""
+    project = Project(server)
+    tell(project)
+    project.track("$group", user_id="user_42", properties={"account_id": "acme"})
+    project.track("$pageview", anonymous_id="d2", url="https://shop.example/?utm_source=mail")
+    project.track("signup", anonymous_id="d2", user_id="user_43", event_id="s43")
+    for method, path, decision in DECISIONS:
+        reply = project.change(method, f"/v1/identity/{path}", decision)
+        assert reply.status == 200, reply
+    project.stored()
+    # When people of a cohort began is told by half hours, and changes a little when parts of the
+    # table become one, which they do when they like.
+    SocketStore(server.folder).execute("OPTIMIZE TABLE half_hours FINAL")
+    of = ("--data", str(server.folder), "--project", project.project_id)
+    ok("goal", "set", "joined", "signup", *of)
+    return project
+
+
+@contextmanager
+def load(project: Project) -> Iterator[list[Sender]]:
+    """Events that keep coming as long as the block lasts; it begins when they do."""
+    acknowledged = threading.Semaphore(0)
+    senders = [Sender(0, project, acknowledged)]
+    for sender in senders:
+        sender.up.set()
+        sender.start()
+    for _ in range(5):
+        assert acknowledged.acquire(timeout=30)
+    try:
+        yield senders
+    finally:
+        for sender in senders:
+            sender.stop()
+
+
+def backups(target: Path) -> list[str]:
+    return [each["backup_id"] for each in json.loads(ok("backup", "list", str(target), "--json"))]
+
+
+def make(folder: Path, target: Path, *more: str) -> Json:
+    said = ok("backup", str(target), "--data", str(folder), "--json", *more)
+    made: Json = json.loads(said)
+    return made
+
+
+def killed(fraction: float, whole_s: float, *command: str) -> None:
+    """The command, killed after this part of the time that all of it takes."""
+    with forked.start(*command, env=CLEAN, stdout=PIPE, stderr=PIPE) as process:
+        with suppress(subprocess.TimeoutExpired):  # any moment will do: none decides what is right
+            process.wait(fraction * whole_s)
+        process.send_signal(signal.SIGKILL)
+
+
+def took_s(do: Callable[[], object]) -> float:
+    started = time.monotonic()
+    do()
+    return time.monotonic() - started
+
+
+def test_restored_answers_are_the_originals_under_load_and_kills(
+    folder: Path, tmp_path: Path
+) -> None:
+    chance, target = random.Random(25), tmp_path / "backups"
+    with Server(folder) as server:
+        quiet, busy = told(server), Project(server)
+        before = answers(quiet)
+        with load(busy) as senders:
+            whole_s = took_s(lambda: make(folder, target))
+            for _ in range(ROUNDS):
+                for third in THIRDS:
+                    at = third + chance.uniform(-1 / 6, 1 / 6)
+                    killed(at, whole_s, "backup", str(target), "--data", str(folder))
+                    ok("backup", "check", str(target), "--all")
+            sent_before = [sender.sent for sender in senders]
+            made = make(folder, target)
+            sent_after = [sender.sent + 1 for sender in senders]
+        assert backups(target)[-1] == made["backup_id"]
+        ok("backup", "check", str(target), "--all")
+        same(answers(quiet), before)
+        assert server.stop() == 0
+
+    restored = tmp_path / "restored"
+    whole_s = took_s(lambda: ok("restore", str(target), "--to", str(tmp_path / "first")))
+    for _ in range(ROUNDS):
+        for third in THIRDS:
+            at = third + chance.uniform(-1 / 6, 1 / 6)
+            killed(at, whole_s, "restore", str(target), "--to", str(restored))
+            done = run("ask", "schema", "--data", str(restored), "--project", quiet.project_id)
+            # Either there is nothing yet, or all of it.
+            assert (done.returncode == 0) == (restored / "control.db").exists()
+            if done.returncode == 0:
+                shutil.rmtree(restored)
+    said = ok("restore", str(target), "--to", str(restored), "--check")
+    assert "all is as it was" in said
+    assert "is not empty" in fails("restore", str(target), "--to", str(restored))
+
+    with Server(restored) as server:
+        same(answers(quiet.again(server)), before)
+        stored = {row["event_id"] for row in busy.again(server).stored()}
+        assert server.stop() == 0
+    for number in range(len(senders)):
+        mine = {each for each in stored if each.startswith(f"{number}-")}
+        # What one sender had acknowledged, in its order, up to one moment.
+        assert mine == {f"{number}-{n}" for n in range(len(mine))}
+        assert sent_before[number] * 40 <= len(mine) <= sent_after[number] * 40
+
+
+def test_the_next_backup_adds_what_is_new_and_old_ones_go(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    with Server(folder) as server:
+        project = Project(server)
+        for number in range(20):
+            project.batch(events(1000 * number, 1000))
+        assert len(project.stored()) == 20_000
+        store = SocketStore(folder)
+        store.execute("OPTIMIZE TABLE events FINAL")
+        first = make(folder, target)
+        project.batch(events(20_000, 10))
+        assert len(project.stored(event="$pageview")) == 20_010
+        second = make(folder, target)
+        assert first["rows"]["events"] == 20_000
+        assert second["rows"]["events"] == 20_010
+        assert second["added_bytes"] < first["added_bytes"]
+        parts = list(target.rglob("part-*"))
+        assert 0 < len(parts) < first["files"] + second["files"] - 2  # one each is the rest
+        # What a killed backup had linked goes with the next look around; this process is none.
+        left = snapshot.snapshot_folder(folder / "store", "backup_1f2e3d4c_00000000")
+        left.mkdir()
+        assert snapshot.remove_abandoned(folder, folder / "store") == [left.name]
+        assert not list((folder / "store" / "shadow").glob("backup_*"))
+
+    # The older one alone goes, and nothing that the newer one needs.
+    blobs = set((target / "blobs").rglob("*.zst"))
+    said = ok("backup", "prune", str(target), "--keep", "1")
+    assert "Deleted 1 backup" in said
+    assert backups(target) == [second["backup_id"]]
+    assert set((target / "blobs").rglob("*.zst")) < blobs
+    ok("backup", "check", str(target))
+    restored = tmp_path / "restored"
+    said = ok("restore", str(target), "--to", str(restored), "--check")
+    assert "all is as it was" in said
+    # Where no server runs, too; and its settings are not those of the copy.
+    (restored / "threadline.toml").write_text("port = 8788\n")
+    make(restored, target)
+    again = tmp_path / "again"
+    ok("restore", str(target), "--to", str(again), "--check")
+    assert (again / "threadline.toml.restored").read_text() == "port = 8788\n"
+    assert not (again / "threadline.toml").exists()
+
+
+def events(first: int, many: int) -> list[Json]:
+    return [
+        {
+            "event": "$pageview",
+            "event_id": f"e{number}",
+            "anonymous_id": f"d{number % 997}",
+            "timestamp": f"2026-05-{1 + number % 28:02}T10:00:00Z",
+            "properties": {"number": number},
+        }
+        for number in range(first, first + many)
+    ]
+
+
+def test_what_is_damaged_is_said_and_written_anew(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    ok("project", "create", "shop", "--data", str(folder))
+    assert "no store" in fails("backup", str(target), "--data", str(folder))
+    assert not backups(target)
+    ok("ask", "schema", "--data", str(folder))
+    made = make(folder, target)
+    (blob,) = (target / "blobs").rglob("*.zst")
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    damaged = run("backup", "check", str(target))
+    assert damaged.returncode == 1
+    assert f"blobs/{blob.parent.name}/{blob.name} is not what was written" in damaged.stderr
+    to = tmp_path / "restored"
+    assert "is not what was written" in run("restore", str(target), "--to", str(to)).stderr
+    assert "threadline restore" in fails("project", "list", "--data", str(to))
+    blob.unlink()
+    assert f"has no blobs/{blob.parent.name}" in run("backup", "check", str(target)).stderr
+    # The same files again: what is missing is written, and the older backup is whole, too.
+    ok("backup", str(target), "--data", str(folder))
+    blob.write_bytes(whole)
+    ok("backup", "check", str(target), "--all")
+    ok("restore", str(target), "--to", str(to), "--at", made["backup_id"])
+    manifest = target / "backups" / f"{made['backup_id']}.json"
+    manifest.write_text(manifest.read_text().replace('"written":', '"written": 1'))
+    assert "is damaged" in run("backup", "list", str(target)).stderr
+    assert "Nothing is deleted" in fails("backup", "prune", str(target), "--keep", "1")
+    assert "no backup 20" in fails("restore", str(target), "--to", str(to / "b"), "--at", "20")
+
+
+def test_a_target_holds_backups_of_one_folder(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    for each in (folder, tmp_path / "other"):
+        ok("project", "create", "shop", "--data", str(each))
+        ok("ask", "schema", "--data", str(each))
+    make(folder, target)
+    said = run("backup", str(target), "--data", str(tmp_path / "other")).stderr
+    assert "holds backups of another data folder" in said
+    assert len(backups(target)) == 1
+
+
+def test_an_encrypted_backup_is_read_with_the_key_alone(folder: Path, tmp_path: Path) -> None:
+    mine, others = (pyrage.x25519.Identity.generate() for _ in range(2))
+    keys = {"mine": tmp_path / "mine.txt", "others": tmp_path / "others.txt"}
+    for name, key in (("mine", mine), ("others", others)):
+        keys[name].write_text(f"# made by a test\n{key}\n")
+    ok("project", "create", "a secret shop", "--data", str(folder))
+    ok("ask", "schema", "--data", str(folder))
+    target, to = tmp_path / "backups", str(tmp_path / "restored")
+    wrong = fails("backup", str(target), "--data", str(folder), "--encrypt-to", "nobody")
+    assert "begin with age1" in wrong
+    public = str(mine.to_public())
+    made = json.loads(
+        ok(
+            *("backup", str(target), "--data", str(folder), "--json"),
+            THREADLINE_BACKUP_ENCRYPT_TO=public,
+        )
+    )
+    assert made["encrypted_to"] == [public]
+    raw = b"".join(path.read_bytes() for path in target.rglob("*") if path.is_file())
+    assert b"secret shop" not in raw
+    ok("backup", "check", str(target))
+    for name, said in (("", "--identity"), ("others", "cannot be decrypted")):
+        given = ["--identity", str(keys[name])] if name else []
+        assert said in run("restore", str(target), "--to", to, *given).stderr
+    ok("restore", str(target), "--to", to, "--identity", str(keys["mine"]), "--check")
+    assert "a secret shop" in ok("project", "list", "--data", to)
+
+
+def test_the_server_makes_backups_by_itself(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backups"
+    given = {"THREADLINE_BACKUP_EVERY": "24h", "THREADLINE_BACKUP_TO": str(target)}
+    with Server(folder, **given) as server:
+        server.await_line('"backup_made"')
+        assert len(backups(target)) == 1
+        jobs = json.loads(ok("jobs", "--data", str(folder), "--json"))
+        assert [(job["kind"], job["state"]) for job in jobs] == [("backup", "done")]
+        assert server.stop() == 0
+    ok("restore", str(target), "--to", str(tmp_path / "restored"), "--check")
+    for wrong, said in (("daily", "24h"), ("1w", "24h")):
+        asked = {**given, "THREADLINE_BACKUP_EVERY": wrong}
+        assert said in fails("serve", "--data", str(folder), **asked)
+    assert "THREADLINE_BACKUP_TO" in fails(
+        "serve", "--data", str(folder), THREADLINE_BACKUP_EVERY="1d"
+    )
+
+
+def test_a_bucket_is_a_target_as_a_folder_is(folder: Path, tmp_path: Path) -> None:
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        bucket = {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        urlopen(Request(f"http://{host}:{port}/backups", method="PUT")).close()
+        target, to = "s3://backups/shop", str(tmp_path / "restored")
+        ok("project", "create", "shop", "--data", str(folder))
+        ok("ask", "schema", "--data", str(folder))
+        said = fails("restore", target, "--to", to, **bucket)
+        assert "There is no backup in s3://backups/shop" in said
+        for _ in range(2):
+            ok("backup", target, "--data", str(folder), "--keep", "1", **bucket)
+        assert len(json.loads(ok("backup", "list", target, "--json", **bucket))) == 1
+        ok("backup", "check", target, **bucket)
+        ok("restore", target, "--to", to, "--check", **bucket)
+        assert "shop" in ok("project", "list", "--data", to)
+        said = fails("backup", "list", "s3://missing/shop", **bucket)
+        assert "s3://missing/shop does not answer as it should" in said
+    finally:
+        moto.stop()
+    assert "s3://BUCKET/PREFIX" in fails("backup", "list", "ftp://backups")

@@ -1,0 +1,135 @@
+"""Every page of `docs/`: under which heading it stands, in which order, and what is in it.
+
+A page that is named here and is not there yet is left out; one that is there and not named fails a
+test, as it would be found by nobody.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+INDEX = "index"
+
+NAV: dict[str, dict[str, str]] = {
+    "Begin": {
+        "quickstart": "From nothing to a signup and the ad it came from, in ten minutes.",
+        "concepts": "Events, visitors, users, links, policies, visits, sources, sessions.",
+        "naming": "What to call events and properties, and which to send.",
+        "demo": "A log to look around in, made by one command.",
+    },
+    "Set up": {
+        "browser": "The script for your pages, its options and add-ons.",
+        "python": "The SDK for servers: middleware, jobs, webhooks, tests.",
+        "segment": "Libraries that speak Segment's API, by changing their host.",
+        "setup-http": "The server's half in any language: cookie, events, identify.",
+        "setup-nextjs": "Next.js: pages, server actions, sign-in.",
+        "setup-remix": "Remix and React Router: loaders, actions, sign-in.",
+        "setup-sveltekit": "SvelteKit: hooks, form actions, sign-in.",
+        "setup-nuxt": "Nuxt: plugins, server routes, sign-in.",
+        "setup-django": "Django: middleware, templates, sign-in.",
+        "setup-fastapi": "FastAPI: middleware, dependencies, sign-in.",
+        "setup-flask": "Flask: an extension, templates, sign-in.",
+        "setup-rails": "Rails: a module over plain HTTP, sign-in.",
+        "setup-laravel": "Laravel: a middleware over plain HTTP, sign-in.",
+        "setup-wordpress": "WordPress: a plugin of one file.",
+        "setup-go": "Go: plain HTTP, sign-in.",
+        "keys": "Projects, origins and keys, and what to do after a leak.",
+        "proxies": "Your own domain, addresses of visitors, content security policies.",
+        "import-export": "Files in and out.",
+        "moving": "From other products: what to bring along, and why numbers differ.",
+    },
+    "Ask": {
+        "questions": "Times, filters, groups, series and comparison, the same for all questions.",
+        "recipes": "Questions as people ask them, each as one line with its answer.",
+        "recipes-shop": "A shop: what to send, refunds among it, and what to ask.",
+        "recipes-saas": "A product by subscription: what to send, and what to ask.",
+        "funnels": "Steps of any kind, in any order, and the people at each.",
+        "people": "Users, retention and paths.",
+        "accounts": "Companies instead of people: who is in which, what brought them.",
+        "segments-and-goals": "People, conversions and days with a name; boards.",
+        "money": "Amounts, currencies, exchange rates, refunds.",
+        "schema": "Which events, properties and traits there are.",
+        "sql": "SQL over events, visits and persons, for BI tools and notebooks.",
+        "changes": "Which numbers moved more than usual, and what carries the move.",
+        "mcp": "For agents: every question as a tool.",
+    },
+    "Understand": {
+        "identity": "Whose event it is, how to choose, and the same in SQL.",
+        "identity-tables": "Eighteen flows, event by event: who owns what, under each policy.",
+        "first-touch": "Why first touch is a question, not a field.",
+        "visits": "What a visit and a touch are, and who gets the credit.",
+        "sources": "Where a visit came from, rule by rule, and rules of your own.",
+        "bots": "Devices and browsers, who is a bot, and what happens on no page.",
+        "privacy": "What is stored of a visitor, and what never is.",
+        "gdpr": "Requests of people about their data: to see it, to have it erased.",
+    },
+    "Operate": {
+        "operating": "What to do day by day, and when something is wrong.",
+        "deploying": "A service, its proxy, its metrics, its size.",
+        "upgrading": "From one version to the next.",
+        "backup": "Copies of the data, and the way back.",
+        "retention": "How long what is kept.",
+        "settings": "Everything that can be set.",
+        "metrics": "Every metric, what it counts, and when to be woken by it.",
+        "jobs": "What takes long, how far it is, and how to end it.",
+        "reliability": "What is promised, and how each promise is tested.",
+        "dashboard-access": "Signing in to the dashboard, roles, sharing a page.",
+        "admin-api": "Projects, keys, rules, and what was refused, over HTTP.",
+    },
+    "Look up": {
+        "cli": "Every command with its options.",
+        "errors": "Every error and every warning, and what to do about it.",
+        "limits": "Every limit, on one page.",
+        "stability": "What stays as it is, and what may change with a version.",
+        "architecture": "The house, room by room.",
+    },
+}
+# Folders of which every page belongs under a heading of its own.
+FOLDERS = {"skills": "For agents", "decisions": "Decisions"}
+
+
+class Page(NamedTuple):
+    """`name`: its path below `docs`, without `.md`. `about`: what is in it; nothing where the title
+    says it."""
+
+    name: str
+    title: str
+    about: str
+
+
+def headings() -> Iterator[tuple[str, list[Page]]]:
+    """The headings in order, with the pages that there are."""
+    for heading, listed in NAV.items():
+        yield heading, [page(name, about) for name, about in listed.items() if there(name)]
+    for folder, heading in FOLDERS.items():
+        names = (path.relative_to(DOCS) for path in sorted((DOCS / folder).rglob("*.md")))
+        if pages := [page(name.with_suffix("").as_posix(), "") for name in names]:
+            yield heading, pages
+
+
+def pages() -> list[Page]:
+    """All of them, in order."""
+    return [page for _, listed in headings() for page in listed]
+
+
+def unlisted() -> list[str]:
+    """Pages that lie in `docs` and have no place here."""
+    names = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
+    return sorted(names - {page.name for page in pages()} - {INDEX})
+
+
+def there(name: str) -> bool:
+    return source(name).exists()
+
+
+def source(name: str) -> Path:
+    return DOCS / f"{name}.md"
+
+
+def page(name: str, about: str) -> Page:
+    """With the title that it gives itself."""
+    lines = source(name).read_text().splitlines()
+    title = next((line[2:] for line in lines if line.startswith("# ")), name)
+    return Page(name, title.replace("`", ""), about)
