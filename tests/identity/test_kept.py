@@ -16,6 +16,7 @@ from tests.support import row_values
 from threadline.contract.errors import AliasCycle
 from threadline.identity import decisions, kept
 from threadline.identity.kept import Keeper
+from threadline.identity.parts import Part, is_any_gone, parts_now
 from threadline.identity.reading import Reads
 from threadline.ingest import row
 from threadline.questions.context import Context
@@ -149,14 +150,14 @@ def test_it_says_what_joins_say_after_every_step(
 
 
 def test_a_part_that_was_dropped_is_noticed_and_one_that_was_merged_is_not() -> None:
-    def parts(*names: str) -> frozenset[kept.Part]:
+    def parts(*names: str) -> frozenset[Part]:
         return frozenset(("half_hours", name, f"/p/{name}/") for name in names)
 
     before = parts("202601_1_4_1", "202602_2_2_0")
-    assert not kept._is_any_gone(before, before | parts("202602_5_5_0"))
-    assert not kept._is_any_gone(before, parts("202601_1_4_1", "202602_2_6_1"))
-    assert kept._is_any_gone(before, parts("202601_1_4_1"))
-    assert kept._is_any_gone(before, parts("202602_2_2_0", "202601_5_9_1"))
+    assert not is_any_gone(before, before | parts("202602_5_5_0"))
+    assert not is_any_gone(before, parts("202601_1_4_1", "202602_2_6_1"))
+    assert is_any_gone(before, parts("202601_1_4_1"))
+    assert is_any_gone(before, parts("202602_2_2_0", "202601_5_9_1"))
 
 
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,14 +179,14 @@ def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.Monke
 
     asked()
     assert made == [frozenset()]
-    parts = kept._parts
+    parts = parts_now
     looked: list[object] = []
 
-    def looking(reads: Reads) -> frozenset[kept.Part]:
+    def looking(reads: Reads) -> frozenset[Part]:
         looked.append(reads)
         return parts(reads)
 
-    monkeypatch.setattr(kept, "_parts", looking)
+    monkeypatch.setattr(kept, "parts_now", looking)
     insert(store, project, ("phone", None, 3, False))
     insert(store, "another", ("phone", "ada", 3, False))
     insert(store, project, ("phone", "ada", 3, False))

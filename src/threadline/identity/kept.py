@@ -20,14 +20,24 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from textwrap import indent
 from typing import NamedTuple
 from weakref import finalize
 
 from threadline.identity.compose import bound, compose, fill
+from threadline.identity.parts import (
+    CHANGED_HALF_HOURS,
+    CHANGED_OWNERS,
+    MOST_NEWER,
+    NOTHING,
+    TABLES,
+    VERSION,
+    Seen,
+    Version,
+    changed_devices,
+    parts_now,
+)
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import (
-    PROJECT,
     SEVERAL,
     Decisions,
     Kept,
@@ -38,58 +48,9 @@ from threadline.identity.stitch import relations
 from threadline.identity.visits import changing
 from threadline.store import InMemory, Params, Store
 
-# Devices that changed, before all are looked at anew: of small projects that costs nothing.
-MOST_NEWER = 5_000
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
 
-# What all of it follows from, beside events: links and half hours of somebody who is known.
-TABLES = ["links", "half_hours", "aliases", "unlinks"]
-
-# A part that is merged has another name, and so has one of which rows were changed; what is still
-# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
-PARTS = """
-SELECT table, name, path
-FROM system.parts
-WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
-UNION ALL
-SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
-FROM system.mutations
-WHERE NOT is_done AND database = currentDatabase()
-    AND (table = 'events' OR table IN {tables:Array(String)})"""
-ALL_PARTS = f"""
-SELECT table AS part_of, name, path
-FROM (
-    {indent(PARTS.strip(), "    ").strip()}
-)"""
-# For servers, to which others may write, too; started again, they have nothing in memory.
-VERSION = f"""
-SELECT groupBitXor(sipHash64(table, name, path)) AS version,
-    (
-        SELECT count()
-        FROM system.tables
-        WHERE concat(database, '.', name) IN {{kept_names:Array(String)}}
-    ) AS there
-FROM (
-    {indent(PARTS.strip(), "    ").strip()}
-)"""
-
-# In parts that came, or were merged, since then.
-CHANGED_OWNERS = f"""
-SELECT DISTINCT visitor
-FROM (
-    SELECT visitor FROM links WHERE {PROJECT} AND _part NOT IN {{links:Array(String)}}
-    UNION ALL
-    SELECT visitor
-    FROM half_hours
-    WHERE {PROJECT} AND known AND _part NOT IN {{half_hours:Array(String)}}
-)
-LIMIT {MOST_NEWER + 1}"""
-CHANGED_HALF_HOURS = f"""
-SELECT DISTINCT visitor
-FROM half_hours
-WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
-LIMIT {MOST_NEWER + 1}"""
 THESE = "visitor IN {changed:Array(UInt64)}"
 
 # Of more events, parts are as soon looked through.
@@ -147,23 +108,11 @@ LAYOUTS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-Part = tuple[str, str, str]  # of which table, its name and its path
-Version = tuple[int, int]
 NOBODY: frozenset[int] = frozenset()
 
 
 class Hold:
     """Whoever has it keeps what was made from being dropped."""
-
-
-class Seen(NamedTuple):
-    """What there was of tables when something was made of them. `version`: that as numbers."""
-
-    version: Version
-    parts: frozenset[Part]
-
-
-NOTHING = Seen((-1, 0), frozenset())
 
 
 class Events(NamedTuple):
@@ -248,11 +197,11 @@ class Keeper:
         if before and self._has_same_owners(before, known.seen, version, reads, params, bots):
             known.seen = known.seen._replace(version=version)
             return before
-        seen = Seen(version, _parts(reads))
+        seen = Seen(version, parts_now(reads))
         decisions = decisions_of(reads, params)
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
-            changed = _changed(CHANGED_OWNERS, known.seen, seen, reads, params)
+            changed = changed_devices(CHANGED_OWNERS, known.seen, seen, reads, params)
         if before is None or changed is None or len(changed | known.newer) > MOST_NEWER:
             kept, newer = self._make(reads, decisions, params, bots), NOBODY
         elif not changed:
@@ -278,12 +227,12 @@ class Keeper:
             if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
                 known.events = before._replace(seen=before.seen._replace(version=version))
                 return known.events
-        seen = Seen(version, _parts(reads))
+        seen = Seen(version, parts_now(reads))
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
             shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
             sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
-            changed = _changed(sql, before.seen, seen, reads, on.params)
+            changed = changed_devices(sql, before.seen, seen, reads, on.params)
         if before and changed is not None and not changed:
             known.events = before._replace(seen=seen)
             return known.events
@@ -395,49 +344,3 @@ def _any_on_shared(kept: Kept, written: list[str], reads: Reads, params: Params)
     sql = fill(WRITTEN_ON_SHARED, {"person": kept.device("visitor", "person")})
     (row,) = reads.query(sql, bound(sql, {**params, "written": written}))
     return bool(row["others"])
-
-
-def _parts(reads: Reads) -> frozenset[Part]:
-    rows = reads.query(ALL_PARTS, {"tables": TABLES})
-    return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
-
-
-def _changed(sql: str, before: Seen, now: Seen, reads: Reads, params: Params) -> set[int] | None:
-    """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
-    if _state(now.parts) != _state(before.parts) or _is_any_gone(before.parts, now.parts):
-        return None
-    known = {
-        table: [name for of, name, _ in before.parts if of == table]
-        for table in ("links", "half_hours")
-    }
-    rows = reads.query(sql, bound(sql, {**params, **known}))
-    return {row["visitor"] for row in rows}
-
-
-def _is_any_gone(before: frozenset[Part], now: frozenset[Part]) -> bool:
-    """Whether a part was dropped: it is not there, nor in one that it was merged into."""
-    there: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for table, name, _ in now:
-        if table != "mutations":
-            partition, first, last, *_ = name.split("_")
-            there.setdefault((table, partition), []).append((int(first), int(last)))
-    for table, name, _ in before - now:
-        if table != "mutations":
-            partition, first, last, *_ = name.split("_")
-            covering = there.get((table, partition), [])
-            if not any(a <= int(first) and int(last) <= z for a, z in covering):
-                return True
-    return False
-
-
-def _state(parts: frozenset[Part]) -> set[tuple[str, str]]:
-    """What another row than a new one shows in: mutations, the last that was made in a part, which
-    is a fifth number in its name, and where a table's parts lie."""
-    found = set[tuple[str, str]]()
-    for table, name, path in parts:
-        if table == "mutations":
-            found.add((table, name))
-        else:
-            numbers = name.split("_")[4:]
-            found |= {(table, path.removesuffix(f"{name}/")), *((table, at) for at in numbers)}
-    return found
