@@ -46,7 +46,6 @@ NOT_RUN = [
     *[("docs/setup-laravel.md", "needs PHP")] * 4,
     *[("docs/setup-rails.md", "needs Ruby")] * 3,
     *[("docs/setup-wordpress.md", "needs PHP")] * 2,
-    *[("docs/upgrading.md", "needs root")] * 2,
 ]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 INDEX = "index"
+DESCRIPTION = "description: "
 
 NAV: dict[str, dict[str, str]] = {
     "Begin": {
@@ -127,7 +128,9 @@ def source(name: str) -> Path:
 
 
 def page(name: str, about: str) -> Page:
-    """With the title that it gives itself."""
+    """With the title that it gives itself, and with its own description if it begins with one."""
     lines = source(name).read_text().splitlines()
     title = next((line[2:] for line in lines if line.startswith("# ")), name)
-    return Page(name, title.replace("`", ""), about)
+    described = [line for line in lines[:5] if line.startswith(DESCRIPTION)]
+    said = described[0].removeprefix(DESCRIPTION) if described and lines[0] == "---" else ""
+    return Page(name, title.replace("`", ""), about or said)
