@@ -137,10 +137,10 @@ def by_sdk(client: Client, name: str, params: Json, answer: Json) -> Any:
         assert found.user_id == answer["user_id"]
         assert format_ms(utc_ms(found.known_since)) == answer["known_since"]
         return answer
-    if hasattr(found, "to_dicts"):  # follows its cursor, so there may be more
+    if hasattr(found, "pages"):
         column = "user_id" if name == "users" else "event_id"
-        ids = [row[column] for row in answer["rows"]]
-        assert [row[column] for row in found.to_dicts()][: len(ids)] == ids
+        first = [getattr(row, column) for row in next(found.pages())]
+        assert first == [row[column] for row in answer["rows"]]
         return answer
     return found
 
