@@ -68,6 +68,7 @@ def _owners(entry: Json) -> dict[str, list[str]]:
 def _lines(flow: Flow) -> Iterator[str]:
     in_time = sorted(flow.events, key=lambda event: (event["t"], event["id"]))
     mixed = in_time != flow.events
+    years = len({event["t"][:4] for event in flow.events}) > 1
     yield f"## {flow.title}\n"
     yield f"{flow.about}\n"
     heads = ["when", *(["arrives"] if mixed else []), "device", "what"]
@@ -75,7 +76,7 @@ def _lines(flow: Flow) -> Iterator[str]:
     yield f"| {' | '.join(['---'] * (len(heads) + len(POLICIES)))} |"
     for event in in_time:
         arrives = [f"{flow.events.index(event) + 1}."] if mixed else []
-        cells = [_when(event), *arrives, event["a"] or VISITOR, _what(event)]
+        cells = [_when(event, years), *arrives, event["a"] or VISITOR, _what(event)]
         cells += [", ".join(flow.owners[policy][event["id"]]) or VISITOR for policy in POLICIES]
         yield f"| {' | '.join(cells)} |"
     decided = [f"`{user}` is unlinked from `{device}`" for device, user in flow.unlinked]
@@ -84,10 +85,10 @@ def _lines(flow: Flow) -> Iterator[str]:
         yield f"\nThen {' and '.join(decided)}. The table is what is answered afterwards."
 
 
-def _when(event: Json) -> str:
+def _when(event: Json, year: bool) -> str:
     at = datetime.fromisoformat(event["t"])
     seconds = f":{at:%S}" if at.second else ""
-    return f"{at.day} {at:%b %Y %H:%M}{seconds}"
+    return f"{at.day} {at:%b}{f' {at:%Y}' if year else ''}, {at:%H:%M}{seconds}"
 
 
 def _what(event: Json) -> str:

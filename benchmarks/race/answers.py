@@ -8,7 +8,7 @@ from math import isclose
 from typing import Any
 
 from benchmarks.race.engines import Engine
-from benchmarks.race.questions import Asked, everything
+from benchmarks.race.questions import Asked
 from benchmarks.race.rows import Row
 
 # Averages and percentiles differ in their last bits, and databases that keep microseconds differ
@@ -17,13 +17,16 @@ TOLERANCE = 1e-6
 SHOWN = 3
 
 
-def compare(engines: Sequence[Engine], users: Sequence[str]) -> tuple[int, list[str]]:
-    """Every question to every engine, about each of these users where it is about one. How many
-    answers were compared with those of the first engine, and a sentence for each that differs."""
+def compare(
+    engines: Sequence[Engine], every: Sequence[Asked], users: Sequence[str]
+) -> tuple[int, list[str]]:
+    """These questions to every engine, about each of these users where one is about a user. How
+    many answers were compared with those of the first engine, and a sentence for each that
+    differs."""
     found: list[str] = []
     count = 0
     with ThreadPoolExecutor(len(engines)) as pool:
-        for asked in everything():
+        for asked in every:
             for user in users if asked.question.is_about_one else users[:1]:
                 ask = partial(_rows, asked, user)
                 ours, *others = pool.map(ask, engines)

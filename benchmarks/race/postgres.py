@@ -82,6 +82,7 @@ class Cluster:
         until = time.monotonic() + READY_S
         while subprocess.run(ready).returncode:
             if self._server.poll() is not None or time.monotonic() > until:
+                self._server.kill()
                 raise SystemExit(f"PostgreSQL did not start:\n{self._log.read_text()}")
             time.sleep(0.02)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +20,9 @@ from threadline.control import Control
 
 BATCH = 1000
 LOADING = 4  # connections
-NEXT_CURSOR = "threadline-next-cursor"
+# The server closes connections that say nothing for longer.
+IDLE_S = 30.0
+NEXT_CURSOR, STALE = "threadline-next-cursor", "threadline-stale"
 
 
 class Threadline:
@@ -38,9 +40,9 @@ class Threadline:
 
     def __enter__(self) -> Self:
         self._serving.__enter__()
-        self._connections: SimpleQueue[Connection] = SimpleQueue()
+        self._connections: SimpleQueue[_Kept] = SimpleQueue()
         for _ in TILES:
-            self._connections.put(self._serving.connection())
+            self._connections.put(_Kept(self._serving.connection(), time.monotonic()))
         self._threads = ThreadPoolExecutor(len(TILES))
         return self
 
@@ -90,7 +92,7 @@ class Threadline:
         params = {**question.params, **({"stitch": asked.policy} if asked.policy else {})}
         while True:
             reply = self._send("GET", path, params=params)
-            if reply.status != 200:
+            if reply.status != 200 or STALE in reply.headers:
                 raise SystemExit(f"{asked.name}: {reply}")
             yield reply.body
             cursor = _cursor(reply) if question.paged else None
@@ -108,11 +110,20 @@ class Threadline:
         body: bytes | None = None,
         params: dict[str, str] | None = None,
     ) -> Reply:
-        connection = self._connections.get()
+        connection, used_at = self._connections.get()
+        if time.monotonic() - used_at > IDLE_S:
+            connection.close()  # and opened again by the next request
         try:
             return connection.send(method, path, self.key, body, params, kept=True)
         finally:
-            self._connections.put(connection)
+            self._connections.put(_Kept(connection, time.monotonic()))
+
+
+class _Kept(NamedTuple):
+    """A connection, and when it was used last."""
+
+    connection: Connection
+    used_at: float
 
 
 def batches(lines: Iterator[bytes]) -> Iterator[bytes]:

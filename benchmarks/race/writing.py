@@ -19,7 +19,7 @@ from benchmarks.ingest import measure_batches
 from benchmarks.race import postgres, sql
 from benchmarks.race.log import Log
 from benchmarks.race.postgres import Cluster
-from benchmarks.race.processes import cpu_s
+from benchmarks.race.processes import bytes_below, cpu_s
 from benchmarks.race.threadline import Threadline
 from benchmarks.report import Report, memory, timed_s
 
@@ -46,6 +46,8 @@ class Loaded(NamedTuple):
 def measure(log: Log, loaded: Path, seconds: float, folder: Path) -> None:
     """`loaded`: the data folder that the questions were asked on, closed. `folder`: for files."""
     report = Report("race-writing", seconds=seconds, connections=CONNECTIONS)
+    size = bytes_below(loaded) / log.events
+    report.row("folder, all files", f"{size:.0f} bytes an event", target="≤ 45 at 1 M")
     measure_starts(report, loaded)
     measure_singles(report, log, seconds, folder)
     with Server(folder / "batches-data") as server:

@@ -10,12 +10,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pyrage
+import pytest
 from moto.server import ThreadedMotoServer
 
 from tests import forked
@@ -25,6 +27,7 @@ from tests.ingest.test_crash import Sender
 from tests.support import Json, Project, Server
 from tests.test_story import tell
 from threadline.backup import snapshot
+from threadline.ingest.log import open_db
 from threadline.runtime.admin_socket import SocketStore
 
 # A kill in the middle of each third of backup and restore.
@@ -36,13 +39,36 @@ DECISIONS: list[tuple[str, str, Json]] = [
 ]
 
 
-def answers(project: Project) -> dict[str, Json]:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "data"
+    ok("project", "create", "a secret shop", "--data", str(folder))
+    ok("ask", "schema", "--data", str(folder))
+    return folder
+
+
+@pytest.fixture
+def stopped(made_once: Path, folder: Path) -> Path:
+    """A folder with a project and a store, which no process has open."""
+    shutil.copytree(made_once, folder, symlinks=True)
+    return folder
+
+
+class Paced(Sender):
+    """As a visitor's browsers do, not as fast as it can."""
+
+    def _batch(self, turn: int) -> list[Json]:
+        self._stopped.wait(0.03)
+        return super()._batch(turn)
+
+
+def answers(project: Project) -> dict[str, Any]:
     """Of every question there is, and every event."""
-    found = {name: over_http(project, name) for name in PARAMS}
+    found: dict[str, Any] = {name: over_http(project, name) for name in PARAMS}
     return {**found, "all events": project.stored(include_bots="true")}
 
 
-def same(found: dict[str, Json], expected: dict[str, Json]) -> None:
+def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name, answer in expected.items():
         assert json.dumps(found[name], indent=1) == json.dumps(answer, indent=1), name
 
@@ -70,7 +96,7 @@ def told(server: Server) -> Project:
 def load(project: Project) -> Iterator[list[Sender]]:
     """Events that keep coming as long as the block lasts; it begins when they do."""
     acknowledged = threading.Semaphore(0)
-    senders = [Sender(0, project, acknowledged)]
+    senders = [Paced(0, project, acknowledged)]
     for sender in senders:
         sender.up.set()
         sender.start()
@@ -211,12 +237,12 @@ def events(first: int, many: int) -> list[Json]:
     ]
 
 
-def test_what_is_damaged_is_said_and_written_anew(folder: Path, tmp_path: Path) -> None:
-    target = tmp_path / "backups"
-    ok("project", "create", "shop", "--data", str(folder))
+def test_what_is_damaged_is_said_and_written_anew(stopped: Path, tmp_path: Path) -> None:
+    target, folder = tmp_path / "backups", stopped
+    (folder / "store").rename(tmp_path / "store")
     assert "no store" in fails("backup", str(target), "--data", str(folder))
     assert not backups(target)
-    ok("ask", "schema", "--data", str(folder))
+    (tmp_path / "store").rename(folder / "store")
     made = make(folder, target)
     (blob,) = (target / "blobs").rglob("*.zst")
     whole = blob.read_bytes()
@@ -241,24 +267,23 @@ def test_what_is_damaged_is_said_and_written_anew(folder: Path, tmp_path: Path) 
     assert "no backup 20" in fails("restore", str(target), "--to", str(to / "b"), "--at", "20")
 
 
-def test_a_target_holds_backups_of_one_folder(folder: Path, tmp_path: Path) -> None:
-    target = tmp_path / "backups"
-    for each in (folder, tmp_path / "other"):
-        ok("project", "create", "shop", "--data", str(each))
-        ok("ask", "schema", "--data", str(each))
-    make(folder, target)
+def test_a_target_holds_backups_of_one_folder(stopped: Path, tmp_path: Path) -> None:
+    target, other = tmp_path / "backups", tmp_path / "other"
+    shutil.copytree(stopped, other, symlinks=True)
+    with closing(open_db(other)) as db:
+        db.execute("UPDATE block SET log_id = '01900000-0000-7000-8000-000000000000'")
+    make(stopped, target)
     said = run("backup", str(target), "--data", str(tmp_path / "other")).stderr
     assert "holds backups of another data folder" in said
     assert len(backups(target)) == 1
 
 
-def test_an_encrypted_backup_is_read_with_the_key_alone(folder: Path, tmp_path: Path) -> None:
+def test_an_encrypted_backup_is_read_with_the_key_alone(stopped: Path, tmp_path: Path) -> None:
+    folder = stopped
     mine, others = (pyrage.x25519.Identity.generate() for _ in range(2))
     keys = {"mine": tmp_path / "mine.txt", "others": tmp_path / "others.txt"}
     for name, key in (("mine", mine), ("others", others)):
         keys[name].write_text(f"# made by a test\n{key}\n")
-    ok("project", "create", "a secret shop", "--data", str(folder))
-    ok("ask", "schema", "--data", str(folder))
     target, to = tmp_path / "backups", str(tmp_path / "restored")
     wrong = fails("backup", str(target), "--data", str(folder), "--encrypt-to", "nobody")
     assert "begin with age1" in wrong
@@ -298,7 +323,7 @@ def test_the_server_makes_backups_by_itself(folder: Path, tmp_path: Path) -> Non
     )
 
 
-def test_a_bucket_is_a_target_as_a_folder_is(folder: Path, tmp_path: Path) -> None:
+def test_a_bucket_is_a_target_as_a_folder_is(stopped: Path, tmp_path: Path) -> None:
     moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()
     try:
@@ -312,16 +337,11 @@ def test_a_bucket_is_a_target_as_a_folder_is(folder: Path, tmp_path: Path) -> No
         }
         urlopen(Request(f"http://{host}:{port}/backups", method="PUT")).close()
         target, to = "s3://backups/shop", str(tmp_path / "restored")
-        ok("project", "create", "shop", "--data", str(folder))
-        ok("ask", "schema", "--data", str(folder))
-        said = fails("restore", target, "--to", to, **bucket)
-        assert "There is no backup in s3://backups/shop" in said
         for _ in range(2):
-            ok("backup", target, "--data", str(folder), "--keep", "1", **bucket)
+            ok("backup", target, "--data", str(stopped), "--keep", "1", **bucket)
         assert len(json.loads(ok("backup", "list", target, "--json", **bucket))) == 1
         ok("backup", "check", target, **bucket)
         ok("restore", target, "--to", to, "--check", **bucket)
-        assert "shop" in ok("project", "list", "--data", to)
         said = fails("backup", "list", "s3://missing/shop", **bucket)
         assert "s3://missing/shop does not answer as it should" in said
     finally:

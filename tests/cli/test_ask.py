@@ -24,7 +24,7 @@ PARAMS: dict[str, Json] = {
     "accounts": {"order": "-people"},
     "account": {"account_id": "acme"},
     "stats": {"metric": "persons", "group_by": "source", "interval": "day", "to": "2026-05-04"},
-    "changes": {"to": "2026-05-05", "filters": "country!=DE"},
+    "changes": {"to": "2026-05-05", "group_by": "first.source"},
     "sources": {},
     "visits": {"group_by": "medium"},
     "time_to_conversion": {"conversion": "signup", "group_by": "source"},

@@ -152,6 +152,9 @@ name: shop
 stitch: null
 visit_timeout_minutes: 45
 subdomains: separate
+keep_days: null
+keep_days_by_event: {}
+keep_first_touch: false
 origins:
   - https://*.shop.example
   - https://shop.example
@@ -263,7 +266,11 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
     ("text", "said"),
     [
         ("nmae: shop", "Line 1: there is no 'nmae'; did you mean name?"),
-        ("name: shop\nkeys: []", "Line 2: there is no 'keys'; known: name, stitch"),
+        ("name: shop\ntokens: []", "Line 2: there is no 'tokens'; known: name, stitch"),
+        ("name: shop\nkeep_days: soon", "Line 2: 'soon' is no number of days"),
+        ("name: shop\nkeep_days: 0", "Line 2: Events cannot be kept for 0 days"),
+        ("name: shop\nkeep_days_by_event:\n  x: [1]", "Line 3: expected a text"),
+        ("name: shop\nkeep_first_touch: yes", "Line 2: 'yes': choose one of true, false"),
         ("name: shop\nname: shop", "Line 2: name comes twice"),
         ("name: shop\nstitch: lst", "Line 2: 'lst': choose one of any, first"),
         ("name: shop\nvisit_timeout_minutes: 4", "Line 2: write whole minutes from 5 to 240"),

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -49,10 +50,10 @@ def write_ndjson(path: Path, events: list[Json]) -> Path:
 
 def write_csv(path: Path, events: list[Json]) -> Path:
     with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, [*events[0], "note"])
+        table = csv.DictWriter(file, [*events[0]])
         table.writeheader()
         for event in events:
-            cells = {**event, "user_id": event["user_id"] or "", "note": "ignored"}
+            cells = {**event, "user_id": event["user_id"] or ""}
             table.writerow({**cells, "properties": json.dumps(event["properties"])})
     return path
 
@@ -164,7 +165,7 @@ def test_what_is_no_file_of_events_is_one_line(folder: Path, tmp_path: Path) -> 
 def test_interrupted_it_goes_on_and_counts_nothing_twice(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
-    project_id = project_in(folder)
+    project_in(folder)
     count = 150_000
     path = tmp_path / "many.ndjson"
     with path.open("w") as file:
@@ -172,7 +173,7 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
             file.write(f'{{"event": "x", "anonymous_id": "d{number % 99}"}}\n')
     process = forked.start("import", str(path), "--data", str(folder), stderr=PIPE)
     notes = folder / "imports"
-    while not (notes.exists() and any(notes.glob(f"*{project_id}.json"))):
+    while not any(json.loads(path.read_text())["lines"] for path in notes.glob("*.json")):
         assert process.poll() is None
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
@@ -201,9 +202,14 @@ def test_what_is_not_known_is_named_before_anything_goes_in(folder: Path, tmp_pa
     assert "Perhaps --map distinct_id=anonymous_id?" in done.stderr
     assert "Unknown here: distinct_id, colour." in done.stderr
     assert exported(folder) == []
-    done = imported(folder, path, "--map", "distinct_id=anonymous_id")
+    mapped = ("--map", "distinct_id=anonymous_id")
+    done = imported(folder, path, *mapped)
+    assert done.returncode == 1
+    assert "not known here: colour. Say what each is, such as --ignore colour" in done.stderr
+    assert exported(folder) == []
+    done = imported(folder, path, *mapped, "--ignore", "colour")
     assert done.returncode == 0, done.stderr
-    assert "ignored, unknown here: colour" in done.stderr
+    assert "ignored, as you said: colour" in done.stderr
     assert [row["anonymous_id"] for row in exported(folder)] == ["d1"]
     assert "write THEIRS=OURS" in imported(folder, path, "--map", "distinct_id=person").stderr
 
@@ -226,7 +232,7 @@ def test_a_history_is_not_stored_as_of_now_unasked(
     assert "has no times: nothing in it is called timestamp." in said
     assert "With --now" in said
     assert hint in said
-    done = imported(folder, path, "--now")
+    done = imported(folder, path, "--now", "--ignore", "time")
     assert done.returncode == 0
     assert "1 of them have no time and are stored as of now" in done.stderr
     assert len(exported(folder)) == 1
@@ -237,7 +243,7 @@ def test_ids_may_be_missing_when_that_is_meant(folder: Path, tmp_path: Path) -> 
     path = tmp_path / "a.csv"
     path.write_text("event,timestamp,note\nx,2026-05-01,y\n")
     assert "With --no-ids" in fails("import", str(path), "--data", str(folder))
-    done = imported(folder, path, "--no-ids")
+    done = imported(folder, path, "--no-ids", "--ignore", "note")
     assert "each event is a visitor of its own" in done.stderr
     assert done.returncode == 0
 
@@ -248,18 +254,31 @@ def test_a_trial_run_imports_nothing(folder: Path, tmp_path: Path) -> None:
     project_in(folder)
     before = ok("sql", "SELECT count() FROM events", "--data", str(folder))
     done = imported(folder, path, "--dry-run")
+    assert done.returncode == 1
+    assert "It would be refused: a.csv has columns that are not known here: plan." in done.stdout
+    done = imported(folder, path, "--dry-run", "--ignore", "plan")
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        f"{path}: csv with event, timestamp, user_id",
-        "  1 events would be accepted",
-        "  2 lines would be rejected",
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{path}: csv with event, timestamp, user_id"
+    assert dict(re.split(r"  +", line) for line in lines[3:-3]) == {
+        "events accepted": "1",
+        "lines rejected": "2",
+        "first event": "2026-05-01T00:00:00.000Z",
+        "last event": "2026-05-01T00:00:00.000Z",
+        "with a user": "1 (100%)",
+        "with an address": "0 (0%)",
+        "without a time, stored as of now": "0 (0%)",
+        "columns not known": "none",
+        "columns ignored, or made anew": "plan",
+        "looks like an export of": "–",
+    }
+    assert lines[-3:] == [
         "    line 3: timestamp: Expected an ISO 8601 time such as 2026-05-01T14:00:00.000Z",
         "    line 4: the row has 2 cells, the header 4 columns",
         "Nothing was imported.",
     ]
-    assert "ignored, unknown here: plan" in done.stderr
     (row,) = json.loads(imported(folder, path, "--dry-run", "--json").stdout)
-    assert (row["accepted"], row["rejected"], row["ignored"]) == (1, 2, ["plan"])
+    assert (row["accepted"], row["rejected"], row["unknown"]) == (1, 2, ["plan"])
     assert ok("sql", "SELECT count() FROM events", "--data", str(folder)) == before
     assert not list(tmp_path.glob("*.rejected"))
 

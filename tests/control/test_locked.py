@@ -140,7 +140,7 @@ def test_counts_that_could_not_be_saved_are_kept(folder: Path) -> None:
 def test_an_error_inside_leaves_no_lock_behind(folder: Path) -> None:
     with Control(folder) as control:
         project, keys = control.create_project("shop", [])
-        control.count_placeholder_ids("prj_that_is_none", 1)  # breaks the reference
+        control._placeholder_ids[project.project_id] = None  # type: ignore[assignment]
         with pytest.raises(sqlite3.IntegrityError):
             control.save_uses()
         with closing(sqlite3.connect(folder / "control.db", timeout=0)) as other:

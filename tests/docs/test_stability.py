@@ -102,10 +102,10 @@ def test_what_commands_print_as_json(server: Server, project: Project, tmp_path:
 
     file = tmp_path / "events.ndjson"
     file.write_text('{"event": "signup", "user_id": "u", "anonymous_id": "d"}\n')
-    (tried,) = printed("threadline import", str(file), "--dry-run", *own)
-    assert list(tried) == code(JSON_OF["threadline import"].partition("`--dry-run`:")[2])
-    (imported,) = printed("threadline import", str(file), *own)
-    assert list(imported) == fields("threadline import")
+    (tried,) = printed("threadline import files", str(file), "--dry-run", *own)
+    assert list(tried) == code(JSON_OF["threadline import files"].partition("`--dry-run`:")[2])
+    (imported,) = printed("threadline import files", str(file), *own)
+    assert list(imported) == fields("threadline import files")
 
     defined = (
         ("segment", "known", "known==true"),

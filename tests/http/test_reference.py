@@ -111,6 +111,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/users",
         "/v1/users/{user_id}",
         "/v1/users/{user_id}/events",
+        "/v1/users/{user_id}/export",
         "/v1/visits",
     ]
     for path, methods in document["paths"].items():

@@ -1,6 +1,7 @@
 """Owners that are kept in memory say the same as the joins that they stand for, whatever happens in
 between."""
 
+from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -15,6 +16,8 @@ from tests.support import row_values
 from threadline.contract.errors import AliasCycle
 from threadline.identity import decisions, kept
 from threadline.identity.kept import Keeper
+from threadline.identity.parts import Part, is_any_gone, parts_now
+from threadline.identity.reading import Reads
 from threadline.ingest import row
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
@@ -59,23 +62,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def insert(store: Store, project: str, *events: tuple[str, str | None, int, bool]) -> None:
-    """Events of (device, user, second, is_bot)."""
+Event = tuple[str, str | None, int, bool]
+
+
+def insert(store: Store, project: str, *events: Event, noted: bool = True) -> None:
+    """Events of (device, user, second, is_bot). `noted`: as the writer inserts few."""
     block = next(_blocks)
-    body = b"".join(
-        row.encode(
-            row_values(
-                project_id=project,
-                event_id=f"{block}-{number}",
-                anonymous_id=device,
-                user_id=user,
-                timestamp=NOON + second * SECOND,
-                is_bot=is_bot,
-            )
+    values = [
+        row_values(
+            project_id=project,
+            event_id=f"{block}-{number}",
+            anonymous_id=device,
+            user_id=user,
+            timestamp=NOON + second * SECOND,
+            is_bot=is_bot,
         )
         for number, (device, user, second, is_bot) in enumerate(events)
-    )
-    store.insert("events", row.COLUMNS, "MsgPack", body, f"{block}")
+    ]
+    rows = row.Rows.encode(values, array("Q", [0] * len(values)))
+    written = rows.written() if noted else None
+    store.insert("events", row.COLUMNS, "MsgPack", rows.body, f"{block}", written=written)
 
 
 def said(store: Store, project: str, keeper: Keeper | None, bots: bool = False) -> list[Any]:
@@ -106,14 +112,13 @@ decided = st.one_of(
     st.tuples(st.just("delete"), st.sampled_from(DEVICES), st.just("")),
     st.tuples(st.just("merge"), st.just(""), st.just("")),
 )
-steps = st.lists(
-    st.one_of(st.lists(event, min_size=1, max_size=6), decided), min_size=2, max_size=7
-)
+inserted = st.tuples(st.lists(event, min_size=1, max_size=6), st.booleans())
+steps = st.lists(st.one_of(inserted, inserted, decided), min_size=2, max_size=9)
 
 
 def do(store: Store, project: str, step: Any) -> None:
-    if isinstance(step, list):
-        insert(store, project, *step)
+    if isinstance(step[0], list):
+        insert(store, project, *step[0], noted=step[1])
         return
     what, one, other = step
     if what == "alias" and one != other:
@@ -145,14 +150,14 @@ def test_it_says_what_joins_say_after_every_step(
 
 
 def test_a_part_that_was_dropped_is_noticed_and_one_that_was_merged_is_not() -> None:
-    def parts(*names: str) -> frozenset[kept.Part]:
+    def parts(*names: str) -> frozenset[Part]:
         return frozenset(("half_hours", name, f"/p/{name}/") for name in names)
 
     before = parts("202601_1_4_1", "202602_2_2_0")
-    assert not kept._is_any_gone(before, before | parts("202602_5_5_0"))
-    assert not kept._is_any_gone(before, parts("202601_1_4_1", "202602_2_6_1"))
-    assert kept._is_any_gone(before, parts("202601_1_4_1"))
-    assert kept._is_any_gone(before, parts("202602_2_2_0", "202601_5_9_1"))
+    assert not is_any_gone(before, before | parts("202602_5_5_0"))
+    assert not is_any_gone(before, parts("202601_1_4_1", "202602_2_6_1"))
+    assert is_any_gone(before, parts("202601_1_4_1"))
+    assert is_any_gone(before, parts("202602_2_2_0", "202601_5_9_1"))
 
 
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,19 +179,30 @@ def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.Monke
 
     asked()
     assert made == [frozenset()]
+    parts = parts_now
+    looked: list[object] = []
+
+    def looking(reads: Reads) -> frozenset[Part]:
+        looked.append(reads)
+        return parts(reads)
+
+    monkeypatch.setattr(kept, "parts_now", looking)
     insert(store, project, ("phone", None, 3, False))
     insert(store, "another", ("phone", "ada", 3, False))
+    insert(store, project, ("phone", "ada", 3, False))
     asked()
     assert made == [frozenset()], "nobody was seen anywhere new"
+    assert not looked, "it is known where these events were"
     insert(store, project, ("till", "ada", 4, False))
     asked()
+    assert looked
     insert(store, project, ("phone", "bob", 5, False))
     asked()
-    assert list(map(len, made)) == [0, 1, 2]
+    assert list(map(len, made)) == [0, 2, 2], "phone, which is in a new part, and till"
     monkeypatch.setattr(kept, "MOST_NEWER", 2)
     insert(store, project, ("kiosk", "bob", 6, False))
     asked()
-    assert list(map(len, made)) == [0, 1, 2, 0], "so many are all of them"
+    assert list(map(len, made)) == [0, 2, 2, 0], "so many are all of them"
     for table in ("links", "half_hours"):
         store.arrange(f"SYSTEM START MERGES {table}")
 

@@ -36,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def world(
-    store: Store, project_id: str, seed: int, events: int = 120, today: int = TODAY
+    store: Store, project_id: str, seed: int, events: int = 100, today: int = TODAY
 ) -> list[dict[str, Any]]:
     """Events of some months, in two parts of each."""
     rnd = random.Random(seed)
@@ -181,7 +181,7 @@ def test_killed_at_any_statement_it_is_finished_by_who_comes_next(store: Store) 
                 expire(store, left, False, nullcontext)
         expected = {event["event_id"] for event in made if stays(keeping, event)}
         assert there(store, project_id) == expected
-        statement += 7
+        statement += 9
     assert statement > 30
     assert wrong_but(store, "p touches stay") == set()
 

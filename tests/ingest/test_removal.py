@@ -282,8 +282,8 @@ def test_who_is_made_anonymous_is_in_no_byte_and_sums_stay(folder: Path) -> None
         body = {"user_id": mine[0], "anonymise": True}
         assert project.post("/v1/forget", {"anonymous_id": "x", "anonymise": True}).status == 400
         # Beside one that is forgotten for good.
-        project.track("x", user_id="cy7q")
-        assert project.post("/v1/forget", {"user_id": "cy7q"}).status == 200
+        project.track("x", user_id="cyrus7q@nowhere.example")
+        assert project.post("/v1/forget", {"user_id": "cyrus7q@nowhere.example"}).status == 200
         assert project.post("/v1/forget", body).status == 200
         until_erased(project)
         assert sums(project) == before
@@ -309,7 +309,7 @@ def test_who_is_made_anonymous_is_in_no_byte_and_sums_stay(folder: Path) -> None
         until_erased(project.again(server))
         assert sums(project.again(server)) == before
         assert server.stop() == 0
-    assert traces(folder, *secrets("bob7q"), *mine[1:4], "cy7q") == []
+    assert traces(folder, *secrets("bob7q"), *mine[1:4], "cyrus7q@nowhere.example") == []
 
 
 def test_a_person_gets_all_that_is_stored_of_them(folder: Path) -> None:

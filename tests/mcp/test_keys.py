@@ -132,7 +132,7 @@ def test_what_an_account_asks_wrongly(shop: Project) -> None:
         ("compare_projects", {"interval": "day"}, "no such argument"),
         ("list_projects", {"of": "me"}, "no such argument"),
     ]:
-        result = ask(shop, tool, **arguments)  # type: ignore[arg-type]
+        result = ask(shop, tool, **arguments)
         assert result["isError"], tool
         assert said in result["content"][0]["text"], result
     reply = post(shop, calling("track_event", event="x"), "ak", "/mcp/account").json

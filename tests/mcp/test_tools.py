@@ -70,11 +70,13 @@ def test_tools_say_what_they_do(shop: Project) -> None:
     async def work() -> None:
         async with over_http(shop, "sk") as client:
             for tool in (await client.list_tools()).tools:
-                assert tool.description and len(tool.description) > 60, tool.name
-                assert tool.title and tool.output_schema
+                assert len(tool.description or "") > 60, tool.name
+                assert tool.title
+                assert tool.output_schema
                 assert tool.input_schema["additionalProperties"] is False
                 hints = tool.annotations
-                assert hints and hints.open_world_hint is False
+                assert hints
+                assert hints.open_world_hint is False
                 writes = tool.name in {*list(OTHERS)[4:]}
                 assert hints.read_only_hint is not writes, tool.name
                 destroys = {"unlink", "alias", "create_segment"}

@@ -1,4 +1,5 @@
-"""Builds the site from `docs/` into `src/threadline/web/docs`; fails where a link leads nowhere.
+"""Builds the site from `docs/` into `src/threadline/web/docs`. A link that leads nowhere is said
+here, and fails a test.
 
 make docs                      builds it, if anything changed
 python -m tools.site [FOLDER]  builds it, into FOLDER if one is named
@@ -25,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "site")
         here = str(Path(__file__).parent)
-        options = ["-q", "-W", "--keep-going", "-b", "dirhtml", "-c", here]
+        options = ["-q", "-b", "dirhtml", "-c", here]
         status = sphinx([*options, "-d", f"{folder}/trees", str(nav.DOCS), str(made)])
         if status:
             sys.exit(status)

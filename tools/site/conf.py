@@ -31,6 +31,7 @@ templates_path = ["templates"]
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["threadline.css"]
+html_favicon = "../../dashboard/public/icon.svg"
 html_use_index = False
 html_copy_source = False
 html_show_sourcelink = False
@@ -59,8 +60,11 @@ ABOUT[nav.INDEX] = "How to set Threadline up, what to send to it, and what to as
 
 
 def read(app: Sphinx, name: str, source: list[str]) -> None:
-    """The page as the site has it. The first one carries the navigation."""
+    """The page as the site has it. The first one carries the navigation. Decisions are read by who
+    changes the code: they would stand before what others look for."""
     source[0] = markdown.inside(name, source[0])
+    if name.startswith("decisions/"):
+        source[0] = f"---\nnosearch: true\n---\n\n{source[0]}"
     if name == nav.INDEX:
         source[0] += "\n" + markdown.toctrees()
 

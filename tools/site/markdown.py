@@ -57,13 +57,14 @@ def listing() -> str:
 
 
 def llms() -> str:
-    """`/llms.txt`: all pages with their addresses, for programs that read."""
+    """`/llms.txt`: all pages with their addresses, for programs that read. They begin where the
+    file is, whatever a server has before its paths."""
     parts = [
         "# Threadline\n",
         "> Self-hosted product and marketing analytics that ties anonymous visitors to known"
         " users.\n",
-        "Every page below is Markdown. All of them in one file: [/llms-full.txt](/llms-full.txt). "
-        "Every route with its fields: [/openapi.json](/openapi.json).\n",
+        "Every page below is Markdown. All of them in one file: [llms-full.txt](llms-full.txt). "
+        "Every route with its fields: [openapi.json](openapi.json).\n",
     ]
     for heading, pages in nav.headings():
         # What may be left out where there is little room.
@@ -71,7 +72,7 @@ def llms() -> str:
         parts.append(f"## {'Optional' if optional else heading}\n")
         for page in pages:
             about = f": {page.about}" if page.about else ""
-            parts.append(f"- [{page.title}](/docs/{page.name}.md){about}")
+            parts.append(f"- [{page.title}](docs/{page.name}.md){about}")
         parts.append("")
     return "\n".join(parts)
 
@@ -83,5 +84,5 @@ def llms_full() -> str:
         if heading != nav.FOLDERS["decisions"]:
             for page in pages:
                 text = inside(page.name, nav.source(page.name).read_text())
-                parts.append(f"<!-- /docs/{page.name}.md -->\n\n{text.strip()}\n")
+                parts.append(f"<!-- docs/{page.name}.md -->\n\n{text.strip()}\n")
     return "\n".join(parts)

@@ -44,13 +44,10 @@ KeepDays = Annotated[
 ]
 
 
-class Backups(help.Commands):
+class Backups(help.Defaulting):
     """`threadline backup TARGET` is `threadline backup make TARGET`."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "--help"):
-            args = [MAKE, *args]
-        return super().parse_args(ctx, args)
+    default = MAKE
 
 
 app = typer.Typer(

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from threadline.cli import folders
+from threadline.cli.archives import export_archive, is_archive
 from threadline.cli.ask import questions
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
@@ -46,10 +47,18 @@ def export_file(
     include_bots: Annotated[
         bool, typer.Option("--include-bots", help="With crawlers and other programs.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="With FILE.zip: all projects.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="With FILE.zip: the hashes of keys, too.")
+    ] = False,
     project: ProjectName = None,
     data: Data = None,
 ) -> None:
     """Export stored events as NDJSON, CSV or Parquet. Times are UTC.
+
+    FILE.zip takes whole projects out instead: every event as it is stored, those of bots included,
+    what was decided about identity, settings, segments, goals, boards and exchange rates.
+    `threadline import FILE.zip` takes it back, elsewhere or here.
 
     Works whether the server runs or not; an export of any size needs little memory, and no room but
     FILE's. `threadline import` reads NDJSON and CSV back. FILE is there when it is complete.
@@ -57,7 +66,7 @@ def export_file(
     Example: `threadline export --from 2026-01-01 --to 2026-02-01 -o january.parquet`
     """
     given = {
-        "format": _format(out, format),
+        "format": None if out is not None and is_archive(out) else _format(out, format),
         "from": from_,
         "to": to,
         "event": event,
@@ -68,7 +77,18 @@ def export_file(
         "include_bots": "true" if include_bots else None,
     }
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    whole = out is not None and is_archive(out)
+    if whole:
+        filters = [f"--{name}" for name, text in given.items() if text and name != "include_bots"]
+        if filters or format:
+            raise ControlError(f"{out} is of whole projects: leave out {', '.join(filters)}.")
+    elif every or keys:
+        raise ControlError("--all and --keys go with a FILE that ends in .zip.")
     try:
+        if out is not None and whole:
+            with ended_by_signals():
+                export_archive(out, folders.load(data), project, every, keys, console)
+            return
         with ended_by_signals(), questions(folders.load(data), project) as ask:
             exported = ask.export({name: text for name, text in given.items() if text is not None})
             with exported.file, target(out) as file:

@@ -2,20 +2,25 @@
 
 import json
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from threadline.ingest.columns import IDS, Columns, map_hint
+from threadline.cli.table import as_table
+from threadline.contract.times import format_ms, parse_ms
+from threadline.ingest.columns import IDS, Columns, map_hint, tool_of
+from threadline.ingest.formats import said_tool
 from threadline.ingest.lines import EventFile, FileError, Line
 
 SHOWN_REJECTED = 10
 
 
-def check_columns(file: EventFile, now: bool, no_ids: bool) -> None:
-    """Raises `FileError` where a history would be stored as of now, or every event as a visitor of
-    its own, without anybody having asked for it."""
+def check_columns(file: EventFile, now: bool, no_ids: bool, refuse: bool = True) -> None:
+    """Raises `FileError` where a history would be stored as of now, every event as a visitor of its
+    own, or a column left out, without anybody having asked for it. `refuse`: for the last."""
     found, name = file.columns, file.path.name
     if not found.ours:
         return
@@ -30,16 +35,28 @@ def check_columns(file: EventFile, now: bool, no_ids: bool) -> None:
             f"{name} has no ids: nothing in it is called {' or '.join(IDS)}.{_hint(found, *IDS)}"
             f" With --no-ids each event is a visitor of its own.{_unknown(found)}"
         )
+    if found.unknown and refuse:
+        raise FileError(_say_unknown(name, found))
+
+
+def _say_unknown(name: str, found: Columns) -> str:
+    """What to write for each column, so that nothing is lost without anybody having said so."""
+    options = [
+        map_hint({theirs: ours}) if ours and ours not in found.ours else f"--ignore {theirs}"
+        for theirs, ours in found.unknown.items()
+    ]
+    return (
+        f"{name} has columns that are not known here: {', '.join(found.unknown)}."
+        f"{said_tool([*found.ours, *found.unknown])} Say what each is, such as"
+        f" {' '.join(options)}; what belongs to an event goes into its properties."
+    )
 
 
 def say_columns(file: EventFile, console: Console) -> None:
     """What is ignored, made anew, or missing."""
     found, name = file.columns, file.path.name
-    if found.unknown:
-        hints = {name: ours for name, ours in found.unknown.items() if ours not in found.ours}
-        hint = map_hint(hints)
-        perhaps = f" (perhaps {hint})" if hint else ""
-        console.print(f"{name}: ignored, unknown here: {', '.join(found.unknown)}{perhaps}")
+    if found.ignored:
+        console.print(f"{name}: ignored, as you said: {', '.join(found.ignored)}")
     if found.of_agents:
         console.print(f"{name}: an export; taken as it says: {', '.join(found.of_agents)}")
     if found.made:
@@ -51,40 +68,77 @@ def say_columns(file: EventFile, console: Console) -> None:
         console.print(f"{name}: no ids ({ids}); each event is a visitor of its own")
 
 
-def try_files(files: list[EventFile], as_json: bool) -> None:
-    """What an import would do, without doing it."""
+def try_files(files: list[EventFile], as_json: bool) -> bool:
+    """What an import would do, without doing it; whether it would take all files."""
     tried = [_tried(file) for file in files]
+    taken = not any(file.columns.unknown for file in files)
     if as_json:
         typer.echo(json.dumps(tried))
-        return
+        return taken
     for each in tried:
         typer.echo(f"{each['file']}: {each['format']} with {', '.join(each['columns'])}")
-        typer.echo(f"  {each['accepted']:,} events would be accepted")
-        typer.echo(f"  {each['rejected']:,} lines would be rejected")
+        rows = [[what, shown(each)] for what, shown in TABLE.items()]
+        typer.echo(as_table(("", "would be"), rows, None)[0])
         for line in each["first_rejected"]:
             typer.echo(f"    line {line['line']}: {line['reason']}")
+    for file in files:
+        if file.columns.unknown:
+            typer.echo(f"It would be refused: {_say_unknown(file.path.name, file.columns)}")
     typer.echo("Nothing was imported.")
+    return taken
+
+
+def _share(each: dict[str, Any], name: str) -> str:
+    events = each["accepted"]
+    return f"{each[name]:,}" + (f" ({each[name] / events:.0%})" if events else "")
+
+
+# Of a file that was tried: what, and how it is said.
+TABLE: dict[str, Callable[[dict[str, Any]], str]] = {
+    "events accepted": lambda each: f"{each['accepted']:,}",
+    "lines rejected": lambda each: f"{each['rejected']:,}",
+    "first event": lambda each: each["first"] or "–",
+    "last event": lambda each: each["last"] or "–",
+    "with a user": lambda each: _share(each, "with_user"),
+    "with an address": lambda each: _share(each, "with_url"),
+    "without a time, stored as of now": lambda each: _share(each, "untimed"),
+    "columns not known": lambda each: ", ".join(each["unknown"]) or "none",
+    "columns ignored, or made anew": lambda each: ", ".join(each["ignored"]) or "none",
+    "looks like an export of": lambda each: each["tool"] or "–",
+}
 
 
 def _tried(file: EventFile) -> dict[str, Any]:
-    accepted = 0
+    found: Counter[str] = Counter()
     rejected: list[Line] = []
-    count = 0
+    first = last = ""
     for line in file.lines(time.time_ns() // 1_000_000):
-        if line.event is not None:
-            accepted += 1
+        event = line.event
+        if event is None:
+            found["rejected"] += 1
+            if len(rejected) < SHOWN_REJECTED:
+                rejected.append(line)
             continue
-        count += 1
-        if len(rejected) < SHOWN_REJECTED:
-            rejected.append(line)
+        found["accepted"] += 1
+        found["with_user"] += bool(event.user_id)
+        found["with_url"] += bool(event.url)
+        found["untimed"] += event.timestamp is None
+        if event.timestamp:
+            at = format_ms(parse_ms(event.timestamp))
+            first, last = min(first or at, at), max(last, at)
     return {
         "file": str(file.path),
         "format": file.format,
         "columns": [*file.columns.ours, *file.columns.of_agents],
-        "ignored": [*file.columns.unknown, *file.columns.made],
-        "accepted": accepted,
-        "rejected": count,
+        "unknown": [*file.columns.unknown],
+        "ignored": [*file.columns.ignored, *file.columns.made],
+        "tool": tool_of([*file.columns.ours, *file.columns.unknown]) or None,
+        "accepted": found["accepted"],
+        "rejected": found["rejected"],
         "first_rejected": [{"line": line.number, "reason": line.reason} for line in rejected],
+        "first": first or None,
+        "last": last or None,
+        **{name: found[name] for name in ("with_user", "with_url", "untimed")},
     }
 
 

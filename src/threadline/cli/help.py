@@ -42,6 +42,17 @@ class Commands(TyperGroup):
         _print(f"{ctx.command_path} COMMAND [OPTIONS]", text, sections)
 
 
+class Defaulting(Commands):
+    """A group whose `default` is meant where no command of its own is named."""
+
+    default = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "--help"):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
 def with_our_help(app: typer.Typer) -> typer.Typer:
     """The same application, whose commands print their help so."""
     for info in app.registered_commands:

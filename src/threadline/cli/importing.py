@@ -15,9 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from threadline.cli import folders
+from threadline.cli import folders, help
+from threadline.cli.archives import import_archives, is_archive
 from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
+from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.server import Server
 from threadline.cli.signals import ended_by_signals, exit_status
@@ -26,8 +28,8 @@ from threadline.control import Control, Project
 from threadline.ingest.accept import accept
 from threadline.ingest.columns import OURS, meant
 from threadline.ingest.context import IngestContext
-from threadline.ingest.importing import Import, Send, Warned
-from threadline.ingest.lines import CheckedEvents, EventFile
+from threadline.ingest.importing import NOTES, Import, Send, Warned, WayIn, brought
+from threadline.ingest.lines import CheckedEvents, EventFile, FileError
 from threadline.jobs import Work, work
 from threadline.jobs.table import IMPORT
 from threadline.runtime.folder import running_server
@@ -45,10 +47,28 @@ CHANGES = {
 CONNECTIONS = 2
 # The log may be this far ahead of the store.
 AHEAD_EVENTS = 500_000
+CATCH_UP_S = 60.0
 
 
+class Imports(help.Defaulting):
+    """`threadline import FILE…` is `threadline import files FILE…`."""
+
+    default = "files"
+
+
+app = typer.Typer(
+    cls=Imports,
+    no_args_is_help=True,
+    help="Import events from files: `threadline import FILE…`.\n\n"
+    "Example: `threadline import 2026-0*.ndjson.gz --project shop`",
+)
+
+
+@app.command("files")
 def import_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="NDJSON or CSV files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="NDJSON, CSV, or .zip of an export.")
+    ],
     project: ProjectName = None,
     format: Annotated[
         str | None, typer.Option(help="ndjson or csv, where the file's name does not say it.")
@@ -56,6 +76,10 @@ def import_files(
     map: Annotated[
         list[str] | None,
         typer.Option(metavar="THEIRS=OURS", help="A column that has another name here."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column that is not known here and is left out."),
     ] = None,
     now: Annotated[
         bool, typer.Option("--now", help="A file without times: store its events as of now.")
@@ -72,10 +96,13 @@ def import_files(
     """Import events from NDJSON or CSV files, also packed with gzip or zstd.
 
     A line, or a row under a line of column names, is an event as `POST /v1/track` takes it; times
-    without a zone are UTC. Columns that are not known are named first, and ignored. Works whether
-    the server runs or not. Stopped by Ctrl-C or a crash, the same command goes on where it was, and
-    nothing counts twice. Lines that are not events go to FILE.rejected, with the reason; the exit
-    status is 1 then.
+    without a zone are UTC. A file with columns that are not known is refused: --map gives one its
+    name here, --ignore leaves one out. Works whether the server runs or not. Stopped by Ctrl-C or a
+    crash, the same command goes on where it was; events that are there already under their ids stay
+    out, however old they are. Lines that are not events go to FILE.rejected, with the reason; the
+    exit status is 1 then. `threadline import undo ID` takes an import back.
+
+    An export that ends in .zip brings whole projects, and is taken as it is.
 
     Example: `threadline import 2026-0*.ndjson.gz --project shop`
     """
@@ -83,17 +110,23 @@ def import_files(
         raise typer.BadParameter("choose ndjson or csv", param_hint="--format")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     renamed = _renamed(map or [])
-    chosen = folders.load(data)
+    chosen = folders.load(data, needs=None if _archives(files) else "control.db")
     started = time.monotonic()
+    if _archives(files):
+        import_archives(files, chosen, project, dry_run, as_json, console)
+        return
     with ExitStack() as opened:
-        found = [opened.enter_context(EventFile(path, format, renamed)) for path in files]
+        found = [
+            opened.enter_context(EventFile(path, format, renamed, ignore or ())) for path in files
+        ]
         full = [file for file in found if not _is_empty(file, console)]
         for file in full:
-            check_columns(file, now, no_ids)
+            check_columns(file, now, no_ids, refuse=not dry_run)
         for file in full:
             say_columns(file, console)
         if dry_run:
-            try_files(full, as_json)
+            if not try_files(full, as_json):
+                raise typer.Exit(1)
             return
         imports = _import(full, chosen, project, console)
     if as_json:
@@ -110,13 +143,14 @@ def _import(
     """Stopped by a signal, it says how far it came."""
     imports: list[Import] = []
     try:
-        with ended_by_signals(), _way_in(chosen, project) as (owner, send):
+        with ended_by_signals(), way_in(chosen, project) as (owner, way):
             folder = Path(chosen.data)
             for file in files:
                 # One at a time: two that read the same notes would write over each other's.
                 with _job(folder, owner, file) as job:
-                    imports.append(Import(file, folder / "imports", owner.project_id))
-                    _run(imports[-1], file, send, console, job)
+                    bring = partial(brought, folder / NOTES, folder=folder, store=way.store)
+                    imports.append(Import(file, folder / NOTES, owner.project_id, bring))
+                    _run(imports[-1], file, way.send, console, job)
             written = not all(each.repeated for each in imports)
             if written and not running_server(Path(chosen.data)):
                 console.print("Writing the rest to the store …")
@@ -170,14 +204,26 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
         if each.repeated:
             continue
         console.print(f"{notes.file}: {notes.accepted:,} events accepted")
+        if notes.known:
+            console.print(f"  {notes.known:,} were there already under their ids, and stayed out")
         if notes.untimed:
             console.print(f"  {notes.untimed:,} of them have no time and are stored as of now")
         for code, times in sorted(notes.warnings.items()):
             console.print(f"  {times:,} times {CHANGES.get(code, code)}")
         if notes.rejected:
             console.print(f"  {notes.rejected:,} lines rejected: see {each.rejected_path}")
+        if notes.accepted:
+            console.print(f"  threadline import undo {notes.import_id} takes it back")
     if not all(each.repeated for each in imports):
         console.print(f"Done in {seconds:.1f} s.")
+
+
+def _archives(files: list[Path]) -> bool:
+    """Raises `FileError` where only some are."""
+    archives = [path for path in files if is_archive(path)]
+    if archives and len(archives) < len(files):
+        raise FileError(f"{archives[0]} is an export of whole projects: import it by itself.")
+    return bool(archives)
 
 
 def _renamed(given: list[str]) -> dict[str, str]:
@@ -200,7 +246,7 @@ def _is_empty(file: EventFile, console: Console) -> bool:
 
 
 @contextmanager
-def _way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, Send]]:
+def way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, WayIn]]:
     """Over HTTP with a key that lives for this command if a server runs, else the log itself."""
     folder = Path(chosen.data)
     with Control(folder) as control:
@@ -210,12 +256,14 @@ def _way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, Sen
             with (
                 control.temporary_key(project.project_id, "sk") as key,
                 ThreadPoolExecutor(CONNECTIONS) as pool,
+                open_store(chosen) as store,
             ):
                 to = Server(server.url, key)
-                yield project, lambda events: pool.submit(_post, to, events)
+                yield project, WayIn(lambda events: pool.submit(_post, to, events), store)
             return
     with Services(chosen) as services:
-        yield project, _Append(services, project)
+        services.writer.catch_up(CATCH_UP_S)
+        yield project, WayIn(_Append(services, project), services.store)
 
 
 class _Append:

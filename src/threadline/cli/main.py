@@ -38,7 +38,7 @@ COMMANDS = {
     "project": Command("Run", "Sites and products, each with events of its own.", "project_files"),
     "key": Command("Run", "API keys: create, list, revoke, rotate.", "keys"),
     "dashboard": Command("Run", "Who may sign in, and links that do.", "dashboard"),
-    "import": Command("Data", "Take events from files, or undo that.", "importing", "import_files"),
+    "import": Command("Data", "Take events from files, or undo that.", "undoing"),
     "export": Command("Data", "Give stored events as a file.", "exporting", "export_file"),
     "backup": Command("Data", "Copy the data folder while it is in use.", "backing_up"),
     "restore": Command("Data", "Make a backup a data folder again.", "restoring", "restore_folder"),

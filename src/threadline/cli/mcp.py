@@ -80,7 +80,7 @@ async def _serve(settings: Settings, project: str | None, kind: str, account: bo
         async with asyncio.TaskGroup() as tasks:
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             own = msgspec.structs.replace(settings, host="127.0.0.1", port=0)
-            serving = tasks.create_task(serve_async(own, ready, least=logging.WARNING))
+            serving = tasks.create_task(serve_async(own, ready))
             serving.add_done_callback(lambda _: ready.done() or ready.cancel())
             await asyncio.wait([ready])
             if ready.cancelled():

@@ -1,10 +1,12 @@
 """What the command line does to projects and keys."""
 
+import base64
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from threadline.control.errors import ControlError
 from threadline.control.keys import (
@@ -18,6 +20,7 @@ from threadline.control.keys import (
 )
 from threadline.control.names import checked_name
 from threadline.control.origins import normalise_origin
+from threadline.control.pepper import adopt_pepper, read_pepper
 from threadline.control.share_links import ShareLinks
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES, Project
 
@@ -25,6 +28,17 @@ VISIT_TIMEOUTS = range(5, 241)
 # The key of one command ends soon after a crash of it; while the command runs, it renews the key.
 TEMPORARY_MS = 300_000
 RENEW_EVERY_S = 60.0
+
+
+# What a key is besides its project.
+KEY_COLUMNS = (
+    "prefix kind env secret_hash created_ms last_used_ms revoked_ms name expires_ms scopes".split()
+)
+
+
+def _kept(name: str, value: Any) -> Any:
+    """A value of JSON, in which bytes are base64."""
+    return base64.b64decode(value) if name == "secret_hash" else value
 
 
 class Changes(ShareLinks):
@@ -40,14 +54,17 @@ class Changes(ShareLinks):
         origins: list[str],
         stitch: str | None = None,
         visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES,
+        project_id: str | None = None,
     ) -> tuple[Project, dict[str, Token]]:
-        """A project with one live key of each kind pk, sk, rk.
+        """A project with one live key of each kind pk, sk, rk. `project_id`: that it had elsewhere.
 
         Raises `ControlError` if the name is none or taken, an origin is none, or visits of this
         project would end too soon or too late.
         """
         _check_timeout(visit_timeout_minutes)
         wanted = self._new_project(name, origins, stitch, visit_timeout_minutes)
+        if project_id is not None:
+            wanted = wanted._replace(project_id=project_id)
         try:
             with self._write_and_tell() as db:
                 keys = self._insert_project(db, wanted)
@@ -93,6 +110,34 @@ class Changes(ShareLinks):
         for token in keys.values():
             self._insert_key(db, token, project.project_id)
         return keys
+
+    def key_rows(self, project_id: str) -> list[dict[str, Any]]:
+        """Its lasting keys as they are kept: hashes, of which nobody can make a key."""
+        with self._write_and_tell() as db:
+            found = db.execute(
+                f"SELECT {', '.join(KEY_COLUMNS)} FROM keys WHERE project_id = ? AND temporary = 0"
+                " ORDER BY prefix",
+                (project_id,),
+            ).fetchall()
+        return [dict(zip(KEY_COLUMNS, row, strict=True)) for row in found]
+
+    def adopt_pepper(self, text: str) -> None:
+        """Take this pepper, in hexadecimal, if there is no key here yet."""
+        if adopt_pepper(self.folder, self._db, text):
+            self.pepper = read_pepper(self.folder)
+
+    def adopt_keys(self, project_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Keys that `key_rows` gave, of a folder with the same pepper; how many are new here."""
+        marks = ", ".join("?" * (len(KEY_COLUMNS) + 1))
+        columns = ", ".join(("project_id", *KEY_COLUMNS))
+        with self._write_and_tell() as db:
+            return sum(
+                db.execute(
+                    f"INSERT OR IGNORE INTO keys ({columns}) VALUES ({marks})",
+                    (project_id, *(_kept(name, row[name]) for name in KEY_COLUMNS)),
+                ).rowcount
+                for row in rows
+            )
 
     def project(self, wanted: str) -> Project:
         """A project by its id or name. Raises `ControlError` naming those there are."""

@@ -93,6 +93,16 @@ def replace_pepper(folder: Path, db: sqlite3.Connection) -> int:
     return revoked
 
 
+def adopt_pepper(folder: Path, db: sqlite3.Connection, text: str) -> bool:
+    """Take another folder's pepper in place of one that nothing was hashed with; whether it was."""
+    with transaction(db):
+        if _has_keys(db) or bytes.fromhex(text) == read_pepper(folder):
+            return False
+        write_durably(folder / FILE, text)
+        _note(db, bytes.fromhex(text))
+    return True
+
+
 def pepper_hash(pepper: bytes) -> bytes:
     """Kept in the database, so that another pepper is noticed."""
     return hmac.digest(pepper, b"threadline pepper", "sha256")

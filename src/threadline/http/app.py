@@ -32,6 +32,7 @@ from threadline.http import (
     share_links,
     sign_in,
     site,
+    skills,
     sql,
 )
 from threadline.http.answers import Answer, answer_error, as_api_error
@@ -93,6 +94,7 @@ class App:
             *assets.ROUTES,
             *rudder.ROUTES,
             *self._mcp.routes,
+            *skills.ROUTES,
             *dashboard.ROUTES,
             *site.ROUTES,
             *server.ROUTES,

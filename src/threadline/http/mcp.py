@@ -118,8 +118,12 @@ class Mcp:
         return Answer(given.status, given.headers, given.body)
 
     async def _start(self) -> Any:
-        # Beside the event loop: it takes about a second, in which events go on to come.
-        module = await asyncio.to_thread(import_module, IMPLEMENTATION)
+        try:
+            # Beside the event loop: it takes about a second, in which events go on to come.
+            module = await asyncio.to_thread(import_module, IMPLEMENTATION)
+        except BaseException:
+            self._starting = None  # the next one tries again
+            raise
         server = module.HttpServer()
         ready = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(server.run(ready, self._stop))

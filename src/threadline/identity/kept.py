@@ -6,10 +6,12 @@ filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person
 from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
 is a table `changing_events`: what `visits` reads of half hours in which such devices change hands.
 
-They are exact. Each question first looks whether anything was written since they were made; if so,
-which parts of tables are new, and what is in these: those devices are looked at again, and lie in
-two dictionaries more before the first two. When these grow too large, or anything was deleted or
-decided, all is made anew. A question that is under way keeps those that it began with.
+They are exact. Each question first looks whether anything was written since they were made. Of few
+events it is known where they were: mostly on devices whose owners stay the same, and then so does
+all of this. Else it looks which parts of tables are new, and what is in these: those devices are
+looked at again, and lie in two dictionaries more before the first two. When these grow too large,
+or anything was deleted or decided, all is made anew. A question that is under way keeps those that
+it began with.
 
 With `as_of`, and for those who have no keeper, `stitch` and `visits` have the same as joins.
 """
@@ -18,14 +20,24 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from textwrap import indent
 from typing import NamedTuple
 from weakref import finalize
 
 from threadline.identity.compose import bound, compose, fill
+from threadline.identity.parts import (
+    CHANGED_HALF_HOURS,
+    CHANGED_OWNERS,
+    MOST_NEWER,
+    NOTHING,
+    TABLES,
+    VERSION,
+    Seen,
+    Version,
+    changed_devices,
+    parts_now,
+)
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import (
-    PROJECT,
     SEVERAL,
     Decisions,
     Kept,
@@ -36,59 +48,21 @@ from threadline.identity.stitch import relations
 from threadline.identity.visits import changing
 from threadline.store import InMemory, Params, Store
 
-# Devices that changed, before all are looked at anew: of small projects that costs nothing.
-MOST_NEWER = 5_000
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
 
-# What all of it follows from, beside events: links and half hours of somebody who is known.
-TABLES = ["links", "half_hours", "aliases", "unlinks"]
-
-# A part that is merged has another name, and so has one of which rows were changed; what is still
-# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
-PARTS = """
-SELECT table, name, path
-FROM system.parts
-WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
-UNION ALL
-SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
-FROM system.mutations
-WHERE NOT is_done AND database = currentDatabase()
-    AND (table = 'events' OR table IN {tables:Array(String)})"""
-ALL_PARTS = f"""
-SELECT table AS part_of, name, path
-FROM (
-    {indent(PARTS.strip(), "    ").strip()}
-)"""
-# For servers, to which others may write, too; started again, they have nothing in memory.
-VERSION = f"""
-SELECT groupBitXor(sipHash64(table, name, path)) AS version,
-    (
-        SELECT count()
-        FROM system.tables
-        WHERE concat(database, '.', name) IN {{kept_names:Array(String)}}
-    ) AS there
-FROM (
-    {indent(PARTS.strip(), "    ").strip()}
-)"""
-
-# In parts that came, or were merged, since then.
-CHANGED_OWNERS = f"""
-SELECT DISTINCT visitor
-FROM (
-    SELECT visitor FROM links WHERE {PROJECT} AND _part NOT IN {{links:Array(String)}}
-    UNION ALL
-    SELECT visitor
-    FROM half_hours
-    WHERE {PROJECT} AND known AND _part NOT IN {{half_hours:Array(String)}}
-)
-LIMIT {MOST_NEWER + 1}"""
-CHANGED_HALF_HOURS = f"""
-SELECT DISTINCT visitor
-FROM half_hours
-WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
-LIMIT {MOST_NEWER + 1}"""
 THESE = "visitor IN {changed:Array(UInt64)}"
+
+# Of more events, parts are as soon looked through.
+MOST_WRITTEN = 200
+WRITTEN = "visitor IN (SELECT sipHash64(arrayJoin({written:Array(String)})))"
+# Intervals of a device that goes from hand to hand end with every event of a user.
+OTHER_OWNERS = f"""
+SELECT countIf(d.person = {SEVERAL} OR (d.person, d.first, d.last) != $kept) AS others
+FROM owners_now AS d"""
+WRITTEN_ON_SHARED = f"""
+SELECT countIf($person = {SEVERAL}) AS others
+FROM (SELECT sipHash64(arrayJoin({{written:Array(String)}})) AS visitor)"""
 
 DEVICES = f"""
 SELECT visitor, if(min(user_hash) = max(user_hash), min(user_hash), {SEVERAL}) AS person,
@@ -134,23 +108,11 @@ LAYOUTS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-Part = tuple[str, str, str]  # of which table, its name and its path
-Version = tuple[int, int]
 NOBODY: frozenset[int] = frozenset()
 
 
 class Hold:
     """Whoever has it keeps what was made from being dropped."""
-
-
-class Seen(NamedTuple):
-    """What there was of tables when something was made of them. `version`: that as numbers."""
-
-    version: Version
-    parts: frozenset[Part]
-
-
-NOTHING = Seen((-1, 0), frozenset())
 
 
 class Events(NamedTuple):
@@ -231,12 +193,15 @@ class Keeper:
         version = self._version(reads, names)
         if before and version == known.seen.version:
             return before
-        seen = Seen(version, _parts(reads))
         params: dict[str, object] = {"project_id": project_id}
+        if before and self._has_same_owners(before, known.seen, version, reads, params, bots):
+            known.seen = known.seen._replace(version=version)
+            return before
+        seen = Seen(version, parts_now(reads))
         decisions = decisions_of(reads, params)
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
-            changed = _changed(CHANGED_OWNERS, known.seen, seen, reads, params)
+            changed = changed_devices(CHANGED_OWNERS, known.seen, seen, reads, params)
         if before is None or changed is None or len(changed | known.newer) > MOST_NEWER:
             kept, newer = self._make(reads, decisions, params, bots), NOBODY
         elif not changed:
@@ -256,12 +221,18 @@ class Keeper:
         version = self._version(reads, names)
         if before and before.seen.version == version and before.decisions == decisions:
             return before
-        seen = Seen(version, _parts(reads))
+        if before and before.decisions == decisions:
+            project_id = str(on.params["project_id"])
+            written = self._written(before.seen, version, project_id)
+            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
+                known.events = before._replace(seen=before.seen._replace(version=version))
+                return known.events
+        seen = Seen(version, parts_now(reads))
         changed: set[int] | None = None
         if before and before.decisions == decisions and not version[1]:
             shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
             sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
-            changed = _changed(sql, before.seen, seen, reads, on.params)
+            changed = changed_devices(sql, before.seen, seen, reads, on.params)
         if before and changed is not None and not changed:
             known.events = before._replace(seen=seen)
             return known.events
@@ -276,6 +247,43 @@ class Keeper:
         self._memory.insert(name, sql, bound(sql, params))
         known.events = Events(seen, name, decisions, self._hold([name]))
         return known.events
+
+    def _written(
+        self, seen: Seen, version: Version, project_id: str, known: bool = False
+    ) -> list[str] | None:
+        """On which devices of a project there were events since something was seen, or `known`
+        ones; None if anything else may have changed."""
+        if not self._store.is_embedded:
+            return None
+        events = self._store.written_since(seen.version[0], version[0])
+        if events is None:
+            return None
+        found = {
+            event.anonymous_id
+            for event in events
+            if event.project_id == project_id and event.known >= known
+        }
+        return sorted(found) if len(found) <= MOST_WRITTEN else None
+
+    def _has_same_owners(
+        self,
+        kept: Kept,
+        seen: Seen,
+        version: Version,
+        reads: Reads,
+        params: Params,
+        bots: bool,
+    ) -> bool:
+        """Whether what was written since leaves all devices with the owners that are kept."""
+        written = self._written(seen, version, str(params["project_id"]), known=True)
+        if not written:
+            return written is not None
+        on = _resolution(kept.decisions, params, bots)
+        known = {**relations(on, f"r.{WRITTEN}"), "owners_now": DEVICES}
+        found = ", ".join(kept.device("d.visitor", name) for name in ("person", "first", "last"))
+        sql = compose(fill(OTHER_OWNERS, {"kept": f"({found})"}), known)
+        (row,) = reads.query(sql, bound(sql, {**on.params, **kept.names, "written": written}))
+        return not row["others"]
 
     def _version(self, reads: Reads, names: list[str]) -> Version:
         """Of the tables, and how many of these names are no more. Nobody else writes to an
@@ -294,13 +302,7 @@ class Keeper:
         only: frozenset[int] = NOBODY,
     ) -> Kept:
         """Dictionaries of all linked devices, or only of some."""
-        on = Resolution(
-            "next",
-            {**params, **decisions.params},
-            persons=decisions.persons,
-            unlinked=decisions.unlinked,
-            bots=bots,
-        )
+        on = _resolution(decisions, params, bots)
         before = "newer_" if only else ""
         devices, intervals = f"{before}devices", f"{before}intervals"
         in_devices = {"devices": f"{{{devices}:String}}"}
@@ -324,47 +326,21 @@ class Keeper:
         return hold
 
 
-def _parts(reads: Reads) -> frozenset[Part]:
-    rows = reads.query(ALL_PARTS, {"tables": TABLES})
-    return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
+def _resolution(decisions: Decisions, params: Params, bots: bool) -> Resolution:
+    """Without anything kept."""
+    return Resolution(
+        "next",
+        {**params, **decisions.params},
+        persons=decisions.persons,
+        unlinked=decisions.unlinked,
+        bots=bots,
+    )
 
 
-def _changed(sql: str, before: Seen, now: Seen, reads: Reads, params: Params) -> set[int] | None:
-    """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
-    if _state(now.parts) != _state(before.parts) or _is_any_gone(before.parts, now.parts):
-        return None
-    known = {
-        table: [name for of, name, _ in before.parts if of == table]
-        for table in ("links", "half_hours")
-    }
-    rows = reads.query(sql, bound(sql, {**params, **known}))
-    return {row["visitor"] for row in rows}
-
-
-def _is_any_gone(before: frozenset[Part], now: frozenset[Part]) -> bool:
-    """Whether a part was dropped: it is not there, nor in one that it was merged into."""
-    there: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for table, name, _ in now:
-        if table != "mutations":
-            partition, first, last, *_ = name.split("_")
-            there.setdefault((table, partition), []).append((int(first), int(last)))
-    for table, name, _ in before - now:
-        if table != "mutations":
-            partition, first, last, *_ = name.split("_")
-            covering = there.get((table, partition), [])
-            if not any(a <= int(first) and int(last) <= z for a, z in covering):
-                return True
-    return False
-
-
-def _state(parts: frozenset[Part]) -> set[tuple[str, str]]:
-    """What another row than a new one shows in: mutations, the last that was made in a part, which
-    is a fifth number in its name, and where a table's parts lie."""
-    found = set[tuple[str, str]]()
-    for table, name, path in parts:
-        if table == "mutations":
-            found.add((table, name))
-        else:
-            numbers = name.split("_")[4:]
-            found |= {(table, path.removesuffix(f"{name}/")), *((table, at) for at in numbers)}
-    return found
+def _any_on_shared(kept: Kept, written: list[str], reads: Reads, params: Params) -> bool:
+    """Whether any of these devices goes from hand to hand."""
+    if not written or not kept.is_shared:
+        return False
+    sql = fill(WRITTEN_ON_SHARED, {"person": kept.device("visitor", "person")})
+    (row,) = reads.query(sql, bound(sql, {**params, "written": written}))
+    return bool(row["others"])

@@ -1,7 +1,7 @@
 """What the columns of a file mean: ours, perhaps ours under another name, the server's, unknown."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,10 +16,11 @@ IDS = ("anonymous_id", "user_id")
 OF_AGENTS = ExportedEvent.__struct_fields__[len(OURS) :]
 # An export has them; they are made anew from what is sent.
 SERVER_MADE = frozenset(
-    "source medium campaign term content source_confidence source_rule_id classifier_version "
-    "country device_type browser os is_bot received_at anonymous_id_generated ip_hash "
-    "project_id".split()
+    "source medium campaign channel term content source_confidence source_rule_id "
+    "classifier_version country device_type browser os is_bot received_at anonymous_id_generated "
+    "ip_hash project_id".split()
 )
+KNOWN = frozenset(OURS) | SERVER_MADE | frozenset(OF_AGENTS)
 # Only an export of ours has all of these.
 EXPORTED = frozenset(["event", "source_rule_id", "received_at"])
 
@@ -48,12 +49,14 @@ MEANS = {
 
 class Columns(NamedTuple):
     """Names of a file's columns or fields, after those that were renamed. `unknown`: with the name
-    of ours that they may mean, else ''. `of_agents`: of an export, and taken as they are."""
+    of ours that they may mean, else ''. `of_agents`: of an export, and taken as they are.
+    `ignored`: somebody said so."""
 
     ours: list[str]
     made: list[str]
     unknown: dict[str, str]
     of_agents: list[str]
+    ignored: Sequence[str] = ()
 
     @property
     def has_ids(self) -> bool:
@@ -107,3 +110,25 @@ def map_hint(names: Mapping[str, str]) -> str:
 
 def _folded(name: str) -> str:
     return "".join(char for char in name.casefold() if char.isalnum())
+
+
+# What the exports of other tools have, and hardly any other file: columns as `_folded` writes them.
+TOOLS = {
+    "Segment": "messageid originaltimestamp",
+    "RudderStack": "messageid originaltimestamp channel",
+    "Mixpanel": "event distinctid insertid",
+    "PostHog": "uuid event distinctid",
+    "Amplitude": "amplitudeid eventtype",
+    "Google Analytics 4": "eventname userpseudoid",
+    "Matomo": "idvisit idsite",
+    "Snowplow": "collectortstamp domainuserid",
+    "Heap": "heapuserid",
+    "Plausible": "sitedomain hostname utmsource",
+}
+
+
+def tool_of(names: Iterable[str]) -> str:
+    """Whose export has such columns; '' where that is not known."""
+    folded = {_folded(name) for name in names}
+    alike = [(len(of.split()), tool) for tool, of in TOOLS.items() if folded.issuperset(of.split())]
+    return max(alike)[1] if alike else ""

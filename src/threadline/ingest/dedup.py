@@ -105,7 +105,7 @@ class Dedup:
         rows["hash"] = ids
         rows["received_at"] = int(clock.now_s)
         self._store.insert(
-            "event_ids", list(STORED.names or ()), "RowBinary", rows.tobytes(), token
+            "event_ids", list(STORED.names or ()), "RowBinary", rows.tobytes(), token, written=()
         )
         self._days[_day(clock.now_s)].add(ids, self._room)
 

@@ -7,7 +7,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import count, islice
 from typing import BinaryIO, Protocol
 
@@ -15,7 +16,15 @@ import msgspec
 
 from threadline.contract.cells import unescaped
 from threadline.contract.times import format_ms
-from threadline.ingest.columns import OF_AGENTS, OURS, is_export, map_hint, meant
+from threadline.ingest.columns import (
+    KNOWN,
+    OF_AGENTS,
+    OURS,
+    is_export,
+    map_hint,
+    meant,
+    tool_of,
+)
 from threadline.ingest.unpacking import DAMAGE
 
 MAX_LINE_BYTES = 1024**2
@@ -35,9 +44,11 @@ class FileError(Exception):
 
 
 class Format(Protocol):
-    """`names`: of the columns or fields, after those that were renamed."""
+    """`names`: of the columns or fields, after those that were renamed, without those that are
+    `left_out`."""
 
     names: list[str]
+    left_out: list[str]
 
     def lines(self) -> Iterator[RawLine]:
         """All of them; once. Raises `DAMAGE`."""
@@ -46,10 +57,17 @@ class Format(Protocol):
 class Ndjson:
     """An object a line; lines without anything in them are passed over."""
 
-    def __init__(self, stream: BinaryIO, file_name: str, renamed: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        file_name: str,
+        renamed: Mapping[str, str],
+        ignored: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Reads the first lines. Raises `FileError`."""
         self._readline = stream.readline
         self._renamed = renamed
+        self._ignored = ignored
         self._broken: Exception | None = None
         self._rest = self._read()
         self._head: list[RawLine] = []
@@ -57,20 +75,27 @@ class Ndjson:
             self._head.extend(islice(self._rest, SAMPLE_LINES))
         except DAMAGE as error:
             self._broken = error
-        self.names = self._read_names(file_name)
+        names = self._read_names(file_name)
+        self.names = [name for name in names if name not in ignored]
+        self.left_out = [name for name in names if name in ignored]
+        # A field that comes later has to be one of ours, too.
+        self._taken = {*KNOWN, *names, *ignored}
 
     def lines(self) -> Iterator[RawLine]:
-        yield from self._head
+        for raw in self._head:
+            yield self._with_our_names(*raw)
         self._head = []
         if self._broken:
             raise self._broken
-        yield from self._rest
+        for raw in self._rest:
+            yield self._with_our_names(*raw)
 
     def _read_names(self, file_name: str) -> list[str]:
         names: dict[str, None] = {}
         for _, line, _, _ in self._head:
             try:
-                names |= dict.fromkeys(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+                found = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+                names |= dict.fromkeys(self._renamed.get(name, name) for name in found)
             except (ValueError, RecursionError):
                 continue  # it is rejected in its turn
         of_all = f"{file_name}: none of the first {len(self._head)} lines has"
@@ -79,11 +104,12 @@ class Ndjson:
                 raise FileError(f"{of_all} {theirs}.")
         if names and "event" not in names:
             hint = map_to_event(list(names))
-            raise FileError(f"{of_all} `event`, the name of what happened.{hint}")
+            said = f"{of_all} `event`, the name of what happened.{said_tool(names)}{hint}"
+            raise FileError(said)
         return list(names)
 
     def _read(self) -> Iterator[RawLine]:
-        readline, renamed = self._readline, self._renamed
+        readline = self._readline
         numbers = count(1)
         while line := readline(MAX_LINE_BYTES + 1):
             number = next(numbers)
@@ -93,13 +119,23 @@ class Ndjson:
                     line = readline(MAX_LINE_BYTES + 1)
                 yield number, b"", row, TOO_LONG
             elif not line.isspace():
-                yield self._with_our_names(number, line) if renamed else (number, line, line, "")
+                yield number, line, line, ""
 
-    def _with_our_names(self, number: int, line: bytes) -> RawLine:
+    def _with_our_names(self, number: int, json: bytes, line: bytes, reason: str) -> RawLine:
+        if reason:
+            return number, json, line, reason
         try:
             fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (ValueError, RecursionError):
             return number, line, line, ""  # what is wrong is said when it is decoded
+        if not self._taken.issuperset(fields) and (
+            unknown := [name for name in fields if name not in self._taken | {*self._renamed}]
+        ):
+            return number, b"", line, _unknown_later(unknown)
+        if not self._renamed and self._ignored.isdisjoint(fields):
+            return number, line, line, ""
+        for name in self._ignored:
+            fields.pop(name, None)
         for theirs, ours in self._renamed.items():
             if theirs not in fields:
                 continue
@@ -115,7 +151,13 @@ class Ndjson:
 class Csv:
     """Rows under a line of column names."""
 
-    def __init__(self, stream: BinaryIO, file_name: str, renamed: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        file_name: str,
+        renamed: Mapping[str, str],
+        ignored: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Reads the first line. Raises `FileError`."""
         self._renamed = renamed
         csv.field_size_limit(MAX_LINE_BYTES)
@@ -128,7 +170,9 @@ class Csv:
         except csv.Error as error:
             raise FileError(f"{file_name}: the first line is not CSV: {error}.") from error
         self._exported = is_export(header)
-        self.names = [renamed.get(name, name) for name in header]
+        self._header = [renamed.get(name, name) for name in header]
+        self.names = [name for name in self._header if name not in ignored]
+        self.left_out = [name for name in self._header if name in ignored]
         if header:
             self._check(header, file_name)
 
@@ -137,9 +181,9 @@ class Csv:
             raise FileError(
                 f"{file_name} has no column {missing[0]} to map; it has: {', '.join(header)}."
             )
-        if twice := [name for name, times in Counter(self.names).items() if times > 1]:
+        if twice := [name for name, times in Counter(self._header).items() if times > 1]:
             raise FileError(f"{file_name}: the column {twice[0]} is there twice; keep one.")
-        if "event" not in self.names:
+        if "event" not in self._header:
             raise FileError(f"{file_name}: {_no_event(header)}")
 
     def lines(self) -> Iterator[RawLine]:
@@ -171,12 +215,12 @@ class Csv:
 
     def _record(self, number: int, cells: list[str]) -> RawLine:
         row = self._row()
-        if len(cells) != len(self.names):
-            reason = f"the row has {len(cells)} cells, the header {len(self.names)} columns"
+        if len(cells) != len(self._header):
+            reason = f"the row has {len(cells)} cells, the header {len(self._header)} columns"
             return number, b"", row, reason
         if self._exported:
             cells = [unescaped(cell) for cell in cells]
-        given = dict(zip(self.names, cells, strict=True))
+        given = dict(zip(self._header, cells, strict=True))
         if time := given.get("timestamp", "").strip():
             mapped = "timestamp" in self._renamed.values() and UNIX_TIME.fullmatch(time)
             given["timestamp"] = _iso(time) if mapped else time
@@ -201,6 +245,11 @@ def _as_json(row: dict[str, str], exported: bool) -> bytes:
     return msgspec.json.encode(given)
 
 
+def _unknown_later(names: list[str]) -> str:
+    listed = " ".join(f"--ignore {name}" for name in names)
+    return f"it has fields that are not known here: {', '.join(names)}; {listed} leaves them out"
+
+
 def _iso(unix_time: str) -> str:
     """Seconds or milliseconds since 1970, as `UNIX_TIME` has them, as ISO 8601."""
     found = UNIX_TIME.fullmatch(unix_time)
@@ -214,7 +263,7 @@ def _no_event(header: list[str]) -> str:
         return f"its columns are separated by {other[0]!r}; separate them by commas."
     return (
         f"the first line has to name the columns, `event` among them; it has "
-        f"{', '.join(header)}. Known: {', '.join(OURS)}; others are ignored.{map_to_event(header)}"
+        f"{', '.join(header)}. Known: {', '.join(OURS)}.{said_tool(header)}{map_to_event(header)}"
     )
 
 
@@ -222,3 +271,9 @@ def map_to_event(names: list[str]) -> str:
     """The option that would give one of these columns the name `event`."""
     hints = {name: "event" for name in names if meant(name) == "event"}
     return f" Perhaps {map_hint(hints)}?" if hints else ""
+
+
+def said_tool(names: Iterable[str]) -> str:
+    """Whose export it looks like, as a sentence with a space before it."""
+    tool = tool_of(names)
+    return f" It looks like an export of {tool}." if tool else ""

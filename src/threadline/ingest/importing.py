@@ -1,5 +1,6 @@
 """Importing a file of events: in batches, with notes of how far it came, so that it can go on."""
 
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -11,11 +12,15 @@ import msgspec
 
 from threadline.contract.errors import Unavailable
 from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
+from threadline.ingest.undoing import Brought, id_key
+from threadline.store import Statements
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
 IN_FLIGHT = 6
 RETRY_S = 0.5
 NOTE_EVERY_S = 1.0
+# Of the data folder.
+NOTES = "imports"
 
 # The warnings that were given, by their codes; of a running server the first hundred of a batch.
 Warned = Mapping[str, int] | None
@@ -23,13 +28,18 @@ Send = Callable[[CheckedEvents], "Future[Warned]"]
 
 
 class Notes(msgspec.Struct):
-    """How far one file came. `lines`: of it, all settled. `untimed`: accepted events without a
-    time, stored as of then. `warnings`: how often each was given, by its code. `rejected_bytes`:
-    of the file of rejected lines."""
+    """How far one file came. `lines`: of it, all settled. `known`: events that were there already
+    under their ids, and were left out. `untimed`: accepted events without a time, stored as of
+    then. `warnings`: how often each was given, by its code. `rejected_bytes`: of the file of
+    rejected lines. `import_id`: by which it can be undone; empty in notes of older versions."""
 
     file: str
+    import_id: str = ""
+    project_id: str = ""
+    began_ms: int = 0
     lines: int = 0
     accepted: int = 0
+    known: int = 0
     untimed: int = 0
     rejected: int = 0
     warnings: dict[str, int] = {}
@@ -37,9 +47,54 @@ class Notes(msgspec.Struct):
     finished: bool = False
 
 
+class WayIn(NamedTuple):
+    """How events get into the log, and what looks into the store."""
+
+    send: Send
+    store: Statements
+
+
+def notes_of(path: Path, file: str, project_id: str) -> Notes:
+    """Those that there are, or new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Notes)
+    import_id = f"imp-{secrets.token_hex(4)}"
+    return Notes(file, import_id, project_id, time.time_ns() // 1_000_000)
+
+
+def save_notes(path: Path, notes: Notes) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(notes))
+    fresh.replace(path)
+
+
+def ids_path(notes_folder: Path, notes: Notes) -> Path:
+    """Where it is written down what the import brought."""
+    return notes_folder / f"{notes.import_id or 'before'}.ids"
+
+
+def brought(notes_folder: Path, notes: Notes, folder: Path, store: Statements) -> Brought:
+    """What this import brings, as it is written down."""
+    return Brought(ids_path(notes_folder, notes), store, notes.project_id, id_key(folder))
+
+
+def all_notes(folder: Path) -> dict[Path, Notes]:
+    """Of every import there was into this data folder, oldest first."""
+    found = {
+        path: msgspec.json.decode(path.read_bytes(), type=Notes)
+        for path in (folder / NOTES).glob("*.json")
+    }
+    return dict(sorted(found.items(), key=lambda each: each[1].began_ms))
+
+
 class _Batch(NamedTuple):
+    """`known`: events that stay out of it. `before`: those that it brought already."""
+
     lines: Lines
     on_disk: "Future[Warned]"
+    known: int
+    before: int
 
 
 class Import:
@@ -49,16 +104,21 @@ class Import:
     twice.
     """
 
-    def __init__(self, file: EventFile, folder: Path, project_id: str) -> None:
-        """`folder`: where notes are kept."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        file: EventFile,
+        folder: Path,
+        project_id: str,
+        bring: Callable[[Notes], Brought] | None = None,
+    ) -> None:
+        """`folder`: where notes are kept. `bring`: what the store has already, and where to write
+        down what it has not; None: there is nothing to look at."""
         self._file = file
         self._notes_path = folder / f"{file.fingerprint}-{project_id}.json"
         self.rejected_path = file.path.with_name(f"{file.path.name}.rejected")
-        self.notes = Notes(str(file.path))
         self.repeated = False
-        if self._notes_path.exists():
-            self.notes = msgspec.json.decode(self._notes_path.read_bytes(), type=Notes)
+        self.notes = notes_of(self._notes_path, str(file.path), project_id)
+        self._brought = bring(self.notes) if bring else None
         self._noted_at = 0.0
 
     def run(self, send: Send, settled: Callable[[], None] = lambda: None) -> None:
@@ -72,9 +132,10 @@ class Import:
         last = self.notes.lines
         try:
             try:
+                self._save()
                 for lines in self._file.batches(time.time_ns() // 1_000_000, last):
                     last = lines.last
-                    waiting.append(_Batch(lines, _sent(send, lines.events)))
+                    waiting.append(self._sent_new(lines, send))
                     if len(waiting) == IN_FLIGHT:
                         self._settle(waiting.popleft(), send)
                         settled()
@@ -89,8 +150,19 @@ class Import:
         finally:
             self._save()
 
+    def _sent_new(self, lines: Lines, send: Send) -> _Batch:
+        """What the store has already stays out of it."""
+        if self._brought is None:
+            return _Batch(lines, _sent(send, lines.events), 0, 0)
+        known = self._brought.known(lines.events)
+        new = lines.events.without(known)
+        self._brought.note(new)
+        before = self._brought.brought_before(known)
+        there = len(lines.events) - len(new) - before
+        return _Batch(lines._replace(events=new), _sent(send, new), there, before)
+
     def _settle(self, batch: _Batch, send: Send) -> None:
-        lines, on_disk = batch
+        lines, on_disk, known, before = batch
         while True:
             try:
                 warned = on_disk.result() or {}
@@ -100,7 +172,8 @@ class Import:
                 on_disk = _sent(send, lines.events)
         self._reject(lines.rejected)
         self.notes.lines = lines.last
-        self.notes.accepted += len(lines.events)
+        self.notes.accepted += len(lines.events) + before
+        self.notes.known += known
         self.notes.untimed += sum([event.timestamp is None for event in lines.events])
         self.notes.rejected += len(lines.rejected)
         warnings = Counter(notice.code for notice in lines.events.warnings) + Counter(warned)
@@ -121,9 +194,7 @@ class Import:
             self.notes.rejected_bytes = file.tell()
 
     def _save(self) -> None:
-        fresh = self._notes_path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self.notes))
-        fresh.replace(self._notes_path)
+        save_notes(self._notes_path, self.notes)
 
 
 def _rejected(line: Line) -> dict[str, object]:

@@ -4,7 +4,7 @@ import codecs
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import dropwhile, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
@@ -49,6 +49,18 @@ class CheckedEvents(list[Event]):
         self.checked: list[Checked] = []
         self.warnings: list[Notice] = []
 
+    def without(self, known: Collection[str]) -> Self:
+        """The others, with what was found of them."""
+        if not known:
+            return self
+        others = type(self)()
+        others.warnings = self.warnings
+        for event, checked in zip(self, self.checked, strict=True):
+            if event.event_id not in known:
+                others.append(event)
+                others.checked.append(checked)
+        return others
+
 
 class Lines(NamedTuple):
     """Consecutive lines, no more than go into a batch. `numbers`: of those that are events. `last`:
@@ -64,10 +76,15 @@ class EventFile:
     """One file of events, read from its beginning or from behind a line."""
 
     def __init__(
-        self, path: Path, format: str | None = None, renamed: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        format: str | None = None,
+        renamed: Mapping[str, str] | None = None,
+        ignored: Collection[str] = (),
     ) -> None:
         """`format`: ndjson or csv; None: by the file's name. `renamed`: columns or fields of the
-        file that have another name here. Raises `FileError`, `OSError`."""
+        file that have another name here. `ignored`: those that are left out. Raises `FileError`,
+        `OSError`."""
         self.path = path
         suffixes = [suffix.lower() for suffix in path.suffixes]
         packing = suffixes.pop() if suffixes and suffixes[-1] in PACKINGS else ""
@@ -89,7 +106,9 @@ class EventFile:
         self._stream = unpacked(self._raw, packing)
         try:
             self._look_at_beginning()
-            self._format = FORMATS[found](self._stream, path.name, dict(renamed or {}))
+            self._format = FORMATS[found](
+                self._stream, path.name, dict(renamed or {}), frozenset(ignored)
+            )
         except DAMAGE as error:
             raise self._damaged(error) from error
 
@@ -107,7 +126,7 @@ class EventFile:
     @property
     def columns(self) -> Columns:
         """What the file's columns mean: of NDJSON, the fields of its first lines."""
-        return columns(self._format.names)
+        return columns(self._format.names)._replace(ignored=self._format.left_out)
 
     def lines(self, now_ms: int, after: int = 0) -> Iterator[Line]:
         """As `batches`, one by one, in the order of the file."""

@@ -246,7 +246,9 @@ class Writer:
 
     def _insert_whole(self, rows: Rows, token: str) -> None:
         try:
-            self._store.insert("events", COLUMNS, "MsgPack", rows.body, token)
+            self._store.insert(
+                "events", COLUMNS, "MsgPack", rows.body, token, written=rows.written()
+            )
         except StoreRefused as error:
             _logger.error("store_refused_block", error=str(error), token=token)
             self._insert_in_parts(rows, token, 0, rows.size)

@@ -66,11 +66,18 @@ class Session:
 
 
 class Refused(Exception):
-    """A route said no. `status`, `code`, `details`: as it said."""
+    """A route said no. `status`, `code`, `details`, `docs_url`: as it said."""
 
-    def __init__(self, status: int, code: str, details: Json) -> None:
+    def __init__(self, status: int, code: str, details: Json, docs_url: str = "") -> None:
         super().__init__(str(details.get("message", code)))
         self.status, self.code, self.details = status, code, details
+        self.docs_url = docs_url
+
+    @property
+    def data(self) -> Json:
+        """All of it, as the API has it."""
+        more = {"docs_url": self.docs_url} if self.docs_url else {}
+        return {"error": self.code, "details": self.details, **more}
 
 
 @dataclass
@@ -89,9 +96,11 @@ def checked(reply: Reply) -> Reply:
     try:
         said = reply.json()
         code, details = str(said["error"]), dict(said.get("details") or {})
+        docs_url = str(said.get("docs_url", ""))
     except (ValueError, KeyError, TypeError):
-        code, details = "internal_error", {"message": f"The server answered {reply.status}."}
-    raise Refused(reply.status, code, details)
+        code, docs_url = "internal_error", ""
+        details = {"message": f"The server answered {reply.status}."}
+    raise Refused(reply.status, code, details, docs_url)
 
 
 def invalid(name: str, message: str, **details: object) -> Refused:

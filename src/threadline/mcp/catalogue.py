@@ -65,6 +65,12 @@ def tools_for(kind: str) -> Mapping[str, Tool]:
     return {tool.name: tool for tool in every if kind in tool.keys}
 
 
+def input_schema(name: str) -> Json | None:
+    """Of any tool of this name, whoever may use it; None where there is none."""
+    every = {tool.name: tool for tool in (*_of_account(), *_of_project())}
+    return every[name].input if name in every else None
+
+
 async def call(session: Session, name: str, arguments: Json) -> Result:
     """One call. Raises `Failed`."""
 
@@ -115,7 +121,7 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
 def refused(error: Refused) -> Result:
     """What is wrong with the arguments, for the model. Raises `Failed` for what no other arguments
     would mend."""
-    data = {"error": error.code, "details": error.details}
+    data = error.data
     if error.status in OF_STATUS or error.status >= 500:
         raise Failed(OF_STATUS.get(error.status, NOT_NOW), str(error), data) from None
     fields: Json = error.details.get("fieldErrors") or {}

@@ -110,6 +110,7 @@ def create(session_of: SessionOf) -> Server[Any]:
         version=__version__,
         title="Threadline",
         instructions=INSTRUCTIONS,
+        get_tool_input_schema=catalogue.input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,

@@ -183,6 +183,9 @@ class Attribution(Limited, kw_only=True):
     other: AttributionOther | msgspec.UnsetType = msgspec.UNSET
 
 
+# Parts of conversions come in another order each time, and the last bits of their sum with it.
+DIGITS = 9
+
 SQL = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$money
@@ -202,7 +205,7 @@ SELECT $groups$is_total AS is_total,
     $models,
     uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sumIf(s1, c.traffic_source = {OUTSIDE}) AS outside$doubts
+    round(sumIf(s1, c.traffic_source = {OUTSIDE}), {DIGITS}) AS outside$doubts
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 $joined
@@ -380,7 +383,8 @@ def _slots(
     amount = "tupleElement(conversion.2, 'amount')" if asked else ""
     shares = [f"share.{n + 1} AS s{n}" for n in numbers]
     counted = [
-        f"sum(s{n}) AS conversions_{n}, uniqExactIf(c.person, s{n} > 0) AS persons_{n}"
+        f"round(sum(s{n}), {DIGITS}) AS conversions_{n},"
+        f" uniqExactIf(c.person, s{n} > 0) AS persons_{n}"
         for n in numbers
     ]
     joins = [each.join for each in joined]

@@ -35,7 +35,7 @@ WEEKS, MOST_WEEKS = 8, 52
 DAYS = 7
 # Events without a goal: those that come most.
 MOST_EVENTS = 10
-MOST_EXPLAINED = 10
+MOST_EXPLAINED = 5
 # Rows of one group by group series: what is beyond is in the rest.
 MOST_ROWS = 50_000
 PAGE_VIEW = "$pageview"

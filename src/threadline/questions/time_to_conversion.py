@@ -148,7 +148,7 @@ SQL = """
 )
 SELECT $groups
     count() AS persons,
-    avg(seconds) AS mean_seconds,
+    round(avg(seconds), 6) AS mean_seconds,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), $bounds), 1)) AS histogram
 FROM times AS t

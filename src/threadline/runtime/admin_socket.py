@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
@@ -17,7 +18,9 @@ from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 import msgspec
 
 from threadline.backup.manifest import BackupError, Moment
+from threadline.contract.errors import Unavailable
 from threadline.ingest.recovery import AtWork
+from threadline.ingest.row import Rows
 from threadline.runtime import snapshots
 from threadline.runtime.folder import ServerStarting
 from threadline.runtime.services import Services
@@ -34,6 +37,8 @@ from threadline.store import (
 
 SOCKET = "admin.sock"
 CATCH_UP_S = 60.0
+# The log may be this far ahead of the store.
+AHEAD_EVENTS = 500_000
 # Questions that people write, at the same time: each may take as much memory as it may.
 ASKING = 2
 # Rebuilding everything from a billion events takes its time.
@@ -78,7 +83,28 @@ class TakeSnapshot(msgspec.Struct, tag=True):
     name: str
 
 
-Message = Statement | Insert | Asked | TakeSnapshot
+class AppendRows(msgspec.Struct, tag=True):
+    """Rows for the log, as `ingest.row.Rows` has them. Answered when they are on disk."""
+
+    body: bytes
+    lengths: bytes
+    hashes: bytes
+
+
+Message = Statement | Insert | Asked | TakeSnapshot | AppendRows
+
+
+def append(services: Services, rows: Rows) -> None:
+    """Have rows in the log; returns when they are on disk, and waits while the store is far behind.
+    Raises `StoreError`."""
+    while services.log.depth_events > AHEAD_EVENTS:
+        services.writer.catch_up(timeout_s=0.1)
+    on_disk: Future[None] = Future()
+    services.log.append(rows, on_disk)
+    try:
+        on_disk.result()
+    except Unavailable as error:
+        raise StoreError(str(error)) from None
 
 
 class AdminSocket(ThreadingUnixStreamServer):
@@ -104,6 +130,9 @@ class AdminSocket(ThreadingUnixStreamServer):
 
     def carry_out(self, asked: Message, gone: Callable[[], bool]) -> bytes:
         """`gone`: whether who asked does not wait any more. Raises `StoreError`, `BackupError`."""
+        if isinstance(asked, AppendRows):
+            append(self._services, Rows(asked.body, asked.lengths, asked.hashes))
+            return b""
         if isinstance(asked, TakeSnapshot):
             with self._snapshots:
                 if gone():
@@ -175,10 +204,7 @@ class _Answer(StreamRequestHandler):
 
 @contextmanager
 def admin_socket(services: Services) -> Iterator[None]:
-    """Open as long as the block lasts. A ClickHouse server needs none: it has its own."""
-    if not services.settings.store.startswith("chdb"):
-        yield
-        return
+    """Open as long as the block lasts."""
     with AdminSocket(services) as listening:
         thread = threading.Thread(target=listening.serve_forever, name="threadline-admin")
         thread.start()
@@ -226,6 +252,10 @@ class SocketStore:
     def take_snapshot(self, name: str) -> Moment:
         """As `snapshots.take`."""
         return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
+
+    def append(self, rows: Rows) -> None:
+        """As `append`."""
+        self._send(AppendRows(*rows))
 
     def _send(self, asked: Message) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:

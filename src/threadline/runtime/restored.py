@@ -12,6 +12,7 @@ from threadline.backup.manifest import Manifest
 from threadline.backup.snapshot import DATABASES
 from threadline.control import Control
 from threadline.identity.states import verify
+from threadline.ingest.recovery import outliving
 from threadline.runtime.sampling import digest
 from threadline.runtime.snapshots import counted
 from threadline.settings import Settings
@@ -50,7 +51,7 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[Compared]:
             there = rows.get(table, 0)
             wrong = f"has {there:,} rows, and had {expected:,}" if there != expected else ""
             yield Compared(f"{table}: {there:,} rows", wrong)
-        for state in verify(store):
+        for state in verify(store, outliving=outliving(folder)):
             many = state.beyond + state.missing + state.wrong
             problem = f"{many:,} rows are not what the events say" if many else ""
             yield Compared(f"{state.table}: {state.compared:,} rows against the events", problem)

@@ -10,6 +10,7 @@ from threadline.store.errors import (
     StoreRefused,
 )
 from threadline.store.in_memory import InMemory
+from threadline.store.journal import Written
 from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
 from threadline.store.unfinished import (
     HALF_MADE,
@@ -43,6 +44,7 @@ __all__ = [
     "StoreError",
     "StoreRefused",
     "Work",
+    "Written",
     "begin",
     "bound_ms",
     "finish",

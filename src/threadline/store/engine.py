@@ -7,7 +7,6 @@ another.
 import shutil
 import threading
 import time
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from threadline.store.connection import (
     share_of_memory,
 )
 from threadline.store.errors import StoreAway, StoreError, store_errors
+from threadline.store.journal import Written, journals
 from threadline.store.migrating import migrate
 from threadline.store.pool import Pool
 from threadline.store.statements import Deletion, Params, Query, Row
@@ -65,10 +65,6 @@ MASKED = """
 
 _logger = structlog.get_logger("threadline.store")
 
-# By the store's URL: a process may have several open that are the same engine.
-_changes: Counter[str] = Counter()
-_counting = threading.Lock()
-
 
 class Store:
     """Events and identity states of all projects. Safe to use from several threads."""
@@ -89,6 +85,7 @@ class Store:
         process has the folder open or the password is wrong.
         """
         self.url = url
+        self._journal = journals[url]
         self._query_seconds = query_seconds
         self._log_sql = log_sql
         self._opening = threading.Lock()
@@ -140,7 +137,12 @@ class Store:
     @property
     def changes(self) -> int:
         """Another number than before: this process may have changed what questions read."""
-        return _changes[self.url]
+        return self._journal.changes
+
+    def written_since(self, change: int, until: int) -> list[Written] | None:
+        """Where the events were that came after one number of `changes` and until another; None if
+        anything else may have changed."""
+        return self._journal.since(change, until)
 
     @property
     def is_open(self) -> bool:
@@ -285,14 +287,21 @@ class Store:
         }
 
     def insert(
-        self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
+        self,
+        table: str,
+        columns: Sequence[str],
+        format: str,
+        body: bytes,
+        token: str,
+        written: Sequence[Written] | None = None,
     ) -> None:
-        """Insert a block that is encoded already, in one of ClickHouse's formats.
+        """Insert a block that is encoded already, in one of ClickHouse's formats. `written`: it is
+        these events and nothing else; None: anything.
 
         The same token again inserts nothing. Raises `StoreRefused` if the rows cannot be stored
         whenever they come, `StoreError` if they could not be stored now.
         """
-        with self._change() as writer:
+        with self._change(written) as writer:
             writer.raw_insert(
                 table,
                 columns,
@@ -316,14 +325,13 @@ class Store:
             yield client
 
     @contextmanager
-    def _change(self) -> Iterator[Client]:
+    def _change(self, written: Sequence[Written] | None = None) -> Iterator[Client]:
         """A handle for what others see from then on."""
         try:
             with self._writer() as client:
                 yield client
         finally:
-            with _counting:
-                _changes[self.url] += 1
+            self._journal.note(written)
 
     @contextmanager
     def _writer(self) -> Iterator[Client]:

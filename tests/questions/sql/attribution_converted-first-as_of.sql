@@ -219,7 +219,7 @@ WITH counted_events AS (
     ) AS w ON w.day = k.day
 )
 SELECT n.source AS source, n.medium AS medium, grouping(source) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+    round(sum(s1), 9) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
 sumIf(
         if(
             c.currency = {currency:String},
@@ -247,7 +247,7 @@ sumIf(
     ) AS amounts_1,
     uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sumIf(s1, c.traffic_source = 0) AS outside,
+    round(sumIf(s1, c.traffic_source = 0), 9) AS outside,
     sum(c.skipped) AS skipped, sum(c.rounded) AS rounded, sum(c.miscoded) AS miscoded
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source

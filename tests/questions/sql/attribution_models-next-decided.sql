@@ -330,11 +330,11 @@ WITH stretches AS (
     GROUP BY f.person
 )
 SELECT n.channel AS channel, if(c.traffic_source = 0, 'outside_window', arrayMin(arrayFilter(x -> x.2 != '', [l.landing, u.landing])).3) AS landing_path, if(c.traffic_source = 0, 'outside_window', o.country) AS first_country, grouping(channel) AS is_total,
-    sum(s1) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
-sum(s2) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2,
+    round(sum(s1), 9) AS conversions_1, uniqExactIf(c.person, s1 > 0) AS persons_1,
+round(sum(s2), 9) AS conversions_2, uniqExactIf(c.person, s2 > 0) AS persons_2,
     uniqExactIf(c.person, is_touch) AS influenced, countIf(is_touch) AS touches,
     quantilesExactInclusiveIf(0.25, 0.5, 0.75, 0.9)((c.at - c.touch.1) / 1000, is_touch) AS lags,
-    sumIf(s1, c.traffic_source = 0) AS outside
+    round(sumIf(s1, c.traffic_source = 0), 9) AS outside
 FROM credits AS c
 LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
 LEFT ANY JOIN landed AS l ON l.visitor = c.touch.3 AND l.landed_at = c.touch.1

@@ -77,7 +77,7 @@ WITH counted_events AS (
 )
 SELECT n.source AS source, 
     count() AS persons,
-    avg(seconds) AS mean_seconds,
+    round(avg(seconds), 6) AS mean_seconds,
     quantilesExactInclusive(0.25, 0.5, 0.75, 0.9, 0.99)(seconds) AS quantiles,
     sumMap(map(roundDown(toUInt64(seconds), [0, 60, 600, 3600, 21600, 86400, 172800, 259200, 432000, 604800, 1209600, 2592000, 5184000, 7776000]), 1)) AS histogram
 FROM times AS t

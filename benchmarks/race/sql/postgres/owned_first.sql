@@ -1,5 +1,6 @@
 SELECT coalesce(e.user_id, d.owner) AS owner, coalesce(e.user_id, d.owner, e.anonymous_id) AS person,
-    e.*
+    e.event_id, e.timestamp, e.event, e.anonymous_id, e.user_id, e.on_page,
+    e.source, e.medium, e.campaign, e.channel
 FROM events AS e
 LEFT JOIN (
     SELECT DISTINCT ON (anonymous_id) anonymous_id, user_id AS owner

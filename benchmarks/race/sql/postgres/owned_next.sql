@@ -1,6 +1,7 @@
 -- Of a device with one user all is theirs. Elsewhere it is of whoever is seen next, else was last.
 SELECT coalesce(e.user_id, n.owner, d.last) AS owner,
-    coalesce(e.user_id, n.owner, d.last, e.anonymous_id) AS person, e.*
+    coalesce(e.user_id, n.owner, d.last, e.anonymous_id) AS person, e.event_id, e.timestamp, e.event,
+    e.anonymous_id, e.user_id, e.on_page, e.source, e.medium, e.campaign, e.channel
 FROM events AS e
 LEFT JOIN (
     SELECT l.anonymous_id, l.last, s.anonymous_id IS NOT NULL AS is_shared

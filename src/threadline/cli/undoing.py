@@ -1,0 +1,128 @@
+"""`threadline import list` and `threadline import undo`: what was imported, and taking it back."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threadline.cli import folders
+from threadline.cli.importing import app
+from threadline.cli.opening import open_store
+from threadline.cli.options import AsJson, Data
+from threadline.cli.rebuilding import says_how_to_go_on
+from threadline.cli.table import as_table, terminal_width
+from threadline.contract.times import format_ms
+from threadline.control import ControlError
+from threadline.identity.states import STATES
+from threadline.ingest.importing import NOTES, Notes, all_notes, ids_path
+from threadline.ingest.reclassify import settle
+from threadline.ingest.recovery import alone, end_alike, outliving, rebuild_states
+from threadline.ingest.undoing import undo
+from threadline.jobs import work
+from threadline.jobs.table import REBUILD, UNDO
+from threadline.runtime.folder import running_server
+from threadline.runtime.services import Services
+from threadline.settings import Settings
+from threadline.store import Statements
+
+CATCH_UP_S = 60.0
+
+
+@app.command("list")
+def list_imports(data: Data = None, as_json: AsJson = False) -> None:
+    """List the imports that there were, with the ids by which they can be taken back.
+
+    Example: `threadline import list`
+    """
+    folder = Path(folders.load(data).data)
+    found = list(all_notes(folder).values())
+    if as_json:
+        typer.echo(json.dumps([_as_json(each) for each in found]))
+    elif not found:
+        typer.echo("Nothing was imported.")
+    else:
+        rows = [[*map(str, _as_json(each).values())] for each in found]
+        typer.echo(as_table(list(_as_json(found[0])), rows, terminal_width())[0])
+
+
+@app.command("undo")
+def undo_import(
+    import_id: Annotated[str, typer.Argument(help="`threadline import list` shows it.")],
+    data: Data = None,
+) -> None:
+    """Take an import back: exactly the events that it brought go, and what follows from them.
+
+    Events that were there before stay, also where the file had them, too. Works whether the server
+    runs or not; stopped or killed, the same command does the rest. Afterwards the file can be
+    imported again.
+
+    Example: `threadline import undo imp-1f2e3d4c`
+    """
+    chosen = folders.load(data)
+    folder = Path(chosen.data)
+    path, notes = _wanted(folder, import_id)
+    ids = ids_path(folder / NOTES, notes)
+    with (
+        says_how_to_go_on("Stopped. The same command does the rest."),
+        alone(folder),
+        _all_written(chosen) as store,
+        work(folder, UNDO, notes.project_id, import_id, may_cancel=False) as job,
+    ):
+
+        def rebuild() -> None:
+            tables = [state.table for state in STATES]
+            settle(store)
+            served = lambda: running_server(folder) is not None  # noqa: E731
+            rebuild_states(store, folder, tables, served, lambda step: job.progress(0, 0, step))
+            end_alike(folder, REBUILD)
+
+        gone = 0
+        if ids.exists():
+            gone = undo(
+                store, notes.project_id, ids, rebuild, lambda step: job.progress(0, 0, step)
+            )
+        path.unlink()
+        ids.unlink(missing_ok=True)
+    typer.echo(f"{import_id}: {gone:,} events of {notes.file} are gone.")
+    if notes.project_id in outliving(folder):
+        typer.echo(
+            "Links and first touches outlive events in this project, so those of this import stay;"
+            " keep_first_touch: false lets all of them go (docs/retention.md)."
+        )
+
+
+def _wanted(folder: Path, import_id: str) -> tuple[Path, Notes]:
+    for path, notes in all_notes(folder).items():
+        if notes.import_id == import_id:
+            return path, notes
+    raise ControlError(f"There is no import {import_id}; `threadline import list` lists them.")
+
+
+@contextmanager
+def _all_written(chosen: Settings) -> Iterator[Statements]:
+    """The store with everything in it that was acknowledged."""
+    if running_server(Path(chosen.data)):
+        with open_store(chosen) as store:
+            store.query("SELECT 1", {})
+            yield store
+        return
+    with Services(chosen) as services:
+        if not services.writer.catch_up(CATCH_UP_S):
+            raise ControlError("The store does not keep up, so nothing was taken back; try again.")
+        yield services.store
+
+
+def _as_json(notes: Notes) -> dict[str, object]:
+    return {
+        "import_id": notes.import_id,
+        "file": notes.file,
+        "project_id": notes.project_id,
+        "began": format_ms(notes.began_ms) if notes.began_ms else None,
+        "accepted": notes.accepted,
+        "known": notes.known,
+        "rejected": notes.rejected,
+        "finished": notes.finished,
+    }

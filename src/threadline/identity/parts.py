@@ -1,0 +1,123 @@
+"""What tables are made of, for whoever keeps something that follows from them: which parts are new,
+and which devices are in these."""
+
+from textwrap import indent
+from typing import NamedTuple
+
+from threadline.identity.compose import bound
+from threadline.identity.reading import Reads
+from threadline.identity.resolution import PROJECT
+from threadline.store import Params
+
+# Devices that changed, before all are looked at anew: of small projects that costs nothing.
+MOST_NEWER = 5_000
+
+# What all of it follows from, beside events: links and half hours of somebody who is known.
+TABLES = ["links", "half_hours", "aliases", "unlinks"]
+
+# A part that is merged has another name, and so has one of which rows were changed; what is still
+# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
+PARTS = """
+SELECT table, name, path
+FROM system.parts
+WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
+UNION ALL
+SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
+FROM system.mutations
+WHERE NOT is_done AND database = currentDatabase()
+    AND (table = 'events' OR table IN {tables:Array(String)})"""
+ALL_PARTS = f"""
+SELECT table AS part_of, name, path
+FROM (
+    {indent(PARTS.strip(), "    ").strip()}
+)"""
+# For servers, to which others may write, too; started again, they have nothing in memory.
+VERSION = f"""
+SELECT groupBitXor(sipHash64(table, name, path)) AS version,
+    (
+        SELECT count()
+        FROM system.tables
+        WHERE concat(database, '.', name) IN {{kept_names:Array(String)}}
+    ) AS there
+FROM (
+    {indent(PARTS.strip(), "    ").strip()}
+)"""
+
+# In parts that came, or were merged, since then.
+CHANGED_OWNERS = f"""
+SELECT DISTINCT visitor
+FROM (
+    SELECT visitor FROM links WHERE {PROJECT} AND _part NOT IN {{links:Array(String)}}
+    UNION ALL
+    SELECT visitor
+    FROM half_hours
+    WHERE {PROJECT} AND known AND _part NOT IN {{half_hours:Array(String)}}
+)
+LIMIT {MOST_NEWER + 1}"""
+CHANGED_HALF_HOURS = f"""
+SELECT DISTINCT visitor
+FROM half_hours
+WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
+LIMIT {MOST_NEWER + 1}"""
+
+Part = tuple[str, str, str]  # of which table, its name and its path
+Version = tuple[int, int]
+
+
+class Seen(NamedTuple):
+    """What there was of tables when something was made of them. `version`: that as numbers."""
+
+    version: Version
+    parts: frozenset[Part]
+
+
+NOTHING = Seen((-1, 0), frozenset())
+
+
+def parts_now(reads: Reads) -> frozenset[Part]:
+    """All parts, and mutations that are under way."""
+    rows = reads.query(ALL_PARTS, {"tables": TABLES})
+    return frozenset((row["part_of"], row["name"], row["path"]) for row in rows)
+
+
+def changed_devices(
+    sql: str, before: Seen, now: Seen, reads: Reads, params: Params
+) -> set[int] | None:
+    """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
+    if _state(now.parts) != _state(before.parts) or is_any_gone(before.parts, now.parts):
+        return None
+    known = {
+        table: [name for of, name, _ in before.parts if of == table]
+        for table in ("links", "half_hours")
+    }
+    rows = reads.query(sql, bound(sql, {**params, **known}))
+    return {row["visitor"] for row in rows}
+
+
+def is_any_gone(before: frozenset[Part], now: frozenset[Part]) -> bool:
+    """Whether a part was dropped: it is not there, nor in one that it was merged into."""
+    there: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for table, name, _ in now:
+        if table != "mutations":
+            partition, first, last, *_ = name.split("_")
+            there.setdefault((table, partition), []).append((int(first), int(last)))
+    for table, name, _ in before - now:
+        if table != "mutations":
+            partition, first, last, *_ = name.split("_")
+            covering = there.get((table, partition), [])
+            if not any(a <= int(first) and int(last) <= z for a, z in covering):
+                return True
+    return False
+
+
+def _state(parts: frozenset[Part]) -> set[tuple[str, str]]:
+    """What another row than a new one shows in: mutations, the last that was made in a part, which
+    is a fifth number in its name, and where a table's parts lie."""
+    found = set[tuple[str, str]]()
+    for table, name, path in parts:
+        if table == "mutations":
+            found.add((table, name))
+        else:
+            numbers = name.split("_")[4:]
+            found |= {(table, path.removesuffix(f"{name}/")), *((table, at) for at in numbers)}
+    return found

@@ -1,0 +1,167 @@
+"""Whole projects out and in again, and imports that are taken back."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.backup.test_backup import answers, same, told
+from tests.cli.test_commands import fails, ok, run
+from tests.support import Json, Project, Server
+from threadline.runtime.admin_socket import SocketStore
+
+STORED = "events unlinks account_unlinks alias_decisions aliases".split()
+
+
+def history(first: int, many: int) -> list[Json]:
+    """Events of a year; some devices become known, some have several users."""
+    return [
+        {
+            "event": "signup" if number % 7 == 0 else "$pageview",
+            "event_id": f"h{number}",
+            "timestamp": f"2025-{1 + number % 12:02}-{1 + number % 28:02}T10:{number % 60:02}:00Z",
+            "anonymous_id": f"d{number % 31}",
+            "user_id": f"u{number % 13}" if number % 7 == 0 else None,
+            "url": f"https://shop.example/?utm_source=s{number % 3}",
+        }
+        for number in range(first, first + many)
+    ]
+
+
+def write(path: Path, events: list[Json]) -> Path:
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return path
+
+
+def test_a_project_answers_everything_as_before_where_it_comes_to(
+    folder: Path, tmp_path: Path
+) -> None:
+    out, rates = tmp_path / "shop.zip", tmp_path / "rates.csv"
+    with Server(folder) as server:
+        project = told(server)
+        project.track("$pageview", user_agent="Googlebot/2.1", anonymous_id="bot")
+        project.track(
+            "$pageview", anonymous_id="e", url="https://a.example/?utm_term=t&utm_content=c"
+        )
+        project.track("signup", anonymous_id="undefined", user_id="user_44")
+        rates.write_text("Date,USD\n2026-05-04,1.2\n")
+        where = ("--data", str(folder))
+        ok("rates", "import", str(rates), *where)
+        ok("segment", "set", "known", "known==true", *where)
+        ok("annotation", "set", "2026-05-01", "opened", *where)
+        before, events = answers(project), raw(folder)
+        ok("export", "-o", str(out), "--all", "--keys", *where)
+        assert "ends in .zip" in fails("export", "--keys", *where)
+        assert "leave out --event" in fails("export", "-o", str(out), "--event", "x", *where)
+        assert server.stop() == 0
+
+    # In another folder, without a server.
+    other = tmp_path / "other"
+    said = ok("import", str(out), "--dry-run", "--data", str(other))
+    assert f"({project.project_id}): 12 events" in said
+    assert not (other / "control.db").exists()
+    done = run("import", str(out), "--data", str(other))
+    assert done.returncode == 0, done.stderr
+    assert "12 events came in, 0 were there" in done.stderr
+    assert "keys work here as they did there" in done.stderr
+    with Server(other) as server:
+        assert raw(other) == events
+        there = project.again(server)
+        settle(other)
+        same(answers(there), before)
+        # The same again, into the running server, changes nothing.
+        done = run("import", str(out), "--data", str(other))
+        assert "0 events came in, 12 were there" in done.stderr
+        assert raw(other) == events
+        same(answers(there), before)
+        assert server.stop() == 0
+
+
+def raw(folder: Path) -> bytes:
+    """Every stored column of every event, and what was decided."""
+    store = SocketStore(folder)
+    return b"".join(
+        store.query_bytes(f"SELECT * FROM {table} ORDER BY ALL", {}) for table in STORED
+    )
+
+
+def settle(folder: Path) -> None:
+    SocketStore(folder).execute("OPTIMIZE TABLE half_hours FINAL")
+
+
+def test_order_and_repetition_of_imports_do_not_matter_and_each_can_be_undone(
+    folder: Path, tmp_path: Path
+) -> None:
+    events = history(0, 700)
+    random.Random(25).shuffle(events)
+    old, new = events[:400], events[300:]  # a hundred are in both
+    files = [write(tmp_path / "old.ndjson", old), write(tmp_path / "new.ndjson", new)]
+    with Server(folder) as server:
+        first, second = Project(server), Project(server)
+
+        def imported(project: Project, path: Path) -> Json:
+            where = ("--data", str(folder), "--project", project.project_id)
+            (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+            of: Json = notes
+            return of
+
+        def asked(project: Project) -> list[Any]:
+            settle(folder)
+            return [
+                project.stored(),
+                project.ask("/v1/stats", metric="persons", group_by="source"),
+                project.ask("/v1/sources"),
+                project.ask("/v1/users"),
+                project.ask("/v1/identity/stats"),
+            ]
+
+        for path in files:
+            imported(first, path)
+        told = asked(first)
+        for path in reversed(files):
+            brought = imported(second, path)
+        assert (brought["accepted"], brought["known"]) == (300, 100)
+        # The same lines under another name, and long after any window for duplicates.
+        forget_ids(folder)
+        again = write(tmp_path / "again.ndjson", old)
+        assert (imported(second, again)["accepted"], imported(first, again)["known"]) == (0, 400)
+        assert asked(second) == told
+
+        # Taken back: exactly what this import brought.
+        assert len(json.loads(ok("import", "list", "--data", str(folder), "--json"))) == 6
+        assert "import list" in fails("import", "undo", "imp-0", "--data", str(folder))
+        said = ok("import", "undo", brought["import_id"], "--data", str(folder))
+        assert "300 events" in said
+        assert {row["event_id"] for row in second.stored()} == {each["event_id"] for each in new}
+        assert asked(first) == told
+        ok("doctor", "--verify-identity", "--data", str(folder))
+        # And in again: nobody takes them for duplicates.
+        assert imported(second, files[0])["accepted"] == 300
+        assert asked(second) == told
+        assert server.stop() == 0
+
+
+def forget_ids(folder: Path) -> None:
+    SocketStore(folder).execute("TRUNCATE TABLE event_ids")
+
+
+def test_what_is_not_known_of_other_tools_is_named(folder: Path, tmp_path: Path) -> None:
+    ok("project", "create", "shop", "--data", str(folder))
+    path = tmp_path / "posthog.ndjson"
+    line = {"uuid": "1", "event": "x", "distinct_id": "d", "timestamp": "2026-05-01T10:00:00Z"}
+    late = {"event": "y", "distinct_id": "d", "timestamp": "2026-05-01T10:00:00Z", "later": 1}
+    write(path, [*({**line, "uuid": str(n)} for n in range(600)), late])
+    where = ("--data", str(folder))
+    mapped = ("--map", "distinct_id=anonymous_id", "--map", "uuid=event_id")
+    said = fails("import", str(path), "--map", "distinct_id=anonymous_id", *where)
+    assert "not known here: uuid." in said
+    assert (
+        "an export of PostHog" in run("import", str(path), "--dry-run", "--no-ids", *where).stdout
+    )
+    done = run("import", str(path), *mapped, *where)
+    assert done.returncode == 1
+    assert "600 events accepted" in done.stderr
+    (rejected,) = map(json.loads, (tmp_path / "posthog.ndjson.rejected").read_text().splitlines())
+    assert rejected["reason"] == (
+        "it has fields that are not known here: later; --ignore later leaves them out"
+    )
