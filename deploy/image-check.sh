@@ -50,3 +50,7 @@ cp "$here/image_check.py" "$root/image/tmp/image_check.py"
 inside "$root/image" setpriv --reuid 10001 --regid 10001 --clear-groups \
     /opt/threadline/current/bin/python /tmp/image_check.py
 rm "$root/image/tmp/image_check.py"
+
+# A service on a machine, without the systemd that would start it.
+rm -rf "$root/build/opt/threadline" "$root/build/etc/threadline" "$root/build/var/lib/threadline"
+inside "$root/build" env -u THREADLINE_DATA -u THREADLINE_HOST /deploy/walk.sh "/dist/$(basename "$wheel")"
