@@ -12,7 +12,7 @@ from threadline.backup.manifest import BackupError, Manifest
 from threadline.backup.mark import MARK
 from threadline.backup.packing import unpack
 from threadline.backup.targets import Target
-from threadline.private import make_folder, write_durably
+from threadline.private import make_folder, sync_folder, write_durably
 
 # Other commands look for it: it comes last.
 LAST = "control.db"
@@ -60,7 +60,7 @@ def restore(
         os.sync()  # one call for what may be thousands of files
         for path in sorted(data.iterdir(), key=lambda path: path.name == LAST):
             path.rename(folder / path.name)
-        os.sync()
+        sync_folder(folder)
         shutil.rmtree(inside)
 
 
