@@ -242,8 +242,7 @@ def read_events(
                 event.project_id = into
             brought.note(new)
             hashes = array("Q", (event_id_hash(key, into, event.event_id) for event in new))
-            before = brought.brought_before(known)
-            yield Rows.encode(new, hashes), len(events) - len(new) - before
+            yield Rows.encode(new, hashes), len(events) - len(new)
 
 
 def _some(lines: IO[bytes]) -> Iterator[list[bytes]]:
