@@ -84,9 +84,6 @@ def told(server: Server) -> Project:
         reply = project.change(method, f"/v1/identity/{path}", decision)
         assert reply.status == 200, reply
     project.stored()
-    # When people of a cohort began is told by half hours, and changes a little when parts of the
-    # table become one, which they do when they like.
-    SocketStore(server.folder).execute("OPTIMIZE TABLE half_hours FINAL")
     of = ("--data", str(server.folder), "--project", project.project_id)
     ok("goal", "set", "joined", "signup", *of)
     return project

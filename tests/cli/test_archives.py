@@ -67,7 +67,6 @@ def test_a_project_answers_everything_as_before_where_it_comes_to(
     with Server(other) as server:
         assert raw(other) == events
         there = project.again(server)
-        settle(other)
         same(answers(there), before)
         # The same again, into the running server, changes nothing.
         done = run("import", str(out), "--data", str(other))
@@ -83,10 +82,6 @@ def raw(folder: Path) -> bytes:
     return b"".join(
         store.query_bytes(f"SELECT * FROM {table} ORDER BY ALL", {}) for table in STORED
     )
-
-
-def settle(folder: Path) -> None:
-    SocketStore(folder).execute("OPTIMIZE TABLE half_hours FINAL")
 
 
 def test_order_and_repetition_of_imports_do_not_matter_and_each_can_be_undone(
@@ -106,7 +101,6 @@ def test_order_and_repetition_of_imports_do_not_matter_and_each_can_be_undone(
             return of
 
         def asked(project: Project) -> list[Any]:
-            settle(folder)
             return [
                 project.stored(),
                 project.ask("/v1/stats", metric="persons", group_by="source"),

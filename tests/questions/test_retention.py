@@ -136,6 +136,16 @@ def test_the_people_of_each_number_are_as_many(shop: Project, params: Json) -> N
             assert len(set(known)) == row["persons"]
 
 
+def test_they_began_with_their_first_event_however_it_lies_in_the_store(server: Server) -> None:
+    project = Project(server)
+    for minutes in ((1, 20), (7,)):  # of one half hour, in two parts
+        times = [f"2026-03-02T12:{minute:02}:00.000Z" for minute in minutes]
+        project.batch([{"event": "x", "anonymous_id": "tab", "timestamp": at} for at in times])
+        project.stored()
+        (row,) = people(project, cohort_start="2026-03-02", period=0)
+        assert row["began"] == "2026-03-02T12:01:00.000Z"
+
+
 def test_people_are_named(shop: Project) -> None:
     asked = {"cohort_start": "2026-03-02", "period": 2, "returned": "true"}
     rows = people(shop, **asked)

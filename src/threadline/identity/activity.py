@@ -25,18 +25,18 @@ ACROSS = {
 ON_THE_HALF_HOUR = (":00:00.000", ":30:00.000")
 
 EVERY_EVENT = """
-SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$begins_then
 FROM counted_events
 $inside"""
 # The last timestamp of a half hour …
 ENDS = """
-SELECT visitor, user_hash, ended AS timestamp, known
+SELECT visitor, user_hash, ended AS timestamp, known$begins
 FROM stretches
 $stretches"""
 # … and of half hours in which something changes every event.
 EVENTS = f"""
 UNION ALL
-SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$begins_then
 FROM counted_events
 WHERE {HALF_HOUR.replace("e.", "")} IN (
     SELECT visitor, half_hour
@@ -56,6 +56,7 @@ def active(
     values: Params,
     changes: Sequence[str] = (),
     everything: bool = False,
+    begins: bool = False,
 ) -> str:
     """SQL for `considered` (visitor, user_hash, timestamp, known), as `person_events` takes it: so
     many of the times at which visitors were active that they tell in which stretches of time.
@@ -63,21 +64,24 @@ def active(
 
     Stretches end at `from_` and `to` in `values`, and where one of `changes` holds: conditions on
     two timestamps of a half hour, `began` and `ended`. What lies outside of `from_` and `to` is
-    left out, unless `everything` is wanted.
+    left out, unless `everything` is wanted. `begins`: with a column of that name, the first
+    timestamp of the stretch.
     """
+    first = {"begins": ", began AS begins", "begins_then": ", timestamp AS begins"}
+    slots = first if begins else dict.fromkeys(first, "")
     inside = where([] if everything else in_range("timestamp", values))
     if resolution.as_of:
-        return fill(EVERY_EVENT, {"inside": inside})
+        return fill(EVERY_EVENT, {"inside": inside, **slots})
     cut = [name for name in ACROSS if name in values and not _on_the_half_hour(values[name])]
     changes = [*(ACROSS[name] for name in cut), *changes]
     overlaps = [] if everything else [INSIDE[name] for name in INSIDE if name in values]
     if not changes:
-        sql = fill(ENDS, {"stretches": where(overlaps)})
+        sql = fill(ENDS, {"stretches": where(overlaps), **slots})
     else:
         # Nothing needless among the conditions: a constant made reading a third slower.
         apart = f"({' OR '.join(changes)})"
-        sql = fill(ENDS, {"stretches": where([*overlaps, f"NOT {apart}"])}) + "\n"
-        sql += fill(EVENTS, {"stretches": where([*overlaps, apart])})
+        sql = fill(ENDS, {"stretches": where([*overlaps, f"NOT {apart}"]), **slots}) + "\n"
+        sql += fill(EVENTS, {"stretches": where([*overlaps, apart]), **slots})
     return fill(WITHIN, {"active": sql, "inside": inside}) if inside else sql
 
 

@@ -60,7 +60,7 @@ BEGINS = {"first_seen": "TRUE", "known": "known"}
 # `identity/activity`.
 EVENTS = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-    e.user_hash != 0 AS known, e.event_name AS event_name$besides
+    e.timestamp AS begins, e.user_hash != 0 AS known, e.event_name AS event_name$besides
 FROM counted_events AS e
 $where"""
 
@@ -68,7 +68,7 @@ COHORTS = """
 WITH considered AS (
     $considered
 ), people AS (
-    SELECT person, minIf(timestamp, $begins) AS began, countIf($begins) > 0 AS has_begun,
+    SELECT person, minIf(begins, $begins) AS began, countIf($begins) > 0 AS has_begun,
         groupUniqArrayIf($period, $returns) AS active$began_with
     FROM person_events
     GROUP BY person
@@ -170,7 +170,8 @@ def _considered(
         columns = "".join(f",\n{sql} AS {name}" for name, sql in besides.items())
         slots = {"besides": columns, "where": where(narrowing.events)}
         return fill(EVENTS, slots)
-    return active(context.resolution, values, [differ(params.kind)], everything=True).strip()
+    changes = [differ(params.kind)]
+    return active(context.resolution, values, changes, everything=True, begins=True).strip()
 
 
 def begun(params: Cohorts, now_ms: int, cohort_ms: int) -> int:

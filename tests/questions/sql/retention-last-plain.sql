@@ -13,11 +13,11 @@ WITH stretches AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
-    SELECT visitor, user_hash, ended AS timestamp, known
+    SELECT visitor, user_hash, ended AS timestamp, known, began AS begins
     FROM stretches
     WHERE NOT ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     UNION ALL
-    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, timestamp AS begins
     FROM counted_events
     WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
         SELECT visitor, half_hour
@@ -42,7 +42,7 @@ WITH stretches AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ), people AS (
-    SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
+    SELECT person, minIf(begins, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
         groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), TRUE) AS active
     FROM person_events
     GROUP BY person

@@ -5,7 +5,7 @@ WITH counted_events AS (
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
-    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, timestamp AS begins
     FROM counted_events
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
@@ -83,7 +83,7 @@ WITH counted_events AS (
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), people AS (
-    SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
+    SELECT person, minIf(begins, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
         groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), TRUE) AS active
     FROM person_events
     GROUP BY person

@@ -13,11 +13,11 @@ WITH stretches AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
-    SELECT visitor, user_hash, ended AS timestamp, known
+    SELECT visitor, user_hash, ended AS timestamp, known, began AS begins
     FROM stretches
     WHERE NOT ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     UNION ALL
-    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, timestamp AS begins
     FROM counted_events
     WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
         SELECT visitor, half_hour
@@ -83,7 +83,7 @@ WITH stretches AS (
     ASOF LEFT JOIN ownership AS c
         ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), people AS (
-    SELECT person, minIf(timestamp, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
+    SELECT person, minIf(begins, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,
         groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), TRUE) AS active
     FROM person_events
     GROUP BY person

@@ -5,7 +5,7 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.user_hash != 0 AS known, e.event_name AS event_name
+        e.timestamp AS begins, e.user_hash != 0 AS known, e.event_name AS event_name
     FROM counted_events AS e
 ), user_links AS (
     SELECT r.visitor AS visitor, r.user_id AS user_id, r.user_hash AS user_hash,
@@ -25,7 +25,7 @@ WITH counted_events AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 ), people AS (
-    SELECT person, minIf(timestamp, known) AS began, countIf(known) > 0 AS has_begun,
+    SELECT person, minIf(begins, known) AS began, countIf(known) > 0 AS has_begun,
         groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), event_name = {event:String}) AS active
     FROM person_events
     GROUP BY person

@@ -5,7 +5,7 @@ WITH counted_events AS (
         AND NOT is_bot
 ), considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.user_hash != 0 AS known, e.event_name AS event_name
+        e.timestamp AS begins, e.user_hash != 0 AS known, e.event_name AS event_name
     FROM counted_events AS e
 ), person_events AS (
     SELECT transform(
@@ -13,7 +13,7 @@ WITH counted_events AS (
         ) AS person, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
-    SELECT person, minIf(timestamp, known) AS began, countIf(known) > 0 AS has_begun,
+    SELECT person, minIf(begins, known) AS began, countIf(known) > 0 AS has_begun,
         groupUniqArrayIf(toTimeZone(toDateTime(toMonday(timestamp, {tz:String}), {tz:String}), 'UTC'), event_name = {event:String}) AS active
     FROM person_events
     GROUP BY person
