@@ -35,9 +35,11 @@ def fail() -> None:
     raise RuntimeError("on purpose")
 
 
-@setup_logging.connect
 def leave_logging(**_: object) -> None:
     """A worker would let only errors through, also of the tests after it in this process."""
+
+
+setup_logging.connect(leave_logging)
 
 
 def test_celery_tasks_run_for_the_visitor() -> None:
