@@ -93,7 +93,10 @@ class Connection:
         kept: bool = False,
     ) -> Reply:
         """`kept`: an answer that the server has in memory will do; that costs nothing."""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # Errors say where they are explained, which is not to differ by the port.
+        headers = {"Host": "threadline.test"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         if not kept:
             headers["Cache-Control"] = "no-cache"
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body)

@@ -6,6 +6,7 @@ from typing import Any
 import celery
 import pytest
 from celery.contrib.testing.worker import start_worker
+from celery.signals import setup_logging
 from fakeredis import FakeStrictRedis
 from rq import SimpleWorker
 
@@ -32,6 +33,13 @@ def charge(amount: int) -> int:
 
 def fail() -> None:
     raise RuntimeError("on purpose")
+
+
+def leave_logging(**_: object) -> None:
+    """A worker would let only errors through, also of the tests after it in this process."""
+
+
+setup_logging.connect(leave_logging)
 
 
 def test_celery_tasks_run_for_the_visitor() -> None:
