@@ -321,7 +321,7 @@ def test_it_needs_nothing_but_python() -> None:
     assert bare_python(script).stdout.strip() == "[]"
     command = bare_python("from threadline.cli.main import main; main()")
     assert command.returncode == 1
-    assert "in a clone, `pip install '.[server]'`" in command.stderr
+    assert "`pip install '.[server]'` in a clone" in command.stderr
     assert "Traceback" not in command.stderr
 
 
