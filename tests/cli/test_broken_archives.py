@@ -87,7 +87,10 @@ def value(number: int, column: int, given: object) -> Change:
 
 
 def without(member: str) -> Change:
-    return lambda members, inside: bool(members.pop(member.replace("ID", inside))) or None
+    def change(members: Members, inside: str) -> None:
+        del members[member.replace("ID", inside)]
+
+    return change
 
 
 def body(member: str, text: bytes) -> Change:
