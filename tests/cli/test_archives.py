@@ -2,11 +2,13 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.backup.test_backup import answers, same, told
-from tests.cli.test_commands import fails, ok, run
+from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.support import Json, Project, Server
 from threadline.runtime.admin_socket import SocketStore
 
@@ -190,6 +192,34 @@ def test_an_undo_says_what_it_does_not_find_and_that_it_was_done(
     assert "100 events of" in said
     assert "not found" not in said
     assert events_of(folder) == after - before
+
+
+def test_an_undo_that_is_done_in_two_goes_says_what_went(folder: Path, tmp_path: Path) -> None:
+    where = ("--data", str(folder))
+    ok("project", "create", "shop", *where)
+    path = write(tmp_path / "old.ndjson", history(0, 20))
+    (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+    ended = subprocess.run(
+        [sys.executable, "-c", STOPPED, "import", "undo", notes["import_id"], *where],
+        env=CLEAN,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert ended.returncode != 0
+    assert "The same command does the rest" in ended.stderr
+    assert events_of(folder) == set()
+    assert "20 events of" in (said := ok("import", "undo", notes["import_id"], *where))
+    assert "not found" not in said
+
+
+# Ctrl-C when the events are gone, and what follows from them is not made anew yet.
+STOPPED = """
+from threadline.cli import main, undoing
+def stopped(*given):
+    raise KeyboardInterrupt
+undoing.rebuild_states = stopped
+main.main()
+"""
 
 
 def test_an_undo_takes_what_was_sent_once_more(folder: Path, tmp_path: Path) -> None:
