@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import pytest
 
@@ -225,10 +225,20 @@ def test_nothing_comes_in_of_a_file_that_was_damaged_anywhere(
 def test_a_member_that_nobody_asks_for_has_to_be_whole_too(
     made: Path, broken: Path, folder: Path
 ) -> None:
-    rewritten(made / "blog.zip", broken, body("notes.txt", b"a note of somebody " * 9), 0)
+    rewritten(made / "blog.zip", broken, body("notes.txt", b"a note of somebody " * 9), ZIP_STORED)
     whole = broken.read_bytes()
     broken.write_bytes(flipped(whole, whole.index(b"a note of somebody") + 5))
     assert "notes.txt" in refused(broken, folder)
+
+
+def test_an_event_that_is_one_still_has_to_be_what_was_written(
+    made: Path, broken: Path, folder: Path
+) -> None:
+    rewritten(made / "blog.zip", broken, lambda members, inside: None, ZIP_STORED)
+    whole = broken.read_bytes()
+    last = whole.rindex(b'"signup"')
+    broken.write_bytes(whole[:last] + b'"sighup"' + whole[last + 8 :])
+    assert "damaged" in refused(broken, folder)
 
 
 def test_what_cannot_be_unpacked_a_little_at_a_time_is_refused(

@@ -139,7 +139,7 @@ def _write_project(
     inside = f"projects/{project.project_id}"
     bound: dict[str, object] = {"project_id": project.project_id}
     events = 0
-    with file.open(f"{inside}/events.ndjson", "w", force_zip64=True) as target:
+    with file.open(events_name(project.project_id), "w", force_zip64=True) as target:
         target.write(msgspec.json.encode(COLUMNS) + b"\n")
         for some in _pieces(store, bound, until):
             target.write(some)
@@ -218,6 +218,10 @@ def settle_project(
     return control.project(chosen.project_id), keys, _take_keys(control, file, head, chosen, each)
 
 
+def events_name(project_id: str) -> str:
+    return f"projects/{project_id}/events.ndjson"
+
+
 def keys_name(project_id: str) -> str:
     return f"projects/{project_id}/keys.json"
 
@@ -250,7 +254,7 @@ def read_events(
 ) -> Iterator[tuple[Rows, int]]:
     """The events as rows of that project, some at a time, and how many of those were there already.
     The archive was checked before."""
-    lines = lines_of(file, f"projects/{project_id}/events.ndjson")
+    lines = lines_of(file, events_name(project_id))
     next(lines)
     for some in _some(line for _, line in lines):
         events = [read_event(line) for line in some]

@@ -3,7 +3,7 @@ its projects come into here."""
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, datetime
 from hashlib import sha256
 from itertools import chain
@@ -29,6 +29,7 @@ from threadline.runtime.archive import (
     Arriving,
     Head,
     OfProject,
+    events_name,
     keys_name,
     lines_of,
     read_event,
@@ -92,7 +93,7 @@ def open_archive(path: Path) -> Archive:
         projects = {each: _project(file, head, each) for each in head.projects}
         _rows(file, RATES, "currency day latest".split())
         _check_pepper(file, head)
-        _read_through(file)
+        _read_through(file, {events_name(each) for each in projects})
     except UNFIT as error:
         file.close()
         raise ArchiveError(
@@ -120,9 +121,12 @@ def _small(file: ZipFile, member: str) -> bytes:
     return file.read(member)
 
 
-def _read_through(file: ZipFile) -> None:
-    """Of every member, also one that nobody asks for, the checksum is right at its end."""
+def _read_through(file: ZipFile, events: Collection[str]) -> None:
+    """Of every member, also one that nobody asks for, the checksum is right at its end. Events were
+    read to theirs."""
     for info in file.infolist():
+        if info.filename in events and info is file.getinfo(info.filename):
+            continue
         if info.compress_type not in PACKINGS:
             raise ArchiveError(f"{info.filename!r} is packed otherwise than Threadline does")
         with file.open(info) as opened:
@@ -187,7 +191,7 @@ def _check_pepper(file: ZipFile, head: Head) -> None:
 
 
 def _check_events(file: ZipFile, of: OfProject) -> None:
-    member = f"projects/{of.project_id}/events.ndjson"
+    member = events_name(of.project_id)
     lines = _lines(file, member)
     _, first = next(lines, (1, b"[]"))
     columns = _each(member, 1, msgspec.json.decode, first)
