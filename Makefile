@@ -127,5 +127,5 @@ race-quick: $(READY) $(BUILT) ## Whether all of them give the same answers, and 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built
 	rm -rf dashboard/node_modules dashboard/openapi.json dashboard/src/lib/openapi.ts src/threadline/web/dashboard
-	rm -rf src/threadline/web/docs
+	rm -rf src/threadline/web/apps src/threadline/web/docs
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

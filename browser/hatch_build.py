@@ -27,7 +27,7 @@ BUILT = (
     Built("browser SDK", "browser/src", "built/a.js", "browser",
           (INSTALL, ("node", "build.mjs")), NODE),
     Built("dashboard", "dashboard/src", "dashboard/index.html", "dashboard",
-          (INSTALL, ("npx", "vite", "build")), NODE),
+          (INSTALL, ("npx", "vite", "build"), ("node", "apps.mjs")), NODE),
     Built("documentation", "docs", "docs/index.html", ".",
           ((sys.executable, "-m", "tools.site"),), ("sphinx>=9,<10", "myst-parser>=5,<6", "furo")),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 import { mount } from "svelte";
 import "./app.css";
+import "./fonts.css";
 import App from "./App.svelte";
 import { url } from "./lib/url.svelte";
 

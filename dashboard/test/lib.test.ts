@@ -38,6 +38,7 @@ describe("csv", () => {
 
 describe("figures", () => {
   it("are as the locale has them", () => {
+    expect(number(-0)).toBe("0");
     expect([number(4662), number(225.4), number(4.84), number(null)]).toEqual([
       "4,662",
       "225",

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { type EventRow, guessed, lanes, place, timeOf, xOf } from "../src/pages/person/thread";
+import {
+  type EventRow,
+  firstTouchOf,
+  guessed,
+  lanes,
+  place,
+  timeOf,
+  toldDevices,
+  xOf,
+} from "../src/pages/person/thread";
 
 const HOUR = 3_600_000;
 const BEGIN = Date.parse("2026-05-01T08:00:00Z");
@@ -43,6 +52,16 @@ test("a device is a lane with its visits, and is tied where a user is named firs
   expect(one?.dots.map(({ state }) => state)).toEqual(["claimed", "claimed", "known", "known"]);
   expect(two?.dots.map(({ state }) => state)).toEqual(["stranger"]);
   expect(two?.tie).toBeUndefined();
+});
+
+test("events alone tell which devices there are, and the first touch where it is among them", () => {
+  expect([...toldDevices(EVENTS)]).toEqual(["one", "two"]);
+  const server = { ...event("s", -1, "server"), source_rule_id: "no_page" };
+  expect(firstTouchOf([server, ...EVENTS], true)?.event_id).toBe("a");
+  expect(firstTouchOf([server], true)?.event_id).toBe("s");
+  // What follows may have a page.
+  expect(firstTouchOf([server], false)).toBeUndefined();
+  expect(firstTouchOf([], true)).toBeUndefined();
 });
 
 test("before the tie everything is a stranger's, and what came later is later", () => {

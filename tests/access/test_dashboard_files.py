@@ -1,13 +1,12 @@
 """The dashboard's page and files: what browsers are told of them, and where they are not built."""
 
-import asyncio
 import gzip
 import http.client
 from pathlib import Path
 
 import pytest
 
-from tests.support import Project, Reply
+from tests.support import Project, Reply, run_async
 from threadline.contract.errors import NotFound
 from threadline.http import dashboard
 from threadline.http.answers import Answer
@@ -46,7 +45,7 @@ def ask(path: str, **headers: str) -> Reply:
     async def handled() -> Answer:
         return await found.route.handle(request)
 
-    answer = asyncio.run(handled())
+    answer = run_async(handled())
     message = http.client.HTTPMessage()
     for name, value in answer.headers:
         message[name.decode()] = value.decode()

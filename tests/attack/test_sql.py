@@ -1,6 +1,5 @@
 """Whoever may ask in SQL gets at nothing but one project's rows, and takes nothing down."""
 
-import asyncio
 import json
 import os
 import random
@@ -12,7 +11,7 @@ import pytest
 
 from tests.attack.test_projects import events
 from tests.http.test_sql import asked, let_in, rows
-from tests.support import Project, Reply, Server, side_by_side
+from tests.support import Project, Reply, Server, run_async, side_by_side
 from threadline.contract.errors import Busy
 from threadline.runtime.asking_sql import AT_ONCE, Turns
 
@@ -399,7 +398,7 @@ def test_what_the_engine_does_not_stop_keeps_its_place_and_nobody_waiting() -> N
             with pytest.raises(ValueError, match="as it is"):
                 await turns.run(fail, 60)
 
-    asyncio.run(scenario())
+    run_async(scenario())
     assert busy == [1]
 
 

@@ -234,7 +234,7 @@ def events(first: int, many: int) -> list[Json]:
 def test_what_is_damaged_is_said_and_written_anew(stopped: Path, tmp_path: Path) -> None:
     target, folder = tmp_path / "backups", stopped
     (folder / "store").rename(tmp_path / "store")
-    assert "no store" in fails("backup", str(target), "--data", str(folder))
+    assert "there is no " in fails("backup", str(target), "--data", str(folder))
     assert not backups(target)
     (tmp_path / "store").rename(folder / "store")
     made = make(folder, target)
@@ -341,3 +341,12 @@ def test_a_bucket_is_a_target_as_a_folder_is(stopped: Path, tmp_path: Path) -> N
     finally:
         moto.stop()
     assert "s3://BUCKET/PREFIX" in fails("backup", "list", "ftp://backups")
+
+
+def test_what_cannot_be_a_backup_is_said(folder: Path, tmp_path: Path) -> None:
+    ok("project", "create", "shop", "--data", str(folder))
+    said = fails("backup", str(tmp_path / "target"), "--data", str(folder))
+    assert "No event was ever stored here" in said
+    for target in (folder, folder / "backups"):
+        assert "is inside the data folder" in fails("backup", str(target), "--data", str(folder))
+    assert not (folder / "backups").exists()

@@ -1,6 +1,5 @@
 """The documentation as a server has it: pages, the same as Markdown, and what browsers are told."""
 
-import asyncio
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,7 +8,7 @@ from urllib.parse import urldefrag, urljoin
 import pytest
 from tools.site import markdown, nav
 
-from tests.support import ROOT, Project, Server
+from tests.support import ROOT, Project, Server, run_async
 from threadline.contract import errors
 from threadline.http import site
 from threadline.http.answers import Answer
@@ -176,7 +175,7 @@ def test_where_nothing_was_built_it_says_so(
     async def handled() -> Answer:
         return await route.handle(request)
 
-    answer = asyncio.run(handled())
+    answer = run_async(handled())
     assert answer.status == 404
     assert isinstance(answer.body, bytes)
     assert b"make docs" in answer.body

@@ -4,6 +4,7 @@ import shutil
 import threading
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -160,10 +161,10 @@ def test_a_failure_is_called_what_it_is_and_said_again(
     with Store(store_url("chdb", folder)) as store, capture_logs() as lines:
         insert, failures = store.insert, iter(range(3))
 
-        def fail(*arguments: object) -> None:
+        def fail(*arguments: Any, **named: Any) -> None:
             if arguments[0] == "events" and next(failures, None) is not None:
                 raise error
-            insert(*arguments)  # type: ignore[arg-type]
+            insert(*arguments, **named)
 
         monkeypatch.setattr(store, "insert", fail)
         log = Log(folder)

@@ -6,6 +6,7 @@ import threading
 from array import array
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,10 +197,10 @@ def test_a_store_that_refuses_is_asked_again(folder: Path, monkeypatch: pytest.M
     with Store(store_url("chdb", folder)) as store:
         insert, refusals = store.insert, iter(range(3))
 
-        def refuse_thrice(*arguments: object) -> None:
+        def refuse_thrice(*arguments: Any, **named: Any) -> None:
             if next(refusals, None) is not None:
                 raise StoreError("not now")
-            insert(*arguments)  # type: ignore[arg-type]
+            insert(*arguments, **named)
 
         monkeypatch.setattr(store, "insert", refuse_thrice)
         log = Log(folder)
@@ -216,7 +217,7 @@ def test_a_store_that_is_away_leaves_events_in_the_log(
 ) -> None:
     with Store(store_url("chdb", folder)) as store:
 
-        def refuse(*arguments: object) -> None:
+        def refuse(*arguments: Any, **named: Any) -> None:
             raise StoreError("away")
 
         with monkeypatch.context() as away:

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -70,10 +71,10 @@ def test_a_crash_between_the_parts_of_a_refused_block_doubles_nothing(
 
     insert, calls = store.insert, iter(range(4))
 
-    def crash_later(*arguments: object) -> None:
+    def crash_later(*arguments: Any, **named: Any) -> None:
         if next(calls, None) is None:
             raise Crash
-        insert(*arguments)  # type: ignore[arg-type]
+        insert(*arguments, **named)
 
     monkeypatch.setattr("threading.excepthook", lambda arguments: None)
     with monkeypatch.context() as crashing:

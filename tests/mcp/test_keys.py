@@ -141,7 +141,8 @@ def test_what_an_account_asks_wrongly(shop: Project) -> None:
 
 def test_an_account_only_reads(shop: Project) -> None:
     uris = post(shop, rpc("resources/list"), "ak", "/mcp/account").json["result"]["resources"]
-    assert {each["uri"] for each in uris} == {"projects://all", "docs://index"}
+    pages = {"ui://threadline/journey", "ui://threadline/attribution"}
+    assert {each["uri"] for each in uris} == {"projects://all", "docs://index", *pages}
     read = post(shop, rpc("resources/read", uri="projects://all"), "ak", "/mcp/account").json
     assert shop.project_id in read["result"]["contents"][0]["text"]
     denied = post(shop, rpc("resources/read", uri="events://recent"), "ak", "/mcp/account").json

@@ -35,7 +35,8 @@ export const NOTHING = "–";
 export function number(value: number | null | undefined, digits?: number): string {
   if (value === null || value === undefined) return NOTHING;
   const most = digits ?? (Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : 1);
-  return numbers({ maximumFractionDigits: most }).format(value);
+  // Sums of parts may come out as nought from below, which nobody writes as `-0`.
+  return numbers({ maximumFractionDigits: most }).format(value + 0);
 }
 
 /** For axes: `1.2K`. */

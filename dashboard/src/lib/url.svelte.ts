@@ -29,6 +29,7 @@ function read(): { path: string; query: Query } {
 class Url {
   #now = $state.raw(read());
   #fixed = $state.raw<Query>({});
+  #isKept = false;
 
   /** Below `/dashboard`, as it was sent: parts are percent-encoded. */
   get path(): string {
@@ -63,9 +64,15 @@ class Url {
     this.#fixed = query;
   }
 
+  /** From here on the state is kept here only: what a conversation shows has no address. */
+  keep(): void {
+    this.#isKept = true;
+  }
+
   /** Another state of this page: a step that Back takes back, or with `replace` none. */
   set(change: Change, replace = false): void {
-    this.go(this.here(change), replace);
+    if (this.#isKept) this.#now = { ...this.#now, query: changed(this.#now.query, change) };
+    else this.go(this.here(change), replace);
   }
 
   /** To an address that `href` or `here` wrote. */

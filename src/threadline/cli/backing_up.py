@@ -150,7 +150,11 @@ def check(
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
-        typer.echo("Make another backup: what is damaged is written anew by that.", err=True)
+        typer.echo(
+            "What is damaged cannot be restored. Make another backup, which writes it anew, and let"
+            " this one go: threadline backup prune TARGET --keep 1.",
+            err=True,
+        )
         raise typer.Exit(1)
 
 

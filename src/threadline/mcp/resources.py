@@ -1,10 +1,11 @@
 """What an agent can read without asking a question: what came lately, what is recorded, which
-projects there are, and the documentation."""
+projects there are, the documentation, and what its client can show of answers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from threadline.mcp import apps
 from threadline.mcp.api import ACCOUNT, Json, Refused, Session
 from threadline.mcp.catalogue import NO_RESOURCE, Failed, as_text, refused
 from threadline.mcp.pages import cut
@@ -20,22 +21,25 @@ RECENT = 50
 
 
 class Text(NamedTuple):
-    """What was read."""
+    """What was read. `meta`: what a client is told besides."""
 
     text: str
     media_type: str = JSON
+    meta: Json | None = None
 
 
 Read = Callable[[Session], Awaitable[Text]]
 
 
 class Listed(NamedTuple):
-    """A resource with a fixed address. `keys`: kinds that may read it; none: all."""
+    """A resource with a fixed address. `of_account`: a key of an account may read it, too."""
 
     title: str
     description: str
     read: Read
     of_account: bool = False
+    media_type: str = JSON
+    meta: Json | None = None
 
 
 async def _recent(session: Session) -> Text:
@@ -56,6 +60,10 @@ async def _projects(session: Session) -> Text:
     return Text(as_text(cut(answered, "").found))
 
 
+async def _app(uri: str, session: Session) -> Text:
+    return Text(apps.page(uri), apps.MEDIA_TYPE, apps.OF_RESOURCE)
+
+
 async def _index(session: Session) -> Text:
     lines = [f"- {DOCS}{page}: {title(page)}" for page in documents()]
     return Text("\n".join(["# Pages of the documentation", "", *lines, ""]), MARKDOWN)
@@ -72,7 +80,11 @@ RESOURCES: Mapping[str, Listed] = {
         "Projects", "The projects that this key may read.", _projects, of_account=True
     ),
     f"{DOCS}index": Listed(
-        "Documentation", "Which pages there are, each as docs://{page}.", _index, of_account=True
+        "Documentation",
+        "Which pages there are, each as docs://{page}.",
+        _index,
+        of_account=True,
+        media_type=MARKDOWN,
     ),
 }
 TEMPLATES: list[Json] = [
@@ -94,7 +106,8 @@ def listed(session: Session) -> list[Json]:
             "name": uri,
             "title": each.title,
             "description": each.description,
-            "mime_type": MARKDOWN if uri.startswith(DOCS) else JSON,
+            "mime_type": each.media_type,
+            "_meta": each.meta,
         }
         for uri, each in _open_to(session).items()
     ]
@@ -125,4 +138,19 @@ async def _read(session: Session, uri: str) -> Text:
 
 def _open_to(session: Session) -> dict[str, Listed]:
     account = session.kind in ACCOUNT
-    return {uri: each for uri, each in RESOURCES.items() if each.of_account or not account}
+    every = {**RESOURCES, **_apps()}
+    return {uri: each for uri, each in every.items() if each.of_account or not account}
+
+
+def _apps() -> dict[str, Listed]:
+    return {
+        uri: Listed(
+            app.title,
+            app.description,
+            partial(_app, uri),
+            of_account=True,
+            media_type=apps.MEDIA_TYPE,
+            meta=apps.OF_RESOURCE,
+        )
+        for uri, app in apps.built().items()
+    }

@@ -29,7 +29,7 @@ from mcp_types import (
 from mcp_types import Tool as ToolDefinition
 
 from threadline import __version__
-from threadline.mcp import catalogue, prompts, resources
+from threadline.mcp import apps, catalogue, prompts, resources
 from threadline.mcp.api import Refused, Session
 from threadline.mcp.tools import Tool
 
@@ -79,7 +79,9 @@ def create(session_of: SessionOf) -> Server[Any]:
             found = await catalogue.logged(session, uri, resources.read(session, uri))
         except catalogue.Failed as error:
             raise _error(error) from None
-        text = TextResourceContents(uri=uri, mime_type=found.media_type, text=found.text)
+        text = TextResourceContents(
+            uri=uri, mime_type=found.media_type, text=found.text, _meta=found.meta
+        )
         return ReadResourceResult(contents=[text])
 
     async def list_prompts(ctx: Any, params: Any) -> ListPromptsResult:
@@ -105,7 +107,7 @@ def create(session_of: SessionOf) -> Server[Any]:
         message = PromptMessage(role="user", content=TextContent(text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
-    return Server(
+    server: Server[Any] = Server(
         "threadline",
         version=__version__,
         title="Threadline",
@@ -119,6 +121,9 @@ def create(session_of: SessionOf) -> Server[Any]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
     )
+    if apps.built():
+        server.extensions[apps.EXTENSION] = {}
+    return server
 
 
 @cache
@@ -141,6 +146,7 @@ def _definition(tool: Tool) -> ToolDefinition:
             idempotent_hint=tool.repeats,
             open_world_hint=False,
         ),
+        _meta=apps.of_tool(tool.name),
     )
 
 

@@ -50,6 +50,7 @@ def back_up_folder(
     check_recipients(recipients)
     folder = Path(settings.data)
     store_at = snapshot.store_folder(store_url(settings.store, folder))
+    check_apart(folder, target)
     with target.alone(), _job(folder, target) as job:
         name = snapshot.snapshot_name(job.job_id)
         into = snapshot.snapshot_folder(store_at, name)
@@ -74,6 +75,15 @@ def _taking(settings: Settings) -> Callable[[str], Moment]:
     if running_server(folder):
         return SocketStore(folder).take_snapshot
     return lambda name: snapshots.take_stopped(folder, settings.store, name)
+
+
+def check_apart(folder: Path, target: Target) -> None:
+    """Raises `BackupError` where what loses the folder loses its backups."""
+    if Path(target.where).resolve().is_relative_to(folder.resolve()):
+        raise BackupError(
+            f"{target.where} is inside the data folder: what takes the one takes the other. Name a"
+            " folder elsewhere, best on another disk."
+        )
 
 
 def recipients_of(settings: Settings) -> list[str]:

@@ -55,6 +55,11 @@ def take_stopped(folder: Path, store: str, name: str) -> Moment:
     """The same where no process has the folder open. Raises `BackupError`."""
     store_at = _embedded(store, folder)
     into = snapshot.snapshot_folder(store_at, name)
+    if missing := [path for path in (store_at, folder / "log.db") if not path.exists()]:
+        raise BackupError(
+            f"No event was ever stored here: there is no {missing[0]}. Start the server once"
+            " (threadline serve), then back the folder up."
+        )
     with engine_stopped(store_at), snapshot.pinned(folder) as dbs:
         snapshot.take_files(folder, into)
         snapshot.link_all(store_at, into)
@@ -71,8 +76,6 @@ def counted(store: Store) -> dict[str, int]:
 def engine_stopped(store_at: Path) -> Iterator[None]:
     """No process has the engine's folder open. Raises `BackupError`."""
     path = store_at / STATUS
-    if not store_at.is_dir():
-        raise BackupError(f"{store_at} is not there: there is no store to back up.")
     opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

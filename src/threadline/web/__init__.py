@@ -1,5 +1,6 @@
 """What browsers load: the SDK's script and its add-ons, as `browser/build.mjs` made them, the
-dashboard, as Vite did, and the documentation, as `tools/site` did."""
+dashboard, as Vite did, the documentation, as `tools/site` did, and what conversations show, as
+`dashboard/apps.mjs` did."""
 
 import gzip
 import hashlib
@@ -11,6 +12,7 @@ from typing import NamedTuple
 BUILT = Path(__file__).parent / "built"
 DASHBOARD = Path(__file__).parent / "dashboard"
 DOCS = Path(__file__).parent / "docs"
+APPS = Path(__file__).parent / "apps"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -54,6 +56,13 @@ def read_doc(name: str, folder: Path = DOCS) -> Asset | None:
 def doc_names(folder: Path = DOCS) -> frozenset[str]:
     """All there are; none if nothing was built."""
     return frozenset(path.relative_to(folder).as_posix() for path in _files(folder, DOC_TYPES))
+
+
+@cache
+def read_app(name: str, folder: Path = APPS) -> str | None:
+    """A page that shows the answer of a tool, everything in it. None if it was not built."""
+    path = folder / f"{name}.html"
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 @cache

@@ -1,5 +1,7 @@
 // The six models, and what a page says of a conversion by its name.
 
+import { amounts } from "../../lib/format";
+
 export const MODELS = [
   ["first_touch", "First"],
   ["last_touch", "Last"],
@@ -37,6 +39,34 @@ export function counted(count: string, name: string, isOne: boolean): string {
 /** A credit: whole from a hundred on. */
 export function digits(value: number): number {
   return Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : 1;
+}
+
+/** What a model gives to a group. */
+export interface Credit {
+  conversions: number;
+  value?: unknown;
+}
+
+/** What there is to show of a total: conversions, or what they are worth in one currency. */
+export function measuresOf(value: unknown): [string, string][] {
+  return [
+    ["conversions", "conversions"],
+    ...amounts(value).map(
+      ({ currency }) =>
+        [`value:${currency}`, currency ? `value in ${currency}` : "value"] as [string, string],
+    ),
+  ];
+}
+
+/** The currency of a measure; none: conversions are counted. */
+export function currencyOf(measure: string): string | undefined {
+  return measure.startsWith("value:") ? measure.slice(6) : undefined;
+}
+
+export function worthOf(found: Credit | undefined, currency: string | undefined): number {
+  if (!found) return 0;
+  if (currency === undefined) return found.conversions;
+  return amounts(found.value).find((each) => each.currency === currency)?.value ?? 0;
 }
 
 /** What a group is called, by its columns. */

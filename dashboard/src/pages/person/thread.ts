@@ -236,6 +236,20 @@ export function weaker(one: State, other: State): State {
   return RANK[Math.max(RANK.indexOf(one), RANK.indexOf(other))]!;
 }
 
+/** The devices that events themselves tell of, where the person's are not known: what a browser
+ * sent once lies on one. */
+export function toldDevices(events: EventRow[]): Set<string> {
+  const told = events.filter(({ browser, device_type }) => browser || device_type);
+  return new Set(told.map(({ anonymous_id }) => anonymous_id));
+}
+
+/** The first touch of events in order: the earliest on a page, and only where there is none, for
+ * which they have to be the `whole`, the earliest of all. */
+export function firstTouchOf(events: EventRow[], whole: boolean): EventRow | undefined {
+  const onPage = events.find(({ source_rule_id }) => source_rule_id !== "no_page");
+  return onPage ?? (whole ? events[0] : undefined);
+}
+
 /** `Viewed /pricing`, `Signed in`, `purchase`. */
 export function said(event: EventRow): string {
   if (event.event_name === "$pageview") return `Viewed ${event.path ?? "a page"}`;
