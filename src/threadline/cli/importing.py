@@ -143,7 +143,7 @@ def import_files(
             return
         imports = _import(full, chosen, project, console)
     if as_json:
-        typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
+        typer.echo(json.dumps([_as_json(each) for each in imports]))
     elif imports:
         _summarise(imports, time.monotonic() - started, console)
     if any(each.notes.rejected for each in imports):
@@ -229,6 +229,13 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
             console.print(f"  threadline import undo {notes.import_id} takes it back")
     if not all(each.repeated for each in imports):
         console.print(f"Done in {seconds:.1f} s.")
+
+
+def _as_json(each: Import) -> dict[str, object]:
+    """`undone` is only for an undo that goes on."""
+    fields: dict[str, object] = msgspec.to_builtins(each.notes)
+    del fields["undone"]
+    return fields
 
 
 def _archives(files: list[Path]) -> bool:
