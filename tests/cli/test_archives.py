@@ -2,11 +2,13 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.backup.test_backup import answers, same, told
-from tests.cli.test_commands import fails, ok, run
+from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.support import Json, Project, Server
 from threadline.runtime.admin_socket import SocketStore
 
@@ -159,3 +161,83 @@ def test_what_is_not_known_of_other_tools_is_named(folder: Path, tmp_path: Path)
     assert rejected["reason"] == (
         "it has fields that are not known here: later; --ignore later leaves them out"
     )
+
+
+def test_an_undo_says_what_it_does_not_find_and_that_it_was_done(
+    folder: Path, tmp_path: Path
+) -> None:
+    where = ("--data", str(folder))
+    ok("project", "create", "shop", *where)
+    path = write(tmp_path / "old.ndjson", history(0, 100))
+    (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+    id_ = notes["import_id"]
+    theirs = {each["anonymous_id"] for each in history(0, 100) if each["user_id"] == "u0"}
+    before = events_of(folder)
+    ok("forget", "u0", "--anonymise", *where)
+    after = events_of(folder)
+    changed = before - after
+    assert len(changed) == len(after - before) >= len(theirs) > 0
+    said = ok("import", "undo", id_, *where)
+    assert f"{100 - len(changed)} events of" in said
+    assert f"\n{len(changed)} others that it brought were not found" in said
+    assert "made anonymous stay" in said
+    assert "the same event_id" in said
+    assert events_of(folder) == after - before
+    assert f"{id_} was undone already, at 2" in fails("import", "undo", id_, *where)
+    assert "There is no import imp-0" in fails("import", "undo", "imp-0", *where)
+
+    # In again, and out: all of it is found.
+    (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+    said = ok("import", "undo", notes["import_id"], *where)
+    assert "100 events of" in said
+    assert "not found" not in said
+    assert events_of(folder) == after - before
+
+
+def test_an_undo_that_is_done_in_two_goes_says_what_went(folder: Path, tmp_path: Path) -> None:
+    where = ("--data", str(folder))
+    ok("project", "create", "shop", *where)
+    path = write(tmp_path / "old.ndjson", history(0, 20))
+    (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+    ended = subprocess.run(
+        [sys.executable, "-c", STOPPED, "import", "undo", notes["import_id"], *where],
+        env=CLEAN,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert ended.returncode != 0
+    assert "The same command does the rest" in ended.stderr
+    assert events_of(folder) == set()
+    assert "20 events of" in (said := ok("import", "undo", notes["import_id"], *where))
+    assert "not found" not in said
+
+
+# Ctrl-C when the events are gone, and what follows from them is not made anew yet.
+STOPPED = """
+from threadline.cli import main, undoing
+def stopped(*given):
+    raise KeyboardInterrupt
+undoing.rebuild_states = stopped
+main.main()
+"""
+
+
+def test_an_undo_takes_what_was_sent_once_more(folder: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "old.ndjson", history(0, 20))
+    with Server(folder) as server:
+        project = Project(server)
+        where = ("--data", str(folder), "--project", project.project_id)
+        (notes,) = json.loads(ok("import", str(path), *where, "--json"))
+        forget_ids(folder)
+        project.track("signup", event_id="h7", anonymous_id="d7", user_id="u7")
+        project.stored()
+        said = ok("import", "undo", notes["import_id"], "--data", str(folder))
+        assert "under the same event_id, is gone, too" in said
+        assert project.stored() == []
+        assert server.stop() == 0
+
+
+def events_of(folder: Path) -> set[str]:
+    """Their ids, without a server."""
+    rows = ok("sql", "SELECT event_id FROM events", "--data", str(folder), "--format", "ndjson")
+    return {str(json.loads(row)["event_id"]) for row in rows.splitlines()}

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from zipfile import ZipFile
+from typing import NamedTuple
 
 import typer
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.console import Console
 from threadline.cli.ask import questions
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
-from threadline.control import Control, ControlError, Project
+from threadline.control import Control, Project
 from threadline.ingest.importing import NOTES, Notes, brought, notes_of, save_notes
 from threadline.ingest.row import Rows
 from threadline.ingest.undoing import id_key
@@ -21,9 +21,7 @@ from threadline.jobs import work
 from threadline.jobs.table import IMPORT
 from threadline.runtime.admin_socket import SocketStore, append
 from threadline.runtime.archive import (
-    Head,
-    of_project,
-    open_archive,
+    Arriving,
     read_decisions,
     read_events,
     read_rates,
@@ -31,6 +29,7 @@ from threadline.runtime.archive import (
     take_pepper,
     write,
 )
+from threadline.runtime.archive_check import Archive, arriving, open_archive
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services
 from threadline.settings import Settings
@@ -81,86 +80,107 @@ def _refused(chosen: Settings, project: Project) -> int:
         return int(ask.ask("identity_stats", {})["placeholder_ids"])
 
 
+class Choice(NamedTuple):
+    """`project`: the only one comes into this. `only`: of the projects there are. `name`: of the
+    only one, here."""
+
+    project: str | None
+    only: str | None
+    name: str | None
+
+
 def import_archives(
     files: list[Path],
     chosen: Settings,
-    project: str | None,
+    choice: Choice,
     dry_run: bool,
     as_json: bool,
     console: Console,
 ) -> None:
-    """Each project into the one of the same id, or a new one; `project`: the only one into this."""
-    done: list[Notes] = []
-    for path in files:
-        file, head = open_archive(path)
-        with file:
-            if project is not None and len(head.projects) > 1:
-                raise ControlError(
-                    f"{path} has {len(head.projects)} projects: leave out --project."
-                )
-            if dry_run:
-                _say(path, file, head)
-            else:
-                done += _import(path, file, head, chosen, project, console)
-    if dry_run:
-        typer.echo("Nothing was imported.")
-    elif as_json:
+    """Each project into the one of the same id, or a new one. All files are checked before anything
+    of the first is written."""
+    with ExitStack() as opened:
+        archives = [open_archive(path) for path in files]
+        for archive in archives:
+            opened.enter_context(archive.file)
+        planned = list(zip(archives, _planned(archives, chosen, choice), strict=True))
+        if dry_run:
+            for archive, coming in planned:
+                _say(archive, coming)
+            typer.echo("Nothing was imported.")
+            return
+        done = [
+            notes
+            for archive, coming in planned
+            for notes in _import(archive, coming, chosen, console)
+        ]
+    if as_json:
         typer.echo(json.dumps([_as_json(each) for each in done]))
 
 
-def _say(path: Path, file: ZipFile, head: Head) -> None:
-    typer.echo(f"{path}: an export of Threadline {head.version}, of {head.at}")
-    for project_id in head.projects:
-        of = of_project(file, project_id)
-        typer.echo(f"  {of.name} ({project_id}): {of.events:,} events, settings and decisions")
+def _planned(archives: list[Archive], chosen: Settings, choice: Choice) -> list[list[Arriving]]:
+    """Does not make the folder where there is none."""
+    folder = Path(chosen.data)
+    if not (folder / "control.db").exists():
+        return arriving(archives, None, *choice)
+    with Control(folder, create=False) as control:
+        return arriving(archives, control, *choice)
+
+
+def _say(archive: Archive, coming: list[Arriving]) -> None:
+    head = archive.head
+    typer.echo(f"{archive.path}: an export of Threadline {head.version}, of {head.at}")
+    for each in coming:
+        of = each.of
+        typer.echo(f"  {each.name} ({of.project_id}): {of.events:,} events, settings and decisions")
 
 
 def _import(
-    path: Path, file: ZipFile, head: Head, chosen: Settings, project: str | None, console: Console
+    archive: Archive, coming: list[Arriving], chosen: Settings, console: Console
 ) -> Iterator[Notes]:
     folder = Path(chosen.data)
+    file = archive.file
     with Control(folder) as control:
-        wanted = None if project is None else control.project(project)
         take_pepper(control, file)
         settled = []
-        for project_id in head.projects:
-            into, made, said = settle_project(control, file, head, project_id, wanted)
-            settled.append((project_id, into))
+        for each in coming:
+            into, made, said = settle_project(control, file, archive.head, each)
+            settled.append((each, into))
             for kind, key in made.items():
                 console.print(f"{into.name}: a new {kind} key: {key}", markup=False)
             if said:
                 console.print(said, markup=False)
     with _log(chosen) as (store, put):
         read_rates(file, store)
-        for project_id, into in settled:
-            read_decisions(file, project_id, into.project_id, store)
-            yield _events(path, file, folder, project_id, into, store, put, console)
+        for each, into in settled:
+            read_decisions(file, each.of.project_id, into.project_id, store)
+            yield _events(archive, folder, each, into, store, put, console)
 
 
 def _events(
-    path: Path,
-    file: ZipFile,
+    archive: Archive,
     folder: Path,
-    project_id: str,
+    each: Arriving,
     into: Project,
     store: Statements,
     put: Callable[[Rows], None],
     console: Console,
 ) -> Notes:
     """Killed, the same again leaves out what came in before."""
+    path, of = archive.path, each.of
     fingerprint = _fingerprint(path)
     notes_path = folder / NOTES / f"{fingerprint}-{into.project_id}.json"
     notes = notes_of(notes_path, str(path), into.project_id)
     save_notes(notes_path, notes)
-    total = of_project(file, project_id).events
     with work(folder, IMPORT, into.project_id, f"{path.name} ({fingerprint[:8]})", "events") as job:
         bringing = brought(folder / NOTES, notes, folder, store)
         came = known = 0
-        for rows, there in read_events(file, project_id, into.project_id, bringing, id_key(folder)):
+        events = read_events(archive.file, of.project_id, into.project_id, bringing, id_key(folder))
+        for rows, there in events:
             if rows.size:
                 put(rows)
             came, known = came + rows.size, known + there
-            job.progress(came + known, total, f"{came:,} events in")
+            job.progress(came + known, of.events, f"{came:,} events in")
         notes.accepted += came
         notes.known, notes.finished = known, True
         save_notes(notes_path, notes)

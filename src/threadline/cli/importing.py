@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from threadline.cli import folders, help
-from threadline.cli.archives import import_archives, is_archive
+from threadline.cli.archives import Choice, import_archives, is_archive
 from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
@@ -87,6 +87,14 @@ def import_files(
     no_ids: Annotated[
         bool, typer.Option("--no-ids", help="A file without ids: each event is a visitor.")
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a .zip with several projects: only this one."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Of a .zip: what its one project is named here."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen; import nothing.")
     ] = False,
@@ -102,7 +110,9 @@ def import_files(
     out, however old they are. Lines that are not events go to FILE.rejected, with the reason; the
     exit status is 1 then. `threadline import undo ID` takes an import back.
 
-    An export that ends in .zip brings whole projects, and is taken as it is.
+    An export that ends in .zip brings whole projects, and is taken as it is. It is checked first:
+    of one that is damaged nothing comes in. Where another project here has the name, --as gives a
+    new one; of several projects, --only NAME chooses one.
 
     Example: `threadline import 2026-0*.ndjson.gz --project shop`
     """
@@ -113,8 +123,11 @@ def import_files(
     chosen = folders.load(data, needs=None if _archives(files) else "control.db")
     started = time.monotonic()
     if _archives(files):
-        import_archives(files, chosen, project, dry_run, as_json, console)
+        choice = Choice(project, only, name)
+        import_archives(files, chosen, choice, dry_run, as_json, console)
         return
+    if only is not None or name is not None:
+        raise FileError("--only and --as are for exports of whole projects, which end in .zip.")
     with ExitStack() as opened:
         found = [
             opened.enter_context(EventFile(path, format, renamed, ignore or ())) for path in files
@@ -130,7 +143,7 @@ def import_files(
             return
         imports = _import(full, chosen, project, console)
     if as_json:
-        typer.echo(json.dumps([msgspec.to_builtins(each.notes) for each in imports]))
+        typer.echo(json.dumps([_as_json(each) for each in imports]))
     elif imports:
         _summarise(imports, time.monotonic() - started, console)
     if any(each.notes.rejected for each in imports):
@@ -216,6 +229,13 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
             console.print(f"  threadline import undo {notes.import_id} takes it back")
     if not all(each.repeated for each in imports):
         console.print(f"Done in {seconds:.1f} s.")
+
+
+def _as_json(each: Import) -> dict[str, object]:
+    """`undone` is only for an undo that goes on."""
+    fields: dict[str, object] = msgspec.to_builtins(each.notes)
+    del fields["undone"]
+    return fields
 
 
 def _archives(files: list[Path]) -> bool:

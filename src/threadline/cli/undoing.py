@@ -17,12 +17,12 @@ from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import format_ms
 from threadline.control import ControlError
 from threadline.identity.states import STATES
-from threadline.ingest.importing import NOTES, Notes, all_notes, ids_path
+from threadline.ingest.importing import NOTES, Notes, all_notes, ids_path, save_notes
 from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, end_alike, outliving, rebuild_states
-from threadline.ingest.undoing import undo
-from threadline.jobs import work
-from threadline.jobs.table import REBUILD, UNDO
+from threadline.ingest.undoing import Undone, undo
+from threadline.jobs import jobs_db, work
+from threadline.jobs.table import DONE, REBUILD, UNDO, listed
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services
 from threadline.settings import Settings
@@ -55,7 +55,8 @@ def undo_import(
 ) -> None:
     """Take an import back: exactly the events that it brought go, and what follows from them.
 
-    Events that were there before stay, also where the file had them, too. Works whether the server
+    Events that were there before stay, also where the file had them, too. Those that were forgotten
+    or made anonymous meanwhile are not found, which is said. Works whether the server
     runs or not; stopped or killed, the same command does the rest. Afterwards the file can be
     imported again.
 
@@ -79,14 +80,24 @@ def undo_import(
             rebuild_states(store, folder, tables, served, lambda step: job.progress(0, 0, step))
             end_alike(folder, REBUILD)
 
-        gone = 0
+        def counted(found: Undone) -> None:
+            # Killed when they were gone, the same command would find none of them.
+            if notes.undone is None or found.events > notes.undone.events:
+                notes.undone = found
+                save_notes(path, notes)
+
         if ids.exists():
-            gone = undo(
-                store, notes.project_id, ids, rebuild, lambda step: job.progress(0, 0, step)
+            undo(
+                store,
+                notes.project_id,
+                ids,
+                counted,
+                rebuild,
+                lambda step: job.progress(0, 0, step),
             )
         path.unlink()
         ids.unlink(missing_ok=True)
-    typer.echo(f"{import_id}: {gone:,} events of {notes.file} are gone.")
+    _say(notes, notes.undone or Undone(0, 0))
     if notes.project_id in outliving(folder):
         typer.echo(
             "Links and first touches outlive events in this project, so those of this import stay;"
@@ -94,10 +105,32 @@ def undo_import(
         )
 
 
+def _say(notes: Notes, undone: Undone) -> None:
+    typer.echo(f"{notes.import_id}: {undone.events:,} events of {notes.file} are gone.")
+    if undone.missing:
+        typer.echo(
+            f"{undone.missing:,} others that it brought were not found under their ids any more:"
+            " they were forgotten, made anonymous, deleted by age, or never sent. Events that were"
+            " made anonymous stay, so importing the file again counts these twice."
+        )
+    if undone.events:
+        typer.echo(
+            "An event that a sender sent once more since then, under the same event_id, is gone,"
+            " too: import or send it again."
+        )
+
+
 def _wanted(folder: Path, import_id: str) -> tuple[Path, Notes]:
     for path, notes in all_notes(folder).items():
         if notes.import_id == import_id:
             return path, notes
+    with jobs_db(folder) as db:
+        for job in reversed(listed(db)) if db else ():
+            if (job.kind, job.about, job.state) == (UNDO, import_id, DONE):
+                at = format_ms(job.finished_ms or job.requested_ms)
+                raise ControlError(
+                    f"{import_id} was undone already, at {at}: there is nothing to do."
+                )
     raise ControlError(f"There is no import {import_id}; `threadline import list` lists them.")
 
 

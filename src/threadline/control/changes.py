@@ -55,8 +55,10 @@ class Changes(ShareLinks):
         stitch: str | None = None,
         visit_timeout_minutes: int = VISIT_TIMEOUT_MINUTES,
         project_id: str | None = None,
+        with_keys: bool = True,
     ) -> tuple[Project, dict[str, Token]]:
         """A project with one live key of each kind pk, sk, rk. `project_id`: that it had elsewhere.
+        `with_keys`: False where it brings its own.
 
         Raises `ControlError` if the name is none or taken, an origin is none, or visits of this
         project would end too soon or too late.
@@ -67,7 +69,7 @@ class Changes(ShareLinks):
             wanted = wanted._replace(project_id=project_id)
         try:
             with self._write_and_tell() as db:
-                keys = self._insert_project(db, wanted)
+                keys = self._insert_project(db, wanted, with_keys)
         except sqlite3.IntegrityError:
             raise name_taken(wanted.name) from None
         return self.project(wanted.project_id), keys
@@ -89,9 +91,11 @@ class Changes(ShareLinks):
             visit_timeout_minutes=visit_timeout_minutes,
         )
 
-    def _insert_project(self, db: sqlite3.Connection, project: Project) -> dict[str, Token]:
+    def _insert_project(
+        self, db: sqlite3.Connection, project: Project, with_keys: bool = True
+    ) -> dict[str, Token]:
         """With its keys. Inside a transaction."""
-        keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk")}
+        keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk") if with_keys}
         db.execute(
             "INSERT INTO projects (project_id, name, stitch, created_ms, visit_timeout_minutes)"
             " VALUES (?, ?, ?, ?, ?)",

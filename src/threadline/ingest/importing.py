@@ -12,7 +12,7 @@ import msgspec
 
 from threadline.contract.errors import Unavailable
 from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
-from threadline.ingest.undoing import Brought, id_key
+from threadline.ingest.undoing import Brought, Undone, id_key
 from threadline.store import Statements
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
@@ -31,7 +31,8 @@ class Notes(msgspec.Struct):
     """How far one file came. `lines`: of it, all settled. `known`: events that were there already
     under their ids, and were left out. `untimed`: accepted events without a time, stored as of
     then. `warnings`: how often each was given, by its code. `rejected_bytes`: of the file of
-    rejected lines. `import_id`: by which it can be undone; empty in notes of older versions."""
+    rejected lines. `import_id`: by which it can be undone; empty in notes of older versions.
+    `undone`: what an undo found that began and was interrupted."""
 
     file: str
     import_id: str = ""
@@ -45,6 +46,7 @@ class Notes(msgspec.Struct):
     warnings: dict[str, int] = {}
     rejected_bytes: int = 0
     finished: bool = False
+    undone: Undone | None = None
 
 
 class WayIn(NamedTuple):

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -40,7 +41,9 @@ CREATE = (
     "CREATE OR REPLACE TABLE {table} (event UInt64, id UInt64) ENGINE = MergeTree ORDER BY event"
 )
 COUNT = """
-    SELECT count() AS events FROM events
+    SELECT count() AS events, uniqExact(event_id) AS ids,
+        (SELECT uniqExact(event) FROM {table}) AS brought
+    FROM events
     WHERE project_id = {{project_id:String}} AND xxh3(event_id) IN (SELECT event FROM {table})"""
 DELETE = """
     ALTER TABLE events DELETE
@@ -121,23 +124,34 @@ def _hash(event_id: str) -> int:
     return xxh3_64_intdigest(event_id.encode())
 
 
+class Undone(NamedTuple):
+    """`events`: so many go. `missing`: so many that the import brought are not there any more under
+    their ids, so that what became of them stays."""
+
+    events: int
+    missing: int
+
+
 def undo(
     store: Statements,
     project_id: str,
     path: Path,
+    counted: Callable[[Undone], None],
     rebuild: Callable[[], None],
     progressed: Callable[[str], None] = lambda step: None,
-) -> int:
-    """Take back what is written down there; how many events that were. However often it is done,
-    and wherever it was killed before, it ends in the same place. To be called `alone`, with
-    everything acknowledged in the store. `rebuild`: makes the states anew. Raises `StoreError`.
+) -> None:
+    """Take back what is written down there. However often it is done, and wherever it was killed
+    before, it ends in the same place. To be called `alone`, with everything acknowledged in the
+    store. `counted`: is told what goes, before it does. `rebuild`: makes the states anew. Raises
+    `StoreError`.
     """
     table = f"undone_{path.stem.rpartition('-')[2]}"
     store.execute(CREATE.format(table=table))
     for number, body in enumerate(_blocks(path)):
         store.insert(table, ["event", "id"], "RowBinary", body, f"{table}-{number}")
     bound = {"project_id": project_id}
-    (counted,) = store.query(COUNT.format(table=table), bound)
+    (found,) = store.query(COUNT.format(table=table), bound)
+    counted(Undone(int(found["events"]), int(found["brought"]) - int(found["ids"])))
     # Whoever finds it interrupted knows that states do not follow the events.
     begin(store, REBUILD, [state.table for state in STATES])
     progressed("deleting")
@@ -145,7 +159,6 @@ def undo(
     store.execute(FORGET_IDS.format(table=table))
     rebuild()
     store.execute(f"DROP TABLE IF EXISTS {table} SYNC")
-    return int(counted["events"])
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -9,12 +9,14 @@ projects/ID/keys.json           hashes of keys, where they were asked for
 exchange_rates.ndjson           of the whole installation
 """
 
+import io
 from array import array
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from typing import Any, NamedTuple, Protocol, cast
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import msgspec
 
@@ -22,10 +24,11 @@ from threadline import __version__
 from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, ControlError, Project
 from threadline.ingest.accept import event_id_hash
+from threadline.ingest.formats import MAX_LINE_BYTES
 from threadline.ingest.row import COLUMNS, Rows, StoredEvent
 from threadline.ingest.undoing import Brought
 from threadline.runtime.project_changes import merged
-from threadline.runtime.project_yaml import read as read_yaml
+from threadline.runtime.project_yaml import ProjectFile
 from threadline.runtime.project_yaml import write as write_yaml
 from threadline.store import Params, Statements
 
@@ -36,6 +39,8 @@ PEPPER = "pepper"
 # A month is written in so many pieces, each of which is in memory at once.
 PIECES = 16
 EVENTS_AT_ONCE = 1000
+BYTES_AT_ONCE = 4 * 1024**2
+RATES_AT_ONCE = 50_000
 # What the columns are in JSON, where that is not what they are.
 WRITTEN = {
     "timestamp": "toUnixTimestamp64Milli(timestamp)",
@@ -60,7 +65,7 @@ DECIDED = {
 }
 RATE = "SELECT currency, day, latest FROM exchange_rates FINAL ORDER BY currency, day"
 
-_read_event = msgspec.json.Decoder(StoredEvent).decode
+read_event = msgspec.json.Decoder(StoredEvent).decode
 
 
 class Reads(Statements, Protocol):
@@ -134,7 +139,7 @@ def _write_project(
     inside = f"projects/{project.project_id}"
     bound: dict[str, object] = {"project_id": project.project_id}
     events = 0
-    with file.open(f"{inside}/events.ndjson", "w", force_zip64=True) as target:
+    with file.open(events_name(project.project_id), "w", force_zip64=True) as target:
         target.write(msgspec.json.encode(COLUMNS) + b"\n")
         for some in _pieces(store, bound, until):
             target.write(some)
@@ -165,22 +170,25 @@ def _pieces(store: Reads, bound: Mapping[str, object], until: int) -> Iterator[b
 # -- in -----------------------------------------------------------------------------------------
 
 
-def open_archive(path: Path) -> tuple[ZipFile, Head]:
-    """Raises `ArchiveError`."""
-    try:
-        file = ZipFile(path)
-        head = msgspec.json.decode(file.read(HEAD), type=Head)
-    except (BadZipFile, KeyError, msgspec.DecodeError):
-        raise ArchiveError(
-            f"{path} is no export of threadline: `threadline export -o FILE.zip` makes one."
-        ) from None
-    if head.format > FORMAT:
-        raise ArchiveError(f"{path} was written by a newer Threadline; import it with that one.")
-    return file, head
+class Arriving(NamedTuple):
+    """A project of an archive. `into`: the one here that it comes into; None: a new one."""
+
+    of: OfProject
+    settings: ProjectFile
+    name: str
+    into: Project | None
 
 
-def of_project(file: ZipFile, project_id: str) -> OfProject:
-    return msgspec.json.decode(file.read(f"projects/{project_id}/project.json"), type=OfProject)
+def lines_of(file: ZipFile, member: str) -> Iterator[tuple[int, bytes]]:
+    """Its lines with their numbers, from 1. None is read whole that is longer than an event may be:
+    raises `ArchiveError`."""
+    with file.open(member) as opened, io.BufferedReader(cast(io.RawIOBase, opened)) as lines:
+        number = 0
+        while line := lines.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES:
+                raise ArchiveError(f"line {number:,} of {member} is over 1 MiB")
+            yield number, line
 
 
 def take_pepper(control: Control, file: ZipFile) -> None:
@@ -190,35 +198,54 @@ def take_pepper(control: Control, file: ZipFile) -> None:
 
 
 def settle_project(
-    control: Control, file: ZipFile, head: Head, project_id: str, wanted: Project | None
+    control: Control, file: ZipFile, head: Head, each: Arriving
 ) -> tuple[Project, dict[str, str], str]:
-    """The project that it comes into, with all its settings: `wanted`, the one of the same id, or a
-    new one. New keys of a new one by kind, and what there is to say of the old ones."""
-    of = of_project(file, project_id)
-    there = [each for each in control.projects() if each.project_id == project_id]
+    """The project that it comes into, with all its settings. New keys by kind of a new one that
+    brings none that work here, and what there is to say of the old ones."""
+    project_id = each.of.project_id
     keys: dict[str, str] = {}
-    chosen = wanted or (there[0] if there else None)
+    chosen = each.into
     if chosen is None:
-        chosen, made = control.create_project(of.name, [], project_id=project_id)
+        chosen, made = control.create_project(
+            each.name,
+            [],
+            project_id=project_id,
+            with_keys=not _keys_that_work(control, file, head, project_id),
+        )
         keys = {kind: str(token) for kind, token in made.items()}
-        control.count_placeholder_ids(project_id, of.placeholder_ids)
-    settings = read_yaml(file.read(f"projects/{project_id}/project.yaml").decode())
-    if wanted is not None:
-        settings.settings.pop("name", None)
-    control.change_settings(chosen.project_id, lambda now: merged(settings, now, prune=False))
-    return control.project(chosen.project_id), keys, _take_keys(control, file, head, chosen, of)
+        control.count_placeholder_ids(project_id, each.of.placeholder_ids)
+    control.change_settings(chosen.project_id, lambda now: merged(each.settings, now, prune=False))
+    return control.project(chosen.project_id), keys, _take_keys(control, file, head, chosen, each)
 
 
-def _take_keys(control: Control, file: ZipFile, head: Head, chosen: Project, of: OfProject) -> str:
-    name = f"projects/{of.project_id}/keys.json"
-    if name not in file.namelist():
+def events_name(project_id: str) -> str:
+    return f"projects/{project_id}/events.ndjson"
+
+
+def keys_name(project_id: str) -> str:
+    return f"projects/{project_id}/keys.json"
+
+
+def _keys_that_work(
+    control: Control, file: ZipFile, head: Head, project_id: str
+) -> list[dict[str, Any]]:
+    name = keys_name(project_id)
+    if name not in file.namelist() or head.pepper != sha256(control.pepper).hexdigest():
+        return []
+    rows: list[dict[str, Any]] = msgspec.json.decode(file.read(name))
+    return rows
+
+
+def _take_keys(control: Control, file: ZipFile, head: Head, chosen: Project, each: Arriving) -> str:
+    if keys_name(each.of.project_id) not in file.namelist():
         return ""
     if head.pepper != sha256(control.pepper).hexdigest():
         return (
             "Its keys were hashed with the pepper of another folder, so they cannot work here and"
             " were left out: import into a new folder, or make new keys."
         )
-    taken = control.adopt_keys(chosen.project_id, msgspec.json.decode(file.read(name)))
+    rows = _keys_that_work(control, file, head, each.of.project_id)
+    taken = control.adopt_keys(chosen.project_id, rows)
     return f"{taken:,} keys work here as they did there."
 
 
@@ -226,32 +253,29 @@ def read_events(
     file: ZipFile, project_id: str, into: str, brought: Brought, key: int
 ) -> Iterator[tuple[Rows, int]]:
     """The events as rows of that project, some at a time, and how many of those were there already.
-    Raises `ArchiveError`."""
-    with file.open(f"projects/{project_id}/events.ndjson") as lines:
-        columns = msgspec.json.decode(next(lines, b"[]"))
-        if columns != COLUMNS[: len(columns)]:
-            raise ArchiveError(
-                f"{file.filename} has other columns than this version knows; import it with a newer"
-                " Threadline."
-            )
-        for some in _some(lines):
-            events = [_read_event(line) for line in some]
-            known = brought.known(events)
-            new = [event for event in events if event.event_id not in known]
-            for event in new:
-                event.project_id = into
-            brought.note(new)
-            hashes = array("Q", (event_id_hash(key, into, event.event_id) for event in new))
-            yield Rows.encode(new, hashes), len(events) - len(new)
+    The archive was checked before."""
+    lines = lines_of(file, events_name(project_id))
+    next(lines)
+    for some in _some(line for _, line in lines):
+        events = [read_event(line) for line in some]
+        known = brought.known(events)
+        new = [event for event in events if event.event_id not in known]
+        for event in new:
+            event.project_id = into
+        brought.note(new)
+        hashes = array("Q", (event_id_hash(key, into, event.event_id) for event in new))
+        yield Rows.encode(new, hashes), len(events) - len(new)
 
 
-def _some(lines: IO[bytes]) -> Iterator[list[bytes]]:
+def _some(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
     some: list[bytes] = []
+    size = 0
     for line in lines:
         some.append(line)
-        if len(some) == EVENTS_AT_ONCE:
+        size += len(line)
+        if len(some) == EVENTS_AT_ONCE or size > BYTES_AT_ONCE:
             yield some
-            some = []
+            some, size = [], 0
     if some:
         yield some
 
@@ -266,7 +290,7 @@ def read_decisions(file: ZipFile, project_id: str, into: str, store: Statements)
         there = {_key(row) for row in store.query(sql, {"project_id": into})}
         rows = [
             row
-            for line in file.read(f"projects/{project_id}/{table}.ndjson").splitlines()
+            for _, line in lines_of(file, f"projects/{project_id}/{table}.ndjson")
             if _key(row := msgspec.json.decode(line)) not in there
         ]
         if rows:
@@ -294,7 +318,7 @@ def _text(value: object) -> str:
 
 def read_rates(file: ZipFile, store: Statements) -> None:
     """Exchange rates: the newest of each day counts, as before."""
-    body = file.read(RATES)
-    if body:
+    lines = (line for _, line in lines_of(file, RATES))
+    while body := b"".join(islice(lines, RATES_AT_ONCE)):
         token = sha256(body).hexdigest()
         store.insert("exchange_rates", ["currency", "day", "latest"], "JSONEachRow", body, token)
