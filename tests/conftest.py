@@ -6,7 +6,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import forked
+from tests.e2e.launching import chromium_path, launch, playwright
 from tests.support import Project, Server
+
+__all__ = ["chromium_path", "launch", "playwright"]
 
 # In the background this may be ignored, and programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,9 +9,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.dashboard.house import House
-from tests.e2e.conftest import chromium_path, launch, playwright
-
-__all__ = ["chromium_path", "launch", "playwright"]
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "src" / "threadline" / "web" / "dashboard" / "index.html"

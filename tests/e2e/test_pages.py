@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from tests.e2e.conftest import ARGS, NewDevice, engines
+from tests.e2e.conftest import NewDevice, engines
+from tests.e2e.launching import ARGS
 from tests.e2e.site import Site, snippet
 from tests.support import ROOT, Json, Project, Server
 
