@@ -17,7 +17,12 @@ PERSONS: dict[str, Any] = {"metric": "persons", "interval": "day", "from": "30d"
 def asked(project: Project, path: str, anew: bool = False, **params: Any) -> Reply:
     query = "&".join(f"{name}={value}" for name, value in params.items())
     headers = {"Authorization": f"Bearer {project.keys['rk']}", **(ANEW if anew else {})}
-    return project.send("GET", f"{path}?{query}", headers=headers)
+    # The server waits some seconds for what was acknowledged before; on a slow disk, again.
+    for _ in range(10):
+        reply = project.send("GET", f"{path}?{query}", headers=headers)
+        if not reply.headers.get("Threadline-Stale"):
+            break
+    return reply
 
 
 def kept(project: Project, path: str, **params: Any) -> Reply:
