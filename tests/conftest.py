@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from tests.e2e.launching import chromium_path, launch, playwright
 from tests.support import Project, Server
 
 __all__ = ["chromium_path", "launch", "playwright"]
+
+# What tests make in a data folder themselves is as private as what commands make.
+os.umask(0o077)
 
 # In the background this may be ignored, and programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
