@@ -168,7 +168,8 @@ def test_files_that_are_open_to_others_are_found(folder: Path) -> None:
     assert run("project", "create", "shop", "--data", str(folder)).returncode == 0
     loose = folder / "pepper"
     loose.chmod(0o644)
-    (folder / "deep").mkdir(mode=0o755)
+    (folder / "deep").mkdir()
+    (folder / "deep").chmod(0o755)
     done = run("doctor", "--data", str(folder))
     assert done.returncode == 1
     assert f"2 files in {folder} are open to other users" in done.stdout
