@@ -1,7 +1,11 @@
 """Files and folders that nobody but their owner may read, whatever the umask."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, cast
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -41,6 +45,21 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def named_when_whole(path: Path, prefix: str) -> Iterator[IO[bytes]]:
+    """A file to write into, which is on the disk and has its name once the block ends without an
+    error, and is gone else. `prefix`: of its name until then, in the same folder."""
+    with NamedTemporaryFile(dir=path.parent, prefix=prefix, delete=False) as file:
+        try:
+            yield cast(IO[bytes], file)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def sync_folder(folder: Path) -> None:

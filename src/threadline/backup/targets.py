@@ -4,12 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Protocol, cast
 
 from threadline.backup.manifest import BackupError
 from threadline.jobs.locks import Held, hold
-from threadline.private import make_folder
+from threadline.private import make_folder, named_when_whole, sync_folder
 
 LOCK = "lock"
 # What a killed process leaves of a file begins so, and counts for nothing.
@@ -70,17 +69,10 @@ class FolderTarget:
         path = self._folder / name
         make_folder(self._folder)
         make_folder(path.parent)
-        with NamedTemporaryFile(dir=path.parent, prefix=PART, delete=False) as file:
-            try:
-                yield cast(BinaryIO, file.file)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with named_when_whole(path, PART) as file:
+            yield cast(BinaryIO, file)
         for folder in (path.parent, path.parent.parent):
-            _sync(folder)
+            sync_folder(folder)
 
     def delete(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
@@ -127,11 +119,3 @@ def _s3(where: str) -> Target:
 
 
 SCHEMES: dict[str, Callable[[str], Target]] = {S3: _s3}
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

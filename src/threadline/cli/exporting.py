@@ -1,13 +1,11 @@
 """`threadline export`: events into files."""
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Annotated, cast
+from typing import IO, Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +16,7 @@ from threadline.cli.ask import questions
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.control import ControlError
+from threadline.private import named_when_whole
 from threadline.questions.export import MEDIA_TYPES, Export
 
 FORMATS = tuple(MEDIA_TYPES)
@@ -79,8 +78,9 @@ def export_file(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     whole = out is not None and is_archive(out)
     if whole:
-        filters = [f"--{name}" for name, text in given.items() if text and name != "include_bots"]
-        if filters or format:
+        asked = {**given, "format": format, "include_bots": None}
+        filters = [f"--{name.replace('_', '-')}" for name, text in asked.items() if text]
+        if filters:
             raise ControlError(f"{out} is of whole projects: leave out {', '.join(filters)}.")
     elif every or keys:
         raise ControlError("--all and --keys go with a FILE that ends in .zip.")
@@ -126,15 +126,8 @@ def target(out: Path | None) -> Iterator[IO[bytes]]:
         with path.open("wb") as device:
             yield device
         return
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            yield cast(IO[bytes], file)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with named_when_whole(path, f".{path.name}.") as file:
+        yield file
 
 
 def _say(exported: Export, out: Path | None, console: Console) -> None:
