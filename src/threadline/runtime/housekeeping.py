@@ -9,13 +9,16 @@ import structlog
 _logger = structlog.get_logger("threadline")
 
 
+# After one that failed, what is waited for doubles, up to this.
+LONGEST_WAIT_S = 600.0
+
+
 @contextmanager
 def repeated(work: Callable[[], None], every_s: float, name: str) -> Iterator[None]:
     """Have it done now and again, on a thread of its own, as long as the block lasts. What goes
     wrong is logged as `{name}_failed`, and tried again the next time."""
-    stopping = threading.Event()
 
-    def run() -> None:
+    def run(stopping: threading.Event) -> None:
         while True:
             try:
                 work()
@@ -24,10 +27,52 @@ def repeated(work: Callable[[], None], every_s: float, name: str) -> Iterator[No
             if stopping.wait(every_s):
                 return
 
-    thread = threading.Thread(target=run, name=f"threadline-{name}", daemon=True)
+    with _on_a_thread(run, name, None):
+        yield
+
+
+@contextmanager
+def persistent(
+    look: Callable[[threading.Event], None],
+    every_s: float,
+    name: str,
+    failed: str,
+    later: tuple[type[BaseException], ...],
+    stop_s: float,
+) -> Iterator[None]:
+    """As `repeated`, of work that stays to be done until it is done: after a failure, which is
+    logged as `failed`, it is left alone for longer and longer. `look` is given what says that it is
+    to stop, and not waited for longer than `stop_s`. `later`: raised where its turn is not yet."""
+
+    def run(stopping: threading.Event) -> None:
+        wait_s, failures = 0.0, 0
+        while not stopping.wait(wait_s):
+            try:
+                look(stopping)
+            except later:
+                pass
+            except Exception as error:  # noqa: BLE001 - it stays to be done, the next time it may work
+                if stopping.is_set():
+                    return
+                failures += 1
+                _logger.error(failed, error=str(error), failures=failures)
+            else:
+                failures = 0
+            wait_s = min(every_s * 2**failures, LONGEST_WAIT_S)
+
+    with _on_a_thread(run, name, stop_s):
+        yield
+
+
+@contextmanager
+def _on_a_thread(
+    run: Callable[[threading.Event], None], name: str, stop_s: float | None
+) -> Iterator[None]:
+    stopping = threading.Event()
+    thread = threading.Thread(target=run, args=(stopping,), name=f"threadline-{name}", daemon=True)
     thread.start()
     try:
         yield
     finally:
         stopping.set()
-        thread.join()
+        thread.join(stop_s)

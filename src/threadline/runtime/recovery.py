@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,7 @@ from threadline.ingest.recovery import (
 from threadline.jobs import Cancelled, Job, Work, jobs_db, table, work
 from threadline.jobs.working import interrupted
 from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
+from threadline.runtime.housekeeping import persistent
 from threadline.runtime.services import Services, site_of
 from threadline.store import (
     REBUILD,
@@ -36,51 +37,24 @@ from threadline.store import (
 )
 
 LOOK_EVERY_S = 5.0
-# After one that failed the wait doubles, up to this.
-LONGEST_WAIT_S = 600.0
 # A statement that still runs ends with the process, and is done again after the next start.
 STOP_S = 2.0
 
 _logger = structlog.get_logger("threadline.recovery")
 
 
-@contextmanager
-def interrupted_work_finished(services: Services) -> Iterator[None]:
+def interrupted_work_finished(services: Services) -> AbstractContextManager[None]:
     """Look for it now and again and again, on a thread of its own, as long as the block lasts.
 
     What a command is at work on has its lock, and is left to it.
     """
-    stopping = threading.Event()
-    thread = threading.Thread(
-        target=_keep_finishing, args=(services, stopping), name="threadline-recovery", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(STOP_S)
 
+    def look(stopping: threading.Event) -> None:
+        if services.store.is_open:
+            _look_and_finish(services, stopping)
 
-def _keep_finishing(services: Services, stopping: threading.Event) -> None:
-    wait_s = 0.0
-    failures = 0
-    while not stopping.wait(wait_s):
-        try:
-            if services.store.is_open:
-                _look_and_finish(services, stopping)
-        except _Stopping:
-            return
-        except StoreBusy:
-            pass
-        except Exception as error:  # noqa: BLE001 - it stays written down, the next time it may work
-            if stopping.is_set():
-                return
-            failures += 1
-            _logger.error("interrupted_work_failed", error=str(error), failures=failures)
-        else:
-            failures = 0
-        wait_s = min(LOOK_EVERY_S * 2**failures, LONGEST_WAIT_S)
+    later = (_Stopping, StoreBusy)
+    return persistent(look, LOOK_EVERY_S, "recovery", "interrupted_work_failed", later, STOP_S)
 
 
 def _look_and_finish(services: Services, stopping: threading.Event) -> None:

@@ -2,9 +2,8 @@
 go, and what is stored of deleted projects."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
@@ -15,12 +14,11 @@ from threadline.ingest import expiry, removal
 from threadline.ingest.expiry import Cuts
 from threadline.ingest.recovery import AtWork, alone
 from threadline.jobs import JobError, jobs_db, table, work
+from threadline.runtime.housekeeping import persistent
 from threadline.runtime.services import Services
 from threadline.store import StoreBusy, StoreError, bound_ms
 
 LOOK_EVERY_S = 5.0
-# After one that failed the wait doubles, up to this.
-LONGEST_WAIT_S = 600.0
 STOP_S = 10.0
 CATCH_UP_S = 60.0
 # The store was told to, and the next start goes on.
@@ -33,37 +31,15 @@ class NotYet(JobError):
     """What is acknowledged has to be in the store first, and the store does not keep up."""
 
 
-@contextmanager
-def kept_up(services: Services) -> Iterator[None]:
+def kept_up(services: Services) -> AbstractContextManager[None]:
     """Look for it on a thread of its own, as long as the block lasts."""
-    stopping = threading.Event()
-    thread = threading.Thread(
-        target=_keep_up, args=(services, stopping), name="threadline-upkeep", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(STOP_S)
 
+    def look(stopping: threading.Event) -> None:
+        if services.store.is_open:
+            look_around(services)
 
-def _keep_up(services: Services, stopping: threading.Event) -> None:
-    wait_s, failures = 0.0, 0
-    while not stopping.wait(wait_s):
-        try:
-            if services.store.is_open:
-                look_around(services)
-        except (AtWork, StoreBusy, NotYet, CancelledError):
-            pass
-        except Exception as error:  # noqa: BLE001 - it stays to be done, the next time it may work
-            if stopping.is_set():
-                return
-            failures += 1
-            _logger.error("upkeep_failed", error=str(error), failures=failures)
-        else:
-            failures = 0
-        wait_s = min(LOOK_EVERY_S * 2**failures, LONGEST_WAIT_S)
+    later = (AtWork, StoreBusy, NotYet, CancelledError)
+    return persistent(look, LOOK_EVERY_S, "upkeep", "upkeep_failed", later, STOP_S)
 
 
 def look_around(services: Services) -> None:
