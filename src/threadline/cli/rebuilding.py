@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -15,7 +16,7 @@ from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, end_alike, rebuild_states
 from threadline.jobs import work
 from threadline.jobs.table import REBUILD
-from threadline.runtime.folder import running_server
+from threadline.runtime.folder import is_served, running_server
 
 
 def rebuild(data: Data = None) -> None:
@@ -46,8 +47,7 @@ def rebuild(data: Data = None) -> None:
 
         typer.echo("Rebuilding links and first touches from the events …")
         settle(store)
-        served = lambda: running_server(folder) is not None  # noqa: E731
-        rebuild_states(store, folder, tables, served, progressed)
+        rebuild_states(store, folder, tables, partial(is_served, folder), progressed)
         end_alike(folder, REBUILD)
     typer.echo("Done.")
 

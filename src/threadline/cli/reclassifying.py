@@ -26,7 +26,7 @@ from threadline.ingest.reclassify import reclassify as name_again
 from threadline.ingest.recovery import alone, rebuild_states
 from threadline.jobs import Work, work
 from threadline.jobs.table import RECLASSIFY
-from threadline.runtime.folder import running_server
+from threadline.runtime.folder import is_served, running_server
 from threadline.runtime.reclassifying import by_source, summary
 from threadline.runtime.services import site_of
 from threadline.store import Statements
@@ -74,7 +74,7 @@ def reclassify(
             not dry_run,
             showing.named,
             lambda tables: showing.make(
-                tables, partial(rebuild_states, store, folder), partial(_is_served, folder)
+                tables, partial(rebuild_states, store, folder), partial(is_served, folder)
             ),
             showing.writing,
         )
@@ -94,10 +94,6 @@ def reclassify(
         typer.echo(json.dumps(_as_row(outcome)))
     else:
         _show(outcome, dry_run)
-
-
-def _is_served(folder: Path) -> bool:
-    return running_server(folder) is not None
 
 
 def _since_ms(since: str | None) -> int:

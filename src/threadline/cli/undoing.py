@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from threadline.ingest.recovery import alone, end_alike, outliving, rebuild_stat
 from threadline.ingest.undoing import Undone, undo
 from threadline.jobs import jobs_db, work
 from threadline.jobs.table import DONE, REBUILD, UNDO, listed
-from threadline.runtime.folder import running_server
+from threadline.runtime.folder import is_served, running_server
 from threadline.runtime.services import Services
 from threadline.settings import Settings
 from threadline.store import Statements
@@ -76,7 +77,7 @@ def undo_import(
         def rebuild() -> None:
             tables = [state.table for state in STATES]
             settle(store)
-            served = lambda: running_server(folder) is not None  # noqa: E731
+            served = partial(is_served, folder)
             rebuild_states(store, folder, tables, served, lambda step: job.progress(0, 0, step))
             end_alike(folder, REBUILD)
 

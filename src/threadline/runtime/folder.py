@@ -55,6 +55,11 @@ def running_server(folder: Path) -> Running | None:
     return None
 
 
+def is_served(folder: Path) -> bool:
+    """Whether a server serves this folder now. Raises as `running_server`."""
+    return running_server(folder) is not None
+
+
 @contextmanager
 def temporary_files(folder: Path) -> Iterator[None]:
     """Have temporary files made in the folder, as long as the block lasts: the engine's driver puts
