@@ -12,7 +12,7 @@ from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, read_number, write_number
 from threadline.questions.filters import Filtered
 from threadline.questions.parameters import Limit, between
-from threadline.questions.users import TOUCH_DETAILS
+from threadline.questions.user_list import TOUCH_DETAILS
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.store import Row
 from threadline.store.states import ACCOUNT_ID

@@ -8,7 +8,7 @@ from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, question_of, read_number, write_number
 from threadline.questions.dimensions import TRAITS
 from threadline.questions.parameters import Limit, Stitched
-from threadline.questions.users import DEVICE_COUNTS
+from threadline.questions.user_list import DEVICE_COUNTS
 from threadline.questions.warned import Warned
 from threadline.store import Row
 

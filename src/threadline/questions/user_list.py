@@ -10,7 +10,7 @@ from textwrap import indent
 
 from threadline.identity.activity import active
 from threadline.identity.compose import fill, where
-from threadline.identity.resolution import PROJECT
+from threadline.identity.resolution import PROJECT, USERS
 from threadline.identity.stitch import WHERE_USERS_LIE
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts
@@ -69,24 +69,30 @@ FROM paid_by AS p
 $join
 GROUP BY p.owner"""
 
-# What a page looks up for its own users, of everybody. The states hold no addresses, so these are
-# fetched from where the events lie.
+# What else is said of users, of those on a page or of everybody. The states hold no addresses: the
+# few that go out are fetched from where the events lie.
 DETAILS = f"""
 SELECT event_id, anonymous_id, url, referrer
 FROM events
-WHERE {PROJECT} AND (visitor, event_id) IN (
-    SELECT (first_touch.visitor, first_touch.event_id)
-    FROM first_touches
-)"""
-DEVICE_COUNTS = """
+WHERE {PROJECT} AND $touches"""
+COUNTS = """
 SELECT user_id, uniqExact(visitor) AS devices
 FROM user_links
+$where
 GROUP BY user_id"""
 CONVERTING = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
     e.user_id AS user_id
 FROM counted_events AS e
 WHERE $condition"""
+THEIR_TOUCHES = """visitor IN {visitors:Array(UInt64)}
+    AND event_id IN {event_ids:Array(String)}"""
+TOUCH_DETAILS = fill(DETAILS, {"touches": THEIR_TOUCHES})
+DEVICE_COUNTS = fill(COUNTS, {"where": f"WHERE {USERS}"})
+ALL_TOUCHES = """(visitor, event_id) IN (
+    SELECT (first_touch.visitor, first_touch.event_id)
+    FROM first_touches
+)"""
 CONVERTED = """
 SELECT owner AS user_id, toNullable(min(timestamp)) AS converted_at
 FROM converted_by_users
@@ -172,7 +178,10 @@ class UserList:
     def details(self, context: Context, condition: str | None) -> None:
         """What a page has of its users besides: of the touch, how many devices, and when they
         converted, if there is a condition for that."""
-        self.own |= {"touch_details": DETAILS, "device_counts": DEVICE_COUNTS}
+        self.own |= {
+            "touch_details": fill(DETAILS, {"touches": ALL_TOUCHES}),
+            "device_counts": fill(COUNTS, {"where": ""}),
+        }
         self.joins += [
             "LEFT ANY JOIN touch_details AS d ON d.event_id = t.first_touch.event_id",
             "LEFT ANY JOIN device_counts AS c ON c.user_id = t.user_id",

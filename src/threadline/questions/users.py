@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 import msgspec
 
 from threadline.contract.times import format_utc
-from threadline.identity.resolution import PROJECT, USERS
+from threadline.identity.compose import fill
 from threadline.identity.stitch import OF_USERS, WHERE_USERS_LIE
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts, Doubts, Totals
@@ -38,7 +38,7 @@ from threadline.questions.named_events import (
 )
 from threadline.questions.near import nearest
 from threadline.questions.parameters import MAX_LIMIT
-from threadline.questions.user_list import UserList
+from threadline.questions.user_list import CONVERTING, DEVICE_COUNTS, TOUCH_DETAILS, UserList
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,
@@ -180,29 +180,13 @@ BEHIND_CURSOR = (
     " OR (known_since = {cursor_at:DateTime64(3, 'UTC')} AND user_id > {cursor_id:String}))"
 )
 
-DEVICE_COUNTS = f"""
-SELECT user_id, uniqExact(visitor) AS devices
-FROM user_links
-WHERE {USERS}
-GROUP BY user_id"""
-
-# The states hold no addresses; the few that go out are fetched from where the events lie.
-TOUCH_DETAILS = f"""
-SELECT event_id, anonymous_id, url, referrer
-FROM events
-WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
-    AND event_id IN {{event_ids:Array(String)}}"""
-
-CONVERSIONS = f"""
+CONVERSIONS = """
 WITH considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.user_id AS user_id
-    FROM counted_events AS e
-    WHERE $converting AND e.{WHERE_USERS_LIE}
+    $converting
 )
 SELECT owner AS user_id, min(timestamp) AS converted_at
 FROM owned_events
-WHERE owner IN {{user_ids:Array(String)}}
+WHERE owner IN {user_ids:Array(String)}
 GROUP BY owner"""
 
 
@@ -418,6 +402,7 @@ def _about(context: Context, asked: Asked, page: list[Row]) -> list[Query]:
         context.query(SHARED_DEVICES, values, {"limit": ""}, near=f"r.{OF_USERS}"),
     ]
     if asked.converting:
-        slots = {"converting": asked.converting.condition}
+        condition = f"{asked.converting.condition} AND e.{WHERE_USERS_LIE}"
+        slots = {"converting": fill(CONVERTING, {"condition": condition})}
         queries.append(context.query(CONVERSIONS, values, slots, near=f"r.{OF_USERS}"))
     return queries
