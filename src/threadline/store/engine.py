@@ -273,14 +273,14 @@ class Store:
         """Have every part rewritten that has a mask, in the background (`deletions`). Once for all
         that was deleted by now: rewriting costs ten times what a mask does."""
         for row in self.query(MASKED, {}):
-            self.execute(
+            self.arrange(
                 f"ALTER TABLE {row['table']} APPLY DELETED MASK SETTINGS mutations_sync = 0"
             )
 
     def deletions(self) -> dict[Deletion, str]:
         """Those that parts are still rewritten for, with what last stood in the way of each. All
         others are struck from the engine's notes, which tell what was deleted."""
-        self.execute("KILL MUTATION WHERE database = currentDatabase() AND is_done")
+        self.arrange("KILL MUTATION WHERE database = currentDatabase() AND is_done")
         return {
             Deletion(row["table"], row["mutation_id"]): row["latest_fail_reason"]
             for row in self.query(UNFINISHED, {})
