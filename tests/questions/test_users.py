@@ -279,3 +279,31 @@ def test_who_goes_away_in_the_middle_keeps_nothing(shop: Project) -> None:
     for _ in range(6):  # more than files are written at once
         headers = {"Authorization": f"Bearer {shop.keys['rk']}"}
         assert shop.send("HEAD", "/v1/users?format=ndjson", headers=headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"conversion": "purchsae"},
+        {"source": "facebok"},
+        {"filters": "did==purchsae"},
+        {"filters": "traits.plann==pro"},
+    ],
+    ids=str,
+)
+def test_files_say_of_names_that_never_came_what_pages_say(
+    shop: Project, params: dict[str, str]
+) -> None:
+    said = [warning["message"] for warning in shop.ask("/v1/users", **params)["warnings"]]
+    assert said
+    for limit in (None, 1000):
+        reply = shop.get("/v1/users", format="csv", limit=limit, **params)
+        assert json.loads(reply.headers["Threadline-Warnings"]) == said
+
+
+def test_files_of_accounts_say_it_too(shop: Project) -> None:
+    params = {"filters": "did==purchsae"}
+    said = [warning["message"] for warning in shop.ask("/v1/accounts", **params)["warnings"]]
+    assert said
+    reply = shop.get("/v1/accounts", format="ndjson", **params)
+    assert json.loads(reply.headers["Threadline-Warnings"]) == said

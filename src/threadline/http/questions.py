@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from threadline.contract.policies import PARTITIONS, POLICIES
-from threadline.http.answers import Answer, answer, answer_body
+from threadline.http.answers import JSON, Answer, answer, answer_body
 from threadline.http.doc import READ, Doc
 from threadline.http.formats import Lines, UserCsv, account_csv, user_ndjson
 from threadline.http.request import Request
@@ -18,10 +18,11 @@ from threadline.http.routing import Route
 from threadline.questions import account_list, export, users
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.questions.warned import Warnings
+from threadline.runtime.ask import Answered
 from threadline.runtime.params import read_params
 
 STALE = (b"threadline-stale", b"true")
-Render = Callable[[Any, Any], Answer]
+Render = Callable[[Answered, Any], Answer]
 
 
 def doc(question: Question) -> Doc:
@@ -59,7 +60,7 @@ async def _ask(question: Question, request: Request) -> Answer:
     anew = "no-cache" in request.header("cache-control")
     answered = await request.services.asking.ask(question, request.project, params, anew)
     render: Render = RENDERERS.get(question.name, _json)
-    rendered = render(answered.answer, params)
+    rendered = render(answered, params)
     if not answered.fresh:
         rendered.headers.append(STALE)
     if answered.age_s is not None:
@@ -67,22 +68,23 @@ async def _ask(question: Question, request: Request) -> Answer:
     return rendered
 
 
-def _json(found: object, params: Any) -> Answer:
-    return answer(found)
+def _json(answered: Answered, params: Any) -> Answer:
+    if answered.body is None:
+        return answer(answered.answer)
+    return Answer(200, [JSON], answered.body)
 
 
-def _users(found: users.Users | users.Everybody, params: users.UsersParams) -> Answer:
+def _users(answered: Answered, params: users.UsersParams) -> Answer:
+    found: users.Users | users.Everybody = answered.answer
     if isinstance(found, users.Everybody):
         return _everybody(found, params)
     if params.format == "json":
-        return answer(found)
-    headers = _said(found.warnings)
-    if found.next_cursor:
-        headers["Threadline-Next-Cursor"] = found.next_cursor
+        return _json(answered, params)
     if params.format == "csv":
         lines = UserCsv(found.rows, params.columns).lines(found.rows)
-        return answer_body(lines, USER_FILES["csv"], headers)
-    return answer_body(user_ndjson(found.rows), USER_FILES["ndjson"], headers)
+    else:
+        lines = user_ndjson(found.rows)
+    return answer_body(lines, LISTS[params.format], _beside(found))
 
 
 def _everybody(found: users.Everybody, params: users.UsersParams) -> Answer:
@@ -96,26 +98,31 @@ def _everybody(found: users.Everybody, params: users.UsersParams) -> Answer:
             yield written(rows)
 
     lines = Lines(pieces(), others)
-    return answer_body(lines, USER_FILES[params.format], _said(found.warnings))
+    return answer_body(lines, LISTS[params.format], _said(found.warnings))
 
 
 def _said(warnings: Warnings) -> dict[str, str]:
-    """What a file has no place for."""
     if warnings is msgspec.UNSET:
         return {}
     return {"Threadline-Warnings": json.dumps([warning.message for warning in warnings])}
 
 
-def _accounts(found: account_list.Accounts, params: account_list.AccountsParams) -> Answer:
+def _accounts(answered: Answered, params: account_list.AccountsParams) -> Answer:
+    found: account_list.Accounts = answered.answer
     if params.format == "json":
-        return answer(found)
-    headers = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
-    if params.format == "csv":
-        return answer_body(account_csv(found.rows), "text/csv; charset=utf-8", headers)
-    return answer_body(user_ndjson(found.rows), "application/x-ndjson", headers)
+        return _json(answered, params)
+    lines = account_csv(found.rows) if params.format == "csv" else user_ndjson(found.rows)
+    return answer_body(lines, LISTS[params.format], _beside(found))
 
 
-def _export(found: export.Export, params: export.ExportParams) -> Answer:
+def _beside(found: users.Users | account_list.Accounts) -> dict[str, str]:
+    """What a page of a list says beside its rows, which a file has no place for."""
+    cursor = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
+    return cursor | _said(found.warnings)
+
+
+def _export(answered: Answered, params: export.ExportParams) -> Answer:
+    found: export.Export = answered.answer
     headers = {
         "Threadline-Events": str(found.events),
         "Threadline-Bots-Left-Out": str(found.bots),
@@ -126,7 +133,7 @@ def _export(found: export.Export, params: export.ExportParams) -> Answer:
     return answer_body(found.file, export.MEDIA_TYPES[params.format], headers)
 
 
-USER_FILES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+LISTS = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 EVERYBODY = replace(QUESTIONS["users"], ask=users.everybody, is_stream=True)
 
 # What is not always JSON.

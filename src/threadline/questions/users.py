@@ -42,7 +42,6 @@ from threadline.questions.user_list import CONVERTING, DEVICE_COUNTS, TOUCH_DETA
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,
-    Warnings,
     noted,
     unknown_events,
     unknown_sources,
@@ -159,13 +158,12 @@ class Users(Warned):
     stitch: str
 
 
-class Everybody(NamedTuple):
+class Everybody(Warned, kw_only=True):
     """All users, some at a time: the first of them, and the others, to be closed by who has it.
     `warnings`: of the first."""
 
     first: list[User]
     others: Generator[list[User]]
-    warnings: Warnings
 
 
 FILTERS = {
@@ -217,13 +215,8 @@ def ask(context: Context, params: UsersParams) -> Users:
     )
     rows = context.reading.query(*query)
     page, more = rows[:limit], len(rows) > limit
-    unknown = []
     users, shared, has_converted = _shown(context, params, asked, page)
-    if asked.converting and not has_converted:
-        unknown = unknown_events(context, {"conversion": [asked.converting.event]})
-    if not page:
-        named = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
-        unknown += unknown_sources(context, named)
+    unknown = _unknown(context, params, asked, bool(page), has_converted)
     cursor = None
     if more and params.order == DEFAULT:
         cursor = write_cursor(asked.question, page[-1], "known_since", "user_id")
@@ -256,9 +249,24 @@ def everybody(context: Context, params: UsersParams) -> Everybody:
             for rows in blocks:
                 yield _users(params, asked, rows)
 
-    rows = batches()
-    first = next(rows, [])
-    return Everybody(first, rows, noted(asked.warnings))
+    others = batches()
+    first = next(others, [])
+    # That a name never came is so for all, should the first of them not be enough to tell.
+    unknown = _unknown(context, params, asked, bool(first), is_told=False)
+    return Everybody(first=first, others=others, warnings=noted([*unknown, *asked.warnings]))
+
+
+def _unknown(
+    context: Context, params: UsersParams, asked: Asked, is_anybody: bool, is_told: bool
+) -> list[AnswerWarning]:
+    """Names that never came. `is_told`: somebody converted, so the conversion's came."""
+    unknown = []
+    if asked.converting and not is_told:
+        unknown = unknown_events(context, {"conversion": [asked.converting.event]})
+    if not is_anybody:
+        named = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
+        unknown += unknown_sources(context, named)
+    return unknown
 
 
 def _read(context: Context, params: UsersParams) -> Asked:

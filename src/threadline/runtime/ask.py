@@ -54,11 +54,12 @@ Result = TypeVar("Result")
 
 
 class Answered(NamedTuple):
-    """`fresh`: it holds everything that was acknowledged before it was asked. `age_s`: for so long
-    nothing changed it; None: it was asked now."""
+    """`fresh`: it holds everything that was acknowledged before it was asked. `body`: it as JSON,
+    where that was made already. `age_s`: for so long nothing changed it; None: it was asked now."""
 
     answer: Any
     fresh: bool
+    body: bytes | None = None
     age_s: int | None = None
 
 
@@ -138,14 +139,12 @@ class Asking:
         key = (question.name, project.project_id, asked(params)) if keeps else ()
         state = (self._store.changes, minute(), project, definitions, placeholder_ids)
         if keeps and not anew and (kept := self._answers.get(key, state)):
-            return Answered(kept.answer, fresh, int(time.monotonic() - kept.at_s))
+            return Answered(kept.answer, fresh, kept.body, int(time.monotonic() - kept.at_s))
         with self._store_errors():
             answer = warn(context, params, answered(question, context, params))
             _warn_old(answer, project, params)
             answer = _echoed(answer, params)
-        if keeps:
-            self._answers.put(key, state, answer)
-        return Answered(answer, fresh)
+        return Answered(answer, fresh, self._answers.put(key, state, answer) if keeps else None)
 
     async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
         """What to say of a goal or segment that is kept: names in it that never came. Nothing where

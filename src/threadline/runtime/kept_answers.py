@@ -20,12 +20,12 @@ MINUTE_MS = 60_000
 
 
 class Kept(NamedTuple):
-    """`state`: all that the answer followed from beside the question. `at_s`: when it was given, by
-    the monotonic clock."""
+    """`state`: all that the answer followed from beside the question. `body`: it as JSON. `at_s`:
+    when it was given, by the monotonic clock."""
 
     state: tuple[object, ...]
     answer: Any
-    bytes: int
+    body: bytes
     at_s: float
 
 
@@ -45,22 +45,23 @@ class KeptAnswers:
             if found is None:
                 return None
             if found.state != state:
-                self._bytes -= found.bytes
+                self._bytes -= len(found.body)
                 return None
             self._kept[key] = found
             return found
 
-    def put(self, key: tuple[object, ...], state: tuple[object, ...], answer: Any) -> None:
-        """Keep an answer, unless it is large. Nobody may change it from here on."""
-        size = len(msgspec.json.encode(answer))
-        if size > MOST_OF_ONE:
-            return
+    def put(self, key: tuple[object, ...], state: tuple[object, ...], answer: Any) -> bytes:
+        """Keep an answer, unless it is large; it as JSON. Nobody may change it from here on."""
+        body = msgspec.json.encode(answer)
+        if len(body) > MOST_OF_ONE:
+            return body
         with self._lock:
             before = self._kept.pop(key, None)
-            self._kept[key] = Kept(state, answer, size, time.monotonic())
-            self._bytes += size - (before.bytes if before else 0)
+            self._kept[key] = Kept(state, answer, body, time.monotonic())
+            self._bytes += len(body) - (len(before.body) if before else 0)
             while self._bytes > self._most_bytes:
-                self._bytes -= self._kept.pop(next(iter(self._kept))).bytes
+                self._bytes -= len(self._kept.pop(next(iter(self._kept))).body)
+        return body
 
 
 def asked(params: msgspec.Struct) -> bytes:
