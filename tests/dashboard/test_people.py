@@ -290,7 +290,7 @@ def test_every_page_is_whole(
 
 
 def test_a_viewer_looks_and_changes_nothing(house: House, between: str, stranger: NewPage) -> None:
-    member = {"email": "viewer@calendar.example", "name": "Vera", "role": "viewer"}
+    member = {"email": "viewer@calendar.example", "name": "Nils", "role": "viewer"}
     link = house.change("POST", "/v1/members", member)["link"]
     reply = house.send("POST", "/v1/auth/link", {"token": link.rsplit("/", 1)[1]})
     cookie = reply.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
