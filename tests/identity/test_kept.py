@@ -16,7 +16,14 @@ from tests.support import row_values
 from threadline.contract.errors import AliasCycle
 from threadline.identity import decisions, kept
 from threadline.identity.kept import Keeper
-from threadline.identity.parts import Part, is_any_gone, parts_now
+from threadline.identity.parts import (
+    CHANGED_OWNERS,
+    Part,
+    Seen,
+    changed_devices,
+    is_any_gone,
+    parts_now,
+)
 from threadline.identity.reading import Reads
 from threadline.ingest import row
 from threadline.questions.context import Context
@@ -247,3 +254,19 @@ def test_nothing_is_left_of_what_is_not_used(store: Store) -> None:
     assert 0 < there() - before <= 12
     keeper.close()
     assert there() == before
+
+
+def test_a_deletion_is_seen_at_every_moment(store: Store) -> None:
+    """Under way it is a mutation, done it is another part; no look finds neither."""
+    project = {"project_id": "deleting"}
+    users = [f"user {number}" for number in range(20)]
+    insert(store, "deleting", *(("kiosk", user, 1, False) for user in users))
+    store.execute("OPTIMIZE TABLE links FINAL")  # rewriting many parts takes long
+    for user in users:
+        before = Seen((0, 0), parts_now(store))
+        store.delete("links", "user_id = {user:String}", {"user": user})
+        under_way = True
+        while under_way:
+            under_way = bool(store.deletions())
+            now = Seen((1, 0), parts_now(store))
+            assert changed_devices(CHANGED_OWNERS, before, now, store, project) is None

@@ -306,7 +306,7 @@ NAMES = [name.replace("KEY", "plan") for name in ALLOWED]
 BESIDE = [NAMES[start::8] for start in range(8)]
 
 
-@pytest.mark.parametrize(("nth", "names"), enumerate(BESIDE))
+@pytest.mark.parametrize(("nth", "names"), [*enumerate(BESIDE)])
 def test_every_dimension_groups_everybody_once(shop: Project, nth: int, names: list[str]) -> None:
     asked = {"steps": "$pageview,purchase", "stitch": PARTITIONS[nth % len(PARTITIONS)]}
     (row,) = shop.ask("/v1/funnel", **asked)["rows"]

@@ -16,24 +16,29 @@ MOST_NEWER = 5_000
 TABLES = ["links", "half_hours", "aliases", "unlinks"]
 
 # A part that is merged has another name, and so has one of which rows were changed; what is still
-# to be changed is among the mutations. A table that took another's place has its parts elsewhere.
+# to be changed is among the mutations. These are looked at first (in `WITH`, which is known before
+# the rest is read): looked at after the parts, one that ends in between is in neither. A table that
+# took another's place has its parts elsewhere.
 PARTS = """
-SELECT table, name, path
+WITH (
+    SELECT groupArray(concat(table, ' ', mutation_id))
+    FROM system.mutations
+    WHERE NOT is_done AND database = currentDatabase()
+        AND (table = 'events' OR table IN {tables:Array(String)})
+) AS under_way
+SELECT table AS part_of, name, path
 FROM system.parts
 WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
 UNION ALL
-SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
-FROM system.mutations
-WHERE NOT is_done AND database = currentDatabase()
-    AND (table = 'events' OR table IN {tables:Array(String)})"""
+SELECT 'mutations' AS part_of, arrayJoin(under_way) AS name, '' AS path"""
 ALL_PARTS = f"""
-SELECT table AS part_of, name, path
+SELECT part_of, name, path
 FROM (
     {indent(PARTS.strip(), "    ").strip()}
 )"""
 # For servers, to which others may write, too; started again, they have nothing in memory.
 VERSION = f"""
-SELECT groupBitXor(sipHash64(table, name, path)) AS version,
+SELECT groupBitXor(sipHash64(part_of, name, path)) AS version,
     (
         SELECT count()
         FROM system.tables
