@@ -140,6 +140,11 @@ export function clock(time: string | number | Date, tz = "UTC"): string {
   return dates(tz, { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
 }
 
+/** How many characters a time of day has at most: as many as a column of them has to be wide. */
+export function clockLength(): number {
+  return clock("2000-12-20T22:44:00Z").length;
+}
+
 /** `30 Oct 2026, 23:04`. */
 export function dateTime(time: string | number | Date, tz = "UTC"): string {
   return dates(tz, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
