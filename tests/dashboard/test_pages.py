@@ -96,6 +96,18 @@ def test_what_a_button_opens_is_within_the_window(
     assert too_wide(page) <= 0
 
 
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_what_a_cell_would_move_by_stays_in_its_cell(page_of: NewPage, width: int) -> None:
+    page = page_of(f"{PAGES['attribution-value']}&against=none", width)
+    rooms = page.locator(".cell .moves").evaluate_all(
+        """all => all.map(each => each.getBoundingClientRect().left
+            - each.parentElement.getBoundingClientRect().left)"""
+    )
+    assert rooms
+    assert min(rooms) >= 0
+    assert too_wide(page) <= 0
+
+
 @pytest.mark.parametrize(("width", "rows"), [(1920, 1), (1280, 1), (1024, 2), (768, 2), (360, 3)])
 def test_six_facts_make_even_rows(page_of: NewPage, width: int, rows: int) -> None:
     """None stands alone in a row that others have filled."""
