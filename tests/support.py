@@ -196,14 +196,22 @@ class Project:
         return self.send(method, path, json.dumps(body), headers)
 
     def get(self, path: str, key: str = "rk", **params: Any) -> Reply:
+        return self.fetch(path, params, key)
+
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        key: str = "rk",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         query = {name.rstrip("_"): value for name, value in params.items() if value is not None}
-        headers = {"Authorization": f"Bearer {self.keys[key]}"}
-        reply = self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
+        headers = {"Authorization": f"Bearer {self.keys[key]}", **(headers or {})}
         # The server waits some seconds for what was acknowledged before; on a slow disk, again.
-        for _ in range(10):
+        for _ in range(11):
+            reply = self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
             if not reply.headers.get("Threadline-Stale"):
                 break
-            reply = self.send("GET", f"{path}?{urlencode(query)}", headers=headers)
         return reply
 
     def ask(self, path: str, **params: Any) -> Json:

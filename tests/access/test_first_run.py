@@ -12,7 +12,7 @@ import pytest
 
 from tests import forked
 from tests.access.browser import PASSWORD, Browser
-from tests.cli.test_commands import CLEAN, fails, ok
+from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.support import Project, Reply, Server
 from threadline.contract.errors import AlreadyExists, InvalidLink
 from threadline.control import Control
@@ -196,8 +196,9 @@ def test_links_are_used_once_and_expire(folder: Path) -> None:
 
 
 def test_the_command_makes_the_link_before_there_is_anybody(folder: Path) -> None:
-    printed = ok("dashboard", "login-link", "--data", str(folder))
-    (found,) = LINK.finditer(printed)
+    made = run("dashboard", "login-link", "--data", str(folder))
+    assert str(folder) in made.stderr, "it may have been mistyped"
+    (found,) = LINK.finditer(made.stdout)
     with Server(folder) as server:
         browser = Stranger(server.url)
         assert browser.set_up(found[1]).status == 200

@@ -15,14 +15,7 @@ PERSONS: dict[str, Any] = {"metric": "persons", "interval": "day", "from": "30d"
 
 
 def asked(project: Project, path: str, anew: bool = False, **params: Any) -> Reply:
-    query = "&".join(f"{name}={value}" for name, value in params.items())
-    headers = {"Authorization": f"Bearer {project.keys['rk']}", **(ANEW if anew else {})}
-    # The server waits some seconds for what was acknowledged before; on a slow disk, again.
-    for _ in range(10):
-        reply = project.send("GET", f"{path}?{query}", headers=headers)
-        if not reply.headers.get("Threadline-Stale"):
-            break
-    return reply
+    return project.fetch(path, params, headers=ANEW if anew else None)
 
 
 def kept(project: Project, path: str, **params: Any) -> Reply:

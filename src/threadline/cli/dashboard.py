@@ -48,6 +48,9 @@ def login_link(
 
     Example: `threadline dashboard login-link --email ada@example.com`
     """
+    folder = Path(folders.load(data, needs=None).data)
+    if not folder.exists():  # it may have been mistyped
+        typer.echo(f"There was no folder {folders.shown(folder)}, so it was made.", err=True)
     with open_control(data, create=True) as control:
         if not control.members() and email is None:
             purpose: Purpose = "setup"

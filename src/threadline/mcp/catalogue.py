@@ -93,8 +93,7 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
     try:
         session.take()
         found = await asked()
-        is_error = isinstance(found, Result) and found.is_error
-        outcome = str(found.structured["error"]) if is_error else "ok"  # type: ignore[attr-defined]
+        outcome = _outcome(found)
         return found
     except Failed as error:
         outcome = str(error.data.get("error", error.code))
@@ -116,6 +115,13 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
             outcome=outcome,
             ms=round((time.monotonic() - began) * 1000),
         )
+
+
+def _outcome(found: object) -> str:
+    """One word for the log."""
+    if isinstance(found, Result) and found.is_error:
+        return str(found.structured["error"])
+    return "ok"
 
 
 def refused(error: Refused) -> Result:

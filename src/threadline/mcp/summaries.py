@@ -2,7 +2,7 @@
 
 A function a tool; what all answers may say of themselves, such as warnings, is added to each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from threadline.mcp.api import Answered, Json
@@ -41,7 +41,7 @@ def _when(found: Json) -> str:
     return f"({f'From {since}' if since else 'From the beginning'} to {until or 'now'}.)"
 
 
-def _more(rows: list[Json], shown: int = SHOWN) -> str:
+def _more(rows: Sequence[object], shown: int = SHOWN) -> str:
     return f", and {len(rows) - shown:,} more" if len(rows) > shown else ""
 
 
@@ -62,7 +62,7 @@ def _events(found: Json, arguments: Json) -> str:
     more = " There are more; next_cursor leads on." if found.get("next_cursor") else ""
     return (
         f"{counted(len(rows), 'event')} from {rows[-1]['timestamp']} to {rows[0]['timestamp']}: "
-        f"{said}{_more(most)}.{more}"  # type: ignore[arg-type]
+        f"{said}{_more(most)}.{more}"
     )
 
 

@@ -209,7 +209,8 @@ def _weeks(context: Context, params: ChangesParams) -> Weeks:
 
 def _by_event(context: Context, weeks: Weeks) -> dict[str, list[float]]:
     """How often each event came, week by week."""
-    return _grouped(context, weeks, Number("events", "count"), "event_name")  # type: ignore[return-value]
+    found = _grouped(context, weeks, Number("events", "count"), "event_name")
+    return {str(name): values for name, values in found.items()}
 
 
 def _since_there_is_something(
