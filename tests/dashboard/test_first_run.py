@@ -33,11 +33,11 @@ def test_first_run(empty: Server, stranger: NewPage, tmp_path: Path) -> None:
         page.get_by_role("textbox", name="Password").fill("short")
         page.get_by_role("textbox", name="Name").nth(1).fill("Shop")
         page.get_by_label("Address of its site").fill(site.origin)
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Create the project").click()
         # The browser itself says what is wrong with the password; then there is a better one.
         assert page.url.endswith(token)
         page.get_by_role("textbox", name="Password").fill("a sentence that is kept")
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Create the project").click()
         page.wait_for_url(re.compile("/dashboard/first-event"))
         line = page.locator("pre").first.inner_text()
         assert re.fullmatch(
@@ -89,7 +89,7 @@ def test_a_wrong_key_is_told(empty: Server, stranger: NewPage, tmp_path: Path) -
     with Site(tmp_path, "shop.example") as site:
         site.project = served_by(empty.url)
         page.get_by_label("Address of its site").fill(site.origin)
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Create the project").click()
         page.wait_for_url(re.compile("/dashboard/first-event"))
         line = page.locator("pre").first.inner_text()
         wrong = re.sub(r"pk_live_\w+", lambda key: f"{key[0][:-4]}aaaa", line)

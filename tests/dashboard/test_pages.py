@@ -18,6 +18,7 @@ from tests.dashboard.conftest import (
 )
 from tests.dashboard.house import House
 
+FIVE = "%24pageview%2Csignup%2C%24pageview%2Csignup%2C%24pageview"
 OPENED = "cell=google%2Corganic&model=linear&against=last"
 PAGES: Mapping[str, str] = {
     "overview": "/",
@@ -65,6 +66,87 @@ def test_door(stranger: NewPage, house: House, path: str, scheme: Scheme) -> Non
     page.goto(f"{house.url}/dashboard{path}")
     settled(page)
     shoot(page, f"{path.split('/')[1]}-390-{scheme}")
+    assert too_wide(page) <= 0
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/", "Time:"),
+        ("/", "Goal"),
+        ("/", "+ Filter"),
+        ("/", "People a day: save"),
+        ("/attribution", "marked against"),
+        ("/people", "Columns"),
+        ("/people/$PERSON", "Person:"),
+        ("/funnels", "+ Step"),
+        ("/settings/members", "Role of"),
+    ],
+)
+def test_what_a_button_opens_is_within_the_window(
+    page_of: NewPage, person: str, path: str, button: str
+) -> None:
+    page = page_of(path.replace("$PERSON", person), 360)
+    page.get_by_role("button", name=button).first.click()
+    lies = page.locator(".panel").bounding_box()
+    assert lies
+    assert lies["x"] >= 0
+    assert lies["x"] + lies["width"] <= 360
+    assert too_wide(page) <= 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_what_a_cell_would_move_by_stays_in_its_cell(page_of: NewPage, width: int) -> None:
+    page = page_of(f"{PAGES['attribution-value']}&against=none", width)
+    rooms = page.locator(".cell .moves").evaluate_all(
+        """all => all.map(each => each.getBoundingClientRect().left
+            - each.parentElement.getBoundingClientRect().left)"""
+    )
+    assert rooms
+    assert min(rooms) >= 0
+    assert too_wide(page) <= 0
+
+
+@pytest.mark.parametrize(("width", "rows"), [(1920, 1), (1280, 1), (1024, 2), (768, 2), (360, 3)])
+def test_six_facts_make_even_rows(page_of: NewPage, width: int, rows: int) -> None:
+    """None stands alone in a row that others have filled."""
+    facts = page_of("/", width).locator(".facts > div")
+    tops = facts.evaluate_all("all => all.map(each => each.getBoundingClientRect().top)")
+    assert len(tops) == 6
+    assert {tops.count(top) for top in tops} == {6 // rows}
+
+
+@pytest.mark.parametrize("locale", ["en-US", "en-GB", "ja-JP"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_time_of_day_is_one_line(
+    stranger: NewPage, house: House, person: str, width: int, locale: str
+) -> None:
+    page = stranger(width, locale=locale)
+    page.context.add_cookies(
+        [{"name": "threadline_session", "value": house.cookie, "url": house.url}]
+    )
+    for path, times in ((f"/people/{person}", ".row .time"), ("/live", ".line .when")):
+        page.goto(f"{house.url}/dashboard{path}?project={house.project_id}")
+        settled(page)
+        boxes = page.locator(times).evaluate_all(
+            "all => all.map(each => [each.offsetHeight, each.offsetWidth, each.offsetLeft])"
+        )
+        assert boxes
+        assert max(height for height, _, _ in boxes) < 26
+        # And all columns beside it begin at one place.
+        assert len({(wide, left) for _, wide, left in boxes}) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/?compare=previous_period", f"/funnels?range=all&group_by=source&steps={FIVE}"]
+)
+def test_names_of_rows_can_be_read_on_a_telephone(page_of: NewPage, path: str) -> None:
+    """A table with many columns scrolls by itself; its names are not cut to a letter."""
+    page = page_of(path, 360)
+    widths = page.locator("tbody th").evaluate_all("all => all.map(each => each.offsetWidth)")
+    assert widths
+    assert min(widths) >= 80
     assert too_wide(page) <= 0
     assert violations(page) == []
 

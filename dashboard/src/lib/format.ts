@@ -31,12 +31,13 @@ function dates(tz: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFo
 
 export const NOTHING = "–";
 
-/** `4,662`; parts of a conversion with one digit, from a hundred on whole. */
-export function number(value: number | null | undefined, digits?: number): string {
+/** `4,662`; parts of a conversion with one digit, from a hundred on whole. `least`: digits that are
+    there even where they are noughts. */
+export function number(value: number | null | undefined, digits?: number, least = 0): string {
   if (value === null || value === undefined) return NOTHING;
   const most = digits ?? (Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : 1);
   // Sums of parts may come out as nought from below, which nobody writes as `-0`.
-  return numbers({ maximumFractionDigits: most }).format(value + 0);
+  return numbers({ minimumFractionDigits: least, maximumFractionDigits: most }).format(value + 0);
 }
 
 /** For axes: `1.2K`. */
@@ -138,6 +139,11 @@ export function longDay(time: string | number | Date, tz = "UTC"): string {
 /** `23:04`. */
 export function clock(time: string | number | Date, tz = "UTC"): string {
   return dates(tz, { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
+}
+
+/** How many characters a time of day has at most: as many as a column of them has to be wide. */
+export function clockLength(): number {
+  return clock("2000-12-20T22:44:00Z").length;
 }
 
 /** `30 Oct 2026, 23:04`. */

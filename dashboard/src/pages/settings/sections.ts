@@ -5,7 +5,7 @@ import type { Role } from "../../lib/session.svelte";
 export interface Section {
   path: string;
   title: string;
-  group: "This project" | "Words" | "People";
+  group: "This project" | "Definitions" | "People";
   keywords: string;
   /** Whoever is less is told so instead. */
   role: Role;
@@ -36,28 +36,28 @@ export const SECTIONS: Section[] = [
   {
     path: "/settings/sources",
     title: "Sources",
-    group: "Words",
+    group: "Definitions",
     keywords: "rules, classify, reclassify, dry run, utm, referrer",
     role: "viewer",
   },
   {
     path: "/settings/goals",
     title: "Goals",
-    group: "Words",
+    group: "Definitions",
     keywords: "conversions, value, currency",
     role: "viewer",
   },
   {
     path: "/settings/segments",
     title: "Segments",
-    group: "Words",
+    group: "Definitions",
     keywords: "filters, audiences, cohorts",
     role: "viewer",
   },
   {
     path: "/settings/annotations",
     title: "Annotations",
-    group: "Words",
+    group: "Definitions",
     keywords: "notes, releases, dates",
     role: "viewer",
   },
