@@ -29,6 +29,7 @@ from threadline.store.connection import (
 from threadline.store.errors import StoreAway, StoreError, store_errors
 from threadline.store.journal import Written, journals
 from threadline.store.migrating import migrate
+from threadline.store.piped import piped
 from threadline.store.pool import Pool
 from threadline.store.statements import Deletion, Params, Query, Row
 
@@ -248,6 +249,32 @@ class Store:
             with path.open("wb") as file:
                 answer = client.raw_stream(sql, dict(params), FILE_SETTINGS, format)
                 shutil.copyfileobj(cast(BinaryIO, answer), file)
+
+    @contextmanager
+    def reading(self, sql: str, params: Params, format: str) -> Iterator[BinaryIO]:
+        """An answer of any size in one of ClickHouse's formats, to be read as it comes. Raises
+        `StoreBusy` while `SAVERS` others are being written."""
+        self.open()
+        with store_errors(), self._savers.handle(self._query_seconds) as client:
+            answer = client.raw_stream(sql, dict(params), UNLIMITED, format)
+            try:
+                yield cast(BinaryIO, answer)
+            finally:
+                answer.close()
+
+    def insert_stream(
+        self, table: str, columns: Sequence[str], format: str, chunks: Iterator[bytes]
+    ) -> None:
+        """Insert what comes in pieces, of any size. If it fails, some of it may be in the table."""
+        with self._change() as writer:
+            if not is_embedded(self.url):
+                writer.raw_insert(table, columns, chunks, fmt=format)
+                return
+            with piped(chunks) as path:
+                writer.command(
+                    f"INSERT INTO {table} ({', '.join(columns)})"
+                    f" FROM INFILE '{path}' COMPRESSION 'none' FORMAT {format}"
+                )
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer."""
