@@ -1,11 +1,11 @@
 """A real ClickHouse cluster on one machine, out of nothing but the Python package `chdb`.
 
 `chdb` carries the whole of clickhouse-local, and from 26.7 on that can serve: `SYSTEM START LISTEN
-HTTP` and `… TCP` open ClickHouse's own HTTP and native ports. `chdb.connect` and `chdb.query` do not
-get there (they run another, port-less front end: "start_servers_callback is not set"), but the older
-entry beneath them does: `chdb._chdb.query`, which takes its settings from a `config.xml` in the
-folder it is started in. Each node is one such process in a folder of its own. It lives as long as the
-statement that reads its standard input: close that and it ends, die and it dies with you.
+HTTP` and `… TCP` open ClickHouse's own HTTP and native ports. `chdb.connect` and `chdb.query` do
+not get there (they run another, port-less front end: "start_servers_callback is not set"), but the
+older entry beneath them does: `chdb._chdb.query`, which takes its settings from a `config.xml` in
+the folder it is started in. Each node is one such process in a folder of its own. It lives as long
+as the statement that reads its standard input: close that and it ends, die and it dies with you.
 
 What is real: HTTP and native protocol, users, `remote_servers`, Distributed tables, `remote()`,
 `cluster()`, `view()`, GLOBAL joins, deduplication tokens, materialised views, mutations, data that
@@ -36,7 +36,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 from xml.sax.saxutils import escape
 
 HOST = "127.0.0.1"
@@ -281,7 +281,7 @@ def serve(folder: Path) -> None:
     from chdb import _chdb
 
     # Absolute: the engine puts a relative path together wrongly where it syncs folders.
-    answer = _chdb.query(SERVE, "TabSeparated", path=os.path.abspath("data"))
+    answer = cast(Any, _chdb).query(SERVE, "TabSeparated", path=os.path.abspath("data"))
     if answer.has_error():
         sys.exit(answer.error_message())
 
@@ -296,7 +296,8 @@ def main() -> None:
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve(options.serve)
+        serve(options.serve)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
         with Cluster(folder, options.shards, options.replicas) as cluster:

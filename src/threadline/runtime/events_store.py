@@ -1,5 +1,5 @@
-"""Which store the events of a data folder lie in: a note in the folder, so that a start with another
-store says so, instead of answering out of an empty one."""
+"""Which store the events of a data folder lie in: a note in the folder, so that a start with
+another store says so, instead of answering out of an empty one."""
 
 import sqlite3
 from contextlib import closing
@@ -15,7 +15,11 @@ from threadline.private import write_durably
 from threadline.store import Statements, Store, StoreAway, StoreError, moving, store_url
 
 NOTE_FILE = "store.json"
-KNOWN = "SELECT 1 AS one FROM logs WHERE log_hash = {log_hash:String} LIMIT 1"
+# A store that an older version wrote knows of no log.
+KNOWN = """
+    SELECT 1 AS one
+    WHERE {log_hash:String} IN (SELECT log_hash FROM logs)
+        OR ((SELECT count() FROM logs) = 0 AND (SELECT count() FROM events) > 0)"""
 
 
 class Note(msgspec.Struct):
@@ -69,9 +73,9 @@ def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
     here, note = name_of(url, folder), read(folder)
     if note is not None and note.store == here:
         return
-    written = _written(folder)
+    written = written_by(folder)
     if note is None:
-        if may_note and store.is_open and (not written.any or _knows(store, written)):
+        if may_note and store.is_open and (not written.any or knows(store, written)):
             write(folder, Note(here))
         return
     if here in note.left:
@@ -86,7 +90,7 @@ def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
             f" say whether it is the same. Set THREADLINE_STORE={_setting(note.store)}, or start"
             f" {here} first."
         )
-    if written.any and not _knows(store, written):
+    if written.any and not knows(store, written):
         raise StoreError(
             f"The events of {folder} lie in {note.store}, and {here} has none of them. Set"
             f" THREADLINE_STORE={_setting(note.store)}, or move them: threadline migrate-store"
@@ -103,11 +107,13 @@ def _setting(name: str) -> str:
     return f"{scheme}://USER:PASSWORD@{rest}" if slashes and scheme != "chdb" else name
 
 
-def _knows(store: Statements, written: Written) -> bool:
+def knows(store: Statements, written: Written) -> bool:
+    """Whether the store was written from this log. Raises `StoreError`."""
     return bool(store.look(KNOWN, {"log_hash": written.log_hash}))
 
 
-def _written(folder: Path) -> Written:
+def written_by(folder: Path) -> Written:
+    """What the folder's log says of itself."""
     uri = f"{(folder / 'log.db').resolve().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as db:

@@ -50,6 +50,20 @@ def connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
     return client
 
 
+def has_database(url: str) -> bool:
+    """Whether the server has the database of this URL; `connect` makes one that is missing."""
+    address = urlsplit(url)
+    name = unquote(address.path.strip("/")) or "default"
+    client = _client(address._replace(path="").geturl(), CONNECT_S, {})
+    try:
+        found = client.query(
+            "SELECT 1 FROM system.databases WHERE name = {name:String}", parameters={"name": name}
+        )
+        return bool(found.result_rows)
+    finally:
+        client.close()
+
+
 def sees_deletions(client: Client) -> bool:
     """Whether the engine leaves deleted rows out of answers before parts are rewritten."""
     major, minor, *_ = str(client.server_version).split(".")

@@ -256,14 +256,14 @@ class Store:
         `StoreBusy` while `SAVERS` others are being written."""
         self.open()
         with store_errors(), self._savers.handle(self._query_seconds) as client:
-            answer = client.raw_stream(sql, dict(params), UNLIMITED, format)
+            answer = cast(BinaryIO, client.raw_stream(sql, dict(params), UNLIMITED, format))
             try:
-                yield cast(BinaryIO, answer)
+                yield answer
             finally:
                 answer.close()
 
     def insert_stream(
-        self, table: str, columns: Sequence[str], format: str, chunks: Iterator[bytes]
+        self, table: str, columns: Sequence[str], format: str, chunks: Generator[bytes]
     ) -> None:
         """Insert what comes in pieces, of any size. If it fails, some of it may be in the table."""
         with self._change() as writer:

@@ -7,7 +7,7 @@ comparing. Nothing has to be remembered, so nothing of what is remembered can be
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ DIGEST = "SELECT count() AS rows, sum(cityHash64(tuple(%s))) AS hash FROM %s %s"
 ANY_OF_SEVERAL = {
     (state.table, value.name) for state in STATES for value in state.values if not value.compared
 }
+ANY_ROW = "SELECT 1 AS one FROM {table:Identifier} LIMIT 1"
 MADE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 
 
@@ -125,9 +126,7 @@ def begin(store: Store, origin: str, shown: str) -> None:
     store.execute(BEGIN)
     if origin not in origins(store):
         bound = {"origin": origin, "shown": shown}
-        store.execute(
-            f"INSERT INTO {UNFINISHED} SELECT {{origin:String}}, {{shown:String}}", bound
-        )
+        store.execute(f"INSERT INTO {UNFINISHED} SELECT {{origin:String}}, {{shown:String}}", bound)
 
 
 def end(store: Store) -> None:
@@ -142,9 +141,9 @@ def clear(store: Store) -> None:
             store.execute(f"DROP TABLE IF EXISTS {name} SYNC")
 
 
-def drop(store: Store, gone: Partition) -> None:
+def drop(store: Store, table: str, partition: str) -> None:
     """A partition that an earlier try has brought, and which the source has no more."""
-    store.execute(f"ALTER TABLE {gone.table} DROP PARTITION ID '{gone.partition}'")
+    store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
 
 
 def check_alike(source: Mapping[str, Table], target: Mapping[str, Table]) -> None:
@@ -176,13 +175,16 @@ def move(
     sql = f"SELECT {columns} FROM {table.name} {IN_PARTITION}"
     with source.reading(sql, {"partition": partition}, "Native") as body:
 
-        def chunks() -> Iterator[bytes]:
+        def chunks() -> Generator[bytes]:
             while chunk := body.read(CHUNK_BYTES):
                 read(len(chunk))
                 yield chunk
 
         target.insert_stream(beside, table.columns, "Native", chunks())
-    target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
+    if target.query(ANY_ROW, {"table": beside}):
+        target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
+    else:  # all of it was deleted, and lies in the parts still
+        drop(target, table.name, partition)
     target.execute(f"DROP TABLE {beside} SYNC")
 
 

@@ -1,5 +1,5 @@
-"""What comes in pieces, under a path that the embedded engine reads as a file, so that nothing of it
-lies on the disk."""
+"""What comes in pieces, under a path that the embedded engine reads as a file, so that nothing of
+it lies on the disk."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 @contextmanager
 def piped(chunks: Iterator[bytes]) -> Iterator[Path]:
-    """The path, as long as the block lasts. What went wrong with the pieces is raised at its end."""
+    """The path, as long as the block lasts, at whose end it raises what the pieces raised."""
     failed: list[BaseException] = []
     with TemporaryDirectory(prefix="threadline-") as folder:
         path = Path(folder) / "pipe"
