@@ -87,7 +87,7 @@ def test_there_and_back_the_answers_are_the_same(
     assert f"rm -r {copied / 'store'}" in refused
     shutil.rmtree(copied / "store")
     said = ok("migrate-store", url, "chdb", "--data", str(copied))
-    assert "Set THREADLINE_STORE=chdb:///" in said
+    assert "Set THREADLINE_STORE=chdb where" in said
     assert "DROP DATABASE" in said
     with Server(copied) as server:
         same(answers(project.again(server)), before)
@@ -293,10 +293,17 @@ def test_a_start_with_another_store_says_where_the_events_are(
     assert f"The events of {copied} were moved from chdb to clickhouse://127.0.0.1:" in said
     assert "Set THREADLINE_STORE=clickhouse://USER:PASSWORD@127.0.0.1:" in said
     assert "se%3Acret" not in said
-    said = start(copied, "clickhouse://u:geheim@127.0.0.1:1/x")
-    assert "does not answer" in said or "not reached" in said
+    assert "does not answer" in start(copied, "clickhouse://u:geheim@127.0.0.1:1/x")
+    found = run("doctor", "--data", str(copied)).stdout
+    assert "were moved from chdb" in found
+    assert "were moved from chdb" in fails("backup", str(copied.parent), "--data", str(copied))
     with Server(copied, THREADLINE_STORE=url) as server:
         assert server.stop() == 0
+    # Who has lost the new one goes on with the old one.
+    (copied / "store.json").unlink()
+    with Server(copied) as server:
+        assert server.stop() == 0
+    assert events_store.read(copied) == events_store.Note("chdb")
 
 
 def test_the_same_store_under_another_name_is_the_same(

@@ -76,14 +76,20 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
         )
         raise typer.Exit(1)
     moving.finish(folder, source, target)
-    old, new = without_password(source.url), without_password(target.url)
+    new = _setting(folder, target.url)
+    masked = " (with the password)" if new != target.url and new != "chdb" else ""
     typer.echo(
         f"All is equal. {time.monotonic() - started:.1f} s.\n\n"
-        f"Set THREADLINE_STORE={new} where the server has its settings (with the password), and"
-        " start it.\n"
-        f"{old} was left as it is. Once the server runs well, remove it, because whoever is"
-        f" forgotten from now on is still in there: {moving.how_to_remove(source.url)}"
+        f"Set THREADLINE_STORE={new}{masked} where the server has its settings, and start it.\n"
+        f"{_setting(folder, source.url)} was left as it is. Once the server runs well, remove it,"
+        " because whoever is forgotten from now on is still in there:"
+        f" {moving.how_to_remove(source.url)}"
     )
+
+
+def _setting(folder: Path, url: str) -> str:
+    """As it is set, but for the password."""
+    return "chdb" if url == store_url("chdb", folder) else without_password(url)
 
 
 def _say(found: Compared) -> None:

@@ -22,6 +22,10 @@ KNOWN = """
         OR ((SELECT count() FROM logs) = 0 AND (SELECT count() FROM events) > 0)"""
 
 
+class EventsElsewhere(StoreError):
+    """The events of the folder lie in another store; the message says in which."""
+
+
 class Note(msgspec.Struct):
     """`store`: where the events lie, as `name_of` has it. `left`: stores that they were moved out
     of, which may still be there. `moved_ms`: when they were moved last."""
@@ -60,16 +64,29 @@ def write(folder: Path, note: Note) -> None:
     write_durably(folder / NOTE_FILE, msgspec.json.encode(note).decode())
 
 
+def check_left(folder: Path, url: str) -> None:
+    """Raises `EventsElsewhere` for a store that the folder's events were moved out of."""
+    here, note = name_of(url, folder), read(folder)
+    if note is not None and here in note.left:
+        raise EventsElsewhere(
+            f"The events of {folder} were moved from {here} to {note.store} at"
+            f" {format_ms(note.moved_ms)}, and what {here} still has is of before that. Set"
+            f" THREADLINE_STORE={_setting(note.store)}; threadline migrate-store goes back. If"
+            f" {note.store} is lost, delete {folder / NOTE_FILE} to go on with what {here} has."
+        )
+
+
 def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
-    """Raises `StoreError` if the folder's events lie in another store than this one, or if a move
-    into it is not finished. `may_note`: where nothing is noted or it has another name now, note
-    it."""
+    """Raises `EventsElsewhere` if the folder's events lie in another store than this one, or if a
+    move into it is not finished, and `StoreError`. `may_note`: where nothing is noted, or the store
+    has another name now, note it."""
     if store.is_open and (unfinished := moving.origins(store)):
-        raise StoreError(
+        raise EventsElsewhere(
             f"A move from {', '.join(unfinished.values())} into this store was interrupted, so it"
             " has a part of the events only. The same threadline migrate-store command goes on, or"
             " set THREADLINE_STORE to the store that it comes from."
         )
+    check_left(folder, url)
     here, note = name_of(url, folder), read(folder)
     if note is not None and note.store == here:
         return
@@ -78,12 +95,6 @@ def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
         if may_note and store.is_open and (not written.any or knows(store, written)):
             write(folder, Note(here))
         return
-    if here in note.left:
-        raise StoreError(
-            f"The events of {folder} were moved from {here} to {note.store} at"
-            f" {format_ms(note.moved_ms)}, and what {here} still has is of before that. Set"
-            f" THREADLINE_STORE={_setting(note.store)}; to go back, use threadline migrate-store."
-        )
     if written.any and not store.is_open:
         raise StoreAway(
             f"The events of {folder} lie in {note.store}, and {here} does not answer, so nobody can"
@@ -91,7 +102,7 @@ def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
             f" {here} first."
         )
     if written.any and not knows(store, written):
-        raise StoreError(
+        raise EventsElsewhere(
             f"The events of {folder} lie in {note.store}, and {here} has none of them. Set"
             f" THREADLINE_STORE={_setting(note.store)}, or move them: threadline migrate-store"
             f" {note.store} {here}. If {note.store} is lost, delete {folder / NOTE_FILE} to begin"
