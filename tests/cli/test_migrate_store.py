@@ -191,6 +191,22 @@ def test_a_command_that_is_killed_in_the_middle_goes_on(
         same(answers(project.again(server)), before)
 
 
+def test_a_store_that_goes_away_in_the_middle_is_gone_on_with(copied: Path, tmp_path: Path) -> None:
+    with Cluster(tmp_path / "nodes", shards=1) as cluster:
+        node = cluster.nodes[0]
+        command = ("migrate-store", "chdb", node.url("shop"), "--data", str(copied))
+        made = "SELECT count() FROM system.tables WHERE startsWith(name, 'moving_')"
+        with forked.start(*command, env=CLEAN, stdout=PIPE, stderr=PIPE) as process:
+            while node.query(made).strip() == "0":
+                assert process.poll() is None
+            node.kill()
+            _, said = process.communicate()
+            assert process.wait() == 1
+        assert "The same command goes on where it was." in said
+        node.start()
+        assert "All is equal." in ok(*command)
+
+
 def test_what_is_there_already_is_never_mixed(
     copied: Path, tmp_path: Path, node: Node, request: pytest.FixtureRequest
 ) -> None:

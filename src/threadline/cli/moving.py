@@ -1,6 +1,8 @@
 """`threadline migrate-store`: all events, from one store into another."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,7 @@ from threadline.runtime import moving
 from threadline.runtime.folder import FolderInUse, folder_lock, running_server
 from threadline.runtime.moving import Compared
 from threadline.settings import Settings
-from threadline.store import Store, store_url, without_password
+from threadline.store import Store, StoreError, store_url, without_password
 
 HOW_TO_GO_ON = "Stopped; nothing uses the new store yet. The same command goes on where it was."
 
@@ -61,10 +63,11 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
     if moving.claim(folder, source, target):
         console.print("Going on with a move that was interrupted.")
     moving.drain(chosen, folder, source)
-    with bar("Moving", console) as progressed:
-        moving.move(source, target, progressed)
-    with bar("Comparing", console) as progressed:
-        found = moving.compare(source, target, folder, progressed)
+    with _says_how_to_go_on():
+        with bar("Moving", console) as progressed:
+            moving.move(source, target, progressed)
+        with bar("Comparing", console) as progressed:
+            found = moving.compare(source, target, folder, progressed)
     _say(found)
     if found.problems:
         for problem in found.problems:
@@ -85,6 +88,15 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
         " because whoever is forgotten from now on is still in there:"
         f" {moving.how_to_remove(source.url)}"
     )
+
+
+@contextmanager
+def _says_how_to_go_on() -> Iterator[None]:
+    """Also where a store went away in the middle."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(f"{str(error).rstrip('.')}. {HOW_TO_GO_ON}") from error
 
 
 def _setting(folder: Path, url: str) -> str:

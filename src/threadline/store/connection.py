@@ -36,10 +36,12 @@ def share_of_memory(url: str) -> int:
     return int(machine * SHARE_OF_MEMORY / READERS)
 
 
-def connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
-    client = _client(
-        url, timeout_s, {name: value for name, value in given.items() if name != READONLY}
-    )
+def connect(
+    url: str, timeout_s: int, given: Mapping[str, object], send_s: int = CONNECT_S
+) -> Client:
+    """`send_s`: how long a server may take until it accepts a connection, or more of an insert."""
+    settings = {name: value for name, value in given.items() if name != READONLY}
+    client = _client(url, timeout_s, settings, send_s)
     if sees_deletions(client):
         client.set_client_setting("apply_mutations_on_fly", "1")
     for name, value in FOR_PLANS.items():
@@ -70,7 +72,9 @@ def sees_deletions(client: Client) -> bool:
     return (int(major), int(minor)) >= SEES_DELETIONS
 
 
-def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
+def _client(
+    url: str, timeout_s: int, given: Mapping[str, object], send_s: int = CONNECT_S
+) -> Client:
     address = urlsplit(url)
     # Whatever zone the machine or the server is in.
     settings = {"session_timezone": "UTC", **given}
@@ -88,7 +92,7 @@ def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
             secure=SERVER_SCHEMES[address.scheme],
             database=database,
             settings=settings,
-            connect_timeout=CONNECT_S,
+            connect_timeout=send_s,
             send_receive_timeout=timeout_s,
             # A session outlives a connection that broke, and would lock the next one out.
             autogenerate_session_id=False,

@@ -41,6 +41,9 @@ PING_S = 3
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
 
+# A block may bring months that were missing; the schema bounds how many exist.
+ANY_PARTITIONS = {"max_partitions_per_insert_block": 0}
+
 # Files are written as long as it takes.
 UNLIMITED = {"max_execution_time": "0"}
 # And with times and addresses as people write them.
@@ -101,8 +104,7 @@ class Store:
         }
         self._readers = self._pool(READERS, query_seconds + CONNECT_S, limits)
         self._savers = self._pool(SAVERS, query_seconds + CONNECT_S, limits)
-        # A block may bring months that were missing; the schema bounds how many exist.
-        self._writers = self._pool(WRITERS, WRITE_S, {"max_partitions_per_insert_block": 0})
+        self._writers = self._pool(WRITERS, WRITE_S, ANY_PARTITIONS)
         self._pings = self._pool(1, PING_S, {"max_execution_time": PING_S})
         self._beside = ThreadPoolExecutor(READERS, "threadline-query")
         try:
@@ -266,15 +268,22 @@ class Store:
         self, table: str, columns: Sequence[str], format: str, chunks: Generator[bytes]
     ) -> None:
         """Insert what comes in pieces, of any size. If it fails, some of it may be in the table."""
-        with self._change() as writer:
-            if not is_embedded(self.url):
-                writer.raw_insert(table, columns, chunks, fmt=format)
-                return
-            with piped(chunks) as path:
+        if is_embedded(self.url):
+            with self._change() as writer, piped(chunks) as path:
                 writer.command(
                     f"INSERT INTO {table} ({', '.join(columns)})"
                     f" FROM INFILE '{path}' COMPRESSION 'none' FORMAT {format}"
                 )
+            return
+        self.open()
+        with store_errors():
+            # While it writes what came, a server may accept no more for a while.
+            client = connect(self.url, WRITE_S, ANY_PARTITIONS, send_s=WRITE_S)
+            try:
+                client.raw_insert(table, columns, chunks, fmt=format)
+            finally:
+                client.close()
+                self._journal.note(None)
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer."""
