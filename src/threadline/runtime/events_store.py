@@ -131,5 +131,7 @@ def written_by(folder: Path) -> Written:
             row = db.execute("SELECT log_id, written_seq FROM block").fetchone()
     except sqlite3.OperationalError:  # there is none, or it has not begun
         row = None
+    except sqlite3.DatabaseError:  # it is damaged, which is said when it is opened
+        return Written(True, "")
     log_id, seq = row or ("", 0)
     return Written(int(seq) > 0, sha256(str(log_id).encode()).hexdigest())
