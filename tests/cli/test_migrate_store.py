@@ -355,3 +355,11 @@ def test_rows_that_are_deleted_do_not_come_along(
         moved(copied, source, target)
         found: list[Row] = target.query("SELECT event_id FROM events WHERE event_id = 'old'", {})
         assert found == []
+
+
+def test_a_month_is_never_in_memory_as_a_whole(copied: Path, node: Node) -> None:
+    for url in (store_url("chdb", copied), node.url()):
+        with Store(url) as store:
+            sql = "SELECT number FROM system.numbers LIMIT 1000000000"
+            with store.reading(sql, {}, "Native") as body:  # which would be 8 GB
+                assert len(body.read(1024)) == 1024

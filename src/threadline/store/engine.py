@@ -258,7 +258,10 @@ class Store:
         `StoreBusy` while `SAVERS` others are being written."""
         self.open()
         with store_errors(), self._savers.handle(self._query_seconds) as client:
-            answer = cast(BinaryIO, client.raw_stream(sql, dict(params), UNLIMITED, format))
+            # The driver reads all of it into memory where settings are not in the statement.
+            limits = ", ".join(f"{name} = {value}" for name, value in UNLIMITED.items())
+            asked = f"{sql} SETTINGS {limits}"
+            answer = cast(BinaryIO, client.raw_stream(asked, dict(params), None, format))
             try:
                 yield answer
             finally:
