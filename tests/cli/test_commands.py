@@ -85,6 +85,7 @@ HELP = [
     "backup check",
     "backup prune",
     "restore",
+    "migrate-store",
     "rates",
     "rates import",
     "rules",

@@ -37,6 +37,7 @@ NOT_RUN = [
     ("docs/upgrading.md", "needs root to install"),
     ("docs/upgrading.md", "needs root to go back"),
     ("docs/upgrading.md", "tests/store/test_upgrade.py runs it in a folder that was upgraded"),
+    ("docs/operating.md", "needs a ClickHouse server"),
     ("docs/python.md", "pip would install into the environment that runs the tests"),
     ("docs/proxies.md", "needs Caddy"),
     ("docs/proxies.md", "needs nginx"),

@@ -18,6 +18,8 @@ from threadline.contract.errors import ApiError
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
 from threadline.migrations import SchemaError
+from threadline.runtime import events_store
+from threadline.runtime.events_store import EventsElsewhere
 from threadline.runtime.folder import Running, ServerStarting, running_server
 from threadline.settings import FILE, Settings
 from threadline.store import (
@@ -122,10 +124,14 @@ def engine(chosen: Settings, folder: Path) -> Finding:
     if server:
         return _engine_of(server)
     try:
-        with Store(store_url(chosen.store, folder)) as store:
+        url = store_url(chosen.store, folder)
+        with Store(url) as store:
+            events_store.check(folder, url, store)
             version = store.query("SELECT version() AS version", {})[0]["version"]
     except StoreAway as error:
         return Finding(str(error), "Start ClickHouse, or correct THREADLINE_STORE.")
+    except EventsElsewhere as error:
+        return Finding(str(error), "Set THREADLINE_STORE as it says.")
     except (StoreError, SchemaError) as error:
         mend = "Restore the folder from a copy, or start the Threadline version that wrote it."
         if not chosen.store.startswith("chdb"):

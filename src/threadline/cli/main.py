@@ -42,6 +42,9 @@ COMMANDS = {
     "export": Command("Data", "Give stored events as a file.", "exporting", "export_file"),
     "backup": Command("Data", "Copy the data folder while it is in use.", "backing_up"),
     "restore": Command("Data", "Make a backup a data folder again.", "restoring", "restore_folder"),
+    "migrate-store": Command(
+        "Data", "Move all events to another store.", "moving", "migrate_store"
+    ),
     "rates": Command("Data", "Exchange rates, for sums in one currency.", "rates"),
     "rules": Command("Data", "A project's own rules for where visits come from.", "rules"),
     "reclassify": Command(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from threadline.runtime import events_store
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
 from threadline.settings import Settings
@@ -17,5 +18,7 @@ def open_store(chosen: Settings) -> Iterator[Store | SocketStore]:
     if chosen.store.startswith("chdb") and running_server(folder):
         yield SocketStore(folder)
         return
-    with Store(store_url(chosen.store, folder), query_seconds=3600) as store:
+    url = store_url(chosen.store, folder)
+    with Store(url, query_seconds=3600) as store:
+        events_store.check(folder, url, store)
         yield store

@@ -114,4 +114,6 @@ def _holder(folder: Path) -> str:
         held = running_server(folder)
     except ServerStarting:
         held = None
-    return f" (process {held.pid}, {held.url})" if held else ""
+    if not held:
+        return ""
+    return f" (process {held.pid}, {held.url or 'a command that needs it for itself'})"

@@ -36,7 +36,7 @@ def sample(settings: Settings, control: Control, at_ms: int) -> dict[str, str]:
     until = time.monotonic() + SAMPLE_S
     found: dict[str, str] = {}
     with Store(url, query_seconds=ONE_S) as store:
-        for key in _keys(control):
+        for key in keys(control):
             if time.monotonic() > until:
                 break
             try:
@@ -49,19 +49,26 @@ def sample(settings: Settings, control: Control, at_ms: int) -> dict[str, str]:
 def digest(store: Store, control: Control, key: str, at_ms: int) -> str:
     """Of the answer to one of these questions. Raises `StoreError`, `ControlError`."""
     project_id, _, asked = key.partition("/")
-    name, given = ASKED[asked]
+    return digest_of(store, control, project_id, *ASKED[asked], at_ms)
+
+
+def digest_of(
+    store: Store, control: Control, project_id: str, name: str, given: dict[str, str], at_ms: int
+) -> str:
+    """The same of any question of the registry. Raises also `ApiError`."""
     question, project = QUESTIONS[name], control.project(project_id)
     fields = {field.encode_name for field in msgspec.structs.fields(question.params)}
     bounds = {**EVERY, "to": format_ms(at_ms)}
     texts = {**given, **{name: text for name, text in bounds.items() if name in fields}}
-    params: msgspec.Struct = parse_params(texts, question.params)
+    in_path = {name: texts.pop(name) for name in question.in_path if name in texts}
+    params: msgspec.Struct = parse_params(texts, question.params, in_path=in_path)
     context = context_of(
         question, project, params, store, definitions=control.definitions(project_id)
     )
     return sha256(msgspec.json.encode(answered(question, context, params))).hexdigest()[:32]
 
 
-def _keys(control: Control) -> Iterator[str]:
+def keys(control: Control) -> Iterator[str]:
     """One question of each project after the other, so that every project gets its turn."""
     projects = [project.project_id for project in control.projects()]
     for asked in ASKED:

@@ -20,6 +20,7 @@ from threadline.enrich import Countries, no_country, scrubber
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
+from threadline.runtime import events_store
 from threadline.runtime.ask import Asking
 from threadline.runtime.asking_sql import AskingSql
 from threadline.runtime.folder import temporary_files
@@ -62,6 +63,7 @@ class Services:
             self.control = opened.enter_context(Control(folder))
             opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(_store(settings, folder))
+            events_store.check(folder, self.store.url, self.store, may_note=True)
             self.log = Log(folder, settings.log_max_bytes)
             opened.callback(self.log.close)
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)

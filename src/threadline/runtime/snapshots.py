@@ -17,6 +17,7 @@ from threadline.backup import snapshot
 from threadline.backup.manifest import BackupError, Moment
 from threadline.contract.times import now_ms
 from threadline.ingest.recovery import AtWork, alone
+from threadline.runtime import events_store
 from threadline.runtime.sampling import sample
 from threadline.runtime.services import Services
 from threadline.store import Store, store_url
@@ -135,4 +136,5 @@ def _embedded(store: str, folder: Path) -> Path:
             "The events lie on a ClickHouse server, whose own BACKUP is for them; see"
             " docs/backup.md."
         )
+    events_store.check_left(folder, url)
     return snapshot.store_folder(url)

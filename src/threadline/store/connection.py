@@ -36,10 +36,12 @@ def share_of_memory(url: str) -> int:
     return int(machine * SHARE_OF_MEMORY / READERS)
 
 
-def connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
-    client = _client(
-        url, timeout_s, {name: value for name, value in given.items() if name != READONLY}
-    )
+def connect(
+    url: str, timeout_s: int, given: Mapping[str, object], send_s: int = CONNECT_S
+) -> Client:
+    """`send_s`: how long a server may take until it accepts a connection, or more of an insert."""
+    settings = {name: value for name, value in given.items() if name != READONLY}
+    client = _client(url, timeout_s, settings, send_s)
     if sees_deletions(client):
         client.set_client_setting("apply_mutations_on_fly", "1")
     for name, value in FOR_PLANS.items():
@@ -50,13 +52,29 @@ def connect(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
     return client
 
 
+def has_database(url: str) -> bool:
+    """Whether the server has the database of this URL; `connect` makes one that is missing."""
+    address = urlsplit(url)
+    name = unquote(address.path.strip("/")) or "default"
+    client = _client(address._replace(path="").geturl(), CONNECT_S, {})
+    try:
+        found = client.query(
+            "SELECT 1 FROM system.databases WHERE name = {name:String}", parameters={"name": name}
+        )
+        return bool(found.result_rows)
+    finally:
+        client.close()
+
+
 def sees_deletions(client: Client) -> bool:
     """Whether the engine leaves deleted rows out of answers before parts are rewritten."""
     major, minor, *_ = str(client.server_version).split(".")
     return (int(major), int(minor)) >= SEES_DELETIONS
 
 
-def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
+def _client(
+    url: str, timeout_s: int, given: Mapping[str, object], send_s: int = CONNECT_S
+) -> Client:
     address = urlsplit(url)
     # Whatever zone the machine or the server is in.
     settings = {"session_timezone": "UTC", **given}
@@ -74,7 +92,7 @@ def _client(url: str, timeout_s: int, given: Mapping[str, object]) -> Client:
             secure=SERVER_SCHEMES[address.scheme],
             database=database,
             settings=settings,
-            connect_timeout=CONNECT_S,
+            connect_timeout=send_s,
             send_receive_timeout=timeout_s,
             # A session outlives a connection that broke, and would lock the next one out.
             autogenerate_session_id=False,

@@ -29,6 +29,7 @@ from threadline.store.connection import (
 from threadline.store.errors import StoreAway, StoreError, store_errors
 from threadline.store.journal import Written, journals
 from threadline.store.migrating import migrate
+from threadline.store.piped import piped
 from threadline.store.pool import Pool
 from threadline.store.statements import Deletion, Params, Query, Row
 
@@ -39,6 +40,9 @@ SAVERS = 2
 PING_S = 3
 # An insert or a mutation may take long; whoever waits longer finds out by trying again.
 WRITE_S = 300
+
+# A block may bring months that were missing; the schema bounds how many exist.
+ANY_PARTITIONS = {"max_partitions_per_insert_block": 0}
 
 # Files are written as long as it takes.
 UNLIMITED = {"max_execution_time": "0"}
@@ -100,8 +104,7 @@ class Store:
         }
         self._readers = self._pool(READERS, query_seconds + CONNECT_S, limits)
         self._savers = self._pool(SAVERS, query_seconds + CONNECT_S, limits)
-        # A block may bring months that were missing; the schema bounds how many exist.
-        self._writers = self._pool(WRITERS, WRITE_S, {"max_partitions_per_insert_block": 0})
+        self._writers = self._pool(WRITERS, WRITE_S, ANY_PARTITIONS)
         self._pings = self._pool(1, PING_S, {"max_execution_time": PING_S})
         self._beside = ThreadPoolExecutor(READERS, "threadline-query")
         try:
@@ -248,6 +251,42 @@ class Store:
             with path.open("wb") as file:
                 answer = client.raw_stream(sql, dict(params), FILE_SETTINGS, format)
                 shutil.copyfileobj(cast(BinaryIO, answer), file)
+
+    @contextmanager
+    def reading(self, sql: str, params: Params, format: str) -> Iterator[BinaryIO]:
+        """An answer of any size in one of ClickHouse's formats, to be read as it comes. Raises
+        `StoreBusy` while `SAVERS` others are being written."""
+        self.open()
+        with store_errors(), self._savers.handle(self._query_seconds) as client:
+            # The driver reads all of it into memory where settings are not in the statement.
+            limits = ", ".join(f"{name} = {value}" for name, value in UNLIMITED.items())
+            asked = f"{sql} SETTINGS {limits}"
+            answer = cast(BinaryIO, client.raw_stream(asked, dict(params), None, format))
+            try:
+                yield answer
+            finally:
+                answer.close()
+
+    def insert_stream(
+        self, table: str, columns: Sequence[str], format: str, chunks: Generator[bytes]
+    ) -> None:
+        """Insert what comes in pieces, of any size. If it fails, some of it may be in the table."""
+        if is_embedded(self.url):
+            with self._change() as writer, piped(chunks) as path:
+                writer.command(
+                    f"INSERT INTO {table} ({', '.join(columns)})"
+                    f" FROM INFILE '{path}' COMPRESSION 'none' FORMAT {format}"
+                )
+            return
+        self.open()
+        with store_errors():
+            # While it writes what came, a server may accept no more for a while.
+            client = connect(self.url, WRITE_S, ANY_PARTITIONS, send_s=WRITE_S)
+            try:
+                client.raw_insert(table, columns, chunks, fmt=format)
+            finally:
+                client.close()
+                self._journal.note(None)
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         """A statement without an answer."""

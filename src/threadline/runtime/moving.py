@@ -1,0 +1,266 @@
+"""Moving all events of a data folder from one store into another, and proving that it is the same.
+
+Of what was there before nothing is taken for granted: whatever differs is moved again. So a move
+that was killed is finished by doing it once more, also where the old store was written to in
+between.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from threadline.contract.errors import ApiError
+from threadline.contract.times import now_ms
+from threadline.control import Control
+from threadline.ingest.log import Log
+from threadline.ingest.writer import Writer
+from threadline.runtime import events_store
+from threadline.runtime.events_store import Note
+from threadline.runtime.sampling import ASKED, digest_of, keys
+from threadline.settings import Settings
+from threadline.store import QueryTimeout, Store, StoreError, moving, without_password
+from threadline.store.address import is_embedded
+from threadline.store.connection import has_database
+from threadline.store.errors import store_errors
+from threadline.store.moving import Digest, Partition, Table
+
+# Longer than it takes to read a month.
+QUESTION_S = 24 * 3600
+# Of each project, in the order of their numbers, which is none of theirs.
+JOURNEYS = 5
+USERS = """
+    SELECT DISTINCT user_id FROM user_touches
+    WHERE project_id = {project_id:String}
+    ORDER BY cityHash64(user_id) LIMIT {users:UInt32}"""
+COUNT = "SELECT count() AS rows FROM {table:Identifier}"
+OTHER_LOGS = "SELECT count() AS rows FROM logs WHERE log_hash NOT IN {known:Array(String)}"
+LOGS = "SELECT log_hash FROM logs ORDER BY number"
+
+Progressed = Callable[[int, int], None]
+
+
+class Compared(msgspec.Struct):
+    """What was looked at in both stores. `rows`: of each table, with how many months or other parts
+    of it they lie in; `skipped`: questions that took too long; `problems`: sentences."""
+
+    rows: dict[str, tuple[int, int]]
+    answers: int = 0
+    journeys: int = 0
+    skipped: list[str] = []
+    problems: list[str] = []
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """The store, which has to answer. Raises `StoreError`, `SchemaError`."""
+    with Store(url, query_seconds=QUESTION_S) as store:
+        try:
+            store.open()
+        except StoreError as error:
+            raise StoreError(
+                f"The store at {without_password(url)} cannot be opened: {error}"
+            ) from error
+        yield store
+
+
+def check_urls(source: str, target: str) -> None:
+    """Raises `StoreError` for what cannot be moved, before anything is opened or made."""
+    shown = without_password(source)
+    if source == target:
+        raise StoreError(f"FROM and TO are the same store, {shown}.")
+    if is_embedded(source) and is_embedded(target):
+        raise StoreError(
+            "Both stores are folders: stop the server and copy the folder (cp -a"
+            f" {urlsplit(source).path} {urlsplit(target).path}). This command moves from a folder"
+            " to a ClickHouse server, back, and from server to server."
+        )
+    if is_embedded(source):
+        there = Path(urlsplit(source).path).is_dir()
+    else:
+        try:
+            with store_errors():
+                there = has_database(source)
+        except StoreError as error:
+            raise StoreError(f"The store at {shown} cannot be opened: {error}") from error
+    if not there:
+        raise StoreError(f"There is no store at {shown}, so there is nothing to move.")
+
+
+def claim(folder: Path, source: Store, target: Store) -> bool:
+    """Note in the target that a move into it is under way; whether it goes on with one. Raises
+    `StoreError` where the source has not this folder's events, or the target has events of its
+    own."""
+    shown, to = events_store.name_of(source.url, folder), events_store.name_of(target.url, folder)
+    written = events_store.written_by(folder)
+    logs = [row["log_hash"] for row in source.query(LOGS, {})]
+    origin = logs[0] if logs else shown
+    unfinished, note = moving.origins(target), events_store.read(folder)
+    ends_it = origin in unfinished and note is not None and note.store == to
+    if not ends_it:
+        events_store.check(folder, source.url, source)
+    if written.any and not events_store.knows(source, written):
+        raise StoreError(
+            f"{shown} was not written from {folder}: its log is another's. Name the data folder"
+            " that the events of this store belong to with --data."
+        )
+    if unfinished and origin not in unfinished:
+        raise StoreError(
+            f"A move from {', '.join(unfinished.values())} into {to} is not finished. Finish that"
+            f" one, or name another store, or remove this one: {how_to_remove(target.url)}"
+        )
+    if not unfinished:
+        _check_empty(target, to, [*logs, written.log_hash])
+    moving.begin(target, origin, shown)
+    moving.clear(target)
+    return bool(unfinished)
+
+
+def _check_empty(target: Store, to: str, logs: list[str]) -> None:
+    """Raises `StoreError`. What a server noted that was started with it for a moment is nothing."""
+    for table in moving.table_names():
+        sql = OTHER_LOGS if table == "logs" else COUNT
+        (found,) = target.query(sql, {"table": table, "known": logs})
+        if found["rows"]:
+            raise StoreError(
+                f"{to} is not empty ({table}: {int(found['rows']):,} rows), and two stores cannot"
+                " be made one. Nothing was moved. Name another store, such as a new database on the"
+                f" same server, or remove this one: {how_to_remove(target.url)}"
+            )
+
+
+def drain(settings: Settings, folder: Path, source: Store) -> None:
+    """Write what lies in the log into the source, requests to forget among it: a block that is half
+    on its way is known there, and nowhere else. Raises `StoreError`, `LogError`."""
+    if not (folder / "log.db").exists():
+        return
+    log = Log(folder, settings.log_max_bytes)
+    try:
+        Writer(log, source, settings.dedup_days).close()
+        waiting = log.acked_seq > log.written_seq
+    finally:
+        log.close()
+    if waiting:
+        raise StoreError(
+            f"Events wait in the log ({folder / 'log.db'}), and the store that they are to be moved"
+            " from does not take them. Nothing was moved; threadline doctor says what is wrong."
+        )
+
+
+def move(source: Store, target: Store, progressed: Progressed) -> None:
+    """Make every partition of the target what it is in the source. `progressed`: bytes, and bytes
+    of all. Raises `StoreError`."""
+    described = moving.described(source)
+    moving.check_alike(described, moving.described(target))
+    wanted = moving.partitions(source)
+    there = {each[:2] for each in moving.partitions(target)}
+    total, before = sum(each.size for each in wanted), 0
+    for each in wanted:
+        table, done = described[each.table], before
+
+        def read(size: int, end: int = before + each.size) -> None:
+            nonlocal done
+            done = min(done + size, end)  # packed otherwise, so it may be a little more
+            progressed(done, total)
+
+        if each[:2] not in there or not _same(source, target, table, each):
+            moving.move(source, target, table, each.partition, read)
+        before += each.size
+        progressed(before, total)
+    for gone in moving.partitions(target):
+        if gone[:2] not in {each[:2] for each in wanted}:
+            moving.drop(target, gone.table, gone.partition)
+
+
+def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
+    return _digest(source, table, each) == _digest(target, table, each)
+
+
+def _digest(store: Store, table: Table, each: Partition) -> Digest:
+    return moving.digest(store, table, each.partition)
+
+
+def compare(source: Store, target: Store, folder: Path, progressed: Progressed) -> Compared:
+    """Every row of both, table by table and partition by partition, and some answers. Raises
+    `StoreError`."""
+    found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
+    described = moving.described(source)
+    both = {each[:2]: each for store in (target, source) for each in moving.partitions(store)}
+    total, done = sum(each.size for each in both.values()), 0
+    for each in both.values():
+        here = _digest(source, described[each.table], each)
+        if here != (there := _digest(target, described[each.table], each)):
+            found.problems.append(
+                f"{each.table}, {each.partition}: {here.rows:,} rows here and {there.rows:,} there"
+                + (", of other values" if here.rows == there.rows else "")
+            )
+        rows, parts = found.rows[each.table]
+        found.rows[each.table] = (rows + there.rows, parts + 1)
+        done += each.size
+        progressed(done, total)
+    with Control(folder, create=False) as control:
+        _compare_answers(source, target, control, found)
+    return found
+
+
+def _compare_answers(source: Store, target: Store, control: Control, found: Compared) -> None:
+    at_ms = now_ms()
+    names = {project.project_id: project.name for project in control.projects()}
+    asked: list[tuple[str, str, dict[str, str], str]] = []
+    for key in keys(control):
+        project_id, _, name = key.partition("/")
+        asked.append((project_id, *ASKED[name], name))
+    for project_id in names:
+        users = source.query(USERS, {"project_id": project_id, "users": JOURNEYS})
+        for user in users:
+            given = {"user_id": user["user_id"], "limit": "1000"}
+            asked.append((project_id, "journey", given, "journey of a user"))
+    for project_id, question, given, what in asked:
+        answers = [
+            _answer(store, control, project_id, question, given, at_ms)
+            for store in (source, target)
+        ]
+        if None in answers:
+            found.skipped.append(f"{names[project_id]}: {what}")
+            continue
+        if answers[0] != answers[1]:
+            found.problems.append(f"{names[project_id]}: {what} is answered otherwise there")
+        found.journeys += question == "journey"
+        found.answers += question != "journey"
+
+
+def _answer(
+    store: Store,
+    control: Control,
+    project_id: str,
+    question: str,
+    given: dict[str, str],
+    at_ms: int,
+) -> str | None:
+    """A digest of it; an error is an answer, too. None: it took too long."""
+    try:
+        return digest_of(store, control, project_id, question, given, at_ms)
+    except QueryTimeout:
+        return None
+    except ApiError as error:
+        return str(error)
+
+
+def finish(folder: Path, source: Store, target: Store) -> None:
+    """The folder's events lie in the target from now on."""
+    left, to = events_store.name_of(source.url, folder), events_store.name_of(target.url, folder)
+    before = events_store.read(folder)
+    others = [each for each in (before.left if before else []) if each not in (left, to)]
+    events_store.write(folder, Note(to, [*others, left], now_ms()))
+    moving.end(target)
+
+
+def how_to_remove(url: str) -> str:
+    """What to type to be rid of a store, once nothing needs it."""
+    address = urlsplit(url)
+    if is_embedded(url):
+        return f"rm -r {address.path}"
+    database = unquote(address.path.strip("/")) or "default"
+    return f"DROP DATABASE `{database}` on {address.hostname}."

@@ -1,0 +1,192 @@
+"""Moving all that a store holds into another one, partition by partition, and comparing the two.
+
+A partition is poured into a table beside, which then takes the partition's place in one step: so no
+view sees the rows, and doing it once more changes nothing. What is there already is told by
+comparing. Nothing has to be remembered, so nothing of what is remembered can be wrong after a kill.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from threadline.store import tables
+from threadline.store.engine import Store
+from threadline.store.errors import StoreError
+from threadline.store.states import STATES
+
+CHUNK_BYTES = 1024**2
+# In the store that is moved into, as long as the move is not done: from where.
+UNFINISHED = "unfinished_move"
+BEGIN = f"""
+    CREATE TABLE IF NOT EXISTS {UNFINISHED} (origin String, shown String)
+    ENGINE = MergeTree ORDER BY origin
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"""
+ORIGINS = f"SELECT DISTINCT origin, shown FROM {UNFINISHED}"
+# Tables that rows are poured into first.
+BESIDE = "moving_"
+
+NAMES = "SELECT name FROM system.tables WHERE database = currentDatabase()"
+COLUMNS = """
+    SELECT table, name, type, default_kind FROM system.columns
+    WHERE database = currentDatabase() AND table IN {tables:Array(String)}
+    ORDER BY table, position"""
+PARTITIONS = """
+    SELECT table, partition_id, sum(data_uncompressed_bytes) AS bytes FROM system.parts
+    WHERE database = currentDatabase() AND active AND rows > 0 AND table IN {tables:Array(String)}
+    GROUP BY table, partition_id
+    ORDER BY table, partition_id"""
+IN_PARTITION = "WHERE _partition_id = {partition:String}"
+# Neither value may depend on how rows are spread over parts.
+DIGEST = "SELECT count() AS rows, sum(cityHash64(tuple(%s))) AS hash FROM %s %s"
+# What stands in these columns is one of several values, all of them right.
+ANY_OF_SEVERAL = {
+    (state.table, value.name) for state in STATES for value in state.values if not value.compared
+}
+ANY_ROW = "SELECT 1 AS one FROM {table:Identifier} LIMIT 1"
+MADE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
+
+
+class Partition(NamedTuple):
+    """One of a table, mostly a month, or all of it. `size`: bytes, unpacked."""
+
+    table: str
+    partition: str
+    size: int
+
+
+class Digest(NamedTuple):
+    """What is in a partition: equal of the same rows."""
+
+    rows: int
+    hash: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """`merges`: rows of a key become one, at a moment that the engine chooses. `made`: columns that
+    the engine fills from others."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    made: tuple[str, ...]
+    merges: bool
+
+
+def table_names() -> list[str]:
+    """All tables of the schema that have rows of ours."""
+    statements = tables.read().baseline.statements
+    return [found[1] for statement in statements if (found := MADE.match(statement.strip()))]
+
+
+def described(store: Store) -> dict[str, Table]:
+    """The schema's tables as they are in this store. Raises `StoreError`."""
+    names = table_names()
+    rows = store.query(COLUMNS, {"tables": names})
+    merging = {state.table for state in STATES} | {"exchange_rates"}
+    found = {}
+    for name in names:
+        own = [row for row in rows if row["table"] == name]
+        found[name] = Table(
+            name,
+            tuple(row["name"] for row in own),
+            tuple(row["type"] for row in own),
+            tuple(row["name"] for row in own if row["default_kind"] == "MATERIALIZED"),
+            name in merging,
+        )
+    return found
+
+
+def partitions(store: Store) -> list[Partition]:
+    """All that have rows. Raises `StoreError`."""
+    rows = store.query(PARTITIONS, {"tables": table_names()})
+    return [Partition(row["table"], row["partition_id"], int(row["bytes"])) for row in rows]
+
+
+def digest(store: Store, table: Table, partition: str) -> Digest:
+    """Reads all of it, in little memory. Raises `StoreError`."""
+    compared = [name for name in table.columns if (table.name, name) not in ANY_OF_SEVERAL]
+    from_ = f"{table.name} FINAL" if table.merges else table.name
+    sql = DIGEST % (", ".join(compared), from_, IN_PARTITION)
+    (row,) = store.query(sql, {"partition": partition})
+    return Digest(int(row["rows"]), int(row["hash"]))
+
+
+def origins(store: Store) -> Mapping[str, str]:
+    """Whose move into this store is not finished, with the name to show. Raises `StoreError`."""
+    if UNFINISHED not in _names(store):
+        return {}
+    return {row["origin"]: row["shown"] for row in store.query(ORIGINS, {})}
+
+
+def begin(store: Store, origin: str, shown: str) -> None:
+    """Note that a move into this store is under way. Raises `StoreError`."""
+    store.execute(BEGIN)
+    if origin not in origins(store):
+        bound = {"origin": origin, "shown": shown}
+        store.execute(f"INSERT INTO {UNFINISHED} SELECT {{origin:String}}, {{shown:String}}", bound)
+
+
+def end(store: Store) -> None:
+    """It is done."""
+    store.execute(f"DROP TABLE IF EXISTS {UNFINISHED} SYNC")
+
+
+def clear(store: Store) -> None:
+    """Take away what a killed move left beside the tables."""
+    for name in _names(store):
+        if name.startswith(BESIDE):
+            store.execute(f"DROP TABLE IF EXISTS {name} SYNC")
+
+
+def drop(store: Store, table: str, partition: str) -> None:
+    """A partition that an earlier try has brought, and which the source has no more."""
+    store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
+
+
+def check_alike(source: Mapping[str, Table], target: Mapping[str, Table]) -> None:
+    """Raises `StoreError` where a table has other columns in the one store than in the other."""
+    for name, table in source.items():
+        there = dict(zip(target[name].columns, target[name].types, strict=True))
+        if dict(zip(table.columns, table.types, strict=True)) != there:
+            raise StoreError(
+                f"The table {name} has other columns in one store than in the other, so nothing was"
+                " moved. Run threadline upgrade on the store's data folder, and threadline doctor."
+            )
+
+
+def move(
+    source: Store,
+    target: Store,
+    table: Table,
+    partition: str,
+    read: Callable[[int], None] = lambda size: None,
+) -> None:
+    """Make the partition of the target what it is in the source. `read` is called with how many
+    bytes came. Raises `StoreError` if one of the stores does."""
+    beside = f"{BESIDE}{table.name}_{uuid.uuid4().hex}"
+    target.execute(f"CREATE TABLE {beside} AS {table.name}")
+    # What was made of other columns comes as it stands, whatever made it.
+    for name in table.made:
+        target.execute(f"ALTER TABLE {beside} MODIFY COLUMN {name} REMOVE MATERIALIZED")
+    columns = ", ".join(table.columns)
+    sql = f"SELECT {columns} FROM {table.name} {IN_PARTITION}"
+    with source.reading(sql, {"partition": partition}, "Native") as body:
+
+        def chunks() -> Generator[bytes]:
+            while chunk := body.read(CHUNK_BYTES):
+                read(len(chunk))
+                yield chunk
+
+        target.insert_stream(beside, table.columns, "Native", chunks())
+    if target.query(ANY_ROW, {"table": beside}):
+        target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
+    else:  # all of it was deleted, and lies in the parts still
+        drop(target, table.name, partition)
+    target.execute(f"DROP TABLE {beside} SYNC")
+
+
+def _names(store: Store) -> Sequence[str]:
+    return [row["name"] for row in store.query(NAMES, {})]

@@ -1,0 +1,313 @@
+"""A real ClickHouse cluster on one machine, out of nothing but the Python package `chdb`.
+
+`chdb` carries the whole of clickhouse-local, and from 26.7 on that can serve: `SYSTEM START LISTEN
+HTTP` and `… TCP` open ClickHouse's own HTTP and native ports. `chdb.connect` and `chdb.query` do
+not get there (they run another, port-less front end: "start_servers_callback is not set"), but the
+older entry beneath them does: `chdb._chdb.query`, which takes its settings from a `config.xml` in
+the folder it is started in. Each node is one such process in a folder of its own. It lives as long
+as the statement that reads its standard input: close that and it ends, die and it dies with you.
+
+What is real: HTTP and native protocol, users, `remote_servers`, Distributed tables, `remote()`,
+`cluster()`, `view()`, GLOBAL joins, deduplication tokens, materialised views, mutations, data that
+outlive SIGKILL. What is missing, because clickhouse-local never starts it: the interserver port (a
+ReplicatedMergeTree stays read-only, a Replicated database is refused), the DDL queue (no `ON
+CLUSTER`) and Keeper. So replicas here are plain tables that a Distributed table (or you) writes to
+each of: `internal_replication` is false.
+
+    python cluster.py --shards 3 --replicas 2 --folder /tmp/nodes    # until Ctrl-C
+
+    with Cluster(folder, shards=3) as cluster:
+        cluster.nodes[0].query("SELECT count() FROM cluster('threadline', system.one)")
+        cluster.nodes[2].kill()
+        cluster.nodes[2].start()
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+from xml.sax.saxutils import escape
+
+HOST = "127.0.0.1"
+NAME = "threadline"
+USER, PASSWORD = "threadline", "se:cret"
+START_S = 60
+
+CONFIG = """<clickhouse>
+    <listen_host>{host}</listen_host>
+    <http_port>{http}</http_port>
+    <tcp_port>{tcp}</tcp_port>
+    <users_config>users.xml</users_config>
+    <macros>
+        <cluster>{name}</cluster>
+        <shard>{shard}</shard>
+        <replica>{replica}</replica>
+    </macros>
+    <max_server_memory_usage>{memory}</max_server_memory_usage>
+    <background_pool_size>2</background_pool_size>
+    <remote_servers><{name}>
+        <secret>of one machine</secret>{shards}
+    </{name}></remote_servers>
+</clickhouse>
+"""
+SHARD = "<shard><internal_replication>false</internal_replication>{replicas}</shard>"
+REPLICA = "<replica><host>{host}</host><port>{tcp}</port></replica>"
+USERS = """<clickhouse>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+    <users>
+        <default>
+            <password/><networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile><quota>default</quota>
+        </default>
+        <{user}>
+            <password>{password}</password><networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile><quota>default</quota>
+            <access_management>1</access_management>
+        </{user}>
+    </users>
+</clickhouse>
+"""
+
+# The last statement ends when standard input does.
+SERVE = """
+    SYSTEM START LISTEN HTTP;
+    SYSTEM START LISTEN TCP;
+    SELECT count() FROM file('/dev/stdin', 'LineAsString', 'line String') FORMAT Null
+"""
+
+
+class QueryFailed(Exception):
+    """The server's own words. `code`: ClickHouse's number for it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Node:
+    """One server process, with ports that stay the same however often it is killed and started."""
+
+    def __init__(self, folder: Path, shard: int, replica: int) -> None:
+        self.folder = folder
+        self.shard, self.replica = shard, replica
+        self.http, self.tcp = free_port(), free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "default") -> str:
+        """As THREADLINE_STORE and THREADLINE_TEST_CLICKHOUSE_URL take it."""
+        password = urllib.parse.quote(PASSWORD, safe="")
+        return f"clickhouse://{USER}:{password}@{HOST}:{self.http}/{database}"
+
+    def spawn(self) -> None:
+        """Start without waiting."""
+        # Without this folder on the path, which has names of the standard library.
+        command = [sys.executable, "-P", os.path.abspath(__file__), "--serve", str(self.folder)]
+        with (self.folder / "out.txt").open("ab") as out:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def start(self) -> Self:
+        """Returns when it answers."""
+        self.spawn()
+        self.wait()
+        return self
+
+    def wait(self) -> None:
+        assert self._process
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{HOST}:{self.http}/ping", timeout=5).close()
+                return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = (self.folder / "out.txt").read_text()[-2000:]
+                    raise RuntimeError(f"The node in {self.folder} did not start: {said}") from None
+                time.sleep(0.05)
+
+    def query(
+        self,
+        sql: str,
+        params: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+        **settings: object,
+    ) -> str:
+        """The answer as tab-separated text. `params`: for `{name:Type}`; `body`: rows to insert.
+
+        Raises `QueryFailed`, and `URLError` while the node is down.
+        """
+        given = {f"param_{name}": value for name, value in (params or {}).items()} | settings
+        if body is not None:
+            given["query"], payload = sql, body
+        else:
+            payload = sql.encode()
+        address = f"http://{HOST}:{self.http}/?{urllib.parse.urlencode(given)}"
+        request = urllib.request.Request(
+            address,
+            payload,
+            {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD},
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            code = int(error.headers.get("X-ClickHouse-Exception-Code") or 0)
+            raise QueryFailed(error.read().decode().strip(), code) from None
+
+    def kill(self) -> None:
+        """SIGKILL: what a power cut leaves is what is on disk."""
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(timeout=10)
+
+    def pause(self) -> None:
+        """A node that neither answers nor is gone. `resume` ends it."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self._process and self._process.poll() is None:
+            assert self._process.stdin
+            self.resume()
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+
+class Cluster:
+    """Every node knows the same cluster, under the name `threadline`; `shard` and `replica` count
+    from 1."""
+
+    def __init__(
+        self, folder: Path, shards: int = 2, replicas: int = 1, memory: int = 2 << 30
+    ) -> None:
+        self.nodes = [
+            Node(folder / f"shard{shard}-replica{replica}", shard, replica)
+            for shard in range(1, shards + 1)
+            for replica in range(1, replicas + 1)
+        ]
+        described = "".join(
+            SHARD.format(
+                replicas="".join(
+                    REPLICA.format(host=HOST, tcp=node.tcp)
+                    for node in self.nodes
+                    if node.shard == shard
+                )
+            )
+            for shard in range(1, shards + 1)
+        )
+        for node in self.nodes:
+            node.folder.mkdir(parents=True, exist_ok=True)
+            (node.folder / "config.xml").write_text(
+                CONFIG.format(
+                    host=HOST,
+                    http=node.http,
+                    tcp=node.tcp,
+                    name=NAME,
+                    shard=node.shard,
+                    replica=node.replica,
+                    memory=memory,
+                    shards=described,
+                )
+            )
+            (node.folder / "users.xml").write_text(
+                USERS.format(user=USER, password=escape(PASSWORD))
+            )
+
+    def start(self) -> Self:
+        for node in self.nodes:
+            node.spawn()
+        for node in self.nodes:
+            node.wait()
+        return self
+
+    def each(self, sql: str) -> list[str]:
+        """The same statement on every node: what `ON CLUSTER` would do."""
+        return [node.query(sql) for node in self.nodes]
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(folder: Path) -> None:
+    """Be a node."""
+    os.chdir(folder)
+    from chdb import _chdb
+
+    # Absolute: the engine puts a relative path together wrongly where it syncs folders.
+    answer = cast(Any, _chdb).query(SERVE, "TabSeparated", path=os.path.abspath("data"))
+    if answer.has_error():
+        sys.exit(answer.error_message())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shards", type=int, default=2)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="kept; by default a temporary one")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)).resolve()
+        with Cluster(folder, options.shards, options.replicas) as cluster:
+            for node in cluster.nodes:
+                print(f"shard {node.shard} replica {node.replica}: {node.url()}  tcp {node.tcp}")
+            print("Ctrl-C, or SIGTERM, ends it.", flush=True)
+            ends = {signal.SIGINT, signal.SIGTERM}
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            signal.sigwait(ends)
+
+
+if __name__ == "__main__":
+    main()
