@@ -1,20 +1,17 @@
 """A real ClickHouse cluster on one machine, out of nothing but the Python package `chdb`.
 
-`chdb` carries the whole of clickhouse-local, and from 26.7 on that can serve: `SYSTEM START LISTEN
-HTTP` and `… TCP` open ClickHouse's own HTTP and native ports. `chdb.connect` and `chdb.query` do
-not get there (they run another, port-less front end: "start_servers_callback is not set"), but the
-older entry beneath them does: `chdb._chdb.query`, which takes its settings from a `config.xml` in
-the folder it is started in. Each node is one such process in a folder of its own. It lives as long
-as the statement that reads its standard input: close that and it ends, die and it dies with you.
+`chdb` carries the whole of clickhouse-local, which can serve: `SYSTEM START LISTEN HTTP` and `TCP`
+open ClickHouse's own ports. Only the entry beneath `chdb.query` gets there, `chdb._chdb.query`,
+which takes its settings from a `config.xml` in the folder it is started in. Each node is such a
+process; it lives as long as the statement that reads its standard input, so it ends with its
+parent.
 
-What is real: HTTP and native protocol, users, `remote_servers`, Distributed tables, `remote()`,
-`cluster()`, `view()`, GLOBAL joins, deduplication tokens, materialised views, mutations, data that
-outlive SIGKILL. What is missing, because clickhouse-local never starts it: the interserver port (a
-ReplicatedMergeTree stays read-only, a Replicated database is refused), the DDL queue (no `ON
-CLUSTER`) and Keeper. So replicas here are plain tables that a Distributed table (or you) writes to
-each of: `internal_replication` is false.
+What is real: HTTP and native protocol, users, `remote_servers`, Distributed tables, tokens against
+duplicates, views, mutations, data that outlive SIGKILL. What clickhouse-local never starts: the
+interserver port, so Replicated tables stay read-only; the queue of `ON CLUSTER`; Keeper. Replicas
+here are plain tables that a Distributed table writes to each of.
 
-    python cluster.py --shards 3 --replicas 2 --folder /tmp/nodes    # until Ctrl-C
+    python -P tests/clickhouse_cluster.py --shards 3 --replicas 2 --folder nodes    # until Ctrl-C
 
     with Cluster(folder, shards=3) as cluster:
         cluster.nodes[0].query("SELECT count() FROM cluster('threadline', system.one)")
@@ -36,7 +33,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self
 from xml.sax.saxutils import escape
 
 HOST = "127.0.0.1"
@@ -112,7 +109,6 @@ class Node:
 
     def spawn(self) -> None:
         """Start without waiting."""
-        # Without this folder on the path, which has names of the standard library.
         command = [sys.executable, "-P", os.path.abspath(__file__), "--serve", str(self.folder)]
         with (self.folder / "out.txt").open("ab") as out:
             self._process = subprocess.Popen(
@@ -245,6 +241,12 @@ class Cluster:
             node.wait()
         return self
 
+    def url(self, database: str) -> str:
+        """As THREADLINE_STORE takes it: all nodes, and their cluster."""
+        hosts = ",".join(f"{HOST}:{node.http}" for node in self.nodes)
+        login = f"{USER}:{urllib.parse.quote(PASSWORD, safe='')}"
+        return f"clickhouse://{login}@{hosts}/{database}?cluster={NAME}"
+
     def each(self, sql: str) -> list[str]:
         """The same statement on every node: what `ON CLUSTER` would do."""
         return [node.query(sql) for node in self.nodes]
@@ -281,7 +283,7 @@ def serve(folder: Path) -> None:
     from chdb import _chdb
 
     # Absolute: the engine puts a relative path together wrongly where it syncs folders.
-    answer = cast(Any, _chdb).query(SERVE, "TabSeparated", path=os.path.abspath("data"))
+    answer = vars(_chdb)["query"](SERVE, "TabSeparated", path=os.path.abspath("data"))
     if answer.has_error():
         sys.exit(answer.error_message())
 

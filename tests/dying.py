@@ -42,6 +42,10 @@ class Dying:
         # From where a rebuild looks what has come, until its table is the table: nobody inserts.
         self._quiet = False
 
+    @property
+    def nodes(self) -> "tuple[Dying]":
+        return (self,)
+
     def look(self, sql: str, params: Params) -> list[Row]:
         self._next()
         self._quiet = True

@@ -69,7 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         msgspec.Meta(
             description="Where events live: `chdb` is the embedded engine inside the data folder, "
             "`chdb:///path` the same elsewhere, `clickhouse://user:password@host:8123/database` a "
-            "ClickHouse server (`clickhouses://` for TLS)."
+            "ClickHouse server (`clickhouses://` for TLS), of a cluster all hosts and "
+            "`?cluster=name` (docs/scaling.md)."
         ),
     ] = "chdb"
     client_address_header: Annotated[

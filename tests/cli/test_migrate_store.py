@@ -244,6 +244,9 @@ def test_another_move_into_the_same_store_is_refused(
     [
         ("chdb", "chdb", "FROM and TO are the same store"),
         ("chdb", "chdb:///elsewhere/store", "cp -a"),
+        ("chdb", "clickhouse://u:geheim@a:1,b:2/x?cluster=c", "is a cluster, and events cannot"),
+        ("chdb", "clickhouse://u:geheim@a:1,b:2/x", "several hosts need ?cluster=NAME"),
+        ("chdb", "clickhouse://u:geheim@a:1/x?shards=3", "?shards= is no parameter"),
         ("chdb", "postgres://db", "is not supported: write chdb"),
         (
             "chdb:///nowhere/at/all",

@@ -67,6 +67,7 @@ NAV: dict[str, dict[str, str]] = {
     "Operate": {
         "operating": "What to do day by day, and when something is wrong.",
         "deploying": "A service, its proxy, its metrics, its size.",
+        "scaling": "A ClickHouse server, or a cluster, in the place of the folder.",
         "upgrading": "From one version to the next.",
         "backup": "Copies of the data, and the way back.",
         "retention": "How long what is kept.",

@@ -111,8 +111,9 @@ def rebuild(
     chosen = [each for each in STATES if not tables or each.table in tables]
     names = [each.table for each in chosen]
     begin(store, REBUILD, names)
-    for left in store.query(LEFTOVERS, {"tables": [*names, *OLDER_TABLES]}):
-        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
+    for node in store.nodes:
+        for left in node.query(LEFTOVERS, {"tables": [*names, *OLDER_TABLES]}):
+            node.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
     for each in chosen:
         progressed(each.table)
         before = forgotten()
@@ -129,17 +130,18 @@ def _make_anew(
     no_inserts: Callable[[], AbstractContextManager[object]],
     outliving: Collection[str],
 ) -> None:
-    """A new table is filled, then takes the old one's place.
+    """A new table is filled, then takes the old one's place, on one node after the other.
 
     It has a name that was never used: a statement that a killed process left on its way cannot
     touch this one.
     """
-    made = f"{chosen.table}_new_{uuid.uuid4().hex}"
-    if chosen.has_sums:
-        _make_exactly(store, chosen, made, no_inserts)
-    else:
-        stays = outliving if chosen.table in (*TOUCHES, "traffic_sources") else ()
-        _make_beside_inserts(store, chosen, made, stays)
+    stays = outliving if chosen.table in (*TOUCHES, "traffic_sources") else ()
+    for node in store.nodes:
+        made = f"{chosen.table}_new_{uuid.uuid4().hex}"
+        if chosen.has_sums:
+            _make_exactly(node, chosen, made, no_inserts)
+        else:
+            _make_beside_inserts(node, chosen, made, stays)
 
 
 def _make_beside_inserts(
@@ -199,7 +201,8 @@ def _newest_block(store: Statements) -> int:
 
 def add(store: Statements, table: str, where: str, bound: dict[str, object]) -> None:
     """Add to a state what follows from these events `e`, after its rows of them were deleted."""
-    _fill(store, table, state(table), where, bound)
+    for node in store.nodes:
+        _fill(node, table, state(table), where, bound)
 
 
 def _fill(

@@ -77,8 +77,8 @@ def check(store: Store, log: Log) -> int:
     elif known and known[0]["log_hash"] != log_hash:
         lost = REPLACED
     elif known:
-        (newest,) = store.query(NEWEST, {})
-        if 0 < log.moved_ms < newest["newest_ms"]:
+        newest_ms = max(node.query(NEWEST, {})[0]["newest_ms"] for node in store.nodes)
+        if 0 < log.moved_ms < newest_ms:
             lost = CUT
     if lost:
         what = "store_lost" if lost == EMPTIED else "log_lost"
@@ -86,7 +86,7 @@ def check(store: Store, log: Log) -> int:
     if lost or not known:
         store.execute(NOTE, {"number": number, "log_hash": log_hash, "lost": lost})
     if lost == CUT:  # said once
-        log.move(newest["newest_ms"])
+        log.move(newest_ms)
     (counted,) = store.query(LOST, {})
     return int(counted["logs"])
 

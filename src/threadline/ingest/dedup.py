@@ -76,7 +76,7 @@ class Dedup:
         # Duplicates are mostly of what came last.
         for _, day in sorted(self._days.items(), reverse=True):
             if day.unread < ALL:
-                day.read_slice(self._store, self._room)
+                day.read_slice(self._store.home, self._room)
                 return
 
     def duplicates(self, hashes: Hashes) -> Positions:
@@ -90,7 +90,7 @@ class Dedup:
         for day in self._days.values():
             maybe |= day.may_hold(found)
         for some in _in_turn(found[(found != 0) & maybe]):
-            known = self._store.query(KNOWN, {"hashes": some})
+            known = self._store.home.query(KNOWN, {"hashes": some})
             again |= np.isin(hashes, np.array([row["hash"] for row in known], dtype=np.uint64))
         return np.flatnonzero(again)
 
@@ -104,7 +104,7 @@ class Dedup:
         rows = np.empty(len(ids), dtype=STORED)
         rows["hash"] = ids
         rows["received_at"] = int(clock.now_s)
-        self._store.insert(
+        self._store.home.insert(
             "event_ids", list(STORED.names or ()), "RowBinary", rows.tobytes(), token, written=()
         )
         self._days[_day(clock.now_s)].add(ids, self._room)
@@ -112,11 +112,11 @@ class Dedup:
     def forget(self, hashes: Hashes) -> None:
         """Take these ids for new should they come again. Raises `StoreError`."""
         for some in _in_turn(hashes):
-            self._store.delete("event_ids", KNOWN_IN, {"hashes": some})
+            self._store.home.delete("event_ids", KNOWN_IN, {"hashes": some})
 
     def _open(self) -> "_RunningClock":
         """The clock goes on where the newest id was stored."""
-        stored = self._store.query(DAYS, {})
+        stored = self._store.home.query(DAYS, {})
         self._days = {row["day"]: _Day(row["day"], row["ids"], row["ids"]) for row in stored}
         newest_s = [row["newest_s"] for row in stored] or [min(max(_now(), 0.0), LATEST_S)]
         self._clock = _RunningClock(max(newest_s), self._running_s)
@@ -124,7 +124,7 @@ class Dedup:
 
     def _drop_days_before(self, oldest: str) -> None:
         for day in [day for day in self._days if day < oldest]:
-            self._store.execute(f"ALTER TABLE event_ids DROP PARTITION {int(day)}")
+            self._store.home.execute(f"ALTER TABLE event_ids DROP PARTITION {int(day)}")
             del self._days[day]
 
     @property

@@ -145,7 +145,8 @@ class Eraser:
             self._await_deletions()
             self._store.erase_deleted()
             self._await_deletions()
-            self._drop_old_parts()
+            for node in self._store.nodes:
+                self._drop_old_parts(node)
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
         if forgettings or asked:
             self._erase_log([forgetting.last_seq for forgetting in forgettings])
@@ -164,32 +165,23 @@ class Eraser:
                 if left[deletion] and PUT_OFF not in left[deletion]:
                     self._say("forget_delayed", f"{deletion.table}: {left[deletion]}")
 
-    def _drop_old_parts(self) -> None:
+    def _drop_old_parts(self, store: Store) -> None:
         """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,
         after what took their place is on the disk; a server sees to it within minutes."""
-        old = self._parts(OLD_PARTS, TABLES)
-        for parts in self._parts(NEW_PARTS, old).values():
+        old = _parts(store, OLD_PARTS, TABLES)
+        for parts in _parts(store, NEW_PARTS, old).values():
             for part in parts:
                 _sync_part(part)
         while old:
-            merging = {row["table"] for row in self._store.query(MERGES, {"tables": [*old]})}
+            merging = {row["table"] for row in store.query(MERGES, {"tables": [*old]})}
             for table in old.keys() - merging:
                 # Of all that drops nothing, this looks for parts to clean up, too. But it stops
                 # merges, and a long one would never come to its end.
-                self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
+                store.execute(f"ALTER TABLE {table} DROP PARTITION ID 'none'")
             left = {table: {part for part in old[table] if part.is_dir()} for table in old}
             old = {table: parts for table, parts in left.items() if parts}
             if old and self._closed(RETRY_S):
                 raise _Stopped
-
-    def _parts(self, sql: str, tables: Iterable[str]) -> dict[str, set[Path]]:
-        """Those of these tables that are in this machine's folders."""
-        found: dict[str, set[Path]] = {}
-        for row in self._store.query(sql, {"tables": [*tables]}):
-            path = Path(row["path"])
-            if path.is_dir():
-                found.setdefault(row["table"], set()).add(path)
-        return found
 
     def _erase_log(self, seqs: Sequence[int]) -> None:
         latest = time.monotonic() + QUIET_WITHIN_S
@@ -209,6 +201,16 @@ class Eraser:
         if self._said_at is None or now - self._said_at > SAY_AGAIN_S:
             self._said_at = now
             _logger.error(what, error=str(error), exc_info=bug)
+
+
+def _parts(store: Store, sql: str, tables: Iterable[str]) -> dict[str, set[Path]]:
+    """Those of these tables that are in this machine's folders."""
+    found: dict[str, set[Path]] = {}
+    for row in store.query(sql, {"tables": [*tables]}):
+        path = Path(row["path"])
+        if path.is_dir():
+            found.setdefault(row["table"], set()).add(path)
+    return found
 
 
 def _sync_part(part: Path) -> None:

@@ -185,7 +185,7 @@ def expire(
     nothing gets into the store as long as the block lasts. Raises `StoreError`.
 
     The disk still holds it until the store has rewritten what held it."""
-    found = store.query(MONTHS, cuts.bound)
+    found = [row for node in store.nodes for row in node.query(MONTHS, cuts.bound)]
     ends_outliving = outlived and not cuts.first_touch
     begun = any(left.project_id == cuts.project_id for left in interrupted(store))
     if not (found or ends_outliving or begun):
@@ -193,7 +193,8 @@ def expire(
     reach = msgspec.json.encode(cuts).decode()
     begin(store, RETENTION, [cuts.project_id], reach)
     with no_inserts():
-        _Expiring(store, cuts, ends_outliving, progressed).run()
+        for node in store.nodes:
+            _Expiring(node, cuts, ends_outliving, progressed).run()
     progressed("traffic_sources")
     named = [row["traffic_source"] for row in store.query(NAMED, cuts.bound)]
     unused_traffic_sources.delete(store, cuts.project_id, named, no_inserts)

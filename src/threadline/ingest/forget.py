@@ -111,9 +111,12 @@ def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
                 if bound[about_others]:
                     additions.append(partial(states.add, store, table, where, bound))
             if bound["shared"]:
-                additions.append(partial(store.execute, DEVICE_USERS_OF_LINKS, bound))
+                additions += [
+                    partial(node.execute, DEVICE_USERS_OF_LINKS, bound) for node in store.nodes
+                ]
     side_by_side(deletions, AT_ONCE)
     # Of the events that nothing is missing of any more.
     side_by_side(additions, AT_ONCE)
     for share in shares:
-        forget_names.count_anew(store, share, AT_ONCE)
+        for node in store.nodes:
+            forget_names.count_anew(node, share, AT_ONCE)

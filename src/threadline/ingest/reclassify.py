@@ -218,8 +218,9 @@ def settle(store: Statements, writing: Callable[[int], None] = lambda parts: Non
     """Wait for what an interrupted run has under way, and drop what it left. Raises `StoreError`
     where the store cannot carry it out; the next time it is not tried again."""
     _await_mutation(store, writing)
-    for left in store.query(LEFTOVERS, {}):
-        store.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
+    for node in store.nodes:
+        for left in node.query(LEFTOVERS, {}):
+            node.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
 
 
 def _bound(project_id: str, site: Site, since_ms: int) -> dict[str, object]:
@@ -241,7 +242,8 @@ class _Changes:
 
     def begin(self, project_id: str, since_ms: int) -> None:
         begin(self._store, RECLASSIFY, [project_id], _reach(since_ms))
-        self._store.execute(CHANGES % self._table)
+        for node in self._store.nodes:
+            node.execute(CHANGES % self._table)
 
     def have_follow(self, tables: Sequence[str]) -> None:
         """Write down that these states have to be made anew."""
@@ -253,10 +255,12 @@ class _Changes:
     def write(self, changes: list[Row], bound: dict[str, object]) -> None:
         """Into the events' columns; and the version, also where nothing changes."""
         store = self._store
-        store.execute(f"TRUNCATE TABLE {self._table}")
+        for node in store.nodes:
+            node.execute(f"TRUNCATE TABLE {self._table}")
         if changes:
             self.have_follow(STATES)
-            _insert(store, self._table, changes)
+            for node in store.nodes:
+                _insert(node, self._table, changes)
             # First, so that no question meets a traffic source without a name.
             came_by = {tuple(change[name] for name in NAMES) for change in changes}
             project = {"project_id": bound["project_id"]}
@@ -265,7 +269,12 @@ class _Changes:
                 "traffic_sources",
                 [project | dict(zip(NAMES, p, strict=True)) for p in came_by],
             )
-        (here,) = store.query("SELECT currentDatabase() AS database", {})
+        for node in store.nodes:
+            self._update(node, bound)
+        _await_mutation(store, self._writing)
+
+    def _update(self, node: Statements, bound: dict[str, object]) -> None:
+        (here,) = node.query("SELECT currentDatabase() AS database", {})
         # A mutation runs in the background, where no database is the current one.
         table = f"{here['database']}.{self._table}".replace("'", "''")
 
@@ -275,17 +284,17 @@ class _Changes:
         named = ", ".join(
             f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS
         )
-        store.execute(
+        node.execute(
             f"ALTER TABLE events UPDATE {named}, {AGENT_WRITES},"
             f" classifier_version = {{version:String}}"
             f" WHERE {OUTDATED} AND {IN_SLICE}",
             bound,
         )
-        _await_mutation(store, self._writing)
 
     def end(self, rebuild: Callable[[Sequence[str]], None]) -> None:
         """Have the states follow, also those that an interrupted run left."""
-        self._store.execute(f"DROP TABLE IF EXISTS {self._table} SYNC")
+        for node in self._store.nodes:
+            node.execute(f"DROP TABLE IF EXISTS {self._table} SYNC")
         left = {work.subject for work in unfinished(self._store) if work.name == REBUILD}
         tables = [state.table for state in states.STATES if state.table in left]
         if tables:
@@ -300,10 +309,15 @@ def _insert(store: Statements, table: str, rows: list[Row]) -> None:
 
 
 def _await_mutation(store: Statements, writing: Callable[[int], None]) -> None:
+    for node in store.nodes:
+        _await_mutation_of(node, writing)
+
+
+def _await_mutation_of(node: Statements, writing: Callable[[int], None]) -> None:
     while True:
-        (left,) = store.query(WRITING, {})
+        (left,) = node.query(WRITING, {})
         if left["failed"]:
-            store.execute(
+            node.execute(
                 "KILL MUTATION WHERE database = currentDatabase() AND table = 'events'"
                 " AND command LIKE '%reclassified%'"
             )

@@ -19,7 +19,7 @@ from threadline.ingest import dead_letters
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.row import Hashes
 from threadline.jobs import table as jobs
-from threadline.store import Store
+from threadline.store import Params, Store
 
 # All tables that have rows of projects; events last, because they tell which event_ids to forget.
 TABLES = (
@@ -94,12 +94,17 @@ def remove_from_store(
     with no_inserts():
         for done, table in enumerate(TABLES):
             progressed(done, table)
-            if table in MONTHLY:
-                for row in store.query(OWN_MONTHS.format(table=table), bound):
-                    store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(row['month'])}'")
-            if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", bound):
-                store.delete(table, PROJECT, bound)
+            for node in store.nodes:
+                _remove(node, table, bound)
         store.delete("unfinished_work", OF_WORK, bound)
+
+
+def _remove(store: Store, table: str, bound: Params) -> None:
+    if table in MONTHLY:
+        for row in store.query(OWN_MONTHS.format(table=table), bound):
+            store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(row['month'])}'")
+    if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", bound):
+        store.delete(table, PROJECT, bound)
 
 
 def is_any_left(store: Store, project_id: str) -> bool:

@@ -146,19 +146,24 @@ def undo(
     `StoreError`.
     """
     table = f"undone_{path.stem.rpartition('-')[2]}"
-    store.execute(CREATE.format(table=table))
-    for number, body in enumerate(_blocks(path)):
-        store.insert(table, ["event", "id"], "RowBinary", body, f"{table}-{number}")
+    for node in store.nodes:
+        node.execute(CREATE.format(table=table))
+        for number, body in enumerate(_blocks(path)):
+            node.insert(table, ["event", "id"], "RowBinary", body, f"{table}-{number}")
     bound = {"project_id": project_id}
-    (found,) = store.query(COUNT.format(table=table), bound)
-    counted(Undone(int(found["events"]), int(found["brought"]) - int(found["ids"])))
+    found = [node.query(COUNT.format(table=table), bound)[0] for node in store.nodes]
+    # An id is on one node, on which its device's events are.
+    known = sum(int(row["ids"]) for row in found)
+    counted(Undone(sum(int(row["events"]) for row in found), int(found[0]["brought"]) - known))
     # Whoever finds it interrupted knows that states do not follow the events.
     begin(store, REBUILD, [state.table for state in STATES])
     progressed("deleting")
-    store.execute(DELETE.format(table=table), bound)
-    store.execute(FORGET_IDS.format(table=table))
+    for node in store.nodes:
+        node.execute(DELETE.format(table=table), bound)
+        node.execute(FORGET_IDS.format(table=table))
     rebuild()
-    store.execute(f"DROP TABLE IF EXISTS {table} SYNC")
+    for node in store.nodes:
+        node.execute(f"DROP TABLE IF EXISTS {table} SYNC")
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -40,6 +40,10 @@ def delete(
     `no_inserts`: nothing gets into the store as long as the block lasts; not needed while it is
     looked for. Raises `StoreError`.
     """
+    if len(store.nodes) > 1:  # each has the names of its own events
+        for node in store.nodes:
+            delete(node, project_id, traffic_sources, no_inserts)
+        return
     for start in range(0, len(traffic_sources), TRAFFIC_SOURCES_AT_ONCE):
         bound: dict[str, object] = {"project_id": project_id}
 

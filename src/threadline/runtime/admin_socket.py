@@ -221,6 +221,11 @@ class SocketStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def nodes(self) -> "tuple[SocketStore]":
+        """This one: a cluster's nodes are reached by themselves."""
+        return (self,)
+
     def query(self, sql: str, params: Params) -> list[Row]:
         """As `Store.query`, but times come as text."""
         return self._rows(sql, params, fresh=True)

@@ -78,7 +78,8 @@ class Asking:
         self._settings = settings
         self._control = control
         self._store = store
-        self._keeper = Keeper(store)
+        # Dictionaries are on one node; a cluster joins on all of them.
+        self._keeper = None if store.is_cluster else Keeper(store)
         self._answers = KeptAnswers()
         self._writer = writer
         self._refused = refused
@@ -107,12 +108,14 @@ class Asking:
 
     def let_go(self, project_id: str) -> None:
         """Of all that is kept in memory of a project."""
-        self._keeper.let_go(project_id)
+        if self._keeper:
+            self._keeper.let_go(project_id)
 
     def close(self) -> None:
         self._slots.close()
         self._streams.close()
-        self._keeper.close()
+        if self._keeper:
+            self._keeper.close()
 
     def answer(
         self,

@@ -22,7 +22,7 @@ from threadline.runtime.events_store import Note
 from threadline.runtime.sampling import ASKED, digest_of, keys
 from threadline.settings import Settings
 from threadline.store import QueryTimeout, Store, StoreError, moving, without_password
-from threadline.store.address import is_embedded
+from threadline.store.address import is_embedded, server_address
 from threadline.store.connection import has_database
 from threadline.store.errors import store_errors
 from threadline.store.moving import Digest, Partition, Table
@@ -71,6 +71,13 @@ def check_urls(source: str, target: str) -> None:
     shown = without_password(source)
     if source == target:
         raise StoreError(f"FROM and TO are the same store, {shown}.")
+    for url in (source, target):
+        if not is_embedded(url) and server_address(url).cluster:
+            raise StoreError(
+                f"{without_password(url)} is a cluster, and events cannot be moved into or out of"
+                " one yet: this command moves from a folder to a ClickHouse server, back, and from"
+                " server to server. `threadline export -o FILE.zip` and `import` move projects."
+            )
     if is_embedded(source) and is_embedded(target):
         raise StoreError(
             "Both stores are folders: stop the server and copy the folder (cp -a"

@@ -172,6 +172,10 @@ class _UntilStopping:
         self._store = store
         self._stopping = stopping
 
+    @property
+    def nodes(self) -> Sequence[Statements]:
+        return [_UntilStopping(node, self._stopping) for node in self._store.nodes]
+
     def query(self, sql: str, params: Params) -> list[Row]:
         self._check()
         return self._store.query(sql, params)

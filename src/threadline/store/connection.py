@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from threadline.store.address import SERVER_SCHEMES, is_embedded
+from threadline.store.address import Address, is_embedded, server_address
 from threadline.store.errors import UNKNOWN_DATABASE
 
 READERS = 4
@@ -24,6 +24,15 @@ READONLY = "readonly"
 # Planning is most of what a question about few events costs, and this step a fifth of that: it
 # looks for conditions that follow from others, which are never written here.
 FOR_PLANS = {"optimize_and_compare_chain": "0"}
+# Through its Distributed tables. A join or IN whose right side lies on all nodes is asked once and
+# sent to each of them: right whatever it is by. Without a node there is no answer, never a part of
+# one; and what was written can be read.
+OF_CLUSTER = {
+    "distributed_product_mode": "global",
+    "skip_unavailable_shards": "0",
+    "distributed_foreground_insert": "1",
+    "insert_distributed_timeout": "30",
+}
 
 
 def share_of_memory(url: str) -> int:
@@ -75,36 +84,54 @@ def sees_deletions(client: Client) -> bool:
 def _client(
     url: str, timeout_s: int, given: Mapping[str, object], send_s: int = CONNECT_S
 ) -> Client:
-    address = urlsplit(url)
     # Whatever zone the machine or the server is in.
     settings = {"session_timezone": "UTC", **given}
-    if address.scheme == "chdb":
-        path = Path(address.path)
+    if is_embedded(url):
+        path = Path(urlsplit(url).path)
         path.mkdir(parents=True, exist_ok=True)
         return clickhouse_connect.get_client(interface="chdb", path=str(path), settings=settings)
+    address = server_address(url)
+    if address.cluster:
+        settings = {**OF_CLUSTER, **settings}
+    *others, last = address.hosts
+    for host in others:
+        with suppress(OperationalError):
+            return _server(address, host, timeout_s, settings, send_s)
+    return _server(address, last, timeout_s, settings, send_s)
 
+
+def _server(
+    address: Address,
+    host: tuple[str, int],
+    timeout_s: int,
+    settings: Mapping[str, object],
+    send_s: int,
+) -> Client:
     def client(database: str | None) -> Client:
         return clickhouse_connect.get_client(
-            host=address.hostname,
-            port=address.port or 0,
-            username=unquote(address.username or "default"),
-            password=unquote(address.password or ""),
-            secure=SERVER_SCHEMES[address.scheme],
+            host=host[0],
+            port=host[1],
+            username=address.user,
+            password=address.password,
+            secure=address.secure,
             database=database,
-            settings=settings,
+            settings=dict(settings),
             connect_timeout=send_s,
             send_receive_timeout=timeout_s,
             # A session outlives a connection that broke, and would lock the next one out.
             autogenerate_session_id=False,
         )
 
-    database = unquote(address.path.strip("/")) or "default"
     try:
-        return client(database)
+        return client(address.database)
     except DatabaseError as error:
         if error.code != UNKNOWN_DATABASE:
             raise
     first = client(None)
-    first.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database})
+    create_database(first, address.database)
     first.close()
-    return client(database)
+    return client(address.database)
+
+
+def create_database(client: Client, name: str) -> None:
+    client.command("CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": name})

@@ -16,8 +16,8 @@ from typing import BinaryIO, Self, cast
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from threadline.store import background
-from threadline.store.address import is_embedded, without_password
+from threadline.store import background, cluster
+from threadline.store.address import Address, is_embedded, server_address, without_password
 from threadline.store.connection import (
     CONNECT_S,
     READERS,
@@ -89,6 +89,13 @@ class Store:
         process has the folder open or the password is wrong.
         """
         self.url = url
+        address = None if is_embedded(url) else server_address(url)
+        self._cluster = address if address and address.cluster else None
+        self._nodes = (
+            tuple(Store(node, query_seconds, query_bytes, log_sql) for node in address.nodes)
+            if address and self._cluster
+            else (self,)
+        )
         self._journal = journals[url]
         self._query_seconds = query_seconds
         self._log_sql = log_sql
@@ -125,12 +132,47 @@ class Store:
             return
         with self._opening:
             if not self._migrated:
-                with store_errors(), self._writers.handle() as writer:
-                    migrate(self.url, writer)
-                    self._sees_deletions = sees_deletions(writer)
+                if self._cluster:
+                    self._open_nodes(self._cluster)
+                else:
+                    with store_errors(), self._writers.handle() as writer:
+                        migrate(self.url, writer)
+                        self._sees_deletions = sees_deletions(writer)
                 if is_embedded(self.url):
                     background.give_way()
                 self._migrated = True
+
+    def _open_nodes(self, address: Address) -> None:
+        """Migrate each, then make what is asked of all of them. Raises `StoreError` naming one."""
+        found: dict[str, tuple[cluster.Place, list[cluster.Place]]] = {}
+        by_url = {node.url: node for node in self._nodes}
+        for url, node in by_url.items():
+            with _naming(node):
+                node.open()
+                with store_errors(), node._writers.handle() as client:
+                    found[url] = cluster.places(client, address.cluster)
+        self._nodes = tuple(by_url[url] for url in cluster.in_order(address.cluster, found))
+        shards = len({place.shard for place, _ in found.values()})
+        for node in self._nodes:
+            with _naming(node), store_errors(), node._writers.handle() as client:
+                cluster.distribute(client, address, shards)
+
+    @property
+    def nodes(self) -> "tuple[Store, ...]":
+        """Those of a cluster, each with the tables that it has itself; else this one. What follows
+        from one visitor's events is made on the node that has them."""
+        self.open()
+        return self._nodes
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether its tables are divided between nodes."""
+        return self._cluster is not None
+
+    @property
+    def home(self) -> "Store":
+        """Where the tables are that are not divided between nodes."""
+        return self.nodes[0]
 
     @property
     def is_embedded(self) -> bool:
@@ -155,10 +197,18 @@ class Store:
     def ping(self) -> None:
         """Raises `StoreError` if the store does not answer soon. Waits for no question."""
         self.open()
+        if self._cluster:
+            for node in self._nodes:
+                with _naming(node):
+                    node.ping()
+            return
         with store_errors(), self._pings.handle(PING_S) as client:
             client.query("SELECT 1")
 
     def close(self) -> None:
+        for node in self._nodes:
+            if node is not self:
+                node.close()
         self._beside.shutdown()
         for pool in (self._readers, self._savers, self._writers, self._pings):
             pool.close()
@@ -289,7 +339,9 @@ class Store:
                 self._journal.note(None)
 
     def execute(self, sql: str, params: Params | None = None) -> None:
-        """A statement without an answer."""
+        """A statement without an answer. Of a cluster, an INSERT: what else changes tables is for
+        each of the `nodes`."""
+        assert not self._cluster or sql.split(maxsplit=1)[0] == "INSERT", sql
         with self._change() as writer:
             writer.command(sql, parameters=dict(params or {}))
 
@@ -302,6 +354,10 @@ class Store:
         """Delete such rows of those that are there now. Nothing sees them from here on; the parts
         that hold them get a mask in the background, also after a restart (`deletions`), and keep
         the rows until `erase_deleted`."""
+        if self._cluster:
+            for node in self.nodes:
+                node.delete(table, condition, params)
+            return
         wait = 0 if self._sees_deletions else 2
         self.execute(
             f"DELETE FROM {table} WHERE {condition} SETTINGS lightweight_deletes_sync = {wait}",
@@ -311,6 +367,10 @@ class Store:
     def erase_deleted(self) -> None:
         """Have every part rewritten that has a mask, in the background (`deletions`). Once for all
         that was deleted by now: rewriting costs ten times what a mask does."""
+        if self._cluster:
+            for node in self.nodes:
+                node.erase_deleted()
+            return
         for row in self.query(MASKED, {}):
             self.arrange(
                 f"ALTER TABLE {row['table']} APPLY DELETED MASK SETTINGS mutations_sync = 0"
@@ -319,6 +379,12 @@ class Store:
     def deletions(self) -> dict[Deletion, str]:
         """Those that parts are still rewritten for, with what last stood in the way of each. All
         others are struck from the engine's notes, which tell what was deleted."""
+        if self._cluster:
+            return {
+                each._replace(node=number): failed
+                for number, node in enumerate(self.nodes)
+                for each, failed in node.deletions().items()
+            }
         self.arrange("KILL MUTATION WHERE database = currentDatabase() AND is_done")
         return {
             Deletion(row["table"], row["mutation_id"]): row["latest_fail_reason"]
@@ -377,6 +443,15 @@ class Store:
         self.open()
         with store_errors(), self._writers.handle() as client:
             yield client
+
+
+@contextmanager
+def _naming(node: Store) -> Iterator[None]:
+    """An error says of which node it is."""
+    try:
+        yield
+    except StoreError as error:
+        raise type(error)(f"The node at {without_password(node.url)}: {error}") from error
 
 
 def _rows_read(client: Client, sql: str, params: Params) -> int:

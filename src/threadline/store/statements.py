@@ -11,14 +11,20 @@ Row = dict[str, Any]
 
 
 class Deletion(NamedTuple):
-    """One the engine has under way."""
+    """One the engine has under way; `node`: of a cluster, counted from 0."""
 
     table: str
     mutation_id: str
+    node: int = 0
 
 
 class Statements(Protocol):
     """What identity needs of a store, wherever that is open."""
+
+    @property
+    def nodes(self) -> "Sequence[Statements]":
+        """As `Store.nodes`."""
+        ...
 
     def query(self, sql: str, params: Params) -> list[Row]: ...
 

@@ -1,0 +1,92 @@
+"""A ClickHouse cluster: which of its nodes has what.
+
+Every node has all tables of a store in a database of its own (`address.LOCAL`), and its views fill
+the states there. All that is of a visitor lies on one shard, so whatever follows from one
+visitor's events is made where they are. In the database that is asked there is a Distributed table
+over those of all nodes, for each of them.
+
+What belongs to nobody's device (decisions, ids that came, notes) lies on the first shard only.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from threadline.store.address import LOCAL, Address
+from threadline.store.connection import create_database
+from threadline.store.errors import StoreError
+
+# Jumping moves as few rows as may be when a shard is added.
+BY_VISITOR = "jumpConsistentHash(visitor, %d)"
+FIRST_SHARD = "0"
+TABLES = """
+    SELECT name, (database, name) IN (
+        SELECT database, table FROM system.columns WHERE name = 'visitor'
+    ) AS has_visitor
+    FROM system.tables
+    WHERE database = {local:String} AND endsWith(engine, 'MergeTree')
+        AND NOT match(name, '_new_[0-9a-f]{32}$') AND NOT match(name, '^schema_')"""
+MEMBERS = """
+    SELECT shard_num, replica_num, host_name, is_local FROM system.clusters
+    WHERE cluster = {cluster:String}
+    ORDER BY shard_num, replica_num"""
+CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
+DISTRIBUTED = """
+    CREATE OR REPLACE TABLE {database}.{table} AS {local}.{table}
+    ENGINE = Distributed({cluster}, {local}, {table}, {key})"""
+# Of these a row is on every node that it follows from events of.
+ON_FIRST_SHARD = ("unlinks", "account_unlinks")
+
+
+class Place(NamedTuple):
+    """Of a node in its cluster; both count from 1."""
+
+    shard: int
+    replica: int
+
+
+def places(client: Client, cluster: str) -> tuple[Place, list[Place]]:
+    """Where this node is, and all there are. Raises `StoreError`."""
+    rows = list(client.query(MEMBERS, parameters={"cluster": cluster}).named_results())
+    if not rows:
+        known = ", ".join(name for (name,) in client.query(CLUSTERS).result_rows)
+        raise StoreError(f"It knows no cluster {cluster}; there are {known or 'none'}.")
+    found = [Place(int(row["shard_num"]), int(row["replica_num"])) for row in rows]
+    mine = [place for place, row in zip(found, rows, strict=True) if row["is_local"]]
+    if len(mine) != 1:
+        raise StoreError(f"It finds itself {len(mine)} times in the cluster {cluster}, not once.")
+    return mine[0], found
+
+
+def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> list[str]:
+    """The nodes, first shard first, by what each said of itself. Raises `StoreError` where they are
+    not all of one cluster."""
+    (_, all_of_it), *others = found.values()
+    if any(said != all_of_it for _, said in others):
+        raise StoreError(f"The nodes do not agree on what the cluster {cluster} is made of.")
+    missing = set(all_of_it) - {mine for mine, _ in found.values()}
+    if missing:
+        one = min(missing)
+        raise StoreError(
+            f"THREADLINE_STORE does not name all nodes of the cluster {cluster}: replica"
+            f" {one.replica} of shard {one.shard} is not there. Write all hosts, with commas."
+        )
+    return sorted(found, key=lambda node: found[node][0])
+
+
+def distribute(client: Client, address: Address, shards: int) -> None:
+    """Make, on one node, the tables that are asked, over those of all nodes."""
+    create_database(client, address.database)
+    local = f"{address.database}{LOCAL}"
+    for table, has_visitor in client.query(TABLES, parameters={"local": local}).result_rows:
+        by_visitor = has_visitor and table not in ON_FIRST_SHARD
+        key = BY_VISITOR % shards if by_visitor else FIRST_SHARD
+        names = {"database": address.database, "local": local, "table": table}
+        names = {what: quoted(name) for what, name in names.items()}
+        client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **names))
+
+
+def quoted(name: str) -> str:
+    """Where the engine takes no bound identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

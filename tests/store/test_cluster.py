@@ -1,0 +1,280 @@
+"""On a cluster of three shards: every question has the answer that one machine gives, and a shard
+that is away is an outage, never a part of an answer."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.cli.test_commands import ok
+from tests.clickhouse_cluster import Cluster
+from tests.identity import test_vectors
+from tests.questions.test_sql import ASKED_OF, OF_EVENTS
+from tests.store import test_server_mode
+from tests.support import Json, Project, Server
+from threadline.contract.times import DAY_MS, format_ms, now_ms
+from threadline.control import Control
+from threadline.identity import states
+from threadline.questions.registry import QUESTIONS
+from threadline.store import Store, StoreError
+
+BEGAN = 1_777_600_000_000  # 2026-05-01
+MINUTE_MS = 60_000
+USERS = [f"user {number}" for number in range(40)]
+NAMES = ("$pageview", "$pageview", "$pageview", "signup", "purchase", "refund", "login")
+CAMPAIGNS = ("", "?utm_source=facebook&utm_medium=paid", "?utm_source=mail&utm_campaign=spring")
+# What an answer says of the server that gave it.
+GENERATED = re.compile(r"s_[0-9a-f-]{36}")
+OF_SERVER = {"received_at", "project_id", "docs_url", "query_ms"}
+MORE: dict[str, tuple[str, dict[str, str]]] = {
+    "stats_filtered": (
+        "stats",
+        {"metric": "persons", "filters": "event==purchase;first.source==facebook"},
+    ),
+    "compared": (
+        "stats",
+        {"metric": "persons", "from": "2026-05-03", "to": "2026-05-05", "compare": "previous"},
+    ),
+    "schema": ("schema", {}),
+}
+ASKED = ASKED_OF | OF_EVENTS | MORE
+
+
+def log(random: Random, events: int) -> list[Json]:
+    """Some users with several devices, some devices with several users, some strangers, and
+    servers that know no device."""
+    made: list[Json] = []
+    for number in range(events):
+        device = random.choice(("kiosk", f"device {random.randrange(150)}"))
+        user = USERS[(hash_of(device) + random.randrange(2)) % len(USERS)]
+        knows = random.random()
+        made.append(
+            {
+                "event": random.choice(NAMES),
+                "event_id": f"{number}",
+                "timestamp": format_ms(BEGAN + random.randrange(8 * 1440) * MINUTE_MS),
+                "anonymous_id": device if knows < 0.95 else None,
+                "user_id": user if knows > 0.8 else None,
+                "url": f"https://shop.example/{random.choice('abc')}{random.choice(CAMPAIGNS)}",
+                "properties": {"value": random.randrange(1, 90), "currency": "EUR"}
+                | ({"account_id": f"firm {random.randrange(6)}"} if random.random() < 0.1 else {}),
+            }
+        )
+    for user in ("ada", "bob", "cy"):
+        made.append(
+            {
+                "event": "purchase",
+                "event_id": user,
+                "timestamp": "2026-05-02T10:00:00Z",
+                "anonymous_id": f"{user}'s",
+                "user_id": user,
+                "properties": {"value": 5},
+            }
+        )
+    return made
+
+
+def hash_of(device: str) -> int:
+    return sum(map(ord, device))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("shards"), shards=3) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def servers(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    """One machine, and three shards."""
+    with (
+        Server(tmp_path_factory.mktemp("one"), THREADLINE_STORE="chdb") as one,
+        Server(
+            tmp_path_factory.mktemp("three"), THREADLINE_STORE=cluster.url("threadline")
+        ) as three,
+    ):
+        yield one, three
+        for server in (one, three):
+            assert server.stop() == 0
+            assert not [line for line in server.lines if "request_failed" in line]
+
+
+@pytest.fixture(scope="module")
+def both(servers: tuple[Server, Server]) -> tuple[Project, Project]:
+    """The same of everything on both."""
+    made = log(Random(7), 1500)
+    one, three = (Project(server) for server in servers)
+    for project in (one, three):
+        for start in range(0, len(made), 300):
+            project.batch(made[start : start + 300])
+        for user, alias_of in (("user 1", "user 2"), ("user 3", "user 2")):
+            asked = {"user_id": user, "alias_of": alias_of}
+            assert project.change("PUT", "/v1/identity/aliases", asked).status == 200
+        pair = {"anonymous_id": "kiosk", "user_id": "user 5"}
+        assert project.change("DELETE", "/v1/identity/links", pair).status == 200
+        assert project.post("/v1/forget", {"user_id": "user 7"}).status == 200
+    return one, three
+
+
+@pytest.fixture
+def on_three(servers: tuple[Server, Server]) -> Project:
+    """An empty project."""
+    return Project(servers[1])
+
+
+def answer(project: Project, name: str, **more: str) -> Any:
+    question, asked = ASKED[name]
+    path, query = QUESTIONS[question].path, {**asked, **more}
+    for field in QUESTIONS[question].in_path:
+        path = path.replace(f"{{{field}}}", query.pop(field))
+    reply = project.get(path, **query)
+    assert reply.status in (200, 400), reply
+    if question == "export":
+        return 200, plain(sorted(map(json.loads, reply.body.splitlines()), key=by_id))
+    return reply.status, plain(reply.json)
+
+
+def by_id(event: Json) -> str:
+    return str(event["event_id"])
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items() if name not in OF_SERVER}
+    if isinstance(value, str):
+        return GENERATED.sub("generated", value)
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_three_shards_answer_as_one_machine(both: tuple[Project, Project], name: str) -> None:
+    question = QUESTIONS[ASKED[name][0]]
+    policies: tuple[str, ...] = ("first", "next") if question.counts_people else ("any", "next")
+    for policy in policies if name not in OF_EVENTS and name != "schema" else ("",):
+        stitch = {"stitch": policy} if policy else {}
+        one, three = (answer(project, name, **stitch) for project in both)
+        assert three == one, policy
+
+
+def test_people_are_on_all_shards(both: tuple[Project, Project], cluster: Cluster) -> None:
+    """Else it would show nothing."""
+    with Store(cluster.url("threadline")) as store:
+        for node in store.nodes:
+            (row,) = node.query("SELECT uniq(visitor) AS n FROM events", {})
+            assert row["n"] > 20
+            (row,) = node.query(
+                "SELECT countIf(jumpConsistentHash(visitor, 3) != toUInt32(getMacro('shard')) - 1)"
+                " AS n FROM events",
+                {},
+            )
+            assert row["n"] == 0
+
+
+def test_the_story(on_three: Project) -> None:
+    test_server_mode.test_the_story(on_three)
+
+
+# Each of them with some other law of identity.
+@pytest.mark.parametrize(
+    "entry", test_vectors.VECTORS[::9], ids=lambda entry: f"{entry['name']}-{entry['policy']}"
+)
+def test_identity(on_three: Project, entry: dict[str, Any]) -> None:
+    test_vectors.test_vector(on_three, entry, "shuffled")
+
+
+def test_repeats_and_forgetting(on_three: Project) -> None:
+    test_server_mode.test_repeats_and_forgetting(on_three)
+
+
+def test_states_are_what_the_events_say_and_can_be_made_anew(
+    both: tuple[Project, Project], cluster: Cluster
+) -> None:
+    _, three = both
+    before = answer(three, "stats_persons")
+    with Store(cluster.url("threadline")) as store:
+        assert not any(each[2:] != (0, 0, 0) for each in states.verify(store))
+        states.rebuild(store)
+        assert not any(each[2:] != (0, 0, 0) for each in states.verify(store))
+    assert answer(three, "stats_persons") == before
+
+
+def test_commands_reach_all_shards(servers: tuple[Server, Server], on_three: Project) -> None:
+    _, three = servers
+    data = ("--data", str(three.folder))
+    project = ("--project", on_three.project_id)
+    environ = {"THREADLINE_STORE": three.environ["THREADLINE_STORE"]}
+    events = [
+        {
+            "event": "$pageview",
+            "anonymous_id": f"device {number}",
+            "timestamp": format_ms(now_ms() - (400 if number < 20 else 1) * DAY_MS),
+            "url": f"https://shop.example/?utm_source=partner{number}",
+        }
+        for number in range(60)
+    ]
+    on_three.batch(events)
+    counted = ("sql", "SELECT count() AS n FROM events", *data, *project, "--format", "json")
+    assert ok(*counted, **environ) == '[{"n":60}]\n'
+    ok("project", "set", on_three.project_id, "--keep-days", "100", *data, **environ)
+    ok("retention", "run", *project, *data, **environ)
+    assert ok(*counted, **environ) == '[{"n":40}]\n'
+    assert len(on_three.ask("/v1/sources", limit=200)["rows"]) == 40
+    ok("reclassify", *project, *data, **environ)
+    assert len(on_three.ask("/v1/sources", limit=200)["rows"]) == 40
+    ok("doctor", *data, **environ)
+
+
+def test_a_project_moves_from_one_machine_into_the_cluster(
+    both: tuple[Project, Project], servers: tuple[Server, Server], tmp_path: Path
+) -> None:
+    """With its events and decisions."""
+    archive = str(tmp_path / "shop.zip")
+    one, three = servers
+    project = ("--project", both[0].project_id)
+    ok("export", *project, "-o", archive, "--data", str(one.folder))
+    environ = {"THREADLINE_STORE": three.environ["THREADLINE_STORE"]}
+    ok("import", archive, "--as", "moved", "--data", str(three.folder), **environ)
+    moved = both[1].again()
+    with Control(three.folder) as control:
+        moved.project_id = control.project("moved").project_id
+        moved.keys = {"rk": str(control.create_key(moved.project_id, "rk"))}
+    for name in ("stats_persons", "funnel", "users"):
+        assert answer(moved, name, stitch="next") == answer(both[0], name, stitch="next")
+
+
+def test_all_nodes_have_to_be_named(cluster: Cluster) -> None:
+    url = cluster.url("other")
+    first, *_ = url.split(",")
+    with pytest.raises(StoreError, match="does not name all nodes of the cluster threadline"):
+        Store(f"{first}/other?cluster=threadline")
+    with pytest.raises(StoreError, match="It knows no cluster nothing; there are threadline"):
+        Store(url.replace("cluster=threadline", "cluster=nothing"))
+
+
+def test_a_shard_that_is_away_is_an_outage_and_nothing_is_lost(
+    both: tuple[Project, Project], cluster: Cluster
+) -> None:
+    """Events are acknowledged meanwhile, and are there afterwards, each once."""
+    _, three = both
+    (before,) = three.ask("/v1/stats", metric="count")["rows"]
+    shard = cluster.nodes[2]
+    shard.kill()
+    events = [
+        {"event": "late", "event_id": f"late {n}", "anonymous_id": f"late {n}"} for n in range(60)
+    ]
+    three.batch(events)
+    for path in ("/v1/stats?metric=count", "/v1/stats?metric=persons"):
+        reply = three.send("GET", path, headers={"Authorization": f"Bearer {three.keys['rk']}"})
+        assert (reply.status, reply.error) == (503, "unavailable")
+    ready = three.send("GET", "/readyz")
+    assert ready.status == 503
+    shard.start()
+    three.batch(events)
+    (after,) = three.ask("/v1/stats", metric="count")["rows"]
+    assert after["value"] == before["value"] + 60
