@@ -15,10 +15,11 @@ from tests.clickhouse_cluster import Cluster
 from tests.identity import test_vectors
 from tests.questions.test_sql import ASKED_OF, OF_EVENTS
 from tests.store import test_server_mode
-from tests.support import Json, Project, Server
+from tests.support import Json, Project, Server, row_values
 from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control
 from threadline.identity import states
+from threadline.ingest import row
 from threadline.questions.registry import QUESTIONS
 from threadline.store import Store, StoreError
 
@@ -219,6 +220,7 @@ def test_commands_reach_all_shards(servers: tuple[Server, Server], on_three: Pro
         for number in range(60)
     ]
     on_three.batch(events)
+    assert len(on_three.stored()) == 60
     counted = ("sql", "SELECT count() AS n FROM events", *data, *project, "--format", "json")
     assert ok(*counted, **environ) == '[{"n":60}]\n'
     ok("project", "set", on_three.project_id, "--keep-days", "100", *data, **environ)
@@ -255,6 +257,29 @@ def test_all_nodes_have_to_be_named(cluster: Cluster) -> None:
         Store(f"{first}/other?cluster=threadline")
     with pytest.raises(StoreError, match="It knows no cluster nothing; there are threadline"):
         Store(url.replace("cluster=threadline", "cluster=nothing"))
+
+
+def test_what_a_migration_adds_can_be_asked(cluster: Cluster) -> None:
+    url = cluster.url("older")
+    with Store(url) as store:
+        for node in store.nodes:
+            node.execute("ALTER TABLE links ADD COLUMN newer UInt8 DEFAULT 7")
+    with Store(url) as store:
+        assert store.query("SELECT sum(newer) AS n FROM links", {}) == [{"n": 0}]
+
+
+def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster) -> None:
+    """As after another number of shards, or when two have changed places."""
+    url = cluster.url("astray")
+    rows = b"".join(
+        row.encode(row_values(event_id=device, anonymous_id=device)) for device in "abcdefghij"
+    )
+    with Store(url) as store:
+        store.insert("events", row.COLUMNS, "MsgPack", rows, "divided")
+    with Store(url) as store:
+        store.home.insert("events", row.COLUMNS, "MsgPack", rows, "on the first")
+    with pytest.raises(StoreError, match="It is shard 1 of 3, but has events of another one"):
+        Store(url)
 
 
 def test_a_shard_that_is_away_is_an_outage_and_nothing_is_lost(

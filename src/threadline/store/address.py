@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from threadline.store.errors import StoreError
 
 # Whether the connection is encrypted.
-NAME = re.compile(r"[\w.-]+")
 SERVER_SCHEMES = {"clickhouse": False, "clickhouses": True}
+NAME = re.compile(r"[\w.-]+")
 PORTS = {False: 8123, True: 8443}
 # What is local to a node of a cluster has its own database beside the one that is asked.
 LOCAL = "_local"

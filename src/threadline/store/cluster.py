@@ -20,13 +20,26 @@ from threadline.store.errors import StoreError
 # Jumping moves as few rows as may be when a shard is added.
 BY_VISITOR = "jumpConsistentHash(visitor, %d)"
 FIRST_SHARD = "0"
-TABLES = """
-    SELECT name, (database, name) IN (
-        SELECT database, table FROM system.columns WHERE name = 'visitor'
-    ) AS has_visitor
-    FROM system.tables
-    WHERE database = {local:String} AND endsWith(engine, 'MergeTree')
-        AND NOT match(name, '_new_[0-9a-f]{32}$') AND NOT match(name, '^schema_')"""
+# Tables over which there is none yet, or one with other columns, as before a migration.
+TO_MAKE = """
+    SELECT table, countIf(here AND name = 'visitor') AS has_visitor
+    FROM (
+        SELECT table, name, type, default_expression, database = {local:String} AS here
+        FROM system.columns
+        WHERE database IN ({local:String}, {database:String}) AND table IN (
+            SELECT name FROM system.tables
+            WHERE database = {local:String} AND endsWith(engine, 'MergeTree')
+                AND NOT match(name, '_[0-9a-f]{32}$|^schema_|^undone_')
+        )
+    )
+    GROUP BY table
+    HAVING arraySort(groupArrayIf((name, type, default_expression), here))
+        != arraySort(groupArrayIf((name, type, default_expression), NOT here))"""
+# A look at some is enough to see that shards have changed places, or are more than they were.
+ASTRAY = """
+    SELECT count() AS astray
+    FROM (SELECT visitor FROM events LIMIT 10000)
+    WHERE jumpConsistentHash(visitor, {shards:UInt32}) != {shard:UInt32} - 1"""
 MEMBERS = """
     SELECT shard_num, replica_num, host_name, is_local FROM system.clusters
     WHERE cluster = {cluster:String}
@@ -35,7 +48,7 @@ CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
 DISTRIBUTED = """
     CREATE OR REPLACE TABLE {database}.{table} AS {local}.{table}
     ENGINE = Distributed({cluster}, {local}, {table}, {key})"""
-# Of these a row is on every node that it follows from events of.
+# What was decided about a visitor is not where the visitor's events are: it is read by itself.
 ON_FIRST_SHARD = ("unlinks", "account_unlinks")
 
 
@@ -75,15 +88,21 @@ def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> li
     return sorted(found, key=lambda node: found[node][0])
 
 
-def distribute(client: Client, address: Address, shards: int) -> None:
-    """Make, on one node, the tables that are asked, over those of all nodes."""
+def distribute(client: Client, address: Address, place: Place, shards: int) -> None:
+    """Make, on one node, the tables that are asked, over those of all nodes. Raises `StoreError`
+    where the node has events of another shard."""
+    bound: dict[str, object] = {"shards": shards, "shard": place.shard}
+    if client.query(ASTRAY, parameters=bound).result_rows[0][0]:
+        raise StoreError(
+            f"It is shard {place.shard} of {shards}, but has events of another one. The number of"
+            " shards, and which is which, has to stay as it was when the first event came."
+        )
     create_database(client, address.database)
-    local = f"{address.database}{LOCAL}"
-    for table, has_visitor in client.query(TABLES, parameters={"local": local}).result_rows:
+    bound = {"database": address.database, "local": f"{address.database}{LOCAL}"}
+    for table, has_visitor in client.query(TO_MAKE, parameters=bound).result_rows:
         by_visitor = has_visitor and table not in ON_FIRST_SHARD
         key = BY_VISITOR % shards if by_visitor else FIRST_SHARD
-        names = {"database": address.database, "local": local, "table": table}
-        names = {what: quoted(name) for what, name in names.items()}
+        names = {what: quoted(str(name)) for what, name in {**bound, "table": table}.items()}
         client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **names))
 
 

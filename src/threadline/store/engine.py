@@ -154,8 +154,9 @@ class Store:
         self._nodes = tuple(by_url[url] for url in cluster.in_order(address.cluster, found))
         shards = len({place.shard for place, _ in found.values()})
         for node in self._nodes:
+            place, _ = found[node.url]
             with _naming(node), store_errors(), node._writers.handle() as client:
-                cluster.distribute(client, address, shards)
+                cluster.distribute(client, address, place, shards)
 
     @property
     def nodes(self) -> "tuple[Store, ...]":
