@@ -24,6 +24,12 @@ READONLY = "readonly"
 # Planning is most of what a question about few events costs, and this step a fifth of that: it
 # looks for conditions that follow from others, which are never written here.
 FOR_PLANS = {"optimize_and_compare_chain": "0"}
+# What `cluster.read_once` needs.
+READS_ONCE = {
+    "enable_materialized_cte": "1",
+    # It looks for parts of tuples in what was read once, where they have no names.
+    "optimize_functions_to_subcolumns": "0",
+}
 # Through its Distributed tables. A join or IN whose right side lies on all nodes is asked once and
 # sent to each of them: right whatever it is by. Without a node there is no answer, never a part of
 # one; and what was written can be read.
@@ -53,7 +59,8 @@ def connect(
     client = _client(url, timeout_s, settings, send_s)
     if sees_deletions(client):
         client.set_client_setting("apply_mutations_on_fly", "1")
-    for name, value in FOR_PLANS.items():
+    is_cluster = not is_embedded(url) and server_address(url).cluster
+    for name, value in {**FOR_PLANS, **(READS_ONCE if is_cluster else {})}.items():
         if name in client.server_settings:
             client.set_client_setting(name, value)
     if READONLY in given:  # after which nothing else can be set

@@ -22,6 +22,7 @@ from threadline.store.connection import (
     CONNECT_S,
     READERS,
     READONLY,
+    READS_ONCE,
     connect,
     sees_deletions,
     share_of_memory,
@@ -101,6 +102,7 @@ class Store:
         self._log_sql = log_sql
         self._opening = threading.Lock()
         self._migrated = False
+        self._reads_once = False
         self._sees_deletions = False
         # The engine gives up first, and says why.
         limits = {
@@ -157,6 +159,8 @@ class Store:
             place, _ = found[node.url]
             with _naming(node), store_errors(), node._writers.handle() as client:
                 cluster.distribute(client, address, place, shards)
+        with store_errors(), self._writers.handle() as client:
+            self._reads_once = all(name in client.server_settings for name in READS_ONCE)
 
     @property
     def nodes(self) -> "tuple[Store, ...]":
@@ -226,6 +230,7 @@ class Store:
         Raises `QueryTimeout` when the question takes longer than the configured limit,
         `QueryTooLarge` when it takes more memory, `StoreBusy` when its turn did not come.
         """
+        sql = self._asked(sql)
         with self._reader() as client:
             started = time.perf_counter()
             rows = list(client.query(sql, parameters=dict(params)).named_results())
@@ -273,7 +278,7 @@ class Store:
         """The rows of an answer of any size, some at a time, as `query` gives them. It may take as
         long as it takes; who stops in the middle closes the iterator. Raises `StoreBusy` while
         `SAVERS` others are being written."""
-        self.open()
+        sql = self._asked(sql)
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
@@ -286,7 +291,7 @@ class Store:
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes. Raises `StoreBusy` while `SAVERS` others are being written."""
-        self.open()
+        sql = self._asked(sql)
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
@@ -421,6 +426,11 @@ class Store:
                     "async_insert": 0,
                 },
             )
+
+    def _asked(self, sql: str) -> str:
+        """A question as this store is to be asked it."""
+        self.open()
+        return cluster.read_once(sql) if self._reads_once else sql
 
     @contextmanager
     def _reader(self, wait_s: float | None = None) -> Iterator[Client]:
