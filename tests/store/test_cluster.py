@@ -21,6 +21,7 @@ from threadline.control import Control
 from threadline.identity import states
 from threadline.ingest import row
 from threadline.questions.registry import QUESTIONS
+from threadline.runtime import events_store
 from threadline.store import Store, StoreError
 
 BEGAN = 1_777_600_000_000  # 2026-05-01
@@ -233,6 +234,9 @@ def test_commands_reach_all_shards(servers: tuple[Server, Server], on_three: Pro
     ok("reclassify", *project, *data, **environ)
     assert len(on_three.ask("/v1/sources", limit=200)["rows"]) == 40
     ok("doctor", *data, **environ)
+    noted = events_store.read(three.folder)
+    assert noted
+    assert noted.store.endswith("/threadline?cluster=threadline")
 
 
 def test_a_project_moves_from_one_machine_into_the_cluster(

@@ -49,7 +49,8 @@ def name_of(url: str, folder: Path) -> str:
     address = urlsplit(url)
     if address.scheme == "chdb":
         return url
-    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path or '/default'}"
+    host, query = address.netloc.rpartition("@")[2], f"?{address.query}" if address.query else ""
+    return f"{address.scheme}://{host}{address.path or '/default'}{query}"
 
 
 def read(folder: Path) -> Note | None:
