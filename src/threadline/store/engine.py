@@ -92,10 +92,9 @@ class Store:
         self.url = url
         address = None if is_embedded(url) else server_address(url)
         self._cluster = address if address and address.cluster else None
-        self._nodes = (
-            tuple(Store(node, query_seconds, query_bytes, log_sql) for node in address.nodes)
-            if address and self._cluster
-            else (self,)
+        self._nodes = tuple(
+            Store(node, query_seconds, query_bytes, log_sql)
+            for node in (self._cluster.nodes if self._cluster else ())
         )
         self._journal = journals[url]
         self._query_seconds = query_seconds
@@ -167,7 +166,7 @@ class Store:
         """Those of a cluster, each with the tables that it has itself; else this one. What follows
         from one visitor's events is made on the node that has them."""
         self.open()
-        return self._nodes
+        return self._nodes or (self,)
 
     @property
     def is_cluster(self) -> bool:
@@ -212,8 +211,7 @@ class Store:
 
     def close(self) -> None:
         for node in self._nodes:
-            if node is not self:
-                node.close()
+            node.close()
         self._beside.shutdown()
         for pool in (self._readers, self._savers, self._writers, self._pings):
             pool.close()

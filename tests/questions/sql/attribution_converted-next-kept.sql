@@ -1,13 +1,16 @@
-SELECT table AS part_of, name, path
+SELECT part_of, name, path
 FROM (
-    SELECT table, name, path
+    WITH (
+        SELECT groupArray(concat(table, ' ', mutation_id))
+        FROM system.mutations
+        WHERE NOT is_done AND database = currentDatabase()
+            AND (table = 'events' OR table IN {tables:Array(String)})
+    ) AS under_way
+    SELECT table AS part_of, name, path
     FROM system.parts
     WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
     UNION ALL
-    SELECT 'mutations' AS table, concat(table, ' ', mutation_id) AS name, '' AS path
-    FROM system.mutations
-    WHERE NOT is_done AND database = currentDatabase()
-        AND (table = 'events' OR table IN {tables:Array(String)})
+    SELECT 'mutations' AS part_of, arrayJoin(under_way) AS name, '' AS path
 );
 
 WITH stretches AS (
