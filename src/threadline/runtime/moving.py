@@ -8,7 +8,7 @@ between.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,7 +22,7 @@ from threadline.runtime.events_store import Note
 from threadline.runtime.sampling import ASKED, digest_of, keys
 from threadline.settings import Settings
 from threadline.store import QueryTimeout, Store, StoreError, moving, without_password
-from threadline.store.address import is_embedded, server_address
+from threadline.store.address import host_and_port, is_embedded, server_address
 from threadline.store.connection import has_database
 from threadline.store.errors import store_errors
 from threadline.store.moving import Digest, Partition, Table
@@ -266,8 +266,8 @@ def finish(folder: Path, source: Store, target: Store) -> None:
 
 def how_to_remove(url: str) -> str:
     """What to type to be rid of a store, once nothing needs it."""
-    address = urlsplit(url)
     if is_embedded(url):
-        return f"rm -r {address.path}"
-    database = unquote(address.path.strip("/")) or "default"
-    return f"DROP DATABASE `{database}` on {address.hostname}."
+        return f"rm -r {urlsplit(url).path}"
+    address = server_address(url)
+    host, _ = host_and_port(address.hosts[0], address.secure)
+    return f"DROP DATABASE `{address.database}` on {host}."

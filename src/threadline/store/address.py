@@ -17,9 +17,10 @@ PARAMETERS = ("cluster", "secure")
 
 
 class Address(NamedTuple):
-    """A ClickHouse server, or a cluster with all its nodes. `hosts`: with the ports of HTTP."""
+    """A ClickHouse server, or a cluster with all its nodes. `hosts`: as they are written, mostly
+    with the port of HTTP."""
 
-    hosts: tuple[tuple[str, int], ...]
+    hosts: tuple[str, ...]
     user: str
     password: str
     database: str
@@ -32,9 +33,7 @@ class Address(NamedTuple):
         scheme = "clickhouses" if self.secure else "clickhouse"
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         database = quote(f"{self.database}{LOCAL}", safe="")
-        return [
-            f"{scheme}://{login}@{bracketed(host)}:{port}/{database}" for host, port in self.hosts
-        ]
+        return [f"{scheme}://{login}@{host}/{database}" for host in self.hosts]
 
 
 def server_address(url: str) -> Address:
@@ -48,7 +47,9 @@ def server_address(url: str) -> Address:
     if unknown := given.keys() - set(PARAMETERS):
         raise ValueError(f"?{min(unknown)}= is no parameter; there are {', '.join(PARAMETERS)}")
     secure = SERVER_SCHEMES[scheme] or given.get("secure") == "true"
-    found = [_host(host, secure) for host in hosts.split(",")]
+    found = hosts.split(",")
+    for host in found:
+        host_and_port(host, secure)
     cluster = given.get("cluster", "")
     if "cluster" in given and not NAME.fullmatch(cluster):
         raise ValueError("?cluster= names a cluster of system.clusters")
@@ -64,15 +65,12 @@ def server_address(url: str) -> Address:
     )
 
 
-def _host(text: str, secure: bool) -> tuple[str, int]:
+def host_and_port(text: str, secure: bool) -> tuple[str, int]:
+    """Of one of the hosts. Raises `ValueError` for what is none."""
     address = urlsplit(f"//{text}")
     if not address.hostname or address.port == 0:
         raise ValueError(f"{text!r} is no host")
     return address.hostname, address.port or PORTS[secure]
-
-
-def bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def is_embedded(url: str) -> bool:

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from threadline.store.address import Address, is_embedded, server_address
+from threadline.store.address import Address, host_and_port, is_embedded, server_address
 from threadline.store.errors import UNKNOWN_DATABASE
 
 READERS = 4
@@ -70,9 +70,8 @@ def connect(
 
 def has_database(url: str) -> bool:
     """Whether the server has the database of this URL; `connect` makes one that is missing."""
-    address = urlsplit(url)
-    name = unquote(address.path.strip("/")) or "default"
-    client = _client(address._replace(path="").geturl(), CONNECT_S, {})
+    name = server_address(url).database
+    client = _client(urlsplit(url)._replace(path="").geturl(), CONNECT_S, {})
     try:
         found = client.query(
             "SELECT 1 FROM system.databases WHERE name = {name:String}", parameters={"name": name}
@@ -102,22 +101,24 @@ def _client(
         settings = {**OF_CLUSTER, **settings}
     *others, last = address.hosts
     for host in others:
-        with suppress(OperationalError):
+        with suppress(OperationalError):  # the next may answer; `Store.ping` asks every node
             return _server(address, host, timeout_s, settings, send_s)
     return _server(address, last, timeout_s, settings, send_s)
 
 
 def _server(
     address: Address,
-    host: tuple[str, int],
+    host: str,
     timeout_s: int,
     settings: Mapping[str, object],
     send_s: int,
 ) -> Client:
+    name, port = host_and_port(host, address.secure)
+
     def client(database: str | None) -> Client:
         return clickhouse_connect.get_client(
-            host=host[0],
-            port=host[1],
+            host=name,
+            port=port,
             username=address.user,
             password=address.password,
             secure=address.secure,
