@@ -148,20 +148,26 @@ def migrate_sqlite(what: str, db: sqlite3.Connection, package: str) -> None:
         _keep_copy(db)
     with transaction(db):
         # Another process may have done it in the meantime.
-        for migration in schema.missing(what, _applied(what, db, schema)):
-            progress = Progress(what, migration)
-            for number, statement in enumerate(migration.statements, start=1):
-                progress.run(number, statement, db.execute)
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations"
-                " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_ms INTEGER NOT NULL)"
-                " STRICT"
-            )
-            db.execute(
-                "INSERT INTO schema_migrations VALUES (?, ?, ?)",
-                (migration.number, migration.name, time.time_ns() // 1_000_000),
-            )
-            progress.end()
+        carry_out(what, schema.missing(what, _applied(what, db, schema)), db.execute)
+
+
+def carry_out(what: str, missing: Iterable[Migration], execute: Callable[..., object]) -> None:
+    """Do it and write it down, inside a transaction. `execute`: a statement in SQLite's words, and
+    its values."""
+    for migration in missing:
+        progress = Progress(what, migration)
+        for number, statement in enumerate(migration.statements, start=1):
+            progress.run(number, statement, execute)
+        execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_ms INTEGER NOT NULL)"
+            " STRICT"
+        )
+        execute(
+            "INSERT INTO schema_migrations VALUES (?, ?, ?)",
+            (migration.number, migration.name, time.time_ns() // 1_000_000),
+        )
+        progress.end()
 
 
 def waiting(what: str, path: Path, package: str) -> tuple[int, list[Migration]]:

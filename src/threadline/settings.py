@@ -73,6 +73,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "`?cluster=name` (docs/scaling.md)."
         ),
     ] = "chdb"
+    control: Annotated[
+        str,
+        msgspec.Meta(
+            description="Where projects, keys, members and salts are: `control.db` is a file in the"
+            " data folder, `postgresql://user:password@host:5432/database` a PostgreSQL database "
+            "(docs/scaling.md)."
+        ),
+    ] = "control.db"
     client_address_header: Annotated[
         str,
         msgspec.Meta(
@@ -243,6 +251,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (
         False
     )
+
+    @property
+    def control_in_folder(self) -> bool:
+        """Whether projects and keys are a file of the data folder."""
+        return self.control == DEFAULTS.control
 
     @property
     def root_path(self) -> str:

@@ -134,7 +134,7 @@ def test_the_snapshot_is_read_again_only_where_something_changed(
         reads.append(threading.get_ident())
         return read_snapshot(db)
 
-    from threadline.control import file, snapshot
+    from threadline.control import opened, snapshot
 
     read_snapshot = snapshot.read_snapshot
     with Control(folder) as server, Control(folder) as shell:
@@ -142,7 +142,7 @@ def test_the_snapshot_is_read_again_only_where_something_changed(
         shell.define(project.project_id, lambda before: DEFINED)
         _, seen = server.authenticate(str(keys["pk"]))
         site = site_of(seen)
-        monkeypatch.setattr(file, "read_snapshot", counted)
+        monkeypatch.setattr(opened, "read_snapshot", counted)
         for _ in range(50):
             server._look_now()
         assert reads == []

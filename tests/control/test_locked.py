@@ -14,6 +14,7 @@ import pytest
 from tests.support import Project, Server
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError
+from threadline.control.database import Conflict
 from threadline.sqlite import connect
 
 
@@ -141,7 +142,7 @@ def test_an_error_inside_leaves_no_lock_behind(folder: Path) -> None:
     with Control(folder) as control:
         project, keys = control.create_project("shop", [])
         control._placeholder_ids[project.project_id] = None  # type: ignore[assignment]
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(Conflict):
             control.save_uses()
         with closing(sqlite3.connect(folder / "control.db", timeout=0)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -2,12 +2,12 @@
 
 import base64
 import secrets
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from threadline.control.database import Conflict, Statements
 from threadline.control.errors import ControlError
 from threadline.control.keys import (
     SCOPED_KINDS,
@@ -70,7 +70,7 @@ class Changes(ShareLinks):
         try:
             with self._write_and_tell() as db:
                 keys = self._insert_project(db, wanted, with_keys)
-        except sqlite3.IntegrityError:
+        except Conflict:
             raise name_taken(wanted.name) from None
         return self.project(wanted.project_id), keys
 
@@ -92,7 +92,7 @@ class Changes(ShareLinks):
         )
 
     def _insert_project(
-        self, db: sqlite3.Connection, project: Project, with_keys: bool = True
+        self, db: Statements, project: Project, with_keys: bool = True
     ) -> dict[str, Token]:
         """With its keys. Inside a transaction."""
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk") if with_keys}
@@ -128,7 +128,7 @@ class Changes(ShareLinks):
     def adopt_pepper(self, text: str) -> None:
         """Take this pepper, in hexadecimal, if there is no key here yet."""
         if adopt_pepper(self.folder, self._db, text):
-            self.pepper = read_pepper(self.folder)
+            self.pepper = read_pepper(self.folder, self._db.pepper_way_out)
 
     def adopt_keys(self, project_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Keys that `key_rows` gave, of a folder with the same pepper; how many are new here."""
@@ -137,7 +137,7 @@ class Changes(ShareLinks):
         with self._write_and_tell() as db:
             return sum(
                 db.execute(
-                    f"INSERT OR IGNORE INTO keys ({columns}) VALUES ({marks})",
+                    f"INSERT INTO keys ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING",
                     (project_id, *(_kept(name, row[name]) for name in KEY_COLUMNS)),
                 ).rowcount
                 for row in rows
@@ -166,7 +166,7 @@ class Changes(ShareLinks):
                 raise ControlError(f"{origin} is not an origin of the project; those are: {there}.")
         with self._write_and_tell() as db:
             db.executemany(
-                "INSERT OR IGNORE INTO origins VALUES (?, ?)",
+                "INSERT INTO origins VALUES (?, ?) ON CONFLICT DO NOTHING",
                 [(project_id, origin) for origin in added],
             )
             db.executemany(
@@ -181,10 +181,12 @@ class Changes(ShareLinks):
         the next event."""
         with self._write_and_tell() as db:
             db.execute(
-                "INSERT INTO sites VALUES (?1, coalesce(?2, 'same'), coalesce(?3, ''))"
-                " ON CONFLICT DO UPDATE SET"
-                " subdomains = coalesce(?2, subdomains), rules = coalesce(?3, rules)",
-                (project_id, subdomains, rules),
+                "INSERT INTO sites VALUES (?, 'same', '') ON CONFLICT DO NOTHING", (project_id,)
+            )
+            db.execute(
+                "UPDATE sites SET subdomains = coalesce(?, subdomains), rules = coalesce(?, rules)"
+                " WHERE project_id = ?",
+                (subdomains, rules, project_id),
             )
 
     def set_visit_timeout(self, project_id: str, minutes: int) -> None:
@@ -316,7 +318,7 @@ class Changes(ShareLinks):
 
     def _insert_key(
         self,
-        db: sqlite3.Connection,
+        db: Statements,
         token: Token,
         project_id: str,
         name: str = "",
@@ -341,11 +343,11 @@ class Changes(ShareLinks):
         )
 
 
-def _expire(db: sqlite3.Connection, prefix: str, at_ms: int) -> None:
+def _expire(db: Statements, prefix: str, at_ms: int) -> None:
     db.execute("UPDATE keys SET expires_ms = ? WHERE prefix = ?", (at_ms, prefix))
 
 
-def _revoke(db: sqlite3.Connection, key: Key, now_ms: int) -> None:
+def _revoke(db: Statements, key: Key, now_ms: int) -> None:
     db.execute(
         "UPDATE keys SET revoked_ms = ? WHERE prefix = ? AND revoked_ms IS NULL",
         (now_ms, key.prefix),

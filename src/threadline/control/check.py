@@ -1,4 +1,5 @@
-"""What is wrong with the control plane of a folder, for `threadline doctor`. Changes nothing."""
+"""What is wrong with the control plane of a folder, for `threadline doctor`. Changes nothing, but
+that PostgreSQL gets its newest schema."""
 
 import os
 import sqlite3
@@ -8,10 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from threadline.contract.times import DAY_MS, format_ms
-from threadline.control.file import FILE
+from threadline.control.address import is_postgres
+from threadline.control.database import Statements
+from threadline.control.errors import ControlError
+from threadline.control.on_sqlite import FILE
+from threadline.control.opened import open_database
 from threadline.control.origins import normalise_origin
 from threadline.control.pepper import FILE as PEPPER
-from threadline.control.pepper import pepper_problem
+from threadline.control.pepper import WAY_OUT, pepper_problem
 from threadline.sqlite import way_out
 
 PRIVATE = (FILE, f"{FILE}-wal", f"{FILE}-shm", PEPPER)
@@ -25,18 +30,39 @@ class Problem(NamedTuple):
     mend: str
 
 
-def check(folder: Path) -> list[Problem]:
-    """All problems of `control.db`, of the pepper, and of who may read them; none: all is well.
+def check(folder: Path, url: str = FILE) -> list[Problem]:
+    """All problems of the control plane, of the pepper, and of who may read them; none: all is
+    well. `url`: as THREADLINE_CONTROL names it.
 
-    Waits for no lock, and works while the server runs. Never raises for what it finds.
+    Waits for no lock of a file, and works while the server runs. Never raises for what it finds.
     """
+    try:
+        return _postgres(folder, url) if is_postgres(url) else _file(folder)
+    except ControlError as error:
+        return [_sentences(str(error))]
+
+
+def _postgres(folder: Path, url: str) -> list[Problem]:
+    with closing(open_database(folder, url, create=False)) as db, db.reading() as statements:
+        found = [*_content(folder, statements, db.pepper_way_out), *_modes(folder)]
+    if (folder / FILE).exists():
+        found.append(
+            Problem(
+                f"{folder / FILE} is not used, as THREADLINE_CONTROL names {db.name}",
+                f"threadline migrate-control {FILE} URL moves what is in it; else remove it.",
+            )
+        )
+    return found
+
+
+def _file(folder: Path) -> list[Problem]:
     path = folder / FILE
     modes = [*_modes(folder)]  # before SQLite makes files beside it
     if not path.exists() or not path.stat().st_size:
         return [_missing(folder), *modes]
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            found = [*_content(folder, db)]
+            found = [*_content_of_file(folder, db)]
     except sqlite3.Error as error:
         way = way_out(error) or f"cannot be read: {error}. Restore it from a copy."
         what, _, mend = way.partition(". ")
@@ -56,7 +82,13 @@ def _missing(folder: Path) -> Problem:
     return Problem(f"{folder} has no {FILE}", "threadline project create NAME makes it.")
 
 
-def _content(folder: Path, db: sqlite3.Connection) -> Iterator[Problem]:
+def _content(folder: Path, db: Statements, way_out: str) -> Iterator[Problem]:
+    yield from _pepper(folder, db, way_out)
+    yield from _clock(db)
+    yield from _origins(db)
+
+
+def _content_of_file(folder: Path, db: sqlite3.Connection) -> Iterator[Problem]:
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         yield Problem(
@@ -65,16 +97,27 @@ def _content(folder: Path, db: sqlite3.Connection) -> Iterator[Problem]:
         )
         return
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    if "pepper" in tables and (problem := pepper_problem(folder, db)):
-        found, _, mend = problem.partition(". ")
-        yield Problem(found, mend)
+    if "pepper" in tables:
+        yield from _pepper(folder, db, WAY_OUT)
     if "clock" in tables:
         yield from _clock(db)
     if "origins" in tables:
         yield from _origins(db)
 
 
-def _clock(db: sqlite3.Connection) -> Iterator[Problem]:
+def _pepper(folder: Path, db: Statements, way_out: str) -> Iterator[Problem]:
+    problem = pepper_problem(folder, db, way_out)
+    if problem:
+        yield _sentences(problem)
+
+
+def _sentences(problem: str) -> Problem:
+    """The first says what there is, the others what to do."""
+    found, _, mend = problem.partition(". ")
+    return Problem(found, mend)
+
+
+def _clock(db: Statements) -> Iterator[Problem]:
     for day, doubted, looks in db.execute("SELECT day, doubted_day, looks FROM clock"):
         if looks:
             yield Problem(
@@ -84,7 +127,7 @@ def _clock(db: sqlite3.Connection) -> Iterator[Problem]:
             )
 
 
-def _origins(db: sqlite3.Connection) -> Iterator[Problem]:
+def _origins(db: Statements) -> Iterator[Problem]:
     """Older versions took more for an origin."""
     for name, origin in db.execute(
         "SELECT name, origin FROM origins JOIN projects USING (project_id) ORDER BY name, origin"

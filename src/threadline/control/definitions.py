@@ -1,10 +1,9 @@
-"""What a project gives names to in `control.db`: read with everything else, written as a whole.
+"""What a project gives names to : read with everything else, written as a whole.
 
 What is allowed in them is decided above: whoever changes them gives a function from what there is
 to what there is to be, which is called inside the transaction.
 """
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from threadline.contract.definitions import (
     Insight,
     Segment,
 )
+from threadline.control.database import Conflict, Statements
 from threadline.control.deleting import Deleting
 from threadline.control.errors import ControlError
 from threadline.control.snapshot import Project, read_definitions, read_projects
@@ -43,7 +43,7 @@ class Defining(Deleting):
 
     def define(self, project_id: str, change: Callable[[Definitions], Definitions]) -> Definitions:
         """What `change` makes of the project's definitions, kept; what it raises leaves all as it
-        was. Raises `ControlError` if the file cannot be written."""
+        was. Raises `ControlError` if nothing can be written."""
         with self._write_and_tell() as db:
             before = read_definitions(db).get(project_id, NONE)
             after = change(before)
@@ -61,7 +61,7 @@ class Defining(Deleting):
                 wanted, after = change((project, before))
                 _store_project(db, project, wanted)
                 _store(db, project_id, before, after)
-        except sqlite3.IntegrityError:
+        except Conflict:
             if wanted is None:
                 raise
             raise ControlError(
@@ -70,9 +70,7 @@ class Defining(Deleting):
         return wanted, after
 
 
-def _store(
-    db: sqlite3.Connection, project_id: str, before: Definitions, after: Definitions
-) -> None:
+def _store(db: Statements, project_id: str, before: Definitions, after: Definitions) -> None:
     for table, columns in COLUMNS.items():
         there, wanted = getattr(before, table), getattr(after, table)
         if there == wanted:
@@ -92,7 +90,7 @@ def _kept(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _store_project(db: sqlite3.Connection, before: Project, after: Project) -> None:
+def _store_project(db: Statements, before: Project, after: Project) -> None:
     project_id = before.project_id
     db.execute(
         "UPDATE projects SET name = ?, stitch = ?, visit_timeout_minutes = ?, keep_days = ?,"
@@ -103,13 +101,14 @@ def _store_project(db: sqlite3.Connection, before: Project, after: Project) -> N
             after.visit_timeout_minutes,
             after.keep_days,
             _kept(dict(after.keep_days_by_event)),
-            after.keep_first_touch,
+            int(after.keep_first_touch),
             project_id,
         ),
     )
     if (before.subdomains, before.rules) != (after.subdomains, after.rules):
         db.execute(
-            "INSERT OR REPLACE INTO sites VALUES (?, ?, ?)",
+            "INSERT INTO sites VALUES (?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET"
+            " subdomains = excluded.subdomains, rules = excluded.rules",
             (project_id, after.subdomains, after.rules),
         )
     db.executemany(

@@ -1,8 +1,8 @@
-"""Deleting a project: all of it that lies in `control.db`, at once. What else is stored of it goes
+"""Deleting a project: what the control plane has of it goes at once. What else is stored of it goes
 by and by; until it has, the project's id stays listed."""
 
 from threadline.control.errors import ControlError
-from threadline.control.file import ControlFile
+from threadline.control.opened import OpenControl
 
 # Every table that says something of projects; those that refer to others come first.
 OF_PROJECTS = (
@@ -20,12 +20,12 @@ OF_PROJECTS = (
 )
 
 
-class Deleting(ControlFile):
+class Deleting(OpenControl):
     """What is left of deleted projects."""
 
     def delete_project(self, project_id: str) -> None:
         """From the next request on nobody can send to it or ask it, and its name is free. Raises
-        `ControlError` where there is none, or the file cannot be written."""
+        `ControlError` where there is none, or nothing can be written."""
         with self._write_and_tell() as db:
             found = db.execute("SELECT 1 FROM projects WHERE project_id = ?", (project_id,))
             if not found.fetchone():

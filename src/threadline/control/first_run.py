@@ -1,9 +1,8 @@
 """The first owner and, where there is none, the first project: all of it or nothing."""
 
-import sqlite3
-
 from threadline.control.access import Member
 from threadline.control.changes import Changes, name_taken
+from threadline.control.database import Conflict
 from threadline.control.keys import Token
 from threadline.control.members import insert_member
 from threadline.control.sessions import SignedIn, refuse_members
@@ -27,7 +26,7 @@ class FirstRun(Changes):
                 insert_member(db, owner)
                 signed_in = self._begin_session(db, owner.member_id, "link", device)
                 keys = self._insert_project(db, wanted) if wanted else {}
-        except sqlite3.IntegrityError:
+        except Conflict:
             raise name_taken(project) from None
         return signed_in, wanted and self.project(wanted.project_id), keys
 

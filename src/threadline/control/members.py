@@ -1,10 +1,9 @@
 """People who sign in to the dashboard: added, changed, removed. There is always an owner left."""
 
-import sqlite3
-
 from threadline.contract.access import Role
 from threadline.contract.errors import AlreadyExists, LastOwner, NotFound
 from threadline.control.access import Member, new_id, read_email
+from threadline.control.database import Conflict, Statements
 from threadline.control.definitions import Defining
 from threadline.control.names import checked_name
 
@@ -68,23 +67,23 @@ class Members(Defining):
         return Member(new_id("mem"), email, name, role, password_hash, self._now_ms(), None)
 
 
-def insert_member(db: sqlite3.Connection, member: Member) -> None:
+def insert_member(db: Statements, member: Member) -> None:
     """Inside a transaction. Raises `AlreadyExists`."""
     try:
         db.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", member)
-    except sqlite3.IntegrityError:
+    except Conflict:
         raise AlreadyExists(
             f"There is a member with the e-mail address {member.email} already."
         ) from None
 
 
-def _one(db: sqlite3.Connection, member_id: str) -> None:
+def _one(db: Statements, member_id: str) -> None:
     found = db.execute("SELECT 1 FROM members WHERE member_id = ?", (member_id,)).fetchone()
     if not found:
         raise NotFound(f"There is no member {member_id}; GET /v1/members lists all of them.")
 
 
-def _keep_an_owner(db: sqlite3.Connection) -> None:
+def _keep_an_owner(db: Statements) -> None:
     if not _owners(db):
         raise LastOwner(
             "This is the last owner, and nobody could change anything afterwards. Make somebody "
@@ -92,6 +91,6 @@ def _keep_an_owner(db: sqlite3.Connection) -> None:
         )
 
 
-def _owners(db: sqlite3.Connection) -> int:
+def _owners(db: Statements) -> int:
     (owners,) = db.execute("SELECT count(*) FROM members WHERE role = 'owner'").fetchone()
     return int(owners)

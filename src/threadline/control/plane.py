@@ -1,16 +1,15 @@
-"""The control plane: projects, origins, keys and salts in one SQLite file.
+"""The control plane: projects, origins, keys and salts, in one SQLite file or in PostgreSQL.
 
-The command line writes to it while the server runs; `file.py` says how both get along.
+The command line writes to it while the server runs; `opened.py` says how both get along.
 """
 
 import hmac
 import secrets
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -18,11 +17,12 @@ from threadline.contract.errors import InvalidApiKey, KeyKindMismatch
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import salts
 from threadline.control.access import SESSION_MS
-from threadline.control.errors import ControlError, log_line, said_plainly
+from threadline.control.address import IN_FOLDER
+from threadline.control.errors import ControlError, log_line
 from threadline.control.first_run import FirstRun
 from threadline.control.keys import Key, Token, parse_token, secret_hash
 from threadline.control.snapshot import Project, Snapshot
-from threadline.sqlite import transaction
+from threadline.settings import Settings
 
 
 class Control(FirstRun):
@@ -34,13 +34,15 @@ class Control(FirstRun):
         create: bool = True,
         only_revoking: bool = False,
         clock: Callable[[], int] | None = None,
+        url: str = IN_FOLDER,
     ) -> None:
-        """`create`: make the folder and the file where there is none. `only_revoking`: do without
-        the pepper if it is lost. `clock`: tells milliseconds since 1970.
+        """`create`: make the folder and the tables where there are none. `only_revoking`: do
+        without the pepper if it is lost. `clock`: tells milliseconds since 1970. `url`: as
+        THREADLINE_CONTROL names it; commands and the server open it by `of`.
 
         Raises `ControlError`, or `SchemaError`.
         """
-        super().__init__(folder, create, only_revoking, clock or (lambda: _now_ms()))
+        super().__init__(folder, create, only_revoking, clock or (lambda: _now_ms()), url)
         # Held for a moment by whoever counts or reads what was counted; nobody waits inside it.
         self._counting = threading.Lock()
         self._used: dict[str, int] = {}
@@ -48,6 +50,19 @@ class Control(FirstRun):
         self._placeholder_ids: Counter[str] = Counter()
         self._spare_salts: dict[int, bytes] = {}
         self._salts_in_wal = True  # for all we know
+        try:
+            # What hashes of event_ids are made with, by every log; None: each has its own key.
+            self.event_id_key = self._db.event_id_key()
+            if self._db.is_shared and not only_revoking:
+                self._share_salt()
+        except BaseException:
+            super().close()
+            raise
+
+    @classmethod
+    def of(cls, settings: Settings, create: bool = True, only_revoking: bool = False) -> Self:
+        """As these settings name it. Raises `ControlError`, or `SchemaError`."""
+        return cls(Path(settings.data), create, only_revoking, url=settings.control)
 
     def close(self) -> None:
         """Save what is in memory only, then close."""
@@ -104,9 +119,11 @@ class Control(FirstRun):
     def salt(self) -> bytes:
         """Today's (UTC) salt. While the clock says a day that is not believed, the last one."""
         today = self._now_ms() // DAY_MS
-        snapshot = self.look()
+        return self._salt_in(self.look(), today) or self._first_salt(today)
+
+    def _salt_in(self, snapshot: Snapshot, today: int) -> bytes | None:
         clock = snapshot.clock or salts.first_look(today)
-        return salts.salt_of(snapshot.salts, clock, today) or self._first_salt(today)
+        return salts.salt_of(snapshot.salts, clock, today)
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
         """So many more ids of this project were none."""
@@ -170,23 +187,24 @@ class Control(FirstRun):
                     ("share_links", "share_id", shares),
                 ):
                     db.executemany(
-                        f"UPDATE {table} SET last_used_ms = max(coalesce(last_used_ms, 0), ?)"
-                        f" WHERE {name} = ?",
-                        [(used_ms, each) for each, used_ms in times.items()],
+                        f"UPDATE {table} SET last_used_ms = ?"
+                        f" WHERE {name} = ? AND coalesce(last_used_ms, 0) < ?",
+                        [(used_ms, each, used_ms) for each, used_ms in times.items()],
                     )
                 if sessions:
                     db.execute(
-                        "UPDATE members SET last_seen_ms = max(coalesce(last_seen_ms, 0),"
-                        " (SELECT coalesce(max(last_used_ms), 0) FROM sessions"
-                        " WHERE sessions.member_id = members.member_id))"
-                        " WHERE member_id IN (SELECT member_id FROM sessions)"
+                        "UPDATE members SET last_seen_ms = used.last_ms"
+                        " FROM (SELECT member_id, max(last_used_ms) AS last_ms FROM sessions"
+                        " GROUP BY member_id) AS used"
+                        " WHERE used.member_id = members.member_id"
+                        " AND coalesce(last_seen_ms, 0) < used.last_ms"
                     )
                 db.executemany(
                     # A project that was deleted meanwhile has none.
-                    "INSERT INTO placeholder_ids SELECT project_id, ?2 FROM projects"
-                    " WHERE project_id = ?1"
-                    " ON CONFLICT DO UPDATE SET refused = refused + excluded.refused",
-                    list(counted.items()),
+                    "INSERT INTO placeholder_ids SELECT project_id, ? FROM projects"
+                    " WHERE project_id = ? ON CONFLICT (project_id)"
+                    " DO UPDATE SET refused = placeholder_ids.refused + excluded.refused",
+                    [(ids, project_id) for project_id, ids in counted.items()],
                 )
                 # Nobody sees the new sums before ours are taken off.
                 held.enter_context(self._reading)
@@ -232,10 +250,8 @@ class Control(FirstRun):
 
     def _erase_from_wal(self) -> None:
         """Busy while another process reads; then again the next time."""
-        with self._writing, said_plainly(self.path):
-            (self._salts_in_wal, *_) = self._db.execute(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            ).fetchone()
+        with self._writing:
+            self._salts_in_wal = self._db.erase_deleted()
 
     def delete_passed_keys(self) -> None:
         """Those of commands that were killed before they could do it."""
@@ -263,7 +279,7 @@ class Control(FirstRun):
 
     def _first_salt(self, today: int) -> bytes:
         """Before housekeeping has made any: written at once, or where somebody holds the file,
-        kept in memory until it can be."""
+        kept in memory until it can be. Nor does a request wait for PostgreSQL."""
         if today not in self._spare_salts and self._try_to_make_salt(today):
             return self._snapshot.salts[today]
         with self._counting:
@@ -271,15 +287,17 @@ class Control(FirstRun):
             return self._spare_salts.setdefault(today, fresh)
 
     def _try_to_make_salt(self, today: int) -> bool:
-        try:
-            with (
-                closing(sqlite3.connect(self.path, isolation_level=None, timeout=0)) as db,
-                transaction(db),
-            ):
+        made = self._db.write_at_once(lambda db: salts.make_salts(db, [today], {}))
+        return made and today in self._look_now().salts
+
+    def _share_salt(self) -> None:
+        """Before any request comes: one that came first to each of two nodes would have each of
+        them make its own."""
+        today = self._now_ms() // DAY_MS
+        if self._salt_in(self._snapshot, today) is None:
+            with self._write() as db:
                 salts.make_salts(db, [today], {})
-        except sqlite3.Error:
-            return False
-        return today in self._look_now().salts
+            self._look_now()
 
 
 def _say_what_is_doubted(before: salts.Clock, after: salts.Clock) -> None:

@@ -6,9 +6,10 @@ when it has said so for an hour.
 """
 
 import secrets
-import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from threadline.control.database import Statements
 
 # Two whole days of hashes can still be compared; older ones are random bytes for ever.
 SALT_DAYS = 2
@@ -60,15 +61,16 @@ def missing_days(days: Mapping[int, bytes], clock: Clock) -> list[int]:
     return [day for day in (clock.day, clock.day + 1) if day not in days]
 
 
-def store_clock(db: sqlite3.Connection, clock: Clock) -> None:
+def store_clock(db: Statements, clock: Clock) -> None:
     """Inside a transaction."""
-    db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?, ?)", clock)
+    db.execute("DELETE FROM clock")
+    db.execute("INSERT INTO clock VALUES (1, ?, ?, ?)", clock)
 
 
-def make_salts(db: sqlite3.Connection, days: list[int], used: Mapping[int, bytes]) -> None:
+def make_salts(db: Statements, days: list[int], used: Mapping[int, bytes]) -> None:
     """Inside a transaction. One that another process has made stays. `used`: those that events got
     already while the file could not be written."""
     db.executemany(
-        "INSERT OR IGNORE INTO salts VALUES (?, ?)",
+        "INSERT INTO salts VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(day, used.get(day) or secrets.token_bytes(SALT_BYTES)) for day in days],
     )

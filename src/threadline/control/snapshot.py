@@ -1,6 +1,5 @@
 """All that requests need of the control plane, as it was at one moment."""
 
-import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +15,7 @@ from threadline.contract.definitions import (
     Segment,
 )
 from threadline.control.access import Member, Session, ShareLink
+from threadline.control.database import Statements
 from threadline.control.keeping import ByEvent, Keeping
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
@@ -75,17 +75,7 @@ class Snapshot(NamedTuple):
     deleted: Mapping[str, int]
 
 
-def read_snapshot(db: sqlite3.Connection) -> Snapshot:
-    """Of one moment, as everything is read in one transaction. Raises `sqlite3.Error`."""
-    db.execute("BEGIN")
-    try:
-        return _read(db)
-    finally:
-        # Not a single statement stays open: that would keep salts from being erased.
-        db.execute("ROLLBACK")
-
-
-def read_projects(db: sqlite3.Connection) -> tuple[Project, ...]:
+def read_projects(db: Statements) -> tuple[Project, ...]:
     """All of them, by name. Inside a transaction."""
     origins: dict[str, set[str]] = {}
     for project_id, origin in db.execute("SELECT project_id, origin FROM origins"):
@@ -116,7 +106,7 @@ def _by_event(text: str) -> ByEvent:
     return tuple(sorted(msgspec.json.decode(text, type=dict[str, int]).items()))
 
 
-def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
+def read_definitions(db: Statements) -> dict[str, Definitions]:
     """By project, of those that have any. Inside a transaction."""
     segments: dict[str, dict[str, Segment]] = {}
     goals: dict[str, dict[str, GoalDefinition]] = {}
@@ -178,7 +168,8 @@ def read_definitions(db: sqlite3.Connection) -> dict[str, Definitions]:
     }
 
 
-def _read(db: sqlite3.Connection) -> Snapshot:
+def read_snapshot(db: Statements) -> Snapshot:
+    """All of it. Inside a transaction, so that it is of one moment."""
     projects = read_projects(db)
     keys = db.execute(
         "SELECT prefix, project_id, kind, env, secret_hash, created_ms, last_used_ms, revoked_ms,"
@@ -214,7 +205,7 @@ def _read(db: sqlite3.Connection) -> Snapshot:
     )
 
 
-def _rows(db: sqlite3.Connection, table: str, kind: type[Row]) -> list[Row]:
+def _rows(db: Statements, table: str, kind: type[Row]) -> list[Row]:
     """A table whose columns are the fields of a tuple."""
     columns = ", ".join(kind._fields)
     return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {table}")]

@@ -1,0 +1,279 @@
+"""The control plane in PostgreSQL, for folders of several machines.
+
+A table of one row counts the transactions that wrote. Whoever writes counts first: that locks the
+row, so that one writes at a time, as with SQLite, and what it reads meanwhile stays true. Whoever
+reads looks at the number, and reads the rest only where it is another one.
+"""
+
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+
+from threadline import migrations
+from threadline.control.database import Conflict, Result, Statements
+from threadline.control.errors import ControlError
+from threadline.control.postgres_errors import said_plainly
+
+try:
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+except ImportError as error:
+    raise ControlError(
+        "THREADLINE_CONTROL names PostgreSQL, and what speaks to it is not installed: pip install"
+        f" 'threadline[postgres]' ({error})."
+    ) from error
+
+LOOK_EVERY_S = 0.1
+WHAT = "The control plane (PostgreSQL)"
+# Also where its machine is gone, or its network.
+CONNECTING = {
+    "application_name": "threadline",
+    "client_encoding": "utf8",
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+# Of a node that stops in the middle, nobody waits for the lock longer than that.
+SESSION = (
+    "SET lock_timeout = '10s'; SET statement_timeout = '30s';"
+    " SET idle_in_transaction_session_timeout = '20s'"
+)
+# Any number, so that it is ours.
+MIGRATING = 7_236_118_402
+
+# What the files in `schema` say in SQLite's words. Texts are in the order of their bytes there.
+TYPES = (
+    (re.compile(r"\bINTEGER\b"), "BIGINT"),
+    (re.compile(r"\bBLOB\b"), "BYTEA"),
+    (re.compile(r"\bTEXT\b"), 'TEXT COLLATE "C"'),
+    (re.compile(r"\) STRICT(, WITHOUT ROWID)?$"), ")"),
+)
+OWN = (
+    "CREATE TABLE IF NOT EXISTS changes"
+    " (only_row BIGINT PRIMARY KEY CHECK (only_row = 1), number BIGINT NOT NULL)",
+    "INSERT INTO changes VALUES (1, 0) ON CONFLICT DO NOTHING",
+    "CREATE TABLE IF NOT EXISTS event_id_key"
+    " (only_row BIGINT PRIMARY KEY CHECK (only_row = 1), key BYTEA NOT NULL)",
+)
+KEY_BYTES = 8
+SET_KEY = "INSERT INTO event_id_key VALUES (1, ?) ON CONFLICT DO NOTHING"
+
+
+class PostgresDatabase:
+    """As `Database`: one connection that reads, and one that writes, made anew where they broke."""
+
+    Error: type[Exception] = psycopg.Error
+    look_every_s = LOOK_EVERY_S
+    is_shared = True
+    pepper_way_out = (
+        "Copy the file `pepper` from the data folder of a node that works, or from a copy of one, "
+        "into this folder. If there is none, `threadline key replace-pepper` makes a new one; all "
+        "keys and share links stop working for good then, on every node."
+    )
+
+    def __init__(self, url: str, create: bool) -> None:
+        """Raises `ControlError` or `SchemaError`."""
+        address = _address(url)
+        self.name = _name(address)
+        self._reader, self._writer = _Connection(address), _Connection(address)
+        try:
+            with self._said_plainly():
+                _migrate(self._writer.opened(), self.name, create)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+    def version(self) -> int:
+        with self._said_plainly():
+            found = self._reader.opened().execute("SELECT number FROM changes").fetchone()
+        if found is None:
+            raise ControlError(f"{self.name} is empty in part; restore it from a copy.")
+        return int(found[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[Statements]:
+        with self._said_plainly():
+            db = self._reader.opened()
+            db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield _Statements(db)
+            finally:
+                with suppress(psycopg.Error):  # what broke is said already, and is made anew
+                    db.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Statements]:
+        with self._said_plainly():
+            db = self._begin()
+            try:
+                yield _Statements(db)
+                db.execute("COMMIT")
+            except BaseException:
+                with suppress(psycopg.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> "psycopg.Connection[Any]":
+        """A connection that nobody used for long may be gone, and nobody has said so."""
+        for is_last in (False, True):
+            db = self._writer.opened()
+            try:
+                db.execute("BEGIN")
+                db.execute("UPDATE changes SET number = number + 1")
+                return db
+            except psycopg.Error:
+                with suppress(psycopg.Error):
+                    db.execute("ROLLBACK")
+                if is_last or not db.closed:
+                    raise
+        raise AssertionError("one of the two returned or raised")
+
+    def write_at_once(self, step: Callable[[Statements], None]) -> bool:
+        """Never: it may take any time to answer."""
+        return False
+
+    def never_wait(self) -> None:
+        """There is no lock that whoever reads would wait for."""
+
+    def erase_deleted(self) -> bool:
+        """Nothing: its files, its log and its copies are PostgreSQL's (docs/scaling.md)."""
+        return False
+
+    def event_id_key(self) -> int | None:
+        """Made once, and kept here: logs of several nodes have to recognise each other's ids, and
+        one that is lost takes its key with it."""
+        with self.reading() as db:
+            found = db.execute("SELECT key FROM event_id_key").fetchone()
+        return int.from_bytes(found[0], "big")
+
+    def set_event_id_key(self, key: int) -> None:
+        """Before anything was hashed with the one that was made: ids that a log knew stay known."""
+        with self.writing() as db:
+            db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
+
+    def _said_plainly(self) -> Any:
+        return said_plainly(self.name)
+
+
+class _Connection:
+    """Opened when it is needed, and again when it broke."""
+
+    def __init__(self, address: dict[str, Any]) -> None:
+        self._address = address
+        self._db: psycopg.Connection[Any] | None = None
+        self._opening = threading.Lock()
+
+    def opened(self) -> "psycopg.Connection[Any]":
+        with self._opening:
+            if self._db is None or self._db.closed:
+                # Prepared statements would be another's behind a pool.
+                self._db = psycopg.connect(
+                    **{**CONNECTING, **self._address}, autocommit=True, prepare_threshold=None
+                )
+                self._db.execute(SESSION)
+            return self._db
+
+    def close(self) -> None:
+        if self._db:
+            self._db.close()
+
+
+class _Statements:
+    """SQL as it is written for both, inside a transaction."""
+
+    def __init__(self, db: "psycopg.Connection[Any]") -> None:
+        self._db = db
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Result:
+        try:
+            return self._db.execute(_translated(sql), values)
+        except psycopg.IntegrityError as error:
+            raise Conflict(str(error)) from error
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
+        try:
+            self._db.cursor().executemany(_translated(sql), rows)
+        except psycopg.IntegrityError as error:
+            raise Conflict(str(error)) from error
+
+
+@lru_cache(maxsize=512)
+def _translated(sql: str) -> bytes:
+    """With psycopg's marks in place of SQLite's."""
+    return sql.replace("%", "%%").replace("?", "%s").encode()
+
+
+def _typed(sql: str) -> str:
+    for pattern, words in TYPES:
+        sql = pattern.sub(words, sql)
+    return sql
+
+
+def _migrate(db: "psycopg.Connection[Any]", name: str, create: bool) -> None:
+    """To the newest schema: all of it in one transaction, one process at a time."""
+    schema = migrations.read("threadline.control")
+    applied = _applied(db)
+    if applied == schema.baseline.number:
+        return
+    if not applied and not create:
+        raise ControlError(
+            f"There is no Threadline in {name} yet. `threadline project create NAME` begins one;"
+            " `threadline migrate-control` moves there what a data folder has."
+        )
+    db.execute("BEGIN")
+    try:
+        db.execute(f"SELECT pg_advisory_xact_lock({MIGRATING})".encode())
+        statements = _Statements(db)
+        # Another process may have done it in the meantime.
+        migrations.carry_out(
+            WHAT,
+            schema.missing(WHAT, _applied(db)),
+            lambda sql, values=(): statements.execute(_typed(sql), values),
+        )
+        for sql in OWN:
+            statements.execute(sql)
+        statements.execute(SET_KEY, (secrets.token_bytes(KEY_BYTES),))
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(psycopg.Error):
+            db.execute("ROLLBACK")
+        raise
+
+
+def _applied(db: "psycopg.Connection[Any]") -> int:
+    found = db.execute("SELECT to_regclass('schema_migrations')").fetchone()
+    if found is None or found[0] is None:
+        return 0
+    row = db.execute("SELECT coalesce(max(number), 0) FROM schema_migrations").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _address(url: str) -> dict[str, Any]:
+    """Raises `ControlError`, which does not repeat what may have a password in it."""
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ControlError(
+            "THREADLINE_CONTROL is no URL that PostgreSQL understands: write"
+            " postgresql://user:password@host:5432/database. In a password, %40 stands for @, %2F"
+            " for / and %3A for a colon."
+        ) from None
+
+
+def _name(address: dict[str, Any]) -> str:
+    """Without the password, wherever that was."""
+    user, host, port, dbname = (
+        str(address.get(each) or "") for each in ("user", "host", "port", "dbname")
+    )
+    at = f"{user}@{host}" if user else host
+    return f"postgresql://{at}{f':{port}' if port else ''}/{dbname}"
