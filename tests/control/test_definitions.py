@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control import both
 from threadline.contract.definitions import (
     Annotation,
     Board,
@@ -78,6 +79,7 @@ def test_an_older_and_a_new_folder_have_the_same_tables(older: Path, tmp_path: P
     assert read("threadline.control").baseline.number == 11
 
 
+@both
 def test_another_process_sees_definitions_at_once(folder: Path) -> None:
     with Control(folder) as server, Control(folder) as shell:
         project, _ = shell.create_project("shop", [])
@@ -87,6 +89,7 @@ def test_another_process_sees_definitions_at_once(folder: Path) -> None:
         assert server.definitions(project.project_id) == DEFINED._replace(goals={})
 
 
+@both
 def test_what_a_change_raises_leaves_all_as_it_was(folder: Path) -> None:
     def fail(before: Definitions) -> Definitions:
         raise ZeroDivisionError
@@ -101,6 +104,7 @@ def test_what_a_change_raises_leaves_all_as_it_was(folder: Path) -> None:
         control.set_visit_timeout(project.project_id, 45)
 
 
+@both
 def test_all_settings_change_at_once_or_not_at_all(folder: Path) -> None:
     with Control(folder) as control:
         project, _ = control.create_project("shop", ["https://shop.example"])
@@ -124,6 +128,7 @@ def test_all_settings_change_at_once_or_not_at_all(folder: Path) -> None:
         assert control.definitions(project.project_id) == DEFINED
 
 
+@both
 def test_the_snapshot_is_read_again_only_where_something_changed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import forked
+from tests.control import both
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError, Token, changes
 from threadline.control.keys import parse_keep_for
@@ -59,6 +60,7 @@ def names(token: Token) -> list[str]:
     return [token.prefix, label, str(token), f" {label}\n", f"{label}_{'x' * 43}"]
 
 
+@both
 @pytest.mark.parametrize("way", range(5))
 def test_revoking_takes_what_lists_print_and_the_whole_key(folder: Path, way: int) -> None:
     with Control(folder) as control:
@@ -69,6 +71,7 @@ def test_revoking_takes_what_lists_print_and_the_whole_key(folder: Path, way: in
         control.authenticate(str(keys["rk"]))
 
 
+@both
 def test_a_key_that_is_not_there_is_named_without_its_secret(folder: Path) -> None:
     with Control(folder) as control:
         keys = made(control)
@@ -89,6 +92,7 @@ def test_a_key_that_is_not_there_is_named_without_its_secret(folder: Path) -> No
             control.authenticate(str(token))
 
 
+@both
 def test_a_rotated_key_may_go_on_for_a_while(folder: Path, clock: Clock) -> None:
     with Control(folder, clock=clock) as control, Control(folder, clock=clock) as server:
         old = control.create_key(made_project(control), "sk", name="backend")
@@ -114,6 +118,7 @@ def made_project(control: Control) -> str:
     return control.create_project("shop", [])[0].project_id
 
 
+@both
 def test_rotating_again_never_makes_a_key_live_longer(folder: Path, clock: Clock) -> None:
     with Control(folder, clock=clock) as control:
         old = made(control)["sk"]
@@ -128,6 +133,7 @@ def test_rotating_again_never_makes_a_key_live_longer(folder: Path, clock: Clock
             control.rotate_key(str(old), HOUR_MS)
 
 
+@both
 def test_the_key_of_a_command_leaves_no_trace(folder: Path) -> None:
     with Control(folder) as control:
         project_id = made_project(control)
@@ -140,7 +146,8 @@ def test_the_key_of_a_command_leaves_no_trace(folder: Path) -> None:
 
 
 def stored_keys(control: Control) -> int:
-    return int(control._db.execute("SELECT count(*) FROM keys").fetchone()[0])
+    with control._db.reading() as db:
+        return int(db.execute("SELECT count(*) FROM keys").fetchone()[0])
 
 
 KILLED = """
@@ -179,6 +186,7 @@ def test_the_key_of_a_killed_command_ends_by_itself(folder: Path, clock: Clock) 
             server.authenticate(key)
 
 
+@both
 def test_a_long_command_renews_its_key(
     folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +207,7 @@ def test_a_long_command_renews_its_key(
             server.authenticate(key)
 
 
+@both
 @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u3000", "a\nb", "a\x1b[2J", "a" * 201])
 def test_a_project_needs_a_name(folder: Path, name: str) -> None:
     with Control(folder) as control:
@@ -211,6 +220,7 @@ def test_a_project_needs_a_name(folder: Path, name: str) -> None:
                 control.create_key(project_id, "sk", name=name)
 
 
+@both
 def test_an_id_is_an_id_even_where_another_project_is_named_so(folder: Path) -> None:
     with Control(folder) as control:
         first, _ = control.create_project("shop", [])
@@ -220,6 +230,7 @@ def test_an_id_is_an_id_even_where_another_project_is_named_so(folder: Path) -> 
         assert control.project(other.project_id) == other
 
 
+@both
 def test_a_project_is_made_with_its_keys_or_not_at_all(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

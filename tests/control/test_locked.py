@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control import both
 from tests.support import Project, Server
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError
@@ -168,6 +169,7 @@ def test_a_full_disk_is_said_and_undone(folder: Path) -> None:
         control.create_project("large", origins)
 
 
+@both
 def test_counts_are_exact_while_they_are_saved(folder: Path) -> None:
     """Neither between saving and seeing it saved nor before is one counted twice or not at all."""
     with Control(folder) as control:

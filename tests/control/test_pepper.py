@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control import both
 from tests.support import Server
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError, check, new_pepper
@@ -29,12 +30,13 @@ def made(folder: Path) -> str:
     return str(keys["sk"])
 
 
+@both
 def test_a_lost_pepper_is_not_replaced(folder: Path) -> None:
     key = made(folder)
     kept = (folder / "pepper").read_bytes()
     (folder / "pepper").unlink()
     for _ in range(2):
-        with pytest.raises(ControlError, match=r"pepper is missing.*Restore.*replace-pepper"):
+        with pytest.raises(ControlError, match=r"pepper is missing.*a copy.*replace-pepper"):
             Control(folder)
         assert not (folder / "pepper").exists()
     (problem,) = check(folder)
@@ -47,17 +49,19 @@ def test_a_lost_pepper_is_not_replaced(folder: Path) -> None:
         control.authenticate(key)
 
 
+@both
 @pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_pepper_is_said_plainly(folder: Path, content: bytes) -> None:
     made(folder)
     (folder / "pepper").write_bytes(content)
-    with pytest.raises(ControlError, match=r"pepper is damaged.*Restore"):
+    with pytest.raises(ControlError, match=r"pepper is damaged.*a copy"):
         Control(folder)
     (problem,) = check(folder)
     assert "pepper is damaged" in problem.found
     assert (folder / "pepper").read_bytes() == content
 
 
+@both
 def test_the_pepper_of_another_folder_is_noticed(tmp_path: Path) -> None:
     made(tmp_path / "a")
     made(tmp_path / "b")
@@ -89,6 +93,7 @@ def test_an_interrupted_first_start_begins_again(folder: Path) -> None:
     assert (folder / "pepper").stat().st_mode & 0o777 == 0o600
 
 
+@both
 def test_two_that_start_at_once_make_one_pepper(tmp_path: Path) -> None:
     for number in range(10):
         folder = tmp_path / str(number)
@@ -104,6 +109,7 @@ def test_two_that_start_at_once_make_one_pepper(tmp_path: Path) -> None:
                 control.authenticate(key)
 
 
+@both
 def test_replacing_it_is_asked_for(folder: Path) -> None:
     key = made(folder)
     with pytest.raises(ControlError, match="is in order; nothing was changed"):
@@ -123,6 +129,7 @@ def test_replacing_it_is_asked_for(folder: Path) -> None:
     assert check(folder) == []
 
 
+@both
 def test_a_leaked_key_can_be_revoked_without_it(folder: Path) -> None:
     key = made(folder)
     with Control(folder) as running:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control import both
 from threadline.contract.errors import InvalidApiKey
 from threadline.contract.times import DAY_MS
 from threadline.control import Control, ControlError
@@ -21,6 +22,7 @@ def test_secrets_are_kept_nowhere(folder: Path) -> None:
     assert (folder / "pepper").stat().st_mode & 0o777 == 0o600
 
 
+@both
 def test_a_key_of_one_folder_is_nothing_in_another(folder: Path) -> None:
     with Control(folder / "a") as one, Control(folder / "b") as other:
         _, keys = one.create_project("shop", [])
@@ -38,6 +40,7 @@ def test_a_key_that_was_just_made_is_known(folder: Path) -> None:
         assert server.authenticate(str(keys["rk"]))[1].name == "shop"
 
 
+@both
 def test_another_process_sees_changes_at_once(folder: Path) -> None:
     with Control(folder) as server, Control(folder) as shell:
         _, keys = shell.create_project("shop", [])
@@ -48,6 +51,7 @@ def test_another_process_sees_changes_at_once(folder: Path) -> None:
             server.authenticate(str(keys["rk"]))
 
 
+@both
 def test_last_use_is_recorded(folder: Path) -> None:
     with Control(folder) as control:
         _, keys = control.create_project("shop", [])
@@ -100,11 +104,13 @@ def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.Mo
         "https://a b",
     ],
 )
+@both
 def test_what_is_no_origin_is_refused(folder: Path, origin: str) -> None:
     with Control(folder) as control, pytest.raises(ControlError, match="is not an origin"):
         control.create_project("shop", [origin])
 
 
+@both
 def test_origins_come_and_go(folder: Path) -> None:
     with Control(folder) as control, Control(folder) as running:
         project, _ = control.create_project("shop", ["https://shop.example"])
@@ -121,6 +127,7 @@ def test_origins_come_and_go(folder: Path) -> None:
             control.set_origins(project.project_id, ["shop.example"], [])
 
 
+@both
 def test_names_are_taken_once(folder: Path) -> None:
     with Control(folder) as control:
         control.create_project("shop", [])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.control import both
 from threadline.contract.times import DAY_MS
 from threadline.control import Control, check
 from threadline.control.salts import LOOKS_TO_BELIEVE
@@ -58,6 +59,7 @@ def test_a_visitor_stays_one_through_a_jump_and_back(folder: Path, leap: int, lo
     assert check(folder) == []
 
 
+@both
 @pytest.mark.parametrize("leap", [1, -1])
 def test_a_jump_of_a_day_comes_back_to_the_same_salt(folder: Path, leap: int) -> None:
     clock = Clock()
@@ -71,6 +73,7 @@ def test_a_jump_of_a_day_comes_back_to_the_same_salt(folder: Path, leap: int) ->
         assert control.salt() == salt
 
 
+@both
 def test_a_jump_may_pass_over_restarts(folder: Path) -> None:
     clock = Clock()
     with running(folder, clock) as control:
@@ -135,6 +138,7 @@ def test_nobody_has_to_send_anything(folder: Path) -> None:
     assert len(set(made.values())) == 6
 
 
+@both
 def test_every_day_has_its_own_salt_from_midnight_on(folder: Path) -> None:
     """Without waiting for housekeeping."""
     clock = Clock(TODAY + 0.999)
@@ -147,6 +151,7 @@ def test_every_day_has_its_own_salt_from_midnight_on(folder: Path) -> None:
         assert control.salt() == after
 
 
+@both
 def test_two_processes_have_the_same_salt(folder: Path) -> None:
     clock = Clock()
     with Control(folder, clock=clock) as one, Control(folder, clock=clock) as other:

@@ -170,6 +170,9 @@ class OpenControl:
         with self._write() as db:
             yield db
         self._look_now()
+        self._wait_for_others()
+
+    def _wait_for_others(self) -> None:
         time.sleep(2 * self._db.look_every_s)
 
 
