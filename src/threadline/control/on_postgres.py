@@ -54,6 +54,10 @@ TYPES = (
     (re.compile(r"\bTEXT\b"), 'TEXT COLLATE "C"'),
     (re.compile(r"\) STRICT(, WITHOUT ROWID)?$"), ")"),
 )
+# Not to_regclass, which does not know yet what another has committed a moment ago.
+JOURNAL = (
+    "SELECT 1 FROM pg_class WHERE relname = 'schema_migrations' AND pg_table_is_visible(oid)"
+)
 OWN = (
     "CREATE TABLE IF NOT EXISTS changes"
     " (only_row BIGINT PRIMARY KEY CHECK (only_row = 1), number BIGINT NOT NULL)",
@@ -251,8 +255,7 @@ def _migrate(db: "psycopg.Connection[Any]", name: str, create: bool) -> None:
 
 
 def _applied(db: "psycopg.Connection[Any]") -> int:
-    found = db.execute("SELECT to_regclass('schema_migrations')").fetchone()
-    if found is None or found[0] is None:
+    if not db.execute(JOURNAL).fetchone():
         return 0
     row = db.execute("SELECT coalesce(max(number), 0) FROM schema_migrations").fetchone()
     return int(row[0]) if row else 0
