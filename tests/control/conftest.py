@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import weakref
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -43,7 +42,7 @@ def _use_postgres(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others of this process look when somebody has written, not when their time has come."""
     urls: dict[Path, str] = {}
     making = threading.Lock()
-    others = weakref.WeakSet[OpenControl]()
+    others: list[OpenControl] = []
     begin, open_database = OpenControl.__init__, opened.open_database
 
     def open_own(folder: Path, url: str = "control.db", create: bool = True) -> Database:
@@ -54,10 +53,10 @@ def _use_postgres(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def noted(self: OpenControl, *given: object) -> None:
         begin(self, *given)  # type: ignore[arg-type]
-        others.add(self)
+        others.append(self)
 
     def all_look(self: OpenControl) -> None:
-        for other in others:
+        for other in list(others):  # threads open some
             if not other._closing.is_set():
                 other._look_now()
 
