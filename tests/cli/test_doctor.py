@@ -79,12 +79,13 @@ def test_a_proxy_whose_header_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
 def test_numbers_of_a_running_server(server: Server, project: Project) -> None:
     running = Running(server.process.pid, server.url)
     project.track("counted")
-    accepted = checks_machine.metric(running, server.folder, "threadline_events_accepted_total")
+    chosen = Settings(data=str(server.folder))
+    accepted = checks_machine.metric(running, chosen, "threadline_events_accepted_total")
     assert accepted is not None
     assert accepted >= 1
-    assert checks_machine.metric(running, server.folder, "threadline_no_such") is None
+    assert checks_machine.metric(running, chosen, "threadline_no_such") is None
     assert (
-        checks_machine.metric(Running(1, "http://127.0.0.1:1"), server.folder, "threadline_no_such")
+        checks_machine.metric(Running(1, "http://127.0.0.1:1"), chosen, "threadline_no_such")
         is None
     )
 

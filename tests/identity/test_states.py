@@ -19,6 +19,7 @@ from tests.support import Project, Server
 from threadline.identity import states
 from threadline.ingest.recovery import alone, finish_rebuilds
 from threadline.runtime.admin_socket import SocketStore
+from threadline.settings import Settings
 from threadline.store import (
     REBUILD,
     Params,
@@ -195,7 +196,7 @@ def test_a_rebuild_killed_at_any_statement_is_listed_and_finished(
         spoiled = wrong(store)
         ever_wrong = ever_wrong or bool(spoiled)
         assert spoiled <= listed(store), statements
-        finish_rebuilds(store, folder, lambda: False)
+        finish_rebuilds(store, Settings(data=str(folder)), lambda: False)
         assert (wrong(store), listed(store), made(store)) == (set(), set(), [])
     assert statements > 15
     assert ever_wrong, "else nothing was tried"
@@ -207,7 +208,7 @@ def test_finishing_that_is_killed_is_finished(store: Store, folder: Path) -> Non
     statements = 0
     while listed(store):
         try:
-            finish_rebuilds(Dying(store, statements), folder, lambda: False)
+            finish_rebuilds(Dying(store, statements), Settings(data=str(folder)), lambda: False)
         except Killed:
             statements += 1
             assert wrong(store) <= listed(store), statements

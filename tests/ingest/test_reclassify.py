@@ -18,6 +18,7 @@ from threadline.cli.main import COMMANDS, create_cli
 from threadline.identity.states import rebuild
 from threadline.ingest import reclassify, row
 from threadline.ingest.recovery import finish_rebuilds
+from threadline.settings import Settings
 from threadline.store import RECLASSIFY, Statements, Store, store_url, unfinished
 
 RULES = """
@@ -205,7 +206,7 @@ def test_killed_at_any_statement_it_is_listed_and_leaves_no_state_wrong(folder: 
             left = reclassify.outdated(store, "p", site, 0)
             begun = {work.name for work in unfinished(store)}
             assert left == 1 or RECLASSIFY in begun, statements
-            finish_rebuilds(store, folder, lambda: False)
+            finish_rebuilds(store, Settings(data=str(folder)), lambda: False)
             assert (wrong(store), listed(store)) == (set(), set()), statements
             assert named_again(store, site, lambda tables: rebuild(store, tables)) == source
             assert (wrong(store), unfinished(store)) == (set(), [])

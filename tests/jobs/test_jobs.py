@@ -24,6 +24,7 @@ from threadline.identity.states import STATES
 from threadline.ingest.log import Log, open_db
 from threadline.ingest.recovery import alone, rebuild_states
 from threadline.jobs import Cancelled, JobError, Work, jobs_db, table, view, work
+from threadline.settings import Settings
 from threadline.store import REBUILD, RECLASSIFY, Statements, Store, begin, store_url
 
 LINES = 3000
@@ -223,7 +224,7 @@ def test_a_rebuild_that_is_cancelled_leaves_nothing_to_finish(folder: Path) -> N
                 raise Cancelled("rebuild-1")
 
         with pytest.raises(Cancelled):
-            rebuild_states(store, folder, [], lambda: False, progressed)
+            rebuild_states(store, Settings(data=str(folder)), [], lambda: False, progressed)
 
     with unsynced_store(folder) as store:
         load(store)

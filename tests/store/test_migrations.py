@@ -18,6 +18,7 @@ from threadline import migrations
 from threadline.ingest import row
 from threadline.ingest.recovery import finish_rebuilds
 from threadline.migrations import SchemaTooNew, SchemaTooOld, migrate_sqlite
+from threadline.settings import Settings
 from threadline.store import Store, StoreError, migrating, store_url, tables, unfinished
 from threadline.store.connection import connect
 
@@ -130,7 +131,7 @@ def test_a_migration_killed_at_any_statement_is_run_to_the_end(tmp_path: Path) -
     with Store(store_url("chdb", folder)) as store:
         assert wrong(store) == {"traffic_sources"}, "its rebuild was interrupted"
         assert {work.subject for work in unfinished(store)} == {"links", "traffic_sources"}
-        finish_rebuilds(store, folder, lambda: False)
+        finish_rebuilds(store, Settings(data=str(folder)), lambda: False)
         assert (wrong(store), made(store), unfinished(store)) == (set(), [], [])
         body = row.encode(row_values(event_id="new", user_id="new", source="new"))
         store.insert("events", row.COLUMNS, "MsgPack", body, "1")

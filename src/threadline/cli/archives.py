@@ -49,7 +49,7 @@ def export_archive(
     """The file is there when it is complete."""
     unfinished = out.with_name(f".{out.name}.unfinished")
     with ExitStack() as opened:
-        control = opened.enter_context(Control(Path(chosen.data)))
+        control = opened.enter_context(Control.of(chosen))
         projects = control.projects() if every else [chosen_project(control, project)]
         if running_server(Path(chosen.data)):
             store = opened.enter_context(open_store(chosen))
@@ -121,9 +121,9 @@ def import_archives(
 def _planned(archives: list[Archive], chosen: Settings, choice: Choice) -> list[list[Arriving]]:
     """Does not make the folder where there is none."""
     folder = Path(chosen.data)
-    if not (folder / "control.db").exists():
+    if chosen.control_in_folder and not (folder / chosen.control).exists():
         return arriving(archives, None, *choice)
-    with Control(folder, create=False) as control:
+    with Control.of(chosen, create=False) as control:
         return arriving(archives, control, *choice)
 
 
@@ -140,7 +140,8 @@ def _import(
 ) -> Iterator[Notes]:
     folder = Path(chosen.data)
     file = archive.file
-    with Control(folder) as control:
+    with Control.of(chosen) as control:
+        shared_key = control.event_id_key
         take_pepper(control, file)
         settled = []
         for each in coming:
@@ -154,12 +155,15 @@ def _import(
         read_rates(file, store)
         for each, into in settled:
             read_decisions(file, each.of.project_id, into.project_id, store)
-            yield _events(archive, folder, each, into, store, put, console)
+            yield _events(
+                archive, folder, id_key(folder, shared_key), each, into, store, put, console
+            )
 
 
 def _events(
     archive: Archive,
     folder: Path,
+    key: int,
     each: Arriving,
     into: Project,
     store: Statements,
@@ -173,9 +177,9 @@ def _events(
     notes = notes_of(notes_path, str(path), into.project_id)
     save_notes(notes_path, notes)
     with work(folder, IMPORT, into.project_id, f"{path.name} ({fingerprint[:8]})", "events") as job:
-        bringing = brought(folder / NOTES, notes, folder, store)
+        bringing = brought(folder / NOTES, notes, key, store)
         came = known = 0
-        events = read_events(archive.file, of.project_id, into.project_id, bringing, id_key(folder))
+        events = read_events(archive.file, of.project_id, into.project_id, bringing, key)
         for rows, there in events:
             if rows.size:
                 put(rows)

@@ -43,7 +43,7 @@ class Questions(Protocol):
 def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
     """The questions of one project, wherever its store is open."""
     folder = Path(settings.data)
-    with Control(folder) as control:
+    with Control.of(settings) as control:
         chosen = chosen_project(control, project)
         server = running_server(folder)
         if server:

@@ -106,7 +106,7 @@ def _imports(folder: Path) -> Finding:
 def retention(chosen: Settings, folder: Path) -> Finding:
     """Whether events that are older than their projects keep them go."""
     try:
-        with Control(folder, create=False) as control, jobs_db(folder) as db:
+        with Control.of(chosen, create=False) as control, jobs_db(folder) as db:
             limited = [each for each in control.projects() if each.keeping.is_limited]
             ran = {
                 each.name: table.latest(db, table.RETENTION, each.project_id) if db else None
@@ -160,7 +160,7 @@ def bots(chosen: Settings, folder: Path) -> Finding:
 
 
 def control(chosen: Settings, folder: Path) -> Finding:
-    problems = check_control(folder)
+    problems = check_control(folder, chosen.control)
     if not problems:
         return Finding("keys, projects and pepper belong together")
     return Finding("; ".join(at.found for at in problems), " ".join(at.mend for at in problems))
@@ -168,7 +168,7 @@ def control(chosen: Settings, folder: Path) -> Finding:
 
 def projects(chosen: Settings, folder: Path) -> Finding:
     try:
-        with Control(folder, create=False) as control:
+        with Control.of(chosen, create=False) as control:
             projects = control.projects()
     except (ControlError, SchemaError, sqlite3.Error) as error:
         return Finding(str(error), "Mend what `control` says first.")

@@ -93,7 +93,7 @@ def store(chosen: Settings, folder: Path) -> Finding:
 
 def data(chosen: Settings, folder: Path) -> Finding:
     """Without it there is nothing to look at, and nothing may be made by looking."""
-    if not (folder / "control.db").exists():
+    if chosen.control_in_folder and not (folder / chosen.control).exists():
         return Finding(
             f"{folder} holds no data of Threadline",
             "Name the right --data folder, or start with threadline project create NAME.",
@@ -197,7 +197,7 @@ def proxy(chosen: Settings, folder: Path) -> Finding:
     if chosen.client_address_header:
         return Finding(f"addresses of visitors are read from {chosen.client_address_header}")
     server = _server(folder)
-    unread = metric(server, folder, UNREAD_ADDRESSES) if server else None
+    unread = metric(server, chosen, UNREAD_ADDRESSES) if server else None
     if unread:
         return Finding(
             f"{unread:,.0f} requests came through a proxy whose address header is not read: all"
@@ -215,10 +215,10 @@ def _server(folder: Path) -> Running | None:
         return None
 
 
-def metric(running: Running, folder: Path, name: str) -> float | None:
+def metric(running: Running, chosen: Settings, name: str) -> float | None:
     """A number of the server's `/metrics`, all its labels together; none where it is not said."""
     try:
-        with Control(folder, create=False) as control:
+        with Control.of(chosen, create=False) as control:
             projects = control.projects()
             if not projects:
                 return None

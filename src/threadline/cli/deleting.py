@@ -15,7 +15,7 @@ LOOK_AGAIN_S = 0.2
 def delete_stored(settings: Settings, project_id: str) -> None:
     """Returns when nothing is stored any more. Raises what `Services` and `remove` raise."""
     folder = Path(settings.data)
-    with Control(folder, create=False) as control:
+    with Control.of(settings, create=False) as control:
         while running_server(folder) and project_id in control.deleted_projects():
             time.sleep(LOOK_AGAIN_S)
         if project_id not in control.deleted_projects():

@@ -27,6 +27,7 @@ from threadline.contract.errors import ApiError
 from threadline.control import Control, ControlError
 from threadline.http.listen import resolve, take_port
 from threadline.http.serve import serve_async
+from threadline.settings import Settings
 from threadline.store import StoreError
 
 PROJECT = "demo"
@@ -68,7 +69,7 @@ def demo(
     console = Console(highlight=False, soft_wrap=True)
     take_port(resolve(chosen.host), chosen.port)  # before anything is made
     asked = {"events": events, "visitors": visitors, "users": users, "seed": seed}
-    notes = _notes(folder, _fresh(events, visitors, users, seed))
+    notes = _notes(chosen, _fresh(events, visitors, users, seed))
     if ignored := _ignored(asked, notes):
         console.print(
             f"{folders.shown(folder)} holds a demo of {notes.events:,} events already, so"
@@ -99,12 +100,13 @@ def _ignored(asked: dict[str, int | None], notes: Notes) -> list[str]:
     ]
 
 
-def _notes(folder: Path, fresh: Notes) -> Notes:
+def _notes(chosen: Settings, fresh: Notes) -> Notes:
     """The notes of an earlier start, or new ones with a project and its keys."""
+    folder = Path(chosen.data)
     path = folder / NOTES
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Notes)
-    with Control(folder) as control:
+    with Control.of(chosen) as control:
         if any(project.name == PROJECT for project in control.projects()):
             raise ControlError(f"{folder} is not a demo folder; give another --data.")
         _, tokens = control.create_project(PROJECT, [ORIGIN])
@@ -163,16 +165,16 @@ def _load_and_tell(
     if not notes.loaded:
         notes.loaded = True
         _save(folder, notes)
-    _tell(url, folder, notes, _sign_in_link(chosen.base_url(url), folder), console)
+    _tell(url, folder, notes, _sign_in_link(chosen, url), console)
 
 
-def _sign_in_link(base: str, folder: Path) -> str:
+def _sign_in_link(chosen: Settings, url: str) -> str:
     """For the owner of the demo, who is made where nobody can sign in yet."""
-    with Control(folder) as control:
+    with Control.of(chosen) as control:
         members = control.members()
         owners = [member for member in members if member.role == "owner"]
         owner = owners[0] if owners else control.add_member(OWNER, "Demo", "owner")
-        return link_to(base, "sign_in", control.make_link(owner.member_id))
+        return link_to(chosen.base_url(url), "sign_in", control.make_link(owner.member_id))
 
 
 def _command() -> str:

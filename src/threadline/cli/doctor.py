@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,7 +51,7 @@ def doctor(
 def verify(chosen: Settings, sample: int) -> Iterator[tuple[str, Finding]]:
     """Every state of identity against the events."""
     with open_store(chosen) as store:
-        for found in states.verify(store, sample, outliving(Path(chosen.data))):
+        for found in states.verify(store, sample, outliving(chosen)):
             yield "identity", _difference(found)
 
 

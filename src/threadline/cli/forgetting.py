@@ -49,7 +49,7 @@ def forget(
         check_text(name, value or "")
     chosen = folders.load(data)
     folder = Path(chosen.data)
-    with Control(folder, create=False) as control:
+    with Control.of(chosen, create=False) as control:
         owner = chosen_project(control, project)
         server = running_server(folder)
         if server:

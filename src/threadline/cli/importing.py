@@ -30,6 +30,7 @@ from threadline.ingest.columns import OURS, meant
 from threadline.ingest.context import IngestContext
 from threadline.ingest.importing import NOTES, Import, Send, Warned, WayIn, brought
 from threadline.ingest.lines import CheckedEvents, EventFile, FileError
+from threadline.ingest.undoing import id_key
 from threadline.jobs import Work, work
 from threadline.jobs.table import IMPORT
 from threadline.runtime.folder import running_server
@@ -161,7 +162,7 @@ def _import(
             for file in files:
                 # One at a time: two that read the same notes would write over each other's.
                 with _job(folder, owner, file) as job:
-                    bring = partial(brought, folder / NOTES, folder=folder, store=way.store)
+                    bring = partial(brought, folder / NOTES, key=way.id_key, store=way.store)
                     imports.append(Import(file, folder / NOTES, owner.project_id, bring))
                     _run(imports[-1], file, way.send, console, job)
             written = not all(each.repeated for each in imports)
@@ -269,7 +270,7 @@ def _is_empty(file: EventFile, console: Console) -> bool:
 def way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, WayIn]]:
     """Over HTTP with a key that lives for this command if a server runs, else the log itself."""
     folder = Path(chosen.data)
-    with Control(folder) as control:
+    with Control.of(chosen) as control:
         project = chosen_project(control, wanted)
         server = running_server(folder)
         if server:
@@ -279,11 +280,15 @@ def way_in(chosen: Settings, wanted: str | None) -> Iterator[tuple[Project, WayI
                 open_store(chosen) as store,
             ):
                 to = Server(server.url, key)
-                yield project, WayIn(lambda events: pool.submit(_post, to, events), store)
+                key_of_ids = id_key(folder, control.event_id_key)
+                yield (
+                    project,
+                    WayIn(lambda events: pool.submit(_post, to, events), store, key_of_ids),
+                )
             return
     with Services(chosen) as services:
         services.writer.catch_up(CATCH_UP_S)
-        yield project, WayIn(_Append(services, project), services.store)
+        yield project, WayIn(_Append(services, project), services.store, services.log.id_key)
 
 
 class _Append:

@@ -207,10 +207,11 @@ def replace_pepper(
 
     Example: `threadline key replace-pepper --yes`
     """
-    folder = Path(folders.load(data, needs=None).data)
+    chosen = folders.load(data, needs=None)
+    folder = Path(chosen.data)
     if not yes:
         typer.confirm(f"All keys of {folder} stop working for good. Go on?", abort=True)
-    count = new_pepper(folder)
+    count = new_pepper(folder, chosen.control)
     typer.echo(f"{folder / 'pepper'} is new. {count} keys are revoked; make others with")
     typer.echo("  threadline key create --project NAME --kind KIND")
 

@@ -70,7 +70,7 @@ def mcp(
 
 
 async def _serve(settings: Settings, project: str | None, kind: str, account: bool) -> None:
-    with Control(Path(settings.data)) as control:
+    with Control.of(settings) as control:
         chosen = [*control.projects()] if account else [chosen_project(control, project)]
         server = running_server(Path(settings.data))
         if server:

@@ -62,12 +62,12 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
     started = time.monotonic()
     if moving.claim(folder, source, target):
         console.print("Going on with a move that was interrupted.")
-    moving.drain(chosen, folder, source)
+    moving.drain(chosen, source)
     with _says_how_to_go_on():
         with bar("Moving", console) as progressed:
             moving.move(source, target, progressed)
         with bar("Comparing", console) as progressed:
-            found = moving.compare(source, target, folder, progressed)
+            found = moving.compare(source, target, chosen, progressed)
     _say(found)
     if found.problems:
         for problem in found.problems:

@@ -45,7 +45,7 @@ def export(
     check_text("USER_ID", user_id)
     chosen = folders.load(data)
     folder = Path(chosen.data)
-    with Control(folder, create=False) as control:
+    with Control.of(chosen, create=False) as control:
         owner = chosen_project(control, project)
         server = running_server(folder)
         if server:

@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -246,7 +245,7 @@ def open_control(data: str | None, create: bool = False, only_revoking: bool = F
     """The control plane of the folder that options, environment and file name. Raises `FolderError`
     or `ControlError` if there is none, unless it may `create` one."""
     chosen = folders.load(data, needs=None if create else "control.db")
-    return Control(Path(chosen.data), create, only_revoking)
+    return Control.of(chosen, create, only_revoking)
 
 
 def _say_how_kept(origins: list[str]) -> None:

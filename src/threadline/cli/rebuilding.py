@@ -47,7 +47,7 @@ def rebuild(data: Data = None) -> None:
 
         typer.echo("Rebuilding links and first touches from the events …")
         settle(store)
-        rebuild_states(store, folder, tables, partial(is_served, folder), progressed)
+        rebuild_states(store, chosen, tables, partial(is_served, folder), progressed)
         end_alike(folder, REBUILD)
     typer.echo("Done.")
 

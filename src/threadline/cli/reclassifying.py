@@ -60,7 +60,7 @@ def reclassify(
     chosen = folders.load(data)
     folder = Path(chosen.data)
     since_ms = _since_ms(since)
-    with Control(folder) as control:
+    with Control.of(chosen) as control:
         owner = chosen_project(control, project)
     site = site_of(owner)
 
@@ -74,7 +74,7 @@ def reclassify(
             not dry_run,
             showing.named,
             lambda tables: showing.make(
-                tables, partial(rebuild_states, store, folder), partial(is_served, folder)
+                tables, partial(rebuild_states, store, chosen), partial(is_served, folder)
             ),
             showing.writing,
         )

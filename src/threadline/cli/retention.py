@@ -112,7 +112,7 @@ def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]
 
 @contextmanager
 def _projects(chosen: Settings, wanted: str | None) -> Iterator[list[Project]]:
-    with Control(Path(chosen.data), create=False) as control:
+    with Control.of(chosen, create=False) as control:
         yield [control.project(wanted)] if wanted else control.projects()
 
 

@@ -4,7 +4,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -84,7 +83,7 @@ def sql(
     if bool(query) == bool(show):
         raise ControlError("Give one SELECT, or a question with --show.")
     chosen = folders.load(data)
-    with Control(Path(chosen.data)) as control:
+    with Control.of(chosen) as control:
         found_project = chosen_project(control, project)
         definitions = control.definitions(found_project.project_id)
     with open_store(chosen) as store:

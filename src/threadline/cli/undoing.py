@@ -78,7 +78,7 @@ def undo_import(
             tables = [state.table for state in STATES]
             settle(store)
             served = partial(is_served, folder)
-            rebuild_states(store, folder, tables, served, lambda step: job.progress(0, 0, step))
+            rebuild_states(store, chosen, tables, served, lambda step: job.progress(0, 0, step))
             end_alike(folder, REBUILD)
 
         def counted(found: Undone) -> None:
@@ -99,7 +99,7 @@ def undo_import(
         path.unlink()
         ids.unlink(missing_ok=True)
     _say(notes, notes.undone or Undone(0, 0))
-    if notes.project_id in outliving(folder):
+    if notes.project_id in outliving(chosen):
         typer.echo(
             "Links and first touches outlive events in this project, so those of this import stay;"
             " keep_first_touch: false lets all of them go (docs/retention.md)."

@@ -51,7 +51,7 @@ def upgrade(
 def _upgrade(chosen: Settings, folder: Path) -> None:
     """In the order in which a server opens them."""
     with folder_lock(folder, ""):
-        Control(folder).close()
+        Control.of(chosen).close()
         with Store(store_url(chosen.store, folder)):
             Log(folder).close()
         copy = upgrade_copies.finish(folder)

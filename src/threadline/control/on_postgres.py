@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from threadline import migrations
+from threadline.control.address import no_url, without_password
 from threadline.control.database import Conflict, Result, Statements
 from threadline.control.errors import ControlError
 from threadline.control.postgres_errors import said_plainly
@@ -55,9 +56,7 @@ TYPES = (
     (re.compile(r"\) STRICT(, WITHOUT ROWID)?$"), ")"),
 )
 # Not to_regclass, which does not know yet what another has committed a moment ago.
-JOURNAL = (
-    "SELECT 1 FROM pg_class WHERE relname = 'schema_migrations' AND pg_table_is_visible(oid)"
-)
+JOURNAL = "SELECT 1 FROM pg_class WHERE relname = 'schema_migrations' AND pg_table_is_visible(oid)"
 OWN = (
     "CREATE TABLE IF NOT EXISTS changes"
     " (only_row BIGINT PRIMARY KEY CHECK (only_row = 1), number BIGINT NOT NULL)",
@@ -83,8 +82,8 @@ class PostgresDatabase:
 
     def __init__(self, url: str, create: bool) -> None:
         """Raises `ControlError` or `SchemaError`."""
+        self.name = without_password(url)
         address = _address(url)
-        self.name = _name(address)
         self._reader, self._writer = _Connection(address), _Connection(address)
         try:
             with self._said_plainly():
@@ -266,17 +265,4 @@ def _address(url: str) -> dict[str, Any]:
     try:
         return conninfo_to_dict(url)
     except psycopg.Error:
-        raise ControlError(
-            "THREADLINE_CONTROL is no URL that PostgreSQL understands: write"
-            " postgresql://user:password@host:5432/database. In a password, %40 stands for @, %2F"
-            " for / and %3A for a colon."
-        ) from None
-
-
-def _name(address: dict[str, Any]) -> str:
-    """Without the password, wherever that was."""
-    user, host, port, dbname = (
-        str(address.get(each) or "") for each in ("user", "host", "port", "dbname")
-    )
-    at = f"{user}@{host}" if user else host
-    return f"postgresql://{at}{f':{port}' if port else ''}/{dbname}"
+        raise no_url() from None

@@ -12,7 +12,7 @@ import msgspec
 
 from threadline.contract.errors import Unavailable
 from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
-from threadline.ingest.undoing import Brought, Undone, id_key
+from threadline.ingest.undoing import Brought, Undone
 from threadline.store import Statements
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
@@ -50,10 +50,12 @@ class Notes(msgspec.Struct):
 
 
 class WayIn(NamedTuple):
-    """How events get into the log, and what looks into the store."""
+    """How events get into the log, what looks into the store, and what event_ids are hashed
+    with."""
 
     send: Send
     store: Statements
+    id_key: int
 
 
 def notes_of(path: Path, file: str, project_id: str) -> Notes:
@@ -76,9 +78,9 @@ def ids_path(notes_folder: Path, notes: Notes) -> Path:
     return notes_folder / f"{notes.import_id or 'before'}.ids"
 
 
-def brought(notes_folder: Path, notes: Notes, folder: Path, store: Statements) -> Brought:
-    """What this import brings, as it is written down."""
-    return Brought(ids_path(notes_folder, notes), store, notes.project_id, id_key(folder))
+def brought(notes_folder: Path, notes: Notes, key: int, store: Statements) -> Brought:
+    """What this import brings, as it is written down. `key`: `id_key`."""
+    return Brought(ids_path(notes_folder, notes), store, notes.project_id, key)
 
 
 def all_notes(folder: Path) -> dict[Path, Notes]:

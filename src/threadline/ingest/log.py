@@ -31,14 +31,27 @@ SMALL_BYTES = 8 * 1024**2
 DEPTH = "total(events), total(length(body)) FILTER (WHERE kind = 'rows')"
 
 
+def own_id_key(log_id: str) -> int:
+    """What a log alone hashes event_ids with. Its id is random and stays in this file: nobody
+    outside can know the key."""
+    return int(log_id.replace("-", ""), 16) % 2**64
+
+
 class Log:
     """Durable and in order. Bounded by `max_bytes` of records not yet written."""
 
-    def __init__(self, folder: Path, max_bytes: int = 4 * 1024**3) -> None:
-        """Raises `LogError`, or `SchemaTooNew`."""
+    def __init__(
+        self, folder: Path, max_bytes: int = 4 * 1024**3, id_key: int | None = None
+    ) -> None:
+        """`id_key`: what event_ids are hashed with, where the control plane says it: logs of
+        several machines have to recognise each other's ids, and one that is lost takes its own key
+        with it. None: a key of its own, with which all ids are hashed that it knows.
+
+        Raises `LogError`, or `SchemaTooNew`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._max_bytes = max_bytes
+        self._shared_id_key = id_key
         self._lock = threading.Lock()  # one transaction at a time
         self._counting = threading.Lock()
         with log_file.damage_explained(folder):
@@ -56,8 +69,8 @@ class Log:
         log_file.prepare(self._db)
         log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM block").fetchone()
         self.log_id = str(log_id)
-        # The log's id is random and stays in this file: nobody outside can know the key.
-        self.id_key = int(self.log_id.replace("-", ""), 16) % 2**64
+        shared = self._shared_id_key
+        self.id_key = own_id_key(self.log_id) if shared is None else shared
         self.written_seq = int(written_seq)
         last, events, size = self._db.execute(f"SELECT max(seq), {DEPTH} FROM records").fetchone()
         self.acked_seq: int = last or self.written_seq

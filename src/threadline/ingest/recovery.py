@@ -11,6 +11,7 @@ from threadline.ingest import receipts, reclassify
 from threadline.ingest.log import open_db
 from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
 from threadline.jobs.locks import INSERTING, wait_for
+from threadline.settings import Settings
 from threadline.store import REBUILD, Statements, finish, unfinished
 
 LOOK_AGAIN_S = 0.1
@@ -36,7 +37,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def rebuild_states(
     store: Statements,
-    folder: Path,
+    settings: Settings,
     tables: Sequence[str],
     served: Callable[[], bool],
     progressed: Callable[[str], None] = lambda table: None,
@@ -46,6 +47,7 @@ def rebuild_states(
 
     `progressed` may raise `Cancelled`: then those to come stay as they are, and those of them that
     were in order before are not left over for anybody to finish."""
+    folder = Path(settings.data)
     needed = _listed(store)
     done: list[str] = []
 
@@ -60,7 +62,7 @@ def rebuild_states(
             lambda: _forgotten(folder, served),
             begin,
             lambda: wait_for(folder / INSERTING),
-            outliving(folder),
+            outliving(settings),
         )
     except Cancelled:
         for at in _listed(store) - needed - set(done):
@@ -68,17 +70,17 @@ def rebuild_states(
         raise
 
 
-def outliving(folder: Path) -> frozenset[str]:
+def outliving(settings: Settings) -> frozenset[str]:
     """Projects whose first touches outlive the events that they follow from."""
-    if not (folder / "control.db").exists():
+    if settings.control_in_folder and not (Path(settings.data) / settings.control).exists():
         return frozenset()
-    with Control(folder, create=False, only_revoking=True) as control:
+    with Control.of(settings, create=False, only_revoking=True) as control:
         return frozenset(control.look().touches_kept)
 
 
 def finish_rebuilds(
     store: Statements,
-    folder: Path,
+    settings: Settings,
     served: Callable[[], bool],
     progressed: Callable[[str], None] = lambda table: None,
 ) -> list[str]:
@@ -88,7 +90,7 @@ def finish_rebuilds(
     reclassify.settle(store)
     tables = sorted(_listed(store))
     if tables:
-        rebuild_states(store, folder, tables, served, progressed)
+        rebuild_states(store, settings, tables, served, progressed)
     return tables
 
 

@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 from threadline.contract.bodies import Event
 from threadline.identity.states import STATES
 from threadline.ingest.accept import event_id_hash
-from threadline.ingest.log import open_db
+from threadline.ingest.log import open_db, own_id_key
 from threadline.ingest.row import StoredEvent
 from threadline.store import REBUILD, Statements, begin
 
@@ -54,11 +54,14 @@ FORGET_IDS = """
     SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1"""
 
 
-def id_key(folder: Path) -> int:
-    """What event_ids of this folder are hashed with; see `Log`."""
+def id_key(folder: Path, shared: int | None) -> int:
+    """What event_ids of this folder are hashed with; see `Log`. `shared`: as the control plane has
+    it."""
+    if shared is not None:
+        return shared
     with closing(open_db(folder)) as db:
         (log_id,) = db.execute("SELECT log_id FROM block").fetchone()
-    return int(str(log_id).replace("-", ""), 16) % 2**64
+    return own_id_key(str(log_id))
 
 
 class Brought:

@@ -138,12 +138,14 @@ def _check_empty(target: Store, to: str, logs: list[str]) -> None:
             )
 
 
-def drain(settings: Settings, folder: Path, source: Store) -> None:
+def drain(settings: Settings, source: Store) -> None:
     """Write what lies in the log into the source, requests to forget among it: a block that is half
     on its way is known there, and nowhere else. Raises `StoreError`, `LogError`."""
+    folder = Path(settings.data)
     if not (folder / "log.db").exists():
         return
-    log = Log(folder, settings.log_max_bytes)
+    with Control.of(settings, create=False) as control:
+        log = Log(folder, settings.log_max_bytes, control.event_id_key)
     try:
         Writer(log, source, settings.dedup_days).close()
         waiting = log.acked_seq > log.written_seq
@@ -189,7 +191,7 @@ def _digest(store: Store, table: Table, each: Partition) -> Digest:
     return moving.digest(store, table, each.partition)
 
 
-def compare(source: Store, target: Store, folder: Path, progressed: Progressed) -> Compared:
+def compare(source: Store, target: Store, settings: Settings, progressed: Progressed) -> Compared:
     """Every row of both, table by table and partition by partition, and some answers. Raises
     `StoreError`."""
     found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
@@ -207,7 +209,7 @@ def compare(source: Store, target: Store, folder: Path, progressed: Progressed) 
         found.rows[each.table] = (rows + there.rows, parts + 1)
         done += each.size
         progressed(done, total)
-    with Control(folder, create=False) as control:
+    with Control.of(settings, create=False) as control:
         _compare_answers(source, target, control, found)
     return found
 

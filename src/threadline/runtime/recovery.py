@@ -24,6 +24,7 @@ from threadline.jobs.working import interrupted
 from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
 from threadline.runtime.housekeeping import persistent
 from threadline.runtime.services import Services, site_of
+from threadline.settings import Settings
 from threadline.store import (
     REBUILD,
     Params,
@@ -98,7 +99,7 @@ def _resume_reclassify(
         with work(
             folder, table.RECLASSIFY, job.project_id, job.about, "visits", left_by=LEFT_BY
         ) as working:
-            _reclassify(store, folder, job, site, working, lambda: not stopping.is_set())
+            _reclassify(store, services.settings, job, site, working, lambda: not stopping.is_set())
     except Cancelled:
         return
     services.unfinished = unfinished(services.store)
@@ -106,7 +107,12 @@ def _resume_reclassify(
 
 
 def _reclassify(
-    store: Statements, folder: Path, job: Job, site: Site, working: Work, served: Callable[[], bool]
+    store: Statements,
+    settings: Settings,
+    job: Job,
+    site: Site,
+    working: Work,
+    served: Callable[[], bool],
 ) -> None:
     since_ms = parse_ms(job.about) if job.about else 0
     total = outdated(store, job.project_id, site, since_ms)
@@ -119,7 +125,7 @@ def _reclassify(
 
     def rebuild(tables: Sequence[str]) -> None:
         working.keep()
-        rebuild_states(store, folder, tables, served)
+        rebuild_states(store, settings, tables, served)
 
     reclassify(store, job.project_id, site, since_ms, True, progressed, rebuild)
 
@@ -137,7 +143,9 @@ def _resume_rebuild(services: Services, store: Statements, stopping: threading.E
         def progressed(name: str) -> None:
             working.progress(tables.index(name), len(tables), name, now=True)
 
-        finished = finish_rebuilds(store, folder, lambda: not stopping.is_set(), progressed)
+        finished = finish_rebuilds(
+            store, services.settings, lambda: not stopping.is_set(), progressed
+        )
         end_alike(folder, table.REBUILD)
     services.unfinished = unfinished(services.store)
     took_s = round(time.monotonic() - started, 1)

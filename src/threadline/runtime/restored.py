@@ -51,11 +51,11 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[Compared]:
             there = rows.get(table, 0)
             wrong = f"has {there:,} rows, and had {expected:,}" if there != expected else ""
             yield Compared(f"{table}: {there:,} rows", wrong)
-        for state in verify(store, outliving=outliving(folder)):
+        for state in verify(store, outliving=outliving(settings)):
             many = state.beyond + state.missing + state.wrong
             problem = f"{many:,} rows are not what the events say" if many else ""
             yield Compared(f"{state.table}: {state.compared:,} rows against the events", problem)
-        with Control(Path(settings.data), create=False) as control:
+        with Control.of(settings, create=False) as control:
             names = {project.project_id: project.name for project in control.projects()}
             for key, expected_digest in moment.answers.items():
                 project_id, _, asked = key.partition("/")

@@ -60,11 +60,11 @@ class Services:
             self.country_of: Callable[[str], str] = no_country
             if settings.country_db:
                 self.country_of = Countries(Path(settings.country_db)).country
-            self.control = opened.enter_context(Control(folder))
+            self.control = opened.enter_context(Control.of(settings))
             opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(_store(settings, folder))
             events_store.check(folder, self.store.url, self.store, may_note=True)
-            self.log = Log(folder, settings.log_max_bytes)
+            self.log = Log(folder, settings.log_max_bytes, self.control.event_id_key)
             opened.callback(self.log.close)
             self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
             opened.callback(self.writer.close)
