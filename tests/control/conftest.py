@@ -30,7 +30,7 @@ def url(postgres: Postgres) -> str:
 
 
 @pytest.fixture(params=["control.db", "postgresql"])
-def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def each_database(request: pytest.FixtureRequest) -> Iterator[None]:
     """The test's folders have their control plane in SQLite; then each in a PostgreSQL database."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         if request.param == "postgresql":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control import both
+from tests.control import both, connection
 from tests.support import Project, Server
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError
@@ -36,7 +36,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def impatient(control: Control) -> None:
-    control._db.execute("PRAGMA busy_timeout = 0")
+    connection(control).execute("PRAGMA busy_timeout = 0")
 
 
 def test_requests_go_on_while_housekeeping_waits_for_the_lock(folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_requests_go_on_while_housekeeping_waits_for_the_lock(folder: Path) -> N
         control.count_placeholder_ids(project.project_id, 2)
         with held(folder):
             control.authenticate(str(keys["sk"]))
-            control._db.execute("PRAGMA busy_timeout = 60000")
+            connection(control).execute("PRAGMA busy_timeout = 60000")
             waiting = threading.Thread(target=control.housekeeping)
             waiting.start()
             until(control._writing.locked)
@@ -157,15 +157,15 @@ def test_an_error_inside_leaves_no_lock_behind(folder: Path) -> None:
 def test_a_full_disk_is_said_and_undone(folder: Path) -> None:
     with Control(folder) as control:
         project, _ = control.create_project("shop", [])
-        (pages,) = control._db.execute("PRAGMA page_count").fetchone()
-        control._db.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = connection(control).execute("PRAGMA page_count").fetchone()
+        connection(control).execute(f"PRAGMA max_page_count = {pages}")
         origins = [f"https://{number}.{'a' * 60}.example" for number in range(2000)]
         with pytest.raises(ControlError, match=r"disk is full\. Free some space"):
             control.create_project("large", origins)
         with pytest.raises(ControlError, match="disk is full"):
             control.set_origins(project.project_id, origins, [])
         assert control.projects() == [project]
-        control._db.execute("PRAGMA max_page_count = 1000000")
+        connection(control).execute("PRAGMA max_page_count = 1000000")
         control.create_project("large", origins)
 
 

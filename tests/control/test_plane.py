@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control import both
+from tests.control import both, connection
 from threadline.contract.errors import InvalidApiKey
 from threadline.contract.times import DAY_MS
 from threadline.control import Control, ControlError
@@ -79,12 +79,12 @@ def test_salts_are_destroyed_after_two_days(folder: Path, monkeypatch: pytest.Mo
         assert len(set(salts)) == 4
 
         with Control(folder) as reader:
-            control._db.execute("PRAGMA busy_timeout = 100")  # nobody waits for this reader
-            reader._db.execute("BEGIN")
-            reader._db.execute("SELECT * FROM salts").fetchall()
+            connection(control).execute("PRAGMA busy_timeout = 100")  # nobody waits for this reader
+            connection(reader).execute("BEGIN")
+            connection(reader).execute("SELECT * FROM salts").fetchall()
             monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 4 * DAY_MS)
             control.destroy_old_salts()
-            reader._db.execute("COMMIT")
+            connection(reader).execute("COMMIT")
         control.destroy_old_salts()
         assert stored() == [False, False, False, True]
         monkeypatch.setattr("threadline.control.plane._now_ms", lambda: 9 * DAY_MS)

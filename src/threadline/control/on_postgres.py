@@ -11,22 +11,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from threadline import migrations
 from threadline.control.address import no_url, without_password
 from threadline.control.database import Conflict, Result, Statements
 from threadline.control.errors import ControlError
 from threadline.control.postgres_errors import said_plainly
-
-try:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-except ImportError as error:
-    raise ControlError(
-        "THREADLINE_CONTROL names PostgreSQL, and what speaks to it is not installed: pip install"
-        f" 'threadline[postgres]' ({error})."
-    ) from error
 
 LOOK_EVERY_S = 0.1
 WHAT = "The control plane (PostgreSQL)"
@@ -98,7 +92,7 @@ class PostgresDatabase:
 
     def version(self) -> int:
         with self._said_plainly():
-            found = self._reader.opened().execute("SELECT number FROM changes").fetchone()
+            found = self._reader.first("SELECT number FROM changes").fetchone()
         if found is None:
             raise ControlError(f"{self.name} is empty in part; restore it from a copy.")
         return int(found[0])
@@ -117,29 +111,16 @@ class PostgresDatabase:
     @contextmanager
     def writing(self) -> Iterator[Statements]:
         with self._said_plainly():
-            db = self._begin()
+            self._writer.first("BEGIN")
+            db = self._writer.opened()
             try:
+                db.execute("UPDATE changes SET number = number + 1")
                 yield _Statements(db)
                 db.execute("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
                     db.execute("ROLLBACK")
                 raise
-
-    def _begin(self) -> "psycopg.Connection[Any]":
-        """A connection that nobody used for long may be gone, and nobody has said so."""
-        for is_last in (False, True):
-            db = self._writer.opened()
-            try:
-                db.execute("BEGIN")
-                db.execute("UPDATE changes SET number = number + 1")
-                return db
-            except psycopg.Error:
-                with suppress(psycopg.Error):
-                    db.execute("ROLLBACK")
-                if is_last or not db.closed:
-                    raise
-        raise AssertionError("one of the two returned or raised")
 
     def write_at_once(self, step: Callable[[Statements], None]) -> bool:
         """Never: it may take any time to answer."""
@@ -185,6 +166,17 @@ class _Connection:
                 )
                 self._db.execute(SESSION)
             return self._db
+
+    def first(self, sql: LiteralString) -> "psycopg.Cursor[Any]":
+        """A statement that others follow. If the connection turns out to be gone, of which nobody
+        may have told, another one is opened for it."""
+        db = self.opened()
+        try:
+            return db.execute(sql)
+        except psycopg.OperationalError:
+            if not db.closed:
+                raise
+        return self.opened().execute(sql)
 
     def close(self) -> None:
         if self._db:

@@ -31,8 +31,13 @@ def open_database(folder: Path, url: str = FILE, create: bool = True) -> Databas
     """`url`: as THREADLINE_CONTROL names it. Raises `ControlError` or `SchemaError`."""
     if not is_postgres(url):
         return SqliteDatabase(folder, create)
-    from threadline.control.on_postgres import PostgresDatabase  # an extra, and takes its time
-
+    try:
+        from threadline.control.on_postgres import PostgresDatabase  # an extra, and takes its time
+    except ImportError as error:
+        raise ControlError(
+            "THREADLINE_CONTROL names PostgreSQL, and what speaks to it is not installed: pip"
+            f" install 'threadline[postgres]' ({error})."
+        ) from error
     return PostgresDatabase(url, create)
 
 
