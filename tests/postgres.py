@@ -105,11 +105,19 @@ class Postgres:
         self._server.wait(60)
 
     def freeze(self) -> None:
-        """It answers nobody, and nobody is told so. Those that answer are its children."""
-        os.killpg(self._server.pid, signal.SIGSTOP)
+        """It answers nobody, and nobody is told so."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.killpg(self._server.pid, signal.SIGCONT)
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """Those that answer are the server's children, each in a session of its own."""
+        pid = self._server.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
 
     def __enter__(self) -> Self:
         return self

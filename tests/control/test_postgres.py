@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,14 @@ import pytest
 
 from tests.postgres import PASSWORD, Postgres
 from threadline.contract.errors import AlreadyExists, InvalidApiKey, InvalidLink, LastOwner
-from threadline.control import Control, ControlError, ControlFileError, check, new_pepper
+from threadline.control import (
+    Control,
+    ControlError,
+    ControlFileError,
+    check,
+    new_pepper,
+    on_postgres,
+)
 from threadline.control.on_postgres import PostgresDatabase
 from threadline.migrations import SchemaTooNew, SchemaTooOld
 
@@ -263,8 +269,11 @@ def test_requests_go_on_while_it_is_away(
 
 
 def test_no_request_waits_for_a_server_that_hangs(
-    tmp_path: Path, postgres: Postgres, url: str
+    tmp_path: Path, postgres: Postgres, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(on_postgres, "ANSWERS_S", 0.5)
+    monkeypatch.setattr(on_postgres, "WATCH_EVERY_S", 0.1)
+    monkeypatch.setitem(on_postgres.CONNECTING, "connect_timeout", "2")
     with Control(tmp_path, url=url) as node:
         _, keys = node.create_project("shop", [])
         postgres.freeze()
@@ -275,8 +284,12 @@ def test_no_request_waits_for_a_server_that_hangs(
                 assert not works(node, f"sk_live_{'A' * 10}_{'B' * 43}")
                 node.salt()
             assert node._reading.locked(), "it still waits, and nobody else does"
+            with pytest.raises(ControlFileError, match="does not answer"):
+                node.revoke_key(str(keys["sk"]))
+            until(lambda: node._outdated)
         finally:
             postgres.thaw()
+        until(lambda: not node._outdated)
         node.revoke_key(str(keys["sk"]))
         assert not works(node, keys["sk"])
 
@@ -383,7 +396,7 @@ def test_without_the_driver_it_says_what_to_install(
 
 
 def test_closing_waits_for_no_look(tmp_path: Path, url: str) -> None:
-    before = threading.active_count()
-    with Control(tmp_path, url=url):
-        assert threading.active_count() == before + 1
-    assert threading.active_count() == before
+    with Control(tmp_path, url=url) as node:
+        assert node._looking
+        assert node._looking.is_alive()
+    assert not node._looking.is_alive()

@@ -5,9 +5,12 @@ row, so that one writes at a time, as with SQLite, and what it reads meanwhile s
 reads looks at the number, and reads the rest only where it is another one.
 """
 
+import os
 import re
 import secrets
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -36,9 +39,12 @@ CONNECTING = {
 }
 # Of a node that stops in the middle, nobody waits for the lock longer than that.
 SESSION = (
-    "SET lock_timeout = '10s'; SET statement_timeout = '30s';"
+    "SET lock_timeout = '10s'; SET statement_timeout = '12s';"
     " SET idle_in_transaction_session_timeout = '20s'"
 )
+# A server that hangs says nothing at all, and its machine keeps the connection up.
+ANSWERS_S = 15.0
+WATCH_EVERY_S = 1.0
 # Any number, so that it is ours.
 MIGRATING = 7_236_118_402
 
@@ -79,19 +85,22 @@ class PostgresDatabase:
         self.name = without_password(url)
         address = _address(url)
         self._reader, self._writer = _Connection(address), _Connection(address)
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
         try:
-            with self._said_plainly():
+            with self._asked(self._writer):
                 _migrate(self._writer.opened(), self.name, create)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
+        self._closed.set()
         self._reader.close()
         self._writer.close()
 
     def version(self) -> int:
-        with self._said_plainly():
+        with self._asked(self._reader):
             found = self._reader.first("SELECT number FROM changes").fetchone()
         if found is None:
             raise ControlError(f"{self.name} is empty in part; restore it from a copy.")
@@ -99,7 +108,7 @@ class PostgresDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Statements]:
-        with self._said_plainly():
+        with self._asked(self._reader):
             db = self._reader.opened()
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
@@ -110,7 +119,7 @@ class PostgresDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Statements]:
-        with self._said_plainly():
+        with self._asked(self._writer):
             self._writer.first("BEGIN")
             db = self._writer.opened()
             try:
@@ -145,8 +154,23 @@ class PostgresDatabase:
         with self.writing() as db:
             db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
 
-    def _said_plainly(self) -> Any:
-        return said_plainly(self.name)
+    @contextmanager
+    def _asked(self, connection: "_Connection") -> Iterator[None]:
+        """While it is to answer, its errors are said plainly, and it is not waited for forever."""
+        connection.asked_at = time.monotonic()
+        try:
+            with said_plainly(self.name):
+                yield
+        finally:
+            connection.asked_at = None
+
+    def _watch(self) -> None:
+        """The thread that cuts connections on which nothing comes any more."""
+        while not self._closed.wait(WATCH_EVERY_S):
+            for connection in (self._reader, self._writer):
+                asked_at = connection.asked_at
+                if asked_at is not None and time.monotonic() - asked_at > ANSWERS_S:
+                    connection.cut()
 
 
 class _Connection:
@@ -154,6 +178,7 @@ class _Connection:
 
     def __init__(self, address: dict[str, Any]) -> None:
         self._address = address
+        self.asked_at: float | None = None
         self._db: psycopg.Connection[Any] | None = None
         self._opening = threading.Lock()
 
@@ -177,6 +202,13 @@ class _Connection:
             if not db.closed:
                 raise
         return self.opened().execute(sql)
+
+    def cut(self) -> None:
+        """Whoever waits on it is told at once that it is gone."""
+        with suppress(OSError, psycopg.Error):
+            if self._db:
+                with socket.socket(fileno=os.dup(self._db.fileno())) as end:
+                    end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         if self._db:
