@@ -59,7 +59,7 @@ def keep(folder: Path) -> Path:
 def keep_store(store: Path, schema: int) -> Path | None:
     """The same with the files of an embedded engine, which is not to merge meanwhile. `schema`: of
     its tables. None where they lie outside of a data folder."""
-    if not (store.parent / "control.db").exists():
+    if not any((store.parent / name).exists() for name in ("control.db", "pepper")):
         return None
     copy = keep(store.parent)
     with _alone(copy.parent):

@@ -15,7 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 
+from threadline.backup.manifest import BackupError
+from threadline.control.address import is_postgres
+from threadline.control.copying import copy_to_file
+from threadline.control.errors import ControlError
 from threadline.jobs import is_at_work
 from threadline.jobs.table import BACKUP
 from threadline.private import make_folder
@@ -27,7 +32,8 @@ SHADOW = "shadow"
 NAMED = "backup_"
 # Beside what the engine put there: the files of the data folder itself.
 FILES = "data-folder"
-DATABASES = ("control.db", "log.db")
+CONTROL = "control.db"
+DATABASES = (CONTROL, "log.db")
 # They belong to the moment, too. How far imports came is read before the log is: a little behind it
 # is made up for by the events' ids, ahead of it is not.
 TAKEN = ("imports", "pepper", "pepper.replaced")
@@ -72,13 +78,22 @@ def take_files(folder: Path, into: Path) -> None:
 
 
 @contextmanager
-def pinned(folder: Path) -> Iterator[dict[str, sqlite3.Connection]]:
-    """The SQLite files as they are when the block begins, to be copied by `copy_databases`."""
+def pinned(folder: Path, control: str) -> Iterator[dict[str, sqlite3.Connection]]:
+    """The SQLite files as they are when the block begins, to be copied by `copy_databases`.
+    `control`: as THREADLINE_CONTROL names it; what is in PostgreSQL is taken along as a file, so
+    that a backup is whole wherever it is restored."""
     with ExitStack() as opened:
         found = {}
-        for name in DATABASES:
+        paths = {name: folder / name for name in DATABASES}
+        if is_postgres(control):
+            beside = opened.enter_context(TemporaryDirectory(prefix=".control-", dir=folder))
+            try:
+                paths[CONTROL] = copy_to_file(folder, control, Path(beside))
+            except ControlError as error:
+                raise BackupError(f"{error} No backup was made.") from error
+        for name, path in paths.items():
             db = sqlite3.connect(
-                f"{(folder / name).resolve().as_uri()}?mode=ro",
+                f"{path.resolve().as_uri()}?mode=ro",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,

@@ -42,6 +42,9 @@ COMMANDS = {
     "export": Command("Data", "Give stored events as a file.", "exporting", "export_file"),
     "backup": Command("Data", "Copy the data folder while it is in use.", "backing_up"),
     "restore": Command("Data", "Make a backup a data folder again.", "restoring", "restore_folder"),
+    "migrate-control": Command(
+        "Data", "Move projects and keys to PostgreSQL.", "moving_control", "migrate_control"
+    ),
     "migrate-store": Command(
         "Data", "Move all events to another store.", "moving", "migrate_store"
     ),

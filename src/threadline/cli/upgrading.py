@@ -75,6 +75,8 @@ def _say(found: Plan, chosen: Settings) -> None:
         )
         if not chosen.store.startswith("chdb"):
             typer.echo("The copy has nothing of the ClickHouse server: back its database up first.")
+        if not chosen.control_in_folder:
+            typer.echo("The copy has nothing of PostgreSQL: back its database up first (pg_dump).")
     if found.copied + found.rewritten > found.free:
         typer.echo("That may be too little: free some space first.", err=True)
 

@@ -70,6 +70,9 @@ class Database(Protocol):
     def event_id_key(self) -> int | None:
         """What hashes of event_ids are made with on every node; None: each log has its own."""
 
+    def set_event_id_key(self, db: Statements, key: int) -> None:
+        """Inside a transaction, of a control plane that is new: ids that a log knew stay known."""
+
     def close(self) -> None: ...
 
 

@@ -149,10 +149,9 @@ class PostgresDatabase:
             found = db.execute("SELECT key FROM event_id_key").fetchone()
         return int.from_bytes(found[0], "big")
 
-    def set_event_id_key(self, key: int) -> None:
-        """Before anything was hashed with the one that was made: ids that a log knew stay known."""
-        with self.writing() as db:
-            db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
+    def set_event_id_key(self, db: Statements, key: int) -> None:
+        """In place of the one that was made, with which nothing was hashed yet."""
+        db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
 
     @contextmanager
     def _asked(self, connection: "_Connection") -> Iterator[None]:
@@ -275,6 +274,15 @@ def _migrate(db: "psycopg.Connection[Any]", name: str, create: bool) -> None:
         with suppress(psycopg.Error):
             db.execute("ROLLBACK")
         raise
+
+
+def waiting(url: str) -> tuple[int, int, list[migrations.Migration]]:
+    """The schema of the database, the newest, and what is between. Changes nothing. Raises
+    `ControlError`, `SchemaError`."""
+    schema = migrations.read("threadline.control")
+    with said_plainly(without_password(url)), _Connection(_address(url)).opened() as db:
+        applied = _applied(db)
+    return applied, schema.baseline.number, schema.missing(WHAT, applied)
 
 
 def _applied(db: "psycopg.Connection[Any]") -> int:

@@ -29,12 +29,13 @@ class SqliteDatabase:
     is_shared = False
     pepper_way_out = WAY_OUT
 
-    def __init__(self, folder: Path, create: bool) -> None:
-        """Raises `ControlError` or `SchemaError`."""
+    def __init__(self, folder: Path, create: bool, anew: bool = False) -> None:
+        """`anew`: also where the folder shows that it had another. Raises `ControlError` or
+        `SchemaError`."""
         self.path = folder / FILE
         self.name = str(self.path)
         with said_plainly(self.path):
-            self._db = _open(folder, create)
+            self._db = _open(folder, create, anew)
             try:
                 # The first look waits, as whoever closes the file last locks it for a moment.
                 self._reader = connect(self.path)
@@ -103,11 +104,14 @@ class SqliteDatabase:
         """None: ids that are known were hashed with the log's own key, and have to stay known."""
         return None
 
+    def set_event_id_key(self, db: Statements, key: int) -> None:
+        """Each log has its own."""
 
-def _open(folder: Path, create: bool) -> sqlite3.Connection:
+
+def _open(folder: Path, create: bool, anew: bool) -> sqlite3.Connection:
     """Raises `ControlError`, `SchemaError` or `sqlite3.Error`."""
     path = folder / FILE
-    if not _holds_something(path):
+    if not anew and not _holds_something(path):
         if (folder / MOVED).exists():
             raise ControlError(
                 f"The control plane of {folder} was moved to PostgreSQL: set THREADLINE_CONTROL to"

@@ -74,7 +74,7 @@ def _taking(settings: Settings) -> Callable[[str], Moment]:
     folder = Path(settings.data)
     if running_server(folder):
         return SocketStore(folder).take_snapshot
-    return lambda name: snapshots.take_stopped(folder, settings.store, name)
+    return lambda name: snapshots.take_stopped(settings, name)
 
 
 def check_apart(folder: Path, target: Target) -> None:

@@ -20,6 +20,7 @@ from threadline.ingest.recovery import AtWork, alone
 from threadline.runtime import events_store
 from threadline.runtime.sampling import sample
 from threadline.runtime.services import Services
+from threadline.settings import Settings
 from threadline.store import Store, store_url
 
 # A rebuild or reclassify is waited for: half of one is nothing to keep.
@@ -42,7 +43,7 @@ def take(services: Services, name: str) -> Moment:
         with ExitStack() as still:
             still.enter_context(services.writer.held())
             snapshot.take_files(folder, into)
-            dbs = held.enter_context(snapshot.pinned(folder))
+            dbs = held.enter_context(snapshot.pinned(folder, services.settings.control))
             at_ms = now_ms()
             snapshot.freeze(services.store, store_at, into)
             rows = counted(services.store)
@@ -52,16 +53,17 @@ def take(services: Services, name: str) -> Moment:
     return moment
 
 
-def take_stopped(folder: Path, store: str, name: str) -> Moment:
+def take_stopped(settings: Settings, name: str) -> Moment:
     """The same where no process has the folder open. Raises `BackupError`."""
-    store_at = _embedded(store, folder)
+    folder = Path(settings.data)
+    store_at = _embedded(settings.store, folder)
     into = snapshot.snapshot_folder(store_at, name)
     if missing := [path for path in (store_at, folder / "log.db") if not path.exists()]:
         raise BackupError(
             f"No event was ever stored here: there is no {missing[0]}. Start the server once"
             " (threadline serve), then back the folder up."
         )
-    with engine_stopped(store_at), snapshot.pinned(folder) as dbs:
+    with engine_stopped(store_at), snapshot.pinned(folder, settings.control) as dbs:
         snapshot.take_files(folder, into)
         snapshot.link_all(store_at, into)
         snapshot.copy_databases(dbs, into)

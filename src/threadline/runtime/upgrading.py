@@ -7,6 +7,7 @@ from typing import NamedTuple
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from threadline import migrations, upgrade_copies
+from threadline.control.address import IN_FOLDER
 from threadline.migrations import Migration
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
@@ -59,11 +60,13 @@ class Plan(NamedTuple):
 
 
 def plan(chosen: Settings) -> Plan:
-    """Raises `SchemaError` for what this version cannot upgrade, and `StoreAway`."""
+    """Raises `SchemaError` for what this version cannot upgrade, `ControlError` and `StoreAway`."""
     folder = Path(chosen.data)
     found = []
     for name, (what, package) in SQLITE.items():
-        if (folder / name).exists():
+        if name == IN_FOLDER and not chosen.control_in_folder:
+            found.append(_look_at_postgres(chosen.control))
+        elif (folder / name).exists():
             schema, missing = migrations.waiting(what, folder / name, package)
             found.append(_waiting(what, schema, migrations.read(package).baseline.number, missing))
     held = _with_store(chosen, _look_at_store)
@@ -77,6 +80,13 @@ def plan(chosen: Settings) -> Plan:
         held.rewritten if embedded and changes else 0,
         free_bytes(folder),
     )
+
+
+def _look_at_postgres(url: str) -> Waiting:
+    from threadline.control.on_postgres import WHAT, waiting  # an extra
+
+    schema, newest, missing = waiting(url)
+    return _waiting(WHAT, schema, newest, missing)
 
 
 def _look_at_store(look: Look) -> Plan:
