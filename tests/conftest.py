@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import forked
 from tests.e2e.launching import chromium_path, launch, playwright
+from tests.postgres import Postgres
 from tests.support import Project, Server
 
 __all__ = ["chromium_path", "launch", "playwright"]
@@ -50,3 +51,16 @@ def project(server: Server) -> Project:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One for all tests of a process; each takes databases of its own."""
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def control_url(postgres: Postgres) -> str:
+    """Of a new database."""
+    return postgres.database()

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any, LiteralString, Self
 from urllib.parse import quote
@@ -27,6 +28,7 @@ READY_S = 60.0
 # The first of these that there is runs it where we are root.
 ACCOUNTS = ("postgres", "nobody")
 PR_SET_PDEATHSIG = 1
+_numbers = count()
 # No power is cut here, and passwords need not be dear to guess.
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -141,8 +143,9 @@ class Postgres:
         with self.owner(database) as db:
             db.execute(statement)
 
-    def database(self, name: str) -> str:
+    def database(self, name: str = "") -> str:
         """A new one that belongs to Threadline's user; its URL."""
+        name = name or f"control_{next(_numbers)}"
         with self.owner() as db:
             db.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 STRATEGY file_copy").format(

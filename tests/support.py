@@ -139,7 +139,8 @@ class Project:
         global _projects_made
         _projects_made += 1
         self.url = server.url
-        with Control(server.folder) as control:
+        database = server.environ.get("THREADLINE_CONTROL", "control.db")
+        with Control(server.folder, url=database) as control:
             name = f"project {_projects_made} of {os.getpid()}"
             project, keys = control.create_project(name, list(origins))
         self.project_id = project.project_id

@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,10 @@ from threadline.control import opened
 from threadline.control.database import Database
 from threadline.control.opened import OpenControl
 
-_numbers = count()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One for all tests of a process; each takes databases of its own."""
-    with Postgres() as running:
-        yield running
-
 
 @pytest.fixture
-def url(postgres: Postgres) -> str:
-    """Of a new database."""
-    return postgres.database(f"control_{next(_numbers)}")
+def url(control_url: str) -> str:
+    return control_url
 
 
 @pytest.fixture(params=["control.db", "postgresql"])
@@ -48,7 +37,7 @@ def _use_postgres(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_own(folder: Path, url: str = "control.db", create: bool = True) -> Database:
         with making:
             if folder not in urls:
-                urls[folder] = server.database(f"control_{next(_numbers)}")
+                urls[folder] = server.database()
         return open_database(folder, urls[folder], create)
 
     def noted(self: OpenControl, *given: object) -> None:

@@ -5,6 +5,8 @@ import re
 from threadline.control.errors import ControlError
 
 IN_FOLDER = "control.db"
+# For sentences about its schema.
+WHAT = "The control plane (PostgreSQL)"
 SCHEMES = ("postgresql://", "postgres://")
 _SHAPE = re.compile(
     r"postgres(?:ql)?://(?:(?P<user>[^:@/?#]*)(?::[^@/?#]*)?@)?(?P<hosts>[^@/?#]*)"

@@ -20,13 +20,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from threadline import migrations
-from threadline.control.address import no_url, without_password
+from threadline.control.address import WHAT, no_url, without_password
 from threadline.control.database import Conflict, Result, Statements
 from threadline.control.errors import ControlError
 from threadline.control.postgres_errors import said_plainly
 
 LOOK_EVERY_S = 0.1
-WHAT = "The control plane (PostgreSQL)"
 # Also where its machine is gone, or its network.
 CONNECTING = {
     "application_name": "threadline",
@@ -276,9 +275,8 @@ def _migrate(db: "psycopg.Connection[Any]", name: str, create: bool) -> None:
         raise
 
 
-def waiting(url: str) -> tuple[int, int, list[migrations.Migration]]:
-    """The schema of the database, the newest, and what is between. Changes nothing. Raises
-    `ControlError`, `SchemaError`."""
+def schemas(url: str) -> tuple[int, int, list[migrations.Migration]]:
+    """As `opened.postgres_schemas`."""
     schema = migrations.read("threadline.control")
     with said_plainly(without_password(url)), _Connection(_address(url)).opened() as db:
         applied = _applied(db)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from threadline import migrations
 from threadline.control.address import is_postgres
 from threadline.control.database import Database, Statements
 from threadline.control.errors import ControlError, log_line
@@ -31,14 +32,29 @@ def open_database(folder: Path, url: str = FILE, create: bool = True) -> Databas
     """`url`: as THREADLINE_CONTROL names it. Raises `ControlError` or `SchemaError`."""
     if not is_postgres(url):
         return SqliteDatabase(folder, create)
+    with _installed():
+        from threadline.control.on_postgres import PostgresDatabase
+    return PostgresDatabase(url, create)
+
+
+def postgres_schemas(url: str) -> tuple[int, int, list[migrations.Migration]]:
+    """Which schema a PostgreSQL database has, the newest, and what is between. Changes nothing.
+    Raises `ControlError`, `SchemaError`."""
+    with _installed():
+        from threadline.control.on_postgres import schemas
+    return schemas(url)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """What speaks to PostgreSQL is an extra, and takes its time to load."""
     try:
-        from threadline.control.on_postgres import PostgresDatabase  # an extra, and takes its time
+        yield
     except ImportError as error:
         raise ControlError(
             "THREADLINE_CONTROL names PostgreSQL, and what speaks to it is not installed: pip"
             f" install 'threadline[postgres]' ({error})."
         ) from error
-    return PostgresDatabase(url, create)
 
 
 class OpenControl:

@@ -14,6 +14,8 @@ from threadline.ingest.log import Log
 from threadline.store import Statements, Store
 
 REPLACED, CUT, EMPTIED = "replaced", "cut", "store lost"
+# The same where event_ids are hashed with a key that the control plane has.
+REPLACED_KNOWN = "replaced, event_ids known"
 
 WRITTEN_FROM = "SELECT number, log_hash, lost FROM logs ORDER BY number DESC LIMIT 1"
 LOST = "SELECT count() AS logs FROM logs WHERE lost != ''"
@@ -39,6 +41,9 @@ MEANINGS = {
     REPLACED: "The log (log.db) is not the one that this store was written from: it was lost or "
     "replaced. What had been acknowledged and was not in the store yet is lost, and event_ids from "
     "before that are sent again count again.",
+    REPLACED_KNOWN: "The log (log.db) is not the one that this store was written from: it was lost "
+    "or replaced. What had been acknowledged and was not in the store yet is lost. event_ids from "
+    "before that are known all the same.",
     CUT: "The log (log.db) knows less than the store has: its newest part (log.db-wal) was lost. "
     "What had been acknowledged and was not in the store yet is lost, and events without an id of "
     "their own may be there twice.",
@@ -75,7 +80,7 @@ def check(store: Store, log: Log) -> int:
     if not known and log.written_seq and not store.query(ANY_EVENT, {}):
         lost = EMPTIED
     elif known and known[0]["log_hash"] != log_hash:
-        lost = REPLACED
+        lost = REPLACED_KNOWN if log.shares_id_key else REPLACED
     elif known:
         newest_ms = max(node.query(NEWEST, {})[0]["newest_ms"] for node in store.nodes)
         if 0 < log.moved_ms < newest_ms:

@@ -52,6 +52,7 @@ class Log:
         self.folder = folder
         self._max_bytes = max_bytes
         self._shared_id_key = id_key
+        self.shares_id_key = id_key is not None
         self._lock = threading.Lock()  # one transaction at a time
         self._counting = threading.Lock()
         with log_file.damage_explained(folder):

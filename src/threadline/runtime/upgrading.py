@@ -7,7 +7,8 @@ from typing import NamedTuple
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from threadline import migrations, upgrade_copies
-from threadline.control.address import IN_FOLDER
+from threadline.control.address import IN_FOLDER, WHAT
+from threadline.control.opened import postgres_schemas
 from threadline.migrations import Migration
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
@@ -83,10 +84,8 @@ def plan(chosen: Settings) -> Plan:
 
 
 def _look_at_postgres(url: str) -> Waiting:
-    from threadline.control.on_postgres import WHAT, waiting  # an extra
-
-    schema, newest, missing = waiting(url)
-    return _waiting(WHAT, schema, newest, missing)
+    schema, newest, missing = postgres_schemas(url)
+    return _waiting(WHAT, schema or newest, newest, missing)
 
 
 def _look_at_store(look: Look) -> Plan:
