@@ -173,6 +173,12 @@ def test_schemas_of_other_versions_are_refused(tmp_path: Path, url: str) -> None
                 statements.execute("UPDATE schema_migrations SET number = ?", (number,))
             with pytest.raises(error, match=r"control plane \(PostgreSQL\)"):
                 Control(tmp_path, url=url)
+            assert "PostgreSQL) has schema" in check(tmp_path, url)[0].found
+        with db.writing() as statements:
+            statements.execute("UPDATE schema_migrations SET number = 10")
+        (problem,) = check(tmp_path, url)
+        assert "has schema 10, and this version" in problem.found
+        assert "threadline upgrade" in problem.mend
 
 
 def test_a_command_that_only_looks_makes_nothing(tmp_path: Path, url: str) -> None:

@@ -17,6 +17,7 @@ from threadline.cli.server import Server
 from threadline.contract.errors import ApiError
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.control import Control, ControlError
+from threadline.control.address import without_password as without_password_of_control
 from threadline.migrations import SchemaError
 from threadline.runtime import events_store
 from threadline.runtime.events_store import EventsElsewhere
@@ -104,7 +105,17 @@ def data(chosen: Settings, folder: Path) -> Finding:
             f"there is no store at {local}, though a log has written into one",
             "Stop the server and put the store's folder back from a copy.",
         )
+    if not chosen.control_in_folder:
+        return _control_elsewhere(chosen)
     return Finding("projects and keys are there")
+
+
+def _control_elsewhere(chosen: Settings) -> Finding:
+    try:
+        return Finding(f"projects and keys are in {without_password_of_control(chosen.control)}")
+    except ControlError as error:
+        found, _, mend = str(error).partition(". ")
+        return Finding(found, mend)
 
 
 def _has_written(folder: Path) -> bool:

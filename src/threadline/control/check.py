@@ -1,5 +1,4 @@
-"""What is wrong with the control plane of a folder, for `threadline doctor`. Changes nothing, but
-that PostgreSQL gets its newest schema."""
+"""What is wrong with the control plane of a folder, for `threadline doctor`. Changes nothing."""
 
 import os
 import sqlite3
@@ -9,14 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from threadline.contract.times import DAY_MS, format_ms
-from threadline.control.address import is_postgres
+from threadline.control.address import is_postgres, without_password
 from threadline.control.database import Statements
 from threadline.control.errors import ControlError
 from threadline.control.on_sqlite import FILE
-from threadline.control.opened import open_database
+from threadline.control.opened import open_database, postgres_schemas
 from threadline.control.origins import normalise_origin
 from threadline.control.pepper import FILE as PEPPER
 from threadline.control.pepper import WAY_OUT, pepper_problem
+from threadline.migrations import SchemaError
 from threadline.sqlite import way_out
 
 PRIVATE = (FILE, f"{FILE}-wal", f"{FILE}-shm", PEPPER)
@@ -38,11 +38,15 @@ def check(folder: Path, url: str = FILE) -> list[Problem]:
     """
     try:
         return _postgres(folder, url) if is_postgres(url) else _file(folder)
-    except ControlError as error:
+    except (ControlError, SchemaError) as error:
         return [_sentences(str(error))]
 
 
 def _postgres(folder: Path, url: str) -> list[Problem]:
+    schema, newest, missing = postgres_schemas(url)
+    if schema and missing:
+        older = f"{without_password(url)} has schema {schema}, and this version {newest}"
+        return [Problem(older, "threadline upgrade brings it up to date; so does the next start.")]
     with closing(open_database(folder, url, create=False)) as db, db.reading() as statements:
         found = [*_content(folder, statements, db.pepper_way_out), *_modes(folder)]
     if (folder / FILE).exists():
