@@ -17,7 +17,7 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from threadline.store import background, cluster
-from threadline.store.address import Address, is_embedded, server_address, without_password
+from threadline.store.address import LOCAL, Address, is_embedded, server_address, without_password
 from threadline.store.connection import (
     CONNECT_S,
     READERS,
@@ -169,9 +169,11 @@ class Store:
         return self._nodes or (self,)
 
     @property
-    def is_cluster(self) -> bool:
-        """Whether its tables are divided between nodes."""
-        return self._cluster is not None
+    def cluster(self) -> tuple[str, str] | None:
+        """The name of the cluster that tables are divided between, and the database in which each
+        node has its own; None where they are not divided."""
+        address = self._cluster
+        return (address.cluster, f"{address.database}{LOCAL}") if address else None
 
     @property
     def home(self) -> "Store":
