@@ -117,10 +117,11 @@ def nothing(done: int, total: int) -> None:
 
 
 def moved(folder: Path, source: Store, target: Store) -> None:
+    chosen = settings.load(data=str(folder))
     moving.claim(folder, source, target)
-    moving.drain(settings.load(data=str(folder)), folder, source)
+    moving.drain(chosen, source)
     moving.move(source, target, nothing)
-    found = moving.compare(source, target, folder, nothing)
+    found = moving.compare(source, target, chosen, nothing)
     assert not found.problems
     assert not found.skipped
     assert found.answers
