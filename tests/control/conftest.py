@@ -53,5 +53,6 @@ def _use_postgres(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     checking = sys.modules["threadline.control.check"]  # the package has a function of that name
     monkeypatch.setattr(checking, "open_database", open_own)
     monkeypatch.setattr(checking, "is_postgres", lambda url: True)
+    monkeypatch.setattr(checking, "postgres_schemas", lambda url: (0, 0, []))
     monkeypatch.setattr(OpenControl, "__init__", noted)
     monkeypatch.setattr(OpenControl, "_wait_for_others", all_look)
