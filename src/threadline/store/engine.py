@@ -90,6 +90,8 @@ class Store:
         process has the folder open or the password is wrong.
         """
         self.url = url
+        # Of a node of a cluster: SQL, which visitors are its own.
+        self.owns = ""
         address = None if is_embedded(url) else server_address(url)
         self._cluster = address if address and address.cluster else None
         self._nodes = tuple(
@@ -156,6 +158,7 @@ class Store:
         shards = len({place.shard for place, _ in found.values()})
         for node in self._nodes:
             place, _ = found[node.url]
+            node.owns = cluster.OWN % (shards, place.shard - 1)
             with _naming(node), store_errors(), node._writers.handle() as client:
                 cluster.distribute(client, address, place, shards)
         with store_errors(), self._writers.handle() as client:
