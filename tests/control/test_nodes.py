@@ -1,6 +1,7 @@
 """Servers and commands whose control plane is in PostgreSQL, from moving there to losing a log."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import threadline
 from tests.cli.test_commands import fails, ok, run
 from tests.postgres import PASSWORD, Postgres
 from tests.support import ORIGIN, Project, Server, ids
@@ -159,6 +161,8 @@ def test_a_move_that_was_cut_off_is_done_by_the_same_command(copied: Path, url: 
     assert (copied / "control.db").exists(), "nothing was moved"
     ignored = run("doctor", *data, **of(url)).stdout
     assert "control.db is not used, as THREADLINE_CONTROL names postgresql://" in ignored
+    with Server(copied, THREADLINE_CONTROL=url) as server:
+        server.await_line("control_file_unused", "migrate-control")
 
 
 def test_what_cannot_be_moved_says_why(copied: Path, url: str) -> None:
@@ -177,6 +181,13 @@ def test_every_table_is_copied(folder: Path) -> None:
         found = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     database.close()
     assert {name for (name,) in found} - {"schema_migrations"} == set(TABLES)
+
+
+def test_all_of_it_is_opened_as_settings_name_it() -> None:
+    """Whoever names the folder alone begins a `control.db` that nobody else uses."""
+    opens = re.compile(r"\bControl\((?!FirstRun\))")
+    rooms = Path(threadline.__file__).parent.rglob("*.py")
+    assert [path.name for path in rooms if opens.search(path.read_text())] == []
 
 
 def test_a_lost_log_forgets_no_ids(folder: Path, url: str) -> None:

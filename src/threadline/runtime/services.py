@@ -16,6 +16,7 @@ from threadline.classify import RulesError, Site, Subdomains, read_site
 from threadline.contract.errors import Busy
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
+from threadline.control.address import IN_FOLDER
 from threadline.enrich import Countries, no_country, scrubber
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
@@ -61,6 +62,7 @@ class Services:
             if settings.country_db:
                 self.country_of = Countries(Path(settings.country_db)).country
             self.control = opened.enter_context(Control.of(settings))
+            _say_what_is_unused(settings)
             opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(_store(settings, folder))
             events_store.check(folder, self.store.url, self.store, may_note=True)
@@ -170,6 +172,18 @@ class Services:
         self.control.housekeeping()
         for copy in upgrade_copies.prune(Path(self.settings.data), time.time()):
             _logger.info("before_upgrade_removed", copy=str(copy))
+
+
+def _say_what_is_unused(settings: Settings) -> None:
+    """Such as after a backup was restored that has its control plane as a file."""
+    file = Path(settings.data) / IN_FOLDER
+    if not settings.control_in_folder and file.exists():
+        _logger.warning(
+            "control_file_unused",
+            file=str(file),
+            problem="THREADLINE_CONTROL names PostgreSQL, so nothing of the file counts: threadline"
+            " migrate-control moves what is in it into an empty database; else remove it.",
+        )
 
 
 def _store(settings: Settings, folder: Path) -> Store:
