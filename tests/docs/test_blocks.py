@@ -44,6 +44,7 @@ NOT_RUN = [
     ("docs/quickstart.md", "pip downloads the engine; the tests have it already"),
     ("docs/quickstart.md", "serves until it is stopped"),
     ("docs/scaling.md", "needs a PostgreSQL server"),
+    ("docs/scaling.md", "needs two clusters"),
     *[("docs/setup-go.md", "needs Go")] * 2,
     *[("docs/setup-laravel.md", "needs PHP")] * 4,
     *[("docs/setup-rails.md", "needs Ruby")] * 3,
