@@ -101,9 +101,9 @@ class Postgres:
                 assert time.monotonic() < until, self._log.read_text()
                 time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Whoever is connected is cut off."""
-        self._server.send_signal(signal.SIGINT)
+        self._server.send_signal(how)
         self._server.wait(60)
 
     def freeze(self) -> None:
@@ -125,7 +125,7 @@ class Postgres:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)  # nothing of it is kept
         shutil.rmtree(self.folder)
 
     def owner(self, database: str = "postgres") -> "psycopg.Connection[Any]":
