@@ -38,6 +38,11 @@ OF_CLUSTER = {
     "skip_unavailable_shards": "0",
     "distributed_foreground_insert": "1",
     "insert_distributed_timeout": "30",
+    # A shard that is at work says so all the time; one that is frozen takes connections, and says
+    # nothing. Three times ten seconds for each statement would be too long to be told of it.
+    "handshake_timeout_ms": "3000",
+    "connections_with_failover_max_tries": "2",
+    "receive_timeout": "10",
 }
 
 
