@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import forked
-from tests.e2e.launching import chromium_path, launch, playwright
+from tests.e2e.launching import launch, playwright, windowed_path
 from tests.support import Project, Server
 
-__all__ = ["chromium_path", "launch", "playwright"]
+__all__ = ["launch", "playwright", "windowed_path"]
 
 # What tests make in a data folder themselves is as private as what commands make.
 os.umask(0o077)
