@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import forked
+from tests import forked, in_memory
 from tests.e2e.launching import launch, playwright, windowed_path
 from tests.support import Project, Server
 
@@ -14,6 +14,9 @@ __all__ = ["launch", "playwright", "windowed_path"]
 
 # What tests make in a data folder themselves is as private as what commands make.
 os.umask(0o077)
+
+# Before anything asks where temporary files go.
+in_memory.use_memory()
 
 # In the background this may be ignored, and programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
