@@ -1,5 +1,8 @@
-"""Temporary folders in memory, where the machine has room for them: what syncs every event to a disk
-waits for it a thousand times in a run of all tests, which takes some hundred megabytes at a time."""
+"""Temporary folders in memory, where the machine has room for them.
+
+What syncs every event to a disk waits for it thousands of times in a run of all tests. All folders
+of such a run take about a gigabyte.
+"""
 
 import os
 import re
