@@ -179,11 +179,10 @@ MORE = """
 
 def load(folder: Path, project_id: str, count: int, visitors: int, times: int) -> int:
     """Fill a data folder; the size of the same events as JSON lines."""
-    log = DemoLog(count, visitors, visitors // 5, seed=1, until_ms=UNTIL_MS)
     raw_bytes = 0
     started = time.perf_counter()
     with Store(store_url("chdb", folder)) as store:
-        for number, (body, size) in enumerate(_blocks(log, project_id)):
+        for number, (body, size) in enumerate(blocks_of(count, visitors, project_id)):
             store.insert("events", COLUMNS, "MsgPack", body, f"benchmark-{number}")
             raw_bytes += size
             print(f"\rloading: {min(count, (number + 1) * BLOCK):,}", end="", flush=True)
@@ -197,8 +196,9 @@ def load(folder: Path, project_id: str, count: int, visitors: int, times: int) -
     return raw_bytes * times
 
 
-def _blocks(log: DemoLog, project_id: str) -> Iterator[tuple[bytes, int]]:
-    """Encoded rows, about `BLOCK` at a time, and the size of the same events as JSON lines."""
+def blocks_of(count: int, visitors: int, project_id: str) -> Iterator[tuple[bytes, int]]:
+    """A log: encoded rows, about `BLOCK` at a time, and the size of the same events as JSON."""
+    log = DemoLog(count, visitors, visitors // 5, seed=1, until_ms=UNTIL_MS)
     senders: dict[str, IngestContext] = {}
     bodies: list[bytes] = []
     seen: set[str] = set()

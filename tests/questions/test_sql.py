@@ -102,6 +102,8 @@ OF_EVENTS: dict[str, tuple[str, dict[str, str]]] = {
 class Recorder:
     """A store that remembers what it was asked."""
 
+    cluster = None
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self.asked: list[str] = []

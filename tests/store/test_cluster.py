@@ -16,6 +16,8 @@ from tests.identity import test_vectors
 from tests.questions.test_sql import ASKED_OF, OF_EVENTS
 from tests.store import test_server_mode
 from tests.support import Json, Project, Server, row_values
+from threadline import settings
+from threadline.cli import checks_cluster
 from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control
 from threadline.identity import states
@@ -233,7 +235,7 @@ def test_commands_reach_all_shards(servers: tuple[Server, Server], on_three: Pro
     assert len(on_three.ask("/v1/sources", limit=200)["rows"]) == 40
     ok("reclassify", *project, *data, **environ)
     assert len(on_three.ask("/v1/sources", limit=200)["rows"]) == 40
-    ok("doctor", *data, **environ)
+    assert "3 nodes answer" in ok("doctor", *data, **environ)
     noted = events_store.read(three.folder)
     assert noted
     assert noted.store.endswith("/threadline?cluster=threadline")
@@ -275,7 +277,7 @@ def test_what_a_migration_adds_can_be_asked(cluster: Cluster) -> None:
         assert store.query("SELECT sum(newer) AS n FROM links", {}) == [{"n": 0}]
 
 
-def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster) -> None:
+def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster, tmp_path: Path) -> None:
     """As after another number of shards, or when two have changed places."""
     url = cluster.url("astray")
     rows = b"".join(
@@ -287,6 +289,16 @@ def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster) -> None:
         store.home.insert("events", row.COLUMNS, "MsgPack", rows, "on the first")
     with pytest.raises(StoreError, match="It is shard 1 of 3, but has events of another one"):
         Store(url)
+    found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    assert re.match(
+        r"\d of 1\d events on .*/astray_local are of other shards' visitors", found.found
+    )
+    shard = cluster.nodes[2]
+    shard.kill()
+    found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    assert f":{shard.http}/astray_local" in found.found
+    assert "Start it" in found.mend
+    shard.start()
 
 
 def test_a_shard_that_is_away_is_an_outage_and_nothing_is_lost(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from threadline import settings
+from threadline.cli import checks_cluster as nodes
 from threadline.cli import checks_data as data_files
 from threadline.cli import checks_machine as machine
 from threadline.cli.finding import Check, Finding
@@ -35,6 +36,8 @@ def examine(data: str | None) -> Iterator[tuple[str, Finding]]:
             return
     for name, check in CHECKS.items():
         yield name, check(chosen, folder)
+    if nodes.is_cluster(chosen, folder):
+        yield "cluster", nodes.cluster(chosen, folder)
 
 
 # Without these the others make no sense.

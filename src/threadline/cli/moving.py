@@ -37,8 +37,10 @@ def migrate_store(
     """Move all events from one store into another, compare the two, and say what to set.
 
     A store is `chdb`, the embedded engine in the data folder, or `clickhouse://…`, a ClickHouse
-    server. The server of the folder has to be stopped. Killed or cut off at any moment, the same
-    command goes on: nothing is there twice, nothing is lost. FROM stays as it is.
+    server or, with `?cluster=NAME`, a cluster; out of one into a database on more shards, or fewer,
+    is how their number changes. The server of the folder has to be stopped. Killed or cut off at
+    any moment, the same command goes on: nothing is there twice, nothing is lost. FROM stays as it
+    is.
 
     Example: `threadline migrate-store chdb clickhouse://threadline:secret@db:8123/threadline`
     """
@@ -65,7 +67,7 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
     moving.drain(chosen, folder, source)
     with _says_how_to_go_on():
         with bar("Moving", console) as progressed:
-            moving.move(source, target, progressed)
+            moving.move(source, target, folder, progressed)
         with bar("Comparing", console) as progressed:
             found = moving.compare(source, target, folder, progressed)
     _say(found)

@@ -60,7 +60,9 @@ def _parsed(asked: str) -> tuple[Question, str, dict[str, str]]:
 
 
 class _Recorder:
-    """A store that remembers what it was asked."""
+    """A store that remembers what it was asked, as one machine is asked it."""
+
+    cluster = None
 
     def __init__(self, store: Store | SocketStore) -> None:
         self._store = store

@@ -37,9 +37,7 @@ def compose(sql: str, relations: Mapping[str, str]) -> str:
     """The statement with a WITH clause of all `relations` that it, or one of these, names: each
     once, before what stands on it. Its own definitions stand among them, and win over others of
     their name."""
-    sql = dedent(sql).strip("\n")
-    defined, _, asked = sql.rpartition("\n)\n") if sql.startswith("WITH ") else ("", "", sql)
-    own = {name: dedent(body) for name, body in OWN.findall(f"{defined}\n)")}
+    own, asked = defined(sql)
     known = {**relations, **own}
     needed: dict[str, str] = {}
 
@@ -56,6 +54,13 @@ def compose(sql: str, relations: Mapping[str, str]) -> str:
         f"{name} AS (\n{indent(body, '    ')}" for name, body in needed.items()
     )
     return f"WITH {definitions}\n)\n{asked}"
+
+
+def defined(sql: str) -> tuple[dict[str, str], str]:
+    """The relations that a statement defines, and what it asks of them."""
+    sql = dedent(sql).strip("\n")
+    definitions, _, asked = sql.rpartition("\n)\n") if sql.startswith("WITH ") else ("", "", sql)
+    return {name: dedent(body) for name, body in OWN.findall(f"{definitions}\n)")}, asked
 
 
 def all_of(parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import count
 from typing import Protocol
 
+from threadline.identity.shards import on_shards
 from threadline.store import Params, Query, Row, Store, StoreError
 
 # The SELECT of a statement, which stands behind its WITH clause (see `compose`): it gets one more
@@ -59,6 +60,8 @@ class Reading:
     def _ask_back(self, sql: str, params: Params) -> tuple[str, Query]:
         if params.get("project_id", self._project_id) != self._project_id:
             raise WrongAnswer("A question to one project was about to be asked of another.")
+        if self._store.cluster:
+            sql = on_shards(sql, *self._store.cluster)
         asked_by = f"{self._project_id} {next(_numbers)}"
         start = SELECT.match(sql)
         assert start, sql

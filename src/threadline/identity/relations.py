@@ -172,13 +172,17 @@ READ_STATES = ("links", "half_hours", "visitor_touches", "user_touches")
 
 # Of devices on which decisions may change who was seen: who was.
 OF_DECIDED = f"""
-SELECT r.visitor AS device,
-    minIf($person_hash, $is_linked) AS least, maxIf($person_hash, $is_linked) AS greatest
-FROM links AS r
-WHERE r.{PROJECT}
-    $people
-    AND ($concerned)
-GROUP BY device
+WITH decided_devices AS (
+    SELECT r.visitor AS device,
+        minIf($person_hash, $is_linked) AS least, maxIf($person_hash, $is_linked) AS greatest
+    FROM links AS r
+    WHERE r.{PROJECT}
+        $people
+        AND ($concerned)
+    GROUP BY r.visitor
+)
+SELECT device, least, greatest
+FROM decided_devices
 ORDER BY device"""
 OF_ALIASED = f"""r.visitor IN (
         SELECT visitor FROM links WHERE {PROJECT} AND user_id IN {{aliased:Array(String)}}

@@ -21,9 +21,10 @@ USERS = "user_id IN {user_ids:Array(String)}"
 AS_OF = "{as_of:DateTime64(3, 'UTC')}"
 
 # The smallest is the first: on a page before all that is on none; ties by event_id.
-# `traffic_source`: as a number.
+# `traffic_source`: as a number. `off_page` is no Bool, of which shards' minima would be compared
+# wrongly: the engine reads another kind of value back than it sent.
 TOUCH_TYPE = """Tuple(
-        off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+        off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
         traffic_source UInt64
     )"""
 TOUCH = f"({OFF_PAGE}, e.timestamp, e.event_id, e.visitor, e.traffic_source)::{TOUCH_TYPE}"

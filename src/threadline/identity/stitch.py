@@ -172,12 +172,13 @@ WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
 FIRST_TOUCHES = """
 SELECT user_id, $first, min(known) AS known_since
-FROM (
-    SELECT user_id, $of_state, known_since AS known
-    FROM tagged_touches
-    $untagged
-)
+FROM $touches
 GROUP BY user_id"""
+
+OWNED_TOUCHES = """
+SELECT user_id, $of_state, known_since AS known
+FROM tagged_touches
+$untagged"""
 
 UNTAGGED_TOUCHES = f"""
 UNION ALL
@@ -194,12 +195,14 @@ WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
 # The smallest of an array is found faster than min(tuple), which compares value by value.
 WHOLE = {
+    "touches": "owned_touches",
     "first": "arrayMin(groupArray(touch)) AS first_touch",
     "of_state": "first_touch AS touch",
     "of_event": f"{TOUCH} AS touch",
 }
 # The same, of which only when is wanted.
 WHEN = {
+    "touches": "owned_touch_times",
     "first": "if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at",
     "of_state": "first_touch.off_page AS off_page, first_touch.timestamp AS at",
     "of_event": f"{OFF_PAGE} AS off_page, e.timestamp AS at",
@@ -209,15 +212,16 @@ FIRST_EVENTS = """
 SELECT sipHash64('user', user_id) AS person, first_touch
 FROM first_touches
 UNION ALL
+SELECT person, first_touch
+FROM nobodys_touches"""
+
+NOBODYS_TOUCHES = """
 SELECT t.visitor AS person, min(t.first_touch) AS first_touch
 FROM untagged_touches AS t
 WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
 GROUP BY t.visitor"""
 
-FIRST_EVENTS_AS_TAGGED = """
-SELECT sipHash64('user', user_id) AS person, first_touch
-FROM first_touches
-UNION ALL
+NOBODYS_TOUCHES_AS_TAGGED = """
 SELECT t.visitor AS person, min(t.first_touch) AS first_touch
 FROM untagged_touches AS t
 GROUP BY t.visitor"""
@@ -243,16 +247,19 @@ TOUCHES: Mapping[str, Mapping[str, str]] = {"first_touches": WHOLE, "first_touch
 
 
 def _touches(untagged: str = UNTAGGED_TOUCHES, owners: str = "device_owners") -> dict[str, str]:
-    return {
-        name: fill(FIRST_TOUCHES, {**of, "untagged": fill(untagged, {**of, "owners": owners})})
-        for name, of in TOUCHES.items()
-    }
+    found: dict[str, str] = {}
+    for name, of in TOUCHES.items():
+        found[name] = fill(FIRST_TOUCHES, of)
+        owned = fill(untagged, {**of, "owners": owners})
+        found[of["touches"]] = fill(OWNED_TOUCHES, {**of, "untagged": owned})
+    return found
 
 
 OF_ALL: Mapping[str, str] = {
     "first_owners": FIRST_OWNERS,
     "last_owners": LAST_OWNERS,
     "first_events": FIRST_EVENTS,
+    "nobodys_touches": NOBODYS_TOUCHES,
     "ownership": OWNERSHIP,
     "user_ownership": USER_OWNERSHIP,
     "person_events": PERSON_EVENTS,
@@ -273,7 +280,7 @@ BY_POLICY: Mapping[Policy, Mapping[str, str]] = {
     "none": {
         "person_events": PERSON_EVENTS_AS_TAGGED,
         "owned_events": TAGGED_EVENTS,
-        "first_events": FIRST_EVENTS_AS_TAGGED,
+        "nobodys_touches": NOBODYS_TOUCHES_AS_TAGGED,
         **_touches(untagged=""),
     },
 }

@@ -40,19 +40,16 @@ SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
     e.user_id AS user_id
 FROM counted_events AS e
 WHERE $done"""
-DID = """
-SELECT person
-FROM (
-    $owned
-)
-GROUP BY person
-HAVING count() >= $least"""
-# Under `any` an event may have several owners.
-OF_OWNERS = """
-SELECT sipHash64('user', owner) AS person
+DOERS = """
+SELECT $person AS person
 FROM (
     $owned
 )"""
+DID = """
+SELECT person
+FROM doers_$name
+GROUP BY person
+HAVING count() >= $least"""
 
 # The visit in which an event happened began last before it.
 IN_VISITS = """
@@ -274,12 +271,13 @@ class _Narrowed:
                 f" AND {{{name}_until:DateTime64(3, 'UTC')}}"
             )
         self._relations[f"done_{name}"] = fill(DONE, {"done": done})
-        if self._resolution.policy == "any":
-            owned = fill(OF_OWNERS, {"owned": self._known["owned_events"]})
-        else:
-            owned = self._known["person_events"]
+        # Under `any` an event may have several owners.
+        of_owners = self._resolution.policy == "any"
+        person = "sipHash64('user', owner)" if of_owners else "person"
+        owned = self._known["owned_events" if of_owners else "person_events"]
         owned = owned.replace("FROM considered", f"FROM done_{name}")
-        self._relations[f"did_{name}"] = fill(DID, {"owned": owned, "least": condition.least})
+        self._relations[f"doers_{name}"] = fill(DOERS, {"person": person, "owned": owned})
+        self._relations[f"did_{name}"] = fill(DID, {"name": name, "least": condition.least})
         negated = "NOT " if condition.operator == "!=" else ""
         return f"$who {negated}IN (SELECT person FROM did_{name})"
 

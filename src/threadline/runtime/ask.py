@@ -79,7 +79,7 @@ class Asking:
         self._control = control
         self._store = store
         # Dictionaries are on one node; a cluster joins on all of them.
-        self._keeper = None if store.is_cluster else Keeper(store)
+        self._keeper = None if store.cluster else Keeper(store)
         self._answers = KeptAnswers()
         self._writer = writer
         self._refused = refused

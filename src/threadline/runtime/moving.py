@@ -15,14 +15,16 @@ import msgspec
 from threadline.contract.errors import ApiError
 from threadline.contract.times import now_ms
 from threadline.control import Control
+from threadline.identity import states
 from threadline.ingest.log import Log
+from threadline.ingest.recovery import outliving
 from threadline.ingest.writer import Writer
 from threadline.runtime import events_store
 from threadline.runtime.events_store import Note
 from threadline.runtime.sampling import ASKED, digest_of, keys
 from threadline.settings import Settings
 from threadline.store import QueryTimeout, Store, StoreError, moving, without_password
-from threadline.store.address import host_and_port, is_embedded, server_address
+from threadline.store.address import LOCAL, host_and_port, is_embedded, server_address
 from threadline.store.connection import has_database
 from threadline.store.errors import store_errors
 from threadline.store.moving import Digest, Partition, Table
@@ -38,6 +40,9 @@ USERS = """
 COUNT = "SELECT count() AS rows FROM {table:Identifier}"
 OTHER_LOGS = "SELECT count() AS rows FROM logs WHERE log_hash NOT IN {known:Array(String)}"
 LOGS = "SELECT log_hash FROM logs ORDER BY number"
+
+# The notes of what is under way in a store.
+WORK = "unfinished_work"
 
 Progressed = Callable[[int, int], None]
 
@@ -71,18 +76,11 @@ def check_urls(source: str, target: str) -> None:
     shown = without_password(source)
     if source == target:
         raise StoreError(f"FROM and TO are the same store, {shown}.")
-    for url in (source, target):
-        if not is_embedded(url) and server_address(url).cluster:
-            raise StoreError(
-                f"{without_password(url)} is a cluster, and events cannot be moved into or out of"
-                " one yet: this command moves from a folder to a ClickHouse server, back, and from"
-                " server to server. `threadline export -o FILE.zip` and `import` move projects."
-            )
     if is_embedded(source) and is_embedded(target):
         raise StoreError(
             "Both stores are folders: stop the server and copy the folder (cp -a"
             f" {urlsplit(source).path} {urlsplit(target).path}). This command moves from a folder"
-            " to a ClickHouse server, back, and from server to server."
+            " to a ClickHouse server or cluster, back, and between those."
         )
     if is_embedded(source):
         there = Path(urlsplit(source).path).is_dir()
@@ -156,7 +154,7 @@ def drain(settings: Settings, folder: Path, source: Store) -> None:
         )
 
 
-def move(source: Store, target: Store, progressed: Progressed) -> None:
+def move(source: Store, target: Store, folder: Path, progressed: Progressed) -> None:
     """Make every partition of the target what it is in the source. `progressed`: bytes, and bytes
     of all. Raises `StoreError`."""
     described = moving.described(source)
@@ -164,7 +162,9 @@ def move(source: Store, target: Store, progressed: Progressed) -> None:
     wanted = moving.partitions(source)
     there = {each[:2] for each in moving.partitions(target)}
     total, before = sum(each.size for each in wanted), 0
-    for each in wanted:
+
+    def bring(each: Partition) -> None:
+        nonlocal before
         table, done = described[each.table], before
 
         def read(size: int, end: int = before + each.size) -> None:
@@ -172,13 +172,28 @@ def move(source: Store, target: Store, progressed: Progressed) -> None:
             done = min(done + size, end)  # packed otherwise, so it may be a little more
             progressed(done, total)
 
-        if each[:2] not in there or not _same(source, target, table, each):
+        incomparable = each.table in moving.FOLLOW and _is_divided(source, target)
+        if incomparable or each[:2] not in there or not _same(source, target, table, each):
             moving.move(source, target, table, each.partition, read)
         before += each.size
         progressed(before, total)
+
+    for each in wanted:
+        if each.table != WORK:
+            bring(each)
+    if target.cluster:
+        states.rebuild(target, moving.FOLLOW, outliving=outliving(folder))
+    for each in wanted:  # of which making states has left some there
+        if each.table == WORK:
+            bring(each)
     for gone in moving.partitions(target):
         if gone[:2] not in {each[:2] for each in wanted}:
             moving.drop(target, gone.table, gone.partition)
+
+
+def _is_divided(*stores: Store) -> bool:
+    """Whether `FOLLOW` say something else on each node, and not the same in both stores."""
+    return any(store.cluster for store in stores)
 
 
 def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
@@ -194,7 +209,13 @@ def compare(source: Store, target: Store, folder: Path, progressed: Progressed) 
     `StoreError`."""
     found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
     described = moving.described(source)
-    both = {each[:2]: each for store in (target, source) for each in moving.partitions(store)}
+    divided = moving.FOLLOW if _is_divided(source, target) else ()
+    both = {
+        each[:2]: each
+        for store in (target, source)
+        for each in moving.partitions(store)
+        if each.table not in divided
+    }
     total, done = sum(each.size for each in both.values()), 0
     for each in both.values():
         here = _digest(source, described[each.table], each)
@@ -207,6 +228,12 @@ def compare(source: Store, target: Store, folder: Path, progressed: Progressed) 
         found.rows[each.table] = (rows + there.rows, parts + 1)
         done += each.size
         progressed(done, total)
+    for state in states.verify(target, 1, outliving(folder), divided) if divided else ():
+        found.rows[state.table] = (state.compared, 1)
+        if wrong := state.beyond + state.missing + state.wrong:
+            found.problems.append(
+                f"{state.table}: {wrong:,} rows there are not what the events say"
+            )
     with Control(folder, create=False) as control:
         _compare_answers(source, target, control, found)
     return found
@@ -269,5 +296,6 @@ def how_to_remove(url: str) -> str:
     if is_embedded(url):
         return f"rm -r {urlsplit(url).path}"
     address = server_address(url)
-    host, _ = host_and_port(address.hosts[0], address.secure)
-    return f"DROP DATABASE `{address.database}` on {host}."
+    hosts = " and ".join(host_and_port(host, address.secure)[0] for host in address.hosts)
+    names = [address.database, *([f"{address.database}{LOCAL}"] if address.cluster else [])]
+    return " and ".join(f"DROP DATABASE `{name}`" for name in names) + f" on {hosts}."

@@ -14,7 +14,7 @@ from threadline.contract.errors import NotFound
 from threadline.contract.times import format_ms, now_ms
 from threadline.control import Project
 from threadline.enrich import address_hash
-from threadline.identity.resolution import PROJECT
+from threadline.identity.resolution import PROJECT, TOUCH_TYPE
 from threadline.ingest import dead_letters, row
 from threadline.ingest.dead_letters import Whose
 from threadline.ingest.forget_plan import EVENTS, Share
@@ -50,7 +50,8 @@ TABLES = (
             t.touch.timestamp AS timestamp, t.touch.event_id AS event_id, s.source AS source,
             s.medium AS medium, s.campaign AS campaign, s.channel AS channel
         FROM (
-            SELECT user_id, is_bot, min(known_since) AS known_since, min(first_touch) AS touch
+            SELECT user_id, is_bot, min(known_since) AS known_since,
+                min(first_touch::{TOUCH_TYPE}) AS touch
             FROM user_touches
             WHERE {PROJECT} AND {OF_USERS}
             GROUP BY user_id, is_bot

@@ -21,6 +21,7 @@ from threadline.store.errors import StoreError
 # Jumping moves as few rows as may be when a shard is added.
 BY_VISITOR = "jumpConsistentHash(visitor, %d)"
 FIRST_SHARD = "0"
+OWN = f"{BY_VISITOR} = %d"
 # Tables over which there is none yet, or one with other columns, as before a migration.
 TO_MAKE = """
     SELECT table, countIf(here AND name = 'visitor') AS has_visitor

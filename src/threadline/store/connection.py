@@ -31,8 +31,8 @@ READS_ONCE = {
     "optimize_functions_to_subcolumns": "0",
 }
 # Through its Distributed tables. A join or IN whose right side lies on all nodes is asked once and
-# sent to each of them: right whatever it is by. Without a node there is no answer, never a part of
-# one; and what was written can be read.
+# sent to each of them: right whatever it is by, and dear (not of questions: `identity.shards`).
+# Without a node there is no answer, never a part of one; and what was written can be read.
 OF_CLUSTER = {
     "distributed_product_mode": "global",
     "skip_unavailable_shards": "0",

@@ -17,7 +17,7 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from threadline.store import background, cluster
-from threadline.store.address import Address, is_embedded, server_address, without_password
+from threadline.store.address import LOCAL, Address, is_embedded, server_address, without_password
 from threadline.store.connection import (
     CONNECT_S,
     READERS,
@@ -90,6 +90,8 @@ class Store:
         process has the folder open or the password is wrong.
         """
         self.url = url
+        # Of a node of a cluster: SQL, which visitors are its own.
+        self.owns = ""
         address = None if is_embedded(url) else server_address(url)
         self._cluster = address if address and address.cluster else None
         self._nodes = tuple(
@@ -156,6 +158,7 @@ class Store:
         shards = len({place.shard for place, _ in found.values()})
         for node in self._nodes:
             place, _ = found[node.url]
+            node.owns = cluster.OWN % (shards, place.shard - 1)
             with _naming(node), store_errors(), node._writers.handle() as client:
                 cluster.distribute(client, address, place, shards)
         with store_errors(), self._writers.handle() as client:
@@ -169,9 +172,11 @@ class Store:
         return self._nodes or (self,)
 
     @property
-    def is_cluster(self) -> bool:
-        """Whether its tables are divided between nodes."""
-        return self._cluster is not None
+    def cluster(self) -> tuple[str, str] | None:
+        """The name of the cluster that tables are divided between, and the database in which each
+        node has its own; None where they are not divided."""
+        address = self._cluster
+        return (address.cluster, f"{address.database}{LOCAL}") if address else None
 
     @property
     def home(self) -> "Store":

@@ -3,15 +3,21 @@
 A partition is poured into a table beside, which then takes the partition's place in one step: so no
 view sees the rows, and doing it once more changes nothing. What is there already is told by
 comparing. Nothing has to be remembered, so nothing of what is remembered can be wrong after a kill.
+
+Each node of a cluster gets the rows of its own visitors, and the first one those of tables that are
+not divided. States that say nothing of a visitor (`FOLLOW`) are partial on each node, of its own
+events: whoever moves into a cluster makes them anew there.
 """
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from threadline.store import tables
+from threadline.store.cluster import ON_FIRST_SHARD
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError
 from threadline.store.states import STATES
@@ -38,6 +44,10 @@ PARTITIONS = """
     GROUP BY table, partition_id
     ORDER BY table, partition_id"""
 IN_PARTITION = "WHERE _partition_id = {partition:String}"
+VISITOR = "visitor"
+FOLLOW = tuple(
+    state.table for state in STATES if VISITOR not in (column.name for column in state.key)
+)
 # Neither value may depend on how rows are spread over parts.
 DIGEST = "SELECT count() AS rows, sum(cityHash64(tuple(%s))) AS hash FROM %s %s"
 # What stands in these columns is one of several values, all of them right.
@@ -74,6 +84,15 @@ class Table:
     made: tuple[str, ...]
     merges: bool
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether each node of a cluster has the rows of its own visitors."""
+        return VISITOR in self.columns and self.name not in ON_FIRST_SHARD
+
+    def nodes(self, store: Store) -> tuple[Store, ...]:
+        """Those that have rows of it."""
+        return store.nodes if self.is_divided or self.name in FOLLOW else (store.home,)
+
 
 def table_names() -> list[str]:
     """All tables of the schema that have rows of ours."""
@@ -84,7 +103,7 @@ def table_names() -> list[str]:
 def described(store: Store) -> dict[str, Table]:
     """The schema's tables as they are in this store. Raises `StoreError`."""
     names = table_names()
-    rows = store.query(COLUMNS, {"tables": names})
+    rows = store.home.query(COLUMNS, {"tables": names})
     merging = {state.table for state in STATES} | {"exchange_rates"}
     found = {}
     for name in names:
@@ -101,8 +120,11 @@ def described(store: Store) -> dict[str, Table]:
 
 def partitions(store: Store) -> list[Partition]:
     """All that have rows. Raises `StoreError`."""
-    rows = store.query(PARTITIONS, {"tables": table_names()})
-    return [Partition(row["table"], row["partition_id"], int(row["bytes"])) for row in rows]
+    sizes: Counter[tuple[str, str]] = Counter()
+    for node in store.nodes:
+        for row in node.query(PARTITIONS, {"tables": table_names()}):
+            sizes[row["table"], row["partition_id"]] += int(row["bytes"])
+    return [Partition(*key, size) for key, size in sorted(sizes.items())]
 
 
 def digest(store: Store, table: Table, partition: str) -> Digest:
@@ -110,40 +132,46 @@ def digest(store: Store, table: Table, partition: str) -> Digest:
     compared = [name for name in table.columns if (table.name, name) not in ANY_OF_SEVERAL]
     from_ = f"{table.name} FINAL" if table.merges else table.name
     sql = DIGEST % (", ".join(compared), from_, IN_PARTITION)
-    (row,) = store.query(sql, {"partition": partition})
-    return Digest(int(row["rows"]), int(row["hash"]))
+    found = [node.query(sql, {"partition": partition})[0] for node in table.nodes(store)]
+    return Digest(
+        sum(int(row["rows"]) for row in found), sum(int(row["hash"]) for row in found) % 2**64
+    )
 
 
 def origins(store: Store) -> Mapping[str, str]:
     """Whose move into this store is not finished, with the name to show. Raises `StoreError`."""
-    if UNFINISHED not in _names(store):
+    if UNFINISHED not in _names(store.home):
         return {}
-    return {row["origin"]: row["shown"] for row in store.query(ORIGINS, {})}
+    return {row["origin"]: row["shown"] for row in store.home.query(ORIGINS, {})}
 
 
 def begin(store: Store, origin: str, shown: str) -> None:
     """Note that a move into this store is under way. Raises `StoreError`."""
-    store.execute(BEGIN)
+    store.home.execute(BEGIN)
     if origin not in origins(store):
         bound = {"origin": origin, "shown": shown}
-        store.execute(f"INSERT INTO {UNFINISHED} SELECT {{origin:String}}, {{shown:String}}", bound)
+        store.home.execute(
+            f"INSERT INTO {UNFINISHED} SELECT {{origin:String}}, {{shown:String}}", bound
+        )
 
 
 def end(store: Store) -> None:
     """It is done."""
-    store.execute(f"DROP TABLE IF EXISTS {UNFINISHED} SYNC")
+    store.home.execute(f"DROP TABLE IF EXISTS {UNFINISHED} SYNC")
 
 
 def clear(store: Store) -> None:
     """Take away what a killed move left beside the tables."""
-    for name in _names(store):
-        if name.startswith(BESIDE):
-            store.execute(f"DROP TABLE IF EXISTS {name} SYNC")
+    for node in store.nodes:
+        for name in _names(node):
+            if name.startswith(BESIDE):
+                node.execute(f"DROP TABLE IF EXISTS {name} SYNC")
 
 
 def drop(store: Store, table: str, partition: str) -> None:
     """A partition that an earlier try has brought, and which the source has no more."""
-    store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
+    for node in store.nodes:
+        node.execute(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
 
 
 def check_alike(source: Mapping[str, Table], target: Mapping[str, Table]) -> None:
@@ -166,25 +194,39 @@ def move(
 ) -> None:
     """Make the partition of the target what it is in the source. `read` is called with how many
     bytes came. Raises `StoreError` if one of the stores does."""
+    for node in target.nodes if table.is_divided else (target.home,):
+        _pour(table.nodes(source), node, table, partition, read)
+
+
+def _pour(
+    sources: Sequence[Store],
+    target: Store,
+    table: Table,
+    partition: str,
+    read: Callable[[int], None],
+) -> None:
+    """Into one node, what is its own."""
     beside = f"{BESIDE}{table.name}_{uuid.uuid4().hex}"
     target.execute(f"CREATE TABLE {beside} AS {table.name}")
     # What was made of other columns comes as it stands, whatever made it.
     for name in table.made:
         target.execute(f"ALTER TABLE {beside} MODIFY COLUMN {name} REMOVE MATERIALIZED")
     columns = ", ".join(table.columns)
-    sql = f"SELECT {columns} FROM {table.name} {IN_PARTITION}"
-    with source.reading(sql, {"partition": partition}, "Native") as body:
+    own = f" AND {target.owns}" if table.is_divided and target.owns else ""
+    sql = f"SELECT {columns} FROM {table.name} {IN_PARTITION}{own}"
+    for source in sources:
+        with source.reading(sql, {"partition": partition}, "Native") as body:
 
-        def chunks() -> Generator[bytes]:
-            while chunk := body.read(CHUNK_BYTES):
-                read(len(chunk))
-                yield chunk
+            def chunks(body: BinaryIO = body) -> Generator[bytes]:
+                while chunk := body.read(CHUNK_BYTES):
+                    read(len(chunk))
+                    yield chunk
 
-        target.insert_stream(beside, table.columns, "Native", chunks())
+            target.insert_stream(beside, table.columns, "Native", chunks())
     if target.query(ANY_ROW, {"table": beside}):
         target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
-    else:  # all of it was deleted, and lies in the parts still
-        drop(target, table.name, partition)
+    else:  # all of it was deleted, and lies in the parts still; or it is of others
+        target.execute(f"ALTER TABLE {table.name} DROP PARTITION ID '{partition}'")
     target.execute(f"DROP TABLE {beside} SYNC")
 
 

@@ -1,5 +1,6 @@
-SELECT r.visitor AS device,
-    minIf(transform(
+WITH decided_devices AS (
+    SELECT r.visitor AS device,
+        minIf(transform(
         r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
     ), (r.visitor, r.user_hash) NOT IN arrayZip(
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
@@ -8,14 +9,17 @@ SELECT r.visitor AS device,
     ), (r.visitor, r.user_hash) NOT IN arrayZip(
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
     )) AS greatest
-FROM links AS r
-WHERE r.project_id = {project_id:String}
-    AND NOT is_bot
-    AND (r.visitor IN (
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
             AND NOT is_bot
     ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
-GROUP BY device
+    GROUP BY r.visitor
+)
+SELECT device, least, greatest
+FROM decided_devices
 ORDER BY device;
 
 WITH stretches AS (
@@ -264,7 +268,7 @@ WITH stretches AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
@@ -294,33 +298,36 @@ WITH stretches AS (
         FROM user_links
         GROUP BY visitor, user_hash
     ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
+    UNION ALL
+    SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+    FROM untagged_touches AS t
+    INNER JOIN device_owners AS o ON o.visitor = t.visitor
+    UNION ALL
+    SELECT o.user_id AS user_id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            traffic_source UInt64
+        ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+    FROM counted_events AS e
+    ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
+    WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-        UNION ALL
-        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
-        UNION ALL
-        SELECT o.user_id AS user_id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
-                off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
-                traffic_source UInt64
-            ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM counted_events AS e
-        ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
-    )
+    FROM owned_touches
     GROUP BY user_id
-), first_events AS (
-    SELECT sipHash64('user', user_id) AS person, first_touch
-    FROM first_touches
-    UNION ALL
+), nobodys_touches AS (
     SELECT t.visitor AS person, min(t.first_touch) AS first_touch
     FROM untagged_touches AS t
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT person, first_touch
+    FROM nobodys_touches
 ), countries AS (
     SELECT f.person AS person, any(e.country) AS country
     FROM first_events AS f

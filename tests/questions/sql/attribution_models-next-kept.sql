@@ -163,7 +163,7 @@ WITH stretches AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
@@ -183,7 +183,7 @@ WITH stretches AS (
         WHERE dictGet({devices:String}, 'person', t.visitor) > 1
         UNION ALL
         SELECT dictGet({intervals:String}, 'user_hash', e.visitor, toUnixTimestamp64Milli(e.timestamp)) AS person, '' AS id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
-                off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+                off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
                 traffic_source UInt64
             ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
         FROM counted_events AS e

@@ -118,31 +118,34 @@ WITH stretches AS (
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-    )
+    FROM owned_touches
     GROUP BY user_id
 ), untagged_touches AS (
     SELECT visitor, (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
+), nobodys_touches AS (
+    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    FROM untagged_touches AS t
+    GROUP BY t.visitor
 ), first_events AS (
     SELECT sipHash64('user', user_id) AS person, first_touch
     FROM first_touches
     UNION ALL
-    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
-    FROM untagged_touches AS t
-    GROUP BY t.visitor
+    SELECT person, first_touch
+    FROM nobodys_touches
 ), countries AS (
     SELECT f.person AS person, any(e.country) AS country
     FROM first_events AS f

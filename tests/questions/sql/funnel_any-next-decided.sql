@@ -1,5 +1,6 @@
-SELECT r.visitor AS device,
-    minIf(transform(
+WITH decided_devices AS (
+    SELECT r.visitor AS device,
+        minIf(transform(
         r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
     ), (r.visitor, r.user_hash) NOT IN arrayZip(
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
@@ -8,14 +9,17 @@ SELECT r.visitor AS device,
     ), (r.visitor, r.user_hash) NOT IN arrayZip(
         {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
     )) AS greatest
-FROM links AS r
-WHERE r.project_id = {project_id:String}
-    AND NOT is_bot
-    AND (r.visitor IN (
+    FROM links AS r
+    WHERE r.project_id = {project_id:String}
+        AND NOT is_bot
+        AND (r.visitor IN (
         SELECT visitor FROM links WHERE project_id = {project_id:String} AND user_id IN {aliased:Array(String)}
             AND NOT is_bot
     ) OR r.visitor IN {unlinked_visitors:Array(UInt64)})
-GROUP BY device
+    GROUP BY r.visitor
+)
+SELECT device, least, greatest
+FROM decided_devices
 ORDER BY device;
 
 WITH counted_events AS (

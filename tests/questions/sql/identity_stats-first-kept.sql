@@ -29,7 +29,7 @@ WITH stretches AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches

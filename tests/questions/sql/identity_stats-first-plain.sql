@@ -45,7 +45,7 @@ WITH stretches AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
@@ -55,16 +55,16 @@ WITH stretches AS (
     SELECT visitor, argMin(user_id, (first_seen, user_id)) AS user_id
     FROM user_links
     GROUP BY visitor
+), owned_touch_times AS (
+    SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
+    FROM tagged_touches
+    UNION ALL
+    SELECT o.user_id AS user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+    FROM untagged_touches AS t
+    INNER JOIN device_owners AS o ON o.visitor = t.visitor
 ), first_touch_times AS (
     SELECT user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
-        FROM tagged_touches
-        UNION ALL
-        SELECT o.user_id AS user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
-    )
+    FROM owned_touch_times
     GROUP BY user_id
 ), linked AS (
     SELECT user_id, uniqExact(visitor) AS devices

@@ -60,12 +60,12 @@ WITH counted_events AS (
     FROM user_touches_then AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
+), owned_touch_times AS (
+    SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
+    FROM tagged_touches
 ), first_touch_times AS (
     SELECT user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch.off_page AS off_page, first_touch.timestamp AS at, known_since AS known
-        FROM tagged_touches
-    )
+    FROM owned_touch_times
     GROUP BY user_id
 ), linked AS (
     SELECT user_id, uniqExact(visitor) AS devices

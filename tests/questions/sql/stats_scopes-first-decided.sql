@@ -109,7 +109,7 @@ WITH counted_events AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
@@ -119,25 +119,28 @@ WITH counted_events AS (
     SELECT visitor, argMin(user_id, (first_seen, user_id)) AS user_id
     FROM user_links
     GROUP BY visitor
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
+    UNION ALL
+    SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+    FROM untagged_touches AS t
+    INNER JOIN device_owners AS o ON o.visitor = t.visitor
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-        UNION ALL
-        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
-    )
+    FROM owned_touches
     GROUP BY user_id
-), first_events AS (
-    SELECT sipHash64('user', user_id) AS person, first_touch
-    FROM first_touches
-    UNION ALL
+), nobodys_touches AS (
     SELECT t.visitor AS person, min(t.first_touch) AS first_touch
     FROM untagged_touches AS t
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT person, first_touch
+    FROM nobodys_touches
 )
 SELECT p.event_source AS event_source, vn.source AS visit_source, fn.channel AS first_channel, count() AS value
 FROM person_events AS p

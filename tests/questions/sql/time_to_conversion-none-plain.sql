@@ -20,12 +20,12 @@ WITH counted_events AS (
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-    )
+    FROM owned_touches
     GROUP BY user_id
 ), pairs AS (
     SELECT t.touched_at AS touched_at, t.traffic_source AS traffic_source,

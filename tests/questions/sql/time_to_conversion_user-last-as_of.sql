@@ -69,7 +69,7 @@ WITH owned_events AS (
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
     SELECT min((e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
-        off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+        off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
         traffic_source UInt64
     )) AS first_touch, first_touch.timestamp AS touched_at,
         first_touch.traffic_source AS traffic_source,
@@ -106,7 +106,7 @@ WITH owned_events AS (
         AND (user_id IN {user_ids:Array(String)} OR (user_id IS NULL AND visitor IN {exclusive:Array(UInt64)}))
 ), pairs AS (
     SELECT min((e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
-        off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+        off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
         traffic_source UInt64
     )) AS first_touch, first_touch.timestamp AS touched_at,
         first_touch.traffic_source AS traffic_source,

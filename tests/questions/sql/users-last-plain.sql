@@ -8,7 +8,7 @@ WITH tagged_touches AS (
         first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
         first_touch.traffic_source
     )::Tuple(
-            off_page Bool, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
+            off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
     FROM visitor_touches
@@ -24,16 +24,16 @@ WITH tagged_touches AS (
     SELECT visitor, argMax(user_id, (last_seen, user_id)) AS user_id
     FROM user_links
     GROUP BY visitor
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
+    UNION ALL
+    SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+    FROM untagged_touches AS t
+    INNER JOIN device_owners AS o ON o.visitor = t.visitor
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-        UNION ALL
-        SELECT o.user_id AS user_id, first_touch AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM untagged_touches AS t
-        INNER JOIN device_owners AS o ON o.visitor = t.visitor
-    )
+    FROM owned_touches
     GROUP BY user_id
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}

@@ -3,12 +3,12 @@ WITH tagged_touches AS (
     FROM user_touches AS r
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
+), owned_touches AS (
+    SELECT user_id, first_touch AS touch, known_since AS known
+    FROM tagged_touches
 ), first_touches AS (
     SELECT user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
-    FROM (
-        SELECT user_id, first_touch AS touch, known_since AS known
-        FROM tagged_touches
-    )
+    FROM owned_touches
     GROUP BY user_id
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}

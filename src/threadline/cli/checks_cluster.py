@@ -1,0 +1,96 @@
+"""A check of the nodes of a cluster, each by itself."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from threadline.cli.finding import Finding
+from threadline.settings import Settings
+from threadline.store import StoreError, store_url, without_password
+from threadline.store.address import is_embedded, server_address
+from threadline.store.cluster import BY_VISITOR, places
+from threadline.store.connection import connect
+from threadline.store.errors import store_errors
+
+ANSWER_S = 60
+# Days, retention and what is new are told by the clocks of nodes, too.
+CLOCKS_APART_MS = 5_000
+NODE = """
+    SELECT version() AS version, toUnixTimestamp64Milli(now64(3)) AS now_ms,
+        (SELECT max(number) FROM schema_migrations) AS schema"""
+ASTRAY = f"SELECT countIf({BY_VISITOR} != %d) AS astray, count() AS events FROM events"
+
+
+class Node(NamedTuple):
+    """`ahead_ms`: how far its clock is before this machine's; it may be behind. `astray`: of its
+    events, those of visitors of another shard."""
+
+    version: str
+    schema: int
+    ahead_ms: int
+    events: int
+    astray: int
+
+
+def is_cluster(chosen: Settings, folder: Path) -> bool:
+    url = store_url(chosen.store, folder)
+    return not is_embedded(url) and bool(server_address(url).cluster)
+
+
+def cluster(chosen: Settings, folder: Path) -> Finding:
+    address = server_address(store_url(chosen.store, folder))
+    found: dict[str, Node] = {}
+    for url in address.nodes:
+        try:
+            found[without_password(url)] = _look(url, address.cluster)
+        except StoreError as error:
+            return Finding(
+                f"the node at {without_password(url)}: {error}",
+                "Start it, or correct THREADLINE_STORE. Until then questions get 503, and events"
+                " wait in the log.",
+            )
+    return _judged(found)
+
+
+def _look(url: str, name: str) -> Node:
+    """Raises `StoreError`."""
+    with store_errors(), closing(connect(url, ANSWER_S, {"readonly": 1})) as client:
+        before_ms = time.time_ns() // 1_000_000
+        (row,) = client.query(NODE).named_results()
+        after_ms = time.time_ns() // 1_000_000
+        mine, all_of_it = places(client, name)
+        shards = len({place.shard for place in all_of_it})
+        (counted,) = client.query(ASTRAY % (shards, mine.shard - 1)).named_results()
+    ahead_ms = int(row["now_ms"]) - after_ms if row["now_ms"] > after_ms else 0
+    ahead_ms = int(row["now_ms"]) - before_ms if row["now_ms"] < before_ms else ahead_ms
+    return Node(row["version"], row["schema"], ahead_ms, counted["events"], counted["astray"])
+
+
+def _judged(found: dict[str, Node]) -> Finding:
+    for at, node in found.items():
+        if node.astray:
+            return Finding(
+                f"{node.astray:,} of {node.events:,} events on {at} are of other shards' visitors,"
+                " so answers count them apart from these",
+                "Give shards the numbers in remote_servers that they had when the events came.",
+            )
+        if abs(node.ahead_ms) > CLOCKS_APART_MS:
+            way = "ahead of" if node.ahead_ms > 0 else "behind"
+            return Finding(
+                f"the clock of {at} is {abs(node.ahead_ms) / 1000:,.0f} s {way} this machine's",
+                "Have all machines take the time from the same server (NTP).",
+            )
+    for what, values in (
+        ("schema", {str(node.schema) for node in found.values()}),
+        ("ClickHouse", {node.version for node in found.values()}),
+    ):
+        if len(values) > 1:
+            return Finding(
+                f"nodes differ: {what} {' and '.join(sorted(values))}",
+                "Restart threadline serve, which migrates all nodes."
+                if what == "schema"
+                else "Bring all nodes to the same version.",
+            )
+    each = ", ".join(f"{node.events:,}" for node in found.values())
+    return Finding(f"{len(found)} nodes answer, with {each} events of their own shards")
