@@ -31,6 +31,21 @@ settings.register_profile(
 settings.load_profile("default")
 
 
+# Tests that take longest begin first, or all wait for the last of them in the end.
+LONGEST = (
+    "tests/visits/",
+    "tests/accounts/test_random.py",
+    "tests/identity/test_states.py",
+    "tests/ingest/test_reclassify.py",
+    "tests/cli/test_migrate_store.py",
+    "tests/store/test_cluster.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 def pytest_sessionfinish() -> None:
     forked.stop()
 
