@@ -166,7 +166,8 @@ def main() -> None:
     report = Report("browser", runs=options.runs, throttle=f"{THROTTLE}x")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=chromium(windowed=True),
+            args=["--no-sandbox", "--disable-background-networking"],
         )
         sink.scripts["/empty.js"] = b""
         empty_ms = statistics.median(

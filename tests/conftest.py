@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import forked
-from tests.e2e.launching import chromium_path, launch, playwright
+from tests import forked, in_memory
+from tests.e2e.launching import launch, playwright, windowed_path
 from tests.postgres import Postgres
 from tests.support import Project, Server
 
-__all__ = ["chromium_path", "launch", "playwright"]
+__all__ = ["launch", "playwright", "windowed_path"]
 
 # What tests make in a data folder themselves is as private as what commands make.
 os.umask(0o077)
+
+# Before anything asks where temporary files go.
+in_memory.use_memory()
 
 # In the background this may be ignored, and programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +30,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+# Tests that take longest begin first, or all wait for the last of them in the end.
+LONGEST = (
+    "tests/visits/",
+    "tests/accounts/test_random.py",
+    "tests/identity/test_states.py",
+    "tests/ingest/test_reclassify.py",
+    "tests/cli/test_migrate_store.py",
+    "tests/store/test_cluster.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_sessionfinish() -> None:

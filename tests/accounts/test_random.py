@@ -90,14 +90,15 @@ def test_accounts_are_the_oracles(
     world = stored.world(dt.timedelta(minutes=30))
     _, log, decided = history[-1]
     then, log_then, decided_then = history[max(0, len(history) - 1 - back)]
-    for policy in ("first", "next", "none"):
+    for number, policy in enumerate(("first", "next", "none")):
         now: Json = {"stitch": policy}
         past = {**now, "as_of": iso(then)}
         of_now = oracle.owned(stored.known(log), policy, decided)
         check(project, of_now, decided, left, now)
         check_attribution(project, of_accounts(of_now, decided, left), world, now)
-        of_then = oracle.owned(stored.known(log_then), policy, decided_then)
-        check(project, of_then, decided_then, frozenset(), past)
+        if number == back % 3:  # one of them a time: each looks at all that is asked
+            of_then = oracle.owned(stored.known(log_then), policy, decided_then)
+            check(project, of_then, decided_then, frozenset(), past)
 
 
 def check(

@@ -350,7 +350,7 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
 
 def test_a_demo_that_is_stopped_while_it_loads_says_so(folder: Path) -> None:
     demo = subprocess.Popen(
-        [*forked.COMMAND, "demo", "--events", "500000", "--port", "0", "--data", str(folder)],
+        [*forked.COMMAND, "demo", "--events", "100000", "--port", "0", "--data", str(folder)],
         stdout=PIPE,
         stderr=PIPE,
         text=True,

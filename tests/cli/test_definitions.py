@@ -36,6 +36,10 @@ RULES = """\
 @pytest.fixture
 def data(folder: Path) -> tuple[str, ...]:
     """Options that name a folder with the one project shop."""
+    return made(folder)
+
+
+def made(folder: Path) -> tuple[str, ...]:
     where = ("--data", str(folder))
     ok("project", "create", "shop", "--origin", "https://shop.example", *where)
     return where
@@ -130,6 +134,17 @@ def test_without_a_server_questions_know_the_names(data: tuple[str, ...]) -> Non
 
 @pytest.fixture
 def filled(data: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
+    return filled_in(data, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The same for tests that leave it as it is, and say so."""
+    folder = tmp_path_factory.mktemp("unchanged")
+    return filled_in(made(folder / "data"), folder)
+
+
+def filled_in(data: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
     rules = tmp_path / "rules.yaml"
     rules.write_text(RULES)
     ok("rules", "set", str(rules), *data)
@@ -305,13 +320,13 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_with_its_line(
-    filled: tuple[str, ...], tmp_path: Path, text: str, said: str
+    unchanged: tuple[str, ...], tmp_path: Path, text: str, said: str
 ) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(text)
     for more in ([], ["--yes"]):
-        assert said in fails("project", "import", str(file), *more, *filled)
-    assert ok("project", "export", "shop", *filled) == EXPORTED
+        assert said in fails("project", "import", str(file), *more, *unchanged)
+    assert ok("project", "export", "shop", *unchanged) == EXPORTED
 
 
 def test_a_name_that_is_taken(filled: tuple[str, ...], tmp_path: Path) -> None:

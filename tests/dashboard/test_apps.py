@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
-from tests.dashboard.conftest import AXE, SHOTS, NewPage, Scheme
+from tests.dashboard.conftest import AXE, NewPage, Scheme, shoot
 from tests.dashboard.house import House
 from tests.support import ROOT, Json
 
@@ -162,7 +162,6 @@ def test_hostile_answers_are_text(
 
 
 def test_the_same_numbers_as_anywhere(alone: NewPage, requests: list[str], house: House) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
     person = house.ask("/v1/users", limit=1, filters="did==purchase")["rows"][0]["user_id"]
     journey = house.ask(f"/v1/users/{person}/events")
     frame = show(alone(720), "journey", answered(journey, user_id=person))
@@ -172,7 +171,7 @@ def test_the_same_numbers_as_anywhere(alone: NewPage, requests: list[str], house
     row = frame.locator("ol .row").filter(has_text="first touch")
     assert row.count() == 1
     assert touch["source"] in row.inner_text()
-    frame.page.screenshot(path=SHOTS / "app-journey.png", full_page=True)
+    shoot(frame.page, "app-journey")
 
     models = "first_touch,last_touch,linear"
     credit = house.ask("/v1/attribution", conversion="signup", model=models, from_="all")
@@ -183,7 +182,7 @@ def test_the_same_numbers_as_anywhere(alone: NewPage, requests: list[str], house
         assert values(frame, f"sum:{model}") == [total["models"][model]["conversions"]]
         cells = frame.locator(f"data[data-of^='{model}:']")
         assert cells.count() == min(14, len(credit["rows"]))
-    frame.page.screenshot(path=SHOTS / "app-attribution.png", full_page=True)
+    shoot(frame.page, "app-attribution")
     # By another model the rows are in another order: the state is kept without an address.
     frame.get_by_role("button", name="Last").click()
     expect(frame.locator("th[aria-sort]")).to_contain_text("Last")

@@ -9,20 +9,28 @@ from pathlib import Path
 
 # `THREADLINE_TEST_BROWSERS=chromium make test` does without the others.
 ENGINES = os.environ.get("THREADLINE_TEST_BROWSERS", "chromium firefox webkit").split()
+# Chromium without a window shows the same pages for a quarter of the CPU. It has no cache of pages
+# that were left, and reads no settings of its owner's: tests of these take the one with windows.
+WINDOWED = "chromium-windowed"
+if "chromium" in ENGINES:
+    ENGINES.append(WINDOWED)
+HEADLESS_SHELL = "chromium-headless-shell"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 # Debian's packages, by engine; WebKit's driver needs a screen, which Xvfb pretends to be.
 PACKAGES = {
-    "chromium": ["chromium"],
+    "chromium": [HEADLESS_SHELL],
+    WINDOWED: ["chromium"],
     "firefox": ["firefox-esr"],
     "webkit": ["webkit2gtk-driver", "xvfb"],
 }
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 WEBKIT_DRIVER = Path("/usr/bin/WebKitWebDriver")
 
 
-def chromium() -> str | None:
+def chromium(windowed: bool = False) -> str | None:
     """Its path; none for Playwright's own."""
     given = os.environ.get("THREADLINE_TEST_CHROMIUM")
-    return given or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    names = CHROMIUM_NAMES if windowed else (HEADLESS_SHELL, *CHROMIUM_NAMES)
+    return given or next(filter(None, map(shutil.which, names)), None)
 
 
 def firefox() -> str | None:
@@ -47,6 +55,7 @@ def missing() -> list[str]:
     """The engines that tests are to run in, and that are not there."""
     there = {
         "chromium": lambda: chromium() or _playwrights_own(),
+        WINDOWED: lambda: chromium(windowed=True) or _playwrights_own(),
         "firefox": firefox,
         "webkit": webkit,
     }
@@ -57,11 +66,14 @@ def install() -> None:
     """From the system's packages where that is allowed, else Playwright's own Chromium. Exits with
     what to do where that is not enough."""
     wanted = missing()
+    by_packages = bool(shutil.which("apt-get")) and os.geteuid() == 0
+    if by_packages and "chromium" in ENGINES and not shutil.which(HEADLESS_SHELL):
+        wanted = ["chromium", *(engine for engine in wanted if engine != "chromium")]
     if not wanted:
         return
     packages = [name for engine in wanted for name in PACKAGES[engine]]
     print(f"Installing {', '.join(wanted)} for the tests ...", flush=True)
-    if shutil.which("apt-get") and os.geteuid() == 0:
+    if by_packages:
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
         for what in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
             command = ["apt-get", "-qq", *what]
@@ -69,7 +81,7 @@ def install() -> None:
     elif "chromium" in wanted:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
     if wanted := missing():
-        left = " ".join(engine for engine in ENGINES if engine not in wanted)
+        left = " ".join(engine for engine in ENGINES if engine not in (*wanted, WINDOWED))
         packages = [name for engine in wanted for name in PACKAGES[engine]]
         sys.exit(
             f"These browsers are missing: {', '.join(wanted)}. Install them, as root:\n"

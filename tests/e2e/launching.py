@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.e2e.browsers import chromium, firefox
+from tests.e2e.browsers import WINDOWED, chromium, firefox
 
 # Every name leads to this machine, and nothing else is called. Without a window, Chromium says so,
 # and would be taken for the bot that it is.
@@ -31,12 +31,13 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="session")
-def chromium_path(playwright: Playwright) -> str:
-    return chromium() or playwright.chromium.executable_path
+def windowed_path(playwright: Playwright) -> str:
+    """The path of the Chromium that has windows, and so all that belongs to a browser."""
+    return chromium(windowed=True) or playwright.chromium.executable_path
 
 
 @pytest.fixture(scope="session")
-def launch(playwright: Playwright, chromium_path: str) -> Iterator[Callable[..., Browser]]:
+def launch(playwright: Playwright, windowed_path: str) -> Iterator[Callable[..., Browser]]:
     """A browser by its engine and, of Firefox, preferences: started once."""
     running: dict[object, Browser] = {}
 
@@ -51,7 +52,7 @@ def launch(playwright: Playwright, chromium_path: str) -> Iterator[Callable[...,
                 )
                 if engine == "firefox"
                 else playwright.chromium.launch(
-                    executable_path=chromium_path,
+                    executable_path=windowed_path if engine == WINDOWED else chromium(),
                     args=ARGS,
                     # Playwright turns it off; visitors have it on.
                     ignore_default_args=["--disable-back-forward-cache"],

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.browsers import WINDOWED
 from tests.e2e.conftest import NewVisitor, engines
 from tests.e2e.site import Site, snippet
 from tests.e2e.visitor import Visitor
@@ -109,7 +110,7 @@ def test_a_tab_that_is_closed(site: Site, visitor: NewVisitor) -> None:
     assert names(site.sent(2)) == ["$pageview", "last_words"]
 
 
-@ALL
+@engines(WINDOWED, "firefox", "webkit")
 def test_back_from_the_cache_with_a_request_open(site: Site, visitor: NewVisitor) -> None:
     """Firefox never says how the request ended that was open when the page was left."""
     site.pages["/"] = snippet() + '<a href="/next" onclick="mm.track(`clicked`)">next</a>'

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
+from tests.e2e.browsers import WINDOWED
 from tests.e2e.conftest import NewDevice, engines
 from tests.e2e.launching import ARGS
 from tests.e2e.site import Site, snippet
@@ -126,14 +127,14 @@ def test_paths_that_are_left_out(site: Site, device: NewDevice) -> None:
 
 
 def test_a_browser_that_keeps_nothing(
-    site: Site, playwright: Playwright, chromium_path: str, tmp_path: Path
+    site: Site, playwright: Playwright, windowed_path: str, tmp_path: Path
 ) -> None:
     """As its owner sets it: no site may keep anything."""
     preferences = {"profile": {"default_content_setting_values": {"cookies": 2}}}
     (tmp_path / "Default").mkdir()
     (tmp_path / "Default" / "Preferences").write_text(json.dumps(preferences))
     context = playwright.chromium.launch_persistent_context(
-        tmp_path, executable_path=chromium_path, args=ARGS
+        tmp_path, executable_path=windowed_path, args=ARGS
     )
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
@@ -170,6 +171,7 @@ def test_storage_that_is_full(site: Site, device: NewDevice) -> None:
     assert len({row["anonymous_id"] for row in rows}) == 1
 
 
+@engines(WINDOWED)
 def test_coming_back_by_the_browsers_button(site: Site, device: NewDevice) -> None:
     page = visit(device(), site.origin + "/?utm_source=news")
     page.evaluate("window.kept = true")
@@ -198,7 +200,7 @@ class AheadSite(Site):
 
 
 def test_pages_made_ahead_count_when_they_are_shown(
-    server: Server, chromium_path: str, tmp_path: Path
+    server: Server, windowed_path: str, tmp_path: Path
 ) -> None:
     """Without Playwright, under whose eyes browsers make nothing ahead."""
     rules = {"prerender": [{"urls": ["/shown", "/never"], "eagerness": "immediate"}]}
@@ -215,7 +217,7 @@ def test_pages_made_ahead_count_when_they_are_shown(
             ' mm.track("loaded", { ahead: document.prerendering }); fetch("/made") })</script>'
         )
         site.pages["/made"] = site.pages["/wait"] = "."
-        command = [chromium_path, *ARGS, "--headless", f"--user-data-dir={tmp_path}"]
+        command = [windowed_path, *ARGS, "--headless", f"--user-data-dir={tmp_path}"]
         running = subprocess.Popen([*command, site.origin], stderr=subprocess.DEVNULL)
         try:
             rows = site.sent(3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.questions.test_sql import ASKED_OF
-from tests.support import Project, Reply
+from tests.support import Project, Reply, Server
 from threadline.questions.registry import QUESTIONS
 from threadline.runtime.kept_answers import KeptAnswers
 
@@ -28,12 +28,22 @@ def kept(project: Project, path: str, **params: Any) -> Reply:
     raise AssertionError(f"{path} was not kept")
 
 
-@pytest.fixture
-def shop(project: Project) -> Project:
+def opened(server: Server) -> Project:
+    project = Project(server)
     project.track("$pageview", anonymous_id="tab", url="https://shop.example/?utm_source=x")
     project.track("purchase", anonymous_id="tab", user_id="ada", properties={"value": 5})
     project.track("login", anonymous_id="tab", user_id="bob")
     return project
+
+
+@pytest.fixture
+def shop(server: Server) -> Project:
+    return opened(server)
+
+
+@pytest.fixture(scope="module")
+def unchanged(server: Server) -> Project:
+    return opened(server)
 
 
 def test_asking_again_gives_the_same_and_says_how_old_it_is(shop: Project) -> None:
@@ -88,16 +98,16 @@ def test_definitions_count(shop: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ASKED_OF)
-def test_every_question_gives_the_same_bytes(shop: Project, name: str) -> None:
+def test_every_question_gives_the_same_bytes(unchanged: Project, name: str) -> None:
     question, params = ASKED_OF[name]
     path = QUESTIONS[question].path
     in_path = QUESTIONS[question].in_path
     for field in in_path:
         path = path.replace(f"{{{field}}}", params[field])
     query = {key: value for key, value in params.items() if key not in in_path}
-    reply = shop.get(path, **query)
+    reply = unchanged.get(path, **query)
     assert reply.status == 200, reply
-    assert shop.get(path, **query).body == reply.body
+    assert unchanged.get(path, **query).body == reply.body
 
 
 class TestKeptAnswers:

@@ -78,13 +78,19 @@ def test_who_may_write(project: Project, path: str) -> None:
         assert (reply.json.get("error"), reply.status == 403) == (error, error is not None)
 
 
-@pytest.mark.parametrize("path", READS)
-def test_who_may_read(project: Project, path: str) -> None:
+@pytest.fixture(scope="module")
+def read(server: Server) -> Project:
+    project = Project(server)
     project.track("x", event_id="e1", user_id="u")
+    return project
+
+
+@pytest.mark.parametrize("path", READS)
+def test_who_may_read(read: Project, path: str) -> None:
     params = READS[path]
-    assert project.get(path, key="sk", **params).status == 200
-    assert project.get(path, key="rk", **params).status == 200
-    reply = project.get(path, key="pk", **params)
+    assert read.get(path, key="sk", **params).status == 200
+    assert read.get(path, key="rk", **params).status == 200
+    reply = read.get(path, key="pk", **params)
     assert (reply.status, reply.error) == (403, "insufficient_scope")
 
 
