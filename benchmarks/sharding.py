@@ -37,6 +37,15 @@ PROJECT_ID = "benchmark"
 SHARDS = 3
 TICKS = os.sysconf("SC_CLK_TCK")
 
+MORE = """
+    INSERT INTO events
+    SELECT * REPLACE (
+        concat(anonymous_id, '~', toString(nth)) AS anonymous_id,
+        concat(user_id, '~', toString(nth)) AS user_id,
+        concat(event_id, '~', toString(nth)) AS event_id
+    )
+    FROM events ARRAY JOIN range(1, {times:UInt32}) AS nth"""
+
 Ask = Callable[[Context], object]
 ASKED: Mapping[str, Ask] = {
     "persons, 30 days": lambda c: stats.ask(c, stats.StatsParams(metric="persons", from_=MONTH)),
@@ -67,15 +76,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, help="default: a twentieth of the events")
+    parser.add_argument(
+        "--times", type=int, default=1, help="so many times as many, of other visitors and users"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", help="questions whose names hold this")
     options = parser.parse_args()
     visitors = options.visitors or options.events // 20
+    events, people = options.events * options.times, visitors * options.times
     report = Report(
-        f"sharding-{options.events}-{visitors}",
-        events=f"{options.events:,}",
-        visitors=f"{visitors:,}",
-        users=f"{visitors // 5:,}",
+        f"sharding-{events}-{people}",
+        events=f"{events:,}",
+        visitors=f"{people:,}",
+        users=f"{people // 5:,}",
         shards=SHARDS,
     )
     with (
@@ -85,7 +98,7 @@ def main() -> None:
         Store(alone.nodes[0].url("threadline"), query_seconds=600) as one,
         Store(shards.url("threadline"), query_seconds=600) as several,
     ):
-        load([one, several], options.events, visitors)
+        load([one, several], options.events, visitors, options.times)
         for name, ask in ASKED.items():
             if options.only and options.only not in name:
                 continue
@@ -96,7 +109,7 @@ def main() -> None:
     report.save()
 
 
-def load(stores: list[Store], events: int, visitors: int) -> None:
+def load(stores: list[Store], events: int, visitors: int, times: int) -> None:
     """The same log into each of them, merged as it is after some time."""
     started = time.perf_counter()
     for number, (body, _) in enumerate(blocks_of(events, visitors, PROJECT_ID)):
@@ -104,6 +117,9 @@ def load(stores: list[Store], events: int, visitors: int) -> None:
             store.insert("events", COLUMNS, "MsgPack", body, f"benchmark-{number}")
         print(f"\rloading: block {number + 1}", end="", flush=True)
     for store in stores:
+        if times > 1:
+            print(f"\rmaking {times} times as many", end="", flush=True)
+            store.execute(MORE, {"times": times})
         for node in store.nodes:
             rows = node.query(
                 "SELECT name FROM system.tables WHERE database = currentDatabase()"

@@ -45,6 +45,10 @@ TROUBLES = {
     999: "KEEPER_EXCEPTION",
 }
 
+# A node that goes away in the middle of a packet ends what another reads from it, with the code of
+# values that end too early.
+OF_A_NODE = "while receiving packet from "
+
 TIMEOUT_EXCEEDED = 159
 MEMORY_LIMIT_EXCEEDED = 241
 TABLE_ALREADY_EXISTS = 57
@@ -88,7 +92,7 @@ def store_errors() -> Iterator[None]:
 def _kind(error: ClickHouseError) -> type[StoreError]:
     code = error.code if isinstance(error, DatabaseError) else None
     if code in REFUSALS:
-        return StoreRefused
+        return StoreAway if OF_A_NODE in str(error) else StoreRefused
     if code == TIMEOUT_EXCEEDED:
         return QueryTimeout
     if code == MEMORY_LIMIT_EXCEEDED:
