@@ -58,7 +58,7 @@ def test_each_log_comes_in_each_order() -> None:
     assert came == {(entry["name"], order) for entry in VECTORS for order in ORDERS}
 
 
-@pytest.mark.parametrize(("entry", "order"), cases())
+@pytest.mark.parametrize(("entry", "order"), list(cases()))
 def test_vector(project: Project, entry: dict[str, Any], order: str) -> None:
     for event in ORDERS[order](entry["events"]):
         assert project.post("/v1/track", wire(event)).status == 202
