@@ -258,6 +258,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.control == DEFAULTS.control
 
     @property
+    def control_is_missing(self) -> bool:
+        """Whether nothing was set up yet, as far as the data folder can tell."""
+        return self.control_in_folder and not (Path(self.data) / self.control).exists()
+
+    @property
     def root_path(self) -> str:
         """The prefix as it stands before paths: `/stats`, or nothing."""
         path = self.prefix.strip("/")

@@ -290,12 +290,14 @@ def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster, tmp_path: P
     with pytest.raises(StoreError, match="It is shard 1 of 3, but has events of another one"):
         Store(url)
     found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    assert found
     assert re.match(
         r"\d of 1\d events on .*/astray_local are of other shards' visitors", found.found
     )
     shard = cluster.nodes[2]
     shard.kill()
     found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    assert found
     assert f":{shard.http}/astray_local" in found.found
     assert "Start it" in found.mend
     shard.start()

@@ -120,8 +120,7 @@ def import_archives(
 
 def _planned(archives: list[Archive], chosen: Settings, choice: Choice) -> list[list[Arriving]]:
     """Does not make the folder where there is none."""
-    folder = Path(chosen.data)
-    if chosen.control_in_folder and not (folder / chosen.control).exists():
+    if chosen.control_is_missing:
         return arriving(archives, None, *choice)
     with Control.of(chosen, create=False) as control:
         return arriving(archives, control, *choice)

@@ -36,8 +36,8 @@ def examine(data: str | None) -> Iterator[tuple[str, Finding]]:
             return
     for name, check in CHECKS.items():
         yield name, check(chosen, folder)
-    if nodes.is_cluster(chosen, folder):
-        yield "cluster", nodes.cluster(chosen, folder)
+    if of_nodes := nodes.cluster(chosen, folder):
+        yield "cluster", of_nodes
 
 
 # Without these the others make no sense.

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from threadline.cli.finding import Finding
 from threadline.settings import Settings
 from threadline.store import StoreError, store_url, without_password
-from threadline.store.address import is_embedded, server_address
-from threadline.store.cluster import BY_VISITOR, places
-from threadline.store.connection import connect
+from threadline.store.address import cluster_address
+from threadline.store.cluster import own_visitors, places
+from threadline.store.connection import READONLY, connect
 from threadline.store.errors import store_errors
 
 ANSWER_S = 60
@@ -19,7 +19,7 @@ CLOCKS_APART_MS = 5_000
 NODE = """
     SELECT version() AS version, toUnixTimestamp64Milli(now64(3)) AS now_ms,
         (SELECT max(number) FROM schema_migrations) AS schema"""
-ASTRAY = f"SELECT countIf({BY_VISITOR} != %d) AS astray, count() AS events FROM events"
+ASTRAY = "SELECT countIf(NOT (%s)) AS astray, count() AS events FROM events"
 
 
 class Node(NamedTuple):
@@ -33,13 +33,11 @@ class Node(NamedTuple):
     astray: int
 
 
-def is_cluster(chosen: Settings, folder: Path) -> bool:
-    url = store_url(chosen.store, folder)
-    return not is_embedded(url) and bool(server_address(url).cluster)
-
-
-def cluster(chosen: Settings, folder: Path) -> Finding:
-    address = server_address(store_url(chosen.store, folder))
+def cluster(chosen: Settings, folder: Path) -> Finding | None:
+    """None where the store is no cluster."""
+    address = cluster_address(store_url(chosen.store, folder))
+    if not address:
+        return None
     found: dict[str, Node] = {}
     for url in address.nodes:
         try:
@@ -55,15 +53,15 @@ def cluster(chosen: Settings, folder: Path) -> Finding:
 
 def _look(url: str, name: str) -> Node:
     """Raises `StoreError`."""
-    with store_errors(), closing(connect(url, ANSWER_S, {"readonly": 1})) as client:
+    with store_errors(), closing(connect(url, ANSWER_S, {READONLY: 1})) as client:
         before_ms = time.time_ns() // 1_000_000
         (row,) = client.query(NODE).named_results()
         after_ms = time.time_ns() // 1_000_000
         mine, all_of_it = places(client, name)
         shards = len({place.shard for place in all_of_it})
-        (counted,) = client.query(ASTRAY % (shards, mine.shard - 1)).named_results()
-    ahead_ms = int(row["now_ms"]) - after_ms if row["now_ms"] > after_ms else 0
-    ahead_ms = int(row["now_ms"]) - before_ms if row["now_ms"] < before_ms else ahead_ms
+        (counted,) = client.query(ASTRAY % own_visitors(mine, shards)).named_results()
+    # It was asked at some moment between the two.
+    ahead_ms = int(row["now_ms"]) - min(max(int(row["now_ms"]), before_ms), after_ms)
     return Node(row["version"], row["schema"], ahead_ms, counted["events"], counted["astray"])
 
 

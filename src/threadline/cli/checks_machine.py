@@ -94,7 +94,7 @@ def store(chosen: Settings, folder: Path) -> Finding:
 
 def data(chosen: Settings, folder: Path) -> Finding:
     """Without it there is nothing to look at, and nothing may be made by looking."""
-    if chosen.control_in_folder and not (folder / chosen.control).exists():
+    if chosen.control_is_missing:
         return Finding(
             f"{folder} holds no data of Threadline",
             "Name the right --data folder, or start with threadline project create NAME.",

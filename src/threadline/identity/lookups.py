@@ -42,10 +42,7 @@ SELECT $owner_of_event AS person, '' AS id, $of_event, {END} AS known
 FROM counted_events AS e
 WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
-FIRST_EVENTS = """
-SELECT sipHash64('user', user_id) AS person, first_touch
-FROM first_touches
-UNION ALL
+NOBODYS_TOUCHES = """
 SELECT t.visitor AS person, min(t.first_touch) AS first_touch
 FROM untagged_touches AS t
 WHERE $owner_of_touch = 0
@@ -84,7 +81,7 @@ def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) ->
         "owner_of_event": kept.interval("e.visitor", "e.timestamp"),
     }
     found["person_events"] = fill(PERSON_EVENTS_BY_NEXT if by_next else PERSON_EVENTS, slots)
-    found["first_events"] = fill(FIRST_EVENTS, slots)
+    found["nobodys_touches"] = fill(NOBODYS_TOUCHES, slots)
     for name, columns in touches.items():
         of_shared = fill(OF_SHARED, {**slots, **columns}) if by_next else ""
         found[name] = fill(FIRST_TOUCHES, {**slots, **columns, "of_shared": of_shared})

@@ -31,8 +31,6 @@ DIFFERENCES = """
         GROUP BY $key
     )"""
 
-COUNTED = ("compared", "beyond", "missing", "wrong")
-
 # Of the parts that the hash of a key falls into, these are looked at.
 SAMPLED = ("user_id", "visitor", "traffic_source", "event_name")
 SAMPLE = "sipHash64($of) % {parts:UInt32} = 0"
@@ -97,8 +95,8 @@ def verify(
         values: dict[str, object] = {"outliving": sorted(outliving)} if is_left_out else {}
         # Those of a node follow from the events there.
         rows = [node.query(sql, {"parts": parts, **values})[0] for node in store.nodes]
-        counted = {name: sum(row[name] for row in rows) for name in COUNTED}
-        found.append(Difference(each.table, **counted))
+        counted = [sum(row[name] for row in rows) for name in Difference._fields[1:]]
+        found.append(Difference(each.table, *counted))
     return found
 
 

@@ -35,6 +35,9 @@ what it looks at in `considered` (visitor, user_hash, timestamp, …), with `use
     first_touch_times (user_id, first_touched_at, known_since)
                                                   one row for every user, from the states: the cost
                                                   grows with devices and users, not with events
+    owned_touches     (user_id, touch, known)     what `first_touches` are the first of; and
+                                                  `owned_touch_times`, of the other
+    nobodys_touches   (person, first_touch)       of visitors who are nobody's
     first_events      (person, first_touch)       of all persons, as `person_events` names them
 """
 

@@ -72,7 +72,7 @@ def rebuild_states(
 
 def outliving(settings: Settings) -> frozenset[str]:
     """Projects whose first touches outlive the events that they follow from."""
-    if settings.control_in_folder and not (Path(settings.data) / settings.control).exists():
+    if settings.control_is_missing:
         return frozenset()
     with Control.of(settings, create=False, only_revoking=True) as control:
         return frozenset(control.look().touches_kept)

@@ -163,6 +163,7 @@ def move(source: Store, target: Store, settings: Settings, progressed: Progresse
     moving.check_alike(described, moving.described(target))
     wanted = moving.partitions(source)
     there = {each[:2] for each in moving.partitions(target)}
+    incomparable = _incomparable(source, target)
     total, before = sum(each.size for each in wanted), 0
 
     def bring(each: Partition) -> None:
@@ -174,8 +175,11 @@ def move(source: Store, target: Store, settings: Settings, progressed: Progresse
             done = min(done + size, end)  # packed otherwise, so it may be a little more
             progressed(done, total)
 
-        incomparable = each.table in moving.FOLLOW and _is_divided(source, target)
-        if incomparable or each[:2] not in there or not _same(source, target, table, each):
+        if (
+            each.table in incomparable
+            or each[:2] not in there
+            or not _same(source, target, table, each)
+        ):
             moving.move(source, target, table, each.partition, read)
         before += each.size
         progressed(before, total)
@@ -193,9 +197,9 @@ def move(source: Store, target: Store, settings: Settings, progressed: Progresse
             moving.drop(target, gone.table, gone.partition)
 
 
-def _is_divided(*stores: Store) -> bool:
-    """Whether `FOLLOW` say something else on each node, and not the same in both stores."""
-    return any(store.cluster for store in stores)
+def _incomparable(*stores: Store) -> tuple[str, ...]:
+    """Tables that say something else on each node of a cluster, and not the same in two stores."""
+    return moving.FOLLOW if any(store.cluster for store in stores) else ()
 
 
 def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
@@ -211,12 +215,12 @@ def compare(source: Store, target: Store, settings: Settings, progressed: Progre
     `StoreError`."""
     found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
     described = moving.described(source)
-    divided = moving.FOLLOW if _is_divided(source, target) else ()
+    incomparable = _incomparable(source, target)
     both = {
         each[:2]: each
         for store in (target, source)
         for each in moving.partitions(store)
-        if each.table not in divided
+        if each.table not in incomparable
     }
     total, done = sum(each.size for each in both.values()), 0
     for each in both.values():
@@ -230,7 +234,9 @@ def compare(source: Store, target: Store, settings: Settings, progressed: Progre
         found.rows[each.table] = (rows + there.rows, parts + 1)
         done += each.size
         progressed(done, total)
-    for state in states.verify(target, 1, outliving(settings), divided) if divided else ():
+    kept = outliving(settings)
+    made_anew = states.verify(target, 1, kept, incomparable) if incomparable else []
+    for state in made_anew:
         found.rows[state.table] = (state.compared, 1)
         if wrong := state.beyond + state.missing + state.wrong:
             found.problems.append(

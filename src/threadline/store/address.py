@@ -108,3 +108,9 @@ def without_password(url: str) -> str:
     login, _, where = rest.rpartition("@")
     user, colon, _ = login.partition(":")
     return f"{scheme}{there}{user}:***@{where}" if colon else url
+
+
+def cluster_address(url: str) -> Address | None:
+    """As `server_address`; None for a store that is no cluster."""
+    address = None if is_embedded(url) else server_address(url)
+    return address if address and address.cluster else None

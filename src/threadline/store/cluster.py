@@ -21,7 +21,6 @@ from threadline.store.errors import StoreError
 # Jumping moves as few rows as may be when a shard is added.
 BY_VISITOR = "jumpConsistentHash(visitor, %d)"
 FIRST_SHARD = "0"
-OWN = f"{BY_VISITOR} = %d"
 # Tables over which there is none yet, or one with other columns, as before a migration.
 TO_MAKE = """
     SELECT table, countIf(here AND name = 'visitor') AS has_visitor
@@ -41,7 +40,7 @@ TO_MAKE = """
 ASTRAY = """
     SELECT count() AS astray
     FROM (SELECT visitor FROM events LIMIT 10000)
-    WHERE jumpConsistentHash(visitor, {shards:UInt32}) != {shard:UInt32} - 1"""
+    WHERE NOT (%s)"""
 MEMBERS = """
     SELECT shard_num, replica_num, host_name, is_local FROM system.clusters
     WHERE cluster = {cluster:String}
@@ -80,6 +79,11 @@ def places(client: Client, cluster: str) -> tuple[Place, list[Place]]:
     return mine[0], found
 
 
+def own_visitors(place: Place, shards: int) -> str:
+    """SQL: a visitor is one of this node's."""
+    return f"{BY_VISITOR % shards} = {place.shard - 1}"
+
+
 def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> list[str]:
     """The nodes, first shard first, by what each said of itself. Raises `StoreError` where they are
     not all of one cluster."""
@@ -99,8 +103,7 @@ def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> li
 def distribute(client: Client, address: Address, place: Place, shards: int) -> None:
     """Make, on one node, the tables that are asked, over those of all nodes. Raises `StoreError`
     where the node has events of another shard."""
-    bound: dict[str, object] = {"shards": shards, "shard": place.shard}
-    if client.query(ASTRAY, parameters=bound).result_rows[0][0]:
+    if client.query(ASTRAY % own_visitors(place, shards)).result_rows[0][0]:
         raise StoreError(
             f"It is shard {place.shard} of {shards}, but has events of another one. The number of"
             " shards, and which is which, has to stay as it was when the first event came."

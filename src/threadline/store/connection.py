@@ -10,7 +10,13 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from threadline.store.address import Address, host_and_port, is_embedded, server_address
+from threadline.store.address import (
+    Address,
+    cluster_address,
+    host_and_port,
+    is_embedded,
+    server_address,
+)
 from threadline.store.errors import UNKNOWN_DATABASE
 
 READERS = 4
@@ -64,8 +70,7 @@ def connect(
     client = _client(url, timeout_s, settings, send_s)
     if sees_deletions(client):
         client.set_client_setting("apply_mutations_on_fly", "1")
-    is_cluster = not is_embedded(url) and server_address(url).cluster
-    for name, value in {**FOR_PLANS, **(READS_ONCE if is_cluster else {})}.items():
+    for name, value in {**FOR_PLANS, **(READS_ONCE if cluster_address(url) else {})}.items():
         if name in client.server_settings:
             client.set_client_setting(name, value)
     if READONLY in given:  # after which nothing else can be set

@@ -17,7 +17,13 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from threadline.store import background, cluster
-from threadline.store.address import LOCAL, Address, is_embedded, server_address, without_password
+from threadline.store.address import (
+    LOCAL,
+    Address,
+    cluster_address,
+    is_embedded,
+    without_password,
+)
 from threadline.store.connection import (
     CONNECT_S,
     READERS,
@@ -92,8 +98,7 @@ class Store:
         self.url = url
         # Of a node of a cluster: SQL, which visitors are its own.
         self.owns = ""
-        address = None if is_embedded(url) else server_address(url)
-        self._cluster = address if address and address.cluster else None
+        self._cluster = cluster_address(url)
         self._nodes = tuple(
             Store(node, query_seconds, query_bytes, log_sql)
             for node in (self._cluster.nodes if self._cluster else ())
@@ -158,7 +163,7 @@ class Store:
         shards = len({place.shard for place, _ in found.values()})
         for node in self._nodes:
             place, _ = found[node.url]
-            node.owns = cluster.OWN % (shards, place.shard - 1)
+            node.owns = cluster.own_visitors(place, shards)
             with _naming(node), store_errors(), node._writers.handle() as client:
                 cluster.distribute(client, address, place, shards)
         with store_errors(), self._writers.handle() as client:

@@ -226,7 +226,7 @@ def _pour(
     if target.query(ANY_ROW, {"table": beside}):
         target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
     else:  # all of it was deleted, and lies in the parts still; or it is of others
-        target.execute(f"ALTER TABLE {table.name} DROP PARTITION ID '{partition}'")
+        drop(target, table.name, partition)
     target.execute(f"DROP TABLE {beside} SYNC")
 
 

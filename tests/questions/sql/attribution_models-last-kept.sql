@@ -146,14 +146,17 @@ WITH stretches AS (
         WHERE dictGet({devices:String}, 'last', t.visitor) > 1
     )
     GROUP BY person
-), first_events AS (
-    SELECT sipHash64('user', user_id) AS person, first_touch
-    FROM first_touches
-    UNION ALL
+), nobodys_touches AS (
     SELECT t.visitor AS person, min(t.first_touch) AS first_touch
     FROM untagged_touches AS t
     WHERE dictGet({devices:String}, 'last', t.visitor) = 0
     GROUP BY t.visitor
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT person, first_touch
+    FROM nobodys_touches
 ), countries AS (
     SELECT f.person AS person, any(e.country) AS country
     FROM first_events AS f

@@ -80,14 +80,17 @@ WITH counted_events AS (
         WHERE dictGet({devices:String}, 'last', t.visitor) > 1
     )
     GROUP BY person
-), first_events AS (
-    SELECT sipHash64('user', user_id) AS person, first_touch
-    FROM first_touches
-    UNION ALL
+), nobodys_touches AS (
     SELECT t.visitor AS person, min(t.first_touch) AS first_touch
     FROM untagged_touches AS t
     WHERE dictGet({devices:String}, 'last', t.visitor) = 0
     GROUP BY t.visitor
+), first_events AS (
+    SELECT sipHash64('user', user_id) AS person, first_touch
+    FROM first_touches
+    UNION ALL
+    SELECT person, first_touch
+    FROM nobodys_touches
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
