@@ -259,8 +259,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def control_is_missing(self) -> bool:
-        """Whether nothing was set up yet, as far as the data folder can tell."""
-        return self.control_in_folder and not (Path(self.data) / self.control).exists()
+        """Whether nothing was set up yet, as far as the data folder can tell. Of one that was moved
+        into PostgreSQL, whoever opens it says so."""
+        file = Path(self.data) / self.control
+        return self.control_in_folder and not (
+            file.exists() or file.with_name(f"{file.name}.moved").exists()
+        )
 
     @property
     def root_path(self) -> str:

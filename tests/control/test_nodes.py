@@ -118,6 +118,9 @@ def test_moved_to_postgresql_all_goes_on(
     assert not list(copied.glob("control.db")), "keys that it has would still work"
     with pytest.raises(AssertionError, match=r"was moved to PostgreSQL: set THREADLINE_CONTROL"):
         Server(copied)
+    where = "was moved to PostgreSQL: set THREADLINE_CONTROL"
+    assert where in fails("project", "list", *data)
+    assert where in run("doctor", *data).stdout
     with Server(copied, THREADLINE_CONTROL=url) as server:
         there = project.again(server)
         there.track("x", event_id="known")

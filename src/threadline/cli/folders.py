@@ -47,8 +47,8 @@ def load(
             f"A restore into {shown(folder)} was interrupted, or is under way. The same threadline"
             " restore command does it."
         )
-    elsewhere = needs == "control.db" and not chosen.control_in_folder
-    if needs is not None and not elsewhere and not (folder / needs).exists():
+    of_control = needs == settings.DEFAULTS.control
+    if needs and (chosen.control_is_missing if of_control else not (folder / needs).exists()):
         there = "" if folder.exists() else "does not exist, so it "
         raise FolderError(f"The folder {shown(folder)} {there}{WITHOUT[needs]}. {WAY_OUT}")
     if not may_begin and not folder.exists() and not settings.names_folder(data=data):

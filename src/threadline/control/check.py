@@ -11,7 +11,7 @@ from threadline.contract.times import DAY_MS, format_ms
 from threadline.control.address import is_postgres, without_password
 from threadline.control.database import Statements
 from threadline.control.errors import ControlError
-from threadline.control.on_sqlite import FILE
+from threadline.control.on_sqlite import FILE, MOVED, MOVED_BACK, moved_from
 from threadline.control.opened import open_database, postgres_schemas
 from threadline.control.origins import normalise_origin
 from threadline.control.pepper import FILE as PEPPER
@@ -78,6 +78,8 @@ def _file(folder: Path) -> list[Problem]:
 
 
 def _missing(folder: Path) -> Problem:
+    if (folder / MOVED).exists():
+        return Problem(moved_from(folder), MOVED_BACK)
     if (folder / PEPPER).exists():
         return Problem(
             f"{folder / FILE} is missing or empty, though {PEPPER} shows that there was one",

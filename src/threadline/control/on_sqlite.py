@@ -17,6 +17,7 @@ from threadline.sqlite import connect, transaction
 FILE = "control.db"
 # What it is called once everything in it was moved to PostgreSQL.
 MOVED = f"{FILE}.moved"
+MOVED_BACK = f"To go back to what it was before that, rename {MOVED} to {FILE}."
 # Asking at every request would cost a sixth of it.
 LOOK_EVERY_S = 0.005
 
@@ -108,15 +109,19 @@ class SqliteDatabase:
         """Each log has its own."""
 
 
+def moved_from(folder: Path) -> str:
+    """Where `MOVED` is, and nothing else."""
+    return (
+        f"The control plane of {folder} was moved to PostgreSQL: set THREADLINE_CONTROL to its URL"
+    )
+
+
 def _open(folder: Path, create: bool, anew: bool) -> sqlite3.Connection:
     """Raises `ControlError`, `SchemaError` or `sqlite3.Error`."""
     path = folder / FILE
     if not anew and not _holds_something(path):
         if (folder / MOVED).exists():
-            raise ControlError(
-                f"The control plane of {folder} was moved to PostgreSQL: set THREADLINE_CONTROL to"
-                f" its URL. To go back to what it was before that, rename {MOVED} to {FILE}."
-            )
+            raise ControlError(f"{moved_from(folder)}. {MOVED_BACK}")
         if (folder / PEPPER).exists() and (folder / PEPPER).stat().st_size:
             raise ControlError(
                 f"{path} is missing or empty, though {PEPPER} shows that this folder had projects "
