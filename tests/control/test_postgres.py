@@ -18,7 +18,7 @@ from threadline.control import (
     ControlFileError,
     check,
     new_pepper,
-    on_postgres,
+    postgres_connections,
 )
 from threadline.control.on_postgres import PostgresDatabase
 from threadline.migrations import SchemaTooNew, SchemaTooOld
@@ -277,9 +277,9 @@ def test_requests_go_on_while_it_is_away(
 def test_no_request_waits_for_a_server_that_hangs(
     tmp_path: Path, postgres: Postgres, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_postgres, "ANSWERS_S", 0.5)
-    monkeypatch.setattr(on_postgres, "WATCH_EVERY_S", 0.1)
-    monkeypatch.setitem(on_postgres.CONNECTING, "connect_timeout", "2")
+    monkeypatch.setattr(postgres_connections, "ANSWERS_S", 0.5)
+    monkeypatch.setattr(postgres_connections, "WATCH_EVERY_S", 0.1)
+    monkeypatch.setitem(postgres_connections.CONNECTING, "connect_timeout", "2")
     with Control(tmp_path, url=url) as node:
         _, keys = node.create_project("shop", [])
         postgres.freeze()

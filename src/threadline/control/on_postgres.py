@@ -5,45 +5,22 @@ row, so that one writes at a time, as with SQLite, and what it reads meanwhile s
 reads looks at the number, and reads the rest only where it is another one.
 """
 
-import os
 import re
 import secrets
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from threadline import migrations
-from threadline.control.address import WHAT, no_url, without_password
+from threadline.control.address import WHAT
 from threadline.control.database import Conflict, Result, Statements
 from threadline.control.errors import ControlError
-from threadline.control.postgres_errors import said_plainly
+from threadline.control.postgres_connections import Connections
 
 LOOK_EVERY_S = 0.1
-# Also where its machine is gone, or its network.
-CONNECTING = {
-    "application_name": "threadline",
-    "client_encoding": "utf8",
-    "connect_timeout": "5",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-# Of a node that stops in the middle, nobody waits for the lock longer than that.
-SESSION = (
-    "SET lock_timeout = '10s'; SET statement_timeout = '12s';"
-    " SET idle_in_transaction_session_timeout = '20s'"
-)
-# A server that hangs says nothing at all, and its machine keeps the connection up.
-ANSWERS_S = 15.0
-WATCH_EVERY_S = 1.0
 # Any number, so that it is ours.
 MIGRATING = 7_236_118_402
 
@@ -81,25 +58,21 @@ class PostgresDatabase:
 
     def __init__(self, url: str, create: bool) -> None:
         """Raises `ControlError` or `SchemaError`."""
-        self.name = without_password(url)
-        address = _address(url)
-        self._reader, self._writer = _Connection(address), _Connection(address)
-        self._closed = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._connections = Connections(url)
+        self.name = self._connections.name
+        self._reader, self._writer = self._connections.another(), self._connections.another()
         try:
-            with self._asked(self._writer):
+            with self._connections.asked(self._writer):
                 _migrate(self._writer.opened(), self.name, create)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        self._closed.set()
-        self._reader.close()
-        self._writer.close()
+        self._connections.close()
 
     def version(self) -> int:
-        with self._asked(self._reader):
+        with self._connections.asked(self._reader):
             found = self._reader.first("SELECT number FROM changes").fetchone()
         if found is None:
             raise ControlError(f"{self.name} is empty in part; restore it from a copy.")
@@ -107,7 +80,7 @@ class PostgresDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Statements]:
-        with self._asked(self._reader):
+        with self._connections.asked(self._reader):
             db = self._reader.opened()
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
@@ -118,7 +91,7 @@ class PostgresDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Statements]:
-        with self._asked(self._writer):
+        with self._connections.asked(self._writer):
             self._writer.first("BEGIN")
             db = self._writer.opened()
             try:
@@ -151,66 +124,6 @@ class PostgresDatabase:
     def set_event_id_key(self, db: Statements, key: int) -> None:
         """In place of the one that was made, with which nothing was hashed yet."""
         db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
-
-    @contextmanager
-    def _asked(self, connection: "_Connection") -> Iterator[None]:
-        """While it is to answer, its errors are said plainly, and it is not waited for forever."""
-        connection.asked_at = time.monotonic()
-        try:
-            with said_plainly(self.name):
-                yield
-        finally:
-            connection.asked_at = None
-
-    def _watch(self) -> None:
-        """The thread that cuts connections on which nothing comes any more."""
-        while not self._closed.wait(WATCH_EVERY_S):
-            for connection in (self._reader, self._writer):
-                asked_at = connection.asked_at
-                if asked_at is not None and time.monotonic() - asked_at > ANSWERS_S:
-                    connection.cut()
-
-
-class _Connection:
-    """Opened when it is needed, and again when it broke."""
-
-    def __init__(self, address: dict[str, Any]) -> None:
-        self._address = address
-        self.asked_at: float | None = None
-        self._db: psycopg.Connection[Any] | None = None
-        self._opening = threading.Lock()
-
-    def opened(self) -> "psycopg.Connection[Any]":
-        with self._opening:
-            if self._db is None or self._db.closed:
-                # Prepared statements would be another's behind a pool.
-                self._db = psycopg.connect(
-                    **{**CONNECTING, **self._address}, autocommit=True, prepare_threshold=None
-                )
-                self._db.execute(SESSION)
-            return self._db
-
-    def first(self, sql: LiteralString) -> "psycopg.Cursor[Any]":
-        """A statement that others follow. If the connection turns out to be gone, of which nobody
-        may have told, another one is opened for it."""
-        db = self.opened()
-        try:
-            return db.execute(sql)
-        except psycopg.OperationalError:
-            if not db.closed:
-                raise
-        return self.opened().execute(sql)
-
-    def cut(self) -> None:
-        """Whoever waits on it is told at once that it is gone."""
-        with suppress(OSError, psycopg.Error):
-            if self._db:
-                with socket.socket(fileno=os.dup(self._db.fileno())) as end:
-                    end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        if self._db:
-            self._db.close()
 
 
 class _Statements:
@@ -278,8 +191,13 @@ def _migrate(db: "psycopg.Connection[Any]", name: str, create: bool) -> None:
 def schemas(url: str) -> tuple[int, int, list[migrations.Migration]]:
     """As `opened.postgres_schemas`."""
     schema = migrations.read("threadline.control")
-    with said_plainly(without_password(url)), _Connection(_address(url)).opened() as db:
-        applied = _applied(db)
+    connections = Connections(url)
+    try:
+        connection = connections.another()
+        with connections.asked(connection):
+            applied = _applied(connection.opened())
+    finally:
+        connections.close()
     return applied, schema.baseline.number, schema.missing(WHAT, applied)
 
 
@@ -288,11 +206,3 @@ def _applied(db: "psycopg.Connection[Any]") -> int:
         return 0
     row = db.execute("SELECT coalesce(max(number), 0) FROM schema_migrations").fetchone()
     return int(row[0]) if row else 0
-
-
-def _address(url: str) -> dict[str, Any]:
-    """Raises `ControlError`, which does not repeat what may have a password in it."""
-    try:
-        return conninfo_to_dict(url)
-    except psycopg.Error:
-        raise no_url() from None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadline import migrations
 from threadline.control.address import is_postgres
@@ -21,6 +22,9 @@ from threadline.control.errors import ControlError, log_line
 from threadline.control.on_sqlite import FILE, SqliteDatabase
 from threadline.control.pepper import pepper_hash, read_pepper, replace_pepper, settle_pepper
 from threadline.control.snapshot import Snapshot, read_snapshot
+
+if TYPE_CHECKING:
+    from threadline.control.nodes import Nodes
 
 PUBLISHED_S = 0.05
 # An attempt to reach a server that is away costs more than a look.
@@ -43,6 +47,18 @@ def postgres_schemas(url: str) -> tuple[int, int, list[migrations.Migration]]:
     with _installed():
         from threadline.control.on_postgres import schemas
     return schemas(url)
+
+
+@contextmanager
+def open_nodes(url: str) -> Iterator["Nodes"]:
+    """Those that share this control plane. Raises `ControlError`."""
+    with _installed():
+        from threadline.control.nodes import Nodes
+    nodes = Nodes(url)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from threadline.contract.segment import Message, Messages
 from threadline.contract.times import now_ms
 from threadline.contract.values import skew_ms
 from threadline.http import segment
-from threadline.http.answers import Answer, answer
+from threadline.http.answers import Answer
 from threadline.http.doc import Doc, Errors
-from threadline.http.intake import ingest_context, keep, spend
+from threadline.http.intake import acknowledge, ingest_context, keep, spend
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.ingest.accept import Accepted, accept, few, identify_event
@@ -61,7 +61,8 @@ async def track(request: Request) -> Answer:
     accepted = await request.services.beside(len(raw), partial(read_events, request, raw, read))
     await keep(request, accepted)
     spend(request, 1, len(raw))
-    return answer(Tracked(accepted.first_event_id, few(accepted.warnings) or msgspec.UNSET), 202)
+    reply = Tracked(accepted.first_event_id, few(accepted.warnings) or msgspec.UNSET)
+    return acknowledge(request, reply, 202)
 
 
 async def batch(request: Request) -> Answer:
@@ -88,7 +89,8 @@ async def batch(request: Request) -> Answer:
     await keep(request, accepted)
     spend(request, accepted.rows.size, 0)
     request.services.metrics.dropped_by_senders.inc(dropped)
-    return answer(Batched(accepted.rows.size, few(accepted.warnings) or msgspec.UNSET), 202)
+    reply = Batched(accepted.rows.size, few(accepted.warnings) or msgspec.UNSET)
+    return acknowledge(request, reply, 202)
 
 
 async def identify(request: Request) -> Answer:
@@ -107,7 +109,7 @@ async def identify(request: Request) -> Answer:
         raise
     await keep(request, accepted)
     spend(request, 1, len(raw))
-    return answer(Ok(few(accepted.warnings) or msgspec.UNSET))
+    return acknowledge(request, Ok(few(accepted.warnings) or msgspec.UNSET))
 
 
 async def forget(request: Request) -> Answer:
@@ -127,7 +129,7 @@ async def forget(request: Request) -> Answer:
         body.anonymous_id,
         body.anonymise,
     )
-    return answer(Forgotten(receipt_id, notices or msgspec.UNSET))
+    return acknowledge(request, Forgotten(receipt_id, notices or msgspec.UNSET))
 
 
 async def segment_call(kind: str, request: Request) -> Answer:

@@ -5,10 +5,12 @@ import asyncio
 from threadline.contract.errors import InvalidApiKey
 from threadline.contract.times import now_ms
 from threadline.enrich import address_hash
+from threadline.http.answers import Answer, answer
 from threadline.http.request import Request
 from threadline.ingest.accept import Accepted
 from threadline.ingest.context import IngestContext
 from threadline.runtime.services import site_of
+from threadline.runtime.this_node import WRITTEN
 
 # What proxies say for "unknown", though it looks like a country.
 NO_COUNTRY = ("XX", "ZZ")
@@ -62,6 +64,14 @@ async def keep(request: Request, accepted: Accepted) -> None:
         services.metrics.count_bots(accepted.bots)
     if placeholder_ids := accepted.placeholder_ids:
         services.count_placeholder_ids(request.project.project_id, placeholder_ids)
+
+
+def acknowledge(request: Request, reply: object, status: int = 200) -> Answer:
+    """The reply; where several nodes write into one store, with what others wait by."""
+    given = answer(reply, status)
+    if node := request.services.node:
+        given.headers.append((WRITTEN.encode(), node.token().encode()))
+    return given
 
 
 def _country(request: Request, address: str) -> str:

@@ -20,6 +20,7 @@ from threadline.questions.registry import QUESTIONS, Question
 from threadline.questions.warned import Warnings
 from threadline.runtime.ask import Answered
 from threadline.runtime.params import read_params
+from threadline.runtime.this_node import WRITTEN
 
 STALE = (b"threadline-stale", b"true")
 Render = Callable[[Answered, Any], Answer]
@@ -58,7 +59,8 @@ async def _ask(question: Question, request: Request) -> Answer:
     if question.name == "users" and params.format != "json" and params.limit is None:
         question = EVERYBODY
     anew = "no-cache" in request.header("cache-control")
-    answered = await request.services.asking.ask(question, request.project, params, anew)
+    written = request.header(WRITTEN)
+    answered = await request.services.asking.ask(question, request.project, params, anew, written)
     render: Render = RENDERERS.get(question.name, _json)
     rendered = render(answered, params)
     if not answered.fresh:

@@ -33,8 +33,8 @@ from threadline.contract.segment import (
 )
 from threadline.contract.times import now_ms
 from threadline.contract.values import skew_ms
-from threadline.http.answers import Answer, answer
-from threadline.http.intake import ingest_context, keep, spend
+from threadline.http.answers import Answer
+from threadline.http.intake import acknowledge, ingest_context, keep, spend
 from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
@@ -85,7 +85,7 @@ async def take(request: Request, kind: str, raw: bytes) -> Answer:
         spend(request, 0, len(raw))
     for index, alias in calls.aliases:
         await _alias(request, calls, index, alias)
-    return answer(await _store(request, calls))
+    return acknowledge(request, await _store(request, calls))
 
 
 def _read(request: Request, kind: str, raw: bytes) -> Calls:

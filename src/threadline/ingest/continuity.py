@@ -18,6 +18,7 @@ REPLACED, CUT, EMPTIED = "replaced", "cut", "store lost"
 REPLACED_KNOWN = "replaced, event_ids known"
 
 WRITTEN_FROM = "SELECT number, log_hash, lost FROM logs ORDER BY number DESC LIMIT 1"
+WRITTEN_BY = "SELECT 1 AS one FROM logs WHERE log_hash = {log_hash:String} LIMIT 1"
 LOST = "SELECT count() AS logs FROM logs WHERE lost != ''"
 LATEST = """
     SELECT lost, toUnixTimestamp64Milli(at) AS at_ms FROM logs
@@ -69,16 +70,28 @@ class Loss(NamedTuple):
     way_out: str
 
 
-def check(store: Store, log: Log) -> int:
+class Before(NamedTuple):
+    """What other nodes know of this one, where several write into the store. `written_seq`: so far
+    it had said that the store has its log. `replaced`: its folder had another log."""
+
+    written_seq: int
+    replaced: bool
+
+
+def check(store: Store, log: Log, before: Before | None = None) -> int:
     """Say so if the log is not what it was when it last wrote into the store, and write down from
     which log the store is written from now on; how often one was lost so far. Raises `StoreError`.
     """
     log_hash = sha256(log.log_id.encode()).hexdigest()
     known = store.query(WRITTEN_FROM, {})
     number = known[0]["number"] + 1 if known else 1
-    lost = ""
+    lost, newest_ms = "", 0
     if not known and log.written_seq and not store.query(ANY_EVENT, {}):
         lost = EMPTIED
+    elif before:
+        lost = REPLACED_KNOWN if before.replaced else ""
+        lost = CUT if before.written_seq > log.written_seq else lost
+        known = store.query(WRITTEN_BY, {"log_hash": log_hash})
     elif known and known[0]["log_hash"] != log_hash:
         lost = REPLACED_KNOWN if log.shares_id_key else REPLACED
     elif known:

@@ -6,7 +6,7 @@ while the server runs; marked ones are taken back by the writer.
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 from threadline.ingest import row
@@ -124,6 +124,19 @@ def forget(db: sqlite3.Connection, whose: Whose) -> None:
     ids = [id_.encode() for id_ in whose.users | whose.devices]
     for letter_id, encoded in db.execute(of_project, ("",)).fetchall():
         if any(id_ in encoded for id_ in ids):
+            drop(db, letter_id)
+
+
+def forget_known(
+    db: sqlite3.Connection, id_hashes: Set[bytes], hash_of: Callable[[str, str], bytes]
+) -> None:
+    """Delete those whose user or device has one of these hashes. `hash_of`: of an id in a
+    project."""
+    of_projects = "SELECT dead_letter_id, project_id, body FROM dead_letters WHERE project_id != ''"
+    for letter_id, project_id, encoded in db.execute(of_projects).fetchall():
+        columns = row.by_column(encoded)
+        ids = (columns["user_id"], columns["anonymous_id"])
+        if any(hash_of(project_id, str(id_)) in id_hashes for id_ in ids if id_):
             drop(db, letter_id)
 
 

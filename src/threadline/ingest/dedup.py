@@ -96,6 +96,15 @@ class Dedup:
 
     def remember(self, hashes: Hashes, token: str) -> None:
         """Know these ids from now on. The same token again changes nothing. Raises `StoreError`."""
+
+        def insert(body: bytes) -> None:
+            names = list(STORED.names or ())
+            self._store.home.insert("event_ids", names, "RowBinary", body, token, written=())
+
+        self.remember_by(insert, hashes)
+
+    def remember_by(self, insert: Callable[[bytes], None], hashes: Hashes) -> None:
+        """The same, with what puts them into the store: ids and times, as `STORED`."""
         ids = hashes[hashes != 0]
         if not len(ids):
             return
@@ -104,10 +113,23 @@ class Dedup:
         rows = np.empty(len(ids), dtype=STORED)
         rows["hash"] = ids
         rows["received_at"] = int(clock.now_s)
-        self._store.home.insert(
-            "event_ids", list(STORED.names or ()), "RowBinary", rows.tobytes(), token, written=()
-        )
+        insert(rows.tobytes())
         self._days[_day(clock.now_s)].add(ids, self._room)
+
+    def learn(self, stored: bytes) -> None:
+        """Another node has put these into the store, as `STORED`."""
+        rows = np.frombuffer(stored, dtype=STORED)
+        if not len(rows):
+            return
+        # All nodes' clocks go on together: no day is over for one that another still writes.
+        (self._clock or self._open()).reach(float(rows["received_at"].max()))
+        self.look_around()
+        for day in np.unique(rows["received_at"] // DAY_S).tolist():
+            of_day = rows["hash"][rows["received_at"] // DAY_S == day]
+            name = _day(day * DAY_S)
+            if name not in self._days:
+                self._days[name] = _Day(name, LEAST_IDS)
+            self._days[name].add(of_day, self._room)
 
     def forget(self, hashes: Hashes) -> None:
         """Take these ids for new should they come again. Raises `StoreError`."""
@@ -151,6 +173,10 @@ class _RunningClock:
         self.now_s += min(max(looked_s - self._looked_s, 0.0), LONGEST_STEP_S)
         self._looked_s = looked_s
         return self.now_s
+
+    def reach(self, now_s: float) -> None:
+        """It is this late, by another such clock."""
+        self.now_s = max(self.now_s, now_s)
 
 
 class _Day:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,9 @@ __all__ = ["Ahead", "Block", "Done", "ForgetRequest", "Log", "LogError", "open_d
 RECORD_BYTES = 4 * 1024**2
 LAG_STEP_S = 0.1
 SMALL_BYTES = 8 * 1024**2
+FORGET_WAITS = """
+    SELECT 1 WHERE EXISTS (SELECT 1 FROM records WHERE kind = 'forget')
+        OR EXISTS (SELECT 1 FROM held_forgets)"""
 DEPTH = "total(events), total(length(body)) FILTER (WHERE kind = 'rows')"
 
 
@@ -41,11 +44,16 @@ class Log:
     """Durable and in order. Bounded by `max_bytes` of records not yet written."""
 
     def __init__(
-        self, folder: Path, max_bytes: int = 4 * 1024**3, id_key: int | None = None
+        self,
+        folder: Path,
+        max_bytes: int = 4 * 1024**3,
+        id_key: int | None = None,
+        holds_forgets: bool = False,
     ) -> None:
         """`id_key`: what event_ids are hashed with, where the control plane says it: logs of
         several machines have to recognise each other's ids, and one that is lost takes its own key
         with it. None: a key of its own, with which all ids are hashed that it knows.
+        `holds_forgets`: requests to forget wait for what other nodes have acknowledged before.
 
         Raises `LogError`, or `SchemaTooNew`."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +61,7 @@ class Log:
         self._max_bytes = max_bytes
         self._shared_id_key = id_key
         self.shares_id_key = id_key is not None
+        self._holds_forgets = holds_forgets
         self._lock = threading.Lock()  # one transaction at a time
         self._counting = threading.Lock()
         with log_file.damage_explained(folder):
@@ -120,13 +129,14 @@ class Log:
                     records.insert_rows(self._db, Rows.join(together))
                     together, size = [], 0
                 if append.forget:
-                    records.insert_forget(self._db, append.forget, append.id_hash)
+                    insert = records.hold_forget if self._holds_forgets else records.insert_forget
+                    insert(self._db, append.forget, append.id_hash)
                 else:
                     together.append(append.rows)
                     size += len(append.rows.body)
             if together:
                 records.insert_rows(self._db, Rows.join(together))
-            last = records.last_seq(self._db)
+            last = max(records.last_seq(self._db), self.written_seq)
         now = time.monotonic()
         if not self._waiting or now - self._noted_at > LAG_STEP_S:
             self._waiting.append((last, now))
@@ -148,14 +158,15 @@ class Log:
         with self._transaction():
             return records.next_block(self._db, self.log_id)
 
-    def settle(self, block: Block, duplicates: Positions) -> None:
-        """From now on, and after a crash, this is the block and these rows are left out of it."""
+    def settle(self, block: Block, duplicates: Positions, claim: int = 0) -> None:
+        """From now on, and after a crash, this is the block and these rows are left out of it.
+        `claim`: the number under which the ids of the others are about to be claimed."""
         with self._transaction():
-            self._settle(block, duplicates.astype(np.uint32).tobytes())
+            self._settle(block, duplicates.astype(np.uint32).tobytes(), claim)
 
-    def _settle(self, block: Block, duplicates: bytes) -> None:
-        sql = "UPDATE block SET end_seq = ?, duplicates = ?"
-        self._db.execute(sql, (block.last_seq, duplicates))
+    def _settle(self, block: Block, duplicates: bytes, claim: int = 0) -> None:
+        sql = "UPDATE block SET end_seq = ?, duplicates = ?, claim = ?"
+        self._db.execute(sql, (block.last_seq, duplicates, claim))
         self._db.execute(
             "UPDATE progress SET token = ?, moved_ms = max(moved_ms, ?)", (block.token, _now_ms())
         )
@@ -199,7 +210,7 @@ class Log:
         Not while a request to forget waits: it covers them, and would then come before them.
         """
         with self._transaction():
-            if self._db.execute("SELECT 1 FROM records WHERE kind = 'forget' LIMIT 1").fetchone():
+            if self._db.execute(FORGET_WAITS).fetchone():
                 return 0
             bodies = dead_letters.take_marked(self._db)
             for body in bodies:
@@ -243,6 +254,48 @@ class Log:
             self._db.execute("UPDATE progress SET moved_ms = max(moved_ms, ?)", (at_ms,))
 
     # -- forgetting -------------------------------------------------------------------------
+
+    def held_forgets(self) -> list[int]:
+        """The barriers that requests to forget wait for."""
+        sql = "SELECT DISTINCT barrier FROM held_forgets WHERE barrier > 0 ORDER BY barrier"
+        with self._reading:
+            return [int(barrier) for (barrier,) in self._reader.execute(sql)]
+
+    def unraised_forgets(self) -> dict[str, bytes]:
+        """By receipt, keyed hashes of whom the requests are about that wait for a barrier to be
+        raised."""
+        sql = (
+            "SELECT receipt_id, id_hash FROM held_forgets JOIN jobs ON receipt_id = job_id"
+            " WHERE barrier = 0"
+        )
+        with self._reading:
+            return {receipt: bytes(id_hash) for receipt, id_hash in self._reader.execute(sql)}
+
+    def forget_letters(self, id_hashes: Set[bytes], hash_of: Callable[[str, str], bytes]) -> None:
+        """Dead letters of whom another node forgets; `hash_of`: of an id in a project."""
+        with self._transaction():
+            dead_letters.forget_known(self._db, id_hashes, hash_of)
+
+    def hold_forgets(self, receipts: Iterable[str], barrier: int) -> None:
+        """These wait for this barrier."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE held_forgets SET barrier = ? WHERE receipt_id = ?",
+                [(barrier, receipt_id) for receipt_id in receipts],
+            )
+
+    def forgets_wait_for(self, barrier: int, nodes: Sequence[str]) -> None:
+        """Let their receipts say which nodes have not signed it yet."""
+        with self._transaction():
+            receipts.wait_for(self._db, barrier, ", ".join(nodes))
+
+    def release_forgets(self, barrier: int) -> None:
+        """All have signed: what waited for this barrier comes behind all that is in the log."""
+        with self._transaction():
+            receipts.wait_for(self._db, barrier, "")
+            records.release_forgets(self._db, barrier)
+            last = max(records.last_seq(self._db), self.written_seq)
+        self._count(0, 0, acked_seq=last)
 
     def ahead(self, block: Block) -> list[Ahead]:
         """What lies behind the block, up to the last request to forget, if that is soon looked

@@ -40,7 +40,7 @@ def prepare(db: sqlite3.Connection) -> None:
     migrations.migrate_sqlite("The log (log.db)", db, "threadline.ingest")
     with transaction(db):
         _migrate_old_rows(db)
-    first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0, 0)"
+    first = "INSERT OR IGNORE INTO block VALUES (1, ?, 0, 0, x'', 0, 0, 0)"
     db.execute(first, (time_ordered_id(),))
     db.execute("INSERT OR IGNORE INTO progress VALUES (1, '', 0)")
 

@@ -52,6 +52,16 @@ def add(
     )
 
 
+def wait_for(db: sqlite3.Connection, barrier: int, nodes: str) -> None:
+    """Requests that wait for this barrier wait for these nodes, as the list of jobs shows."""
+    step = f"waits for {nodes}" if nodes else ""
+    db.execute(
+        "UPDATE jobs SET step = ?1 WHERE step != ?1 AND job_id IN"
+        " (SELECT receipt_id FROM held_forgets WHERE barrier = ?2)",
+        (step, barrier),
+    )
+
+
 def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[Receipt]:
     """All of them, or of a project, oldest first."""
     rows = db.execute(

@@ -43,8 +43,10 @@ class Block(NamedTuple):
     """Consecutive records of the log: rows for one insert, or requests to forget (no rows).
 
     `duplicates`: positions of rows to leave out; None until the writer has settled which.
-    `part`: where the store does not take the block as a whole, the rows on their way, from and to;
-    all before them is done. `plan`: what was found to be deleted for the requests; None until then.
+    `claim`: where other nodes write into the same store, the number under which its event_ids were
+    claimed. `part`: where the store does not take the block as a whole, the rows on their way, from
+    and to; all before them is done. `plan`: what was found to be deleted for the requests; None
+    until then.
     """
 
     last_seq: int
@@ -54,6 +56,7 @@ class Block(NamedTuple):
     part: tuple[int, int] | None = None
     forgets: tuple[ForgetRequest, ...] = ()
     plan: bytes | None = None
+    claim: int = 0
 
 
 class Ahead(NamedTuple):
@@ -71,9 +74,31 @@ def insert_rows(db: sqlite3.Connection, rows: Rows) -> None:
 
 def insert_forget(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:
     """The request, and its receipt."""
+    _add_receipt(db, request, id_hash)
+    _insert(db, "forget", NO_ROWS._replace(body=msgspec.msgpack.encode(request)))
+
+
+def hold_forget(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:
+    """The same for one that waits until other nodes have signed a barrier (`release_forgets`)."""
+    _add_receipt(db, request, id_hash)
+    sql = "INSERT INTO held_forgets (receipt_id, body) VALUES (?, ?)"
+    db.execute(sql, (request.receipt_id, msgspec.msgpack.encode(request)))
+
+
+def release_forgets(db: sqlite3.Connection, barrier: int) -> int:
+    """Those that waited for this barrier come behind all records; how many."""
+    held = db.execute(
+        "SELECT body FROM held_forgets WHERE barrier = ? ORDER BY receipt_id", (barrier,)
+    ).fetchall()
+    for (body,) in held:
+        _insert(db, "forget", NO_ROWS._replace(body=body))
+    db.execute("DELETE FROM held_forgets WHERE barrier = ?", (barrier,))
+    return len(held)
+
+
+def _add_receipt(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:
     about = receipts.ANONYMISED if request.anonymise else ""
     receipts.add(db, request.receipt_id, request.project_id, id_hash, about)
-    _insert(db, "forget", NO_ROWS._replace(body=msgspec.msgpack.encode(request)))
 
 
 def _insert(db: sqlite3.Connection, kind: str, rows: Rows) -> None:
@@ -93,8 +118,8 @@ def last_seq(db: sqlite3.Connection) -> int:
 def next_block(db: sqlite3.Connection, log_id: str) -> Block | None:
     """The records after the last written ones. Once settled, the same ones until it is finished.
     Records that were damaged become dead letters."""
-    written, end, duplicates, *part = db.execute(
-        "SELECT written_seq, end_seq, duplicates, part_start, part_end FROM block"
+    written, end, duplicates, claim, *part = db.execute(
+        "SELECT written_seq, end_seq, duplicates, claim, part_start, part_end FROM block"
     ).fetchone()
     settled = end > written
     if not settled:
@@ -119,7 +144,8 @@ def next_block(db: sqlite3.Connection, log_id: str) -> Block | None:
         requests = tuple(_read_request(record.body) for record in records if record.body)
         return Block(end, token, forgets=requests, plan=receipts.plan(db, end))
     known = np.frombuffer(duplicates, dtype=np.uint32).astype(np.intp) if settled else None
-    return Block(end, token, Rows.join(records), known, (part[0], part[1]) if part[1] else None)
+    rows, going = Rows.join(records), (part[0], part[1]) if part[1] else None
+    return Block(end, token, rows, known, going, claim=claim if settled else 0)
 
 
 def _choose_end(db: sqlite3.Connection, written: int) -> int:

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 
 import structlog
 
-from threadline.ingest import anonymise, continuity, forget
+from threadline.control.errors import ControlFileError
+from threadline.control.others import NOBODY, Others
+from threadline.ingest import anonymise, claims, continuity, forget
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
-from threadline.ingest.row import COLUMNS, Hashes, Rows, decode
+from threadline.ingest.row import COLUMNS, Hashes, Positions, Rows, decode
 from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
 from threadline.store import Store, StoreAway, StoreError, StoreRefused
@@ -37,6 +39,7 @@ SAY_AGAIN_S = 60.0
 FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (StoreAway, "store_away"),
     (StoreError, "store_failed"),
+    (ControlFileError, "control_away"),
 )
 BUG = "writer_failed"
 
@@ -47,12 +50,22 @@ class Writer:
     """A thread of its own between log and store."""
 
     def __init__(
-        self, log: Log, store: Store, dedup_days: int = 7, metrics: Metrics | None = None
+        self,
+        log: Log,
+        store: Store,
+        dedup_days: int = 7,
+        metrics: Metrics | None = None,
+        others: Others = NOBODY,
+        before: continuity.Before | None = None,
     ) -> None:
+        """`others`: that write into the same store. `before`: what they know of this one."""
         self._log = log
         self._store = store
         self._metrics = metrics or Metrics()
         self._dedup = Dedup(store, dedup_days)
+        self._others = others
+        self._before = before
+        self._claims = claims.Claims(store, self._dedup)
         self._changed = threading.Condition()
         self._waiting_readers = 0
         self._closing = False
@@ -61,11 +74,10 @@ class Writer:
         # On the clock that nobody sets.
         self.failing_since: float | None = None if store.is_open else time.monotonic()
         self._said: tuple[str, float] = ("", 0.0)
-        # Decisions about identity are made one by one, and forgetting somebody is one.
-        self.deciding = threading.Lock()
+        self._deciding = threading.Lock()
         self._inserting = threading.Lock()
         self._begun = False
-        log.notify(self._wake)
+        log.notify(self.wake)
         self._eraser = Eraser(log, store, lambda: self._inserting)
         self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
@@ -81,8 +93,21 @@ class Writer:
 
     @contextmanager
     def no_inserts(self) -> Iterator[None]:
-        """Nothing gets into the store as long as the block lasts, not even of other processes;
-        what is acknowledged waits in the log."""
+        """Nothing gets into the store as long as the block lasts, not even of other processes and
+        nodes; what is acknowledged waits in the log. Raises `ControlFileError`."""
+        with self._alone_here(), self._others.nobody_inserts():
+            yield
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Decisions about identity are made one by one, and forgetting somebody is one. Raises
+        `ControlFileError`."""
+        with self._deciding, self._others.deciding():
+            yield
+
+    @contextmanager
+    def _alone_here(self) -> Iterator[None]:
+        """No other thread or process inserts what this log has."""
         with self._inserting, wait_for(self._log.folder / INSERTING):
             yield
 
@@ -117,10 +142,11 @@ class Writer:
         """Between two blocks, and nobody decides anything: as long as the block lasts, the store
         has what the log says it has. Events are acknowledged meanwhile, questions that wait for
         them wait."""
-        with self._inserting, wait_for(self._log.folder / INSERTING), self.deciding:
+        with self.no_inserts(), self.deciding():
             yield
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """There may be something to write."""
         with self._changed:
             self._changed.notify_all()
 
@@ -180,9 +206,11 @@ class Writer:
         if looked:
             self._looked_around = time.monotonic()
             self._store.open()
+            if self._others.are_there:
+                self._claims.begin()
             self._dedup.look_around()
             if not self._begun:
-                self._metrics.logs_lost.set(continuity.check(self._store, self._log))
+                self._metrics.logs_lost.set(continuity.check(self._store, self._log, self._before))
                 self._begun = True
                 self._eraser.wake()
             if taken := self._log.requeue_dead_letters():
@@ -190,14 +218,18 @@ class Writer:
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return looked
-        with self.no_inserts():
-            if block.forgets:
-                self._forget(block)
-            else:
-                self._insert(block)
-            self._log.finish(block)
         if block.forgets:
+            with self.no_inserts():
+                self._forget(block)
+                self._log.finish(block)
             self._eraser.wake()
+        else:
+            with self._alone_here():
+                rows, token = self._claimed(block) if self._others.are_there else self._new(block)
+                with self._others.inserting():
+                    # What goes in parts is told by its places in the block as it was settled.
+                    self._insert(rows, token, block.part if token == block.token else None)
+                self._log.finish(block)
         self._last_write = time.monotonic()
         with self._changed:
             self._changed.notify_all()
@@ -206,7 +238,7 @@ class Writer:
     def _forget(self, block: Block) -> None:
         """What has to go is settled before the first try, as duplicates are, because the first try
         takes away by what it is found."""
-        with self.deciding:
+        with self.deciding():
             if block.plan is None:
                 ahead = self._log.ahead(block)
                 found, early = forget.find_ahead(
@@ -224,25 +256,54 @@ class Writer:
                     anonymise.copy(self._store, share)
             forget.delete(self._store, self._dedup, shares)
 
-    def _insert(self, block: Block) -> None:
-        """The rows that are not duplicates, then their ids. Duplicates are settled before the first
-        try, so that every try after it, also after a crash, inserts the same under the same token.
-        """
+    def _new(self, block: Block) -> tuple[Rows, str]:
+        """The rows that are not duplicates, and the token for them. Duplicates are settled before
+        the first try, so that every try after it, also after a crash, inserts the same under the
+        same token."""
         duplicates = block.duplicates
         if duplicates is None:
             duplicates = self._dedup.duplicates(block.rows.event_hashes())
-            self._log.settle(block, duplicates)
-            self._metrics.duplicates.inc(len(duplicates))
+            self._settle(block, duplicates)
         rows = block.rows.without(duplicates)
+        self._dedup.remember(rows.event_hashes(), block.token)
+        return rows, block.token
+
+    def _claimed(self, block: Block) -> tuple[Rows, str]:
+        """The same where other nodes write: what is settled holds once the ids are claimed. Until
+        then nothing of the block went to the store, and others may have claimed some of them."""
+        with self._others.turn(self._claims.after) as turn:
+            self._claims.follow(turn)
+            if block.duplicates is not None:
+                rows = block.rows.without(block.duplicates)
+                if not rows.event_hashes().any() or self._claims.are_made(block.claim):
+                    if turn.number - block.claim <= claims.BLOCKS_KNOWN:
+                        return rows, block.token
+                    return self._late(rows, block)
+            duplicates = self._dedup.duplicates(block.rows.event_hashes())
+            self._settle(block, duplicates, turn.number)
+            rows = block.rows.without(duplicates)
+            self._claims.make(rows.event_hashes(), turn.number)
+            return rows, block.token
+
+    def _late(self, rows: Rows, block: Block) -> tuple[Rows, str]:
+        """Others have written so many blocks since that the store may not know this one again."""
+        left = claims.missing(self._store, rows)
+        _logger.warning("late_block", events=rows.size, missing=left.size, token=block.token)
+        return left, f"{block.token}-late"
+
+    def _settle(self, block: Block, duplicates: Positions, claim: int = 0) -> None:
+        self._log.settle(block, duplicates, claim)
+        self._metrics.duplicates.inc(len(duplicates))
+
+    def _insert(self, rows: Rows, token: str, part: tuple[int, int] | None) -> None:
         if not rows.size:
             return
         with self._metrics.insert_s.time():
-            if block.part:
-                self._insert_in_parts(rows, block.token, *block.part)
+            if part:
+                self._insert_in_parts(rows, token, *part)
             else:
-                self._insert_whole(rows, block.token)
+                self._insert_whole(rows, token)
         self._metrics.written.inc(rows.size)
-        self._dedup.remember(rows.event_hashes(), block.token)
 
     def _insert_whole(self, rows: Rows, token: str) -> None:
         try:

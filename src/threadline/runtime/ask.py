@@ -16,6 +16,7 @@ from threadline.contract.errors import Busy, StitchNotAPartition, Unavailable
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, Project
+from threadline.control.errors import ControlFileError
 from threadline.identity.kept import Keeper
 from threadline.ingest.writer import Writer
 from threadline.questions.asked_names import events_asked, names_in, warn
@@ -34,6 +35,7 @@ from threadline.questions.warned import (
 )
 from threadline.runtime.kept_answers import KeptAnswers, asked, minute
 from threadline.runtime.slots import Slots
+from threadline.runtime.this_node import ThisNode
 from threadline.settings import Settings
 from threadline.store import (
     SAVERS,
@@ -73,8 +75,10 @@ class Asking:
         store: Store,
         writer: Writer,
         refused: Callable[[], None],
+        node: ThisNode | None = None,
     ) -> None:
-        """`refused` is called for each whose turn does not come."""
+        """`refused` is called for each whose turn does not come. `node`: this one, where several
+        write into the store."""
         self._settings = settings
         self._control = control
         self._store = store
@@ -82,18 +86,26 @@ class Asking:
         self._keeper = None if store.cluster else Keeper(store)
         self._answers = KeptAnswers()
         self._writer = writer
+        self._node = node
         self._refused = refused
         self._slots = Slots(settings.query_seconds, refused)
         # They wait for each other to be taken, which questions must not wait for.
         self._streams = Slots(settings.query_seconds, refused, SAVERS, MOST_STREAMS_WAITING)
 
     async def ask(
-        self, question: Question, project: Project, params: msgspec.Struct, anew: bool = False
+        self,
+        question: Question,
+        project: Project,
+        params: msgspec.Struct,
+        anew: bool = False,
+        written: str = "",
     ) -> Answered:
         """As `answer`, in turn with the others, so that nothing else waits behind it. Raises `Busy`
         if its turn does not come soon."""
         slots = self._streams if question.is_stream else self._slots
-        return await slots.run(lambda: self.answer(question, project, params, anew=anew))
+        return await slots.run(
+            lambda: self.answer(question, project, params, anew=anew, written=written)
+        )
 
     async def in_turn(self, step: Callable[[], Result]) -> Result:
         """Have something done that asks the store and is no question of the registry: in turn with
@@ -124,9 +136,10 @@ class Asking:
         params: msgspec.Struct,
         catch_up_s: float = CATCH_UP_S,
         anew: bool = False,
+        written: str = "",
     ) -> Answered:
         """Ask now, and wait `catch_up_s` at most for what was acknowledged before. `anew`: even
-        where the answer is kept.
+        where the answer is kept. `written`: what another node said of what it acknowledged.
 
         Raises `StitchNotAPartition` for a policy under which the question cannot be asked,
         `Busy` or `Unavailable` if the store does not answer, and what the question raises.
@@ -136,7 +149,7 @@ class Asking:
         context = context_of(
             question, project, params, self._store, placeholder_ids, definitions, self._keeper
         )
-        fresh = self._writer.catch_up(catch_up_s)
+        fresh = self.catch_up(catch_up_s, written)
         # Others may write to a server, and its answers come over a wire: they are not kept.
         keeps = self._store.is_embedded and not question.is_stream
         key = (question.name, project.project_id, asked(params)) if keeps else ()
@@ -148,6 +161,19 @@ class Asking:
             _warn_old(answer, project, params)
             answer = _echoed(answer, params)
         return Answered(answer, fresh, self._answers.put(key, state, answer) if keeps else None)
+
+    def catch_up(self, within_s: float, written: str = "") -> bool:
+        """Wait until the store has what was acknowledged before; whether it has. What another node
+        acknowledged a moment ago counts where `written` says so. Raises `InvalidParams`."""
+        fresh = self._writer.catch_up(within_s)
+        if self._node is None:
+            return fresh
+        if written:
+            try:
+                fresh = self._node.is_written(written, within_s) and fresh
+            except ControlFileError:
+                return False
+        return fresh and not self._node.away
 
     async def doubts(self, project: Project, definition: msgspec.Struct) -> list[AnswerWarning]:
         """What to say of a goal or segment that is kept: names in it that never came. Nothing where

@@ -26,7 +26,7 @@ async def decide(
         if not services.writer.catch_up(CATCH_UP_S):
             raise Unavailable("The store does not keep up, so nothing was decided; try again.")
         # Because each looks at those before it.
-        with services.deciding:
+        with services.writer.deciding():
             return decision(services.store, project_id, by, **given)
 
     return await asyncio.to_thread(one_by_one)

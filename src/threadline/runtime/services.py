@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import lru_cache
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import structlog
 
@@ -17,7 +17,10 @@ from threadline.contract.errors import Busy
 from threadline.contract.ids import read_placeholders
 from threadline.control import Control, Project
 from threadline.control.address import IN_FOLDER
-from threadline.enrich import Countries, no_country, scrubber
+from threadline.control.opened import open_nodes
+from threadline.control.others import NOBODY, Others
+from threadline.enrich import Countries, address_hash, no_country, scrubber
+from threadline.ingest.continuity import Before
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
@@ -30,9 +33,13 @@ from threadline.runtime.memory import ROOM_BYTES, SMALL_BYTES, STRANGERS_BYTES, 
 from threadline.runtime.oidc import Oidc
 from threadline.runtime.rate_limits import Buckets
 from threadline.runtime.refusals import Refusals
+from threadline.runtime.this_node import LOOK_EVERY_S, ThisNode
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
 from threadline.store import Store, Work, store_url
+
+if TYPE_CHECKING:  # what speaks to PostgreSQL is an extra
+    from threadline.control.nodes import Nodes
 
 HOUSEKEEPING_EVERY_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
@@ -66,12 +73,29 @@ class Services:
             opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(_store(settings, folder))
             events_store.check(folder, self.store.url, self.store, may_note=True)
-            self.log = Log(folder, settings.log_max_bytes, self.control.event_id_key)
+            nodes = opened.enter_context(_nodes(settings, self.store))
+            self.log = Log(
+                folder, settings.log_max_bytes, self.control.event_id_key, nodes is not None
+            )
             opened.callback(self.log.close)
-            self.writer = Writer(self.log, self.store, settings.dedup_days, self.metrics)
+            self.node = self._join(nodes, folder, opened) if nodes else None
+            self.others: Others = nodes.locks if nodes else NOBODY
+            self.writer = Writer(
+                self.log,
+                self.store,
+                settings.dedup_days,
+                self.metrics,
+                self.others,
+                Before(self.node.known.written_seq, self.node.known.replaced)
+                if self.node
+                else None,
+            )
             opened.callback(self.writer.close)
+            if self.node:
+                look = partial(self.node.look, self.writer.wake)
+                opened.enter_context(repeated(look, LOOK_EVERY_S, "nodes"))
             self.asking = Asking(
-                settings, self.control, self.store, self.writer, self.metrics.busy.inc
+                settings, self.control, self.store, self.writer, self.metrics.busy.inc, self.node
             )
             opened.callback(self.asking.close)
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
@@ -79,7 +103,6 @@ class Services:
             self.throttle = Throttle()
             self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
-            self.deciding = self.writer.deciding
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
@@ -99,6 +122,12 @@ class Services:
             if copy := upgrade_copies.finish(folder):
                 _logger.info("upgrade_finished", copy=str(copy), kept_days=upgrade_copies.KEPT_DAYS)
             self._opened = opened.pop_all()
+
+    def _join(self, nodes: "Nodes", folder: Path, opened: ExitStack) -> ThisNode:
+        hash_of = partial(address_hash, self.control.pepper)
+        node = ThisNode(nodes, self.log, folder, hash_of)
+        opened.callback(node.close)
+        return node
 
     def close(self) -> None:
         """Write everything acknowledged to the store, then close."""
@@ -184,6 +213,13 @@ def _say_what_is_unused(settings: Settings) -> None:
             problem="THREADLINE_CONTROL names PostgreSQL, so nothing of the file counts: threadline"
             " migrate-control moves what is in it into an empty database; else remove it.",
         )
+
+
+def _nodes(settings: Settings, store: Store) -> AbstractContextManager["Nodes | None"]:
+    """Those that write into this store: where the control plane is shared, and the store can be."""
+    if settings.control_in_folder or store.is_embedded:
+        return nullcontext(None)
+    return open_nodes(settings.control)
 
 
 def _store(settings: Settings, folder: Path) -> Store:

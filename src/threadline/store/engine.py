@@ -435,6 +435,12 @@ class Store:
                 },
             )
 
+    def insert_by(self, statement: str, body: bytes) -> None:
+        """An INSERT that says itself what becomes of the body, and in which format that is. Of a
+        server, and of something that no answer depends on."""
+        with self._writer() as writer:
+            writer.command(statement, data=body)
+
     def _asked(self, sql: str) -> str:
         """A question as this store is to be asked it."""
         self.open()

@@ -35,7 +35,17 @@ CREATE TABLE block (
     -- Where the store refused the block as a whole: the part on its way, as positions of rows. All
     -- before it is done. Zeros: the block goes as a whole.
     part_start INTEGER NOT NULL,
-    part_end INTEGER NOT NULL
+    part_end INTEGER NOT NULL,
+    -- Where other nodes write into the same store, under which number its event_ids were claimed.
+    claim INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Requests to forget that wait for what other nodes have acknowledged before: they come behind all
+-- records as soon as those have signed the barrier. Zero: it is not raised yet.
+CREATE TABLE held_forgets (
+    receipt_id TEXT PRIMARY KEY,
+    body BLOB NOT NULL,
+    barrier INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Under which name the block on its way goes to the store, and when the log last moved on.

@@ -76,12 +76,22 @@ SETTINGS $settings;
 -- that are over are dropped whole.
 CREATE TABLE IF NOT EXISTS event_ids $on_cluster (
     hash UInt64,
-    received_at DateTime('UTC') DEFAULT now()
+    received_at DateTime('UTC') DEFAULT now(),
+    -- Where several nodes write, the turn in which one said that the id is new; else 0.
+    claim UInt64,
+    INDEX claims claim TYPE minmax GRANULARITY 1
 )
 ENGINE = $engine
 PARTITION BY toYYYYMMDD(received_at)
 ORDER BY hash
 SETTINGS $settings, index_granularity = 1024;
+
+-- Claims with a smaller number than the greatest of these come too late, and are refused.
+CREATE TABLE IF NOT EXISTS fences $on_cluster (
+    number UInt64
+)
+ENGINE = Replacing$engine(number)
+ORDER BY tuple();
 
 -- What people decided about identity, with who (the key's prefix) and when. Rows are only added; the
 -- newest counts.

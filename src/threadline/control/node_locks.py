@@ -1,0 +1,117 @@
+"""What the nodes of one store do one after the other: advisory locks of the PostgreSQL that they
+share. Each ends with the connection that holds it, so with its process, however that ends."""
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from threadline.control.errors import ControlFileError
+from threadline.control.others import Taken, Turn
+from threadline.control.postgres_connections import Connection, Connections
+
+# Any number, so that they are ours; the second one says which.
+SPACE = 723_611_840
+TURN, INSERTING, DECIDING, MAINTAINING = range(1, 5)
+# What others have to finish first takes moments; a mutation may take longer.
+PATIENCE_S = 120.0
+
+LAST_TURN = "SELECT number, life, ended FROM turns"
+TAKE_TURN = "UPDATE turns SET number = %s, life = %s, ended = FALSE"
+END_TURN = "UPDATE turns SET ended = TRUE"
+
+
+class NodeLocks:
+    """As `Others`. Safe to use from several threads."""
+
+    are_there = True
+
+    def __init__(self, connections: Connections) -> None:
+        """The tables of `nodes` have to be there."""
+        self._connections = connections
+        self._idle: list[Connection] = []
+        self._taking = threading.Lock()
+        # What was on its way when a process was killed may land when the next one is there.
+        self._life = secrets.token_hex(8)
+
+    @contextmanager
+    def turn(self, after: int) -> Iterator[Turn]:
+        with self._locked(TURN) as connection:
+            row = self._ask(connection, LAST_TURN)
+            if row is None:
+                raise ControlFileError(f"{self._connections.name}: the table turns is empty.")
+            last, life, ended = row
+            number = max(int(last), after) + 1
+            self._ask(connection, TAKE_TURN, number, self._life)
+            yield Turn(number, life != self._life or not ended)
+            self._ask(connection, END_TURN)
+
+    @contextmanager
+    def inserting(self) -> Iterator[None]:
+        with self._locked(INSERTING, "_shared"):
+            yield
+
+    @contextmanager
+    def nobody_inserts(self) -> Iterator[None]:
+        with self._locked(INSERTING):
+            yield
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        with self._locked(DECIDING):
+            yield
+
+    @contextmanager
+    def maintaining(self) -> Iterator[None]:
+        with self._locked(MAINTAINING, wait=False):
+            yield
+
+    @contextmanager
+    def _locked(self, what: int, shared: str = "", wait: bool = True) -> Iterator[Connection]:
+        """Raises `ControlFileError`, and `Taken` where it is not waited for."""
+        with self._taking:
+            connection = self._idle.pop() if self._idle else self._connections.another()
+        try:
+            self._acquire(connection, what, shared, wait)
+            yield connection
+            # Where the connection broke in between, this says so.
+            self._ask(connection, f"SELECT pg_advisory_unlock{shared}({SPACE}, {what})")
+        except Taken:
+            raise
+        except BaseException:
+            connection.close()  # which gives up what it holds
+            raise
+        finally:
+            with self._taking:
+                self._idle.append(connection)
+
+    def _acquire(self, connection: Connection, what: int, shared: str, wait: bool) -> None:
+        which = f"advisory_lock{shared}({SPACE}, {what})"
+        with self._connections.asked(connection):
+            connection.first("SELECT 1")
+        if not wait:
+            taken = self._ask(connection, f"SELECT pg_try_{which}")
+            if not (taken and taken[0]):
+                raise Taken
+            return
+        latest = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._ask(connection, f"SELECT pg_{which}")
+                return
+            except ControlFileError as error:
+                patient = time.monotonic() < latest
+                if not (isinstance(error.__cause__, errors.LockNotAvailable) and patient):
+                    raise
+
+    def _ask(self, connection: Connection, sql: str, *values: object) -> tuple[Any, ...] | None:
+        """On the connection as it is: if it broke, what it held is lost."""
+        with self._connections.asked(connection):
+            db = connection.as_it_is()
+            cursor: psycopg.Cursor[Any] = db.execute(sql.encode(), values or None)
+            return cursor.fetchone() if cursor.description else None
