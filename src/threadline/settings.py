@@ -258,6 +258,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.control == DEFAULTS.control
 
     @property
+    def is_one_of_several(self) -> bool:
+        """Whether other Threadlines may write into the same store: they find each other in the
+        control plane that they share."""
+        return not self.control_in_folder and not self.store.startswith("chdb")
+
+    @property
     def control_is_missing(self) -> bool:
         """Whether nothing was set up yet, as far as the data folder can tell. Of one that was moved
         into PostgreSQL, whoever opens it says so."""

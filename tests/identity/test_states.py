@@ -324,7 +324,7 @@ def test_what_is_in_the_middle_is_told_everywhere(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
         assert project.send("GET", "/readyz").json == {"ok": True}
-        with alone(folder):  # as a command that is at work
+        with alone(Settings(data=str(folder))):  # as a command that is at work
             begin(SocketStore(folder), REBUILD, ["links"])
             while "unfinished" not in (ready := project.send("GET", "/readyz")).json:
                 assert ready.status == 200

@@ -144,7 +144,7 @@ def test_two_kinds_at_once_and_two_that_exclude_each_other(folder: Path) -> None
     with Server(folder) as server:
         project = Project(server)
         path = events_file(folder.parent)
-        with alone(folder), work(folder, table.REBUILD, unit="tables") as job:
+        with alone(Settings(data=str(folder))), work(folder, table.REBUILD, unit="tables") as job:
             job.progress(2, len(STATES), "half_hours", now=True)
             ok("import", str(path), "--project", project.project_id, *data)
             rebuild, done = jobs(folder)

@@ -1,14 +1,14 @@
 """What `threadline doctor` looks at: a table of named checks. One more is one line of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from threadline import settings
-from threadline.cli import checks_cluster as nodes
+from threadline.cli import checks_cluster, checks_nodes
 from threadline.cli import checks_data as data_files
 from threadline.cli import checks_machine as machine
 from threadline.cli.finding import Check, Finding
-from threadline.settings import SettingsError
+from threadline.settings import Settings, SettingsError
 from threadline.store import (
     without_password,
 )
@@ -36,8 +36,9 @@ def examine(data: str | None) -> Iterator[tuple[str, Finding]]:
             return
     for name, check in CHECKS.items():
         yield name, check(chosen, folder)
-    if of_nodes := nodes.cluster(chosen, folder):
-        yield "cluster", of_nodes
+    for name, only_there in WHERE_THERE_ARE.items():
+        if found_there := only_there(chosen, folder):
+            yield name, found_there
 
 
 # Without these the others make no sense.
@@ -62,4 +63,8 @@ CHECKS: dict[str, Check] = {
     "projects": data_files.projects,
     "limits": machine.limits,
     "proxy": machine.proxy,
+}
+WHERE_THERE_ARE: dict[str, Callable[[Settings, Path], Finding | None]] = {
+    "cluster": checks_cluster.cluster,
+    "nodes": checks_nodes.nodes,
 }

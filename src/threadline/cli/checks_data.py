@@ -82,7 +82,7 @@ def work(chosen: Settings, folder: Path) -> Finding:
         return _imports(folder)
     found = "; ".join(f"{work.name} of {work.subject} since {work.since}" for work in works)
     try:
-        with alone(folder):
+        with alone(chosen):
             mend = " ".join(dict.fromkeys(work.left for work in works))
             return Finding(f"interrupted: {found}", mend)
     except AtWork:

@@ -74,6 +74,7 @@ COMMANDS = {
     "doctor": Command("Mend", "Check everything that is known to go wrong.", "doctor", "doctor"),
     "upgrade": Command("Mend", "Bring the data folder to this version.", "upgrading", "upgrade"),
     "rebuild": Command("Mend", "Make links and first touches anew.", "rebuilding", "rebuild"),
+    "node": Command("Mend", "Several Threadlines that write into one store.", "nodes"),
     "dead-letter": Command("Mend", "Events that the store refused.", "dead_letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.

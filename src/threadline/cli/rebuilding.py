@@ -34,7 +34,7 @@ def rebuild(data: Data = None) -> None:
     tables = [state.table for state in STATES]
 
     with (
-        alone(folder),
+        alone(chosen),
         open_store(chosen) as store,
         says_how_to_go_on(_how_to_go_on(folder)),
         work(folder, REBUILD, unit="tables") as job,

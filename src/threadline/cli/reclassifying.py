@@ -81,7 +81,7 @@ def reclassify(
 
     about = format_ms(since_ms) if since_ms else ""
     with (
-        nullcontext() if dry_run else alone(folder),
+        nullcontext() if dry_run else alone(chosen),
         open_store(chosen) as store,
         says_how_to_go_on(_how_to_go_on(folder, owner.name, dry_run)),
         nullcontext()

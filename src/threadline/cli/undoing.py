@@ -69,7 +69,7 @@ def undo_import(
     ids = ids_path(folder / NOTES, notes)
     with (
         says_how_to_go_on("Stopped. The same command does the rest."),
-        alone(folder),
+        alone(chosen),
         _all_written(chosen) as store,
         work(folder, UNDO, notes.project_id, import_id, may_cancel=False) as job,
     ):

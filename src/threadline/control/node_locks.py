@@ -24,6 +24,8 @@ PATIENCE_S = 120.0
 LAST_TURN = "SELECT number, life, ended FROM turns"
 TAKE_TURN = "UPDATE turns SET number = %s, life = %s, ended = FALSE"
 END_TURN = "UPDATE turns SET ended = TRUE"
+FORGOT = "UPDATE forgettings SET number = number + 1"
+FORGOTTEN = "SELECT number FROM forgettings"
 
 
 class NodeLocks:
@@ -65,6 +67,17 @@ class NodeLocks:
     def deciding(self) -> Iterator[None]:
         with self._locked(DECIDING):
             yield
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        with self._locked(DECIDING) as connection:
+            yield
+            self._ask(connection, FORGOT)
+
+    def forgotten(self) -> int:
+        with self._locked(DECIDING) as connection:
+            (number,) = self._ask(connection, FORGOTTEN) or (0,)
+            return int(number)
 
     @contextmanager
     def maintaining(self) -> Iterator[None]:

@@ -43,6 +43,12 @@ TABLES = (
         only_row BIGINT PRIMARY KEY CHECK (only_row = 1), number BIGINT NOT NULL
     )""",
     "INSERT INTO barriers VALUES (1, 0) ON CONFLICT DO NOTHING",
+    # How often a node has forgotten somebody.
+    """
+    CREATE TABLE IF NOT EXISTS forgettings (
+        only_row BIGINT PRIMARY KEY CHECK (only_row = 1), number BIGINT NOT NULL
+    )""",
+    "INSERT INTO forgettings VALUES (1, 0) ON CONFLICT DO NOTHING",
     # Keyed hashes of those who are forgotten, until all have signed.
     "CREATE TABLE IF NOT EXISTS barrier_ids (number BIGINT NOT NULL, id_hash BYTEA NOT NULL)",
     """
@@ -86,7 +92,7 @@ NOT_SIGNED = f"SELECT name FROM nodes WHERE signed < %(number)s AND {HAS_MORE} O
 WRITTEN = "SELECT written_seq FROM nodes WHERE node = %(node)s"
 LISTED = f"""
     SELECT node, name, stopped, {SILENT_FOR}, greatest(acked_seq - written_seq, 0)
-    FROM nodes WHERE NOT removed ORDER BY started_at, node"""
+    FROM nodes WHERE removed = %(removed)s ORDER BY started_at, node"""
 REMOVE = "UPDATE nodes SET removed = TRUE WHERE node = %(node)s"
 
 
@@ -183,8 +189,9 @@ class Nodes:
         row = self._ask(WRITTEN, node=node)
         return int(row[0]) if row else None
 
-    def listed(self) -> list[Node]:
-        return [Node(*row) for row in self._ask_all(LISTED)]
+    def listed(self, removed: bool = False) -> list[Node]:
+        """All, or those that were removed."""
+        return [Node(*row) for row in self._ask_all(LISTED, removed=removed)]
 
     def remove(self, node: str, removed: bool = True) -> None:
         """Nobody waits for it any more. `removed`: False: take it back."""

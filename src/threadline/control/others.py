@@ -21,9 +21,13 @@ class Node(NamedTuple):
     unwritten: int
 
     @property
+    def is_silent(self) -> bool:
+        return self.silent_s > SILENT_S
+
+    @property
     def is_away(self) -> bool:
         """It has events that the store has not, and says nothing."""
-        return self.unwritten > 0 and (self.stopped or self.silent_s > SILENT_S)
+        return self.unwritten > 0 and (self.stopped or self.is_silent)
 
 
 class Known(NamedTuple):
@@ -74,6 +78,12 @@ class Others(Protocol):
     def deciding(self) -> AbstractContextManager[None]:
         """No other node decides anything about identity meanwhile."""
 
+    def forgetting(self) -> AbstractContextManager[None]:
+        """As `deciding`, and `forgotten` tells of it."""
+
+    def forgotten(self) -> int:
+        """How often any node has forgotten somebody; waits for one that is about to."""
+
     def maintaining(self) -> AbstractContextManager[None]:
         """No other node rebuilds, reclassifies or deletes meanwhile. Raises `Taken`."""
 
@@ -98,6 +108,13 @@ class Nobody:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         yield
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        yield
+
+    def forgotten(self) -> int:
+        return 0
 
     @contextmanager
     def maintaining(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from threadline.contract.times import format_ms, now_ms
 from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING
 
 ANONYMISED = "anonymised"
+WAITS_FOR = "waits for "
 
 # How far the deletions of one block are.
 FOUND, DELETING, GONE = range(3)
@@ -21,7 +22,8 @@ class Receipt(NamedTuple):
     """What is kept of a request to forget. `events`: how many were deleted; None: not yet found.
     `finished_ms`: since when no answer and no log shows any of it; None: not yet. `erased`: whether
     it is off the disk, too; `erased_ms`: since when.
-    `anonymised`: copies of somebody random took the place of what was deleted."""
+    `anonymised`: copies of somebody random took the place of what was deleted. `waits_for`: names
+    of other nodes, whose logs may have something of it."""
 
     receipt_id: str
     project_id: str
@@ -31,6 +33,7 @@ class Receipt(NamedTuple):
     erased: bool
     erased_ms: int | None
     anonymised: bool = False
+    waits_for: str = ""
 
 
 class Forgetting(NamedTuple):
@@ -54,7 +57,7 @@ def add(
 
 def wait_for(db: sqlite3.Connection, barrier: int, nodes: str) -> None:
     """Requests that wait for this barrier wait for these nodes, as the list of jobs shows."""
-    step = f"waits for {nodes}" if nodes else ""
+    step = f"{WAITS_FOR}{nodes}" if nodes else ""
     db.execute(
         "UPDATE jobs SET step = ?1 WHERE step != ?1 AND job_id IN"
         " (SELECT receipt_id FROM held_forgets WHERE barrier = ?2)",
@@ -66,9 +69,11 @@ def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[Receip
     """All of them, or of a project, oldest first."""
     rows = db.execute(
         "SELECT receipt_id, project_id, accepted_ms, finished_ms, events, erased_ms,"
-        " (SELECT about FROM jobs WHERE job_id = receipt_id) FROM receipts"
+        " (SELECT about FROM jobs WHERE job_id = receipt_id),"
+        " (SELECT substr(step, ?2) FROM jobs WHERE job_id = receipt_id AND step LIKE ?3)"
+        " FROM receipts"
         " WHERE ?1 IS NULL OR project_id = ?1 ORDER BY accepted_ms, receipt_id",
-        (project_id,),
+        (project_id, len(WAITS_FOR) + 1, f"{WAITS_FOR}%"),
     )
     return [
         Receipt(
@@ -80,13 +85,19 @@ def listed(db: sqlite3.Connection, project_id: str | None = None) -> list[Receip
             erased is not None,
             erased,
             about == ANONYMISED,
+            waits_for or "",
         )
-        for id_, project_id, accepted, finished, events, erased, about in rows
+        for id_, project_id, accepted, finished, events, erased, about, waits_for in rows
     ]
 
 
 def meaning(receipt: Receipt) -> str:
     """How far it is, in words."""
+    if receipt.waits_for:
+        return (
+            f"waits for {receipt.waits_for}, whose log may have something of it: start it again, or"
+            " take it off the list (threadline node remove) if its data folder is lost for good"
+        )
     if receipt.finished_ms is None:
         return "under way; a running server, or the next one, carries it out"
     done = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"

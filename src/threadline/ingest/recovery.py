@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from threadline.control import Control, ControlError
+from threadline.control.opened import open_nodes
+from threadline.control.others import NOBODY, Others, Taken
 from threadline.identity import states
 from threadline.ingest import receipts, reclassify
 from threadline.ingest.log import open_db
@@ -22,17 +24,36 @@ class AtWork(ControlError):
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Be the only one that rebuilds or reclassifies; the lock ends with the process. Raises
-    `AtWork`."""
-    try:
-        with hold(folder / EXCLUSIVE):
-            yield
-    except Held:
-        raise AtWork(
-            f"A rebuild or reclassify is at work in {folder}, or the server finishes one; wait"
-            " for it and try again. `threadline jobs` shows how far it is."
-        ) from None
+def others_of(settings: Settings) -> Iterator[Others]:
+    """Who else may write into the store. Raises `ControlError`."""
+    if not settings.is_one_of_several:
+        yield NOBODY
+        return
+    with open_nodes(settings.control) as nodes:
+        yield nodes.locks
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Be the only one that rebuilds or reclassifies, on any node; the lock ends with the process.
+    Raises `AtWork`, and `ControlFileError` where nodes cannot agree."""
+    folder = Path(settings.data)
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(folder / EXCLUSIVE))
+        except Held:
+            raise AtWork(
+                f"A rebuild or reclassify is at work in {folder}, or the server finishes one; wait"
+                " for it and try again. `threadline jobs` shows how far it is."
+            ) from None
+        try:
+            held.enter_context(held.enter_context(others_of(settings)).maintaining())
+        except Taken:
+            raise AtWork(
+                "Another node rebuilds, reclassifies or deletes; wait for it and try again."
+                " `threadline jobs` shows there how far it is."
+            ) from None
+        yield
 
 
 def rebuild_states(
@@ -55,15 +76,21 @@ def rebuild_states(
         progressed(table)
         done.append(table)
 
+    @contextmanager
+    def no_inserts() -> Iterator[None]:
+        with wait_for(folder / INSERTING), others.nobody_inserts():
+            yield
+
     try:
-        states.rebuild(
-            store,
-            tables,
-            lambda: _forgotten(folder, served),
-            begin,
-            lambda: wait_for(folder / INSERTING),
-            outliving(settings),
-        )
+        with others_of(settings) as others:
+            states.rebuild(
+                store,
+                tables,
+                lambda: (_forgotten(folder, served), others.forgotten()),
+                begin,
+                no_inserts,
+                outliving(settings),
+            )
     except Cancelled:
         for at in _listed(store) - needed - set(done):
             finish(store, REBUILD, at)

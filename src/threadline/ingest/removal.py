@@ -112,6 +112,12 @@ def is_any_left(store: Store, project_id: str) -> bool:
     return any(row["rows"] for row in store.query(LEFT, {"project_id": project_id}))
 
 
+def in_folder(db: sqlite3.Connection) -> set[str]:
+    """Projects that the log's file has anything of which waits for somebody."""
+    found = db.execute("SELECT project_id FROM dead_letters UNION SELECT project_id FROM jobs")
+    return {str(project_id) for (project_id,) in found if project_id}
+
+
 def remove_from_folder(db: sqlite3.Connection, folder: Path, project_id: str) -> None:
     """From the log's file what waits for somebody or tells what was done, and notes of imports."""
     dead_letters.drop_of_project(db, project_id)

@@ -238,7 +238,7 @@ class Writer:
     def _forget(self, block: Block) -> None:
         """What has to go is settled before the first try, as duplicates are, because the first try
         takes away by what it is found."""
-        with self.deciding():
+        with self._deciding, self._others.forgetting():
             if block.plan is None:
                 ahead = self._log.ahead(block)
                 found, early = forget.find_ahead(

@@ -67,7 +67,7 @@ def _look_and_finish(services: Services, stopping: threading.Event) -> None:
     if not marked and not killed:
         return
     try:
-        with alone(folder), _commands_store(services) as store:
+        with alone(services.settings), _commands_store(services) as store:
             until_stopping = _UntilStopping(store, stopping.is_set)
             for job in killed:
                 _resume_reclassify(services, until_stopping, job, stopping)

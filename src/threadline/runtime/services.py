@@ -73,7 +73,7 @@ class Services:
             opened.enter_context(temporary_files(folder))
             self.store = opened.enter_context(_store(settings, folder))
             events_store.check(folder, self.store.url, self.store, may_note=True)
-            nodes = opened.enter_context(_nodes(settings, self.store))
+            nodes = opened.enter_context(_nodes(settings))
             self.log = Log(
                 folder, settings.log_max_bytes, self.control.event_id_key, nodes is not None
             )
@@ -215,11 +215,9 @@ def _say_what_is_unused(settings: Settings) -> None:
         )
 
 
-def _nodes(settings: Settings, store: Store) -> AbstractContextManager["Nodes | None"]:
-    """Those that write into this store: where the control plane is shared, and the store can be."""
-    if settings.control_in_folder or store.is_embedded:
-        return nullcontext(None)
-    return open_nodes(settings.control)
+def _nodes(settings: Settings) -> AbstractContextManager["Nodes | None"]:
+    """Those that write into this store."""
+    return open_nodes(settings.control) if settings.is_one_of_several else nullcontext(None)
 
 
 def _store(settings: Settings, folder: Path) -> Store:

@@ -39,7 +39,7 @@ def take(services: Services, name: str) -> Moment:
     store_at = _embedded(services.settings.store, folder)
     into = snapshot.snapshot_folder(store_at, name)
     with ExitStack() as held:
-        held.enter_context(_no_rebuild(folder))
+        held.enter_context(_no_rebuild(services.settings))
         with ExitStack() as still:
             still.enter_context(services.writer.held())
             snapshot.take_files(folder, into)
@@ -117,12 +117,12 @@ def _schema(db: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _no_rebuild(folder: Path) -> Iterator[None]:
+def _no_rebuild(settings: Settings) -> Iterator[None]:
     until = time.monotonic() + LONGEST_WAIT_S
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(alone(folder))
+                held.enter_context(alone(settings))
                 break
             except AtWork:
                 if time.monotonic() > until:

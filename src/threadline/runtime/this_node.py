@@ -104,6 +104,17 @@ class ThisNode:
                 return False
             time.sleep(LOOK_AGAIN_S)
 
+    def behind(self, within_s: float) -> list[str]:
+        """Wait until the store has what every node has acknowledged by now; the names of those of
+        which it has not. Raises `ControlFileError`."""
+        barrier = self._nodes.raise_barrier([])
+        latest = time.monotonic() + within_s
+        while names := self._nodes.not_signed(barrier):
+            if time.monotonic() > latest:
+                return names
+            time.sleep(LOOK_AGAIN_S)
+        return []
+
     def _sign(self) -> None:
         last = self._nodes.last_barrier()
         if self._promise is None and last > self._signed:

@@ -46,6 +46,8 @@ def look_around(services: Services) -> None:
     """All that is to be done now."""
     for project_id in services.control.deleted_projects():
         remove(services, project_id)
+    if services.node:
+        _clear_folder(services)
     for cuts in _interrupted(services):
         _expire(services, cuts, format_ms(now_ms())[:10])
     _look_at_age(services)
@@ -110,7 +112,7 @@ def expire(services: Services, project: Project, today: int) -> int:
 def _expire(services: Services, cuts: Cuts, day: str) -> int:
     folder, project_id = Path(services.settings.data), cuts.project_id
     with (
-        alone(folder),
+        alone(services.settings),
         work(
             folder, table.RETENTION, project_id, day, "tables", may_cancel=False, left_by=LEFT_BY
         ) as job,
@@ -156,7 +158,7 @@ def remove(services: Services, project_id: str) -> None:
     about = f"a project, deleted {format_ms(services.control.deleted_at(project_id))}"
     tables = len(removal.TABLES)
     with (
-        alone(folder),
+        alone(services.settings),
         work(folder, table.DELETE, "", about, "tables", may_cancel=False, left_by=LEFT_BY) as job,
     ):
         while True:
@@ -189,9 +191,24 @@ def remove(services: Services, project_id: str) -> None:
     _logger.info("project_deleted", about=about)
 
 
+def _clear_folder(services: Services) -> None:
+    """Of projects that another node has deleted."""
+    folder, control = Path(services.settings.data), services.control
+    there = {project.project_id for project in control.projects()} | {*control.deleted_projects()}
+    with jobs_db(folder) as db:
+        assert db is not None
+        for project_id in removal.in_folder(db) - there:
+            removal.remove_from_folder(db, folder, project_id)
+
+
 def _catch_up(services: Services) -> None:
     if not services.writer.catch_up(CATCH_UP_S):
         raise NotYet("What was acknowledged is not in the store yet; try again.")
+    if services.node and (behind := services.node.behind(CATCH_UP_S)):
+        raise NotYet(
+            f"What {', '.join(behind)} acknowledged is not in the store yet; start it again, or, if"
+            " its data folder is lost for good, take it off the list: threadline node remove."
+        )
 
 
 def _date(day: int) -> str:

@@ -1,0 +1,91 @@
+"""A request to forget covers what any node had acknowledged before it."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+
+from tests.cli.test_commands import fails, ok, run
+from tests.clickhouse_cluster import Cluster
+from tests.nodes.conftest import Start
+from tests.nodes.test_two_nodes import Two, counted, named, written
+from tests.support import Json, Project, Server
+
+PATIENCE_S = 60.0
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def told(server: Server, *command: str) -> list[Json]:
+    """What a command says of this node."""
+    found: list[Json] = json.loads(
+        ok(*command, "--json", "--data", str(server.folder), **settings(server))
+    )
+    return found
+
+
+def settings(server: Server) -> dict[str, str]:
+    return {name: server.environ[name] for name in ("THREADLINE_CONTROL", "THREADLINE_STORE")}
+
+
+def is_done(server: Server) -> bool:
+    return all(receipt["finished_ms"] for receipt in told(server, "receipts"))
+
+
+def test_what_the_other_node_has_in_its_log_is_forgotten_too(two: Two) -> None:
+    one, _, here, there = two
+    for number in range(40):
+        there.track("x", user_id="ann", anonymous_id=f"a{number}")
+    there.track("x", user_id="bob", anonymous_id="b")
+    assert here.post("/v1/forget", {"user_id": "ann"}).status == 200
+    until(lambda: is_done(one))
+    assert counted(there, written(here, named(1))) == 2
+    assert [row["user_id"] for row in there.stored() if row["user_id"]] == ["bob"]
+
+
+def test_it_waits_for_a_node_that_is_away_and_says_so(
+    two: Two, start: Start, cluster: Cluster
+) -> None:
+    one, other, here, there = two
+    here.track("x", user_id="ann", anonymous_id="a")
+    cluster.nodes[0].kill()
+    there.track("x", user_id="ann", anonymous_id="b")
+    until(lambda: any(node["unwritten"] for node in told(one, "node", "list")))
+    other.stop(signal.SIGKILL)
+    cluster.nodes[0].start()
+    assert here.post("/v1/forget", {"user_id": "ann"}).status == 200
+    one.await_line("node_away", str(other.folder))
+    assert here.send("GET", "/v1/query", headers=reading(here)).headers["Threadline-Stale"]
+    until(lambda: bool(told(one, "receipts")[0]["waits_for"]))
+    assert str(other.folder) in told(one, "receipts")[0]["waits_for"]
+    said = run("doctor", "--data", str(one.folder), **settings(one)).stdout
+    assert "away, with events that are not in the store" in said
+    again = start("other")
+    until(lambda: is_done(one))
+    assert counted(here, written(here.again(again), named(1))) == 1
+
+
+def test_nobody_waits_for_a_node_that_was_taken_off_the_list(two: Two, cluster: Cluster) -> None:
+    one, other, here, there = two
+    cluster.nodes[0].kill()
+    there.track("x", user_id="ann", anonymous_id="b")
+    until(lambda: any(node["unwritten"] for node in told(one, "node", "list")))
+    other.stop(signal.SIGKILL)
+    cluster.nodes[0].start()
+    here.post("/v1/forget", {"user_id": "ann"})
+    one.await_line("node_away", str(other.folder))
+    (gone,) = (node for node in told(one, "node", "list") if node["state"] == "away")
+    ok("node", "remove", gone["node"], "--data", str(one.folder), **settings(one))
+    until(lambda: is_done(one))
+    said = fails("serve", "--data", str(other.folder), **other.environ)
+    assert "taken off the list" in said
+    assert "node restore" in said
+
+
+def reading(project: Project) -> dict[str, str]:
+    return {"Authorization": f"Bearer {project.keys['rk']}"}
