@@ -43,7 +43,7 @@ class Sender(threading.Thread):
         for number in count():
             if self.ending.is_set():
                 return
-            batch = [_event(number * BATCH + n) for n in range(BATCH)]
+            batch = [event(number * BATCH + n) for n in range(BATCH)]
             started = time.monotonic()
             self._project.batch(batch)
             self.slowest_s = max(self.slowest_s, time.monotonic() - started)
@@ -53,7 +53,7 @@ class Sender(threading.Thread):
             self.ending.wait(0.02)
 
 
-def _event(number: int) -> dict[str, object]:
+def event(number: int) -> dict[str, object]:
     random = Random(number)
     device = random.randrange(DEVICES)
     known = random.random() < 0.2

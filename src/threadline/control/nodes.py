@@ -51,6 +51,11 @@ TABLES = (
     "INSERT INTO forgettings VALUES (1, 0) ON CONFLICT DO NOTHING",
     # Keyed hashes of those who are forgotten, until all have signed.
     "CREATE TABLE IF NOT EXISTS barrier_ids (number BIGINT NOT NULL, id_hash BYTEA NOT NULL)",
+    # What those spent of their rate limits, with each node, that spend much.
+    """
+    CREATE TABLE IF NOT EXISTS spent (
+        node TEXT PRIMARY KEY, spent BYTEA NOT NULL, said_at TIMESTAMPTZ NOT NULL
+    )""",
     """
     CREATE TABLE IF NOT EXISTS turns (
         only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
@@ -93,6 +98,13 @@ WRITTEN = "SELECT written_seq FROM nodes WHERE node = %(node)s"
 LISTED = f"""
     SELECT node, name, stopped, {SILENT_FOR}, greatest(acked_seq - written_seq, 0)
     FROM nodes WHERE removed = %(removed)s ORDER BY started_at, node"""
+SAY_SPENT = """
+    INSERT INTO spent VALUES (%(node)s, %(spent)s, clock_timestamp())
+    ON CONFLICT (node) DO UPDATE SET spent = excluded.spent, said_at = excluded.said_at"""
+# What was said before is over by now: buckets fill up again.
+SPENT_ELSEWHERE = """
+    SELECT node, spent FROM spent
+    WHERE node != %(node)s AND said_at > clock_timestamp() - INTERVAL '1 minute'"""
 REMOVE = "UPDATE nodes SET removed = TRUE WHERE node = %(node)s"
 
 
@@ -192,6 +204,14 @@ class Nodes:
     def listed(self, removed: bool = False) -> list[Node]:
         """All, or those that were removed."""
         return [Node(*row) for row in self._ask_all(LISTED, removed=removed)]
+
+    def say_spent(self, node: str, spent: bytes) -> None:
+        """As `runtime.shared_limits` has it."""
+        self._ask(SAY_SPENT, node=node, spent=spent)
+
+    def spent_elsewhere(self, node: str) -> dict[str, bytes]:
+        """By node, what others said lately."""
+        return {name: bytes(spent) for name, spent in self._ask_all(SPENT_ELSEWHERE, node=node)}
 
     def remove(self, node: str, removed: bool = True) -> None:
         """Nobody waits for it any more. `removed`: False: take it back."""

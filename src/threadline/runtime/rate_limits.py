@@ -9,14 +9,23 @@ from threadline.settings import Settings
 # Addresses are the sender's to choose: a bound, so that nobody can fill our memory with buckets.
 MAX_BUCKETS = 100_000
 VOLUMES = ("events", "bytes")
+# Others hear of so many that spend most, of those who have spent this share of a burst.
+MOST_SHARED = 1000
+MUCH = 0.25
+
+# Of a project, what it limits, of an address.
+Bucket = tuple[str, str, str]
 
 
 class Buckets:
     """Filled at a steady rate up to a burst; a request takes one token or is refused. What it
     brings is known only after it is read, so a bucket of volume may be overdrawn; until that is
-    made up for, requests are refused."""
+    made up for, requests are refused.
 
-    def __init__(self, settings: Settings) -> None:
+    Where several nodes take requests, each tells the others what those spent here that spend much
+    (`spent`), and draws what they spent elsewhere."""
+
+    def __init__(self, settings: Settings, shared: bool = False) -> None:
         track = (float(settings.track_per_second), float(settings.track_burst))
         batch = (float(settings.batch_per_second), float(settings.batch_burst))
         self._rates = {
@@ -27,7 +36,9 @@ class Buckets:
             "events": (float(settings.events_per_second), float(settings.events_burst)),
             "bytes": (float(settings.bytes_per_second), float(settings.bytes_burst)),
         }
-        self._buckets: dict[tuple[str, str, str], tuple[float, float]] = {}
+        self._buckets: dict[Bucket, tuple[float, float]] = {}
+        self._shared = shared
+        self._spent: dict[Bucket, float] = {}
 
     def take(self, project_id: str, route: str, address: str, now_s: float | None = None) -> None:
         """Raises `RateLimited` with the seconds until the next token."""
@@ -50,6 +61,24 @@ class Buckets:
         for kind, amount in zip(VOLUMES, (events, size), strict=True):
             self._draw(project_id, kind, address, float(amount), now, overdraw=True)
 
+    def spent(self) -> dict[Bucket, float]:
+        """What was spent here altogether, by those who spend much."""
+        much = [
+            (amount / self._rates[bucket[1]][1], bucket)
+            for bucket, amount in [*self._spent.items()]
+            if amount > MUCH * self._rates[bucket[1]][1]
+        ]
+        return {bucket: self._spent[bucket] for _, bucket in sorted(much)[-MOST_SHARED:]}
+
+    def are_used(self) -> list[Bucket]:
+        """Those that anything was taken out of here."""
+        return [*self._spent]
+
+    def spend_elsewhere(self, bucket: Bucket, amount: float, now_s: float | None = None) -> None:
+        """So much was spent on another node."""
+        now = time.monotonic() if now_s is None else now_s
+        self._draw(*bucket, amount, now, overdraw=True, here=False)
+
     def _draw(
         self,
         project_id: str,
@@ -58,6 +87,7 @@ class Buckets:
         amount: float,
         now: float,
         overdraw: bool = False,
+        here: bool = True,
     ) -> float:
         """Take so many tokens out, if they are there or may be overdrawn; how many there were."""
         rate, burst = self._rates[kind]
@@ -69,6 +99,10 @@ class Buckets:
             del self._buckets[next(iter(self._buckets))]
         left = tokens - amount if overdraw or tokens >= amount else tokens
         self._buckets[key] = (left, now)
+        if self._shared and here and left < tokens:
+            self._spent[key] = self._spent.pop(key, 0.0) + tokens - left
+            if len(self._spent) > MAX_BUCKETS:
+                del self._spent[next(iter(self._spent))]
         return tokens
 
 

@@ -74,6 +74,7 @@ class Services:
             self.store = opened.enter_context(_store(settings, folder))
             events_store.check(folder, self.store.url, self.store, may_note=True)
             nodes = opened.enter_context(_nodes(settings))
+            self.buckets = Buckets(settings, shared=nodes is not None)
             self.log = Log(
                 folder, settings.log_max_bytes, self.control.event_id_key, nodes is not None
             )
@@ -99,7 +100,6 @@ class Services:
             )
             opened.callback(self.asking.close)
             self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
-            self.buckets = Buckets(settings)
             self.throttle = Throttle()
             self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
@@ -125,7 +125,7 @@ class Services:
 
     def _join(self, nodes: "Nodes", folder: Path, opened: ExitStack) -> ThisNode:
         hash_of = partial(address_hash, self.control.pepper)
-        node = ThisNode(nodes, self.log, folder, hash_of)
+        node = ThisNode(nodes, self.log, folder, hash_of, self.buckets)
         opened.callback(node.close)
         return node
 

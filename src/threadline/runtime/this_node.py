@@ -14,6 +14,8 @@ from threadline.contract.errors import InvalidParams
 from threadline.control.errors import ControlFileError
 from threadline.control.others import Known, node_of
 from threadline.ingest.log import Log
+from threadline.runtime.rate_limits import Buckets
+from threadline.runtime.shared_limits import SharedLimits
 
 if TYPE_CHECKING:  # what speaks to PostgreSQL is an extra
     from threadline.control.nodes import Nodes
@@ -39,7 +41,12 @@ class ThisNode:
     """Opened with its log, and closed when that is written."""
 
     def __init__(
-        self, nodes: "Nodes", log: Log, folder: Path, hash_of: Callable[[str, str], bytes]
+        self,
+        nodes: "Nodes",
+        log: Log,
+        folder: Path,
+        hash_of: Callable[[str, str], bytes],
+        buckets: Buckets,
     ) -> None:
         """`hash_of`: the keyed hash of an id in a project, as receipts have it. Raises
         `ControlError`."""
@@ -48,6 +55,7 @@ class ThisNode:
         self._hash_of = hash_of
         self.node = node_of(log.log_id)
         self.known: Known = nodes.register(log.log_id, folder, log.acked_seq, log.written_seq)
+        self._limits = SharedLimits(nodes, self.node, buckets, hash_of)
         self._signed = self.known.signed
         self._promise: _Promise | None = None
         self._reported = (0, 0, 0)
@@ -70,6 +78,7 @@ class ThisNode:
                 self._sign()
                 if self._report():
                     self._look_for_others()
+                    self._limits.look()
                 self._raise_barrier()
                 self._release(wake)
             except ControlFileError as error:
