@@ -12,15 +12,14 @@ import structlog
 
 from threadline.control.errors import ControlFileError
 from threadline.control.others import NOBODY, Others
-from threadline.ingest import anonymise, claims, continuity, forget
-from threadline.ingest.dead_letters import Refused
+from threadline.ingest import anonymise, claims, continuity, forget, inserting
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
-from threadline.ingest.row import COLUMNS, Hashes, Positions, Rows, decode
+from threadline.ingest.row import Hashes, Positions, Rows
 from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
-from threadline.store import Store, StoreAway, StoreError, StoreRefused
+from threadline.store import Store, StoreAway, StoreError
 
 # While nobody waits for it, the writer lets events gather this long: the store likes fewer, larger
 # blocks. A reader that does wait is served at once.
@@ -296,41 +295,7 @@ class Writer:
         self._metrics.duplicates.inc(len(duplicates))
 
     def _insert(self, rows: Rows, token: str, part: tuple[int, int] | None) -> None:
-        if not rows.size:
-            return
-        with self._metrics.insert_s.time():
-            if part:
-                self._insert_in_parts(rows, token, *part)
-            else:
-                self._insert_whole(rows, token)
-        self._metrics.written.inc(rows.size)
-
-    def _insert_whole(self, rows: Rows, token: str) -> None:
-        try:
-            self._store.insert(
-                "events", COLUMNS, "MsgPack", rows.body, token, written=rows.written()
-            )
-        except StoreRefused as error:
-            _logger.error("store_refused_block", error=str(error), token=token)
-            self._insert_in_parts(rows, token, 0, rows.size)
-
-    def _insert_in_parts(self, rows: Rows, block_token: str, start: int, end: int) -> None:
-        """Halve what is refused until one event remains; that becomes a dead letter. Each part is
-        written down before it goes: after a crash it goes again under the same token."""
-        while start < rows.size:
-            self._log.settle_part(start, end)
-            part, size = rows.part(start, end), end - start
-            token = f"{block_token}-{start}-{end}"
-            try:
-                self._store.insert("events", COLUMNS, "MsgPack", part, token)
-            except StoreRefused as error:
-                if size > 1:
-                    end = start + size // 2
-                    continue
-                self._set_aside(part, token, str(error))
-            start, end = end, min(rows.size, end + 2 * size)
-
-    def _set_aside(self, body: bytes, token: str, reason: str) -> None:
-        project_id, _, event_id, event_name, *_ = map(str, decode(body))
-        self._log.set_aside(Refused(token, project_id, event_id, event_name, body), reason)
-        _logger.error("dead_letter", project_id=project_id, event_id=event_id, reason=reason)
+        if rows.size:
+            with self._metrics.insert_s.time():
+                inserting.insert(self._store, self._log, rows, token, part)
+            self._metrics.written.inc(rows.size)
