@@ -56,7 +56,8 @@ ALLOWED_HEADERS = b"Authorization, Content-Type, Content-Encoding, X-Retry-Count
 HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]{1,64}(?:\s*,\s*[A-Za-z0-9-]{1,64}){0,63}")
 EXPOSED = (
     b"access-control-expose-headers",
-    b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated",
+    b"Retry-After, Threadline-Stale, Threadline-Next-Cursor, Threadline-Truncated,"
+    b" Threadline-Written",
 )
 # Paths whose last part anybody may have named.
 NAMED = tuple(

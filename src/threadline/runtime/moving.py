@@ -15,9 +15,11 @@ import msgspec
 from threadline.contract.errors import ApiError
 from threadline.contract.times import now_ms
 from threadline.control import Control
+from threadline.control.opened import open_nodes
+from threadline.control.others import node_of
 from threadline.identity import states
 from threadline.ingest.log import Log
-from threadline.ingest.recovery import outliving
+from threadline.ingest.recovery import others_of, outliving
 from threadline.ingest.writer import Writer
 from threadline.runtime import events_store
 from threadline.runtime.events_store import Note
@@ -145,7 +147,9 @@ def drain(settings: Settings, source: Store) -> None:
     with Control.of(settings, create=False) as control:
         log = Log(folder, settings.log_max_bytes, control.event_id_key)
     try:
-        Writer(log, source, settings.dedup_days).close()
+        _refuse_while_others_run(settings, node_of(log.log_id))
+        with others_of(settings) as others:
+            Writer(log, source, settings.dedup_days, others=others).close()
         waiting = log.acked_seq > log.written_seq
     finally:
         log.close()
@@ -153,6 +157,23 @@ def drain(settings: Settings, source: Store) -> None:
         raise StoreError(
             f"Events wait in the log ({folder / 'log.db'}), and the store that they are to be moved"
             " from does not take them. Nothing was moved; threadline doctor says what is wrong."
+        )
+
+
+def _refuse_while_others_run(settings: Settings, own: str) -> None:
+    """Raises `StoreError` for other nodes that write into the store, or have something for it."""
+    if not settings.is_one_of_several:
+        return
+    with open_nodes(settings.control) as nodes:
+        left = [
+            node.name
+            for node in nodes.listed()
+            if node.node != own and (node.is_away or not (node.stopped or node.is_silent))
+        ]
+    if left:
+        raise StoreError(
+            f"Other nodes run, or have events that are not in the store: {', '.join(left)}. Stop"
+            " each with SIGTERM, so that it writes what it has; threadline node list shows when."
         )
 
 
