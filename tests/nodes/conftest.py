@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clickhouse_cluster import Cluster
+from tests.postgres import Postgres
 from tests.support import Project, Server
 
 Start = Callable[..., Server]
@@ -23,6 +24,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def store_url(cluster: Cluster) -> str:
     return cluster.nodes[0].url(f"threadline_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> str:
+    """Another one than `control_url`."""
+    return postgres.database()
 
 
 @pytest.fixture
