@@ -83,7 +83,7 @@ install_program() {
     run mkdir -p "$TO/versions"
     run "$PYTHON" -m venv "$version_dir"
     run "$version_dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
-        "$SOURCE[server]"
+        "$SOURCE[server,postgres]"
     [ -n "$FULL" ] || run leave_out_unused "$version_dir"
     run "$version_dir/bin/threadline" --version
     run "$version_dir/bin/python" "$HERE/check_installed.py"

@@ -271,6 +271,31 @@ class Cluster:
         self.stop()
 
 
+class ClickHouse:
+    """One server by itself, which is started when it is to be there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._cluster = Cluster(folder, shards=1)
+        (self.node,) = self._cluster.nodes
+        self.url, self.kill = self.node.url, self.node.kill
+
+    @property
+    def data(self) -> Path:
+        """Where the engine has its files."""
+        return self.node.folder / "data"
+
+    def start(self) -> Self:
+        """Returns when it answers."""
+        self.node.start()
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._cluster.stop()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))

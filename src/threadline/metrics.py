@@ -59,6 +59,9 @@ class Metrics:
             "log_bytes", "Bytes of acknowledged events not yet in the store."
         )
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
+        self.nodes_away = self._gauge(
+            "nodes_away", "Other nodes with events that the store has not, which say nothing."
+        )
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.sql = self._counter("sql_questions", "Questions in SQL, by how they ended.", "outcome")
         self.sign_ins = self._counter(

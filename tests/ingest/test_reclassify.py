@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.cli.test_commands import fails, ok, run
-from tests.clickhouse_server import ClickHouse
+from tests.clickhouse_cluster import ClickHouse
 from tests.dying import Dying, Killed, listed, unsynced_store, wrong
 from tests.support import Json, Project, Server, row_values
 from threadline.classify import Site, read_site

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clickhouse_cluster import Cluster
+from tests.clickhouse_cluster import ClickHouse
 from tests.postgres import Postgres
 from tests.support import Project, Server
 
@@ -16,14 +16,14 @@ Start = Callable[..., Server]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("clickhouse"), shards=1) as running:
-        yield running
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    with ClickHouse(tmp_path_factory.mktemp("clickhouse")) as running:
+        yield running.start()
 
 
 @pytest.fixture
-def store_url(cluster: Cluster) -> str:
-    return cluster.nodes[0].url(f"threadline_{uuid.uuid4().hex}")
+def store_url(clickhouse: ClickHouse) -> str:
+    return clickhouse.url(f"threadline_{uuid.uuid4().hex}")
 
 
 @pytest.fixture

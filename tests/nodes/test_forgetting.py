@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.cli.test_commands import fails, ok, run
-from tests.clickhouse_cluster import Cluster
+from tests.clickhouse_cluster import ClickHouse
 from tests.nodes.conftest import Start
 from tests.nodes.test_two_nodes import Two, counted, named, written
 from tests.support import Json, Project, Server
@@ -49,15 +49,15 @@ def test_what_the_other_node_has_in_its_log_is_forgotten_too(two: Two) -> None:
 
 
 def test_it_waits_for_a_node_that_is_away_and_says_so(
-    two: Two, start: Start, cluster: Cluster
+    two: Two, start: Start, clickhouse: ClickHouse
 ) -> None:
     one, other, here, there = two
     here.track("x", user_id="ann", anonymous_id="a")
-    cluster.nodes[0].kill()
+    clickhouse.kill()
     there.track("x", user_id="ann", anonymous_id="b")
     until(lambda: any(node["unwritten"] for node in told(one, "node", "list")))
     other.stop(signal.SIGKILL)
-    cluster.nodes[0].start()
+    clickhouse.start()
     assert here.post("/v1/forget", {"user_id": "ann"}).status == 200
     one.await_line("node_away", str(other.folder))
     assert here.send("GET", "/v1/query", headers=reading(here)).headers["Threadline-Stale"]
@@ -70,13 +70,15 @@ def test_it_waits_for_a_node_that_is_away_and_says_so(
     assert counted(here, written(here.again(again), named(1))) == 1
 
 
-def test_nobody_waits_for_a_node_that_was_taken_off_the_list(two: Two, cluster: Cluster) -> None:
+def test_nobody_waits_for_a_node_that_was_taken_off_the_list(
+    two: Two, clickhouse: ClickHouse
+) -> None:
     one, other, here, there = two
-    cluster.nodes[0].kill()
+    clickhouse.kill()
     there.track("x", user_id="ann", anonymous_id="b")
     until(lambda: any(node["unwritten"] for node in told(one, "node", "list")))
     other.stop(signal.SIGKILL)
-    cluster.nodes[0].start()
+    clickhouse.start()
     here.post("/v1/forget", {"user_id": "ann"})
     one.await_line("node_away", str(other.folder))
     (gone,) = (node for node in told(one, "node", "list") if node["state"] == "away")

@@ -1,6 +1,7 @@
 """Two processes that open one ClickHouse server at once: one migrates, the other waits for it; and
 one that is dead is waited for no longer than its lease."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.clickhouse_server import ClickHouse
+from tests.clickhouse_cluster import ClickHouse
 from tests.dying import wrong
 from tests.store.older import unpack
 from threadline.store import Store, StoreAway, migration_lock, tables
@@ -52,8 +53,22 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     """With the store of an older version in it."""
     older = unpack(tmp_path_factory.mktemp("older"))
-    with ClickHouse(older / "store") as running:
+    with ClickHouse(tmp_path_factory.mktemp("clickhouse")) as running:
+        shutil.copytree(older / "store", running.data, symlinks=True)
+        _rename_database(running.data, "default", "older")
         yield running.start()
+
+
+def _rename_database(data: Path, name: str, new: str) -> None:
+    """The embedded engine's database has a name that a server makes anew for itself."""
+    link = data / "metadata" / name
+    where = link.readlink()
+    link.unlink()
+    (data / "metadata" / new).symlink_to(where)
+    made = f"ATTACH DATABASE _ UUID '{where.name}' ENGINE = Atomic\n"
+    (data / "metadata" / f"{new}.sql").write_text(made)
+    for table in (data / "store").rglob("*.sql"):
+        table.write_text(table.read_text().replace(f"{name}.", f"{new}."))
 
 
 @contextmanager
@@ -67,7 +82,7 @@ def client(url: str) -> Iterator[Client]:
 
 def test_two_at_once_migrate_once(clickhouse: ClickHouse) -> None:
     """Real data of schema 12, and four that come at the same time."""
-    url = clickhouse.url("default")
+    url = clickhouse.url("older")
 
     def open_store(_: int) -> set[str]:
         with Store(url) as store:

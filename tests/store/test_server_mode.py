@@ -16,7 +16,7 @@ import pytest
 
 from tests import test_story
 from tests.cli.test_commands import fails, ok
-from tests.clickhouse_server import ClickHouse
+from tests.clickhouse_cluster import ClickHouse
 from tests.identity import test_activity, test_vectors
 from tests.support import Project, Server, ids
 from threadline.contract.times import format_ms

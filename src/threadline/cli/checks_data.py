@@ -87,6 +87,8 @@ def work(chosen: Settings, folder: Path) -> Finding:
             return Finding(f"interrupted: {found}", mend)
     except AtWork:
         return Finding(f"under way: {found}")
+    except ControlError as error:
+        return Finding(f"interrupted, or under way on another node: {found}", str(error))
 
 
 def _imports(folder: Path) -> Finding:

@@ -20,6 +20,11 @@ SPACE = 723_611_840
 TURN, INSERTING, DECIDING, MAINTAINING = range(1, 5)
 # What others have to finish first takes moments; a mutation may take longer.
 PATIENCE_S = 120.0
+# A process that is frozen in its turn would hold up all nodes: PostgreSQL ends a session that says
+# nothing for so long. The fence keeps out what it sends later.
+IN_TURN = "SET idle_session_timeout = '30s'"
+AFTER_TURN = "SET idle_session_timeout = 0"
+KNOWS_IDLE = 140_000  # PostgreSQL 14
 
 LAST_TURN = "SELECT number, life, ended FROM turns"
 TAKE_TURN = "UPDATE turns SET number = %s, life = %s, ended = FALSE"
@@ -47,11 +52,16 @@ class NodeLocks:
             row = self._ask(connection, LAST_TURN)
             if row is None:
                 raise ControlFileError(f"{self._connections.name}: the table turns is empty.")
+            bounded = connection.as_it_is().info.server_version >= KNOWS_IDLE
+            if bounded:
+                self._ask(connection, IN_TURN)
             last, life, ended = row
             number = max(int(last), after) + 1
             self._ask(connection, TAKE_TURN, number, self._life)
             yield Turn(number, life != self._life or not ended)
             self._ask(connection, END_TURN)
+            if bounded:
+                self._ask(connection, AFTER_TURN)
 
     @contextmanager
     def inserting(self) -> Iterator[None]:

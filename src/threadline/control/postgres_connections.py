@@ -28,7 +28,10 @@ CONNECTING = {
 # Of a node that stops in the middle, nobody waits for the lock longer than that.
 SESSION = (
     "SET lock_timeout = '10s'; SET statement_timeout = '12s';"
-    " SET idle_in_transaction_session_timeout = '20s'"
+    " SET idle_in_transaction_session_timeout = '20s';"
+    # What a machine holds that is gone, the server gives to others soon.
+    " SET tcp_keepalives_idle = '5s'; SET tcp_keepalives_interval = '2s';"
+    " SET tcp_keepalives_count = 3"
 )
 ANSWERS_S = 15.0
 WATCH_EVERY_S = 1.0

@@ -32,8 +32,8 @@ ON_THEIR_WAY = """
     SELECT count() AS claims FROM system.processes
     WHERE current_database = currentDatabase() AND startsWith(query, {insert:String})"""
 LOOK_AGAIN_S = 0.02
-# Longer than a claim takes: a server that is so slow is as good as away.
-PATIENCE_S = 60.0
+# Longer than a claim takes: a server that is so slow is as good as away. A turn takes no longer.
+PATIENCE_S = 20.0
 
 # The store knows so many of the last blocks of all nodes by their tokens, with their parts
 # (`store.tables`). Of one that was tried before so many others, nobody can say whether it landed.

@@ -138,7 +138,8 @@ class Log:
                 records.insert_rows(self._db, Rows.join(together))
             last = max(records.last_seq(self._db), self.written_seq)
         now = time.monotonic()
-        if not self._waiting or now - self._noted_at > LAG_STEP_S:
+        is_new = last > self.acked_seq  # requests to forget may wait elsewhere
+        if is_new and (not self._waiting or now - self._noted_at > LAG_STEP_S):
             self._waiting.append((last, now))
             self._noted_at = now
         size = sum(len(rows.body) for rows in appended)

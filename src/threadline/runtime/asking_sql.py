@@ -16,7 +16,6 @@ from threadline.contract.errors import Busy
 from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Project
 from threadline.identity.resolution import resolve
-from threadline.ingest.writer import Writer
 from threadline.questions.parameters import Stitched
 from threadline.runtime.sql import Found, Limits, SqlQuestions, too_long
 from threadline.settings import Settings
@@ -114,12 +113,16 @@ class AskingSql:
     """Questions in SQL to all projects of one data folder."""
 
     def __init__(
-        self, settings: Settings, store: Store, writer: Writer, refused: Callable[[], None]
+        self,
+        settings: Settings,
+        store: Store,
+        catch_up: Callable[[float], bool],
+        refused: Callable[[], None],
     ) -> None:
         """`refused` is called for each whose turn does not come."""
         self._settings = settings
         self._store = store
-        self._writer = writer
+        self._catch_up = catch_up
         self._refused = refused
         self._turns = Turns(settings.query_seconds, refused)
 
@@ -144,7 +147,7 @@ class AskingSql:
         self, project: Project, params: Stitched, asked: SqlAsked, limits: Limits
     ) -> SqlAnswer:
         began_s = time.monotonic()
-        fresh = self._writer.catch_up(CATCH_UP_S)
+        fresh = self._catch_up(CATCH_UP_S)
         policy = policy_of(project, params.stitch)
         on = resolve(
             self._store,

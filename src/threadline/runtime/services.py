@@ -99,7 +99,9 @@ class Services:
                 settings, self.control, self.store, self.writer, self.metrics.busy.inc, self.node
             )
             opened.callback(self.asking.close)
-            self.asking_sql = AskingSql(settings, self.store, self.writer, self.metrics.busy.inc)
+            self.asking_sql = AskingSql(
+                settings, self.store, self.asking.catch_up, self.metrics.busy.inc
+            )
             self.throttle = Throttle()
             self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
@@ -125,7 +127,7 @@ class Services:
 
     def _join(self, nodes: "Nodes", folder: Path, opened: ExitStack) -> ThisNode:
         hash_of = partial(address_hash, self.control.pepper)
-        node = ThisNode(nodes, self.log, folder, hash_of, self.buckets)
+        node = ThisNode(nodes, self.log, folder, hash_of, self.buckets, self.metrics)
         opened.callback(node.close)
         return node
 

@@ -14,6 +14,7 @@ from threadline.contract.errors import InvalidParams
 from threadline.control.errors import ControlFileError
 from threadline.control.others import Known, node_of
 from threadline.ingest.log import Log
+from threadline.metrics import Metrics
 from threadline.runtime.rate_limits import Buckets
 from threadline.runtime.shared_limits import SharedLimits
 
@@ -24,6 +25,7 @@ LOOK_EVERY_S = 0.1
 # Whoever says nothing for longer is taken for away.
 REPORT_EVERY_S = 1.0
 LOOK_AGAIN_S = 0.025
+MOST_DIGITS = 18
 # What ingest answers with, and questions take.
 WRITTEN = "threadline-written"
 
@@ -47,12 +49,14 @@ class ThisNode:
         folder: Path,
         hash_of: Callable[[str, str], bytes],
         buckets: Buckets,
+        metrics: Metrics,
     ) -> None:
         """`hash_of`: the keyed hash of an id in a project, as receipts have it. Raises
         `ControlError`."""
         self._nodes = nodes
         self._log = log
         self._hash_of = hash_of
+        self._metrics = metrics
         self.node = node_of(log.log_id)
         self.known: Known = nodes.register(log.log_id, folder, log.acked_seq, log.written_seq)
         self._limits = SharedLimits(nodes, self.node, buckets, hash_of)
@@ -98,7 +102,7 @@ class ThisNode:
         """Wait until the store has what `token` stands for, of whichever node; whether it has.
         Raises `InvalidParams` and `ControlFileError`."""
         node, _, said = token.partition(":")
-        if not (said.isascii() and said.isdigit()):
+        if not (said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS):
             raise InvalidParams(f"The header {WRITTEN} is what an answer to events gave you.")
         if node == self.node:  # whoever asks waits for these anyway
             return True
@@ -159,6 +163,7 @@ class ThisNode:
         for name in set(self.away) - set(away):
             _logger.info("node_back", node=name)
         self.away = away
+        self._metrics.nodes_away.set(len(away))
 
     def _raise_barrier(self) -> None:
         if unraised := self._log.unraised_forgets():
