@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -256,48 +256,6 @@ class Log:
 
     # -- forgetting -------------------------------------------------------------------------
 
-    def held_forgets(self) -> list[int]:
-        """The barriers that requests to forget wait for."""
-        sql = "SELECT DISTINCT barrier FROM held_forgets WHERE barrier > 0 ORDER BY barrier"
-        with self._reading:
-            return [int(barrier) for (barrier,) in self._reader.execute(sql)]
-
-    def unraised_forgets(self) -> dict[str, bytes]:
-        """By receipt, keyed hashes of whom the requests are about that wait for a barrier to be
-        raised."""
-        sql = (
-            "SELECT receipt_id, id_hash FROM held_forgets JOIN jobs ON receipt_id = job_id"
-            " WHERE barrier = 0"
-        )
-        with self._reading:
-            return {receipt: bytes(id_hash) for receipt, id_hash in self._reader.execute(sql)}
-
-    def forget_letters(self, id_hashes: Set[bytes], hash_of: Callable[[str, str], bytes]) -> None:
-        """Dead letters of whom another node forgets; `hash_of`: of an id in a project."""
-        with self._transaction():
-            dead_letters.forget_known(self._db, id_hashes, hash_of)
-
-    def hold_forgets(self, receipts: Iterable[str], barrier: int) -> None:
-        """These wait for this barrier."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE held_forgets SET barrier = ? WHERE receipt_id = ?",
-                [(barrier, receipt_id) for receipt_id in receipts],
-            )
-
-    def forgets_wait_for(self, barrier: int, nodes: Sequence[str]) -> None:
-        """Let their receipts say which nodes have not signed it yet."""
-        with self._transaction():
-            receipts.wait_for(self._db, barrier, ", ".join(nodes))
-
-    def release_forgets(self, barrier: int) -> None:
-        """All have signed: what waited for this barrier comes behind all that is in the log."""
-        with self._transaction():
-            receipts.wait_for(self._db, barrier, "")
-            records.release_forgets(self._db, barrier)
-            last = max(records.last_seq(self._db), self.written_seq)
-        self._count(0, 0, acked_seq=last)
-
     def ahead(self, block: Block) -> list[Ahead]:
         """What lies behind the block, up to the last request to forget, if that is soon looked
         through."""
@@ -354,6 +312,20 @@ class Log:
         """All requests to forget, oldest first."""
         with self._reading:
             return receipts.listed(self._reader)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Its file, for a look that waits for nobody."""
+        with self._reading:
+            yield self._reader
+
+    @contextmanager
+    def appending(self) -> Iterator[sqlite3.Connection]:
+        """Its file, in one transaction that may add records."""
+        with self._transaction():
+            yield self._db
+            last = max(records.last_seq(self._db), self.written_seq)
+        self._count(0, 0, acked_seq=last)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -79,21 +79,15 @@ def insert_forget(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes
 
 
 def hold_forget(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:
-    """The same for one that waits until other nodes have signed a barrier (`release_forgets`)."""
+    """The same for one that waits until other nodes have signed a barrier (`held_forgets`)."""
     _add_receipt(db, request, id_hash)
     sql = "INSERT INTO held_forgets (receipt_id, body) VALUES (?, ?)"
     db.execute(sql, (request.receipt_id, msgspec.msgpack.encode(request)))
 
 
-def release_forgets(db: sqlite3.Connection, barrier: int) -> int:
-    """Those that waited for this barrier come behind all records; how many."""
-    held = db.execute(
-        "SELECT body FROM held_forgets WHERE barrier = ? ORDER BY receipt_id", (barrier,)
-    ).fetchall()
-    for (body,) in held:
-        _insert(db, "forget", NO_ROWS._replace(body=body))
-    db.execute("DELETE FROM held_forgets WHERE barrier = ?", (barrier,))
-    return len(held)
+def insert_held(db: sqlite3.Connection, body: bytes) -> None:
+    """One that has waited for long enough."""
+    _insert(db, "forget", NO_ROWS._replace(body=body))
 
 
 def _add_receipt(db: sqlite3.Connection, request: ForgetRequest, id_hash: bytes) -> None:

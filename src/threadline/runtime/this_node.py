@@ -13,6 +13,7 @@ import structlog
 from threadline.contract.errors import InvalidParams
 from threadline.control.errors import ControlFileError
 from threadline.control.others import Known, node_of
+from threadline.ingest import held_forgets
 from threadline.ingest.log import Log
 from threadline.metrics import Metrics
 from threadline.runtime.rate_limits import Buckets
@@ -136,7 +137,7 @@ class ThisNode:
         if promise and self._log.written_seq >= promise.acked_seq:
             whom = self._nodes.forgotten_between(self._signed, promise.barrier)
             if whom:
-                self._log.forget_letters(whom, self._hash_of)
+                held_forgets.forget_letters(self._log, whom, self._hash_of)
             self._signed, self._promise = promise.barrier, None
 
     def _report(self, stopped: bool = False) -> bool:
@@ -166,18 +167,18 @@ class ThisNode:
         self._metrics.nodes_away.set(len(away))
 
     def _raise_barrier(self) -> None:
-        if unraised := self._log.unraised_forgets():
+        if unraised := held_forgets.unraised(self._log):
             barrier = self._nodes.raise_barrier([*{*unraised.values()}])
-            self._log.hold_forgets(unraised, barrier)
+            held_forgets.hold(self._log, unraised, barrier)
 
     def _release(self, wake: Callable[[], None]) -> None:
-        for barrier in self._log.held_forgets():
+        for barrier in held_forgets.barriers(self._log):
             waited_for = self._nodes.not_signed(barrier)
             if not waited_for:
-                self._log.release_forgets(barrier)
+                held_forgets.release(self._log, barrier)
                 self._nodes.lower_barrier(barrier)
                 self._waited_for.pop(barrier, None)
                 wake()
             elif waited_for != self._waited_for.get(barrier):
                 self._waited_for[barrier] = waited_for
-                self._log.forgets_wait_for(barrier, waited_for)
+                held_forgets.wait_for(self._log, barrier, waited_for)
