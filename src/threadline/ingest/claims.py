@@ -40,7 +40,7 @@ PATIENCE_S = 20.0
 BLOCKS_KNOWN = 300
 # By an event_id of its own, or of ours, each event is told from all others.
 STORED = """
-    SELECT event_id FROM events
+    SELECT project_id, event_id FROM events
     WHERE project_id IN {projects:Array(String)}
         AND received_at BETWEEN
             fromUnixTimestamp64Milli({first:Int64}) AND fromUnixTimestamp64Milli({last:Int64})"""
@@ -118,6 +118,8 @@ def missing(store: Store, rows: Rows) -> Rows:
         "first": min(received),
         "last": max(received),
     }
-    stored = {row["event_id"] for row in store.query(STORED, bound)}
-    there = [at for at, each in enumerate(columns) if each["event_id"] in stored]
+    stored = {(row["project_id"], row["event_id"]) for row in store.query(STORED, bound)}
+    there = [
+        at for at, each in enumerate(columns) if (each["project_id"], each["event_id"]) in stored
+    ]
     return rows.without(np.array(there, dtype=np.intp))
