@@ -13,7 +13,7 @@ import pytest
 from tests import forked
 from tests.control import both
 from threadline.contract.errors import InvalidApiKey
-from threadline.control import Control, ControlError, Token, changes
+from threadline.control import Control, ControlError, Token, key_changes
 from threadline.control.keys import parse_keep_for
 
 MINUTE_MS = 60_000
@@ -177,7 +177,7 @@ def test_the_key_of_a_killed_command_ends_by_itself(folder: Path, clock: Clock) 
         server.housekeeping()
         server.authenticate(key)
         assert len(server.list_keys()) == 3
-        clock.now_ms += changes.TEMPORARY_MS
+        clock.now_ms += key_changes.TEMPORARY_MS
         with pytest.raises(InvalidApiKey, match="expired"):
             server.authenticate(key)
         server.housekeeping()
@@ -190,15 +190,15 @@ def test_the_key_of_a_killed_command_ends_by_itself(folder: Path, clock: Clock) 
 def test_a_long_command_renews_its_key(
     folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "RENEW_EVERY_S", 0.001)
+    monkeypatch.setattr(key_changes, "RENEW_EVERY_S", 0.001)
     with (
         Control(folder, clock=clock) as control,
         Control(folder, clock=clock) as server,
         control.temporary_key(made_project(control), "sk") as key,
     ):
         for _ in range(3):
-            clock.now_ms += changes.TEMPORARY_MS - 1
-            ends_ms = clock() + changes.TEMPORARY_MS
+            clock.now_ms += key_changes.TEMPORARY_MS - 1
+            ends_ms = clock() + key_changes.TEMPORARY_MS
             deadline = time.monotonic() + 30
             while server._look_now().keys[key.split("_")[2]].expires_ms != ends_ms:
                 assert time.monotonic() < deadline
@@ -238,7 +238,7 @@ def test_a_project_is_made_with_its_keys_or_not_at_all(
         raise RuntimeError("the power went")
 
     with Control(folder) as control:
-        monkeypatch.setattr(changes, "secret_hash", fail)
+        monkeypatch.setattr(key_changes, "secret_hash", fail)
         with pytest.raises(RuntimeError):
             control.create_project("shop", [])
     monkeypatch.undo()
