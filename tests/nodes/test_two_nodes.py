@@ -81,3 +81,27 @@ def test_a_node_that_was_killed_goes_on_where_it_was(two: Two, start: Start) -> 
     token = written(here, named(1000)), written(there, named(1001))
     assert counted(here, *token) == counted(there, *token) == 302
     assert not [line for line in one.lines + other.lines if '"error"' in line]
+
+
+def test_what_is_decided_on_one_counts_on_the_other(two: Two) -> None:
+    """Owners are kept in memory on each, and looked at again when anything was written."""
+    _, _, here, there = two
+    tokens = []
+    for project, device in ((here, "phone"), (there, "laptop"), (here, "shared")):
+        project.track("$pageview", anonymous_id=device, url="https://shop.example/?utm_source=ad")
+        reply = project.post("/v1/identify", {"anonymous_id": device, "user_id": f"of {device}"})
+        tokens.append(str(reply.headers["Threadline-Written"]))
+
+    def answers(project: Project) -> list[Json]:
+        asked = ("/v1/stats", {"metric": "persons"}), ("/v1/users", {}), ("/v1/sources", {})
+        return [project.ask(path, **params) for path, params in asked]
+
+    assert counted(there, *tokens) == 6
+    before = answers(here)
+    assert answers(there) == before
+    assert before[0]["rows"][-1]["value"] == 3
+    alias = {"user_id": "of phone", "alias_of": "of laptop"}
+    assert here.change("PUT", "/v1/identity/aliases", alias).status == 200
+    after = answers(there)
+    assert after[0]["rows"][-1]["value"] == 2
+    assert answers(here) == after
