@@ -7,6 +7,7 @@ set -eu
 [ "$(id -u)" = 0 ] || { echo "image-check.sh: chroot needs root." >&2; exit 1; }
 command -v debootstrap > /dev/null || { echo "image-check.sh: there is no debootstrap." >&2; exit 1; }
 here=$(cd "$(dirname "$0")" && pwd) wheel=$(realpath "$1") root=${2:-$(mktemp -d /tmp/threadline-root-XXXXXX)}
+mkdir -p "$root"
 
 # As the image's first two stages: with what installs, and without.
 make_root() {

@@ -116,9 +116,9 @@ def make(folder: Path, target: Path, *more: str) -> Json:
     return made
 
 
-def killed(fraction: float, whole_s: float, *command: str) -> None:
+def killed(fraction: float, whole_s: float, *command: str, **environ: str) -> None:
     """The command, killed after this part of the time that all of it takes."""
-    with forked.start(*command, env=CLEAN, stdout=PIPE, stderr=PIPE) as process:
+    with forked.start(*command, env={**CLEAN, **environ}, stdout=PIPE, stderr=PIPE) as process:
         with suppress(subprocess.TimeoutExpired):  # any moment will do: none decides what is right
             process.wait(fraction * whole_s)
         process.send_signal(signal.SIGKILL)

@@ -1,9 +1,8 @@
-"""Making a backup of a snapshot: what the target does not have yet is written and read back, then
-the manifest."""
+"""Making a backup: what the target does not have yet is written and read back, then the
+manifest."""
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -11,33 +10,35 @@ from threadline.backup import manifest as manifests
 from threadline.backup.manifest import (
     BACKUPS,
     BLOBS,
+    EMBEDDED,
     ENDING,
+    FORMAT,
+    FORMAT_OF_ROWS,
     UNFINISHED,
     BackupError,
     Blob,
     Manifest,
     Moment,
 )
-from threadline.backup.packing import Piece, pack, pieces, verify
+from threadline.backup.packing import Piece, pack, verify
 from threadline.backup.targets import Target
 
 NOTE_EVERY_S = 5.0
 
-# So many bytes of the snapshot are done, of so many.
+# So many bytes are done, of so many.
 Progressed = Callable[[int, int], None]
 
 
 def back_up(
     target: Target,
-    snapshot: Path,
+    found: Sequence[Piece],
     moment: Moment,
     recipients: Sequence[str] = (),
     progressed: Progressed = lambda done, total: None,
 ) -> Manifest:
-    """The finished backup. To be called while the target is `alone`. Raises `BackupError`,
+    """The finished backup of these. To be called while the target is `alone`. Raises `BackupError`,
     `OSError`; what is written by then is used by the next one."""
     making = _Making(target, moment, list(recipients))
-    found = pieces(snapshot, recipients)
     total, done = sum(piece.size for piece in found), 0
     for piece in found:
         making.add(piece)
@@ -59,6 +60,7 @@ class _Making:
             blobs={},
             recipients=recipients,
             finished=False,
+            format=FORMAT if moment.engine == EMBEDDED else FORMAT_OF_ROWS,
         )
 
     def add(self, piece: Piece) -> None:

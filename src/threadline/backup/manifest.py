@@ -8,7 +8,9 @@ from secrets import token_hex
 
 import msgspec
 
-FORMAT = 1
+# Of files, and of rows; a Threadline that does not know the second one says so.
+FORMAT, FORMAT_OF_ROWS = 1, 2
+EMBEDDED, SERVER = "embedded", "server"
 ENDING = ".json"
 UNFINISHED = ".unfinished"
 BACKUPS = "backups/"
@@ -20,20 +22,23 @@ class BackupError(Exception):
     """A backup cannot be made, read or restored; the message says what to do."""
 
 
-class Blob(msgspec.Struct, frozen=True):
-    """One file of the target. `size`, `sha256`: as it lies there. `unpacked`: bytes of the files
-    that are in it."""
+class Blob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of the target. `size`, `sha256`: as it lies there. `unpacked`: bytes of what is in
+    it. `rows`, `hash`: of rows whose table's do not merge, as `store.moving.digest` has them."""
 
     size: int
     sha256: str
     unpacked: int
+    rows: int = 0
+    hash: int = 0
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What was held fast. `at_ms`: since 1970. `log`: a hash of the log's id. `written`, `acked`:
-    its numbers of the last record that the store has, and of the last that was acknowledged.
-    `schemas`: by the file's name. `rows`: of tables whose rows only get more; `answers`: a digest
-    of what some questions answered then, by project and question."""
+    """What was held fast. `at_ms`: since 1970. `engine`: `EMBEDDED` or `SERVER`. `log`: a hash of
+    the log's id. `written`, `acked`: its numbers of the last record that the store has, and of the
+    last that was acknowledged. `schemas`: by the file's name, and `store` where that is a server's.
+    `rows`: of tables whose rows only get more; `answers`: a digest of what some questions answered
+    then, by project and question."""
 
     at_ms: int
     version: str
@@ -61,6 +66,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
 
     @property
+    def is_of_rows(self) -> bool:
+        """Whether the events lay on a server: then they are here as rows, else as files."""
+        return self.format == FORMAT_OF_ROWS
+
+    @property
     def stored(self) -> int:
         """Bytes of its blobs in the target, shared ones included."""
         return sum(blob.size for blob in self.blobs.values())
@@ -85,7 +95,7 @@ def new_id(at_ms: int) -> str:
 def read(name: str, raw: bytes) -> Manifest:
     """Raises `BackupError` for one that was damaged, or is of a newer version."""
     try:
-        if msgspec.json.decode(raw).get("format", 0) > FORMAT:
+        if msgspec.json.decode(raw).get("format", 0) > FORMAT_OF_ROWS:
             raise BackupError(f"{name} was made by a newer Threadline; restore it with that one.")
         found = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, AttributeError) as error:

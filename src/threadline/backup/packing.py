@@ -1,4 +1,5 @@
-"""A snapshot's files as blobs: tar, packed with zstd, encrypted with age where somebody is named.
+"""What is backed up as blobs: packed with zstd, encrypted with age where somebody is named. Files
+as tar, rows of a server as they come (`rows`).
 
 A part of the engine never changes once it is written, so it is a blob of its own whose name says
 what is in it: a later backup finds it there. Names come from the part's own checksums, so what is
@@ -9,7 +10,8 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -30,19 +32,21 @@ SMALL_BYTES = 64 * 1024
 TOLD_BYTES = 16 * 1024
 CHECKSUMS = "checksums.txt"
 REST = "rest"
-PACKED, ENCRYPTED = ".tar.zst", ".age"
+PACKED, ENCRYPTED = ".zst", ".age"
 
 
 class Piece(NamedTuple):
-    """What becomes one blob: files by their names in the data folder."""
+    """What becomes one blob. `size`: bytes, unpacked. `opened`: to read them. `counted`: how many
+    rows are in it, and their hash, where that is known."""
 
     name: str
-    files: list[tuple[str, Path]]
     size: int
+    opened: Callable[[], AbstractContextManager[BinaryIO]]
+    counted: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
 
 def pieces(snapshot: Path, recipients: Sequence[str]) -> list[Piece]:
-    """All of a snapshot, the rest of it last."""
+    """All files of a snapshot, those of no part last."""
     parts: dict[str, list[tuple[str, Path]]] = {}
     rest: list[tuple[str, Path]] = []
     for name, path in files_of(snapshot):
@@ -57,16 +61,22 @@ def pieces(snapshot: Path, recipients: Sequence[str]) -> list[Piece]:
         if size < SMALL_BYTES:
             rest += files
         else:
-            found.append(Piece(_name("part", recipients, files, TOLD_BYTES), files, size))
+            found.append(_of_files(_name("part", recipients, files, TOLD_BYTES), files))
     rest.sort()
-    return [*found, Piece(_name(REST, recipients, rest, None), rest, _size(rest))]
+    return [*found, _of_files(_name(REST, recipients, rest, None), rest)]
+
+
+def _of_files(name: str, files: list[tuple[str, Path]]) -> Piece:
+    def opened() -> AbstractContextManager[BinaryIO]:
+        return closing(cast(BinaryIO, _Chunks(_tar(files))))
+
+    return Piece(name, _size(files), opened)
 
 
 def pack(target: Target, piece: Piece, recipients: Sequence[str]) -> Blob:
-    """Write it. Raises `OSError`."""
-    unpacked = cast(BinaryIO, _Chunks(_tar(piece.files)))
-    packed = zstandard.ZstdCompressor(level=LEVEL).stream_reader(unpacked, closefd=False)
-    with target.write(piece.name) as file:
+    """Write it. Raises `OSError`, and what reading it raises."""
+    with piece.opened() as unpacked, target.write(piece.name) as file:
+        packed = zstandard.ZstdCompressor(level=LEVEL).stream_reader(unpacked, closefd=False)
         writing = _Hashing(file)
         if recipients:
             from threadline.backup.encryption import encrypt  # needed by few
@@ -74,7 +84,7 @@ def pack(target: Target, piece: Piece, recipients: Sequence[str]) -> Blob:
             encrypt(packed, writing, recipients)
         else:
             copyfileobj(packed, cast(BinaryIO, writing), CHUNK)
-    return Blob(writing.size, writing.digest.hexdigest(), piece.size)
+    return Blob(writing.size, writing.digest.hexdigest(), piece.size, *piece.counted())
 
 
 def verify(target: Target, name: str, blob: Blob) -> None:
@@ -92,7 +102,22 @@ def verify(target: Target, name: str, blob: Blob) -> None:
 
 def unpack(target: Target, name: str, blob: Blob, identities: Sequence[Any], into: Path) -> None:
     """Its files, in this folder. Raises `BackupError` where it cannot be read."""
-    with TemporaryFile(dir=into) as packed:
+    with fetched(target, name, blob, identities, into) as packed:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(packed)
+        try:
+            with tarfile.open(fileobj=unpacked, mode="r|") as tar:
+                tar.extractall(into, filter="data")
+        except (tarfile.TarError, zstandard.ZstdError) as error:
+            raise BackupError(f"{target.where}: {name} cannot be unpacked: {error}.") from None
+
+
+@contextmanager
+def fetched(
+    target: Target, name: str, blob: Blob, identities: Sequence[Any], beside: Path
+) -> Iterator[BinaryIO]:
+    """It, packed and not encrypted, in a file of this folder that nobody sees. Raises `BackupError`
+    where it is not what was written."""
+    with TemporaryFile(dir=beside) as packed:
         digest = hashlib.sha256()
         with target.read(name) as file:
             reading = _HashingReader(file, digest)
@@ -107,12 +132,7 @@ def unpack(target: Target, name: str, blob: Blob, identities: Sequence[Any], int
         if digest.hexdigest() != blob.sha256:
             raise BackupError(f"{target.where}: {name} is not what was written.")
         packed.seek(0)
-        unpacked = zstandard.ZstdDecompressor().stream_reader(packed)
-        try:
-            with tarfile.open(fileobj=unpacked, mode="r|") as tar:
-                tar.extractall(into, filter="data")
-        except (tarfile.TarError, zstandard.ZstdError) as error:
-            raise BackupError(f"{target.where}: {name} cannot be unpacked: {error}.") from None
+        yield cast(BinaryIO, packed)
 
 
 def _part_of(name: str) -> str:
@@ -137,9 +157,13 @@ def _name(
                 content = _content_digest(path)
             digest.update(b"%d\0" % size)
         digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
-    key = digest.hexdigest()
-    ending = f"{PACKED}{ENCRYPTED}" if recipients else PACKED
-    return f"{BLOBS}{key[:2]}/{kind}-{key[:40]}{ending}"
+    return blob_name(kind, digest.hexdigest(), f".tar{PACKED}", recipients)
+
+
+def blob_name(kind: str, key: str, ending: str, recipients: Sequence[str]) -> str:
+    """`key`: hexadecimal digits that say what is in it."""
+    encrypted = ENCRYPTED if recipients else ""
+    return f"{BLOBS}{key[:2]}/{kind}-{key[:40]}{ending}{encrypted}"
 
 
 def _content_digest(path: Path) -> bytes:

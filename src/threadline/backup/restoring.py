@@ -11,12 +11,15 @@ from typing import Any
 from threadline.backup.manifest import BackupError, Manifest
 from threadline.backup.mark import MARK
 from threadline.backup.packing import unpack
+from threadline.backup.rows import table_of
 from threadline.backup.targets import Target
 from threadline.private import make_folder, sync_folder, write_durably
 
 # Other commands look for it: it comes last.
 LAST = "control.db"
 BACKUP_ID = "backup-id"
+# Given a folder for what it fetches, and what is to be called with the bytes of each that it read.
+Pour = Callable[[Path, Callable[[int], None]], None]
 
 
 def check_empty(folder: Path) -> None:
@@ -40,9 +43,11 @@ def restore(
     folder: Path,
     identities: Sequence[Any],
     progressed: Callable[[int, int], None] = lambda done, total: None,
+    pour: Pour | None = None,
 ) -> None:
-    """Make it the folder that was backed up. Killed at any moment, the same again does it; until
-    then nobody takes the folder for restored. Raises `BackupError`, `OSError`."""
+    """Make it the folder that was backed up. `pour`: has rows put into a store, where there are
+    any. Killed at any moment, the same again does it; until then nobody takes the folder for
+    restored. Raises `BackupError`, `OSError`, and what `pour` does."""
     check_empty(folder)
     make_folder(folder)
     with _alone(folder):
@@ -53,14 +58,22 @@ def restore(
         data = inside / "data"
         make_folder(data)
         done, total = 0, manifest.unpacked
-        for name, blob in manifest.blobs.items():
-            unpack(target, name, blob, identities, data)
-            done += blob.unpacked
+
+        def read(size: int) -> None:
+            nonlocal done
+            done += size
             progressed(done, total)
+
+        for name, blob in manifest.blobs.items():
+            if not table_of(name):
+                unpack(target, name, blob, identities, data)
+                read(blob.unpacked)
         os.sync()  # one call for what may be thousands of files
         for path in sorted(data.iterdir(), key=lambda path: path.name == LAST):
             path.rename(folder / path.name)
         sync_folder(folder)
+        if pour:
+            pour(inside, read)
         shutil.rmtree(inside)
 
 

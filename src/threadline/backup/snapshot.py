@@ -193,11 +193,12 @@ def remove(snapshot: Path) -> None:
 def remove_abandoned(folder: Path, store: Path) -> list[str]:
     """Snapshots whose backup was killed: they keep what the engine would delete. Their names."""
     found: Sequence[Path] = sorted((store / SHADOW).glob(f"{NAMED}*"))
-    left = [path for path in found if not is_at_work(folder, _job_of(path.name))]
+    left = [path for path in found if not is_at_work(folder, job_of(path.name))]
     for path in left:
         remove(path)
     return [path.name for path in left]
 
 
-def _job_of(name: str) -> str:
+def job_of(name: str) -> str:
+    """The job that made the snapshot of this name."""
     return f"{BACKUP}-{name.removeprefix(NAMED).partition('_')[0]}"

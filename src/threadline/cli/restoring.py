@@ -1,6 +1,7 @@
 """`threadline restore`: a backup becomes a data folder again."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from threadline.backup.snapshot import KEPT_SETTINGS
 from threadline.backup.targets import open_target
 from threadline.cli.backing_up import OfBackup, Where, bar, stopped_by_signals
 from threadline.contract.times import format_ms
+from threadline.runtime import restoring
 from threadline.runtime.restored import compare
+from threadline.store import store_url, without_password
 
 
 def restore_folder(
@@ -27,6 +30,14 @@ def restore_folder(
         Path | None,
         typer.Option(metavar="FILE", help="With the secret key of age, if it is encrypted."),
     ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Where the events go, if they lay on a ClickHouse server: clickhouse://…, an"
+            " empty database. Default: chdb, into the folder.",
+        ),
+    ] = "chdb",
     check: Annotated[
         bool,
         typer.Option("--check", help="Compare rows, states and answers with what they were."),
@@ -35,7 +46,8 @@ def restore_folder(
     """Make a backup a data folder again, never over one that is there.
 
     It answers as the original did at its moment. Killed, the same command begins anew, and until it
-    is done no command takes the folder for a data folder.
+    is done no command takes the folder for a data folder. What was backed up from a ClickHouse
+    server or cluster goes into the folder, or with --store onto a server or cluster.
 
     Example: `threadline restore /mnt/backups --to /var/lib/threadline --check`
     """
@@ -43,15 +55,18 @@ def restore_folder(
     where = open_target(target)
     check_empty(to)
     chosen = listing.chosen(where, at)
+    url, in_folder = store_url(store, to), store_url("chdb", to)
+    restoring.check(chosen, url, in_folder)
     identities = []
     if identity is not None:
         from threadline.backup.encryption import read_identities  # needed by few
 
         identities = read_identities(identity)
+    pour = partial(restoring.pour, where, chosen, identities, url, to)
     started = time.monotonic()
     with stopped_by_signals("Stopped; the folder is not restored. The same command does it."):
         with bar("Restoring", console) as progressed:
-            restore(where, chosen, to, identities, progressed)
+            restore(where, chosen, to, identities, progressed, pour if chosen.is_of_rows else None)
         typer.echo(
             f"{to} is what was there at {format_ms(chosen.moment.at_ms)}"
             f" (backup {chosen.backup_id}). {time.monotonic() - started:.1f} s."
@@ -62,11 +77,17 @@ def restore_folder(
                 " name again where they are right."
             )
         if check:
-            _check(to, chosen, console)
+            _check(to, url, chosen, console)
+        if chosen.is_of_rows:
+            shown = "chdb" if url == in_folder else without_password(url)
+            typer.echo(
+                f"Its events are in {shown}: set THREADLINE_STORE={shown} where its server has its"
+                " settings."
+            )
 
 
-def _check(to: Path, chosen: Manifest, console: Console) -> None:
-    found = compare(to, chosen, lambda what: console.print(f"  {what}", markup=False))
+def _check(to: Path, url: str, chosen: Manifest, console: Console) -> None:
+    found = compare(to, url, chosen, lambda what: console.print(f"  {what}", markup=False))
     problems = [each for each in found if each.problem]
     for each in problems:
         typer.echo(f"{each.what}: {each.problem}.", err=True)

@@ -21,7 +21,7 @@ from threadline.backup.manifest import BackupError, Moment
 from threadline.contract.errors import Unavailable
 from threadline.ingest.recovery import AtWork
 from threadline.ingest.row import Rows
-from threadline.runtime import snapshots
+from threadline.runtime import taking
 from threadline.runtime.folder import ServerStarting
 from threadline.runtime.services import Services
 from threadline.store import (
@@ -137,7 +137,7 @@ class AdminSocket(ThreadingUnixStreamServer):
             with self._snapshots:
                 if gone():
                     return b""
-                return msgspec.json.encode(snapshots.take(self._services, asked.name))
+                return msgspec.json.encode(taking.take(self._services, asked.name))
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
         if isinstance(asked, Asked) or (
             isinstance(asked, Statement) and asked.format and asked.fresh
@@ -255,7 +255,7 @@ class SocketStore:
         self._send(Insert(table, list(columns), format, body, token))
 
     def take_snapshot(self, name: str) -> Moment:
-        """As `snapshots.take`."""
+        """As `taking.take`."""
         return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
 
     def append(self, rows: Rows) -> None:

@@ -17,13 +17,10 @@ from threadline.backup.targets import Target, open_target
 from threadline.contract.times import now_ms
 from threadline.jobs import JobError, Work, work
 from threadline.jobs.table import BACKUP
-from threadline.runtime import snapshots
-from threadline.runtime.admin_socket import SocketStore
-from threadline.runtime.folder import running_server
+from threadline.runtime import kept, taking
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.services import Services
 from threadline.settings import Settings, SettingsError
-from threadline.store import store_url
 
 UNITS = {"m": 60, "h": 3600, "d": 24 * 3600}
 EVERY = re.compile(r"([1-9]\d{0,4})([mhd])")
@@ -49,32 +46,24 @@ def back_up_folder(
     this process where there is none. Raises `BackupError`, `JobError`, `StoreError`, `OSError`."""
     check_recipients(recipients)
     folder = Path(settings.data)
-    store_at = snapshot.store_folder(store_url(settings.store, folder))
     check_apart(folder, target)
     with target.alone(), _job(folder, target) as job:
-        name = snapshot.snapshot_name(job.job_id)
-        into = snapshot.snapshot_folder(store_at, name)
+        held = kept.of(settings, snapshot.snapshot_name(job.job_id))
 
         def noted(done: int, total: int) -> None:
             job.progress(done, total)
             progressed(done, total)
 
         try:
-            moment = (take or _taking(settings))(name)
-            return back_up(target, into, moment, recipients, noted)
+            moment = (take or held.take)(held.name)
+            with held.pieces(recipients) as pieces:
+                return back_up(target, pieces, moment, recipients, noted)
         finally:
-            snapshot.remove(into)
+            held.remove()
 
 
 def _job(folder: Path, target: Target) -> AbstractContextManager[Work]:
     return work(folder, BACKUP, about=target.where, unit="bytes", left_by=(Stopped,))
-
-
-def _taking(settings: Settings) -> Callable[[str], Moment]:
-    folder = Path(settings.data)
-    if running_server(folder):
-        return SocketStore(folder).take_snapshot
-    return lambda name: snapshots.take_stopped(settings, name)
 
 
 def check_apart(folder: Path, target: Target) -> None:
@@ -132,7 +121,8 @@ def backups_made(services: Services) -> Iterator[None]:
     metrics = services.metrics
     scheduled = Scheduled(
         services.settings,
-        lambda name: snapshots.take(services, name),
+        lambda name: taking.take(services, name),
+        lambda: taking.clear_up(services),
         lambda at_ms: metrics.backup_at.set(at_ms / 1000),
         metrics.backup_failures.inc,
     )
@@ -150,14 +140,17 @@ class Scheduled:
         self,
         settings: Settings,
         take: Callable[[str], Moment],
+        clear_up: Callable[[], object],
         made: Callable[[int], None],
         failed: Callable[[], None],
     ) -> None:
-        """`made`: is told the moment of the latest. Raises `SettingsError`."""
+        """`clear_up`: after backups that were killed. `made`: is told the moment of the latest.
+        Raises `SettingsError`."""
         check_settings(settings)
         self._settings = settings
         self._every_s = seconds_of(settings.backup_every)
         self._take = take
+        self._clear_up = clear_up
         self._made = made
         self._failed = failed
         self._not_before = 0.0
@@ -174,10 +167,7 @@ class Scheduled:
 
     def look(self) -> None:
         """Clear up after backups that were killed, and make one if it is due."""
-        folder = Path(self._settings.data)
-        url = store_url(self._settings.store, folder)
-        if url.startswith("chdb:"):
-            snapshot.remove_abandoned(folder, snapshot.store_folder(url))
+        self._clear_up()
         if self._target is None or time.monotonic() < self._not_before:
             return
         try:

@@ -84,8 +84,8 @@ def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
     if store.is_open and (unfinished := moving.origins(store)):
         raise EventsElsewhere(
             f"A move from {', '.join(unfinished.values())} into this store was interrupted, so it"
-            " has a part of the events only. The same threadline migrate-store command goes on, or"
-            " set THREADLINE_STORE to the store that it comes from."
+            " has a part of the events only. The same threadline migrate-store (or restore) command"
+            " goes on, or set THREADLINE_STORE to the store that it comes from."
         )
     check_left(folder, url)
     here, note = name_of(url, folder), read(folder)

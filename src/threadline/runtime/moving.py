@@ -119,45 +119,52 @@ def claim(folder: Path, source: Store, target: Store) -> bool:
             f" one, or name another store, or remove this one: {how_to_remove(target.url)}"
         )
     if not unfinished:
-        _check_empty(target, to, [*logs, written.log_hash])
+        check_empty(target, to, [*logs, written.log_hash])
     moving.begin(target, origin, shown)
     moving.clear(target)
     return bool(unfinished)
 
 
-def _check_empty(target: Store, to: str, logs: list[str]) -> None:
-    """Raises `StoreError`. What a server noted that was started with it for a moment is nothing."""
+def check_empty(target: Store, to: str, logs: list[str]) -> None:
+    """Raises `StoreError` for a store with anything in it. `logs`: what a server noted of these,
+    that was started with it for a moment, is nothing."""
     for table in moving.table_names():
         sql = OTHER_LOGS if table == "logs" else COUNT
         (found,) = target.query(sql, {"table": table, "known": logs})
         if found["rows"]:
             raise StoreError(
                 f"{to} is not empty ({table}: {int(found['rows']):,} rows), and two stores cannot"
-                " be made one. Nothing was moved. Name another store, such as a new database on the"
-                f" same server, or remove this one: {how_to_remove(target.url)}"
+                " be made one. Nothing was changed. Name another store, such as a new database on"
+                f" the same server, or remove this one: {how_to_remove(target.url)}"
             )
 
 
 def drain(settings: Settings, source: Store) -> None:
-    """Write what lies in the log into the source, requests to forget among it: a block that is half
-    on its way is known there, and nowhere else. Raises `StoreError`, `LogError`."""
+    """As `write_log`. Raises `StoreError` also where the store does not take it."""
+    if not write_log(settings, source):
+        raise StoreError(
+            f"Events wait in the log ({Path(settings.data) / 'log.db'}), and the store that they"
+            " are to be moved from does not take them. Nothing was moved; threadline doctor says"
+            " what is wrong."
+        )
+
+
+def write_log(settings: Settings, store: Store) -> bool:
+    """Write what lies in the log into the store, requests to forget among it: a block that is half
+    on its way is known there, and nowhere else. False where the store does not take it. No server
+    may run. Raises `StoreError`, `LogError`."""
     folder = Path(settings.data)
     if not (folder / "log.db").exists():
-        return
+        return True
     with Control.of(settings, create=False) as control:
         log = Log(folder, settings.log_max_bytes, control.event_id_key)
     try:
         _refuse_while_others_run(settings, node_of(log.log_id))
         with others_of(settings) as others:
-            Writer(log, source, settings.dedup_days, others=others).close()
-        waiting = log.acked_seq > log.written_seq
+            Writer(log, store, settings.dedup_days, others=others).close()
+        return log.acked_seq <= log.written_seq
     finally:
         log.close()
-    if waiting:
-        raise StoreError(
-            f"Events wait in the log ({folder / 'log.db'}), and the store that they are to be moved"
-            " from does not take them. Nothing was moved; threadline doctor says what is wrong."
-        )
 
 
 def _refuse_while_others_run(settings: Settings, own: str) -> None:

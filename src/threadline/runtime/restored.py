@@ -16,7 +16,7 @@ from threadline.ingest.recovery import outliving
 from threadline.runtime.sampling import digest
 from threadline.runtime.snapshots import counted
 from threadline.settings import Settings
-from threadline.store import Store, store_url
+from threadline.store import Store
 
 QUESTION_S = 600
 
@@ -29,23 +29,27 @@ class Compared(msgspec.Struct):
 
 
 def compare(
-    folder: Path, manifest: Manifest, progressed: Callable[[str], None] = lambda what: None
+    folder: Path,
+    url: str,
+    manifest: Manifest,
+    progressed: Callable[[str], None] = lambda what: None,
 ) -> list[Compared]:
-    """Everything there is to compare. To be called before anything else opens the folder: what
-    lies in the log is not in the store yet. Raises `StoreError`, `SchemaError`."""
+    """Everything there is to compare. `url`: of the store that has the events. To be called before
+    anything else opens the folder: what lies in the log is not in the store yet. Raises
+    `StoreError`, `SchemaError`."""
     found = []
-    for each in _all(folder, manifest):
+    for each in _all(folder, url, manifest):
         progressed(each.what)
         found.append(each)
     return found
 
 
-def _all(folder: Path, manifest: Manifest) -> Iterator[Compared]:
+def _all(folder: Path, url: str, manifest: Manifest) -> Iterator[Compared]:
     moment = manifest.moment
     for name in DATABASES:
         yield Compared(name, _integrity(folder / name))
     settings = Settings(data=str(folder))
-    with Store(store_url("chdb", folder), query_seconds=QUESTION_S) as store:
+    with Store(url, query_seconds=QUESTION_S) as store:
         rows = counted(store)
         for table, expected in moment.rows.items():
             there = rows.get(table, 0)

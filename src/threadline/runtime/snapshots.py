@@ -14,7 +14,7 @@ from pathlib import Path
 
 from threadline import __version__
 from threadline.backup import snapshot
-from threadline.backup.manifest import BackupError, Moment
+from threadline.backup.manifest import EMBEDDED, BackupError, Moment
 from threadline.contract.times import now_ms
 from threadline.ingest.recovery import AtWork, alone
 from threadline.runtime import events_store
@@ -39,7 +39,7 @@ def take(services: Services, name: str) -> Moment:
     store_at = _embedded(services.settings.store, folder)
     into = snapshot.snapshot_folder(store_at, name)
     with ExitStack() as held:
-        held.enter_context(_no_rebuild(services.settings))
+        held.enter_context(no_rebuild(services.settings))
         with ExitStack() as still:
             still.enter_context(services.writer.held())
             snapshot.take_files(folder, into)
@@ -48,7 +48,7 @@ def take(services: Services, name: str) -> Moment:
             snapshot.freeze(services.store, store_at, into)
             rows = counted(services.store)
             answers = sample(services.settings, services.control, at_ms)
-            moment = _moment(dbs, at_ms, rows, answers)
+            moment = moment_of(dbs, EMBEDDED, at_ms, rows, answers)
         snapshot.copy_databases(dbs, into)
     return moment
 
@@ -67,7 +67,7 @@ def take_stopped(settings: Settings, name: str) -> Moment:
         snapshot.take_files(folder, into)
         snapshot.link_all(store_at, into)
         snapshot.copy_databases(dbs, into)
-        return _moment(dbs, now_ms(), {}, {})
+        return moment_of(dbs, EMBEDDED, now_ms(), {}, {})
 
 
 def counted(store: Store) -> dict[str, int]:
@@ -91,16 +91,21 @@ def engine_stopped(store_at: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def _moment(
-    dbs: dict[str, sqlite3.Connection], at_ms: int, rows: dict[str, int], answers: dict[str, str]
+def moment_of(
+    dbs: dict[str, sqlite3.Connection],
+    engine: str,
+    at_ms: int,
+    rows: dict[str, int],
+    answers: dict[str, str],
 ) -> Moment:
+    """What is written down of it. `dbs`: as they are then."""
     log, control = dbs["log.db"], dbs["control.db"]
     ((log_id, written),) = log.execute("SELECT log_id, written_seq FROM block").fetchall()
     ((last, waiting),) = log.execute("SELECT max(seq), total(events) FROM records").fetchall()
     return Moment(
         at_ms=at_ms,
         version=__version__,
-        engine="embedded",
+        engine=engine,
         log=sha256(str(log_id).encode()).hexdigest(),
         written=int(written),
         acked=int(last or written),
@@ -117,7 +122,8 @@ def _schema(db: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _no_rebuild(settings: Settings) -> Iterator[None]:
+def no_rebuild(settings: Settings) -> Iterator[None]:
+    """As long as the block lasts. Raises `AtWork` where one takes an hour."""
     until = time.monotonic() + LONGEST_WAIT_S
     with ExitStack() as held:
         while True:
@@ -133,10 +139,5 @@ def _no_rebuild(settings: Settings) -> Iterator[None]:
 
 def _embedded(store: str, folder: Path) -> Path:
     url = store_url(store, folder)
-    if not url.startswith("chdb:"):
-        raise BackupError(
-            "The events lie on a ClickHouse server, whose own BACKUP is for them; see"
-            " docs/backup.md."
-        )
     events_store.check_left(folder, url)
     return snapshot.store_folder(url)

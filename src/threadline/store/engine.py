@@ -332,9 +332,15 @@ class Store:
                 answer.close()
 
     def insert_stream(
-        self, table: str, columns: Sequence[str], format: str, chunks: Generator[bytes]
+        self,
+        table: str,
+        columns: Sequence[str],
+        format: str,
+        chunks: Generator[bytes],
+        selected: str = "",
     ) -> None:
-        """Insert what comes in pieces, of any size. If it fails, some of it may be in the table."""
+        """Insert what comes in pieces, of any size. If it fails, some of it may be in the table.
+        `selected`: of a server, SQL that makes rows for the table of those that come."""
         if is_embedded(self.url):
             with self._change() as writer, piped(chunks) as path:
                 writer.command(
@@ -343,11 +349,12 @@ class Store:
                 )
             return
         self.open()
+        into = f"{table} ({', '.join(columns)}) {selected}"
         with store_errors():
             # While it writes what came, a server may accept no more for a while.
             client = connect(self.url, WRITE_S, ANY_PARTITIONS, send_s=WRITE_S)
             try:
-                client.raw_insert(table, columns, chunks, fmt=format)
+                client.raw_insert(into, None, chunks, fmt=format)
             finally:
                 client.close()
                 self._journal.note(None)

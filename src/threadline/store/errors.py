@@ -8,6 +8,7 @@ from clickhouse_connect.driver.exceptions import (
     DatabaseError,
     OperationalError,
 )
+from urllib3.exceptions import HTTPError
 
 # Values that it cannot take, now or ever.
 REFUSALS = {
@@ -87,6 +88,8 @@ def store_errors() -> Iterator[None]:
         yield
     except ClickHouseError as error:
         raise _kind(error)(_words(error)) from error
+    except HTTPError as error:  # in the middle of an answer that is read as it comes
+        raise StoreAway(f"ClickHouse broke off in the middle of an answer ({error}).") from error
 
 
 def _kind(error: ClickHouseError) -> type[StoreError]:

@@ -10,7 +10,6 @@ events: whoever moves into a cluster makes them anew there.
 """
 
 import re
-import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from threadline.store import tables
 from threadline.store.cluster import ON_FIRST_SHARD
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError
+from threadline.store.pouring import BESIDE, FORMAT, Columns, beside
 from threadline.store.states import STATES
 
 CHUNK_BYTES = 1024**2
@@ -30,8 +30,6 @@ BEGIN = f"""
     ENGINE = MergeTree ORDER BY origin
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"""
 ORIGINS = f"SELECT DISTINCT origin, shown FROM {UNFINISHED}"
-# Tables that rows are poured into first.
-BESIDE = "moving_"
 
 NAMES = "SELECT name FROM system.tables WHERE database = currentDatabase()"
 COLUMNS = """
@@ -85,6 +83,11 @@ class Table:
     merges: bool
 
     @property
+    def poured(self) -> Columns:
+        """As `pouring` takes it."""
+        return Columns(self.columns, self.types, self.made)
+
+    @property
     def is_divided(self) -> bool:
         """Whether each node of a cluster has the rows of its own visitors."""
         return VISITOR in self.columns and self.name not in ON_FIRST_SHARD
@@ -104,7 +107,7 @@ def described(store: Store) -> dict[str, Table]:
     """The schema's tables as they are in this store. Raises `StoreError`."""
     names = table_names()
     rows = store.home.query(COLUMNS, {"tables": names})
-    merging = {state.table for state in STATES} | {"exchange_rates"}
+    merging = {state.table for state in STATES} | {"exchange_rates", "fences"}
     found = {}
     for name in names:
         own = [row for row in rows if row["table"] == name]
@@ -206,28 +209,22 @@ def _pour(
     read: Callable[[int], None],
 ) -> None:
     """Into one node, what is its own."""
-    beside = f"{BESIDE}{table.name}_{uuid.uuid4().hex}"
-    target.execute(f"CREATE TABLE {beside} AS {table.name}")
-    # What was made of other columns comes as it stands, whatever made it.
-    for name in table.made:
-        target.execute(f"ALTER TABLE {beside} MODIFY COLUMN {name} REMOVE MATERIALIZED")
-    columns = ", ".join(table.columns)
-    own = f" AND {target.owns}" if table.is_divided and target.owns else ""
-    sql = f"SELECT {columns} FROM {table.name} {IN_PARTITION}{own}"
-    for source in sources:
-        with source.reading(sql, {"partition": partition}, "Native") as body:
+    own = target.owns if table.is_divided else ""
+    sql = f"SELECT {table.poured.list} FROM {table.name} {IN_PARTITION} AND {own or 'TRUE'}"
+    with beside(target, table.name, table.poured) as made:
+        for source in sources:
+            with source.reading(sql, {"partition": partition}, FORMAT) as body:
 
-            def chunks(body: BinaryIO = body) -> Generator[bytes]:
-                while chunk := body.read(CHUNK_BYTES):
-                    read(len(chunk))
-                    yield chunk
+                def chunks(body: BinaryIO = body) -> Generator[bytes]:
+                    while chunk := body.read(CHUNK_BYTES):
+                        read(len(chunk))
+                        yield chunk
 
-            target.insert_stream(beside, table.columns, "Native", chunks())
-    if target.query(ANY_ROW, {"table": beside}):
-        target.execute(f"ALTER TABLE {table.name} REPLACE PARTITION ID '{partition}' FROM {beside}")
-    else:  # all of it was deleted, and lies in the parts still; or it is of others
-        drop(target, table.name, partition)
-    target.execute(f"DROP TABLE {beside} SYNC")
+                made.pour(chunks())
+        if target.query(ANY_ROW, {"table": made.table}):
+            made.take_place(partition)
+        else:  # all of it was deleted, and lies in the parts still; or it is of others
+            drop(target, table.name, partition)
 
 
 def _names(store: Store) -> Sequence[str]:

@@ -1,0 +1,96 @@
+"""The rows of a backup, put into a store again: the one in the restored folder, or a ClickHouse
+server or cluster."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from threadline.backup import rows
+from threadline.backup.manifest import BackupError, Manifest
+from threadline.backup.targets import Target
+from threadline.identity import states
+from threadline.ingest.recovery import outliving
+from threadline.runtime import events_store
+from threadline.runtime.events_store import Note
+from threadline.runtime.moving import check_empty, opened
+from threadline.settings import Settings
+from threadline.store import Store, moving, tables
+from threadline.store.address import is_embedded, without_password
+
+# Making states anew writes into it, so it comes last.
+WORK = "unfinished_work"
+
+
+def check(manifest: Manifest, url: str, in_folder: str) -> None:
+    """Raises `BackupError` for what cannot be restored into this store, before anything is done,
+    and `StoreError` where it is not empty. `in_folder`: the store that the folder itself has."""
+    if not manifest.is_of_rows:
+        if url != in_folder:
+            raise BackupError(
+                f"{manifest.backup_id} was made where the events lay in the folder, and is restored"
+                " into one. Leave --store out, then give `threadline migrate-store chdb"
+                f" {without_password(url)} --data FOLDER`."
+            )
+        return
+    schema, ours = manifest.moment.schemas.get("store"), tables.read().baseline.number
+    if schema != ours:
+        raise BackupError(
+            f"{manifest.backup_id} was made by Threadline {manifest.moment.version}, whose events"
+            f" have schema {schema}, and this one's have {ours}. Restore it with that version, then"
+            " upgrade."
+        )
+    if not is_embedded(url):
+        with opened(url) as store:
+            _claim(store, manifest, url)
+
+
+def pour(
+    target: Target,
+    manifest: Manifest,
+    identities: Sequence[Any],
+    url: str,
+    folder: Path,
+    fetched: Path,
+    poured: Callable[[int], None],
+) -> None:
+    """Make the store what was backed up; the folder has all else by now. `fetched`: a folder for
+    what is read. Killed at any moment, the same does it again, and until then no server starts on
+    the store. Raises `BackupError`, `StoreError`."""
+    with opened(url) as store:
+        _claim(store, manifest, url)
+        moving.begin(store, manifest.moment.log, _origin(manifest))
+        moving.clear(store)
+        found, described = rows.by_table(manifest), moving.described(store)
+
+        def bring(name: str) -> None:
+            blobs = found.get(name, {})
+            rows.pour(target, blobs, identities, store, described[name], fetched, poured)
+            rows.check(store, described[name], blobs)
+
+        for name in described:
+            if name != WORK:
+                bring(name)
+        if store.cluster:
+            kept = outliving(Settings(data=str(folder)))
+            states.rebuild(store, moving.FOLLOW, outliving=kept)
+        bring(WORK)
+        moving.end(store)
+    events_store.write(folder, Note(events_store.name_of(url, folder)))
+
+
+def _claim(store: Store, manifest: Manifest, url: str) -> None:
+    """Raises `StoreError` where the store has events already, but for those that the same restore
+    has brought."""
+    unfinished = moving.origins(store)
+    if unfinished == {manifest.moment.log: _origin(manifest)}:
+        return
+    if unfinished:
+        raise BackupError(
+            f"A move or restore from {', '.join(unfinished.values())} into"
+            f" {without_password(url)} is not finished. Finish that one, or name another store."
+        )
+    check_empty(store, without_password(url), [])
+
+
+def _origin(manifest: Manifest) -> str:
+    return f"backup {manifest.backup_id}"
