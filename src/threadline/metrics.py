@@ -63,6 +63,9 @@ class Metrics:
             "nodes_away", "Other nodes with events that the store has not, which say nothing."
         )
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
+        self.control_up = self._gauge(
+            "control_up", "1: what has projects and keys could be read the last time."
+        )
         self.sql = self._counter("sql_questions", "Questions in SQL, by how they ended.", "outcome")
         self.sign_ins = self._counter(
             "sign_ins", "Tries to sign in to the dashboard, by how they ended.", "outcome"

@@ -75,7 +75,9 @@ def test_writes_are_unavailable_while_it_is_away_and_events_go_on(
             assert "does not answer" in str(reply.json)
             assert "Nothing was changed" in str(reply.json)
             assert accepted(project)
-            assert project.get("/readyz").status == 200
+            ready = project.get("/readyz")
+            assert (ready.status, ready.json) == (200, {"control": "away", "ok": True})
+            assert "threadline_control_up 0.0" in metrics(project)
             assert (
                 "does not answer" in run("doctor", "--data", str(server.folder), **of(url)).stdout
             )
@@ -83,8 +85,14 @@ def test_writes_are_unavailable_while_it_is_away_and_events_go_on(
             postgres.start()
         assert project.post("/v1/annotations", annotation).status == 200
         server.await_line("control_read_again")
+        assert project.get("/readyz").json == {"ok": True}
+        assert "threadline_control_up 1.0" in metrics(project)
         assert server.stop() == 0
     assert PASSWORD not in "".join(server.lines)
+
+
+def metrics(project: Project) -> str:
+    return project.get("/metrics").body.decode()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_moved_to_postgresql_all_goes_on(
 ) -> None:
     project, data = full[1], ("--data", str(copied))
     said = ok("migrate-control", "control.db", url, *data)
-    assert "All is there, and equal: 1 projects" in said
+    assert "All is there, and equal: 1 project, " in said
     assert "Set THREADLINE_CONTROL=postgresql://threadline@127.0.0.1" in said
     assert "se%3Acret" not in said
     assert str(copied / "control.db.moved") in said

@@ -208,6 +208,8 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
         assert project.stored(anonymous_id="device-late7q")
         (going,) = json.loads(ok("retention", "--dry-run", "--json", *data))
         assert (going["event"], going["events"], going["persons"]) == ("seen", 1, 1)
+        said = ok("retention", "--dry-run", *data)
+        assert "of the 1 person whose events go, 1 have no later one, and their links and" in said
         assert project.stored(anonymous_id="device-late7q"), "a dry run deletes nothing"
         assert "1 events deleted" in ok("retention", "run", *data)
         assert project.stored(anonymous_id="device-late7q") == []
@@ -234,6 +236,9 @@ def test_a_source_outlives_the_events(server: Server) -> None:
         project.track("x", **device, timestamp=ago(49), event_id=f"known {who}")
         project.track("x", **device, timestamp=ago(last))
     before = {row["user_id"]: row for row in project.ask("/v1/users")["rows"]}
+    of = ("--project", project.project_id, "--data", str(server.folder))
+    dry_run = ("retention", "--dry-run", *of)
+    assert "of all stay (keep_first_touch)" in ok(*dry_run)
     ok("retention", "run", "--project", project.project_id, "--data", str(server.folder))
     assert len(project.stored()) == 1
     after = {row["user_id"]: row for row in project.ask("/v1/users")["rows"]}
@@ -253,6 +258,7 @@ def test_a_source_outlives_the_events(server: Server) -> None:
     assert project.post("/v1/forget", {"user_id": "gone"}).status == 200
     assert [row["user_id"] for row in project.ask("/v1/users")["rows"]] == ["back"]
     assert project.change("PUT", path, {"keep_first_touch": False}).status == 200
+    assert "links and first touches whose events are gone go, too" in ok(*dry_run)
     ok("retention", "run", "--project", project.project_id, "--data", str(server.folder))
     (user,) = project.ask("/v1/users")["rows"]
     assert user["first_touch"]["source"] == "direct"

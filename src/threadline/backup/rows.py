@@ -79,6 +79,7 @@ def pour(
         made = {
             node: opened.enter_context(pouring.beside(node, table.name, table.poured))
             for node in nodes
+            if blobs
         }
         for name, blob in blobs.items():
             with fetched(source, name, blob, identities, beside) as packed:
@@ -86,9 +87,13 @@ def pour(
                     packed.seek(0)
                     into.pour(_chunks(name, packed), node.owns if table.is_divided else "")
             poured(blob.unpacked)
-        for into in made.values():
-            for partition in into.partitions():
-                into.take_place(partition)
+        for node in nodes:
+            brought = made[node].partitions() if blobs else []
+            for partition in brought:
+                made[node].take_place(partition)
+            for partition in pouring.partitions(node, table.name):
+                if partition not in brought:  # what was noted here meanwhile
+                    moving.drop(node, table.name, partition)
 
 
 def check(store: Store, table: Table, blobs: Mapping[str, Blob]) -> None:
@@ -98,11 +103,12 @@ def check(store: Store, table: Table, blobs: Mapping[str, Blob]) -> None:
         return
     rows = sum(blob.rows for blob in blobs.values())
     expected = sum(blob.hash for blob in blobs.values()) % 2**64
-    found = [
-        moving.digest(store, table, each.partition)
-        for each in moving.partitions(store)
-        if each.table == table.name
-    ]
+    partitions = {
+        partition
+        for node in table.nodes(store)
+        for partition in pouring.partitions(node, table.name)
+    }
+    found = [moving.digest(store, table, partition) for partition in partitions]
     there = sum(each.rows for each in found)
     if (there, sum(each.hash for each in found) % 2**64) != (rows, expected):
         raise BackupError(

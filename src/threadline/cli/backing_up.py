@@ -217,6 +217,11 @@ def bar(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
         yield progressed
 
 
+def says_what_it_makes(console: Console) -> Callable[[str], None]:
+    """Says of each state of identity that it is made anew: that may take as long as the rest."""
+    return lambda state: console.print(f"Making {state} anew, on each node, of its own events ...")
+
+
 def _cells(each: Manifest) -> list[str]:
     moment = format_ms(each.moment.at_ms)[:19].replace("T", " ")
     sizes = [_bytes(size) for size in (each.unpacked, each.stored, each.added)]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from threadline.cli import folders
-from threadline.cli.backing_up import bar, stopped_by_signals
+from threadline.cli.backing_up import bar, says_what_it_makes, stopped_by_signals
 from threadline.cli.options import Data
 from threadline.cli.table import as_table, terminal_width
 from threadline.runtime import moving
@@ -67,7 +67,7 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
     moving.drain(chosen, source)
     with _says_how_to_go_on():
         with bar("Moving", console) as progressed:
-            moving.move(source, target, chosen, progressed)
+            moving.move(source, target, chosen, progressed, says_what_it_makes(console))
         with bar("Comparing", console) as progressed:
             found = moving.compare(source, target, chosen, progressed)
     _say(found)

@@ -43,7 +43,7 @@ def migrate_control(
         )
     with folder_lock(folder, ""):
         moved = move(folder, source, target)
-    tables = ", ".join(f"{rows} {table}" for table, rows in moved.rows.items() if rows)
+    tables = ", ".join(_counted(rows, table) for table, rows in moved.rows.items() if rows)
     typer.echo(f"All is there, and equal: {tables}.\n")
     shown = without_password(target)
     if target == IN_FOLDER:
@@ -62,3 +62,9 @@ def migrate_control(
             "event_ids that came before are not known any more, as this folder's log has a key of"
             " its own for them: whatever is sent again counts again."
         )
+
+
+def _counted(rows: int, table: str) -> str:
+    """`1 project`, `2 share links`."""
+    words = table.replace("_", " ")
+    return f"{rows:,} {words.removesuffix('s') if rows == 1 else words}"

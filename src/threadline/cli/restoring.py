@@ -13,7 +13,7 @@ from threadline.backup.manifest import Manifest
 from threadline.backup.restoring import check_empty, restore
 from threadline.backup.snapshot import KEPT_SETTINGS
 from threadline.backup.targets import open_target
-from threadline.cli.backing_up import OfBackup, Where, bar, stopped_by_signals
+from threadline.cli.backing_up import OfBackup, Where, bar, says_what_it_makes, stopped_by_signals
 from threadline.contract.times import format_ms
 from threadline.runtime import restoring
 from threadline.runtime.restored import compare
@@ -56,13 +56,15 @@ def restore_folder(
     check_empty(to)
     chosen = listing.chosen(where, at)
     url, in_folder = store_url(store, to), store_url("chdb", to)
-    restoring.check(chosen, url, in_folder)
+    restoring.check(chosen, url, to)
     identities = []
     if identity is not None:
         from threadline.backup.encryption import read_identities  # needed by few
 
         identities = read_identities(identity)
-    pour = partial(restoring.pour, where, chosen, identities, url, to)
+    pour = partial(
+        restoring.pour, where, chosen, identities, url, to, makes=says_what_it_makes(console)
+    )
     started = time.monotonic()
     with stopped_by_signals("Stopped; the folder is not restored. The same command does it."):
         with bar("Restoring", console) as progressed:

@@ -17,7 +17,7 @@ from threadline.cli.projects import said
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control, ControlError, Project
-from threadline.ingest.expiry import Cuts, Going, what_goes
+from threadline.ingest.expiry import Cuts, Going, People, what_goes, who_goes
 from threadline.jobs import JobError, jobs_db, table
 from threadline.jobs.view import OVER, state_of
 from threadline.runtime.folder import running_server
@@ -118,25 +118,62 @@ def _projects(chosen: Settings, wanted: str | None) -> Iterator[list[Project]]:
 
 def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -> None:
     day = now_ms() // DAY_MS
+    with Control.of(chosen, create=False) as control:
+        outlived = control.look().touches_kept
+    found: list[tuple[Project, Going]] = []
+    touches: list[str] = []
     with open_store(chosen) as store:
-        found = [
-            (each, going)
-            for each in projects
-            if each.keeping.is_limited
-            for going in what_goes(store, Cuts.of(each.project_id, each.keeping, day))
-        ]
+        for each in projects:
+            cuts = Cuts.of(each.project_id, each.keeping, day)
+            going = what_goes(store, cuts) if each.keeping.is_limited else []
+            found += [(each, one) for one in going]
+            if going:
+                touches.append(_touches(each, who_goes(store, cuts)))
+            if each.project_id in outlived and not each.keep_first_touch:
+                touches.append(
+                    f"{each.name}: links and first touches whose events are gone go, too."
+                )
     if as_json:
-        typer.echo(json.dumps([{"project": each.name, **go._asdict()} for each, go in found]))
+        typer.echo(
+            json.dumps(
+                [
+                    {
+                        "project": each.name,
+                        **go._asdict(),
+                        "keep_first_touch": each.keep_first_touch,
+                    }
+                    for each, go in found
+                ]
+            )
+        )
+        for line in touches:
+            typer.echo(line, err=True)
         return
     if not found:
-        typer.echo("Nothing would go: no event is older than its project keeps it.")
+        for line in touches:
+            typer.echo(line)
+        typer.echo("No event would go: none is older than its project keeps it.")
         return
     text, hidden = as_table(COLUMNS, [_cells(*each) for each in found], terminal_width())
     typer.echo(text)
     if hidden:
         typer.echo(f"No room for {', '.join(hidden)}: widen the terminal, or use --json.", err=True)
     events = sum(going.events for _, going in found)
+    for line in touches:
+        typer.echo(line)
     typer.echo(f"{events:,} events would go; nothing was deleted.")
+
+
+def _touches(project: Project, who: People) -> str:
+    """What becomes of the first touches of people whose events go."""
+    people = "1 person" if who.people == 1 else f"{who.people:,} people"
+    said = f"{project.name}: of the {people} whose events go, {who.gone:,} have no later one"
+    if project.keep_first_touch:
+        return f"{said}; links and first touches of all stay (keep_first_touch)."
+    return (
+        f"{said}, and their links and first touches go with them; what the others did next becomes"
+        " their first touch. --keep-first-touch keeps all of them."
+    )
 
 
 def _cells(project: Project, going: Going) -> list[str]:

@@ -1,6 +1,6 @@
 """What the ingest routes answer, and the shape of every error."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -47,9 +47,12 @@ class Unfinished(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """The store answers. `unfinished` is there only if something is."""
+    """The store answers. `unfinished` is there only if something is; `control` only while what has
+    projects and keys cannot be read: then all goes on with what was known of it, and changes of it
+    get 503."""
 
     unfinished: list[Unfinished] | msgspec.UnsetType = msgspec.UNSET
+    control: Literal["away"] | msgspec.UnsetType = msgspec.UNSET
     ok: bool = True
 
 

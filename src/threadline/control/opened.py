@@ -115,6 +115,11 @@ class OpenControl:
 
     # -- reading ----------------------------------------------------------------------------
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last look could not read it: what is known is of before that."""
+        return self._outdated
+
     def look(self) -> Snapshot:
         """What is known now, no older than the time between two looks. Waits for nobody: where
         another thread is reading, or nothing can be read, the snapshot before is good enough."""

@@ -1,7 +1,7 @@
 """The server about itself: health, metrics and the reference."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,7 +32,10 @@ async def readyz(request: Request) -> Answer:
     except StoreError as error:
         raise Unavailable("The store does not answer; the log says why.") from error
     listed = [Unfinished(work.name, work.since, work.left) for work in services.unfinished]
-    return answer(Ready(unfinished=listed or msgspec.UNSET))
+    control: Literal["away"] | msgspec.UnsetType = msgspec.UNSET
+    if services.control.is_away:
+        control = "away"
+    return answer(Ready(unfinished=listed or msgspec.UNSET, control=control))
 
 
 async def metrics(request: Request) -> Answer:

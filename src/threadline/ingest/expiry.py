@@ -68,6 +68,17 @@ WHAT_GOES = f"""
     WHERE e.{PROJECT} AND {GOING}
     GROUP BY event, month
     ORDER BY event, month"""
+# Of the people whose events go: who has none left, and who another first one.
+WHO_GOES = f"""
+    SELECT count() AS people, countIf(stays = 0) AS gone
+    FROM (
+        SELECT if(e.user_hash = 0, e.visitor, e.user_hash) AS person,
+            max(NOT ({GOING})) AS stays
+        FROM events AS e
+        WHERE e.{PROJECT}
+        GROUP BY person
+        HAVING min(NOT ({GOING})) = 0
+    )"""
 
 OLD = f"SELECT DISTINCT $key FROM events WHERE {PROJECT} AND timestamp < {LATEST}"
 # States of identity: which rows may follow from what goes, and of whom they are made anew.
@@ -162,6 +173,19 @@ def what_goes(store: Statements, cuts: Cuts) -> list[Going]:
         )
         for row in store.query(WHAT_GOES, cuts.bound)
     ]
+
+
+class People(NamedTuple):
+    """Whose events go. `gone`: of them, who has no other."""
+
+    people: int
+    gone: int
+
+
+def who_goes(store: Statements, cuts: Cuts) -> People:
+    """Raises `StoreError`."""
+    (found,) = store.query(WHO_GOES, cuts.bound)
+    return People(int(found["people"]), int(found["gone"]))
 
 
 def interrupted(store: Statements) -> list[Cuts]:

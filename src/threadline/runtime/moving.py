@@ -184,9 +184,15 @@ def _refuse_while_others_run(settings: Settings, own: str) -> None:
         )
 
 
-def move(source: Store, target: Store, settings: Settings, progressed: Progressed) -> None:
+def move(
+    source: Store,
+    target: Store,
+    settings: Settings,
+    progressed: Progressed,
+    makes: Callable[[str], None] = lambda state: None,
+) -> None:
     """Make every partition of the target what it is in the source. `progressed`: bytes, and bytes
-    of all. Raises `StoreError`."""
+    of all. `makes`: is called with each state to come that is made anew. Raises `StoreError`."""
     described = moving.described(source)
     moving.check_alike(described, moving.described(target))
     wanted = moving.partitions(source)
@@ -216,7 +222,8 @@ def move(source: Store, target: Store, settings: Settings, progressed: Progresse
         if each.table != WORK:
             bring(each)
     if target.cluster:
-        states.rebuild(target, moving.FOLLOW, outliving=outliving(settings))
+        kept = outliving(settings)
+        states.rebuild(target, moving.FOLLOW, progressed=makes, outliving=kept)
     for each in wanted:  # of which making states has left some there
         if each.table == WORK:
             bring(each)

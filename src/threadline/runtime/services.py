@@ -177,6 +177,7 @@ class Services:
         self.metrics.forgets.set(self.log.count_unfinished_forgets())
         self.metrics.forgets_on_disk.set(self.log.count_forgets_on_disk())
         self.metrics.store_up.set(self.writer.failing_since is None)
+        self.metrics.control_up.set(not self.control.is_away)
         self.metrics.unfinished_work.set(len(self.unfinished))
         return self.metrics.text()
 

@@ -48,8 +48,7 @@ class Beside:
 
     def partitions(self) -> list[str]:
         """Those that got rows."""
-        rows = self._store.query(PARTITIONS, {"table": self.table})
-        return [str(row["partition"]) for row in rows]
+        return partitions(self._store, self.table)
 
     def take_place(self, partition: str) -> None:
         """Of the table's own."""
@@ -63,6 +62,11 @@ class Beside:
         pairs = zip(self._columns.names, self._columns.types, strict=True)
         text = ", ".join(f"{name} {kind}" for name, kind in pairs)
         return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def partitions(node: Store, table: str) -> list[str]:
+    """Those of a table that have rows, on one node."""
+    return [str(row["partition"]) for row in node.query(PARTITIONS, {"table": table})]
 
 
 @contextmanager
