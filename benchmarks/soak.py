@@ -11,6 +11,7 @@ flat: exit status 1 if something is not.
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import sys
@@ -182,7 +183,10 @@ class Soak:
 
     def _look(self) -> Looked:
         pid, store = self._server.process.pid, SocketStore(self._server.folder)
-        files = list(self._server.folder.rglob("*"))
+        # Folders may go while it is walked through, which `rglob` does not bear.
+        files = [
+            Path(root) / name for root, _, names in os.walk(self._server.folder) for name in names
+        ]
         log = [path for path in files if path.name.startswith("log.db")]
         return Looked(
             self._day,
