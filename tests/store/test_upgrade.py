@@ -21,6 +21,8 @@ from tests.store.test_schema_12 import TOKENS, ask, read
 from tests.support import ROOT, Project, Server
 from threadline import upgrade_copies
 from threadline.control import Control, ControlError
+from threadline.identity.states import verify
+from threadline.store import Store, store_url
 from threadline.upgrade_copies import schema_of
 
 # Statements that are done when a start is killed: of control.db, and of the store.
@@ -49,6 +51,10 @@ def start_and_kill(folder: Path, statements: int) -> int:
     return done
 
 
+# Statements that are done when a start is killed, of each schema: of control.db, and of the store.
+KILLS_SINCE = {13: (9, 16 + 14), 14: (8, 15 + 6), 15: (6, 11 + 5)}
+
+
 def the_copy(folder: Path) -> Path:
     (copy,) = (each for each in (folder / "before-upgrade").iterdir() if each.is_dir())
     return copy
@@ -61,6 +67,10 @@ def answers_as_before(server: Server) -> None:
         pass
     while b'"event_id":"d1"' not in ask(server, "/v1/query?limit=1000", TOKENS["rk"]).body:
         pass
+    same_answers(server)
+
+
+def same_answers(server: Server) -> None:
     assert len(ANSWERS) > 5
     for expected in ANSWERS:
         reply = ask(server, expected["path"], TOKENS[expected.get("key", "rk")])
@@ -95,11 +105,7 @@ def test_upgraded_with_kills_and_taken_back(tmp_path: Path) -> None:
     kept = [copy.parent, copy, *copy.glob("*.db"), copy / "pepper"]
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
-    (way_back,) = (
-        block for block in blocks_of(ROOT / "docs" / "upgrading.md", "upgrading.md")
-        if block.text.startswith("copy=")
-    )  # fmt: skip
-    subprocess.run(["bash", "-euc", way_back.text], cwd=folder, check=True)
+    go_back(folder)
     assert {name: schema_of(folder / name) for name in upgrade_copies.FILES} == schemas
     with handle(folder) as client:
         assert client.query(SCHEMA).result_rows == [(12,)]
@@ -108,6 +114,41 @@ def test_upgraded_with_kills_and_taken_back(tmp_path: Path) -> None:
     with Server(folder) as server:
         answers_as_before(server)
         assert ask(server, "/v1/users/after", TOKENS["rk"]).status == 404
+
+
+@pytest.mark.parametrize("schema", KILLS_SINCE)
+def test_each_schema_since_is_upgraded_with_kills_and_taken_back(
+    schema: int, tmp_path: Path
+) -> None:
+    folder = unpack(tmp_path, schema)
+    schemas = {name: schema_of(folder / name) for name in upgrade_copies.FILES}
+    with handle(folder) as client:
+        assert client.query(SCHEMA).result_rows == [(schema,)]
+    kills = KILLS_SINCE[schema]
+    assert [start_and_kill(folder, kills[0])] == [kills[0]]
+    # What control.db has to go through was a whole or not at all, so it may come again.
+    start_and_kill(folder, kills[1])
+    with Server(folder) as server:
+        assert str(the_copy(folder)) in server.await_line("upgrade_finished")
+        same_answers(server)
+        assert server.stop() == 0
+    with Store(store_url("chdb", folder)) as store:
+        assert not any(each[2:] != (0, 0, 0) for each in verify(store))
+    go_back(folder)
+    assert {name: schema_of(folder / name) for name in upgrade_copies.FILES} == schemas
+    with handle(folder) as client:
+        assert client.query(SCHEMA).result_rows == [(schema,)]
+    with Server(folder) as server:
+        same_answers(server)
+
+
+def go_back(folder: Path) -> None:
+    """As docs/upgrading.md has it."""
+    (way_back,) = (
+        block for block in blocks_of(ROOT / "docs" / "upgrading.md", "upgrading.md")
+        if block.text.startswith("copy=")
+    )  # fmt: skip
+    subprocess.run(["bash", "-euc", way_back.text], cwd=folder, check=True)
 
 
 def test_the_command_says_and_does_the_same(tmp_path: Path) -> None:
