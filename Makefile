@@ -90,6 +90,7 @@ check: $(READY) $(MODULES) $(DASHBOARD) ## Lint, formatting, types, imports, spe
 	@echo "mypy --strict ..." && $(BIN)/mypy
 	@echo "import rules ..." && $(BIN)/lint-imports --no-logo > .venv/imports.txt || (cat .venv/imports.txt; false)
 	@echo "spelling ..." && $(BIN)/typos
+	@echo "hadolint ..." && $(BIN)/hadolint deploy/Dockerfile
 	@echo "what docs/ takes from the code ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) --prefix browser run check && $(NPM) --prefix dashboard run check
 

@@ -74,7 +74,9 @@ def _say(found: Plan, chosen: Settings) -> None:
             f" tables that are written anew; {_size(found.free)} are free."
         )
         if not chosen.store.startswith("chdb"):
-            typer.echo("The copy has nothing of the ClickHouse server: back its database up first.")
+            typer.echo(
+                "The copy has nothing of the ClickHouse server: `threadline backup` has, first."
+            )
         if not chosen.control_in_folder:
             typer.echo("The copy has nothing of PostgreSQL: back its database up first (pg_dump).")
     if found.copied + found.rewritten > found.free:

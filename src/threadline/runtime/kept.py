@@ -1,6 +1,7 @@
 """A moment of a data folder, held fast as long as it is backed up: by links where the engine is
 embedded, else by a ClickHouse server."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,7 +23,7 @@ def of(settings: Settings, name: str) -> "Kept":
     return (Linked if embedded else OnServer)(settings, name)
 
 
-class Kept:
+class Kept(ABC):
     """A moment of a data folder, held fast under a name as long as it is backed up."""
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -36,16 +37,17 @@ class Kept:
             return SocketStore(self.folder).take_snapshot(name)
         return self.take_stopped()
 
+    @abstractmethod
     def take_stopped(self) -> Moment:
-        raise NotImplementedError
+        """By this process, where no server runs."""
 
+    @abstractmethod
     def pieces(self, recipients: Sequence[str]) -> AbstractContextManager[Sequence[Piece]]:
         """What it is made of, to be read as long as the block lasts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self) -> None:
         """It is not needed any more."""
-        raise NotImplementedError
 
 
 class Linked(Kept):

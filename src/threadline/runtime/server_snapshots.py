@@ -2,7 +2,7 @@
 the tables, and the folder what else is of the moment."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from threadline.runtime.sampling import sample
 from threadline.runtime.services import Services
 from threadline.runtime.snapshots import counted, moment_of, no_rebuild
 from threadline.settings import Settings
-from threadline.store import Store, standing, store_url, tables
+from threadline.store import Store, StoreError, standing, store_url, tables
 
 # In the data folder, as long as a backup is made.
 FOLDER = ".backup"
@@ -62,6 +62,7 @@ def take_stopped(settings: Settings, name: str) -> Moment:
             " (threadline serve), then back the folder up."
         )
     with folder_lock(folder, ""), no_rebuild(settings), _opened(settings) as store:
+        remove_abandoned(store, folder)
         standing.prepare(store, mark_of(folder, name))
         if not moving.write_log(settings, store):
             raise BackupError(
@@ -102,10 +103,10 @@ def pieces_of(settings: Settings, name: str, recipients: Sequence[str]) -> Itera
 
 
 def remove(settings: Settings, name: str) -> None:
-    """What was taken under this name. Raises `StoreError`."""
+    """What was taken under this name. A store that is away now keeps it until `remove_abandoned`."""
     folder = Path(settings.data)
     snapshot.remove(folder_of(folder, name))
-    with _opened(settings) as store:
+    with suppress(StoreError), _opened(settings) as store:
         standing.drop(store, mark_of(folder, name))
 
 
