@@ -179,7 +179,13 @@ def test_what_goes_wrong_is_said_and_leaves_no_backup(
         project = Project(server)
         project.track("x", anonymous_id="d1")
         project.stored()
+        # A command that was not told of the server's store would take what is not there.
+        assert "has its events in another store" in fails(
+            "backup", str(target), "--data", str(folder)
+        )
         assert server.stop() == 0
+    assert "lie in clickhouse://" in fails("backup", str(target), "--data", str(folder))
+    assert backups(target) == []
     made = make(folder, url, target)
     to = tmp_path / "restored"
     # Rows that are not what was backed up are found without --check.

@@ -56,6 +56,7 @@ def back_up_folder(
 
         try:
             moment = (take or held.take)(held.name)
+            held.check(moment)
             with held.pieces(recipients) as pieces:
                 return back_up(target, pieces, moment, recipients, noted)
         finally:

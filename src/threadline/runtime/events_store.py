@@ -77,6 +77,18 @@ def check_left(folder: Path, url: str) -> None:
         )
 
 
+def check_note(folder: Path, url: str) -> None:
+    """Raises `EventsElsewhere` for another store than the folder's note says, unasked whether it is
+    the same at another address."""
+    check_left(folder, url)
+    here, note = name_of(url, folder), read(folder)
+    if note is not None and note.store != here and written_by(folder).any:
+        raise EventsElsewhere(
+            f"The events of {folder} lie in {note.store}. Set THREADLINE_STORE="
+            f"{_setting(note.store)}."
+        )
+
+
 def check(folder: Path, url: str, store: Store, may_note: bool = False) -> None:
     """Raises `EventsElsewhere` if the folder's events lie in another store than this one, or if a
     move into it is not finished, and `StoreError`. `may_note`: where nothing is noted, or the store

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from threadline.backup import snapshot
-from threadline.backup.manifest import Moment
+from threadline.backup.manifest import EMBEDDED, SERVER, BackupError, Moment
 from threadline.backup.packing import Piece, pieces
 from threadline.runtime import server_snapshots, snapshots
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
 from threadline.settings import Settings
-from threadline.store import store_url
+from threadline.store import store_url, without_password
 from threadline.store.address import is_embedded
 
 
@@ -24,7 +24,10 @@ def of(settings: Settings, name: str) -> "Kept":
 
 
 class Kept(ABC):
-    """A moment of a data folder, held fast under a name as long as it is backed up."""
+    """A moment of a data folder, held fast under a name as long as it is backed up. `engine`: as of
+    a `Moment`."""
+
+    engine: str
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.settings = settings
@@ -36,6 +39,15 @@ class Kept(ABC):
         if running_server(self.folder):
             return SocketStore(self.folder).take_snapshot(name)
         return self.take_stopped()
+
+    def check(self, moment: Moment) -> None:
+        """Raises `BackupError` where the running server has another store than this process."""
+        if moment.engine != self.engine:
+            raise BackupError(
+                f"The server of {self.folder} has its events in another store than"
+                f" THREADLINE_STORE={without_password(self.settings.store)}, which this command was"
+                " given. Set it as the server has it; a settings file says it to both."
+            )
 
     @abstractmethod
     def take_stopped(self) -> Moment:
@@ -52,6 +64,8 @@ class Kept(ABC):
 
 class Linked(Kept):
     """Files of the embedded engine."""
+
+    engine = EMBEDDED
 
     @property
     def _into(self) -> Path:
@@ -70,6 +84,8 @@ class Linked(Kept):
 
 class OnServer(Kept):
     """Tables of a ClickHouse server."""
+
+    engine = SERVER
 
     def take_stopped(self) -> Moment:
         return server_snapshots.take_stopped(self.settings, self.name)

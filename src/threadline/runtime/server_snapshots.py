@@ -103,7 +103,7 @@ def pieces_of(settings: Settings, name: str, recipients: Sequence[str]) -> Itera
 
 
 def remove(settings: Settings, name: str) -> None:
-    """What was taken under this name. A store that is away now keeps it until `remove_abandoned`."""
+    """What was taken under this name. A store that is away now has it until `remove_abandoned`."""
     folder = Path(settings.data)
     snapshot.remove(folder_of(folder, name))
     with suppress(StoreError), _opened(settings) as store:

@@ -139,5 +139,5 @@ def no_rebuild(settings: Settings) -> Iterator[None]:
 
 def _embedded(store: str, folder: Path) -> Path:
     url = store_url(store, folder)
-    events_store.check_left(folder, url)
+    events_store.check_note(folder, url)
     return snapshot.store_folder(url)

@@ -81,12 +81,18 @@ def keep(store: Store, mark: str) -> None:
 
 
 def groups(store: Store, mark: str) -> list[Group]:
-    """All that was kept. Raises `StoreError`."""
+    """All that was kept. Raises `StoreError`, also where that is not there: a store that somebody
+    else writes to would look like one without rows."""
     found = []
     for node, table in _everywhere(store):
+        there = [row["name"] for row in node.query(LEFT, {"pattern": f"^{KEPT}.*_{mark}$"})]
+        if _kept(table.name, mark) not in there:
+            raise StoreError(
+                f"The store has no {_kept(table.name, mark)}, which it was told to keep."
+            )
         number = store.nodes.index(node)
         small = Group(number, table.name, [], [], 0)
-        for row in node.query(PARTS, {"table": _kept(table.name, mark)}):
+        for row in node.query(PARTS, {"table": kept}):
             size = int(row["size"])
             if int(row["on_disk"]) < SMALL_BYTES:
                 small.parts.append(row["name"])
