@@ -86,10 +86,9 @@ def groups(store: Store, mark: str) -> list[Group]:
     found = []
     for node, table in _everywhere(store):
         there = [row["name"] for row in node.query(LEFT, {"pattern": f"^{KEPT}.*_{mark}$"})]
-        if _kept(table.name, mark) not in there:
-            raise StoreError(
-                f"The store has no {_kept(table.name, mark)}, which it was told to keep."
-            )
+        kept = _kept(table.name, mark)
+        if kept not in there:
+            raise StoreError(f"The store has no {kept}, which it was told to keep.")
         number = store.nodes.index(node)
         small = Group(number, table.name, [], [], 0)
         for row in node.query(PARTS, {"table": kept}):
