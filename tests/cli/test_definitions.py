@@ -149,7 +149,8 @@ def filled_in(data: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
     rules.write_text(RULES)
     ok("rules", "set", str(rules), *data)
     ok("project", "set", "shop", "--add-origin", "https://*.shop.example",
-       "--subdomains", "separate", "--visit-timeout", "45", *data)  # fmt: skip
+       "--subdomains", "separate", "--visit-timeout", "45",
+       "--timezone", "Europe/Berlin", *data)  # fmt: skip
     ok("goal", "set", "sale", "purchase{plan=pro}", "--description", "Someone pays", *data)
     ok("segment", "set", "buyers", "did==goal:sale", *data)
     ok("segment", "set", "Käufer: neu", "segment==buyers;devices>1", *data)
@@ -166,6 +167,7 @@ EXPORTED = """\
 name: shop
 stitch: null
 visit_timeout_minutes: 45
+timezone: Europe/Berlin
 subdomains: separate
 keep_days: null
 keep_days_by_event: {}
@@ -231,6 +233,7 @@ def test_another_project_becomes_the_same(
     assert said == [
         "~ name: blog → shop",
         "~ visit_timeout_minutes: 30 → 45",
+        "~ timezone: not set → Europe/Berlin",
         "~ subdomains: same → separate",
         "+ origin https://*.shop.example",
         "+ origin https://shop.example",
@@ -245,7 +248,7 @@ def test_another_project_becomes_the_same(
         "Nothing was changed; --yes does it.",
     ]
     assert ok("project", "list", *other).split()[1] == "blog"
-    assert "shop: 12 changes made." in ok(
+    assert "shop: 13 changes made." in ok(
         "project", "import", str(file), "--project", "blog", "--yes", *other
     )
     assert ok("project", "export", "shop", *other) == EXPORTED
@@ -289,6 +292,7 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
         ("name: shop\nname: shop", "Line 2: name comes twice"),
         ("name: shop\nstitch: lst", "Line 2: 'lst': choose one of any, first"),
         ("name: shop\nvisit_timeout_minutes: 4", "Line 2: write whole minutes from 5 to 240"),
+        ("name: shop\ntimezone: berlin", "Line 2: there is no time zone 'berlin'"),
         ("name: shop\nsubdomains: none", "Line 2: 'none': choose one of same, separate"),
         ("name: shop\norigins: [a]", "Line 2: 'a' is not an origin"),
         ("name: shop\norigins:\n  - https://a.example\n  - b", "Line 4: 'b' is not an origin"),

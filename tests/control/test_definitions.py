@@ -61,6 +61,7 @@ def test_a_folder_of_the_schema_before_opens_with_all_it_had(older: Path) -> Non
         assert (key.kind, project.name, project.stitch) == ("sk", "shop", "next")
         assert project.origins == {"https://shop.example", "https://*.shop.example"}
         assert (project.subdomains, project.visit_timeout_minutes) == ("separate", 45)
+        assert project.timezone is None
         assert "podcast" in project.rules
         assert [p.name for p in control.projects()] == ["blog", "shop"]
         assert control.placeholder_ids(control.project("blog").project_id) == 3
@@ -76,7 +77,7 @@ def test_an_older_and_a_new_folder_have_the_same_tables(older: Path, tmp_path: P
     Control(older).close()
     Control(tmp_path / "new").close()
     assert tables(older / "control.db") == tables(tmp_path / "new" / "control.db")
-    assert read("threadline.control").baseline.number == 11
+    assert read("threadline.control").baseline.number == 12
 
 
 @both
@@ -113,6 +114,7 @@ def test_all_settings_change_at_once_or_not_at_all(folder: Path) -> None:
             name="store",
             stitch="last",
             visit_timeout_minutes=60,
+            timezone="Europe/Berlin",
             subdomains="separate",
             rules="# none yet",
             origins=frozenset({"https://store.example"}),

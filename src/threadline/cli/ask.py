@@ -31,7 +31,9 @@ CATCH_UP_S = 60.0
 
 class Questions(Protocol):
     """What the command line asks. `given`: parameters as they are in an address; those that are
-    None are left out. Raises `ApiError`."""
+    None are left out; `project`: whom it asks about. Raises `ApiError`."""
+
+    project: Project
 
     def ask(self, name: str, given: Mapping[str, object]) -> Answer:
         """The answer of a question of the registry, as JSON has it."""
@@ -48,7 +50,7 @@ def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
         server = running_server(folder)
         if server:
             with control.temporary_key(chosen.project_id, "rk") as key:
-                yield _OfServer(Server(server.url, key))
+                yield _OfServer(Server(server.url, key), chosen)
             return
     with Services(settings) as services:
         yield _Here(services, chosen)
@@ -57,7 +59,7 @@ def questions(settings: Settings, project: str | None) -> Iterator[Questions]:
 class _Here:
     def __init__(self, services: Services, project: Project) -> None:
         self._services = services
-        self._project = project
+        self.project = project
 
     def ask(self, name: str, given: Mapping[str, object]) -> Answer:
         return cast(Answer, json.loads(msgspec.json.encode(self._ask(name, given))))
@@ -69,17 +71,20 @@ class _Here:
         question = QUESTIONS[name]
         texts = {name: str(value) for name, value in given.items() if value is not None}
         in_path = {name: texts.pop(name) for name in question.in_path if name in texts}
-        params: msgspec.Struct = parse_params(texts, question.params, in_path=in_path)
+        params: msgspec.Struct = parse_params(
+            texts, question.params, in_path=in_path, zone=self.project.timezone
+        )
         try:
-            return self._services.asking.answer(question, self._project, params, CATCH_UP_S).answer
+            return self._services.asking.answer(question, self.project, params, CATCH_UP_S).answer
         except Unavailable as error:
             # Whoever sits at this machine may know what exactly is wrong with the store.
             raise error.__cause__ or error from None
 
 
 class _OfServer:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, project: Project) -> None:
         self._server = server
+        self.project = project
 
     def ask(self, name: str, given: Mapping[str, object]) -> Answer:
         path, rest = _address(name, given)

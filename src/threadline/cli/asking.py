@@ -38,7 +38,8 @@ def ask(
     """Ask any question of the API and print the answer as a table.
 
     Without a question, lists them; with --params, what one of them takes. Works whether the server
-    runs or not. Times are UTC unless tz says otherwise.
+    runs or not. Days
+    begin by the clocks of the project's time zone, else by UTC, unless tz says otherwise.
 
     Example: `threadline ask funnel steps='$pageview,signup' window=30d`
     """

@@ -11,10 +11,11 @@ import typer
 from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, check_stitch
 from threadline.contract.policies import POLICIES
+from threadline.contract.zones import as_sentence, check_zone
 from threadline.control import Control, ControlError, normalise_origin
 from threadline.control.keeping import Keeping, checked_by_event, read_days
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
-from threadline.runtime.projects import project_row, set_keeping
+from threadline.runtime.projects import project_row, set_keeping, set_timezone
 
 app = typer.Typer(
     help="Projects: a site or product with its own events, origins and keys.", no_args_is_help=True
@@ -40,6 +41,15 @@ VisitTimeout = Annotated[
 ]
 
 
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        help="By whose clocks days begin where a question has no tz, as Europe/Berlin; `none`: by"
+        " those of UTC.",
+    ),
+]
 KeepDays = Annotated[
     str | None,
     typer.Option(
@@ -82,6 +92,7 @@ def create(
     ] = None,
     subdomains: Subdomains = None,
     visit_timeout: VisitTimeout = None,
+    timezone: TimeZone = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -93,11 +104,14 @@ def create(
     """
     check_stitch(stitch)
     _check_subdomains(subdomains)
+    zone = _zone(timezone)
     with open_control(data, create=True) as control:
         timeout = VISIT_TIMEOUT_MINUTES if visit_timeout is None else visit_timeout
         project, tokens = control.create_project(name, origin or [], stitch, timeout)
         if subdomains is not None:
             control.set_site(project.project_id, subdomains)
+        if zone:
+            set_timezone(control, project.project_id, zone)
     _say_how_kept(origin or [])
     keys = {kind: str(token) for kind, token in tokens.items()}
     if as_json:
@@ -123,6 +137,7 @@ def set_project(
     ] = None,
     subdomains: Subdomains = None,
     visit_timeout: VisitTimeout = None,
+    timezone: TimeZone = None,
     keep_days: KeepDays = None,
     keep_event: KeepEvent = None,
     keep_first_touch: KeepFirstTouch = None,
@@ -133,6 +148,7 @@ def set_project(
     Example: `threadline project set shop --add-origin https://shop.example.de`
     """
     _check_subdomains(subdomains)
+    zone = _zone(timezone)
     keeping = _keeping(keep_days, keep_event or [], keep_first_touch)
     with open_control(data) as control:
         chosen = control.project(project)
@@ -140,13 +156,16 @@ def set_project(
         control.set_site(chosen.project_id, subdomains)
         if visit_timeout is not None:
             control.set_visit_timeout(chosen.project_id, visit_timeout)
+        if timezone is not None:
+            set_timezone(control, chosen.project_id, zone)
         if keeping:
             set_keeping(control, chosen.project_id, keeping)
         chosen = control.project(chosen.project_id)
     _say_how_kept(add_origin or [])
     typer.echo(
         f"{chosen.name}: {_origins(chosen.origins)}; subdomains {chosen.subdomains}; "
-        f"visits end after {chosen.visit_timeout_minutes} minutes; {said(chosen.keeping)}"
+        f"visits end after {chosen.visit_timeout_minutes} minutes; "
+        f"days as in {chosen.timezone or 'UTC'}; {said(chosen.keeping)}"
     )
 
 
@@ -216,6 +235,14 @@ def delete_project(
     typer.echo(f"{chosen.name} is deleted: its keys have stopped. Deleting what is stored …")
     delete_stored(folders.load(data), chosen.project_id)
     typer.echo("Done: nothing of it is stored any more.")
+
+
+def _zone(given: str | None) -> str | None:
+    """Raises `ControlError` for a zone that there is not."""
+    try:
+        return None if given in (None, "none") else check_zone(str(given))
+    except ValueError as error:
+        raise ControlError(as_sentence(f"--timezone {given}: {error}")) from None
 
 
 def _check_subdomains(given: str | None) -> None:

@@ -36,7 +36,7 @@ def shown(
     recorder = _Recorder(store)
     try:
         question, query, in_path = _parsed(asked)
-        params: msgspec.Struct = read_params(query, question.params, in_path)
+        params: msgspec.Struct = read_params(query, question.params, in_path, project.timezone)
         context = context_of(
             question, project, params, cast(Store, recorder), definitions=definitions
         )

@@ -30,8 +30,12 @@ def user(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,
     tz: Annotated[
-        str, typer.Option(metavar="ZONE", help="Time zone of all times shown: Europe/Berlin.")
-    ] = "UTC",
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Time zone of all times shown: Europe/Berlin. Default: the project's, else UTC.",
+        ),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,8 +47,9 @@ def user(
     Example: `threadline user user_42 --tz Europe/Berlin`
     """
     check_stitch(stitch)
-    zone = _zone(tz)
+    chosen = None if tz is None else _zone(tz)
     with questions(folders.load(data), project) as ask:
+        zone = chosen or _zone(ask.project.timezone or "UTC")
         whose = {"user_id": user_id, "stitch": stitch}
         profile = ask.ask("profile", whose)
         shown = ask.ask("journey", {**whose, "limit": limit})

@@ -84,13 +84,14 @@ class SignedInMember(msgspec.Struct):
 
 class MemberProject(msgspec.Struct):
     """A project that the member may look at. `stitch`: null where each question has its own
-    default."""
+    default. `timezone`: null where days are those of whoever looks."""
 
     project_id: str
     name: str
     stitch: str | None
     origins: list[str]
     visit_timeout_minutes: int
+    timezone: str | None
 
 
 class OidcName(msgspec.Struct):

@@ -28,6 +28,13 @@ VisitTimeout = Annotated[
         ge=5, le=240, description="A visit ends where nothing happens for so many minutes."
     ),
 ]
+TimeZone = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="Name of the IANA database, as Europe/Berlin: by whose clocks days begin where "
+        "a question has no `tz`; null: UTC, and in the dashboard those of whoever looks."
+    ),
+]
 KeepDays = Annotated[
     Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None,
     msgspec.Meta(description="Events older than so many days are deleted; null: never."),
@@ -54,6 +61,7 @@ class NewProject(msgspec.Struct, kw_only=True):
     stitch: Stitch = None
     subdomains: Subdomains = "same"
     visit_timeout_minutes: VisitTimeout = 30
+    timezone: TimeZone = None
     keep_days: KeepDays = None
     keep_days_by_event: KeepDaysByEvent = {}
     keep_first_touch: KeepFirstTouch = False
@@ -67,13 +75,15 @@ class ProjectChange(msgspec.Struct, kw_only=True):
     stitch: Stitch | msgspec.UnsetType = msgspec.UNSET
     subdomains: Subdomains | msgspec.UnsetType = msgspec.UNSET
     visit_timeout_minutes: VisitTimeout | msgspec.UnsetType = msgspec.UNSET
+    timezone: TimeZone | msgspec.UnsetType = msgspec.UNSET
     keep_days: KeepDays | msgspec.UnsetType = msgspec.UNSET
     keep_days_by_event: KeepDaysByEvent | msgspec.UnsetType = msgspec.UNSET
     keep_first_touch: KeepFirstTouch | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProjectRow(msgspec.Struct):
-    """A project. `stitch`: null where each question has its own default."""
+    """A project. `stitch`: null where each question has its own default. `timezone`: null where
+    days are those of UTC."""
 
     project_id: str
     name: str
@@ -81,6 +91,7 @@ class ProjectRow(msgspec.Struct):
     stitch: str | None
     subdomains: str
     visit_timeout_minutes: int
+    timezone: str | None
     keep_days: int | None
     keep_days_by_event: dict[str, int]
     keep_first_touch: bool

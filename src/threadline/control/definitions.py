@@ -94,7 +94,7 @@ def _store_project(db: Statements, before: Project, after: Project) -> None:
     project_id = before.project_id
     db.execute(
         "UPDATE projects SET name = ?, stitch = ?, visit_timeout_minutes = ?, keep_days = ?,"
-        " keep_days_by_event = ?, keep_first_touch = ? WHERE project_id = ?",
+        " keep_days_by_event = ?, keep_first_touch = ?, timezone = ? WHERE project_id = ?",
         (
             after.name,
             after.stitch,
@@ -102,6 +102,7 @@ def _store_project(db: Statements, before: Project, after: Project) -> None:
             after.keep_days,
             _kept(dict(after.keep_days_by_event)),
             int(after.keep_first_touch),
+            after.timezone,
             project_id,
         ),
     )

@@ -31,7 +31,7 @@ class Project(NamedTuple):
     """`hosts`: the hosts of its origins, for telling internal referrers from others.
     `subdomains`: `same` or `separate`. `rules`: YAML, for sources that are its own.
     `visit_timeout_minutes`: a visit ends where nothing happens for longer. `keep_…`: see
-    `Keeping`."""
+    `Keeping`. `timezone`: by whose clocks days begin where a question does not say; None: UTC."""
 
     project_id: str
     name: str
@@ -44,6 +44,7 @@ class Project(NamedTuple):
     keep_days: int | None = None
     keep_days_by_event: ByEvent = ()
     keep_first_touch: bool = False
+    timezone: str | None = None
 
     @property
     def keeping(self) -> Keeping:
@@ -80,6 +81,11 @@ def read_projects(db: Statements) -> tuple[Project, ...]:
     origins: dict[str, set[str]] = {}
     for project_id, origin in db.execute("SELECT project_id, origin FROM origins"):
         origins.setdefault(project_id, set()).add(origin)
+    found = db.execute(
+        "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, ''),"
+        " visit_timeout_minutes, keep_days, keep_days_by_event, keep_first_touch, timezone"
+        " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"
+    )
     return tuple(
         Project(
             project_id,
@@ -93,12 +99,9 @@ def read_projects(db: Statements) -> tuple[Project, ...]:
             days,
             _by_event(by_event),
             bool(touch),
+            zone,
         )
-        for project_id, name, stitch, same, rules, timeout, days, by_event, touch in db.execute(
-            "SELECT project_id, name, stitch, coalesce(subdomains, 'same'), coalesce(rules, ''),"
-            " visit_timeout_minutes, keep_days, keep_days_by_event, keep_first_touch"
-            " FROM projects LEFT JOIN sites USING (project_id) ORDER BY name"
-        )
+        for project_id, name, stitch, same, rules, timeout, days, by_event, touch, zone in found
     )
 
 

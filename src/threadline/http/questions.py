@@ -55,7 +55,8 @@ def _routes(question: Question) -> list[Route]:
 
 async def _ask(question: Question, request: Request) -> Answer:
     in_path = {name: unquote(value) for name, value in request.in_path.items()}
-    params: Any = read_params(request.query, question.params, in_path)
+    zone = request.project.timezone
+    params: Any = read_params(request.query, question.params, in_path, zone)
     if question.name == "users" and params.format != "json" and params.limit is None:
         question = EVERYBODY
     anew = "no-cache" in request.header("cache-control")

@@ -129,7 +129,7 @@ def _allowed(
     name: str, asked: Mapping[str, str], said: Mapping[str, str], project: Project
 ) -> Allowed:
     if name in ("from", "to"):
-        return _time(name, said, asked.get("tz", ""))
+        return _time(name, said, asked.get("tz") or project.timezone or "")
     if name == "tz":
         # Where the address has none, days are those of whoever reads it.
         return Allowed(lambda zone: zone in ("", said.get("tz") or zone), said.get("tz", ""))

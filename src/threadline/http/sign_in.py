@@ -222,6 +222,7 @@ def project_row(project: Project) -> MemberProject:
         stitch=project.stitch,
         origins=sorted(project.origins),
         visit_timeout_minutes=project.visit_timeout_minutes,
+        timezone=project.timezone,
     )
 
 

@@ -55,7 +55,8 @@ class ProjectList(msgspec.Struct):
 
 
 class Compared(msgspec.Struct, omit_defaults=True):
-    """One project's number; `error`: why there is none."""
+    """One project's number; `error`: why there is none. `from`, `to`, `tz`: where they are not the
+    same of all projects."""
 
     project_id: str
     name: str
@@ -63,6 +64,9 @@ class Compared(msgspec.Struct, omit_defaults=True):
     previous: float | dict[str, float] | msgspec.UnsetType | None = msgspec.UNSET
     change: float | dict[str, float | None] | msgspec.UnsetType | None = msgspec.UNSET
     error: str | msgspec.UnsetType = msgspec.UNSET
+    from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
+    to: str | msgspec.UnsetType = msgspec.UNSET
+    tz: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProjectsCompared(msgspec.Struct, omit_defaults=True):
@@ -72,6 +76,7 @@ class ProjectsCompared(msgspec.Struct, omit_defaults=True):
     rows: list[Compared]
     from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
     to: str | msgspec.UnsetType = msgspec.UNSET
+    tz: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ClassifyArguments(msgspec.Struct):
@@ -198,6 +203,7 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
     rows: list[Json] = []
     found: Json = {"metric": arguments.get("metric", "count")}
     problems: list[Refused] = []
+    whens: list[Json] = []
     for project in session.projects:
         row: Json = {"project_id": project.project_id, "name": project.name, "value": None}
         try:
@@ -208,9 +214,13 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
             problems.append(error)
             rows.append({**row, "error": str(error)})
             continue
-        found |= {name: answer[name] for name in ("from", "to") if name in answer}
+        whens.append({name: answer[name] for name in ("from", "to", "tz") if name in answer})
         (first,) = answer["rows"] or [{"value": None}]
-        rows.append({**row, **first})
+        rows.append({**row, **first, **whens[-1]})
+    if whens and all(when == whens[0] for when in whens):
+        # Said once; where projects are of several time zones, of each.
+        found |= whens[0]
+        rows = [{name: row[name] for name in row if name not in whens[0]} for row in rows]
     # What is wrong in the same way with all of them is wrong with the question.
     if problems and len({str(error) for error in problems}) == 1 and len(problems) == len(rows):
         raise problems[0]

@@ -20,6 +20,9 @@ class Prompt(NamedTuple):
     text: str
 
 
+# What is not given is not asked with.
+PROJECTS_ZONE = "left out, which takes the project's time zone"
+
 HOUSE_RULES = """
 Rules:
 - Use only numbers that the tools gave you; say for each from when to when it is.
@@ -32,16 +35,17 @@ _ALL = (
         "weekly_report",
         "Weekly report",
         "The week in half a page: what is out of the usual first, then people, sources and goals.",
-        {"tz": "Time zone, as Europe/Berlin. Default: UTC."},
-        {"tz": "UTC"},
+        {"tz": "Time zone, as Europe/Berlin. Default: the project's."},
+        {"tz": PROJECTS_ZONE},
         """Write a report of the last full week for somebody who has two minutes.
+The argument tz of each question: {tz}.
 
-1. what_changed with tz={tz}: what moved beyond its usual variation, and what carries it.
-2. get_stats metric=persons, then metric=visits, both with from=7d, tz={tz} and
+1. what_changed: what moved beyond its usual variation, and what carries it.
+2. get_stats metric=persons, then metric=visits, both with from=7d and
    compare=previous_period.
 3. goals, and for each goal attribution with conversion=goal:NAME, model=first_touch,last_touch,
-   from=7d and tz={tz}; where there are no goals, schema, and the events that look most like one.
-4. top_sources with from=7d, tz={tz}, compare=previous_period.
+   from=7d; where there are no goals, schema, and the events that look most like one.
+4. top_sources with from=7d, compare=previous_period.
 5. annotations: was something released, or begun, in that week?
 
 Then write: one sentence on the week; what moved, with what carries it, or that nothing did; people
@@ -55,12 +59,13 @@ and visits; what brought conversions and what closed them; at most three things 
         {
             "event": "The event that dropped, or goal:NAME. Default: signup.",
             "from": "Since when, as get_stats takes it. Default: 7d.",
-            "tz": "Time zone. Default: UTC.",
+            "tz": "Time zone. Default: the project's.",
         },
-        {"event": "signup", "from": "7d", "tz": "UTC"},
+        {"event": "signup", "from": "7d", "tz": PROJECTS_ZONE},
         """Find out why {event} dropped. It may not have: say so if that is what you find.
+The argument tz of each question: {tz}.
 
-1. Compare: get_stats event={event} from={from} tz={tz} compare=previous_period. Then the series,
+1. Compare: get_stats event={event} from={from} compare=previous_period. Then the series,
    with interval=day and from twice as long ago. Is it a drop, or is it usual? what_changed says
    what is usual.
 2. Break down: the same get_stats with group_by, one after the other: visit.source, visit.channel,

@@ -14,7 +14,7 @@ SHORT = {
     "as_of": "ISO 8601. The answer as it would have been given then.",
     "from": "Inclusive. ISO 8601, or relative: 7d, 4w, 12mo, today, yesterday, mtd, ytd, all.",
     "to": "Exclusive. ISO 8601, or relative, as `from`. Default: now.",
-    "tz": "IANA name, as Europe/Berlin: when days begin.",
+    "tz": "IANA name, as Europe/Berlin: when days begin. Default: the project's.",
     "compare": "Adds `previous` and `change` to each row: `previous_period`, `previous_year`, or "
     "`A..B`.",
 }

@@ -38,7 +38,8 @@ def _when(found: Json) -> str:
     since, until = found.get("from"), found.get("to")
     if not isinstance(since, str) and not isinstance(until, str):
         return ""
-    return f"({f'From {since}' if since else 'From the beginning'} to {until or 'now'}.)"
+    days = f"; days as in {name(found['tz'])}" if "tz" in found else ""
+    return f"({f'From {since}' if since else 'From the beginning'} to {until or 'now'}{days}.)"
 
 
 def _more(rows: Sequence[object], shown: int = SHOWN) -> str:
@@ -188,7 +189,8 @@ def _compared(row: Json) -> str:
 
 def _changes(found: Json, arguments: Json) -> str:
     week, rows = found["week"], found["rows"]
-    when = f"In the seven days from {day(week['from'])} to {day(week['to'])}"
+    zone = found.get("tz") or arguments.get("tz")
+    when = f"In the seven days from {day(week['from'], zone)} to {day(week['to'], zone)}"
     if not found["looked_at"]:
         return f"{when} nothing could be compared."
     others = len(found["looked_at"]) - len(rows)

@@ -1,6 +1,8 @@
 """Numbers, times and names as sentences have them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from threadline.mcp.api import Json
 
@@ -65,9 +67,11 @@ def counted(many: int, one: str, more: str = "") -> str:
     return f"{many:,} {one if many == 1 else more or one + 's'}"
 
 
-def day(timestamp: object) -> str:
-    """2026-05-01 of its timestamp."""
-    return str(timestamp)[:10]
+def day(timestamp: object, zone: object = None) -> str:
+    """2026-05-01 of its timestamp, by the clocks of that zone; None: as it is written, in UTC."""
+    if not zone:
+        return str(timestamp)[:10]
+    return str(datetime.fromisoformat(str(timestamp)).astimezone(ZoneInfo(str(zone))).date())
 
 
 def group(row: Json, *numbers: str) -> str:

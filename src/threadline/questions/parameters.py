@@ -1,8 +1,7 @@
 """Parameters that several questions share, and how they are read."""
 
-from functools import cache
 from typing import Annotated
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -16,6 +15,7 @@ from threadline.contract.times import (
     Timestamp,
     now_ms,
 )
+from threadline.contract.zones import as_sentence, check_zone
 from threadline.identity.resolution import FROM, RANGE, TO, in_range
 from threadline.identity.visits import Wanted
 from threadline.questions.dimensions import DIMENSIONS
@@ -57,7 +57,8 @@ TimeZone = Annotated[
     str,
     msgspec.Meta(
         description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
-        "begin, those of `from`, `to` and `as_of` included. Default: UTC."
+        "begin, those of `from`, `to` and `as_of` included. Default: the project's `timezone`, "
+        "else UTC."
     ),
 ]
 
@@ -188,18 +189,14 @@ def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
     )
 
 
-@cache
-def _time_zones() -> set[str]:
-    # Looks through a folder, which takes as long as a short query. `localtime` is the machine's.
-    return available_timezones() - {"localtime"}
-
-
 def read_zone(name: str) -> str:
     """The name of a time zone that exists. Raises `InvalidParams`."""
-    if name not in _time_zones():
-        message = f"there is no time zone {name!r}; write a name such as Europe/Berlin"
-        raise InvalidParams(f"Parameter tz: {message}.", fieldErrors={"tz": [message]})
-    return name
+    try:
+        return check_zone(name)
+    except ValueError as error:
+        message = str(error)
+        said = as_sentence(f"Parameter tz: {message}")
+        raise InvalidParams(said, fieldErrors={"tz": [message]}) from None
 
 
 def read_duration_s(text: Duration) -> int:

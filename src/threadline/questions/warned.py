@@ -35,10 +35,12 @@ Warnings = list[AnswerWarning] | msgspec.UnsetType
 
 class Warned(msgspec.Struct, kw_only=True):
     """`warnings` is there only if there is something to know. `from`, `to`: what these parameters
-    came to, where they are given; `previous_from`, `previous_to`: the time of `compare`."""
+    came to, where they are given; `previous_from`, `previous_to`: the time of `compare`. `tz`: by
+    whose clocks days begin, where the project has a `timezone`."""
 
     from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
     to: str | msgspec.UnsetType = msgspec.UNSET
+    tz: str | msgspec.UnsetType = msgspec.UNSET
     previous_from: str | msgspec.UnsetType = msgspec.UNSET
     previous_to: str | msgspec.UnsetType = msgspec.UNSET
     warnings: Warnings = msgspec.UNSET

@@ -159,7 +159,7 @@ class Asking:
         with self._store_errors():
             answer = warn(context, params, answered(question, context, params))
             _warn_old(answer, project, params)
-            answer = _echoed(answer, params)
+            answer = _echoed(answer, project, params)
         return Answered(answer, fresh, self._answers.put(key, state, answer) if keeps else None)
 
     def catch_up(self, within_s: float, written: str = "") -> bool:
@@ -213,12 +213,15 @@ class Asking:
             raise Unavailable("The store does not answer now; try again.") from error
 
 
-def _echoed(answer: Any, params: msgspec.Struct) -> Any:
-    """The answer with what `from` and `to` came to."""
+def _echoed(answer: Any, project: Project, params: msgspec.Struct) -> Any:
+    """The answer with what `from` and `to` came to; and by whose clocks, where the project has a
+    say in that."""
     if isinstance(params, Range | Ranged) and isinstance(answer, Warned):
         for name in ("from_", "to"):
             if (timestamp := getattr(params, name)) is not None:
                 setattr(answer, name, format_ms(timestamp.ms))
+        if project.timezone:
+            answer.tz = params.tz
     return answer
 
 

@@ -32,15 +32,21 @@ OF_THE_GRAMMAR = (
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_params(query: str, struct: type[Params], in_path: Mapping[str, str] = NOTHING) -> Params:
-    """A query string, and what the path says, as their Struct. Raises `InvalidParams`."""
+def read_params(
+    query: str,
+    struct: type[Params],
+    in_path: Mapping[str, str] = NOTHING,
+    zone: str | None = None,
+) -> Params:
+    """A query string, and what the path says, as their Struct; `zone`: as of `parse_params`. Raises
+    `InvalidParams`."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMS)
     except ValueError:
         raise InvalidParams(f"There are more than {MAX_PARAMS} parameters.") from None
     times = Counter(name for name, _ in pairs)
     repeated = [name for name, many in times.items() if many > 1]
-    return parse_params(dict(pairs), struct, repeated, in_path)
+    return parse_params(dict(pairs), struct, repeated, in_path, zone)
 
 
 def parse_params(
@@ -48,9 +54,11 @@ def parse_params(
     struct: type[Params],
     repeated: Collection[str] = (),
     in_path: Mapping[str, str] = NOTHING,
+    zone: str | None = None,
 ) -> Params:
     """Parameters by name, as text, as their Struct. `repeated`: names that were given twice.
-    `in_path`: what stands for itself, as parts of a path do.
+    `in_path`: what stands for itself, as parts of a path do. `zone`: the project's time zone, for
+    structs that have a `tz` where none is given.
 
     Raises `InvalidParams`: a parameter that does not exist, or of which only one value would
     count, is an error too, because an answer that silently ignored it would be to another question.
@@ -78,6 +86,8 @@ def parse_params(
         name, messages = next(iter(errors.items()))
         stop = "" if messages[0].endswith("?") else "."
         raise InvalidParams(f"Parameter {name}: {messages[0]}{stop}", fieldErrors=errors)
+    if zone and "tz" in fields:
+        values.setdefault("tz", zone)
     return struct(**values)
 
 

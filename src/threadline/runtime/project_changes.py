@@ -24,6 +24,7 @@ SETTINGS = (
     "name",
     "stitch",
     "visit_timeout_minutes",
+    "timezone",
     "subdomains",
     "keep_days",
     "keep_first_touch",

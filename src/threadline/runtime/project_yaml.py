@@ -21,6 +21,7 @@ from threadline.contract.definitions import (
 )
 from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
+from threadline.contract.zones import check_zone
 from threadline.control import ControlError, Project, normalise_origin
 from threadline.control.changes import VISIT_TIMEOUTS
 from threadline.control.keeping import ByEvent, checked_by_event, read_days
@@ -81,6 +82,7 @@ def write(project: Project, definitions: Definitions) -> str:
         "name": project.name,
         "stitch": project.stitch,
         "visit_timeout_minutes": project.visit_timeout_minutes,
+        "timezone": project.timezone,
         "subdomains": project.subdomains,
         "keep_days": project.keep_days,
         "keep_days_by_event": dict(project.keep_days_by_event),
@@ -148,6 +150,10 @@ def _timeout(node: Node) -> int:
     return int(text)
 
 
+def _timezone(node: Node) -> str | None:
+    return None if node.tag == NULL else _checked(node, check_zone, _scalar(node))
+
+
 def _subdomains(node: Node) -> str:
     return _choice(node, SUBDOMAINS)
 
@@ -193,6 +199,7 @@ SETTINGS: dict[str, Callable[[Node], Any]] = {
     "name": _name,
     "stitch": _stitch,
     "visit_timeout_minutes": _timeout,
+    "timezone": _timezone,
     "subdomains": _subdomains,
     "keep_days": _keep_days,
     "keep_days_by_event": _keep_days_by_event,

@@ -7,7 +7,8 @@ import msgspec
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.projects import KeyRow, NewProject, ProjectChange, ProjectRow
 from threadline.contract.times import format_ms, now_ms
-from threadline.control import KINDS, Control, Key, Project, Token, normalise_origin
+from threadline.contract.zones import as_sentence, check_zone
+from threadline.control import KINDS, Control, ControlError, Key, Project, Token, normalise_origin
 from threadline.control.definitions import Settings
 from threadline.control.keeping import Keeping, checked_by_event
 from threadline.control.names import checked_name
@@ -22,6 +23,7 @@ def project_row(project: Project) -> ProjectRow:
         stitch=project.stitch,
         subdomains=project.subdomains,
         visit_timeout_minutes=project.visit_timeout_minutes,
+        timezone=project.timezone,
         keep_days=project.keep_days,
         keep_days_by_event=dict(project.keep_days_by_event),
         keep_first_touch=project.keep_first_touch,
@@ -51,13 +53,16 @@ def key_row(key: Key, project: str) -> KeyRow:
 
 def create_project(control: Control, wanted: NewProject) -> tuple[Project, dict[str, Token]]:
     """A project with a key of each kind. Raises `ControlError`, and `InvalidPayload` for an origin
-    that is none."""
+    or a time zone that is none."""
+    zone = _zone(wanted.timezone)
     by_event = checked_by_event(wanted.keep_days_by_event)
     project, tokens = control.create_project(
         wanted.name, _origins(wanted.origins), wanted.stitch, wanted.visit_timeout_minutes
     )
     if wanted.subdomains != project.subdomains:
         control.set_site(project.project_id, wanted.subdomains)
+    if zone:
+        set_timezone(control, project.project_id, zone)
     keeping = Keeping(wanted.keep_days, by_event, wanted.keep_first_touch)
     if keeping != project.keeping:
         set_keeping(control, project.project_id, lambda _: keeping)
@@ -79,9 +84,25 @@ def set_keeping(control: Control, project_id: str, change: Callable[[Keeping], K
     return control.project(project_id)
 
 
+def set_timezone(control: Control, project_id: str, zone: str | None) -> Project:
+    """Change by whose clocks days begin where a question does not say; None: by UTC. It counts for
+    the next question. Raises `ControlError` for a zone that there is not."""
+    try:
+        wanted = None if zone is None else check_zone(zone)
+    except ValueError as error:
+        raise ControlError(as_sentence(str(error))) from None
+
+    def changed(now: Settings) -> Settings:
+        project, definitions = now
+        return project._replace(timezone=wanted), definitions
+
+    control.change_settings(project_id, changed)
+    return control.project(project_id)
+
+
 def change_project(control: Control, project_id: str, change: ProjectChange) -> Project:
     """All of the change, or nothing. Raises `ControlError` for a name that is taken or none, and
-    `InvalidPayload` for an origin that is none."""
+    `InvalidPayload` for an origin or a time zone that is none."""
     given = {
         name: value
         for name, value in msgspec.structs.asdict(change).items()
@@ -93,6 +114,8 @@ def change_project(control: Control, project_id: str, change: ProjectChange) -> 
         given["keep_days_by_event"] = checked_by_event(given["keep_days_by_event"])
     if "origins" in given:
         given["origins"] = frozenset(_origins(given["origins"]))
+    if "timezone" in given:
+        given["timezone"] = _zone(given["timezone"])
 
     def changed(now: Settings) -> Settings:
         project, definitions = now
@@ -108,6 +131,16 @@ def _origins(given: list[str]) -> list[str]:
     except ValueError as error:
         message = str(error).rstrip(".")
         raise InvalidPayload(f"origins: {message}.", fieldErrors={"origins": [message]}) from None
+
+
+def _zone(given: str | None) -> str | None:
+    try:
+        return None if given is None else check_zone(given)
+    except ValueError as error:
+        message = str(error)
+        raise InvalidPayload(
+            as_sentence(f"timezone: {message}"), fieldErrors={"timezone": [message]}
+        ) from None
 
 
 def _time(ms: int | None) -> str | None:

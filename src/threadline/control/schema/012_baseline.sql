@@ -14,7 +14,9 @@ CREATE TABLE projects (
     -- 1: links and first touches outlive the events that they follow from.
     keep_first_touch INTEGER NOT NULL DEFAULT 0,
     -- What they follow from is deleted up to here; NULL: nothing is.
-    touches_kept_ms INTEGER
+    touches_kept_ms INTEGER,
+    -- By whose clocks days begin where a question does not say: an IANA name; NULL: UTC.
+    timezone TEXT
 ) STRICT;
 
 -- Projects of which something may still be stored, though they are deleted.

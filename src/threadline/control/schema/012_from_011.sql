@@ -1,0 +1,2 @@
+-- By whose clocks days begin.
+ALTER TABLE projects ADD COLUMN timezone TEXT;
