@@ -22,6 +22,7 @@ from threadline.control import (
 )
 from threadline.control.on_postgres import PostgresDatabase
 from threadline.migrations import SchemaTooNew, SchemaTooOld
+from threadline.runtime.projects import set_timezone
 
 STOPS_S = 1.0
 # Machines that test are busy with other things, too: this only says that it does happen.
@@ -179,6 +180,29 @@ def test_schemas_of_other_versions_are_refused(tmp_path: Path, url: str) -> None
         (problem,) = check(tmp_path, url)
         assert "has schema 10, and this version" in problem.found
         assert "threadline upgrade" in problem.mend
+
+
+def test_a_database_of_the_schema_before_opens_with_all_it_had(tmp_path: Path, url: str) -> None:
+    folder = tmp_path / "a"
+    with Control(folder, url=url) as node:
+        project, keys = node.create_project("shop", ["https://shop.example"], "next")
+        hashed_with = node.event_id_key
+    with (
+        closing(PostgresDatabase(url, create=False)) as db,
+        db.writing() as statements,
+    ):
+        statements.execute("ALTER TABLE projects DROP COLUMN timezone")
+        statements.execute("UPDATE schema_migrations SET number = 11, name = 'baseline'")
+    (problem,) = check(folder, url)
+    assert "has schema 11, and this version" in problem.found
+    with nodes(tmp_path, url) as (one, other):
+        assert one.project("shop") == project
+        assert one.event_id_key == hashed_with
+        assert works(one, keys["sk"])
+        set_timezone(one, project.project_id, "Asia/Kolkata")
+        until(lambda: other.project("shop").timezone == "Asia/Kolkata")
+    assert query(url, "SELECT number FROM schema_migrations ORDER BY number") == [(11,), (12,)]
+    assert check(folder, url) == []
 
 
 def test_a_command_that_only_looks_makes_nothing(tmp_path: Path, url: str) -> None:

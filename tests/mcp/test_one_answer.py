@@ -1,12 +1,15 @@
 """One answer, whoever asks: every question of the registry over HTTP, by the Python SDK, by
-`threadline ask`, and by MCP over HTTP and over stdio: without filters on the demo's log, and with
-filters on a random one.
+`threadline ask`, by MCP over HTTP and over stdio, and by the dashboard's data layer; with filters
+and without, on the demo's log and on random ones, one of a project with a time zone of its own.
 
 (Commands themselves are held to HTTP by tests/cli/test_ask.py, and the dashboard's pages by
 tests/dashboard/test_agreement.py.)
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -26,6 +29,7 @@ from threadline.contract.times import DAY_MS, format_ms, utc_ms
 from threadline.mcp.tools import SAYS
 from threadline.questions.registry import QUESTIONS
 
+DASHBOARD = Path(__file__).parents[2] / "dashboard"
 UNTIL_MS = 1_777_852_800_000  # 2026-05-04, as the parameters are about
 DEMO = {"events": 1500, "visitors": 100, "users": 25}
 RANDOM_EVENTS = 400
@@ -37,8 +41,8 @@ def demo_log() -> list[Json]:
     return [dict(sent.event) for person in log.people() for sent in person.sent]
 
 
-def random_log() -> list[Json]:
-    random = Random(23)
+def random_log(seed: int) -> list[Json]:
+    random = Random(seed)
     sources = ["facebook", "google", "newsletter", ""]
     events = []
     for number in range(RANDOM_EVENTS):
@@ -92,10 +96,15 @@ def running(folder: Path) -> Iterator[Server]:
         assert not failures, failures
 
 
-@pytest.mark.parametrize("log", ["demo", "random"])
-def test_one_answer(running: Server, folder: Path, log: str) -> None:
+@pytest.mark.parametrize(
+    ("log", "zone"), [("demo", None), ("random", None), ("random", "America/St_Johns")]
+)
+def test_one_answer(running: Server, folder: Path, log: str, zone: str | None) -> None:
     project = Project(running)
-    events = demo_log() if log == "demo" else random_log()
+    if zone:
+        path = f"/v1/projects/{project.project_id}"
+        assert project.change("PUT", path, {"timezone": zone}).status == 200
+    events = demo_log() if log == "demo" else random_log(seed=24 if zone else 23)
     for start in range(0, len(events), 1000):
         project.batch(events[start : start + 1000])
     if log == "demo":  # it has no accounts
@@ -104,19 +113,39 @@ def test_one_answer(running: Server, folder: Path, log: str) -> None:
         project.track("$group", user_id=user_id, properties=acme, timestamp="2026-05-01")
     users = project.ask("/v1/users", conversion="signup", limit=1000)["rows"]
     asked = [*asked_of(users, events[0]["event_id"]).items()]
-    if log == "random":
-        asked = [(name, found) for name, each in asked if (found := narrowed(name, each))]
+    filtered = [(name, found) for name, each in asked if (found := narrowed(name, each))]
+    assert len(filtered) >= 10, "most questions take filters"
+    asked += filtered
     expected = [over_http_alone(project, name, params) for name, params in asked]
-    assert sum(len(answer.get("rows", [])) for answer in expected) > 50, "there is something"
+    assert sum(len(answer.get("rows", [])) for answer in expected) > 80, "there is something"
+    assert sum(answer.get("tz") == zone for answer in expected) >= 10, "of most the zone is said"
 
-    if log == "random":  # of the others tests/cli/test_ask.py does it
-        with questions(settings.load(data=str(folder)), project.project_id) as command:
-            for (name, params), answer in zip(asked, expected, strict=True):
-                assert command.ask(name, params) == answer, name
+    with questions(settings.load(data=str(folder)), project.project_id) as command:
+        for (name, params), answer in zip(asked, expected, strict=True):
+            assert command.ask(name, params) == answer, name
     sdk = Client(project.keys["rk"], project.url)
     for (name, params), answer in zip(asked, expected, strict=True):
         assert by_sdk(sdk, name, params, answer) == answer, name
+    pages = by_the_dashboard(project, asked)
+    for (name, _), page, answer in zip(asked, pages, expected, strict=True):
+        assert page == answer, name
     run(lambda: agents_agree(project, folder, asked, expected))
+
+
+def by_the_dashboard(project: Project, asked: list[tuple[str, Json]]) -> list[Json]:
+    """What the dashboard's own data layer hands to its pages."""
+    addresses = [[QUESTIONS[name].path, params] for name, params in asked]
+    done = subprocess.run(
+        ["node", "test/ask.mjs", project.url, project.keys["rk"]],
+        cwd=DASHBOARD,
+        input=json.dumps(addresses),
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    answers: list[Json] = json.loads(done.stdout)
+    return answers
 
 
 def over_http_alone(project: Project, name: str, params: Json) -> Json:
@@ -157,8 +186,27 @@ async def agents_agree(
         }
         for (name, params), answer in zip(asked, expected, strict=True):
             for way, agent in ways.items():
-                result = await quick(agent, SAYS[name].name, **params)
-                assert not result.is_error, (way, name, result.content)
-                assert result.structured_content == answer, (way, name)
-                text = result.content[1].text  # type: ignore[union-attr]
-                assert json.loads(text) == answer, (way, name)
+                found = await all_pages(agent, SAYS[name].name, params, answer)
+                assert found == answer, (way, name)
+
+
+async def all_pages(agent: Agent, tool: str, params: Json, answer: Json) -> Json:
+    """What the tool answers, in one piece where it had to be cut for a conversation. `answer`: the
+    whole, which may end with a cursor of its own."""
+    pages: list[Json] = []
+    cursor: Json = {}
+    while not pages or cursor:
+        result = await quick(agent, tool, **params, **cursor)
+        assert not result.is_error, (tool, result.content)
+        page = dict(result.structured_content)
+        assert json.loads(result.content[1].text) == page, tool  # type: ignore[union-attr]
+        pages.append(page)
+        more = page.get("next_cursor")
+        cursor = {"cursor": more} if more != answer.get("next_cursor") else {}
+    whole = pages[0]
+    if len(pages) > 1:
+        del whole["next_cursor"]
+    for name in whole:
+        if any(page[name] != whole[name] for page in pages):
+            whole[name] = [entry for page in pages for entry in page[name]]
+    return whole

@@ -28,10 +28,10 @@ export interface ViewParams extends RangeParams {
 }
 
 class View {
-  /** By which clocks days begin: the address's, else those of the reader. */
+  /** By which clocks days begin: the address's, the project's, else those of the reader. */
   get tz(): string {
-    const named = url.get("tz");
-    return named && isZone(named) ? named : readersZone();
+    const named = [url.get("tz"), session.project?.timezone];
+    return named.find((zone) => zone && isZone(zone)) || readersZone();
   }
 
   get range(): string {
