@@ -49,9 +49,8 @@ def stranger(chromium: Browser) -> Iterator[NewPage]:
         context = chromium.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
-            timezone_id="UTC",
             reduced_motion="reduce",
-            **{"locale": "en-GB", **options},  # type: ignore[arg-type]
+            **{"locale": "en-GB", "timezone_id": "UTC", **options},  # type: ignore[arg-type]
         )
         context.set_default_timeout(20_000)
         context.on("weberror", lambda error: wrong.append(str(error.error)))
