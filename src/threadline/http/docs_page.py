@@ -13,7 +13,8 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem aut
 h1 { margin-bottom: 0; } h2 { margin: 3rem 0 .5rem; border-bottom: 1px solid var(--line); }
 nav a { margin-right: 1.25rem; } a { color: var(--accent); }
 section { border: 1px solid var(--line); border-radius: 8px; margin: 1rem 0;
-  padding: .25rem 1.25rem 1rem; }
+  padding: .25rem 1.25rem 1rem; overflow-wrap: anywhere;
+  content-visibility: auto; contain-intrinsic-size: auto 60rem; }
 h3 { font-size: 1.05rem; margin: .9rem 0 .2rem; }
 .method { display: inline-block; min-width: 3.2rem; font: 700 .8rem ui-monospace, monospace;
   color: var(--accent); }
@@ -114,6 +115,7 @@ def page(document: Json) -> bytes:
     html = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="description" content="Every route of Threadline: what it takes and answers.">'
         f"<title>Threadline API</title><style>{STYLE}</style>"
         f"<h1>Threadline API</h1><p>{escape(info['description'])} Version {info['version']};"
         f' the same as <a href="{root}/openapi.json">OpenAPI 3.1</a>. What it is for:'

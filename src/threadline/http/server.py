@@ -1,6 +1,7 @@
 """The server about itself: health, metrics and the reference."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -8,11 +9,12 @@ import msgspec
 from threadline.contract.errors import Unavailable
 from threadline.contract.replies import Ok, Ready, Unfinished
 from threadline.http import docs_page, openapi
-from threadline.http.answers import Answer, answer, answer_body
+from threadline.http.answers import Answer, answer, answer_body, answer_file
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.store import StoreError
+from threadline.web import Asset, asset
 
 PROMETHEUS = "text/plain"
 HTML = "text/html; charset=utf-8"
@@ -50,11 +52,16 @@ def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
         return answer(document)
 
     async def docs(request: Request) -> Answer:
-        return answer_body(reference, HTML, PAGE_HEADERS)
+        return answer_file(request.header, reference(), PAGE_HEADERS)
 
     itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
     document = openapi.document([*routes, itself], root_path)
-    reference = docs_page.page(document)
+
+    @cache
+    def reference() -> Asset:
+        # Most servers never show it, and to make and pack it takes as long as to start.
+        return asset(docs_page.page(document), HTML)
+
     return [itself, Route("GET", REFERENCE, docs)]
 
 
