@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #b4561a; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #9a4513; }
+@media (prefers-color-scheme: dark) { :root { --accent: #f0a268; } }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto 6rem;
   padding: 0 1.25rem; }
 h1 { margin-bottom: 0; } h2 { margin: 3rem 0 .5rem; border-bottom: 1px solid var(--line); }
-nav a { margin-right: 1.25rem; } a { color: var(--accent); }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; } a { color: var(--accent); }
 section { border: 1px solid var(--line); border-radius: 8px; margin: 1rem 0;
   padding: .25rem 1.25rem 1rem; overflow-wrap: anywhere;
   content-visibility: auto; contain-intrinsic-size: auto 60rem; }
@@ -23,6 +24,10 @@ pre { background: var(--soft); padding: .7rem 1rem; border-radius: 6px; overflow
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; }
 td { border-top: 1px solid var(--line); padding: .35rem .8rem .35rem 0; vertical-align: top; }
 td:first-child { white-space: nowrap; width: 1%; }
+@media (max-width: 40rem) {
+  td, td:first-child { display: block; width: auto; white-space: normal; padding-right: 0; }
+  td + td { border-top: 0; padding-top: 0; }
+}
 .kind { opacity: .65; font-size: .88rem; }
 h4 { margin: 1rem 0 .2rem; font-size: .85rem; letter-spacing: .04em; text-transform: uppercase;
   opacity: .65; }
