@@ -32,6 +32,8 @@ def test_it_is_searched_and_read_under_its_policy(
     light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light == (scheme == "light")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto(f"{server.url}/docs/api/")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     context.close()
     assert wrong == []

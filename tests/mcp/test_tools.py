@@ -106,7 +106,11 @@ def test_arguments_may_be_lists_numbers_and_texts(shop: Project) -> None:
     [
         ("get_stats", {"metrik": "persons"}, "did you mean 'metric'?"),
         ("get_stats", {"metric": "person"}, "choose one of count, uniques, persons"),
-        ("get_stats", {"group_by": "sorce"}, "Did you mean source?"),
+        (
+            "get_stats",
+            {"group_by": "sorce"},
+            "by 'sorce'; did you mean source? Allowed: event_name",
+        ),
         ("get_stats", {"from": "yesterdays"}, "now, today, yesterday"),
         ("get_stats", {"filters": "cuntry==DE"}, "country"),
         ("get_stats", {"event": {"name": "x"}}, "write text, a number"),
@@ -139,6 +143,13 @@ def test_relative_times_are_echoed(shop: Project) -> None:
     assert answer["from"] == "2026-04-30T22:00:00.000Z"
     result = called(shop, "get_stats", **{"from": "7d"})["result"]
     assert "(From 20" in result["content"][0]["text"]
+
+
+def test_a_sentence_ends_once(shop: Project) -> None:
+    result = called(shop, "classify", url="https://shop.example/")["result"]
+    said = result["content"][0]["text"]
+    assert said.endswith(".")
+    assert ".." not in said
 
 
 def test_hostile_names_stay_on_one_line(server: Server) -> None:

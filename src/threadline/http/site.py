@@ -24,8 +24,8 @@ FOR_A_YEAR, ASKED_AGAIN = "public, max-age=31536000, immutable", "no-cache"
 MISSING = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Threadline</title>
 <style>:root {{ color-scheme: light dark }} body {{ font: 16px/1.55 system-ui, sans-serif;
-max-width: 36rem; margin: 15vh auto; padding: 0 1.25rem }} a {{ color: light-dark(#9a4513, #f0a268) }}
-code {{ font: .88rem ui-monospace, monospace }}</style>
+max-width: 36rem; margin: 15vh auto; padding: 0 1.25rem }}
+a {{ color: light-dark(#9a4513, #f0a268) }} code {{ font: .88rem ui-monospace, monospace }}</style>
 <h1>{title}</h1><p>{text}</p>
 <p><a href="{root}/api/">Every route, with its fields and errors</a></p></html>"""
 NOT_BUILT = (

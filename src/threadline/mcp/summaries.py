@@ -442,7 +442,7 @@ def _annotations(found: Json, arguments: Json) -> str:
 
 def _classify(found: Json, arguments: Json) -> str:
     source = f"{name(found['source'])}/{name(found['medium'])}"
-    return f"{source}, by rule {name(found['rule_id'])}: {name(found['because'])}."
+    return f"{source}, by rule {name(found['rule_id'])}: {name(found['because']).rstrip('.')}."
 
 
 def _track_event(found: Json, arguments: Json) -> str:

@@ -152,9 +152,10 @@ def read_dimensions(text: str, plain: Sequence[str], scopes: Sequence[DimensionS
         if group in plain or (group not in (DID, SEGMENT) and scope_of(group) in scopes):
             continue
         near = nearest(group, allowed)
-        hint = f" Did you mean {near}?" if near else ""
+        # First what was meant, as the list is long.
+        hint = f"did you mean {near}? Allowed" if near else "allowed"
         raise InvalidGroupBy(
-            f"Cannot group by {group!r}; allowed: {', '.join(allowed)}.{hint}", allowed=allowed
+            f"Cannot group by {group!r}; {hint}: {', '.join(allowed)}.", allowed=allowed
         )
     found = list(dict.fromkeys(groups))
     if len(found) > MAX_GROUPS:
