@@ -92,9 +92,9 @@ def load(store: Statements) -> None:
     store.insert("events", row.COLUMNS, "MsgPack", b"".join(map(row.encode, rows)), f"{number}")
 
 
-def wrong(store: Statements) -> set[str]:
-    """The states that are not what the events say."""
-    found = states.verify(store)
+def wrong(store: Statements, *of: str) -> set[str]:
+    """The states, or of some the ones, that are not what the events say."""
+    found = states.verify(store, tables=of)
     return {table.table for table in found if table.beyond or table.missing or table.wrong}
 
 

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle as identity
-from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
+from tests.identity.steps import START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.questions.test_counting import check_funnel, check_retention
 from tests.questions.test_counting import wire as plain_wire
 from tests.support import Json, Project, Server
 from tests.visits import oracle as visits
 from tests.visits.steps import Stored
+from tests.width import EXAMPLES
 
 Unlinks = frozenset[tuple[str, str]]  # of an account and a user
 

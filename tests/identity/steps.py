@@ -1,7 +1,6 @@
 """What happens in a random story: events, unlinks and aliases, one step after the other."""
 
 import datetime as dt
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ from tests.identity import oracle
 from tests.support import Json, Project
 
 START = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
-EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES", "3"))
 
 # Few values each, so that ties, shared devices and repeats are the rule, not the exception.
 event = st.fixed_dictionaries(

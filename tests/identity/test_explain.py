@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.identity import oracle
 from tests.identity.steps import (
-    EXAMPLES,
     START,
     TIES,
     Step,
@@ -19,6 +18,7 @@ from tests.identity.steps import (
     wire,
 )
 from tests.support import Project, Server
+from tests.width import EXAMPLES
 from threadline.contract.policies import POLICIES
 
 

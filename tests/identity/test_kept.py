@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity.steps import EXAMPLES
 from tests.support import row_values
+from tests.width import EXAMPLES
 from threadline.contract.errors import AliasCycle
 from threadline.identity import decisions, kept
 from threadline.identity.kept import Keeper

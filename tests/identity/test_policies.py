@@ -7,8 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle
-from tests.identity.steps import EXAMPLES, TIES, Step, decision, event, iso, live, wire
+from tests.identity.steps import TIES, Step, decision, event, iso, live, wire
 from tests.support import Project, Server, ids, side_by_side
+from tests.width import EXAMPLES, also
 from threadline.contract.policies import POLICIES
 
 steps = st.lists(st.one_of(st.lists(event, min_size=1, max_size=12), decision), max_size=6)
@@ -17,10 +18,10 @@ SWITCH = [("unlink", "kiosk", "ada"), ("alias", "bob", "cy"), ("alias", "cy", "b
 
 
 @settings(max_examples=EXAMPLES)
-@example(steps=[TIES], back=0)
+@also(steps=[TIES], back=0)
 @example(steps=[TIES[::-1][:5], TIES[::-1][5:]], back=1)
 @example(steps=[TIES, *SWITCH, ("unalias", "bob", "cy"), ("link", "kiosk", "ada")], back=2)
-@example(steps=[TIES, *DETOUR], back=1)
+@also(steps=[TIES, *DETOUR], back=1)
 @given(steps=steps, back=st.integers(0, 6))
 def test_every_answer_is_the_oracles(server: Server, steps: list[Step], back: int) -> None:
     """Now, and as it would have been given before the last steps."""

@@ -8,8 +8,9 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from tests.identity import oracle
-from tests.identity.steps import EXAMPLES, TIES, Decision, decide, decision, event, iso, wire
+from tests.identity.steps import TIES, Decision, decide, decision, event, iso, wire
 from tests.support import Json, Project, Reply, Server
+from tests.width import EXAMPLES, also
 from threadline.contract.policies import POLICIES
 
 PATH = "/v1/identity/preview"
@@ -65,9 +66,9 @@ SWITCH: list[Decision] = [("alias", "bob", "cy"), ("unlink", "kiosk", "ada")]
 
 
 @settings(max_examples=EXAMPLES)
-@example(log=TIES, made=SWITCH, step=("link", "kiosk", "ada"))
+@also(log=TIES, made=SWITCH, step=("link", "kiosk", "ada"))
 @example(log=TIES, made=SWITCH, step=("unalias", "bob", "cy"))
-@example(log=TIES, made=[], step=("unlink", "kiosk", "bob"))
+@also(log=TIES, made=[], step=("unlink", "kiosk", "bob"))
 @example(log=TIES, made=[("alias", "ada", "bob")], step=("alias", "bob", "cy"))
 @drawn(
     log=st.lists(event, min_size=1, max_size=15), made=st.lists(decision, max_size=3), step=decision

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle as identity
-from tests.identity.steps import EXAMPLES, START, Step, decision, iso, live
+from tests.identity.steps import START, Step, decision, iso, live
 from tests.questions import oracle
 from tests.support import Json, Project, Server
+from tests.width import EXAMPLES
 from threadline.contract.policies import PARTITIONS
 
 engine: Callable[[str, str], object] = chdb.query

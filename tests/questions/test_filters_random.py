@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity.steps import EXAMPLES, Decision, iso
+from tests.identity.steps import Decision, iso
 from tests.questions import oracle as counting
 from tests.questions.filters_oracle import Condition, Narrowed, World, grouped
 from tests.questions.filters_steps import COUNTRY, Stored, Told, filters_of, live, stories
 from tests.support import Json, Project, Server
 from tests.visits import oracle as visits
+from tests.width import EXAMPLES
 from threadline.contract.policies import PARTITIONS, POLICIES
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity.steps import EXAMPLES, START, Step, decision, live
+from tests.identity.steps import START, Step, decision, live
 from tests.questions import funnel_oracle, oracle
 from tests.questions.funnel_oracle import Asked, Is, Wanted
 from tests.support import Json, Project, Server
+from tests.width import EXAMPLES
 
 POLICIES = ("next", "first", "none")
 

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.identity import oracle as identity
-from tests.identity.steps import EXAMPLES, iso
+from tests.identity.steps import iso
 from tests.questions import oracle
 from tests.support import Json, Project, Server
+from tests.width import EXAMPLES
 
 # Of where visits come from, `tests/visits` has the numbers.
 SOURCES = ("source", "medium", "campaign")

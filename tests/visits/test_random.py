@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity import oracle as identity
-from tests.identity.steps import EXAMPLES, Step, iso, live
+from tests.identity.steps import Step, iso, live
 from tests.support import Json, Project, Server
 from tests.visits import oracle
 from tests.visits.compare import VISIT_GROUPS, Asked, owned, why
@@ -22,6 +22,7 @@ from tests.visits.steps import (
     stories,
     wire,
 )
+from tests.width import EXAMPLES
 from threadline.contract.policies import PARTITIONS, POLICIES
 
 HOUR = 3_600_000

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.identity.steps import EXAMPLES, iso
+from tests.identity.steps import iso
 from tests.support import Json, Project, Server
 from tests.visits import oracle
 from tests.visits.steps import SHOP, Told, log_of, shop, told, wire
+from tests.width import EXAMPLES
 from threadline.contract.policies import PARTITIONS, POLICIES
 
 TEN = dt.datetime(2026, 5, 4, 10, tzinfo=dt.UTC)
