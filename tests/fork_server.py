@@ -24,7 +24,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from ctypes import CDLL
 from importlib import import_module
+from importlib.util import find_spec
 
 # What commands import when they need it. Not chDB: it starts threads, and who has some cannot fork.
 MODULES = ["threadline.cli.expected", "threadline.cli.help", "threadline.http.serve",
@@ -33,7 +35,20 @@ MODULES = ["threadline.cli.expected", "threadline.cli.help", "threadline.http.se
            "typer._adapters", "xml.etree.ElementTree", "encodings.idna",
            "cryptography.hazmat.primitives.ciphers.aead"]  # fmt: skip
 STANDARD = (0, 1, 2)
+WIDE = bool(os.environ.get("THREADLINE_TEST_WIDE"))  # as in `tests.width`
 LENGTH = 8
+DEEPBIND = 0x00008  # RTLD_DEEPBIND
+
+
+def load_engine() -> None:
+    """The library as `chdb` loads it, half a gigabyte to be bound; not what that starts then."""
+    found = find_spec("chdb")
+    assert found
+    for folder in found.submodule_search_locations or ():
+        library = os.path.join(folder, "_chdb.abi3.so")
+        if os.path.exists(library):
+            CDLL(library, mode=sys.getdlopenflags() | DEEPBIND)
+            return
 
 
 class Forks:
@@ -146,11 +161,11 @@ def become(
 
 def end_soon(main: Callable[[], None]) -> None:
     """Run a command, and end without taking apart what was imported: in this process that copies
-    every page of it. Not where the engine was, whose end is part of what tests look at."""
+    every page of it. In a wide run not where the engine was, whose end is worth a look."""
     try:
         main()
     except SystemExit as ended:
-        if "chdb" in sys.modules or not isinstance(ended.code, int | None):
+        if (WIDE and "chdb" in sys.modules) or not isinstance(ended.code, int | None):
             raise
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
@@ -200,6 +215,7 @@ def serve(path: str) -> None:
 
     for module in [*(f"threadline.cli.{it.module}" for it in cli.COMMANDS.values()), *MODULES]:
         import_module(module)
+    load_engine()
     # As a server does before it says that it is ready.
     read_agent("Mozilla/5.0")
     classify("https://example.com/", "https://example.org/")

@@ -32,7 +32,7 @@ class ForkServer:
         self.pid = os.getpid()
         # Its path has to be short. The fork server takes the folder away when it ends.
         self.path = f"{tempfile.mkdtemp(prefix='threadline-')}/socket"
-        kept = (*OF_INTERPRETER, "COVERAGE_", "PATH", "TMPDIR")
+        kept = (*OF_INTERPRETER, "COVERAGE_", "PATH", "TMPDIR", "THREADLINE_TEST_WIDE")
         environ = {name: value for name, value in os.environ.items() if name.startswith(kept)}
         self._process = subprocess.Popen(
             # Without this script's folder on the path.

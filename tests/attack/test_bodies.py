@@ -5,7 +5,6 @@ Small here; `THREADLINE_TEST_ATTACK=1` takes every shape at full size.
 """
 
 import gzip
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +16,9 @@ import pytest
 from tests.attack.cost import cpu_s, ordinary_cpu_s, warm_up
 from tests.attack.hostile import Hostile, bodies
 from tests.support import ORIGIN, Project, Reply, Server
+from tests.width import WIDE, wide
 
-LARGE = bool(os.environ.get("THREADLINE_TEST_ATTACK"))
-SIZE = 1024**2 if LARGE else 128 * 1024
+SIZE = wide(128 * 1024, 1024**2)
 TIMES_ORDINARY = 3
 # A machine that does something else for a moment makes one measurement wrong, not ten.
 ATTEMPTS = 10
@@ -162,7 +161,7 @@ def test_who_sends_too_much_from_one_address_waits(folder: Path) -> None:
         assert send(other).status == 202
 
 
-if LARGE:
+if WIDE:
 
     def test_all_shapes_over_http(server: Server, project: Project) -> None:
         hostile: Hostile

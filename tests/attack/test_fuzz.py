@@ -2,14 +2,14 @@
 
 import base64
 import json
-import os
 import random
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 from tests.support import Json, Project
+from tests.width import wide
 
-TIMES = 20 if os.environ.get("THREADLINE_TEST_ATTACK") else 1
+TIMES = wide(1, 20)
 STRANGE = [
     "",
     " ",

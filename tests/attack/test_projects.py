@@ -1,7 +1,6 @@
 """Two projects whose ids are all the same: nothing of one is in any answer to the other."""
 
 import itertools
-import os
 import random
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -9,6 +8,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.support import Json, Project, Reply, Server, side_by_side
+from tests.width import wide
 
 # Of each parameter values that lead somewhere; those with a list of allowed values bring their own.
 VALUES: dict[str, list[str]] = {
@@ -35,7 +35,7 @@ VALUES: dict[str, list[str]] = {
     "url": ["https://shop.example/?utm_source={mark}"],
     "q": ["u"],
 }
-ASKED_PER_ROUTE = 100 if os.environ.get("THREADLINE_TEST_ATTACK") else 4
+ASKED_PER_ROUTE = wide(2, 50)
 
 
 def events(mark: str) -> list[Json]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,14 @@ ANY_EVENT = "SELECT 1 FROM events LIMIT 1"
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def one_shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("clickhouse"), shards=1) as cluster:
-        yield cluster.nodes[0]
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def node(one_shard: Cluster) -> Node:
+    return one_shard.nodes[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +60,31 @@ def copied(full: tuple[Path, Project], folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def before(full: tuple[Path, Project], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What it answers."""
+    folder = tmp_path_factory.mktemp("asked") / "data"
+    shutil.copytree(full[0], folder, symlinks=True)
+    with Server(folder) as server:
+        found = answers(full[1].again(server))
+        assert server.stop() == 0
+    return found
+
+
 def database(node: Node, request: pytest.FixtureRequest) -> str:
     """The URL of a database of this test's own."""
     return node.url(request.node.name.partition("[")[0])
 
 
 def test_there_and_back_the_answers_are_the_same(
-    full: tuple[Path, Project], copied: Path, node: Node, request: pytest.FixtureRequest
+    full: tuple[Path, Project],
+    copied: Path,
+    node: Node,
+    before: dict[str, Any],
+    request: pytest.FixtureRequest,
 ) -> None:
     project, url = full[1], database(node, request)
     with Server(copied) as server:
-        before = answers(project.again(server))
         # What waits in the log when the server is killed is moved, too.
         last = project.again(server).track("x", anonymous_id="late", event_id="late")
         server.stop(signal.SIGKILL)
@@ -83,7 +103,7 @@ def test_there_and_back_the_answers_are_the_same(
         there.track("x", anonymous_id="stays", event_id="old")
         assert ids(there.stored()).count("old") == 1
         there.track("x", anonymous_id="new", event_id="new")
-        before = answers(there)
+        then = answers(there)
         assert server.stop() == 0
         assert not [line for line in server.lines if '"error"' in line]
     refused = fails("migrate-store", url, "chdb", "--data", str(copied))
@@ -94,22 +114,20 @@ def test_there_and_back_the_answers_are_the_same(
     assert "Set THREADLINE_STORE=chdb where" in said
     assert "DROP DATABASE" in said
     with Server(copied) as server:
-        same(answers(project.again(server)), before)
+        same(answers(project.again(server)), then)
 
 
 def test_into_a_cluster_and_onto_another_number_of_shards(
-    full: tuple[Path, Project], copied: Path, tmp_path: Path
+    full: tuple[Path, Project],
+    copied: Path,
+    one_shard: Cluster,
+    tmp_path: Path,
+    before: dict[str, Any],
 ) -> None:
     """Each move compares every row, and answers, by itself."""
     project = full[1]
-    with Server(copied) as server:
-        before = answers(project.again(server))
-        assert server.stop() == 0
-    with (
-        Cluster(tmp_path / "two", shards=2) as two,
-        Cluster(tmp_path / "three", shards=3) as three,
-    ):
-        stores = ["chdb", two.url("threadline"), three.url("threadline")]
+    with Cluster(tmp_path / "two", shards=2) as two:
+        stores = ["chdb", two.url("threadline"), one_shard.url("threadline")]
         for source, target in pairwise(stores):
             done = run("migrate-store", source, target, "--data", str(copied))
             said = done.stdout
@@ -200,12 +218,13 @@ CAME = """
 
 
 def test_a_command_that_is_killed_in_the_middle_goes_on(
-    full: tuple[Path, Project], copied: Path, node: Node, request: pytest.FixtureRequest
+    full: tuple[Path, Project],
+    copied: Path,
+    node: Node,
+    before: dict[str, Any],
+    request: pytest.FixtureRequest,
 ) -> None:
     project, url = full[1], database(node, request)
-    with Server(copied) as server:
-        before = answers(project.again(server))
-        assert server.stop() == 0
     command = ("migrate-store", "chdb", url, "--data", str(copied))
     name = url.rpartition("/")[2]
     for table in ("events", "half_hours", "visitor_touches"):

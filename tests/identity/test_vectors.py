@@ -64,14 +64,17 @@ def told(server: Server) -> dict[tuple[str, str], Project]:
     projects = {}
     for entry, *_ in by_log():
         for order in ORDERS:
-            project = Project(server)
-            for event in ORDERS[order](entry["events"]):
-                assert project.post("/v1/track", wire(event)).status == 202
-            for anonymous_id, user_id in entry.get("unlinked", []):
-                pair = {"anonymous_id": anonymous_id, "user_id": user_id}
-                assert project.change("DELETE", "/v1/identity/links", pair).json["changed"]
-            projects[entry["name"], order] = project
+            projects[entry["name"], order] = project = Project(server)
+            tell(project, entry, order)
     return projects
+
+
+def tell(project: Project, entry: dict[str, Any], order: str) -> None:
+    for event in ORDERS[order](entry["events"]):
+        assert project.post("/v1/track", wire(event)).status == 202
+    for anonymous_id, user_id in entry.get("unlinked", []):
+        pair = {"anonymous_id": anonymous_id, "user_id": user_id}
+        assert project.change("DELETE", "/v1/identity/links", pair).json["changed"]
 
 
 def test_policies_are_of_the_same_logs() -> None:
@@ -83,7 +86,11 @@ def test_policies_are_of_the_same_logs() -> None:
 
 @pytest.mark.parametrize(("entry", "order"), list(cases()))
 def test_vector(told: dict[tuple[str, str], Project], entry: dict[str, Any], order: str) -> None:
-    project = told[entry["name"], order]
+    check(told[entry["name"], order], entry, backwards=WIDE or order == "given")
+
+
+def check(project: Project, entry: dict[str, Any], backwards: bool = False) -> None:
+    """What the entry says of its log. `backwards`: journeys from their end, too."""
     policy, expected = entry["policy"], entry["expect"]
 
     listed = {
@@ -96,7 +103,7 @@ def test_vector(told: dict[tuple[str, str], Project], entry: dict[str, Any], ord
     for user_id, user in expected["users"].items():
         journey = ids(project.journey(user_id, stitch=policy))
         assert journey == user["events"]
-        if WIDE or order == "given":
+        if backwards:
             assert ids(project.journey(user_id, stitch=policy, order="desc")) == journey[::-1]
         assert ids(project.journey(user_id, stitch=policy, phase="before")) == user["before_login"]
         owned |= set(journey)

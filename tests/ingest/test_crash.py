@@ -10,12 +10,13 @@ from pathlib import Path
 
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server
+from tests.width import wide
 from threadline.identity import states
 from threadline.ingest import receipts
 from threadline.ingest.log import open_db
 from threadline.runtime.admin_socket import SocketStore
 
-CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES", "5"))
+CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES") or wide(2, 10))
 SENDERS = 4
 BATCH = 40
 
@@ -111,7 +112,7 @@ def test_forgetting_goes_on_after_a_kill_at_any_moment(folder: Path) -> None:
     """Killed again and again while people are forgotten and come back: the forgotten are gone,
     everybody else, and who came back, is there, and every state says what the events say."""
     chance = random.Random(11)
-    people, kept, back = 12, 4, 6
+    people, kept, back = wide((7, 3, 5), (12, 4, 6))
     with Server(folder) as server:
         project = Project(server)
         project.batch([event for number in range(people) for event in _life(number, "first")])

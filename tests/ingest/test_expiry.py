@@ -10,6 +10,7 @@ import pytest
 
 from tests.dying import Killed, unsynced_store
 from tests.support import row_values
+from tests.width import wide
 from threadline.contract.times import DAY_MS
 from threadline.control.keeping import Keeping
 from threadline.identity import states
@@ -181,7 +182,7 @@ def test_killed_at_any_statement_it_is_finished_by_who_comes_next(store: Store) 
                 expire(store, left, False, nullcontext)
         expected = {event["event_id"] for event in made if stays(keeping, event)}
         assert there(store, project_id) == expected
-        statement += 9
+        statement += wide(18, 9)
     assert statement > 30
     assert wrong_but(store, "p touches stay") == set()
 

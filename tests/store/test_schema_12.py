@@ -14,6 +14,7 @@ from tests.cli.test_commands import ok, run
 from tests.dying import TABLES
 from tests.store.older import EXPECTED, unpack
 from tests.support import Json, Reply, Server
+from tests.width import wide
 
 ANSWERS: list[Json] = EXPECTED["answers"]
 TOKENS: dict[str, str] = EXPECTED["tokens"]
@@ -75,15 +76,22 @@ def read(body: str) -> Any:
     return sorted(sorted((k, v) for k, v in row.items() if v) for row in rows)
 
 
+def some(answers: list[Json]) -> list[Json]:
+    """The first of each kind, and each fifth of the others."""
+    firsts = {answer["path"].partition("?")[0]: answer for answer in reversed(answers)}
+    return [*firsts.values(), *answers[::5]]
+
+
 def test_every_answer_is_as_it_was(server: Server) -> None:
     assert len(ANSWERS) > 100
+    asked = wide(some(ANSWERS), ANSWERS)
 
     def again(expected: Json) -> Reply:
         return ask(server, expected["path"], TOKENS[expected.get("key", "rk")])
 
     with ThreadPoolExecutor(4) as pool:
-        replies = list(pool.map(again, ANSWERS))
-    for expected, reply in zip(ANSWERS, replies, strict=True):
+        replies = list(pool.map(again, asked))
+    for expected, reply in zip(asked, replies, strict=True):
         assert reply.status == expected["status"], expected["path"]
         if expected["path"].startswith(OF_VISITS):
             continue

@@ -19,6 +19,7 @@ from tests.cli.test_commands import fails, ok
 from tests.clickhouse_cluster import ClickHouse
 from tests.identity import test_activity, test_vectors
 from tests.support import Project, Server, ids
+from tests.width import wide
 from threadline.contract.times import format_ms
 from threadline.store import Store, StoreError
 
@@ -72,13 +73,16 @@ def test_sql_reads_one_project_only(server: Server, project: Project) -> None:
     assert ok(*asked, **environ) == '[{"n":3,"p":1}]\n'
 
 
-# Each log, and each policy three times; what is answered by the engine in the process, in all ways.
+# Each log, and each policy three times, in a wide run. What is answered by the engine in the process
+# is, in all ways.
 SOME = [entries[n % len(entries)] for n, entries in enumerate(test_vectors.by_log())]
+SOME = wide(SOME[::3], SOME)
 
 
 @pytest.mark.parametrize("entry", SOME, ids=lambda e: f"{e['name']}-{e['policy']}")
 def test_identity(project: Project, entry: dict[str, Any]) -> None:
-    test_vectors.test_vector(project, entry, "shuffled")
+    test_vectors.tell(project, entry, "shuffled")
+    test_vectors.check(project, entry)
 
 
 @pytest.mark.parametrize("story", [test_activity.QUIET, test_activity.BUSY, test_activity.SEVERAL])

@@ -19,6 +19,7 @@ from tests.store.older import EXPECTED, unpack
 from tests.store.test_migrations import EVENTS, handle
 from tests.store.test_schema_12 import TOKENS, ask, read
 from tests.support import ROOT, Project, Server
+from tests.width import wide
 from threadline import upgrade_copies
 from threadline.control import Control, ControlError
 from threadline.identity.states import verify
@@ -34,7 +35,7 @@ ANSWERS = [
     answer
     for answer in EXPECTED["answers"]
     if re.match(r"/v1/(users|time-to-conversion|query|identity/stats)", answer["path"])
-][::4]
+][:: wide(8, 4)]
 
 
 def start_and_kill(folder: Path, statements: int) -> int:

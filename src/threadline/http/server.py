@@ -13,6 +13,7 @@ from threadline.http.answers import Answer, answer, answer_body, answer_file
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
+from threadline.runtime.schemas import Json
 from threadline.store import StoreError
 from threadline.web import Asset, asset
 
@@ -46,22 +47,25 @@ async def metrics(request: Request) -> Answer:
 
 
 def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
-    """The routes that serve the reference, made from those that it describes and itself."""
+    """The routes that serve the reference, made from those that it describes and itself, once
+    somebody wants it: that takes a fifth of a server's start."""
 
-    async def openapi_json(request: Request) -> Answer:
-        return answer(document)
-
-    async def docs(request: Request) -> Answer:
-        return answer_file(request.header, reference(), PAGE_HEADERS)
-
-    itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
-    document = openapi.document([*routes, itself], root_path)
+    @cache
+    def document() -> Json:
+        return openapi.document([*routes, itself], root_path)
 
     @cache
     def reference() -> Asset:
-        # Most servers never show it, and to make and pack it takes as long as to start.
-        return asset(docs_page.page(document), HTML)
+        return asset(docs_page.page(document()), HTML)
 
+    async def openapi_json(request: Request) -> Answer:
+        return answer(await request.services.beside_questions(document))
+
+    async def docs(request: Request) -> Answer:
+        page = await request.services.beside_questions(reference)
+        return answer_file(request.header, page, PAGE_HEADERS)
+
+    itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
     return [itself, Route("GET", REFERENCE, docs)]
 
 
