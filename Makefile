@@ -14,7 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
+.PHONY: help demo build docs reference test test-wide coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ demo: $(READY) $(BUILT) $(DASHBOARD) $(SITE) ## Start a server with a believable
 test: $(READY) $(BROWSER) $(DASHBOARD) $(SITE) test-browser ## Run all tests
 	@echo "Running all tests against real servers on free ports ..."
 	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(MEASURE)
+
+# As `make test`, of what is random and what is multiplied out all that there is (tests/width.py).
+test-wide: export THREADLINE_TEST_WIDE := 1
+test-wide: test ## Run all tests as wide as they go; takes an hour, and runs every night
 
 # Not with every `make test`: before Python 3.14, following branches takes a fifth to a third more CPU.
 coverage: MEASURE := --cov --cov-report=term:skip-covered
