@@ -132,7 +132,7 @@ race: $(READY) $(BUILT) ## Threadline beside PostgreSQL, DuckDB and plain ClickH
 	@$(BIN)/python -m benchmarks.race --events 10000000 --seconds 0
 
 race-quick: $(READY) $(BUILT) ## Whether all of them give the same answers, and no more
-	@$(BIN)/python -m benchmarks.race --events 5000 --users 3 --answers-only
+	@$(BIN)/python -m benchmarks.race --events 1000 --users 1 --answers-only
 
 clean: ## Remove everything that was made
 	rm -rf .venv .demo benchmarks/out browser/node_modules browser/dist src/threadline/web/built

@@ -21,8 +21,8 @@ from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
 from threadline.store import Store, StoreAway, StoreError
 
-# While nobody waits for it, the writer lets events gather this long: the store likes fewer, larger
-# blocks. A reader that does wait is served at once.
+# While nobody waits for them, the writer lets events gather this long from the first on: the store
+# likes fewer, larger blocks. A reader that does wait is served at once.
 GATHER_S = 0.2
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 # After this long a store that fails is taken for away, and is tried only once for who waits.
@@ -68,7 +68,6 @@ class Writer:
         self._changed = threading.Condition()
         self._waiting_readers = 0
         self._closing = False
-        self._last_write = 0.0
         self._looked_around = 0.0
         # On the clock that nobody sets.
         self.failing_since: float | None = None if store.is_open else time.monotonic()
@@ -189,11 +188,8 @@ class Writer:
             self._changed.wait_for(
                 lambda: self._behind() or self._closing or not self._begun, LOOK_AROUND_S
             )
-            gathered_until = self._last_write + GATHER_S
-            self._changed.wait_for(
-                lambda: self._closing or self._waiting_readers > 0,
-                max(0.0, gathered_until - time.monotonic()),
-            )
+            if self._behind():
+                self._changed.wait_for(lambda: self._closing or self._waiting_readers > 0, GATHER_S)
             return self._behind() or not self._closing
 
     def _behind(self) -> bool:
@@ -229,7 +225,6 @@ class Writer:
                     # What goes in parts is told by its places in the block as it was settled.
                     self._insert(rows, token, block.part if token == block.token else None)
                 self._log.finish(block)
-        self._last_write = time.monotonic()
         with self._changed:
             self._changed.notify_all()
         return True
