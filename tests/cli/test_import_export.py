@@ -166,7 +166,7 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
     folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     project_in(folder)
-    count = 60_000
+    count = 24_000
     path = tmp_path / "many.ndjson"
     with path.open("w") as file:
         for number in range(count):

@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 from tests.dashboard.conftest import NewPage
 from tests.dashboard.house import House
 from tests.support import Json
+from tests.width import wide
 
 MODELS = "first_touch last_touch last_non_direct linear position_based time_decay".split()
 
@@ -41,7 +42,10 @@ def by(rows: list[Json], column: str, value: str) -> dict[str, float]:
     return {str(names.get(row[column], row[column])): row[value] for row in rows}
 
 
-@pytest.mark.parametrize("filters", ["", "country==DE|US", "first.medium==paid"])
+FILTERS = ["", "country==DE|US", "first.medium==paid"]
+
+
+@pytest.mark.parametrize("filters", wide(FILTERS[:2], FILTERS))
 def test_overview(house: House, page_of: NewPage, filters: str) -> None:
     page = page_of(f"/?range=45d&filters={filters}&sources=all")
     on: dict[str, Any] = {"from": since(45), "tz": "UTC", "stitch": "next", "filters": filters}
@@ -109,7 +113,7 @@ def test_trend(house: House, page_of: NewPage) -> None:
     assert len(shown) == 14
 
 
-@pytest.mark.parametrize("policy", ["first", "next", "last", "none"])
+@pytest.mark.parametrize("policy", wide(["next", "none"], ["first", "next", "last", "none"]))
 def test_attribution(house: House, page_of: NewPage, policy: str) -> None:
     group = "google,organic"
     address = f"/attribution?range=all&rows=all&stitch={policy}&cell={group}&model=linear"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.questions.test_filters import LOG, PHONE
 from tests.support import Json, Project, Reply, Server
+from tests.width import wide
 from threadline import Client
 from threadline.contract.definitions import Segment
 from threadline.contract.times import format_ms, now_ms, parse_ms
@@ -478,7 +479,7 @@ SAME = [
 
 @pytest.mark.parametrize("path", QUESTIONS)
 def test_every_question_takes_segments_as_what_they_stand_for(named: Project, path: str) -> None:
-    for stitch in ("next", "last"):
+    for stitch in wide(("next",), ("next", "last")):
         for by_name, written in SAME:
             params = {**QUESTIONS[path], "stitch": stitch}
             answer = named.ask(path, filters=by_name, **params)

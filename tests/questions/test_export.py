@@ -103,22 +103,30 @@ def test_half_an_answer_is_not_taken_for_the_whole(store: Store) -> None:
     assert row["n"] == ROWS
 
 
-@pytest.mark.parametrize("format", ["ndjson", "csv", "parquet"])
-def test_large_events_take_little_memory(url: str, store: Store, format: export.Format) -> None:
-    """What a question may take on a machine of 2 GiB."""
-    parts, rows, size = 16, 5000, 900
-    for part in range(parts):
+PARTS, PART_ROWS, SIZE = 16, 5000, 900
+
+
+@pytest.fixture(scope="module")
+def large(store: Store) -> str:
+    """A project of much text in many parts."""
+    for part in range(PARTS):
         store.execute(
             "INSERT INTO events"
             " (project_id, timestamp, event_id, event_name, anonymous_id, properties)"
-            f" SELECT 'large {format}', toDateTime64('2026-05-01', 3) + number,"
-            f" toString(number), 'x', concat('d', toString(number % 1000)), repeat('y', {size})"
-            f" FROM numbers({part * rows}, {rows})"
+            " SELECT 'large', toDateTime64('2026-05-01', 3) + number,"
+            f" toString(number), 'x', concat('d', toString(number % 1000)), repeat('y', {SIZE})"
+            f" FROM numbers({part * PART_ROWS}, {PART_ROWS})"
         )
+    return "large"
+
+
+@pytest.mark.parametrize("format", ["ndjson", "csv", "parquet"])
+def test_large_events_take_little_memory(url: str, large: str, format: export.Format) -> None:
+    """What a question may take on a machine of 2 GiB."""
     with Store(url, query_bytes=256 * 1024**2) as small:
-        large = Context(small, f"large {format}")
-        body = read_all(export.ask(large, export.ExportParams(format=format)))
-    assert format == "parquet" or len(body) > parts * rows * size
+        context = Context(small, large)
+        body = read_all(export.ask(context, export.ExportParams(format=format)))
+    assert format == "parquet" or len(body) > PARTS * PART_ROWS * SIZE
 
 
 def test_an_event_that_never_came_is_said(store: Store) -> None:

@@ -15,7 +15,7 @@ from tests.identity import oracle as identity
 from tests.identity.steps import iso
 from tests.questions import oracle
 from tests.support import Json, Project, Server
-from tests.width import EXAMPLES
+from tests.width import EXAMPLES, WIDE
 
 # Of where visits come from, `tests/visits` has the numbers.
 SOURCES = ("source", "medium", "campaign")
@@ -173,6 +173,9 @@ def test_numbers_are_the_oracles(counting: Server, clock: tuple[str, str], seed:
     for number, group in enumerate(["", *GROUPS, "path,source"]):
         names = [name for name in group.split(",") if name]
         for also, interval in enumerate(INTERVALS):
+            # Of each group two intervals a clock, and over all clocks every one.
+            if not WIDE and (number + also + CLOCKS.index(clock)) % len(INTERVALS) > 1:
+                continue
             asked = METRICS[(number + also + seed) % len(METRICS)]
             of = ",".join(f"event_{name}" if name in SOURCES else name for name in names)
             answer = project.ask(

@@ -73,8 +73,7 @@ def test_sql_reads_one_project_only(server: Server, project: Project) -> None:
     assert ok(*asked, **environ) == '[{"n":3,"p":1}]\n'
 
 
-# Each log, and each policy three times, in a wide run. What is answered by the engine in the process
-# is, in all ways.
+# In a wide run each log, and each policy three times. The embedded engine answers all of them.
 SOME = [entries[n % len(entries)] for n, entries in enumerate(test_vectors.by_log())]
 SOME = wide(SOME[::3], SOME)
 
