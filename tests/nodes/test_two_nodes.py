@@ -93,8 +93,8 @@ def test_what_is_decided_on_one_counts_on_the_other(two: Two) -> None:
         tokens.append(str(reply.headers["Threadline-Written"]))
 
     def answers(project: Project) -> list[Json]:
-        asked = ("/v1/stats", {"metric": "persons"}), ("/v1/users", {}), ("/v1/sources", {})
-        return [project.ask(path, **params) for path, params in asked]
+        persons = project.ask("/v1/stats", metric="persons")
+        return [persons, project.ask("/v1/users"), project.ask("/v1/sources")]
 
     assert counted(there, *tokens) == 6
     before = answers(here)
