@@ -124,11 +124,20 @@ def test_into_a_cluster_and_onto_another_number_of_shards(
     tmp_path: Path,
     before: dict[str, Any],
 ) -> None:
-    """Each move compares every row, and answers, by itself."""
+    """Each move compares every row, and answers, by itself. The second one begins while the server
+    runs, and events come in."""
     project = full[1]
     with Cluster(tmp_path / "two", shards=2) as two:
         stores = ["chdb", two.url("threadline"), one_shard.url("threadline")]
         for source, target in pairwise(stores):
+            if source != "chdb":
+                with Server(copied, THREADLINE_STORE=source) as running:
+                    late = Project(running)
+                    ahead = ("migrate-store", source, target, "--ahead", "--data", str(copied))
+                    late.track("before")
+                    assert "Copied. Now stop the server" in ok(*ahead)
+                    late.track("after")
+                    assert running.stop() == 0
             done = run("migrate-store", source, target, "--data", str(copied))
             said = done.stdout
             assert "All is equal." in said, done.stderr
@@ -142,6 +151,7 @@ def test_into_a_cluster_and_onto_another_number_of_shards(
         ok("migrate-store", stores[-1], "chdb", "--data", str(copied))
     with Server(copied) as server:
         same(answers(project.again(server)), before)
+        assert {row["event_name"] for row in late.again(server).stored()} == {"before", "after"}
 
 
 class Dying(Store):

@@ -13,11 +13,13 @@ from threadline.cli import folders
 from threadline.cli.backing_up import bar, says_what_it_makes, stopped_by_signals
 from threadline.cli.options import Data
 from threadline.cli.table import as_table, terminal_width
+from threadline.ingest.recovery import alone
 from threadline.runtime import moving
 from threadline.runtime.folder import FolderInUse, folder_lock, running_server
 from threadline.runtime.moving import Compared
 from threadline.settings import Settings
 from threadline.store import Store, StoreError, store_url, without_password
+from threadline.store.address import is_embedded
 
 HOW_TO_GO_ON = "Stopped; nothing uses the new store yet. The same command goes on where it was."
 
@@ -32,21 +34,32 @@ def migrate_store(
     target: Annotated[
         str, typer.Argument(metavar="TO", help="An empty store, as THREADLINE_STORE names it.")
     ],
+    ahead: Annotated[
+        bool,
+        typer.Option(
+            "--ahead",
+            help="Copy while the server runs; then, with it stopped, only what came since is left.",
+        ),
+    ] = False,
     data: Data = None,
 ) -> None:
     """Move all events from one store into another, compare the two, and say what to set.
 
     A store is `chdb`, the embedded engine in the data folder, or `clickhouse://…`, a ClickHouse
     server or, with `?cluster=NAME`, a cluster; out of one into a database on more shards, or fewer,
-    is how their number changes. The server of the folder has to be stopped. Killed or cut off at
-    any moment, the same command goes on: nothing is there twice, nothing is lost. FROM stays as it
-    is.
+    is how their number changes. The server of the folder has to be stopped; of a ClickHouse,
+    --ahead copies before that, so that it is stopped for as long as the last month takes. Killed or
+    cut off at any moment, the same command goes on: nothing is there twice, nothing is lost. FROM
+    stays as it is.
 
     Example: `threadline migrate-store chdb clickhouse://threadline:secret@db:8123/threadline`
     """
     chosen = folders.load(data)
     folder = Path(chosen.data)
     from_url, to_url = store_url(source, folder), store_url(target, folder)
+    if ahead:
+        _copy_ahead(chosen, folder, from_url, to_url)
+        return
     if server := running_server(folder):
         at = f"{server.url}, process {server.pid}" if server.url else f"process {server.pid}"
         raise FolderInUse(
@@ -57,6 +70,25 @@ def migrate_store(
         moving.check_urls(from_url, to_url)
         with moving.opened(from_url) as have, moving.opened(to_url) as want:
             _move(chosen, folder, have, want)
+
+
+def _copy_ahead(chosen: Settings, folder: Path, from_url: str, to_url: str) -> None:
+    if is_embedded(from_url):
+        raise StoreError(
+            "--ahead is for events on a ClickHouse server or cluster: those in the data folder are"
+            " the running server's alone. Stop it, and give the command without --ahead."
+        )
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with alone(chosen), stopped_by_signals(HOW_TO_GO_ON):
+        moving.check_urls(from_url, to_url)
+        with moving.opened(from_url) as source, moving.opened(to_url) as target:
+            moving.claim(folder, source, target)
+            with _says_how_to_go_on(), bar("Copying ahead", console) as progressed:
+                moving.move(source, target, chosen, progressed, ahead=True)
+    typer.echo(
+        "Copied. Now stop the server (of several nodes, all), and give the same command without"
+        " --ahead: it moves what has changed since, compares every row, and says what to set."
+    )
 
 
 def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:

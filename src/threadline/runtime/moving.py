@@ -190,9 +190,12 @@ def move(
     settings: Settings,
     progressed: Progressed,
     makes: Callable[[str], None] = lambda state: None,
+    ahead: bool = False,
 ) -> None:
     """Make every partition of the target what it is in the source. `progressed`: bytes, and bytes
-    of all. `makes`: is called with each state to come that is made anew. Raises `StoreError`."""
+    of all. `makes`: is called with each state to come that is made anew. `ahead`: events still come
+    in, so it is done once more, and what has to be made in the end is left for then. Raises
+    `StoreError`."""
     described = moving.described(source)
     moving.check_alike(described, moving.described(target))
     wanted = moving.partitions(source)
@@ -219,8 +222,10 @@ def move(
         progressed(before, total)
 
     for each in wanted:
-        if each.table != WORK:
+        if each.table != WORK and not (ahead and each.table in incomparable):
             bring(each)
+    if ahead:
+        return
     if target.cluster:
         kept = outliving(settings)
         states.rebuild(target, moving.FOLLOW, progressed=makes, outliving=kept)
