@@ -141,7 +141,7 @@ def test_into_a_cluster_and_onto_another_number_of_shards(
             done = run("migrate-store", source, target, "--data", str(copied))
             said = done.stdout
             assert "All is equal." in said, done.stderr
-            makes = "Making half_hours anew, on each node, of its own events ..."
+            makes = "Making user_touches anew, on each node, of its own events ..."
             assert (makes in done.stderr) == ("cluster=" in target)
             with Store(target) as store:
                 assert not any(each[2:] != (0, 0, 0) for each in states.verify(store))
