@@ -55,8 +55,8 @@ class ProjectList(msgspec.Struct):
 
 
 class Compared(msgspec.Struct, omit_defaults=True):
-    """One project's number; `error`: why there is none. `from`, `to`, `tz`: where they are not the
-    same of all projects."""
+    """One project's number; `error`: why there is none. `from`, `to`, `tz`: where projects are of
+    several time zones."""
 
     project_id: str
     name: str
@@ -217,10 +217,10 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
         whens.append({name: answer[name] for name in ("from", "to", "tz") if name in answer})
         (first,) = answer["rows"] or [{"value": None}]
         rows.append({**row, **first, **whens[-1]})
-    if whens and all(when == whens[0] for when in whens):
-        # Said once; where projects are of several time zones, of each.
-        found |= whens[0]
-        rows = [{name: row[name] for name in row if name not in whens[0]} for row in rows]
+    if len({when.get("tz") for when in whens}) == 1:
+        # Said once, as now is a few moments later for each; of several time zones, of each.
+        found |= whens[-1]
+        rows = [{name: row[name] for name in row if name not in whens[-1]} for row in rows]
     # What is wrong in the same way with all of them is wrong with the question.
     if problems and len({str(error) for error in problems}) == 1 and len(problems) == len(rows):
         raise problems[0]
