@@ -12,6 +12,7 @@ from tests.cli.test_commands import ok
 from tests.support import ROOT, Json, Project, Server
 from threadline.cli.main import COMMANDS, create_cli
 from threadline.contract import errors
+from threadline.control.others import Node
 from threadline.ingest.dead_letters import DeadLetter
 from threadline.questions import sql_tables
 
@@ -145,3 +146,4 @@ def test_what_commands_print_as_json(server: Server, project: Project, tmp_path:
     asked = printed("threadline ask", "sources", *own)
     assert asked == project.ask("/v1/sources")
     assert list(DeadLetter._fields) == fields("threadline dead-letter list")
+    assert [*Node._fields, "state"] == fields("threadline node list")
