@@ -5,8 +5,8 @@ does what is restored answer as the original did at the moment of the backup?
     python -m benchmarks.backups --rounds 20 --store server
     python -m benchmarks.backups --rounds 20 --store cluster
 
-`server` and `cluster` are real ClickHouse processes; of `server` every other round is restored into
-a folder, else it is as it was. Exit status 1, with what differs, at the first round that is wrong.
+`server` and `cluster` are real ClickHouse processes; of these every other round is restored into a
+folder, the others into a new database. Exit status 1, with what differs, at the first round that is wrong.
 """
 
 import argparse
