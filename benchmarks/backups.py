@@ -6,7 +6,8 @@ does what is restored answer as the original did at the moment of the backup?
     python -m benchmarks.backups --rounds 20 --store cluster
 
 `server` and `cluster` are real ClickHouse processes; of these every other round is restored into a
-folder, the others into a new database. Exit status 1, with what differs, at the first round that is wrong.
+folder, the others into a new database. Exit status 1, with what differs, at the first round that is
+wrong.
 """
 
 import argparse
