@@ -35,6 +35,7 @@ PARAMS: dict[str, Json] = {
     "retention": {"interval": "day", "periods": 3},
     "retention_people": {"interval": "day", "cohort_start": "2026-05-01", "period": 0},
     "paths": {"event": "signup", "direction": "before"},
+    "paths_people": {"event": "signup", "direction": "before", "node": "/pricing"},
     "identity_stats": {},
     "shared_devices": {},
     "suspicious": {},

@@ -386,6 +386,10 @@ def test_questions_answer_in_objects_and_frames(project: Project) -> None:
         people = client.retention_people(cohort["cohort"], 0, interval="day", limit=1)
         assert len(people) == cohort["persons"]
         assert client.paths(start="$pageview", end="click").answer["reached"] == 1
+        (way,) = client.paths("$pageview").rows
+        assert len(client.paths_people("$pageview", way=way["path"])) == way["persons"]
+        assert len(client.paths_people("$pageview", way=[])) == 0
+        assert len(client.paths_people("$pageview", node="click", step=1)) == 1
         table = client.users.table(["user_id", "last_seen"], search="A", limit=1)
         assert all(set(row) == {"user_id", "last_seen"} for row in table)
         assert client.time_to_conversion("click").rows[0]["persons"] == 1

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -123,11 +123,21 @@ def test_paths_down_to_people(house: House, page_of: NewPage) -> None:
     node = page.locator("g[role=button]").filter(has_text=re.compile(r"^\/pricing: \d+")).first
     node.focus()
     page.keyboard.press("Enter")
-    people = page.get_by_role("table", name="Who did /pricing, then signup")
-    steps = "$pageview{path=/pricing},signup"
-    found = house.ask("/v1/funnel/people", **ALL, steps=steps, window="1d", step=2, limit=100)
-    expect(people.get_by_role("rowheader")).to_have_count(len(found["rows"]))
+    people = page.get_by_role("region", name="Who did /pricing, then signup")
+    step = int(dict(parse_qsl(urlsplit(page.url).query))["column"])
+    counted = sum(
+        flow["persons"]
+        for flow in answer["flow"]
+        if (flow["step"], flow["from"]) == (step, "/pricing")
+    )
+    # The node says how many they are, and so many are listed.
+    expect(node).to_have_text(re.compile(rf"^/pricing: {counted}/"))
+    expect(people.get_by_role("rowheader")).to_have_count(counted)
     assert node.get_attribute("aria-pressed") == "true"
+    row = answer["rows"][0]
+    page.get_by_role("button", name="  →  ".join(row["path"]), exact=True).click()
+    went = page.get_by_role("region", name=f"Who did {', then '.join([*row['path'], 'signup'])}")
+    expect(went.get_by_role("rowheader")).to_have_count(row["persons"])
 
 
 def test_a_key_is_rotated_and_revoked(house: House, page_of: NewPage) -> None:

@@ -31,6 +31,7 @@ READS: dict[str, dict[str, str]] = {
     "/v1/retention": {},
     "/v1/retention/people": {"cohort_start": "2026-05-01", "period": "0"},
     "/v1/paths": {"event": "signup"},
+    "/v1/paths/people": {"event": "signup", "node": "visit"},
     "/v1/identity/shared-devices": {},
     "/v1/identity/explain": {"event_id": "e1"},
     "/v1/identity/stats": {},

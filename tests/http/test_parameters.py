@@ -129,7 +129,7 @@ def test_more_parameters_than_anybody_needs(project: Project) -> None:
 ROUTES = [
     *("/v1/query", "/v1/stats", "/v1/sources", "/v1/sessions", "/v1/users", "/v1/users/u"),
     *("/v1/users/u/events", "/v1/attribution", "/v1/funnel", "/v1/retention", "/v1/paths"),
-    "/v1/retention/people",
+    *("/v1/retention/people", "/v1/paths/people"),
     *("/v1/time-to-conversion", "/v1/identity/stats", "/v1/identity/shared-devices"),
     "/v1/identity/explain",
 ]

@@ -86,6 +86,7 @@ def test_the_document_is_valid_and_complete(document: Json) -> None:
         "/v1/members/{member_id}/link",
         "/v1/page",
         "/v1/paths",
+        "/v1/paths/people",
         "/v1/projects",
         "/v1/projects/{project_id}",
         "/v1/query",

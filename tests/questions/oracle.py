@@ -102,7 +102,27 @@ def paths(
     """Persons by path, and by (step, from, to)."""
     ways: Counter[tuple[str, ...]] = Counter()
     flows: Counter[tuple[int, str, str]] = Counter()
-    for events in by_person(pairs).values():
+    for _, path in walked(pairs, anchor, direction, steps, window, rank).values():
+        ways[path] += 1
+        # Away from the event, so that the step next to it is the first.
+        away = [anchor, *(path if direction == "after" else path[::-1])]
+        for step, (near_by, further) in enumerate(pairwise(away), start=1):
+            flow = (near_by, further) if direction == "after" else (further, near_by)
+            flows[step, *flow] += 1
+    return ways, flows
+
+
+def walked(
+    pairs: Owned,
+    anchor: str,
+    direction: str,
+    steps: int,
+    window: dt.timedelta,
+    rank: Callable[[str], int],
+) -> dict[str, tuple[dt.datetime, tuple[str, ...]]]:
+    """Of each person: when they did it, and their path."""
+    found: dict[str, tuple[dt.datetime, tuple[str, ...]]] = {}
+    for person, events in by_person(pairs).items():
         at = min((event["t"] for event in events if event["event"] == anchor), default=None)
         if at is None:
             continue
@@ -111,10 +131,5 @@ def paths(
         near.sort(key=lambda e: (e["t"], rank(e["event"])))
         passed = [name for name, _ in groupby(near, key=lambda e: e["event"])]
         path = passed[:steps] if direction == "after" else passed[-steps:]
-        ways[tuple(path)] += 1
-        # Away from the event, so that the step next to it is the first.
-        away = [anchor, *(path if direction == "after" else path[::-1])]
-        for step, (near_by, further) in enumerate(pairwise(away), start=1):
-            flow = (near_by, further) if direction == "after" else (further, near_by)
-            flows[step, *flow] += 1
-    return ways, flows
+        found[person] = (at, tuple(path))
+    return found

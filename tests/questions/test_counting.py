@@ -118,28 +118,55 @@ def check_retention(
 
 def check_paths(project: Project, pairs: oracle.Owned, on: Json) -> None:
     for direction in ("before", "after"):
-        answer = project.ask(
-            "/v1/paths",
-            event="signup",
-            direction=direction,
-            by="event",
-            window="6h",
-            limit=200,
-            **on,
-        )
-        ways, flows = oracle.paths(
-            pairs,
-            "signup",
-            direction,
-            steps=3,
-            window=dt.timedelta(hours=6),
-            rank=lambda name: rank(f"cityHash64('{name}')"),
-        )
+        asked = {"event": "signup", "direction": direction, "by": "event", "window": "6h", **on}
+        answer = project.ask("/v1/paths", limit=200, **asked)
+        walk = (pairs, "signup", direction, 3, dt.timedelta(hours=6))
+        ways, flows = oracle.paths(*walk, rank=node_rank)
         assert {tuple(row["path"]): row["persons"] for row in answer["rows"]} == ways
         assert answer["persons"] == ways.total()
         assert {
             (flow["step"], flow["from"], flow["to"]): flow["persons"] for flow in answer["flow"]
         } == flows
+        if on["stitch"] == "next":
+            check_people_of_paths(project, asked, oracle.walked(*walk, rank=node_rank))
+
+
+def node_rank(name: str) -> int:
+    return rank(f"cityHash64('{name}')")
+
+
+def check_people_of_paths(
+    project: Project, asked: Json, walked: dict[str, tuple[dt.datetime, tuple[str, ...]]]
+) -> None:
+    """Everybody; who did each thing, anywhere and in each step; who went each way."""
+
+    def people(**which: object) -> dict[str, tuple[dt.datetime, tuple[str, ...]]]:
+        answer = project.ask("/v1/paths/people", limit=1000, **asked, **which)
+        assert answer["persons"] == len(answer["rows"])
+        assert [row["did_at"] for row in answer["rows"]] == sorted(
+            (row["did_at"] for row in answer["rows"]), reverse=True
+        )
+        return {
+            f"user {row['user_id']}" if row["user_id"] else f"visitor {row['anonymous_id']}": (
+                dt.datetime.fromisoformat(row["did_at"]),
+                tuple(row["path"]),
+            )
+            for row in answer["rows"]
+        }
+
+    def those(are: Callable[[tuple[str, ...]], bool]) -> object:
+        return {person: way for person, way in walked.items() if are(way[1])}
+
+    assert people() == walked
+    for node in {name for _, path in walked.values() for name in path}:
+        assert people(node=node) == those(lambda path, node=node: node in path)  # type: ignore[misc]
+        for step in (1, 2, 3):
+            at = step - 1 if asked["direction"] == "after" else -step
+            assert people(node=node, step=step) == those(
+                lambda path, node=node, at=at, step=step: len(path) >= step and path[at] == node  # type: ignore[misc]
+            )
+    for way in {path for _, path in walked.values()}:
+        assert people(way=",".join(way) or "(none)") == those(lambda path, way=way: path == way)  # type: ignore[misc]
 
 
 def check_identity(
@@ -225,6 +252,7 @@ def test_any_is_refused_where_people_are_counted(project: Project) -> None:
         "/v1/retention": {},
         "/v1/sessions": {},
         "/v1/paths": {"event": "x"},
+        "/v1/paths/people": {"event": "x"},
         "/v1/identity/stats": {},
     }.items():
         reply = project.get(path, stitch="any", **params)

@@ -1,5 +1,7 @@
 """Paths: from an event, to one, between two; within visits; with loops merged."""
 
+import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -101,13 +103,68 @@ def test_ways(shop: Project, params: Json, expected: Json) -> None:
     assert ways(shop, **params) == expected
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"event": "signup"},
+        {"end": "signup", "steps": 3, "loops": "merge"},
+        {"start": "/pricing", "end": "signup", "steps": 2},
+        {"start": "signup", "end": "purchase", "within": "visit"},
+        {"start": "signup", "filters": "did==purchase"},
+        {"end": "signup", "filters": "path=^/docs*"},
+        {"start": "/pricing", "end": "signup", "by": "event"},
+    ],
+)
+def test_as_many_people_as_are_counted(shop: Project, asked: Json) -> None:
+    answer = shop.ask("/v1/paths", **asked)
+
+    def people(**which: object) -> list[Json]:
+        found = shop.ask("/v1/paths/people", **asked, **which)
+        assert (found["persons"], found["event"]) == (len(found["rows"]), answer["event"])
+        return list(found["rows"])
+
+    assert len(people()) == answer.get("reached", answer["persons"])
+    for row in answer["rows"]:
+        paths = [each["path"] for each in people(way=",".join(row["path"]) or "(none)")]
+        assert paths == [row["path"]] * row["persons"]
+    far = "from" if answer["direction"] == "before" else "to"
+    counted = Counter[tuple[int, str]]()
+    for flow in answer["flow"]:
+        counted[flow["step"], flow[far]] += flow["persons"]
+    for (step, node), persons in counted.items():
+        assert len(people(node=node, step=step)) == persons, (step, node)
+
+
+def test_the_people_of_a_way(shop: Project) -> None:
+    asked = {"start": "/pricing", "end": "signup", "steps": 1}
+    rows = shop.ask("/v1/paths/people", node="…", **asked)["rows"]
+    ways = {"ann": ["/docs", "…"], "dan": ["/a", "…"]}
+    assert {row["anonymous_id"]: row["path"] for row in rows} == ways
+    (dan,) = shop.ask("/v1/paths/people", way="/a,…", **asked)["rows"]
+    assert (dan["anonymous_id"], dan["did_at"]) == ("dan", "2026-05-01T08:02:00.000Z")
+    assert (dan["first_source"], dan["first_campaign"]) == ("direct", None)
+    every = shop.ask("/v1/paths/people", event="signup")["rows"]
+    assert [row["anonymous_id"] for row in every] == ["dan", "ann", "ben", "eva"]
+    assert shop.pages("/v1/paths/people", event="signup", limit=1) == every
+    cursor = shop.ask("/v1/paths/people", event="signup", limit=1)["next_cursor"]
+    other = shop.get("/v1/paths/people", event="signup", node="/welcome", cursor=cursor)
+    assert other.status == 400
+    assert "another question" in other.json["details"]["fieldErrors"]["cursor"][0]
+
+
 def test_names_are_taken_to_the_letter(project: Project) -> None:
     names = ["{a}", "b \\' \\\\", " c ", "goal:d", "e{f}", "g\\{h"]
-    for name in names:
+    for name in ("z", *names, "a,b"):
         project.track(name, anonymous_id="x")
     asked = [*names[:3], "\\goal:d", "e\\{f\\}", "g\\\\\\{h"]
     for name in asked:
         assert project.ask("/v1/paths", start=name)["persons"] == 1, name
+    (way,) = project.ask("/v1/paths", start="z", steps=10)["rows"]
+    assert sorted(way["path"]) == sorted([*names, "a,b"])
+    escaped = ",".join(re.sub(r"[\\,]|^\s|\s$", r"\\\g<0>", name) for name in way["path"])
+    assert project.ask("/v1/paths/people", start="z", steps=10, way=escaped)["persons"] == 1
+    for name in way["path"]:
+        assert project.ask("/v1/paths/people", start="z", steps=10, node=name)["persons"] == 1, name
 
 
 def test_between_two_it_is_said_who_got_there(shop: Project) -> None:
@@ -136,6 +193,22 @@ def test_what_cannot_be_asked_is_said(
     shop: Project, params: Json, parameter: str, said: str
 ) -> None:
     reply = shop.get("/v1/paths", **params)
+    assert reply.status == 400
+    assert said in reply.json["details"]["fieldErrors"][parameter][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "parameter", "said"),
+    [
+        ({"node": "/a", "way": "/a"}, "way", "goes without node"),
+        ({"step": 1}, "step", "goes with node"),
+        ({"node": "/a", "step": 0}, "step", "from 1 to 11"),
+    ],
+)
+def test_what_cannot_be_asked_of_people_is_said(
+    shop: Project, params: Json, parameter: str, said: str
+) -> None:
+    reply = shop.get("/v1/paths/people", event="signup", **params)
     assert reply.status == 400
     assert said in reply.json["details"]["fieldErrors"][parameter][0]
 

@@ -82,6 +82,10 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "retention": ("retention", {}),
     "retention_event": ("retention", {"cohort": "known", "event": "purchase"}),
     "paths": ("paths", {"event": "purchase", "direction": "before"}),
+    "paths_people": (
+        "paths_people",
+        {"event": "purchase", "direction": "before", "node": "/pricing", "step": "2"},
+    ),
     "time_to_conversion": ("time_to_conversion", {"conversion": "purchase", "group_by": "source"}),
     "time_to_conversion_user": (
         "time_to_conversion",

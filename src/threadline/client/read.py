@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a step's name, unless it is escaped already.
 COMMA = re.compile(r"(?<!\\),")
+# What would mean something else than itself.
+MEANT = re.compile(r"[\\,]|^[\s(]|\s$")
 
 
 def _escaped(steps: Sequence[str]) -> list[str]:
@@ -196,6 +198,13 @@ class Reader(ABC):
     def paths(self, event: str | None = None, **params: object) -> Table:
         """What people do before or after an event, or on the way from `start` to `end`."""
         return self._table("/v1/paths", {"event": event, **params})
+
+    def paths_people(self, event: str | None = None, **params: object) -> Table:
+        """Everybody behind one number of `paths`: who did `node` on their way, perhaps in `step`,
+        or went just this `way`, as a list what a row of `paths` has."""
+        if isinstance(way := params.get("way"), list):
+            params["way"] = ",".join(MEANT.sub(r"\\\g<0>", name) for name in way) or "(none)"
+        return self._whole("/v1/paths/people", {"event": event, **params})
 
     def schema(self, **params: object) -> Json:
         """Which events, properties and traits there are; with `values_of`, values of a

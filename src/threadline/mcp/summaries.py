@@ -368,6 +368,14 @@ def _paths(found: Json, arguments: Json) -> str:
     return f"{said} Most often: {shown}{_more(rows)}." if rows else said
 
 
+def _paths_people(found: Json, arguments: Json) -> str:
+    rows = found["rows"]
+    who = listed([name(row["user_id"] or row["anonymous_id"]) for row in rows[:SHOWN]])
+    more = " There are more; next_cursor leads on." if found.get("next_cursor") else ""
+    people = counted(found["persons"], "person", "people")
+    return f"{people} on that way{': ' if rows else ''}{who}{_more(rows)}.{more}"
+
+
 def _identity_stats(found: Json, arguments: Json) -> str:
     return (
         f"{counted(found['persons'], 'person', 'people')}, {found['users']:,} of them known users "
@@ -493,6 +501,7 @@ SUMMARIES: Mapping[str, Callable[[Json, Json], str]] = {
     "retention": _retention,
     "retention_people": _retention_people,
     "paths": _paths,
+    "paths_people": _paths_people,
     "identity_stats": _identity_stats,
     "shared_devices": _shared_devices,
     "suspicious": _suspicious,

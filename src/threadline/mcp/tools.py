@@ -175,6 +175,12 @@ SAYS: Mapping[str, Says] = {
         "The most frequent ways of people after an event, before it, or between two (start, end). "
         "Use it for: what do people do before they sign up? For steps you know already use funnel.",
     ),
+    "paths_people": Says(
+        "paths_people",
+        "Who went that way",
+        "The people behind one number of paths: who did node on their way (in step N of the flow), "
+        "or went just this way. Takes the arguments of paths.",
+    ),
     "identity_stats": Says(
         "identity_stats",
         "How well people are known",

@@ -27,6 +27,7 @@ from threadline.questions import (
     journey,
     likely_duplicates,
     paths,
+    paths_people,
     preview,
     profile,
     retention,
@@ -94,6 +95,12 @@ class Question:
 OF_FUNNELS: Mapping[Scope, str] = {
     "event": "all steps, and neither exclude nor what may not come in between",
     "visit": "to what happens in such visits: steps, and what comes in between",
+    "person": "the people",
+}
+
+OF_PATHS: Mapping[Scope, str] = {
+    "event": "the events on the way, not where it begins or ends",
+    "visit": "to events in such visits",
     "person": "the people",
 }
 
@@ -348,17 +355,25 @@ _QUESTIONS = (
     ),
     Question(
         name="paths",
-        narrows={
-            "event": "the events on the way, not where it begins or ends",
-            "visit": "to events in such visits",
-            "person": "the people",
-        },
+        narrows=OF_PATHS,
         path="/v1/paths",
         summary="What people do before or after an event",
         tag="People",
         params=paths.PathsParams,
         answer=paths.Paths,
         ask=paths.ask,
+        counts_people=True,
+        errors=(StitchNotAPartition,),
+    ),
+    Question(
+        name="paths_people",
+        narrows=OF_PATHS,
+        path="/v1/paths/people",
+        summary="Who did something on their way, or went just this way",
+        tag="People",
+        params=paths_people.PathsPeopleParams,
+        answer=paths_people.PathsPeople,
+        ask=paths_people.ask,
         counts_people=True,
         errors=(StitchNotAPartition,),
     ),
