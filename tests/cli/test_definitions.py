@@ -384,7 +384,12 @@ def test_whatever_is_written_is_read_as_it_was(
             name: Insight(name=name, question="stats", params={"event": text, "from": name})
             for name in ["null", "12", text]
         },
-        {"yes": Board(name="yes", insights=[BoardTile("null"), BoardTile(text, 1)])},
+        {
+            "yes": Board(
+                name="yes",
+                insights=[BoardTile("null"), BoardTile(text, 1), BoardTile(part="people")],
+            )
+        },
     )
     now = (project, definitions)
     written = write(*now)

@@ -288,6 +288,9 @@ def test_rk_reads_and_sk_writes(project: Project, kind: str) -> None:
         ("boards/x", {"insights": [{"insight": "y", "width": 13}]}, "insights", "12"),
         ("boards/x", {"insights": [{"insight": "y", "width": "6"}]}, "insights", "whole number"),
         ("boards/x", {"insights": ["y"]}, "insights", "object"),
+        ("boards/x", {"insights": [{"part": "figure"}]}, "insights", "did you mean figures?"),
+        ("boards/x", {"insights": [{"width": 6}]}, "insights", "either an insight or a part"),
+        ("boards/x", {"insights": [{"insight": "y", "part": "people"}]}, "insights", "either"),
         ("boards/x", {"insights": [{"insight": "y"}] * 101}, "insights", "100"),
         ("boards/x", {"tiles": []}, "tiles", "no field 'tiles'"),
         (f"boards/{'x' * 101}", {}, "name", "100 characters"),
@@ -330,6 +333,13 @@ def test_what_is_used_is_not_deleted(project: Project) -> None:
         assert project.get(path).status == 200
     for path in ("/v1/segments/German%20buyers", "/v1/segments/buyers", "/v1/goals/sale"):
         assert delete(project, path).status == 200
+
+
+def test_the_overview_is_a_board_of_parts(project: Project) -> None:
+    tiles = [{"part": "figures", "width": 12}, {"part": "sources"}]
+    board = put(project, "/v1/boards/Overview", {"insights": tiles})
+    assert board["insights"] == [{"part": "figures", "width": 12}, {"part": "sources", "width": 6}]
+    assert project.ask("/v1/boards/Overview") == board
 
 
 def test_an_insight_on_a_board_is_not_deleted(project: Project) -> None:

@@ -11,12 +11,21 @@ export function download(name: string, type: string, body: BlobPart): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+export const fileName = (title: string): string =>
+  title
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, "-")
+    .replace(/^-|-$/g, "")
+    .slice(0, 80) || "table";
+
 const DRAWN = [
   "fill",
   "stroke",
   "stroke-width",
   "stroke-dasharray",
   "stroke-linecap",
+  "stroke-linejoin",
+  "paint-order",
   "opacity",
   "font-family",
   "font-size",
@@ -24,13 +33,9 @@ const DRAWN = [
   "text-anchor",
 ];
 
-/** The chart by itself: what the page's style sheets say of it is written into it. */
-export function standalone(svg: SVGSVGElement): string {
+/** A drawing by itself: what the page's style sheets say of it is written into it. */
+function alone(svg: SVGSVGElement): SVGSVGElement {
   const copy = svg.cloneNode(true) as SVGSVGElement;
-  const { width, height } = svg.getBoundingClientRect();
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copy.setAttribute("width", String(Math.round(width)));
-  copy.setAttribute("height", String(Math.round(height)));
   const originals = [svg, ...svg.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((element, at) => {
     const style = getComputedStyle(originals[at]!);
@@ -41,27 +46,52 @@ export function standalone(svg: SVGSVGElement): string {
     element.removeAttribute("class");
     element.removeAttribute("style");
   });
+  return copy;
+}
+
+/** Drawings side by side as one, on the page's paper. */
+export function standalone(parts: SVGSVGElement[]): {
+  text: string;
+  width: number;
+  height: number;
+} {
+  const whole = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  let width = 0;
+  let height = 0;
+  for (const part of parts) {
+    const own = alone(part);
+    const wide = Math.round(part.width.baseVal.value);
+    const high = Math.round(part.height.baseVal.value);
+    own.setAttribute("x", String(width));
+    own.setAttribute("width", String(wide));
+    own.setAttribute("height", String(high));
+    whole.append(own);
+    width += wide;
+    height = Math.max(height, high);
+  }
   const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   paper.setAttribute("width", "100%");
   paper.setAttribute("height", "100%");
   paper.setAttribute("fill", getComputedStyle(document.body).backgroundColor);
-  copy.prepend(paper);
-  return new XMLSerializer().serializeToString(copy);
+  whole.prepend(paper);
+  whole.setAttribute("width", String(width));
+  whole.setAttribute("height", String(height));
+  return { text: new XMLSerializer().serializeToString(whole), width, height };
 }
 
-export function downloadSvg(svg: SVGSVGElement, name: string): void {
-  download(`${name}.svg`, "image/svg+xml", standalone(svg));
+export function downloadSvg(parts: SVGSVGElement[], name: string): void {
+  download(`${name}.svg`, "image/svg+xml", standalone(parts).text);
 }
 
 /** At twice the size, for screens and slides. */
-export async function downloadPng(svg: SVGSVGElement, name: string): Promise<void> {
-  const { width, height } = svg.getBoundingClientRect();
+export async function downloadPng(parts: SVGSVGElement[], name: string): Promise<void> {
+  const { text, width, height } = standalone(parts);
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
   await image.decode();
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(width * 2);
-  canvas.height = Math.round(height * 2);
+  canvas.width = width * 2;
+  canvas.height = height * 2;
   canvas.getContext("2d")!.drawImage(image, 0, 0, canvas.width, canvas.height);
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (blob) download(`${name}.png`, "image/png", blob);

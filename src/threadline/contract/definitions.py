@@ -18,6 +18,10 @@ MAX_PARAMS = 50
 MAX_WIDTH = 12
 MAX_TILES = 100
 
+# What the Overview is made of; the dashboard knows how each is drawn.
+PARTS = ("figures", "people", "sources", "entry_pages", "campaigns", "countries", "devices")
+Part = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(PARTS)})]
+
 Filters = Annotated[str, msgspec.Meta(max_length=MAX_FILTERS)]
 Property = Annotated[str, msgspec.Meta(max_length=MAX_EVENT_NAME)]
 Name = Annotated[
@@ -115,14 +119,19 @@ class Insight(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class BoardTile(msgspec.Struct, frozen=True):
-    """An insight on a board, by its name. `width`: columns of twelve."""
+    """One thing on a board: an insight, by its name, or a part of the Overview, for the time and
+    filters of the page. `width`: columns of twelve."""
 
-    insight: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    insight: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
     width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)] = 6
+    part: Part | msgspec.UnsetType = msgspec.UNSET
 
 
 class Board(msgspec.Struct, kw_only=True, frozen=True):
-    """Insights arranged on a page, in this order."""
+    """Insights arranged on a page, in this order. The board `Overview` is the dashboard's first
+    page."""
 
     name: Name = ""
     insights: Annotated[list[BoardTile], msgspec.Meta(max_length=MAX_TILES)] = []

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from threadline.contract.definitions import Board, Definitions, Insight
+from threadline.contract.definitions import PARTS, Board, Definitions, Insight
 from threadline.contract.errors import InUse
 from threadline.questions.defined import added, check_shown, invalid, one_of, removed
 from threadline.questions.filters import near
@@ -65,7 +65,13 @@ def check_board(definitions: Definitions, board: Board) -> None:
     """Among these definitions. Raises `InvalidPayload`."""
     check_shown("board", board.name)
     for tile in board.insights:
-        if tile.insight not in definitions.insights:
+        if (tile.insight is msgspec.UNSET) == (tile.part is msgspec.UNSET):
+            raise invalid("insights", "give each either an insight or a part of the Overview")
+        if tile.part is not msgspec.UNSET and tile.part not in PARTS:
+            raise invalid(
+                "insights", f"the Overview has no {tile.part!r}; {near(tile.part, PARTS, 'part')}"
+            )
+        if tile.insight is not msgspec.UNSET and tile.insight not in definitions.insights:
             hint = near(tile.insight, definitions.insights, "insight")
             raise invalid("insights", f"there is no insight {tile.insight!r}; {hint}")
     _on_one_line(board.description)

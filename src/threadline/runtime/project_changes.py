@@ -172,5 +172,5 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return "&".join(f"{name}={text}" for name, text in value.items())
     if isinstance(value, list):
-        return " | ".join(f"{tile.insight} ({tile.width})" for tile in value)
+        return " | ".join(f"{tile.insight or tile.part} ({tile.width})" for tile in value)
     return str(value)

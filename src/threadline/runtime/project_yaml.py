@@ -262,7 +262,7 @@ def _boards(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Board]]:
 
 
 def _tiles(node: Node) -> list[BoardTile]:
-    listed = _list(node, "insights, each beginning with `- insight:`")
+    listed = _list(node, "insights, each beginning with `- insight:` or `- part:`")
     return [_struct(each, BoardTile, {}) for each in listed]
 
 

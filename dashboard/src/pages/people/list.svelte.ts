@@ -2,6 +2,7 @@
 
 import { ask, asker, downloadAddress, type Failure, failure, type Params } from "../../lib/api";
 import { changes } from "../../lib/changes.svelte";
+import type { Cell } from "../../lib/csv";
 import { download } from "../../lib/download";
 import type { PersonRow } from "./columns";
 
@@ -76,4 +77,35 @@ export class PeopleList {
     download("people.csv", "text/csv;charset=utf-8", parts.join(""));
     return undefined;
   }
+
+  /** All of them as Parquet; what has parts, such as the first touch, has a column for each. */
+  async saveParquet(): Promise<Failure | undefined> {
+    const found: Record<string, Cell>[] = [];
+    let cursor: string | undefined;
+    do {
+      const result = await ask("/v1/users", { ...this.#wanted, limit: 1000, cursor });
+      if (!result.ok) return result.error;
+      for (const row of result.data.rows) found.push(flat(row as unknown as PersonRow));
+      cursor = result.data.next_cursor ?? undefined;
+    } while (cursor);
+    const header = [...new Set(found.flatMap((row) => Object.keys(row)))];
+    const { parquet } = await import("../../lib/parquet");
+    const body = parquet(
+      header,
+      found.map((row) => header.map((name) => row[name])),
+    );
+    download("people.parquet", "application/vnd.apache.parquet", body);
+    return undefined;
+  }
+}
+
+function flat(row: Record<string, unknown>, before = ""): Record<string, Cell> {
+  return Object.assign(
+    {},
+    ...Object.entries(row).map(([name, value]) =>
+      value !== null && typeof value === "object" && !Array.isArray(value)
+        ? flat(value as Record<string, unknown>, `${before}${name}.`)
+        : { [before + name]: typeof value === "object" && value ? JSON.stringify(value) : value },
+    ),
+  );
 }
