@@ -14,7 +14,7 @@ SITE := src/threadline/web/docs/index.html
 # What the OpenAPI document, and so the types of the dashboard, are made from.
 ROUTES := $(wildcard src/threadline/http/*.py src/threadline/contract/*.py src/threadline/questions/*.py)
 
-.PHONY: help demo build docs reference test test-wide coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
+.PHONY: help demo build docs reference pictures test test-wide coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ docs: $(SITE) ## Build the documentation as a site, which the server has at /doc
 
 reference: $(READY) ## Write what the documentation takes from the code
 	@$(BIN)/python -m tools.reference
+
+pictures: $(READY) $(BROWSER) $(DASHBOARD) $(SITE) ## Take the README's pictures of the dashboard anew, into docs/pictures
+	@$(BIN)/python -m tools.pictures
 
 demo: $(READY) $(BUILT) $(DASHBOARD) $(SITE) ## Start a server with a believable log in it
 	@$(BIN)/threadline demo --data .demo
