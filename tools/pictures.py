@@ -14,7 +14,7 @@ PICTURES = ROOT / "docs" / "pictures"
 STORY = ROOT / "examples" / "story.json"
 EVENTS = 100_000
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-SIZE = {"width": 1180, "height": 760}
+SIZE = {"width": 1280, "height": 800}
 
 
 def main() -> None:
