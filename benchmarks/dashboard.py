@@ -43,9 +43,11 @@ MEASURED = """
 """
 FIRST_NUMBER = """
   new MutationObserver(() => {
-    if (!window.firstNumber && document.querySelector("main data[value], main dd:not(:empty)"))
+    if (window.firstNumber) return;
+    const shown = document.querySelectorAll("main data, main dd, main td");
+    if ([...shown].some(({ textContent }) => /[0-9]/.test(textContent)))
       window.firstNumber = performance.now();
-  }).observe(document, { childList: true, subtree: true, characterData: true });
+  }).observe(document, { childList: true, subtree: true, characterData: true, attributes: true });
 """
 
 

@@ -67,7 +67,7 @@ def test_a_funnel_is_kept_and_put_on_a_board(house: House, page_of: NewPage, kep
     page.get_by_label("Name").fill("To signup")
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Put it on a board").click()
-    page.get_by_label("Board", exact=True).select_option("")
+    page.get_by_role("combobox", name="Board").select_option("")
     page.get_by_role("textbox", name="Its name").fill("Every morning")
     page.get_by_role("button", name="Put it there").click()
     expect(page.get_by_role("heading", name="Every morning")).to_be_visible()
