@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -21,7 +22,7 @@ def as_it_comes(house: House) -> Iterator[None]:
     yield
     for kind in ("boards", "insights"):
         for row in house.ask(f"/v1/{kind}")["rows"]:
-            house.change("DELETE", f"/v1/{kind}/{row['name']}")
+            house.change("DELETE", f"/v1/{kind}/{quote(row['name'])}")
 
 
 def titles(page: Page) -> list[str | None]:

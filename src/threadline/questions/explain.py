@@ -169,7 +169,9 @@ def _policies(seen: list[Row], later: list[Row], latest: list[Row]) -> dict[str,
     return {
         "any": Owner(
             sorted(row["person"] for row in seen),
-            f"Seen on this device: {everybody}. It counts for each of them.",
+            f"Nobody but {everybody} was ever seen on this device."
+            if len(seen) == 1
+            else f"Seen on this device: {everybody}. It counts for each of them.",
             [_observation(row) for row in seen],
         ),
         "first": _sole(seen[0], "The first ever seen on this device is {}, at {}."),
