@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import NewPage
 from tests.dashboard.house import House
@@ -120,6 +120,8 @@ def test_attribution(house: House, page_of: NewPage, policy: str) -> None:
     page = page_of(address)
     asked = {"conversion": "signup", "model": ",".join(MODELS), "stitch": policy}
     answer = house.ask("/v1/attribution", **asked)
+    # Each policy is a question of its own, whose answer comes when it comes.
+    expect(page.locator("data[data-of^='policy:']")).to_have_count(4)
     shown = figures(page)
     assert int(shown["conversions"]) == answer["total"]["conversions"]
     rows = {f"{row['source']},{row['medium']}": row for row in answer["rows"]}
