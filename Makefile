@@ -110,13 +110,14 @@ image-check: $(READY) ## Build the image's file system in a clean root, without 
 	@rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@deploy/image-check.sh dist/threadline-*.whl
 
-.PHONY: help demo build docs reference pictures test test-wide coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
+bench: $(READY) $(BUILT) $(DASHBOARD) $(SITE) $(BROWSER) ## Measure what benchmarks/RESULTS.md shows (takes half an hour)
 	@$(BIN)/python -m benchmarks.stitching --events 1000000
 	@$(BIN)/python -m benchmarks.stitching --events 10000000
 	@$(BIN)/python -m benchmarks.classifying
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.browser
-.PHONY: help demo build docs reference pictures test test-wide coverage test-browser check mcp-check bench bench-quick race race-quick image-check clean
+	@$(BIN)/python -m benchmarks.dashboard
+	@$(BIN)/python -m benchmarks.docs_page
 	@$(BIN)/python -m benchmarks.sdk
 	@$(BIN)/python -m benchmarks.forgetting
 
