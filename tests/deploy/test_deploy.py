@@ -45,7 +45,7 @@ def test_the_script_says_what_it_would_do(tmp_path: Path) -> None:
     )
     assert status == 0, said
     assert f"-m venv {tmp_path}/to/versions/" in said
-    assert f"{WHEEL}[server]" in said
+    assert f"{WHEEL}[server,postgres]" in said
     assert "check_installed.py" in said, "nothing is put in place that was not tried"
     assert f"Installed: {tmp_path}/to/current/bin/threadline" in said
     assert not (tmp_path / "to").exists()

@@ -201,4 +201,4 @@ def test_groups_that_there_are_not(shop: Project) -> None:
     reply = shop.get("/v1/retention", group_by="first.sorce")
     assert reply.status == 400
     assert reply.error == "invalid_group_by"
-    assert "Did you mean first.source?" in reply.json["details"]["message"]
+    assert "did you mean first.source?" in reply.json["details"]["message"]
