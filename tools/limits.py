@@ -10,6 +10,7 @@ from threadline.contract import bodies, decoding, definitions, segment
 from threadline.contract import values as contract_values
 from threadline.contract.times import DAY_MS
 from threadline.http import changing, ingest, rules, sql
+from threadline.mcp import over_http, pages
 from threadline.metrics import Metrics
 from threadline.questions import defined, filters, parameters, paths, sources, steps
 from threadline.runtime import memory
@@ -120,6 +121,20 @@ QUESTIONS = (
         "503 `unavailable`",
     ),
 )
+AGENTS = (
+    Limit(
+        "calls of tools with one key",
+        f"{setting('mcp_per_second')} a second, {setting('mcp_burst')} at once",
+        "-32005",
+    ),
+    Limit("JSON of an answer", f"{pages.MAX_BYTES:,} bytes", "a cursor, and a word on narrowing"),
+    Limit("sessions of a server", f"{over_http.MAX_SESSIONS:,}", "503 for another one"),
+    Limit(
+        "minutes in which a session says nothing",
+        f"{over_http.IDLE_S / 60:.0f}",
+        "it ends; the client begins another",
+    ),
+)
 KEPT = (
     Limit(
         "segments, goals, annotations, insights, boards, of each",
@@ -141,6 +156,7 @@ PARTS = {
     "A request": REQUESTS,
     "Browser keys, from one address": RATES,
     "A question": QUESTIONS,
+    "Agents, by MCP": AGENTS,
     "What is kept": KEPT,
     "The Python SDK": SENDERS,
 }

@@ -115,6 +115,13 @@ def found(project: Project, tool: str, key: str = "rk", **arguments: object) -> 
     return structured
 
 
+def summary(project: Project, tool: str, key: str = "rk", **arguments: object) -> str:
+    """The paragraph that comes with it."""
+    result: Json = called(project, tool, key, **arguments)["result"]
+    assert not result["isError"], result["content"][0]["text"]
+    return str(result["content"][0]["text"])
+
+
 def refused(project: Project, tool: str, key: str = "rk", **arguments: object) -> str:
     """What a model reads of a call whose arguments are wrong."""
     result: Json = called(project, tool, key, **arguments)["result"]

@@ -8,7 +8,7 @@ import pytest
 from tests.mcp.agents import called, found, refused
 from tests.support import Json, Project, Server
 from threadline.mcp.api import Answered
-from threadline.mcp.pages import MAX_BYTES, cut
+from threadline.mcp.pages import MAX_BYTES, _read, cut
 
 PATHS = 700
 
@@ -76,6 +76,22 @@ def test_what_fits_is_whole(shop: Project) -> None:
     answer = found(shop, "get_stats", group_by="path", limit=5)
     assert "next_cursor" not in answer
     assert len(answer["rows"]) == 5
+
+
+def test_notes_of_a_series_come_once_and_rows_go_on() -> None:
+    rows = [{"row": number, "text": "r" * 60} for number in range(1500)]
+    found = {"rows": rows, "annotations": [{"text": "n" * 600}] * 150, "group_by": ["source"]}
+    answered, seen = cut(Answered(dict(found)), ""), []
+    for _ in range(9):
+        seen += answered.found["rows"]
+        if "next_cursor" not in answered.found:
+            break
+        assert f"of {len(rows):,} entries of rows" in answered.notes[0]
+        place = _read(answered.found["next_cursor"], "")
+        answered = cut(Answered(dict(found)), "", place)
+        assert answered.found["annotations"] == []
+        assert answered.found["group_by"] == ["source"]
+    assert seen == rows
 
 
 def test_several_lists_are_cut_together() -> None:

@@ -6,7 +6,7 @@ import pytest
 from mcp.client.client import Client
 
 from tests.cli.test_ask import PARAMS
-from tests.mcp.agents import called, found, over_http, refused, run
+from tests.mcp.agents import called, found, over_http, refused, run, summary
 from tests.support import Json, Project, Server
 from tests.test_story import tell
 from threadline.mcp.tools import SAYS
@@ -204,7 +204,21 @@ def test_segments_and_notes_are_shown_first(server: Server) -> None:
     assert project.ask("/v1/segments")["rows"] == [segment]
     other = found(project, "create_segment", "sk", name="paid", filters="known==true")
     assert other["preview"]["replaces"]["filters"] == "first.medium==paid"
-    assert "nosuch" in refused(project, "create_segment", "sk", name="b", filters="nosuch==1")
+    for name, filters, said in (
+        ("b", "nosuch==1", "nosuch"),
+        ("b", "source==facebook", "first.source"),
+        ("b", "segment==b", "b"),
+        ("x" * 200, "known==true", "name"),
+    ):
+        assert said in refused(project, "create_segment", "sk", name=name, filters=filters)
+    for note in (
+        {"at": "yesterdy", "text": "x"},
+        {"at": "2026-13-45", "text": "x"},
+        {"at": "2026-05-02", "text": "x" * 10_000},
+        {"at": "2026-05-02", "text": "x", "link": "javascript:alert(1)"},
+        {"text": "x"},
+    ):
+        refused(project, "create_annotation", "sk", **note)
 
     note = {"at": "2026-05-02", "text": "Launch"}
     assert not found(project, "create_annotation", "sk", **note)["applied"]
@@ -225,3 +239,26 @@ def test_events_and_identities_arrive(server: Server) -> None:
     assert [row["event_name"] for row in project.stored()][::-1] == ["tried", "$identify"]
     assert "evnet" in refused(project, "track_event", "sk", evnet="tried")
     assert "event: Required" in refused(project, "track_event", "sk", anonymous_id="d")
+
+
+def test_a_list_is_what_it_would_be_in_an_address(server: Server) -> None:
+    project = Project(server)
+    tell(project)
+    filters = ["first.medium==paid", "known==true"]
+    together = project.ask("/v1/stats", metric="persons", filters=";".join(filters))
+    seen = found(project, "get_stats", metric="persons", filters=filters)
+    assert seen["rows"] == together["rows"]
+    assert "takes one" in refused(project, "get_stats", event=["signup", "purchase"])
+
+
+def test_who_dropped_out_is_said_to_have(server: Server) -> None:
+    project = Project(server)
+    for number in range(4):
+        project.track("a", anonymous_id=f"d{number}")
+    project.track("b", anonymous_id="d0")
+    dropped = summary(project, "funnel_people", steps="a,b", step=2, dropped=True)
+    assert dropped.startswith("3 people who did not get to b: ")
+    there = summary(project, "funnel_people", steps="a,b", step=2)
+    assert there.startswith("1 person at step b: ")
+    page = summary(project, "funnel_people", steps="a,b", step=1, limit=2)
+    assert page.startswith("The first 2 people at step a: ")

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from tools.site import nav
 
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+TO_A_PAGE = re.compile(r"\]\(((?:[\w-]+/)?[\w-]+\.md)")
 
 
 def inside(name: str, text: str) -> str:
@@ -78,11 +79,13 @@ def llms() -> str:
 
 
 def llms_full() -> str:
-    """`/llms-full.txt`: all pages but decisions, one after the other."""
+    """`/llms-full.txt`: all pages but decisions, one after the other. It lies beside their folder,
+    so links between them begin with that."""
     parts = []
     for heading, pages in nav.headings():
         if heading != nav.FOLDERS["decisions"]:
             for page in pages:
                 text = inside(page.name, nav.source(page.name).read_text())
+                text = TO_A_PAGE.sub(r"](docs/\1", text)
                 parts.append(f"<!-- docs/{page.name}.md -->\n\n{text.strip()}\n")
     return "\n".join(parts)

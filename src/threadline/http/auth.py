@@ -81,7 +81,8 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
     request.admitted(key, project)
     if key.kind == "ak" and key.kind not in doc.keys:
         raise KeyKindNotAllowed(
-            "Account keys (ak) open /mcp/account only. Use a pk, sk or rk key of the project."
+            "Account keys (ak) open /mcp/account only. Use an sk or rk key of the project; in a"
+            " page, its pk."
         )
     if key.kind not in doc.keys:
         way = f" {_way_to(doc.scope)}" if doc.scope else ""

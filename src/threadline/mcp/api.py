@@ -9,6 +9,8 @@ Json = dict[str, Any]
 WRITERS = ("sk",)
 READERS = ("sk", "rk")
 ACCOUNT = ("ak",)
+# The page, as an agent reads it, that says what is wrong where no route was asked.
+EXPLAINED = "docs://errors"
 
 
 class Reply(NamedTuple):
@@ -105,5 +107,6 @@ def checked(reply: Reply) -> Reply:
 
 def invalid(name: str, message: str, **details: object) -> Refused:
     """As the API says that an argument is wrong."""
-    said = {"message": f"{name}: {message}.", "fieldErrors": {name: [message]}, **details}
-    return Refused(400, "invalid_params", said)
+    end = "" if message.endswith("?") else "."
+    said = {"message": f"{name}: {message}{end}", "fieldErrors": {name: [message]}, **details}
+    return Refused(400, "invalid_params", said, EXPLAINED)

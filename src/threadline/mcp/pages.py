@@ -65,11 +65,14 @@ def cut(answered: Answered, arguments: str, place: Place | None = None) -> Answe
         if not isinstance(entries, list):
             raise invalid("cursor", "the answer is another one now; ask again without cursor")
         found[place.name] = entries[place.taken :]
+        # What stands beside it came with the first page.
+        found |= {name: [] for name in _listed(found) if name != place.name}
     if _size(found) <= MAX_BYTES:
         return Answered(found, answered.stale, answered.notes)
+    # Rows are what was asked for: their cursor leads on, also where notes of the series are longer.
     lists = sorted(
         (name for name, value in found.items() if isinstance(value, list) and value),
-        key=lambda name: -_size(found[name]),
+        key=lambda name: (name != "rows", -_size(found[name])),
     )
     # A place is in the one list that it was in before, which goes first.
     if not lists:
@@ -77,11 +80,11 @@ def cut(answered: Answered, arguments: str, place: Place | None = None) -> Answe
     first = place.name if place and place.name in lists else lists[0]
     before = place.taken if place else 0
     kept = _fitting(found, first)
-    total = len(found[first])
+    total = before + len(found[first])
     found[first] = found[first][:kept]
     found["next_cursor"] = _write(Place(first, before + kept, arguments))
     notes = [
-        f"Only {kept:,} of {total:,} entries of {first} fit into one answer; next_cursor leads to "
+        f"Only {kept:,} of {total:,} entries of {first} fit into this answer; next_cursor leads to "
         "those that follow. Narrow the question with filters, from and to, or limit."
     ]
     for name in lists:
@@ -90,6 +93,15 @@ def cut(answered: Answered, arguments: str, place: Place | None = None) -> Answe
             notes.append(f"Of {name} only the first {left:,} of {len(found[name]):,} are here.")
             found[name] = found[name][:left]
     return Answered(found, answered.stale, [*answered.notes, *notes])
+
+
+def _listed(found: Json) -> list[str]:
+    """Lists with entries of their own, such as rows and annotations."""
+    return [
+        name
+        for name, value in found.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict) and name != "warnings"
+    ]
 
 
 def _fitting(found: Json, name: str) -> int:

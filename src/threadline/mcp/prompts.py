@@ -121,7 +121,7 @@ code. The worst first. Say also what is fine."""
    docs://skills/set-up.
 2. Find out what the product does, and choose five to ten events at most that say whether it works:
    one for signing up, one for the first success, one for paying. Names are lower_snake_case, verbs
-   in the past: signup, project_created, purchase. Show the list before you write code.
+   in the past: signup, created_project, purchase. Show the list before you write code.
 3. Browser: add the snippet, or the package @threadline/browser, with the browser key (pk). It sends
    page views by itself. The page's origin has to be on the project's list.
 4. identify(userId, traits) once the person is known: after signing in and signing up, with the id

@@ -80,6 +80,8 @@ def _parameter(
     found = without_null(dict(part))
     # Relative times are taken, too, as the description says.
     found.pop("format", None)
+    if name == "tz":  # a client that fills defaults in would leave the project's out
+        found.pop("default", None)
     found.pop("items", None)  # several are written by commas, as the description says
     if name in choices:
         found["enum"] = [*choices[name]]

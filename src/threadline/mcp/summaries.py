@@ -46,6 +46,12 @@ def _more(rows: Sequence[object], shown: int = SHOWN) -> str:
     return f", and {len(rows) - shown:,} more" if len(rows) > shown else ""
 
 
+def _some(found: Json, one: str, more: str = "") -> str:
+    """How many rows there are, as far as that is known: a page is not all."""
+    rows = counted(len(found["rows"]), one, more)
+    return f"The first {rows}" if found.get("next_cursor") else rows
+
+
 def _anything(found: Json, arguments: Json) -> str:
     rows = found.get("rows")
     return f"{counted(len(rows), 'row')}." if isinstance(rows, list) else "Done."
@@ -74,7 +80,10 @@ def _schema(found: Json, arguments: Json) -> str:
         return f"{counted(len(rows), 'value')} of {name(values['of'])}: {shown}."
     events, traits = found.get("events") or [], found.get("traits") or []
     if not events:
-        return "Nothing was recorded yet."
+        asked = arguments.get("search") or arguments.get("event")
+        return (
+            "Nothing that was recorded has such a name." if asked else "Nothing was recorded yet."
+        )
     shown = listed([f"{name(each['event'])} ({each['count']:,})" for each in events[:6]])
     of = listed([name(each["name"]) for each in traits[:6]])
     more = _more(events, 6)
@@ -135,7 +144,7 @@ def _accounts(found: Json, arguments: Json) -> str:
         [f"{name(row['account_id'])} ({counted(row['people'], 'person', 'people')})"
          for row in rows[:SHOWN]]
     )  # fmt: skip
-    return f"{counted(len(rows), 'account')}: {shown}{_more(rows)}." if rows else "No accounts."
+    return f"{_some(found, 'account')}: {shown}{_more(rows)}." if rows else "No accounts."
 
 
 def _account(found: Json, arguments: Json) -> str:
@@ -333,8 +342,11 @@ def _funnel_people(found: Json, arguments: Json) -> str:
     rows = found["rows"]
     who = listed([name(row["user_id"] or row["anonymous_id"]) for row in rows[:SHOWN]])
     more = " There are more; next_cursor leads on." if found.get("next_cursor") else ""
-    people = counted(len(rows), "person", "people")
-    return f"{people} at step {name(found['step'])}{': ' if rows else ''}{who}{_more(rows)}.{more}"
+    step = name(found["step"])
+    where = f"who did not get to {step}" if arguments.get("dropped") else f"at step {step}"
+    return (
+        f"{_some(found, 'person', 'people')} {where}{': ' if rows else ''}{who}{_more(rows)}.{more}"
+    )
 
 
 def _retention(found: Json, arguments: Json) -> str:
@@ -360,7 +372,8 @@ def _retention_people(found: Json, arguments: Json) -> str:
 def _paths(found: Json, arguments: Json) -> str:
     rows = found["rows"]
     shown = "; ".join(
-        f"{' → '.join(map(name, row['path']))} ({row['persons']:,})" for row in rows[:SHOWN]
+        f"{' → '.join(map(name, row['path'])) or 'nothing more'} ({row['persons']:,})"
+        for row in rows[:SHOWN]
     )
     way = "" if "end" not in found else f" and got to {name(found['end'])}"
     people = counted(found["persons"], "person", "people")
@@ -391,7 +404,7 @@ def _shared_devices(found: Json, arguments: Json) -> str:
         return "No device was seen with more than one user."
     most = rows[0]
     return (
-        f"{counted(len(rows), 'device')} with more than one user; the busiest, "
+        f"{_some(found, 'device')} with more than one user; the busiest, "
         f"{name(most['anonymous_id'])}, with {counted(len(most['users']), 'user')} and "
         f"{counted(most['events'], 'event')}."
     )
@@ -419,7 +432,7 @@ def _likely_duplicates(found: Json, arguments: Json) -> str:
         f"{name(row['email'])}: {listed([name(user['user_id']) for user in row['users'][:4]])}"
         for row in rows[:SHOWN]
     )
-    return f"{counted(len(rows), 'address', 'addresses')} of several users: {shown}{_more(rows)}."
+    return f"{_some(found, 'address', 'addresses')} of several users: {shown}{_more(rows)}."
 
 
 def _explain(found: Json, arguments: Json) -> str:

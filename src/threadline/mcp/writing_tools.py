@@ -1,18 +1,31 @@
 """Tools that change something. What cannot be taken back at once is shown before it is done:
 without `apply` they only say what they would do."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from threadline.client.wire import in_path
 from threadline.contract.bodies import Alias, Event, Identify, Link
-from threadline.contract.definitions import Annotation, Segment
+from threadline.contract.definitions import Annotation, Definitions, Segment
+from threadline.contract.errors import ApiError
 from threadline.contract.replies import Ok, Tracked
-from threadline.mcp.api import WRITERS, Answered, Json, Refused, Session, checked, invalid
+from threadline.mcp.api import (
+    EXPLAINED,
+    WRITERS,
+    Answered,
+    Json,
+    Refused,
+    Session,
+    checked,
+    invalid,
+)
 from threadline.mcp.more_tools import json_body
 from threadline.mcp.schemas import input_of_body, output_of
 from threadline.mcp.tools import Tool, get
+from threadline.questions import definitions
 
 APPLY = {
     "type": "boolean",
@@ -21,7 +34,11 @@ APPLY = {
     "for has seen that.",
 }
 DONE = "Done."
+NOTHING_YET = Definitions()
 NOT_DONE = "Nothing was changed. Call again with apply=true to do it."
+
+
+T = TypeVar("T")
 
 
 class Change(msgspec.Struct, omit_defaults=True):
@@ -139,9 +156,7 @@ async def _annotate(session: Session, arguments: Json) -> Answered:
     body, apply = _split(arguments)
     there = (await get(session.own, "/v1/annotations", {})).found["rows"]
     if not apply:
-        for field in ("at", "text"):
-            if not isinstance(body.get(field), str) or not body[field]:
-                raise invalid(field, "required")
+        _is_taken(Annotation, body, lambda note: definitions.add_annotation(NOTHING_YET, note))
         near = [note for note in there if note["at"][:10] == body["at"][:10]]
         said = f"It would note at {body['at']}: {body['text']}."
         if near:
@@ -163,6 +178,9 @@ async def _define_segment(session: Session, arguments: Json) -> Answered:
         reply = checked(await session.own.call("PUT", path, body=json_body({"filters": filters})))
         return _applied(reply.json(), f"The segment {name} is kept.")
     counted = await get(session.own, "/v1/stats", {"metric": "persons", "filters": filters})
+    there = (await get(session.own, "/v1/segments", {})).found["rows"]
+    kept = Definitions({each["name"]: msgspec.convert(each, Segment) for each in there})
+    _is_taken(Segment, body, lambda segment: definitions.put_segment(kept, segment))
     persons = counted.found["rows"][0]["value"] if counted.found["rows"] else 0
     replaces = await _segment(session, path)
     said = f"{persons:,} people pass these filters now."
@@ -173,6 +191,16 @@ async def _define_segment(session: Session, arguments: Json) -> Answered:
         preview["warnings"] = warnings
         said = " ".join([said, *(str(each["message"]) for each in warnings)])
     return _shown(preview, said, counted.stale)
+
+
+def _is_taken(kind: type[T], body: Json, check: Callable[[T], object]) -> None:
+    """Raises `Refused` for what would be refused when it is done, so that nobody is promised it."""
+    try:
+        check(msgspec.convert(body, kind))
+    except msgspec.ValidationError as error:
+        raise invalid(kind.__name__.lower(), str(error)) from None
+    except ApiError as error:
+        raise Refused(error.status, error.code, error.details, EXPLAINED) from None
 
 
 async def _segment(session: Session, path: str) -> Json | None:
