@@ -119,6 +119,11 @@ def test_an_account_has_all_projects(server: Server, shop: Project) -> None:
     assert (counts[shop.project_id], counts[other.project_id]) == (1, 3)
     assert [row["value"] for row in rows] == sorted((r["value"] for r in rows), reverse=True)
 
+    unknown = ask(shop, "compare_projects", event="sigup")
+    codes = [each["code"] for each in unknown["structuredContent"]["warnings"]]
+    assert "unknown_event" in codes
+    assert "signup" in unknown["content"][0]["text"], "the nearest name"
+
     of_other = ask(shop, "get_stats", project_id=other.project_id, event="signup")
     assert of_other["structuredContent"]["rows"][0]["value"] == 3
     assert found(other, "get_stats", event="signup") == of_other["structuredContent"]

@@ -1,7 +1,8 @@
 """Tools that read and are no question of the registry, and those of a whole account."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +16,7 @@ from threadline.mcp.tools import Tool, as_texts, ask, get
 from threadline.questions.near import did_you_mean
 from threadline.questions.registry import QUESTIONS
 from threadline.questions.stats import StatsParams
+from threadline.questions.warned import Warnings
 
 PROJECT = {
     "type": "string",
@@ -70,10 +72,12 @@ class Compared(msgspec.Struct, omit_defaults=True):
 
 
 class ProjectsCompared(msgspec.Struct, omit_defaults=True):
-    """The same number of each project, the greatest first."""
+    """The same number of each project, the greatest first. `warnings`: of all projects, or each
+    with the name of its own."""
 
     metric: str
     rows: list[Compared]
+    warnings: Warnings = msgspec.UNSET
     from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
     to: str | msgspec.UnsetType = msgspec.UNSET
     tz: str | msgspec.UnsetType = msgspec.UNSET
@@ -204,6 +208,7 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
     found: Json = {"metric": arguments.get("metric", "count")}
     problems: list[Refused] = []
     whens: list[Json] = []
+    warned: list[tuple[str, Json]] = []
     for project in session.projects:
         row: Json = {"project_id": project.project_id, "name": project.name, "value": None}
         try:
@@ -214,6 +219,7 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
             problems.append(error)
             rows.append({**row, "error": str(error)})
             continue
+        warned += [(project.name, each) for each in answer.get("warnings") or []]
         whens.append({name: answer[name] for name in ("from", "to", "tz") if name in answer})
         (first,) = answer["rows"] or [{"value": None}]
         rows.append({**row, **first, **whens[-1]})
@@ -224,8 +230,22 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
     # What is wrong in the same way with all of them is wrong with the question.
     if problems and len({str(error) for error in problems}) == 1 and len(problems) == len(rows):
         raise problems[0]
+    if warned:
+        found["warnings"] = _together(warned, len(whens))
     rows.sort(key=lambda row: -_magnitude(row["value"]))
     return Answered({**found, "rows": rows})
+
+
+def _together(warned: Sequence[tuple[str, Json]], projects: int) -> list[Json]:
+    """What all projects say once, the rest with whose it is."""
+    said = Counter(str(each["message"]) for _, each in warned)
+    found: list[Json] = []
+    for name, each in warned:
+        of_all = said[str(each["message"])] == projects
+        one = each if of_all else {**each, "message": f"{name}: {each['message']}"}
+        if one not in found:
+            found.append(one)
+    return found
 
 
 def _magnitude(value: object) -> float:
