@@ -91,7 +91,7 @@ def test_prompts(shop: Project) -> None:
 
 OTHER_WORDS = set(
     "group_by conversion_rate previous_period last_touch last_seen known_share devices_per_user"
-    " device_type placeholder_ids lower_snake_case project_created event_id sign_up".split()
+    " device_type placeholder_ids lower_snake_case created_project event_id sign_up".split()
 )
 
 
