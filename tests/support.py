@@ -63,6 +63,9 @@ def row_values(**fields: row.Value) -> list[row.Value]:
     return list((values | fields).values())
 
 
+PATIENCE_S = 30.0
+
+
 class Server:
     """`threadline serve` on a free port. Ended by its own process id."""
 
@@ -246,6 +249,15 @@ class Project:
             answer = self.ask(path, cursor=answer["next_cursor"], **params)
             rows += answer["rows"]
         return rows
+
+
+def until(true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Look until it is so. Machines that test are busy with other things, too: how long it takes
+    is no part of what is tested."""
+    deadline = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def side_by_side(ask: Callable[[Project, T], R], project: Project, asked: Iterable[T]) -> list[R]:

@@ -4,7 +4,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.control import both, connection
-from tests.support import Project, Server
+from tests.support import Project, Server, until
 from threadline.contract.errors import InvalidApiKey
 from threadline.control import Control, ControlError
 from threadline.control.database import Conflict
@@ -26,13 +25,6 @@ def held(folder: Path) -> Iterator[sqlite3.Connection]:
         other.execute("BEGIN IMMEDIATE")
         yield other
         other.execute("ROLLBACK")
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def impatient(control: Control) -> None:

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,20 +10,10 @@ import pytest
 import threadline
 from tests.cli.test_commands import fails, ok, run
 from tests.postgres import PASSWORD, Postgres
-from tests.support import ORIGIN, Project, Server, ids
+from tests.support import ORIGIN, Project, Server, ids, until
 from threadline.control import Control
 from threadline.control.database import TABLES
 from threadline.control.on_sqlite import SqliteDatabase
-
-# A revoked key has to stop within a second; machines that test are busy with other things, too.
-PATIENCE_S = 30.0
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def accepted(project: Project, key: str = "sk") -> bool:

@@ -2,8 +2,7 @@
 
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import PASSWORD, Postgres
+from tests.support import until
 from threadline.contract.errors import AlreadyExists, InvalidApiKey, InvalidLink, LastOwner
 from threadline.control import (
     Control,
@@ -25,15 +25,6 @@ from threadline.migrations import SchemaTooNew, SchemaTooOld
 from threadline.runtime.projects import set_timezone
 
 STOPS_S = 1.0
-# Machines that test are busy with other things, too: this only says that it does happen.
-PATIENCE_S = 30.0
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def works(node: Control, key: object) -> bool:

@@ -2,23 +2,17 @@
 
 import json
 import signal
-import time
-from collections.abc import Callable
+from functools import partial
 
+from tests import support
 from tests.cli.test_commands import fails, ok, run
 from tests.clickhouse_cluster import ClickHouse
 from tests.nodes.conftest import Start
 from tests.nodes.test_two_nodes import Two, counted, named, written
 from tests.support import Json, Project, Server
 
-PATIENCE_S = 60.0
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+# Nodes are started and killed meanwhile.
+until = partial(support.until, patience_s=60.0)
 
 
 def told(server: Server, *command: str) -> list[Json]:

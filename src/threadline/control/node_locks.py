@@ -114,23 +114,20 @@ class NodeLocks:
                 self._idle.append(connection)
 
     def _acquire(self, connection: Connection, what: int, shared: str, wait: bool) -> None:
-        which = f"advisory_lock{shared}({SPACE}, {what})"
-        with self._connections.asked(connection):
-            connection.first("SELECT 1")
-        if not wait:
-            taken = self._ask(connection, f"SELECT pg_try_{which}")
-            if not (taken and taken[0]):
-                raise Taken
-            return
+        sql = f"SELECT pg_{'' if wait else 'try_'}advisory_lock{shared}({SPACE}, {what})".encode()
         latest = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._ask(connection, f"SELECT pg_{which}")
-                return
+                with self._connections.asked(connection):
+                    taken = connection.first(sql).fetchone()
             except ControlFileError as error:
                 patient = time.monotonic() < latest
                 if not (isinstance(error.__cause__, errors.LockNotAvailable) and patient):
                     raise
+                continue
+            if not wait and not (taken and taken[0]):
+                raise Taken
+            return
 
     def _ask(self, connection: Connection, sql: str, *values: object) -> tuple[Any, ...] | None:
         """On the connection as it is: if it broke, what it held is lost."""

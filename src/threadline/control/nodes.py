@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from psycopg import errors
+
 from threadline.control.errors import ControlError
 from threadline.control.node_locks import NodeLocks
 from threadline.control.others import SILENT_S, Known, Node, node_of
-from threadline.control.postgres_connections import Connection, Connections
+from threadline.control.postgres_connections import Connections
 
 # Any number, so that it is ours.
 MAKING_TABLES = 7_236_118_403
@@ -116,7 +118,6 @@ class Nodes:
         self._connections = Connections(url)
         self._connection = self._connections.another()
         self._asking = threading.Lock()
-        self._own: Connection | None = None
         self.locks = NodeLocks(self._connections)
         try:
             self._make_tables()
@@ -130,17 +131,16 @@ class Nodes:
     def register(self, log_id: str, folder: Path, acked_seq: int, written_seq: int) -> Known:
         """Be one of them from now on, until `close`. Raises `ControlError` where another process
         has the same log, or it was removed."""
-        self._own = self._connections.another()
+        # It stays open, and has the lock as long as it does.
+        own = self._connections.another()
         node = node_of(log_id)
-        with self._connections.asked(self._own), self._own.opened().transaction():
-            db = self._own.opened()
+        with self._connections.asked(own), own.opened().transaction():
+            db = own.opened()
             db.execute(ENDS_WITHIN)
             number = int.from_bytes(bytes.fromhex(node)[:4], "big", signed=True)
             try:
                 db.execute(f"SELECT pg_advisory_lock({OF_A_LOG}, {number})".encode())
-            except Exception as error:
-                if getattr(error, "sqlstate", "") != "55P03":
-                    raise
+            except errors.LockNotAvailable:
                 raise ControlError(
                     f"Another Threadline has a copy of the log in {folder}, and runs. Each node has"
                     " a data folder of its own: of the first one's, the next one needs the file"

@@ -100,7 +100,7 @@ class Connection:
         """The one that is open, also where it broke: what it holds is held by no other."""
         return self._db or self.opened()
 
-    def first(self, sql: LiteralString) -> "psycopg.Cursor[Any]":
+    def first(self, sql: LiteralString | bytes) -> "psycopg.Cursor[Any]":
         """A statement that others follow. If the connection turns out to be gone, of which nobody
         may have told, another one is opened for it."""
         db = self.opened()
