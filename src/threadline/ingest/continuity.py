@@ -10,6 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from threadline.contract.times import DAY_MS, format_ms
+from threadline.control.others import Known
 from threadline.ingest.log import Log
 from threadline.store import Statements, Store
 
@@ -70,15 +71,7 @@ class Loss(NamedTuple):
     way_out: str
 
 
-class Before(NamedTuple):
-    """What other nodes know of this one, where several write into the store. `written_seq`: so far
-    it had said that the store has its log. `replaced`: its folder had another log."""
-
-    written_seq: int
-    replaced: bool
-
-
-def check(store: Store, log: Log, before: Before | None = None) -> int:
+def check(store: Store, log: Log, before: Known | None = None) -> int:
     """Say so if the log is not what it was when it last wrote into the store, and write down from
     which log the store is written from now on; how often one was lost so far. Raises `StoreError`.
     """

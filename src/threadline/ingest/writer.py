@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import structlog
 
 from threadline.control.errors import ControlFileError
-from threadline.control.others import NOBODY, Others
+from threadline.control.others import NOBODY, Known, Others
 from threadline.ingest import anonymise, claims, continuity, forget, inserting
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
@@ -55,7 +55,7 @@ class Writer:
         dedup_days: int = 7,
         metrics: Metrics | None = None,
         others: Others = NOBODY,
-        before: continuity.Before | None = None,
+        before: Known | None = None,
     ) -> None:
         """`others`: that write into the same store. `before`: what they know of this one."""
         self._log = log

@@ -20,7 +20,6 @@ from threadline.control.address import IN_FOLDER
 from threadline.control.opened import open_nodes
 from threadline.control.others import NOBODY, Others
 from threadline.enrich import Countries, address_hash, no_country, scrubber
-from threadline.ingest.continuity import Before
 from threadline.ingest.log import Log
 from threadline.ingest.writer import Writer
 from threadline.metrics import Metrics
@@ -87,9 +86,7 @@ class Services:
                 settings.dedup_days,
                 self.metrics,
                 self.others,
-                Before(self.node.known.written_seq, self.node.known.replaced)
-                if self.node
-                else None,
+                self.node.known if self.node else None,
             )
             opened.callback(self.writer.close)
             if self.node:
