@@ -4,10 +4,12 @@
     python -m benchmarks.soak --seconds 3600
 
 A server whose clock goes faster is sent events and asked questions all the time. At its midnights
-salts change and events that are older than two days go; every day keys are rotated, somebody is
-forgotten and somebody else made anonymous. Four times a day it is looked at: memory, handles,
-threads, parts, disk, log. From the fourth day on as much goes as comes, and all of it has to be
-flat: exit status 1 if something is not.
+salts change and events that are older than two days go; every day it backs itself up, of which the
+newest two stay, keys are rotated, somebody is forgotten and somebody else made anonymous. Four
+times a day it is looked at: memory, handles and what they are of, threads, parts, disk, log,
+backups. From the fourth day on as much goes as comes, and all of it has to be flat: exit status 1
+if something is not. The last backup has to restore. What Threadline prints is its standard error,
+which whoever starts it rotates: there is no file of it.
 """
 
 import argparse
@@ -15,12 +17,15 @@ import os
 import shutil
 import statistics
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import forked
 from tests.support import Json, Project, Server
 
 from benchmarks.report import OUT, Report, memory_kb
@@ -51,6 +56,7 @@ MORE = {
     "parts": 1.5,
     "disk_mb": 1.5,
     "log_mb": 1.5,
+    "backups_mb": 1.5,
 }
 
 
@@ -70,7 +76,10 @@ class Looked(NamedTuple):
     parts: int
     disk_mb: float
     log_mb: float
+    backups_mb: float
     events: int
+    of: str
+    """What handles are of, and how many of each."""
 
 
 def main() -> None:
@@ -82,22 +91,35 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     report = Report("soak", seconds=options.seconds, keep_days=KEEP_DAYS)
     began_ns, speed = time.time_ns(), DAYS * DAY_S / options.seconds
-    environ = {"SOAK_SPEED": str(speed), "SOAK_BEGAN": str(began_ns)}
+    backups = OUT / "soak-backups"
+    shutil.rmtree(backups, ignore_errors=True)
+    environ = {
+        "SOAK_SPEED": str(speed),
+        "SOAK_BEGAN": str(began_ns),
+        "THREADLINE_BACKUP_EVERY": "1d",
+        "THREADLINE_BACKUP_TO": str(backups),
+        "THREADLINE_BACKUP_KEEP": "2",
+    }
     with SoakedServer(folder, **environ) as server:
-        soak = Soak(server, speed, options.events_a_second)
+        soak = Soak(server, backups, speed, options.events_a_second)
         looked = []
         for each in soak.run():
             looked.append(each)
-            cells = [f"{name} {value:,.0f}" for name, value in each._asdict().items()][1:]
+            cells = [
+                f"{name} {value:,.0f}" for name, value in each._asdict().items() if name in MORE
+            ]
+            cells += [f"{each.events:,} events", f"handles of {each.of}"]
             report.row(f"day {each.day:.2f}", ", ".join(cells))
         status = server.stop()
         errors = [line for line in server.lines if '"error"' in line]
     report.row("sent and asked", f"{soak.sent:,} events, {soak.asked:,} questions")
-    report.row("retention", f"{sum('events_expired' in line for line in server.lines)} times")
+    for what, event in (("retention", "events_expired"), ("backups", "backup_made")):
+        report.row(what, f"{sum(event in line for line in server.lines)} times")
     report.save()
     wrong = [f"the server ended with {status}"] if status else []
-    wrong += [*errors[:5], *grown(looked)]
+    wrong += [*errors[:5], *grown(looked), *unrestored(backups)]
     shutil.rmtree(folder)
+    shutil.rmtree(backups)
     sys.exit("\n".join(wrong) if wrong else 0)
 
 
@@ -112,12 +134,21 @@ def grown(looked: Sequence[Looked]) -> Iterator[str]:
             yield f"{name} grew from {before:,.1f} to {after:,.1f}"
 
 
+def unrestored(backups: Path) -> Iterator[str]:
+    """What is wrong with the last backup."""
+    with tempfile.TemporaryDirectory(dir=OUT) as folder:
+        restored = forked.run("restore", str(backups), "--to", f"{folder}/data", "--check")
+    if restored.returncode:
+        yield f"the last backup: {restored.stderr or restored.stdout}"
+
+
 class Soak:
     """What is done to the server, one thing after the other."""
 
-    def __init__(self, server: Server, speed: float, rate: float) -> None:
+    def __init__(self, server: Server, backups: Path, speed: float, rate: float) -> None:
         """`rate`: events a second of ours."""
         self._server = server
+        self._backups = backups
         self._speed = speed
         self._rate = rate
         self._began = time.monotonic()
@@ -183,21 +214,35 @@ class Soak:
 
     def _look(self) -> Looked:
         pid, store = self._server.process.pid, SocketStore(self._server.folder)
-        # Folders may go while it is walked through, which `rglob` does not bear.
-        files = [
-            Path(root) / name for root, _, names in os.walk(self._server.folder) for name in names
-        ]
+        files = _files(self._server.folder)
         log = [path for path in files if path.name.startswith("log.db")]
+        of = Counter(_kind(path) for path in Path(f"/proc/{pid}/fd").iterdir())
         return Looked(
             self._day,
             memory_kb(pid)["RssAnon"] / 1024,
-            len(list(Path(f"/proc/{pid}/fd").iterdir())),
+            of.total(),
             len(list(Path(f"/proc/{pid}/task").iterdir())),
             store.query(PARTS, {})[0]["parts"],
             _mb(files),
             _mb(log),
+            _mb(_files(self._backups)),
             store.query(EVENTS, {})[0]["events"],
+            " ".join(f"{kind} {count}" for kind, count in sorted(of.items())),
         )
+
+
+def _files(folder: Path) -> list[Path]:
+    # Folders may go while it is walked through, which `rglob` does not bear.
+    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+
+
+def _kind(handle: Path) -> str:
+    """`socket`, `pipe`, or the ending of a file's name."""
+    try:
+        target = str(handle.readlink())
+    except FileNotFoundError:
+        return "gone"
+    return target.partition(":")[0] if ":" in target else Path(target).suffix or "file"
 
 
 def _mb(files: Sequence[Path]) -> float:

@@ -18,9 +18,10 @@ if __name__ == "__main__":
     time.time = lambda: moved_ns() / 1e9
 
     from threadline.cli.main import main
-    from threadline.runtime import services, upkeep
+    from threadline.runtime import backing_up, services, upkeep
 
     # A day has at least a look an hour, as one of ours has one a minute.
     services.HOUSEKEEPING_EVERY_S = min(60.0, 3600 / SPEED)
     upkeep.LOOK_EVERY_S = min(5.0, 3600 / SPEED)
+    backing_up.LOOK_EVERY_S = min(backing_up.LOOK_EVERY_S, 3600 / SPEED)
     main()
