@@ -49,6 +49,18 @@ export interface Shown {
   visitTimeoutMs: number;
 }
 
+/** What stands beside an event: where they came from, or the goal that they reached. */
+export interface Flag {
+  at: number;
+  text: string;
+  kind: "first" | "goal";
+}
+/** Somebody else on a device, and since when. */
+export interface Seen {
+  user_id: string;
+  first_seen: string;
+}
+
 export const MOST_LANES = 14;
 const DAY = 86_400_000;
 const KINDS: Record<string, string> = { mobile: "Phone", tablet: "Tablet", desktop: "Laptop" };
