@@ -128,6 +128,20 @@ def test_six_facts_make_even_rows(page_of: NewPage) -> None:
         assert {tops.count(top) for top in tops} == {6 // rows[width]}, width
 
 
+SHIFTS = """() => new Promise(done => {
+    new PerformanceObserver(list => done(list.getEntries().reduce(
+        (sum, { hadRecentInput, value }) => sum + (hadRecentInput ? 0 : value), 0)))
+        .observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => done(0), 2000);
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_jumps_while_the_overview_comes(page_of: NewPage, width: int) -> None:
+    """What is not there yet has its place."""
+    assert page_of("/", width).evaluate(SHIFTS) < 0.004
+
+
 @pytest.mark.parametrize("locale", ["en-US", "en-GB", "ja-JP"])
 def test_a_time_of_day_is_one_line(
     stranger: NewPage, house: House, person: str, locale: str
