@@ -35,9 +35,6 @@ MODULES = ["threadline.cli.expected", "threadline.cli.help", "threadline.http.se
            "typer._adapters", "xml.etree.ElementTree", "encodings.idna",
            "cryptography.hazmat.primitives.ciphers.aead"]  # fmt: skip
 STANDARD = (0, 1, 2)
-# Twice in some dozens of whole runs nothing was told of a process that had ended. So it is looked
-# for without a signal as well.
-LOOK_EVERY_S = 1.0
 WIDE = bool(os.environ.get("THREADLINE_TEST_WIDE"))  # as in `tests.width`
 LENGTH = 8
 DEEPBIND = 0x00008  # RTLD_DEEPBIND
@@ -79,7 +76,7 @@ class Forks:
     def serve(self) -> bool:
         """Until nobody wants it any more: False; or, in the process of a command: True."""
         while True:
-            for key, _ in self._selector.select(LOOK_EVERY_S):
+            for key, _ in self._selector.select():
                 if key.fileobj is self._listening:
                     if self._take():
                         return True

@@ -91,7 +91,9 @@ class Forked:
                 fork_path(), self.args, dict(env), os.path.abspath(cwd or "."),
                 [nothing.fileno(), out, err],
             )  # fmt: skip
-            self._lines = self._told.makefile("r")
+            # Unbuffered: a status that comes along with the id would be read with it, and then
+            # nothing is left in the socket to wait for.
+            self._lines = self._told.makefile("rb", buffering=0)
             self.pid = int(self._lines.readline())
         self._waiting = threading.Lock()
 
@@ -112,7 +114,7 @@ class Forked:
                 self.returncode = int(self._lines.readline())
                 # It is waited for now; after that its id may be another's.
                 self._told.shutdown(socket.SHUT_WR)
-                assert self._lines.read() == ""
+                assert self._lines.read() == b""
                 self._lines.close()
                 self._told.close()
             return self.returncode

@@ -2,13 +2,15 @@
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from tests import forked
+from tests import fork_server, forked
 from tests.support import Server
 
 
@@ -40,3 +42,23 @@ def test_another_interpreter_is_started_where_it_is_another(tmp_path: Path) -> N
     with forked.start("--version", env=other, stdout=PIPE) as started:
         assert isinstance(started, subprocess.Popen)
         assert started.communicate(timeout=60)[0].startswith("threadline ")
+
+
+def test_one_that_has_ended_before_anybody_looks_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its id and its exit status come at once, where the machine is busy."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"4711\n3\n")
+
+    def hang_up() -> None:
+        """As the fork server, once whoever asked has."""
+        with theirs:
+            theirs.recv(1)
+
+    monkeypatch.setattr(fork_server, "ask", lambda *asked: ours)
+    process = forked.Forked(["--version"], {})
+    hanging_up = threading.Thread(target=hang_up, daemon=True)
+    hanging_up.start()
+    assert (process.pid, process.wait(5)) == (4711, 3)
+    hanging_up.join(5)
