@@ -23,29 +23,15 @@ import {
   visitsBy,
 } from "../src/pages/person/owned";
 import { joining, parting, unlinking } from "../src/pages/person/proposals";
-import { type EventRow, lanes, place } from "../src/pages/person/thread";
+import { lanes, place } from "../src/pages/person/thread";
+import { BEGIN, event, HOUR } from "./journeys";
 
-const HOUR = 3_600_000;
-const BEGIN = Date.parse("2026-05-01T08:00:00Z");
-function event(id: string, hours: number, device: string, user: string | null = null): EventRow {
-  return {
-    event_id: id,
-    timestamp: new Date(BEGIN + hours * HOUR).toISOString(),
-    event_name: "$pageview",
-    anonymous_id: device,
-    user_id: user,
-    device_type: device === "two" ? "mobile" : "desktop",
-    browser: "chrome",
-    source: "direct",
-    medium: "direct",
-  } as EventRow;
-}
 // A laptop whose second visit begins as a stranger's and ends as Ada's; a phone that is hers later.
 const EVENTS = [
   event("a", 0, "one"),
   event("b", 100, "one"),
   event("c", 100.2, "one", "ada"),
-  event("d", 130, "two", "ada"),
+  event("d", 130, "two", "ada", "mobile"),
 ];
 const drawn = (until?: number) => {
   const found = lanes({

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import {
-  type EventRow,
   firstTouchOf,
   guessed,
   lanes,
@@ -9,30 +8,15 @@ import {
   toldDevices,
   xOf,
 } from "../src/pages/person/thread";
+import { BEGIN, event, HOUR } from "./journeys";
 
-const HOUR = 3_600_000;
-const BEGIN = Date.parse("2026-05-01T08:00:00Z");
-
-function event(id: string, hours: number, device: string, user: string | null = null): EventRow {
-  return {
-    event_id: id,
-    timestamp: new Date(BEGIN + hours * HOUR).toISOString(),
-    event_name: "$pageview",
-    anonymous_id: device,
-    user_id: user,
-    device_type: device === "server" ? null : "desktop",
-    browser: device === "server" ? null : "chrome",
-    source: "direct",
-    medium: "direct",
-  } as EventRow;
-}
 const EVENTS = [
   event("a", 0, "one"),
   event("b", 0.2, "one"),
   event("c", 30, "two"),
   event("d", 50, "one", "ada"),
   event("e", 50.1, "one"),
-  event("f", 60, "server", "ada"),
+  event("f", 60, "server", "ada", null),
 ];
 const shown = (theirs: string[], until?: number) =>
   lanes({
@@ -56,7 +40,7 @@ test("a device is a lane with its visits, and is tied where a user is named firs
 
 test("events alone tell which devices there are, and the first touch where it is among them", () => {
   expect([...toldDevices(EVENTS)]).toEqual(["one", "two"]);
-  const server = { ...event("s", -1, "server"), source_rule_id: "no_page" };
+  const server = { ...event("s", -1, "server", null, null), source_rule_id: "no_page" };
   expect(firstTouchOf([server, ...EVENTS], true)?.event_id).toBe("a");
   expect(firstTouchOf([server], true)?.event_id).toBe("s");
   // What follows may have a page.

@@ -9,7 +9,7 @@ import { url } from "../../lib/url.svelte";
 import { POLICIES, type Policy } from "../../lib/view.svelte";
 import { Journey } from "./journey.svelte";
 import { aliasesOf, inOrder, movingOf } from "./owned";
-import { type EventRow, type Flag, guessed, lanes as lanesOf, sourceOf } from "./thread";
+import { type EventRow, type Flag, firstFlag, guessed, lanes as lanesOf } from "./thread";
 
 export type Any = Policy | "any";
 export const ALL: Any[] = ["any", ...POLICIES];
@@ -141,22 +141,14 @@ export class Known {
       ? (this.drawn.find((each) => isThen(each) && !each.event_name.startsWith("$")) ??
         this.drawn.find(isThen))
       : undefined;
-    if (goal) {
-      const flag = {
+    if (goal)
+      found.set(goal.event_id, {
         at: Date.parse(goal.timestamp),
         text: this.goals.label,
-        kind: "goal" as const,
-      };
-      found.set(goal.event_id, flag);
-    }
-    if (this.profile) {
-      const touch = this.profile.first_touch;
-      found.set(touch.event_id, {
-        at: Date.parse(touch.timestamp),
-        text: sourceOf(touch) || touch.source,
-        kind: "first",
+        kind: "goal",
       });
-    }
+    const touch = this.profile?.first_touch;
+    if (touch) found.set(touch.event_id, firstFlag(touch));
     return found;
   });
 

@@ -269,6 +269,13 @@ export function said(event: EventRow): string {
   return event.event_name;
 }
 
+/** Where a first touch came from, which is said in any case. */
+export const touchOf = (touch: { source: string; medium: string }) =>
+  sourceOf(touch) || touch.source;
+export function firstFlag(touch: { source: string; medium: string; timestamp: string }): Flag {
+  return { at: Date.parse(touch.timestamp), text: touchOf(touch), kind: "first" };
+}
+
 /** Where it came from; within the site nothing is to be said. */
 export function sourceOf(event: { source: string; medium: string }): string {
   if (event.source === "internal") return "";
