@@ -78,7 +78,7 @@ class Looked(NamedTuple):
     log_mb: float
     backups_mb: float
     events: int
-    of: str
+    handles_of: str
     """What handles are of, and how many of each."""
 
 
@@ -108,7 +108,7 @@ def main() -> None:
             cells = [
                 f"{name} {value:,.0f}" for name, value in each._asdict().items() if name in MORE
             ]
-            cells += [f"{each.events:,} events", f"handles of {each.of}"]
+            cells += [f"{each.events:,} events", f"handles of {each.handles_of}"]
             report.row(f"day {each.day:.2f}", ", ".join(cells))
         status = server.stop()
         errors = [line for line in server.lines if '"error"' in line]
