@@ -16,16 +16,16 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import forked
 from tests.support import Json, Project, Server
 
 from benchmarks.report import OUT, Report, memory_kb
@@ -117,7 +117,7 @@ def main() -> None:
         report.row(what, f"{sum(event in line for line in server.lines)} times")
     report.save()
     wrong = [f"the server ended with {status}"] if status else []
-    wrong += [*errors[:5], *grown(looked), *unrestored(backups)]
+    wrong += [*errors[:5], *grown(looked), *unrestored(backups, environ)]
     shutil.rmtree(folder)
     shutil.rmtree(backups)
     sys.exit("\n".join(wrong) if wrong else 0)
@@ -134,10 +134,18 @@ def grown(looked: Sequence[Looked]) -> Iterator[str]:
             yield f"{name} grew from {before:,.1f} to {after:,.1f}"
 
 
-def unrestored(backups: Path) -> Iterator[str]:
-    """What is wrong with the last backup."""
+def unrestored(backups: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the last backup, by the clock that it was made by: by an earlier one what
+    it holds is in the future."""
+    command = [sys.executable, "-m", SoakedServer.module, "restore", str(backups), "--check"]
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
-        restored = forked.run("restore", str(backups), "--to", f"{folder}/data", "--check")
+        restored = subprocess.run(
+            [*command, "--to", f"{folder}/data"],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if restored.returncode:
         yield f"the last backup: {restored.stderr or restored.stdout}"
 

@@ -28,8 +28,13 @@ from tests.support import Json, Project, Server
 from tests.test_story import tell
 from tests.width import wide
 from threadline.backup import snapshot
+from threadline.contract.times import DAY_MS, now_ms
+from threadline.control import Control
 from threadline.ingest.log import open_db
+from threadline.questions import context
 from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.sampling import keys, sample
+from threadline.settings import Settings
 
 # Rounds with a kill in each third of backup and restore; without any, one kill of each.
 ROUNDS = int(os.environ.get("THREADLINE_TEST_BACKUPS", "0"))
@@ -177,6 +182,22 @@ def test_restored_answers_are_the_originals_under_load_and_kills(
         # What one sender had acknowledged, in its order, up to one moment.
         assert mine == {f"{number}-{n}" for n in range(len(mine))}
         assert sent_before[number] * 40 <= len(mine) <= sent_after[number] * 40
+
+
+def test_a_backup_can_be_checked_on_a_later_day(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day that was not over then is over now."""
+    with Server(folder) as server:
+        project = Project(server)
+        project.batch([{"event": "x", "anonymous_id": "a"}])
+        assert project.stored()
+    settings, at_ms = Settings(data=str(folder)), now_ms()
+    with Control.of(settings, create=False) as control:
+        then = sample(settings, control, at_ms)
+        monkeypatch.setattr(context, "now_ms", lambda: at_ms + 2 * DAY_MS)
+        assert set(then) == set(keys(control))
+        assert sample(settings, control, at_ms) == then
 
 
 def test_the_next_backup_adds_what_is_new_and_old_ones_go(folder: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Context:
     `per_account`: accounts are counted in the place of people; then `about_people` is who is left
     out. `supposed`: with decisions that nobody has made, in the place of those there are. `keeper`:
     has owners of devices in memory; without one they are joined. `touches_outlive`: first touches
-    outlive the events that they follow from.
+    outlive the events that they follow from. `asked_at_ms`: what counts as now; None: now.
     """
 
     store: Store
@@ -67,6 +67,7 @@ class Context:
     about_people: list[Query] = field(default_factory=list)
     keeper: Keeper | None = None
     touches_outlive: bool = False
+    asked_at_ms: int | None = None
 
     @cached_property
     def reading(self) -> Reading:
@@ -83,7 +84,8 @@ class Context:
     @cached_property
     def now_ms(self) -> int:
         """Until when an answer can say anything: now, or `as_of`."""
-        return now_ms() if self.as_of_ms is None else min(now_ms(), self.as_of_ms)
+        now = now_ms() if self.asked_at_ms is None else self.asked_at_ms
+        return now if self.as_of_ms is None else min(now, self.as_of_ms)
 
     def owned(self, considered: str, relation: str = "person_events") -> str:
         """`person_events`, or `owned_events`, of another relation than `considered`, and of all

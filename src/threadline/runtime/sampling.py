@@ -3,6 +3,7 @@ store alone, of all time until a moment, so that the same store gives the same b
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def digest_of(
     context = context_of(
         question, project, params, store, definitions=control.definitions(project_id)
     )
+    # The day that was running then is over when a backup is restored on another one.
+    context = replace(context, asked_at_ms=at_ms)
     return sha256(msgspec.json.encode(answered(question, context, params))).hexdigest()[:32]
 
 
