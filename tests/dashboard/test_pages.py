@@ -4,7 +4,7 @@ picture to look at."""
 from collections.abc import Iterator, Mapping
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.dashboard.conftest import (
     SCHEMES,
@@ -140,6 +140,20 @@ SHIFTS = """() => new Promise(done => {
 def test_nothing_jumps_while_the_overview_comes(page_of: NewPage, width: int) -> None:
     """What is not there yet has its place."""
     assert page_of("/", width).evaluate(SHIFTS) < 0.004
+
+
+def test_nothing_jumps_where_letters_come_late(page_of: NewPage) -> None:
+    page = page_of("/", 390)
+    held: list[Route] = []
+    page.route("**/*.woff2", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    expect(page.locator("dl data").first).to_be_visible()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    assert held
+    for route in held:
+        route.continue_()
+    page.evaluate("document.fonts.ready.then(() => true)")
+    assert page.evaluate(SHIFTS) < 0.004
 
 
 @pytest.mark.parametrize("locale", ["en-US", "en-GB", "ja-JP"])
