@@ -324,7 +324,7 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
             with urlopen(request, timeout=60) as reply:
                 answers.append(reply.read())
             assert json.loads(answers[-1])["rows"], address
-        commands = re.findall(r"ask (.+)", told.replace("\\\n", ""))
+        commands = re.findall(r"threadline ask (.+)", told.replace("\\\n", ""))
         assert len(commands) == 3
         answers += [ok("ask", *shlex.split(command)).encode() for command in commands]
         demo.send_signal(signal.SIGINT)

@@ -98,11 +98,18 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
+MOVED = """() => Promise.allSettled(document.getAnimations()
+    .filter(each => each.effect.getComputedTiming().endTime !== Infinity)
+    .map(each => each.finished))"""
+
+
 def violations(page: Page) -> list[str]:
     """What axe-core finds, of every level: rule, where, and why."""
     if not page.evaluate("() => 'axe' in window"):
         # As a file of the page's own could not be: what a test adds is beside its policy.
         page.evaluate(AXE.read_text())
+    # In the middle of a transition colours are of neither scheme.
+    page.evaluate(MOVED)
     found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"
