@@ -17,6 +17,7 @@ from tests.dashboard.conftest import (
     violations,
 )
 from tests.dashboard.house import House
+from tests.support import until
 from tests.width import wide
 
 FIVE = "%24pageview%2Csignup%2C%24pageview%2Csignup%2C%24pageview"
@@ -90,10 +91,14 @@ def test_what_a_button_opens_is_within_the_window(
 ) -> None:
     page = page_of(path.replace("$PERSON", person), 360)
     page.get_by_role("button", name=button).first.click()
-    lies = page.locator(".panel").bounding_box()
-    assert lies
-    assert lies["x"] >= 0
-    assert lies["x"] + lies["width"] <= 360
+    panel = page.locator(".panel")
+
+    def is_within() -> bool:
+        lies = panel.bounding_box()
+        return lies is not None and lies["x"] >= 0 and lies["x"] + lies["width"] <= 360
+
+    # It is placed once it is there, and that may be a moment later.
+    until(is_within, patience_s=5)
     assert too_wide(page) <= 0
 
 
@@ -129,17 +134,26 @@ def test_six_facts_make_even_rows(page_of: NewPage) -> None:
 
 
 SHIFTS = """() => new Promise(done => {
-    new PerformanceObserver(list => done(list.getEntries().reduce(
-        (sum, { hadRecentInput, value }) => sum + (hadRecentInput ? 0 : value), 0)))
+    const said = ({ node, previousRect, currentRect }) =>
+        `${node?.className} from ${previousRect.y} to ${currentRect.y}: ${node?.textContent}`;
+    new PerformanceObserver(list => done(list.getEntries()
+        .filter(({ hadRecentInput }) => !hadRecentInput)
+        .map(({ value, sources }) => [value, sources.map(said)])))
         .observe({ type: "layout-shift", buffered: true });
-    setTimeout(() => done(0), 2000);
+    setTimeout(() => done([]), 2000);
 })"""
+
+
+def jumps(page: Page) -> str:
+    """What moved by itself while the page came; nothing, where hardly anything did."""
+    found = page.evaluate(SHIFTS)
+    return str(found) if sum(value for value, _ in found) >= 0.004 else ""
 
 
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_jumps_while_the_overview_comes(page_of: NewPage, width: int) -> None:
     """What is not there yet has its place."""
-    assert page_of("/", width).evaluate(SHIFTS) < 0.004
+    assert jumps(page_of("/", width)) == ""
 
 
 def test_nothing_jumps_where_letters_come_late(page_of: NewPage) -> None:
@@ -153,7 +167,7 @@ def test_nothing_jumps_where_letters_come_late(page_of: NewPage) -> None:
     for route in held:
         route.continue_()
     page.evaluate("document.fonts.ready.then(() => true)")
-    assert page.evaluate(SHIFTS) < 0.004
+    assert jumps(page) == ""
 
 
 @pytest.mark.parametrize("locale", ["en-US", "en-GB", "ja-JP"])
