@@ -48,7 +48,10 @@ WRONG: list[tuple[str, str]] = [
         "/v1/attribution?conversion=x&convertion=x",
         "convertion: there is no such parameter; did you mean conv",
     ),
-    ("/v1/users/u/events?phase=befor", "phase: choose one of before, after, all."),
+    (
+        "/v1/users/u/events?phase=befor",
+        "phase: choose one of before, after, all; did you mean before?",
+    ),
     ("/v1/users?format=xml", "format: choose one of json, ndjson, csv."),
     ("/v1/export?format=xml", "format: choose one of ndjson, csv, parquet."),
     ("/v1/funnel?steps=a,b&window=7", "window: write a whole number and its unit, such as 30m"),

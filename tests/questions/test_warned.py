@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests import forked
+from tests.http.test_definitions import put
 from tests.support import Json, Project, Server
 from threadline import Client
 
@@ -417,3 +418,52 @@ def test_a_time_that_holds_nothing_is_refused(project: Project, path: str) -> No
         reply = project.get(path, from_=from_, to=to)
         assert (reply.status, reply.error) == (400, "invalid_params")
         assert "to is exclusive" in reply.json["details"]["fieldErrors"]["to"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code", "near"),
+    [
+        ("/v1/stats", {"filters": "channel==Organic Serach"}, "unknown_source", "Organic Search"),
+        ("/v1/stats", {"filters": "source==gogle"}, "unknown_source", "google"),
+        ("/v1/stats", {"filters": "host==shop.exmaple"}, "unknown_value", "shop.ex"),
+        ("/v1/stats", {"filters": "properties.plan==por"}, "unknown_value", "pro"),
+        ("/v1/stats", {"filters": "path==/pricng", "interval": "day"}, "unknown_value", "/pricing"),
+        ("/v1/users", {"filters": "first.source==gogle"}, "unknown_source", "google"),
+        ("/v1/users", {"filters": "traits.role==amdin"}, "unknown_value", "admin"),
+        ("/v1/visits", {"filters": "visit.channel==Paid Serch"}, "unknown_source", "Paid Search"),
+        ("/v1/sources", {"filters": "source==gogle"}, "unknown_source", "google"),
+        ("/v1/retention", {"filters": "source==gogle", "interval": "week"}, "unknown_source", "g"),
+        ("/v1/funnel", {"steps": "go,go{path=/pricng}"}, "", ""),
+        ("/v1/funnel", {"steps": "go{path=/pricng},go"}, "unknown_value", "/pricing"),
+        ("/v1/paths", {"start": "go{source=gogle}"}, "unknown_source", "google"),
+        ("/v1/attribution", {"conversion": "go{source=gogle}"}, "unknown_source", "google"),
+        ("/v1/time-to-conversion", {"conversion": "go{source=gogle}"}, "unknown_source", "google"),
+        # What may come yet, what is there, and what is as it should be.
+        ("/v1/stats", {"filters": "channel==Paid Search"}, "", ""),
+        ("/v1/stats", {"filters": "source==direct"}, "", ""),
+        ("/v1/stats", {"filters": "properties.seats==10.0;source==(none)"}, "", ""),
+        ("/v1/stats", {"filters": "source==google|gogle"}, "", ""),
+        ("/v1/stats", {"filters": "source!=gogle"}, "", ""),
+        ("/v1/stats", {"filters": "segment==ours;did==buy"}, "", ""),
+    ],
+)
+def test_a_value_that_never_came_is_named(
+    project: Project, path: str, params: Json, code: str, near: str
+) -> None:
+    project.track("$identify", user_id="u", properties={"role": "admin"}, timestamp="2026-05-01")
+    project.track(
+        "go",
+        user_id="u",
+        timestamp="2026-05-01",
+        url="https://shop.example/pricing",
+        referrer="https://www.google.com/",
+        properties={"plan": "pro", "seats": 10},
+    )
+    put(project, "/v1/segments/ours", {"filters": "known==true"})
+    answer = project.ask(path, **params)
+    if not code:
+        assert not {"unknown_source", "unknown_value"} & {each for each, _ in codes(answer)}
+    else:
+        parameter = next(iter(params))
+        assert codes(answer) == [(code, parameter)]
+        assert f"did you mean '{near}" in said(answer)

@@ -6,11 +6,13 @@ cannot be read the question itself refuses.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from threadline.contract.errors import InvalidParams
+from threadline.questions.asked_values import is_empty, unknown_values
 from threadline.questions.context import Context
 from threadline.questions.dimensions import DID, PROPERTIES, TRAITS
 from threadline.questions.filters import Condition, key, read_filters
@@ -30,15 +32,15 @@ WORDS: Mapping[str, frozenset[str]] = {
 
 
 def warn(context: Context, params: msgspec.Struct, answer: Any) -> Any:
-    """The answer, with a warning for each name that never came, unless it says so itself."""
+    """The answer, with a warning for each name that never came, unless it says so itself; and, of
+    an empty one, for each value."""
     if isinstance(answer, Warned):
         said = list(answer.warnings or [])
         known = {(warning.code, warning.parameter) for warning in said}
-        new = [
-            warning
-            for warning in unknown_names(context, asked_names(params))
-            if (warning.code, warning.parameter) not in known
-        ]
+        found = unknown_names(context, asked_names(params))
+        if is_empty(answer):
+            found += unknown_values(context, asked_conditions(params))
+        new = [warning for warning in found if (warning.code, warning.parameter) not in known]
         if new:
             answer.warnings = [*said, *new]
     return answer
@@ -53,6 +55,17 @@ def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
         if read is None or not isinstance(text, str) or text in ("", field.default):
             continue
         found += [(field.encode_name, name) for name in _names(read, field.name, text, of)]
+    return found
+
+
+def asked_conditions(params: msgspec.Struct) -> list[tuple[str, Condition]]:
+    """What filters and steps hold events to, each with the parameter it stands in."""
+    found: list[tuple[str, Condition]] = []
+    for field in msgspec.structs.fields(params):
+        read, text = CONDITIONS.get(field.name), getattr(params, field.name)
+        if read is not None and isinstance(text, str) and text:
+            with suppress(InvalidParams):  # another grammar than this one
+                found += [(field.encode_name, each) for each in read(text, field.name)]
     return found
 
 
@@ -141,6 +154,20 @@ def _property(parameter: str, text: str, events: Sequence[str]) -> Iterator[Name
         yield Name(text, tuple(events))
 
 
+# Where conditions stand, by parameter.
+CONDITIONS: Mapping[str, Callable[[str, str], Sequence[Condition]]] = {
+    "filters": read_filters,
+    **dict.fromkeys(
+        ("event", "conversion", "cohort", "start", "end"),
+        lambda text, parameter: parse_event(text, parameter).conditions,
+    ),
+    **dict.fromkeys(
+        ("steps", "exclude"),
+        lambda text, parameter: [
+            each for step in parse_steps(text, parameter) for each in step.conditions
+        ],
+    ),
+}
 # By parameter.
 READERS: Mapping[str, Reader] = {
     "filters": _filters,

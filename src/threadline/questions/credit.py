@@ -10,9 +10,10 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from threadline.contract.errors import InvalidParams
 from threadline.identity.visits import DIRECT
 from threadline.questions.amounts import spread
+from threadline.questions.filters import refused
+from threadline.questions.near import one_of
 from threadline.questions.traffic_sources import OUTSIDE
 
 Model = Literal[
@@ -97,9 +98,9 @@ CREDITED = f"""
 def read_models(text: str) -> list[Model]:
     """Models by commas, each once. Raises `InvalidParams`."""
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names or not set(names) <= set(MODELS):
-        message = f"choose one of {', '.join(MODELS)}, or several by commas"
-        raise InvalidParams(f"Parameter model: {message}.", fieldErrors={"model": [message]})
+    wrong = next((name for name in names if name not in MODELS), "")
+    if wrong or not names:
+        raise refused("model", one_of(wrong, MODELS))
     return [model for name in names for model in MODELS if model == name]
 
 

@@ -5,9 +5,12 @@ visit    of the visit in which it happened: columns of `visits` AS `v`
 person   of whom it belongs to: columns of a relation with a row for a `person`
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from threadline.questions.near import nearest
 
 Scope = Literal["event", "visit", "person"]
 Kind = Literal["text", "number", "boolean", "property"]
@@ -60,6 +63,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
 # What has a key of the user's behind it, such as `properties.plan`.
 PROPERTIES, TRAITS = "properties.", "traits."
 KEYED: Mapping[str, Scope] = {PROPERTIES: "event", TRAITS: "person"}
+MAX_GUESSED = 200
 # What only filters have.
 DID, SEGMENT = "did", "segment"
 
@@ -95,6 +99,20 @@ def scope_of(name: str) -> Scope | None:
     return next(
         (scope for prefix, scope in KEYED.items() if key_of(name) and name.startswith(prefix)), None
     )
+
+
+# What others call properties and traits: `trait:plan`, `property.plan`.
+OTHERWISE = re.compile(r"\s*(prop|trait|user|person)[a-z]*[.:/ ]+(\S.*)", re.IGNORECASE)
+
+
+def nearest_dimension(name: str, known: Iterable[str]) -> str | None:
+    """The one of these that was probably meant; `properties.KEY` or `traits.KEY` with the key."""
+    there = list(known)
+    if match := OTHERWISE.fullmatch(name[:MAX_GUESSED]):
+        prefix = PROPERTIES if match[1].lower() == "prop" else TRAITS
+        if f"{prefix}KEY" in there:
+            return f"{prefix}{match[2]}"
+    return nearest(name, there)
 
 
 NAMES = (*DIMENSIONS, "properties.KEY", "traits.KEY", DID, SEGMENT)

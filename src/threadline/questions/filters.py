@@ -25,6 +25,7 @@ from threadline.questions.dimensions import (
     Kind,
     Scope,
     key_of,
+    nearest_dimension,
     scope_of,
 )
 from threadline.questions.near import nearest
@@ -178,7 +179,7 @@ def _condition(text: str, of_steps: bool) -> Condition:
 
 
 def _unknown(name: str) -> str:
-    found = nearest(name, NAMES)
+    found = nearest_dimension(name, NAMES)
     hint = f"did you mean {found}?" if found else f"there are {', '.join(NAMES)}"
     return f"there is no dimension {name[:MAX_SHOWN]!r}; {hint}"
 

@@ -17,10 +17,10 @@ from threadline.questions.dimensions import (
     SEGMENT,
     json_text,
     key_of,
+    nearest_dimension,
     scope_of,
 )
 from threadline.questions.filters import plain, split
-from threadline.questions.near import nearest
 from threadline.questions.parameters import in_time
 from threadline.questions.traffic_sources import GROUPS
 from threadline.store import Params, Row
@@ -128,9 +128,9 @@ def funnel_groups(context: Context, text: str, values: dict[str, object]) -> Fun
 
 
 def _unknown(name: str) -> str:
-    near = nearest(name, ALLOWED)
-    hint = f"did you mean {near}?" if near else f"allowed: {', '.join(ALLOWED)}."
-    return f"Cannot group by {name!r}; {hint}"
+    near = nearest_dimension(name, ALLOWED)
+    hint = f"did you mean {near}? Allowed" if near else "allowed"
+    return f"Cannot group by {name!r}; {hint}: {', '.join(ALLOWED)}."
 
 
 def _of_dimensions(context: Context, names: list[str], values: dict[str, object]) -> FunnelGrouping:

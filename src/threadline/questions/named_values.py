@@ -15,11 +15,11 @@ from threadline.questions.dimensions import (
     TRAITS,
     json_text,
     key_of,
+    nearest_dimension,
     scope_of,
 )
 from threadline.questions.dimensions import NAMES as ALL_DIMENSIONS
 from threadline.questions.filters import refused
-from threadline.questions.near import did_you_mean
 from threadline.store import Params
 
 # So many events are enough to tell which values are frequent. To find them, no more than that are
@@ -119,15 +119,20 @@ def _value(of: str, bound: dict[str, object]) -> str:
         return json_text("e.properties", "{key:String}")
     if scope_of(of) is None:
         raise refused("values_of", f"there is no dimension {of!r}; {_hint(of)}")
-    prefix = next((prefix for prefix in OF_EVENTS if of.startswith(prefix)), "")
-    found = DIMENSIONS.get(of.removeprefix(prefix))
+    found = DIMENSIONS.get(of_events(of))
     if found is None or found.scope != "event":
         raise refused("values_of", f"the values of {of} cannot be listed")
     return f"toString({found.sql})"
 
 
+def of_events(of: str) -> str:
+    """The dimension of events that one of visits or people is of: `path` for `visit.entry_path`."""
+    return of.removeprefix(next((prefix for prefix in OF_EVENTS if of.startswith(prefix)), ""))
+
+
 def _hint(of: str) -> str:
-    return did_you_mean(of, ALL_DIMENSIONS) or f"there are {', '.join(ALL_DIMENSIONS)}"
+    near = nearest_dimension(of, ALL_DIMENSIONS)
+    return f"did you mean {near}?" if near else f"there are {', '.join(ALL_DIMENSIONS)}"
 
 
 def _rows(context: Context, sql: str, bound: Params) -> list[NamedValue]:

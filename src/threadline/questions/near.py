@@ -15,3 +15,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`did you mean 'signup'?`, or nothing."""
     near = nearest(name, names)
     return f"did you mean {near!r}?" if near is not None else ""
+
+
+def one_of(name: str, names: Iterable[str]) -> str:
+    """What to write instead: those that there are, and the nearest of them."""
+    known = list(names)
+    near = nearest(name, known)
+    return f"choose one of {', '.join(known)}{f'; did you mean {near}?' if near else ''}"

@@ -16,13 +16,13 @@ from threadline.questions.dimensions import (
     SEGMENT,
     json_text,
     key_of,
+    nearest_dimension,
     scope_of,
 )
 from threadline.questions.dimensions import Scope as DimensionScope
 from threadline.questions.facts import Facts
 from threadline.questions.filters import plain as unescaped
 from threadline.questions.filters import split
-from threadline.questions.near import nearest
 from threadline.questions.parameters import GROUPS, in_time
 from threadline.questions.traffic_sources import GROUPS as SOURCES
 from threadline.store import Params
@@ -151,7 +151,7 @@ def read_dimensions(text: str, plain: Sequence[str], scopes: Sequence[DimensionS
     for group in groups:
         if group in plain or (group not in (DID, SEGMENT) and scope_of(group) in scopes):
             continue
-        near = nearest(group, allowed)
+        near = nearest_dimension(group, allowed)
         # First what was meant, as the list is long.
         hint = f"did you mean {near}? Allowed" if near else "allowed"
         raise InvalidGroupBy(

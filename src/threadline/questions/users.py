@@ -27,7 +27,14 @@ from threadline.questions.cursors import (
     write_cursor,
     write_number,
 )
-from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT, scope_of
+from threadline.questions.dimensions import (
+    DID,
+    DIMENSIONS,
+    SEGMENT,
+    TRAITS,
+    nearest_dimension,
+    scope_of,
+)
 from threadline.questions.filters import Filtered, plain, refused, split
 from threadline.questions.named_events import (
     NamedEvent,
@@ -36,7 +43,6 @@ from threadline.questions.named_events import (
     read_event,
     several_currencies,
 )
-from threadline.questions.near import nearest
 from threadline.questions.parameters import MAX_LIMIT
 from threadline.questions.user_list import CONVERTING, DEVICE_COUNTS, TOUCH_DETAILS, UserList
 from threadline.questions.warned import (
@@ -54,6 +60,7 @@ COLUMNS = (
     *("user_id", "known_since", "first_seen", "last_seen", "first_touch", "devices"),
     *OF_CONVERSION,
 )
+OF_PEOPLE = [name for name, each in DIMENSIONS.items() if each.scope == "person"]
 DEFAULT = "-known_since"
 DEFAULT_LIMIT = 100
 
@@ -299,9 +306,10 @@ def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts |
     for name in chosen:
         is_fact = scope_of(name) == "person" and name not in (DID, SEGMENT)
         if name not in COLUMNS and not is_fact:
-            near = nearest(name, [*COLUMNS, *DIMENSIONS, "traits.KEY"])
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(COLUMNS)}"
-            raise refused("columns", f"there is no column {name!r}; {hint}")
+            known = [*dict.fromkeys([*COLUMNS, *OF_PEOPLE]), f"{TRAITS}KEY"]
+            near = nearest_dimension(name, known)
+            hint = f"did you mean {near}? There" if near else "there"
+            raise refused("columns", f"there is no column {name!r}; {hint} are {', '.join(known)}")
         if name in OF_CONVERSION and converting is None:
             raise refused("columns", f"{name} goes with conversion; add that")
         if name == "value" and paid is None:

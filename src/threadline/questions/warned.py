@@ -18,10 +18,10 @@ from threadline.store import Params
 
 class AnswerWarning(msgspec.Struct):
     """Something to know about an answer. `code` is stable: `truncated`, `unknown_event`,
-    `unknown_source`, `unknown_property`, `unknown_trait`, `property_condition`, `bots_left_out`,
-    `future_events`, `sampled`, `without_account`, `no_accounts`, `skipped_values`,
-    `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`, `zeros_left_out`,
-    `little_history`, `older_than_kept`; of
+    `unknown_source`, `unknown_value`, `unknown_property`, `unknown_trait`, `property_condition`,
+    `bots_left_out`, `future_events`, `sampled`, `without_account`, `no_accounts`,
+    `skipped_values`, `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`,
+    `zeros_left_out`, `little_history`, `older_than_kept`; of
     `POST /v1/sql` also those of a body that is mended, `unknown_field` and `text_mended`.
     `parameter`: the one it is about."""
 
@@ -217,14 +217,19 @@ def _never_came(parameter: str, name: Name, guessed: Guess) -> AnswerWarning:
     return AnswerWarning(code, parameter, f"{message}; {hint}")
 
 
-# Of every source, medium and campaign that anybody came by.
+# Of every source, medium, campaign and channel that anybody came by.
 SOURCES = f"""
 SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
-    groupUniqArray(campaign) AS campaign
+    groupUniqArray(campaign) AS campaign, groupUniqArray(channel) AS channel
 FROM traffic_sources
 WHERE {PROJECT}"""
 # What an event has without any.
-PLAIN = {"source": {"direct", "internal"}, "medium": {"direct", "internal"}, "campaign": {""}}
+PLAIN: Mapping[str, set[str]] = {
+    "source": {"direct", "internal"},
+    "medium": {"direct", "internal"},
+    "campaign": set(),
+    "channel": set(),
+}
 
 
 def unknown_sources(context: Context, asked: Mapping[str, str | None]) -> list[AnswerWarning]:
@@ -233,15 +238,23 @@ def unknown_sources(context: Context, asked: Mapping[str, str | None]) -> list[A
     wanted = {name: value for name, value in asked.items() if value is not None}
     if not wanted:
         return []
-    (found,) = context.reading.query(SOURCES, {"project_id": context.project_id})
+    came = sources_that_came(context)
     return [
-        AnswerWarning("unknown_source", name, _nobody_came(name, value, known))
+        AnswerWarning("unknown_source", name, nobody_came(name, value, came[name]))
         for name, value in wanted.items()
-        if value not in (known := sorted(PLAIN[name].union(found[name]) - {""}))
+        if value not in came[name]
     ]
 
 
-def _nobody_came(name: str, value: str, known: list[str]) -> str:
+def sources_that_came(context: Context) -> dict[str, list[str]]:
+    """The sources, mediums, campaigns and channels that anybody ever came by, by which of these
+    they are, in order of the alphabet. It reads a state."""
+    (found,) = context.reading.query(SOURCES, {"project_id": context.project_id})
+    return {name: sorted(PLAIN[name].union(found[name]) - {""}) for name in PLAIN}
+
+
+def nobody_came(name: str, value: str, known: Sequence[str]) -> str:
+    """That nobody came by this one of them, and which was meant."""
     hint = did_you_mean(value, known) or f"there are {', '.join(known[:5]) or 'none'}."
     return f"Nobody ever came by the {name} {value!r}; {hint}"
 

@@ -14,6 +14,7 @@ from msgspec import inspect
 from threadline.contract.decoding import FieldErrors
 from threadline.contract.errors import InvalidParams
 from threadline.contract.times import Timestamp
+from threadline.questions.near import one_of
 from threadline.questions.registry import QUESTIONS
 
 Params = TypeVar("Params", bound=msgspec.Struct)
@@ -115,7 +116,7 @@ def _words(kind: Any) -> tuple[str, ...]:
 def _value(field: inspect.Field, text: str, words: tuple[str, ...]) -> Any:
     if words:
         if text not in words:
-            raise ValueError(f"choose one of {', '.join(words)}")
+            raise ValueError(one_of(text, words))
         return text
     if text == "":
         if field.default == "":

@@ -54,6 +54,6 @@ WHERE project_id = {project_id:String} AND (
 );
 
 SELECT groupUniqArray(source) AS source, groupUniqArray(medium) AS medium,
-    groupUniqArray(campaign) AS campaign
+    groupUniqArray(campaign) AS campaign, groupUniqArray(channel) AS channel
 FROM traffic_sources
 WHERE project_id = {project_id:String};
