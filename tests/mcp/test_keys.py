@@ -21,7 +21,7 @@ from tests.support import ORIGIN, Json, Project, Server
 from threadline.contract.errors import RateLimited
 from threadline.control import Control
 from threadline.mcp import catalogue
-from threadline.mcp.api import Reply, Session
+from threadline.mcp.api import EXPLAINED, Reply, Session
 
 WRITING = {"track_event", "identify", "unlink", "alias", "create_annotation", "create_segment"}
 
@@ -184,7 +184,8 @@ def test_codes_of_errors(status: int, error: str, code: int) -> None:
     with pytest.raises(catalogue.Failed) as caught:
         run(lambda: catalogue.call(session, "get_stats", {}))
     assert caught.value.code == code
-    assert caught.value.data == {"error": error, "details": {"message": "No."}}
+    said = {"error": error, "details": {"message": "No."}, "docs_url": EXPLAINED}
+    assert caught.value.data == said
 
 
 def test_too_many_calls() -> None:

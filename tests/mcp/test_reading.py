@@ -71,6 +71,7 @@ def test_prompts(shop: Project) -> None:
                 assert each.description
                 assert each.title
                 given = {argument.name: "7d" for argument in each.arguments or []}
+                given |= {"tz": "UTC"} if "tz" in given else {}
                 got = await client.get_prompt(each.name, given)
                 texts[each.name] = got.messages[0].content.text  # type: ignore[union-attr]
             with pytest.raises(MCPError, match="did you mean 'weekly_report'"):

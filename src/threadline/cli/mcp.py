@@ -19,7 +19,7 @@ from threadline.client.address import parse
 from threadline.client.errors import Unreachable
 from threadline.client.wire import Wire
 from threadline.contract.errors import Unavailable
-from threadline.control import Control, Project
+from threadline.control import Control, ControlError, Project
 from threadline.http.serve import serve_async
 from threadline.mcp.api import ProjectApi, Reply, Session
 from threadline.runtime.folder import running_server
@@ -63,6 +63,9 @@ def mcp(
 
     Example: `threadline mcp --project shop --data /var/lib/threadline`
     """
+    if account and (write or project):
+        given = "--write" if write else "--project"
+        raise ControlError(f"--account reads all projects, so it goes without {given}.")
     settings = folders.load(data)
     folders.used.clear()  # standard output is the protocol's, and clients show what is on stderr
     log_to_stderr(logging.INFO)

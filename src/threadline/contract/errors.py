@@ -5,18 +5,33 @@ hierarchy is raised to HTTP on purpose: anything else is a bug and answers 500 `
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+# Of a text in an error: whoever sent more knows it.
+HEAD, TAIL = 900, 500
+
+
+def shortened(said: Any) -> Any:
+    """The same with long texts cut in the middle, wherever they stand in it."""
+    if isinstance(said, str):
+        left_out = len(said) - HEAD - TAIL
+        if left_out <= 0:
+            return said
+        return f"{said[:HEAD]}… ({left_out:,} characters left out) …{said[-TAIL:]}"
+    if isinstance(said, dict):
+        return {shortened(name): shortened(value) for name, value in said.items()}
+    return [shortened(each) for each in said] if isinstance(said, list) else said
 
 
 class ApiError(Exception):
-    """Base of all errors with a code. `details` goes to the caller as it is."""
+    """Base of all errors with a code. `details` goes to the caller, `shortened`."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
 
     def __init__(self, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.details: dict[str, object] = {"message": message, **details}
+        super().__init__(shortened(message))
+        self.details: dict[str, object] = shortened({"message": message, **details})
 
 
 class InvalidPayload(ApiError):

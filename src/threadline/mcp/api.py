@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from threadline.contract.errors import shortened
+
 Json = dict[str, Any]
 WRITERS = ("sk",)
 READERS = ("sk", "rk")
@@ -71,8 +73,9 @@ class Refused(Exception):
     """A route said no. `status`, `code`, `details`, `docs_url`: as it said."""
 
     def __init__(self, status: int, code: str, details: Json, docs_url: str = "") -> None:
-        super().__init__(str(details.get("message", code)))
-        self.status, self.code, self.details = status, code, details
+        said = shortened(details)
+        super().__init__(str(said.get("message", code)))
+        self.status, self.code, self.details = status, code, said
         self.docs_url = docs_url
 
     @property

@@ -11,7 +11,7 @@ import structlog
 
 from threadline.contract.errors import ApiError, InternalError
 from threadline.enrich import time_ordered_id
-from threadline.mcp.api import ACCOUNT, Json, Refused, Session, invalid
+from threadline.mcp.api import ACCOUNT, EXPLAINED, Json, Refused, Session, invalid
 from threadline.mcp.more_tools import account_tools, reading_tools
 from threadline.mcp.summaries import summary
 from threadline.mcp.tools import Tool, question_tools
@@ -33,11 +33,11 @@ _logger = structlog.get_logger("threadline.mcp")
 
 
 class Failed(Exception):
-    """An error of the protocol. `data`: as the API has it."""
+    """An error of the protocol. `data`: as the API has it, with where it is explained."""
 
     def __init__(self, code: int, message: str, data: Json) -> None:
         super().__init__(message)
-        self.code, self.data = code, data
+        self.code, self.data = code, {"docs_url": EXPLAINED, **data}
 
 
 class Result(NamedTuple):

@@ -11,7 +11,8 @@ import msgspec
 from threadline.classify import Classification
 from threadline.contract.definitions import Annotation, GoalDefinition, Segment
 from threadline.mcp.api import ACCOUNT, Answered, Json, ProjectApi, Refused, Session, invalid
-from threadline.mcp.schemas import input_of_params, output_of
+from threadline.mcp.pages import paged
+from threadline.mcp.schemas import CURSOR, input_of_params, output_of
 from threadline.mcp.tools import Tool, as_texts, ask, get
 from threadline.questions.near import did_you_mean
 from threadline.questions.registry import QUESTIONS
@@ -23,6 +24,7 @@ PROJECT = {
     "description": "Which project: its id, as list_projects has it.",
 }
 NOTHING: Json = {"type": "object", "properties": {}, "additionalProperties": False}
+LISTED: Json = {**NOTHING, "properties": {"cursor": CURSOR}}
 
 
 class SegmentList(msgspec.Struct):
@@ -91,7 +93,8 @@ class ClassifyArguments(msgspec.Struct):
 
 
 async def _list(path: str, session: Session, arguments: Json) -> Answered:
-    return await get(session.own, path, as_texts(arguments))
+    of = f"{path} {session.project_id}"
+    return await paged(partial(get, session.own, path), as_texts(arguments), of)
 
 
 def reading_tools() -> list[Tool]:
@@ -102,7 +105,7 @@ def reading_tools() -> list[Tool]:
             title="Segments",
             when="Lists the people this project gave names to, each with its filters. "
             "segment==NAME is a filter in every question.",
-            input=NOTHING,
+            input=LISTED,
             output=output_of(SegmentList),
             call=partial(_list, "/v1/segments"),
         ),
@@ -111,7 +114,7 @@ def reading_tools() -> list[Tool]:
             title="Goals",
             when="Lists the conversions this project gave names to. goal:NAME goes wherever an "
             "event's name does; ask for it before you guess what counts as a conversion.",
-            input=NOTHING,
+            input=LISTED,
             output=output_of(GoalList),
             call=partial(_list, "/v1/goals"),
         ),
@@ -120,7 +123,7 @@ def reading_tools() -> list[Tool]:
             title="Annotations",
             when="Lists dated notes, such as releases and campaigns. Look here when a number "
             "moved.",
-            input=NOTHING,
+            input=LISTED,
             output=output_of(AnnotationList),
             call=partial(_list, "/v1/annotations"),
         ),

@@ -32,15 +32,17 @@ class Place(msgspec.Struct, array_like=True):
     arguments: str
 
 
-async def paged(ask: Ask, texts: Mapping[str, str], takes_cursor: bool) -> Answered:
-    """What `ask` finds, cut to size. `takes_cursor`: the question has cursors itself. Raises
-    `Refused`."""
+async def paged(
+    ask: Ask, texts: Mapping[str, str], of: str = "", takes_cursor: bool = False
+) -> Answered:
+    """What `ask` finds, cut to size. `of`: which question it is, and of which project, as a cursor
+    holds for no other. `takes_cursor`: the question has cursors itself. Raises `Refused`."""
     if takes_cursor:
         return await _by_its_cursor(ask, texts)
     rest = {name: text for name, text in texts.items() if name != "cursor"}
-    place = _read(texts["cursor"], _print_of(rest)) if "cursor" in texts else None
-    answered = await ask(rest)
-    return cut(answered, _print_of(rest), place)
+    asked = _print_of(of, rest)
+    place = _read(texts["cursor"], asked) if "cursor" in texts else None
+    return cut(await ask(rest), asked, place)
 
 
 async def _by_its_cursor(ask: Ask, texts: Mapping[str, str]) -> Answered:
@@ -120,8 +122,8 @@ def _size(found: object) -> int:
     return len(msgspec.json.encode(found))
 
 
-def _print_of(texts: Mapping[str, str]) -> str:
-    return xxh3_64_hexdigest(json.dumps(sorted(texts.items())).encode())
+def _print_of(of: str, texts: Mapping[str, str]) -> str:
+    return xxh3_64_hexdigest(json.dumps([of, sorted(texts.items())]).encode())
 
 
 def _write(place: Place) -> str:
@@ -136,5 +138,7 @@ def _read(cursor: str, arguments: str) -> Place:
     except (ValueError, binascii.Error):
         raise invalid("cursor", "send next_cursor of an answer as it came, or none") from None
     if place.arguments != arguments or place.taken < 0:
-        raise invalid("cursor", "it is of another question; send the same arguments as before")
+        raise invalid(
+            "cursor", "it is of another question or project; send the same arguments as before"
+        )
     return place

@@ -1,12 +1,15 @@
 """Prompts: what to ask an agent to do, with the steps that lead to an answer one can check."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from threadline.contract.zones import check_zone
 from threadline.mcp.api import Json, invalid
 from threadline.questions.near import did_you_mean
 
 MAX_ARGUMENT = 200
+SLOT = re.compile(r"\{(\w+)\}")
 
 
 class Prompt(NamedTuple):
@@ -37,7 +40,7 @@ _ALL = (
         "The week in half a page: what is out of the usual first, then people, sources and goals.",
         {"tz": "Time zone, as Europe/Berlin. Default: the project's."},
         {"tz": PROJECTS_ZONE},
-        """Write a report of the last full week for somebody who has two minutes.
+        """Write a report of the last seven days for somebody who has two minutes.
 The argument tz of each question: {tz}.
 
 1. what_changed: what moved beyond its usual variation, and what carries it.
@@ -46,7 +49,7 @@ The argument tz of each question: {tz}.
 3. goals, and for each goal attribution with conversion=goal:NAME, model=first_touch,last_touch,
    from=7d; where there are no goals, schema, and the events that look most like one.
 4. top_sources with from=7d, compare=previous_period.
-5. annotations: was something released, or begun, in that week?
+5. annotations: was something released, or begun, in those days?
 
 Then write: one sentence on the week; what moved, with what carries it, or that nothing did; people
 and visits; what brought conversions and what closed them; at most three things worth doing."""
@@ -153,8 +156,15 @@ def filled(name: str, arguments: Json) -> tuple[Prompt, str]:
             hint = did_you_mean(key, known) or f"there are {', '.join(known) or 'none'}"
             raise invalid(key, f"{name} has no such argument; {hint}", allowed=known)
         # A line of its own could pass for a step.
-        values[key] = " ".join(str(value).split())[:MAX_ARGUMENT] or prompt.defaults[key]
-    text = prompt.text
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
-    return prompt, text
+        given = " ".join(str(value).split())[:MAX_ARGUMENT]
+        values[key] = _checked(key, given) if given else prompt.defaults[key]
+    # At once, so that braces in a value stay as they are.
+    return prompt, SLOT.sub(lambda slot: values.get(slot[1], slot[0]), prompt.text)
+
+
+def _checked(key: str, value: str) -> str:
+    """Raises `Refused` for what no question takes."""
+    try:
+        return check_zone(value) if key == "tz" else value
+    except ValueError as error:
+        raise invalid(key, str(error)) from None

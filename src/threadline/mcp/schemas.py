@@ -18,6 +18,22 @@ SHORT = {
     "compare": "Adds `previous` and `change` to each row: `previous_period`, `previous_year`, or "
     "`A..B`.",
 }
+# What structs leave to the name of a field, and an agent should not have to guess.
+MEANT = {
+    "alias_of": "The id of the user who it is the same person as, and which stays.",
+    "anonymous_id": "The id of a device, as the browser SDK keeps it.",
+    "campaign": "Exactly this utm_campaign, such as spring.",
+    "event_id": "An id of your own: an event with one that came before counts once.",
+    "medium": "Exactly this medium, such as paid or organic.",
+    "order": "asc: the earliest first; desc: the latest first.",
+    "path": "The path of the page, such as /pricing. Default: that of url.",
+    "referrer": "The address of the page that led there.",
+    "session_id": "Your own id of the session. Default: made of the device and the time.",
+    "source": "Exactly this source, such as google.",
+    "text": "What happened, in a few words.",
+    "url": "The whole address of the page, with its parameters.",
+    "user_id": "The id that your database has for the user; never an e-mail address.",
+}
 # Answers are always JSON here.
 NOT_HERE = frozenset({"format"})
 CURSOR = {
@@ -44,7 +60,7 @@ def input_of_body(body: type, leave_out: Collection[str] = (), **more: Json) -> 
     """The fields of a body; `more`: arguments beside them."""
     found = component(body, IN_DEFS)
     properties = {
-        name: without_null(dict(part))
+        name: _described(name, without_null(dict(part)))
         for name, part in found["properties"].items()
         if name not in leave_out
     }
@@ -74,10 +90,14 @@ def output_of(answer: object, loose: Collection[str] = ()) -> Json:
     return {**root, "$defs": components} if components else root
 
 
+def _described(name: str, part: Json) -> Json:
+    return part if part.get("description") else {**part, "description": MEANT.get(name, "")}
+
+
 def _parameter(
     name: str, part: Json, choices: Mapping[str, Sequence[str]], notes: Mapping[str, str]
 ) -> Json:
-    found = without_null(dict(part))
+    found = _described(name, without_null(dict(part)))
     # Relative times are taken, too, as the description says.
     found.pop("format", None)
     if name == "tz":  # a client that fills defaults in would leave the project's out
@@ -85,11 +105,9 @@ def _parameter(
     found.pop("items", None)  # several are written by commas, as the description says
     if name in choices:
         found["enum"] = [*choices[name]]
-    said = [SHORT.get(name, str(found.get("description", ""))), notes.get(name, "")]
+    said = [SHORT.get(name, str(found["description"])), notes.get(name, "")]
     text = " ".join(filter(None, said)).replace(", percent-encoded", "")
-    if text:
-        found["description"] = text
-    return found
+    return {**found, "description": text}
 
 
 def _object(properties: Json, required: list[str]) -> Json:

@@ -103,7 +103,7 @@ def create(session_of: SessionOf) -> Server[Any]:
         try:
             prompt, text = prompts.filled(params.name, params.arguments or {})
         except Refused as error:
-            raise MCPError(catalogue.UNKNOWN_TOOL, str(error), error.details) from None
+            raise MCPError(catalogue.UNKNOWN_TOOL, str(error), error.data) from None
         message = PromptMessage(role="user", content=TextContent(text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 

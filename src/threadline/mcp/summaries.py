@@ -36,7 +36,8 @@ def summary(tool: str, arguments: Json, answered: Answered) -> str:
 def _when(found: Json) -> str:
     """What relative times came to."""
     since, until = found.get("from"), found.get("to")
-    if not isinstance(since, str) and not isinstance(until, str):
+    # What is out of the usual has said which seven days it looked at.
+    if "week" in found or not (isinstance(since, str) or isinstance(until, str)):
         return ""
     days = f"; days as in {name(found['tz'])}" if "tz" in found else ""
     return f"({f'From {since}' if since else 'From the beginning'} to {until or 'now'}{days}.)"
@@ -158,11 +159,14 @@ def _account(found: Json, arguments: Json) -> str:
 def _stats(found: Json, arguments: Json) -> str:
     rows, metric = found["rows"], name(found["metric"])
     what = f"{metric} of {name(arguments['event'])}" if arguments.get("event") else metric
+    if str(arguments.get("include_bots", "")).lower() not in ("true", "1"):
+        what += " without bots"
     if not rows:
         return f"{what}: nothing."
     numbers = (*OF_TIME, "value", "previous", "change")
     if "bucket" in rows[0]:
-        return _series(what, rows)
+        is_page = bool(found.get("next_cursor") or arguments.get("cursor"))
+        return _series(f"{what}, on this page" if is_page else what, rows)
     if len(rows) == 1 and group(rows[0], *numbers) == "all":
         compared = _compared(rows[0])
         return f"{what}: {number(rows[0]['value'])}{compared}."
@@ -200,6 +204,8 @@ def _changes(found: Json, arguments: Json) -> str:
     week, rows = found["week"], found["rows"]
     zone = found.get("tz") or arguments.get("tz")
     when = f"In the seven days from {day(week['from'], zone)} to {day(week['to'], zone)}"
+    if not found["weeks"]:
+        return f"{when} nothing can be out of the usual: there are no weeks before to compare with."
     if not found["looked_at"]:
         return f"{when} nothing could be compared."
     others = len(found["looked_at"]) - len(rows)
@@ -273,7 +279,8 @@ def _attribution(found: Json, arguments: Json) -> str:
     total, rows = found["total"], found["rows"]
     what = f"{number(total['conversions'])} {name(found['conversion'])} conversions"
     if "value" in total:
-        what += f", worth {number(total['value'])}"
+        currency = arguments.get("currency") if isinstance(total["value"], int | float) else ""
+        what += f", worth {number(total['value'])}{f' {name(currency)}' if currency else ''}"
     if not rows:
         return f"{what}; there is nothing to credit."
     models = [*total.get("models", {})]

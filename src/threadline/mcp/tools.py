@@ -232,17 +232,19 @@ def _tool(question: Question) -> Tool:
 
 
 async def _ask(question: Question, session: Session, arguments: Json) -> Answered:
-    return await ask(session.own, question, arguments)
+    return await ask(session.own, question, arguments, session.project_id)
 
 
-async def ask(api: Api, question: Question, arguments: Json) -> Answered:
-    """A question of the registry, with arguments as an agent gives them. Raises `Refused`."""
+async def ask(api: Api, question: Question, arguments: Json, project_id: str = "") -> Answered:
+    """A question of the registry, with arguments as an agent gives them. `project_id`: whose
+    cursors are taken. Raises `Refused`."""
     texts = as_texts(arguments)
     for name in question.in_path:
         if not texts.get(name):
             raise invalid(name, "required")
     takes_cursor = "cursor" in (each.name for each in msgspec.structs.fields(question.params))
-    return await paged(partial(_once, api, question), texts, takes_cursor)
+    of = f"{question.name} {project_id}"
+    return await paged(partial(_once, api, question), texts, of, takes_cursor)
 
 
 async def _once(api: Api, question: Question, texts: Mapping[str, str]) -> Answered:

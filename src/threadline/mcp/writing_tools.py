@@ -11,7 +11,7 @@ from threadline.client.wire import in_path
 from threadline.contract.bodies import Alias, Event, Identify, Link
 from threadline.contract.definitions import Annotation, Definitions, Segment
 from threadline.contract.errors import ApiError
-from threadline.contract.replies import Ok, Tracked
+from threadline.contract.replies import Notice, Ok, Tracked
 from threadline.mcp.api import (
     EXPLAINED,
     WRITERS,
@@ -26,6 +26,7 @@ from threadline.mcp.more_tools import json_body
 from threadline.mcp.schemas import input_of_body, output_of
 from threadline.mcp.tools import Tool, get
 from threadline.questions import definitions
+from threadline.questions.near import did_you_mean
 
 APPLY = {
     "type": "boolean",
@@ -62,7 +63,7 @@ def writing_tools() -> list[Tool]:
             "on a project with real numbers: events stay.",
             input=input_of_body(Event),
             output=output_of(Tracked),
-            call=partial(_post, "/v1/track"),
+            call=_track,
             keys=WRITERS,
             reads=False,
             repeats=False,
@@ -139,17 +140,65 @@ async def _post(path: str, session: Session, arguments: Json) -> Answered:
     return Answered(reply.json())
 
 
+async def _track(session: Session, arguments: Json) -> Answered:
+    answered = await _post("/v1/track", session, arguments)
+    if not (arguments.get("anonymous_id") or arguments.get("user_id")):
+        asked = {"event": str(arguments.get("event")), "limit": "100", "include_bots": "true"}
+        stored = (await get(session.own, "/v1/query", asked)).found["rows"]
+        event_id = answered.found["event_id"]
+        made = [row["anonymous_id"] for row in stored if row["event_id"] == event_id]
+        of = f" {made[0]!r}" if made else ""
+        message = (
+            f"Neither anonymous_id nor user_id was given, so the event is of a device{of} that the "
+            "server made up; give one of them to count it for somebody."
+        )
+        said = Notice(0, "anonymous_id", "generated_id", message)
+        given = [*(answered.found.get("warnings") or []), msgspec.to_builtins(said)]
+        answered.found["warnings"] = given
+    return answered
+
+
 async def _decide(
     decision: str, method: str, path: str, session: Session, arguments: Json
 ) -> Answered:
     body, apply = _split(arguments)
     seen = await session.own.call("POST", "/v1/identity/preview", body=json_body({decision: body}))
     preview = checked(seen).json()
+    if not apply and not preview["changes"]:
+        why = [str(preview["summary"]), "Nothing would change."]
+        why += await _unheard_of(session, body)
+        return Answered(
+            {"applied": False, "summary": " ".join(why), "preview": preview}, seen.stale
+        )
     if not apply:
         return _shown(preview, str(preview["summary"]), seen.stale)
     result = checked(await session.own.call(method, path, body=json_body(body))).json()
     said = str(preview["summary"]) if result["changed"] else "It was so already."
     return _applied(result, said)
+
+
+async def _unheard_of(session: Session, body: Json) -> list[str]:
+    """Which ids in a decision there are not, with the one that was probably meant."""
+    said, devices = [], list[str]()
+    for field in ("user_id", "alias_of"):
+        if not (user := body.get(field)):
+            continue
+        try:
+            profile = await get(session.own, f"/v1/users/{in_path(str(user))}", {})
+            devices += [each["anonymous_id"] for each in profile.found["devices"]]
+        except Refused:
+            like = {"search": str(user)[:3], "columns": "user_id", "limit": "100"}
+            near = (await get(session.own, "/v1/users", like)).found["rows"]
+            hint = did_you_mean(str(user), [str(row["user_id"]) for row in near])
+            said.append(_no_such("user", user, hint))
+    device = body.get("anonymous_id")
+    if device and device not in devices:
+        said.append(_no_such("device of this user", device, did_you_mean(str(device), devices)))
+    return said
+
+
+def _no_such(what: str, name: object, hint: str) -> str:
+    return f"There is no {what} {name!r}{f'; {hint}' if hint else '.'}"
 
 
 async def _annotate(session: Session, arguments: Json) -> Answered:

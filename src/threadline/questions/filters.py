@@ -99,6 +99,8 @@ def read_filters(text: str, parameter: str = "filters", of_steps: bool = False) 
     dimension is that of a property. Raises `InvalidParams` that names what cannot be read."""
     try:
         found = [_condition(part, of_steps) for part in split(text, ";") if part.strip()]
+        if text.strip() and not found:
+            raise ValueError(f"there is no condition in {text[:MAX_SHOWN]!r}; write country==DE")
         if len(found) > MAX_CONDITIONS:
             raise ValueError(f"write at most {MAX_CONDITIONS} conditions")
         if sum(len(condition.values) for condition in found) > MAX_VALUES:
