@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.dashboard.conftest import NewPage, settled
 from tests.dashboard.house import House, served_by
@@ -58,6 +58,19 @@ def test_a_funnel_by_clicking_down_to_people(house: House, page_of: NewPage) -> 
     expect(page.get_by_role("rowheader")).to_have_count(len(left))
     page.go_back()
     expect(who).to_be_visible()
+
+
+def test_keys_that_are_faster_than_what_is_proposed(page_of: NewPage) -> None:
+    page = page_of("/funnels?range=all")
+    held: list[Route] = []
+    page.route("**/v1/schema*", lambda route: held.append(route))
+    page.get_by_role("button", name="+ Step").click()
+    page.keyboard.type("purch")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert held
+    page.unroute("**/v1/schema*")  # and whatever is held goes on
+    page.wait_for_url(re.compile("steps=%24pageview%2Csignup%2Cpurchase"))
 
 
 def test_a_funnel_is_kept_and_put_on_a_board(house: House, page_of: NewPage, kept: None) -> None:

@@ -36,7 +36,7 @@ class _Came(NamedTuple):
 
 def is_empty(answer: Any) -> bool:
     """Whether there is nothing in its rows but names and zeros."""
-    return not _counts(msgspec.to_builtins(getattr(answer, "rows", True)))
+    return not any(_counts(msgspec.to_builtins(row)) for row in getattr(answer, "rows", [True]))
 
 
 def _counts(found: Any) -> bool:
