@@ -214,3 +214,28 @@ def test_months_that_go_as_a_whole_are_dropped_as_such(store: Store) -> None:
         for table in ("events", "half_hours", "names"):
             store.execute(f"SYSTEM START MERGES {table}")
     assert wrong_but(store, "p touches stay") == set()
+
+
+# By the parts of a tuple that conditions of deletions name, and others.
+READ_MEANWHILE = {
+    "links": ("first_seen", "visitor"),
+    "visitor_touches": ("first_touch.timestamp", "first_touch.traffic_source", "visitor"),
+    "user_touches": ("first_touch.timestamp", "first_touch", "known_since"),
+    "traits": ("said.at", "said.value", "said"),
+}
+
+
+def test_what_follows_is_read_also_while_parts_wait_for_their_masks(store: Store) -> None:
+    world(store, "meanwhile", 6)
+    for table in READ_MEANWHILE:
+        store.execute(f"SYSTEM STOP MERGES {table}")
+    try:
+        assert expire(store, Cuts.of("meanwhile", Keeping(20), TODAY), False, nullcontext)
+        for table, columns in READ_MEANWHILE.items():
+            for column in columns:
+                store.query(
+                    f"SELECT {column} AS found FROM {table} WHERE project_id = 'meanwhile'", {}
+                )
+    finally:
+        for table in READ_MEANWHILE:
+            store.execute(f"SYSTEM START MERGES {table}")
