@@ -2,7 +2,7 @@
 
 import pytest
 
-from threadline.identity.compose import bound, compose, fill, where
+from threadline.identity.compose import bound, compose, fill, read_once, where
 
 RELATIONS = {
     "base": "SELECT 1 AS x",
@@ -57,3 +57,31 @@ def test_slots_are_structure_and_values_stay_bound() -> None:
     assert bound(filled, {"a": 1, "b": 2}) == {"a": 1}
     with pytest.raises(KeyError):
         fill(sql, {})
+
+
+WORK = {
+    "rows": "SELECT x FROM events",
+    "groups": "SELECT x, count() AS n FROM rows GROUP BY x",
+    "one": "SELECT x FROM groups",
+    "touches": "SELECT x, min(first_touch) AS first_touch FROM rows GROUP BY x",
+}
+
+
+def test_work_that_others_name_more_often_is_read_once() -> None:
+    # `groups` is named once, by a relation that is named twice; rows of a table are read anew.
+    sql = compose("SELECT x FROM one\nUNION ALL\nSELECT x FROM one", WORK)
+    assert read_once(sql) == sql.replace("groups AS (", "groups AS MATERIALIZED (")
+    once = compose("SELECT x FROM one", WORK)
+    assert read_once(once) == once
+
+
+def test_what_the_engine_cannot_read_once_is_read_as_often_as_it_is_named() -> None:
+    for asked in (
+        # Parts of its tuple would have no names.
+        "SELECT x FROM touches\nUNION ALL\nSELECT x FROM touches",
+        # A value is found while the statement is planned, when nothing is read yet.
+        "SELECT (SELECT count() FROM groups) AS a, (SELECT max(n) FROM groups) AS b",
+        "SELECT x FROM groups\nUNION ALL\nSELECT x FROM one WHERE x = (SELECT max(n) FROM one)",
+    ):
+        sql = compose(asked, WORK)
+        assert read_once(sql) == sql

@@ -129,7 +129,7 @@ def test_values_of_what_there_is_not(project: Project) -> None:
     tell(project)
     reply = project.get("/v1/schema", values_of="sourse")
     assert reply.status == 400
-    assert "did you mean 'source'?" in reply.json["details"]["fieldErrors"]["values_of"][0]
+    assert "did you mean source?" in reply.json["details"]["fieldErrors"]["values_of"][0]
     for of in ("segment", "known", "devices", "properties."):
         assert project.get("/v1/schema", values_of=of).status == 400, of
     answer = project.ask("/v1/schema", values_of="properties.x")

@@ -113,6 +113,7 @@ class Recorder:
     without looking, in this order; what comes after that is asked of the engine."""
 
     cluster = None
+    reads_once = False
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -63,6 +63,7 @@ class _Recorder:
     """A store that remembers what it was asked, as one machine is asked it."""
 
     cluster = None
+    reads_once = False
 
     def __init__(self, store: Store | SocketStore) -> None:
         self._store = store

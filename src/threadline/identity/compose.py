@@ -15,10 +15,22 @@ from collections.abc import Iterable, Mapping
 from string import Template
 from textwrap import dedent, indent
 
+from threadline.store.states import STATES
+
 OWN = re.compile(r"^(?:WITH |\), )(\w+) AS \(\n(.*?)\n(?=\))", re.MULTILINE | re.DOTALL)
 ALONE = re.compile(r"^( *)\$(\w+)$", re.MULTILINE)
 BOUND = re.compile(r"\{(\w+):")
 NAMED = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
+# Other relations are rows of a table, of which fewer are read where they are asked for.
+IS_WORK = re.compile(r"\b(?:GROUP BY|JOIN|OVER)\b")
+# A SELECT in the place of a value is answered while a statement is planned, when what is read once
+# may be empty yet.
+IS_VALUE = re.compile(r"(?<!IN )(?<!FROM )(?<!JOIN )(?<!view)\(\s*SELECT\b")
+# Parts of tuples have no names in what was read once.
+TUPLES = {
+    each.name for state in STATES for each in state.values if re.match(r"Tuple\(\w+ ", each.type)
+}
+HAS_NAMED_PARTS = re.compile(rf"\b(?:{'|'.join(sorted(TUPLES))})\b")
 
 
 def fill(sql: str, slots: Mapping[str, object]) -> str:
@@ -54,6 +66,36 @@ def compose(sql: str, relations: Mapping[str, str]) -> str:
         f"{name} AS (\n{indent(body, '    ')}" for name, body in needed.items()
     )
     return f"WITH {definitions}\n)\n{asked}"
+
+
+def read_once(sql: str) -> str:
+    """The statement, in which relations that are work are read once where they are needed more
+    often, by name or because others are that name them.
+
+    The engine makes one as often as it is named, also within others, and on a cluster asks all
+    shards each time: what one machine reads ten times in a moment takes a cluster half a minute.
+    """
+    relations, asked = defined(sql)
+    if any(map(IS_VALUE.search, [*relations.values(), asked])):
+        return sql
+    times = dict.fromkeys(relations, 0)
+
+    def count(text: str, of: int) -> None:
+        for name in NAMED.findall(text):
+            if name in times:
+                times[name] += of
+
+    count(asked, 1)
+    once = set[str]()
+    for name, body in reversed(relations.items()):  # each behind what it stands on
+        if times[name] > 1 and IS_WORK.search(body) and not HAS_NAMED_PARTS.search(body):
+            once.add(name)
+        count(body, 1 if name in once else times[name])
+    return OWN.sub(lambda found: _materialized(found) if found[1] in once else found[0], sql)
+
+
+def _materialized(found: re.Match[str]) -> str:
+    return found[0].replace(" AS (", " AS MATERIALIZED (", 1)
 
 
 def defined(sql: str) -> tuple[dict[str, str], str]:

@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import count
 from typing import Protocol
 
+from threadline.identity.compose import read_once
 from threadline.identity.shards import on_shards
 from threadline.store import Params, Query, Row, Store, StoreError
 
@@ -62,6 +63,8 @@ class Reading:
             raise WrongAnswer("A question to one project was about to be asked of another.")
         if self._store.cluster:
             sql = on_shards(sql, *self._store.cluster)
+        if self._store.reads_once:
+            sql = read_once(sql)
         asked_by = f"{self._project_id} {next(_numbers)}"
         start = SELECT.match(sql)
         assert start, sql

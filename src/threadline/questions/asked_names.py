@@ -39,7 +39,10 @@ def warn(context: Context, params: msgspec.Struct, answer: Any) -> Any:
         known = {(warning.code, warning.parameter) for warning in said}
         found = unknown_names(context, asked_names(params))
         if is_empty(answer):
-            found += unknown_values(context, asked_conditions(params))
+            # What never was has no values either.
+            named = {warning.parameter for warning in found}
+            asked = [each for each in asked_conditions(params) if each[0] not in named]
+            found += unknown_values(context, asked)
         new = [warning for warning in found if (warning.code, warning.parameter) not in known]
         if new:
             answer.warnings = [*said, *new]

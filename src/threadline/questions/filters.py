@@ -100,7 +100,7 @@ def read_filters(text: str, parameter: str = "filters", of_steps: bool = False) 
     try:
         found = [_condition(part, of_steps) for part in split(text, ";") if part.strip()]
         if text.strip() and not found:
-            raise ValueError(f"there is no condition in {text[:MAX_SHOWN]!r}; write country==DE")
+            raise ValueError("write at least one condition, such as country==DE")
         if len(found) > MAX_CONDITIONS:
             raise ValueError(f"write at most {MAX_CONDITIONS} conditions")
         if sum(len(condition.values) for condition in found) > MAX_VALUES:

@@ -8,7 +8,6 @@ over those of all nodes, for each of them.
 What belongs to nobody's device (decisions, ids that came, notes) lies on the first shard only.
 """
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -49,12 +48,6 @@ CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
 DISTRIBUTED = """
     CREATE OR REPLACE TABLE {database}.{table} AS {local}.{table}
     ENGINE = Distributed({cluster}, {local}, {table}, {key})"""
-# Relations of a statement (`identity.compose`). The engine reads one as often as it is named, and
-# on all shards each time, also within others: what one machine reads ten times in a moment takes a
-# cluster half a minute.
-RELATION = re.compile(r"^(?:WITH |\), )(\w+) AS \(\n(.*?)\n(?=\))", re.MULTILINE | re.DOTALL)
-# Others are rows of a table, of which fewer are read where they are asked for.
-IS_WORK = re.compile(r"\b(?:GROUP BY|JOIN|OVER)\b")
 # What was decided about a visitor is not where the visitor's events are: it is read by itself.
 ON_FIRST_SHARD = ("unlinks", "account_unlinks")
 
@@ -115,19 +108,6 @@ def distribute(client: Client, address: Address, place: Place, shards: int) -> N
         key = BY_VISITOR % shards if by_visitor else FIRST_SHARD
         names = {what: quoted(str(name)) for what, name in {**bound, "table": table}.items()}
         client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **names))
-
-
-def read_once(sql: str) -> str:
-    """The statement, with those relations read once that are work and are named more often."""
-
-    def chosen(found: re.Match[str]) -> str:
-        name, body = found.groups()
-        named = len(re.findall(rf"\b(?:FROM|JOIN)\s+{name}\b", sql))
-        if named < 2 or not IS_WORK.search(body):
-            return found[0]
-        return found[0].replace(f"{name} AS (", f"{name} AS MATERIALIZED (", 1)
-
-    return RELATION.sub(chosen, sql)
 
 
 def quoted(name: str) -> str:

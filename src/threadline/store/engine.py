@@ -170,6 +170,13 @@ class Store:
             self._reads_once = all(name in client.server_settings for name in READS_ONCE)
 
     @property
+    def reads_once(self) -> bool:
+        """Whether it takes statements with relations AS MATERIALIZED (see `compose`). Raises as
+        `open`."""
+        self.open()
+        return self._reads_once
+
+    @property
     def nodes(self) -> "tuple[Store, ...]":
         """Those of a cluster, each with the tables that it has itself; else this one. What follows
         from one visitor's events is made on the node that has them."""
@@ -238,7 +245,7 @@ class Store:
         Raises `QueryTimeout` when the question takes longer than the configured limit,
         `QueryTooLarge` when it takes more memory, `StoreBusy` when its turn did not come.
         """
-        sql = self._asked(sql)
+        self.open()
         with self._reader() as client:
             started = time.perf_counter()
             rows = list(client.query(sql, parameters=dict(params)).named_results())
@@ -286,7 +293,7 @@ class Store:
         """The rows of an answer of any size, some at a time, as `query` gives them. It may take as
         long as it takes; who stops in the middle closes the iterator. Raises `StoreBusy` while
         `SAVERS` others are being written."""
-        sql = self._asked(sql)
+        self.open()
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
@@ -299,7 +306,7 @@ class Store:
     def save(self, sql: str, params: Params, format: str, path: Path) -> None:
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes. Raises `StoreBusy` while `SAVERS` others are being written."""
-        sql = self._asked(sql)
+        self.open()
         with store_errors(), self._savers.handle(self._query_seconds) as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
@@ -447,11 +454,6 @@ class Store:
         server, and of something that no answer depends on."""
         with self._writer() as writer:
             writer.command(statement, data=body)
-
-    def _asked(self, sql: str) -> str:
-        """A question as this store is to be asked it."""
-        self.open()
-        return cluster.read_once(sql) if self._reads_once else sql
 
     @contextmanager
     def _reader(self, wait_s: float | None = None) -> Iterator[Client]:
