@@ -51,6 +51,13 @@ FROM (
     FROM first_touches
     ORDER BY user_id
 )"""
+TOUCH_TIMES = """
+SELECT groupArray((user_id, first_touched_at, known_since)) AS touches
+FROM (
+    SELECT user_id, first_touched_at, known_since
+    FROM first_touch_times
+    ORDER BY user_id
+)"""
 FIRST_EVENTS = """
 SELECT groupArray((person, first_touch.event_id)) AS touches
 FROM (
@@ -96,7 +103,7 @@ def said(store: Store, project: str, keeper: Keeper | None, bots: bool = False) 
     found = []
     for policy, asked in (
         ("first", (PERSONS,)),
-        ("next", (PERSONS, TOUCHES, FIRST_EVENTS)),
+        ("next", (PERSONS, TOUCHES, TOUCH_TIMES, FIRST_EVENTS)),
         ("last", (PERSONS, TOUCHES)),
     ):
         context = Context(store, project, policy, bots=bots, keeper=keeper)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ most of the time of a question about few events.
 For each project there are two dictionaries of the engine, which no statement changes once they are
 filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person where a device goes
 from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
-is a table `changing_events`: what `visits` reads of half hours in which such devices change hands.
+are the `kept_tables`: what follows from events of such devices.
 
 They are exact. Each question first looks whether anything was written since they were made. Of few
 events it is known where they were: mostly on devices whose owners stay the same, and then so does
@@ -20,17 +20,15 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from weakref import finalize
 
 from threadline.identity.compose import bound, compose, fill
+from threadline.identity.kept_tables import FILLED, THESE, KeptTables, Table
 from threadline.identity.parts import (
-    CHANGED_HALF_HOURS,
     CHANGED_OWNERS,
     MOST_NEWER,
     NOTHING,
-    TABLES,
-    VERSION,
+    Changes,
     Seen,
     Version,
     changed_devices,
@@ -45,24 +43,18 @@ from threadline.identity.resolution import (
     decisions_of,
 )
 from threadline.identity.stitch import relations
-from threadline.identity.visits import changing
 from threadline.store import InMemory, Params, Store
 
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
 
-THESE = "visitor IN {changed:Array(UInt64)}"
+KEPT_TABLES = tuple(FILLED)
 
-# Of more events, parts are as soon looked through.
-MOST_WRITTEN = 200
 WRITTEN = "visitor IN (SELECT sipHash64(arrayJoin({written:Array(String)})))"
 # Intervals of a device that goes from hand to hand end with every event of a user.
 OTHER_OWNERS = f"""
 SELECT countIf(d.person = {SEVERAL} OR (d.person, d.first, d.last) != $kept) AS others
 FROM owners_now AS d"""
-WRITTEN_ON_SHARED = f"""
-SELECT countIf($person = {SEVERAL}) AS others
-FROM (SELECT sipHash64(arrayJoin({{written:Array(String)}})) AS visitor)"""
 
 DEVICES = f"""
 SELECT visitor, if(min(user_hash) = max(user_hash), min(user_hash), {SEVERAL}) AS person,
@@ -88,14 +80,6 @@ FROM (
 WINDOW of_device AS (
     PARTITION BY visitor ORDER BY ends ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
 )"""
-EVENTS = """
-SELECT *
-FROM changing_events"""
-OTHERS = """
-SELECT *
-FROM {kept:Identifier}.{changing_events:Identifier}
-WHERE visitor NOT IN {changed:Array(UInt64)}"""
-
 # Columns and layout of each dictionary.
 LAYOUTS: Mapping[str, tuple[str, str]] = {
     "devices": (
@@ -115,15 +99,6 @@ class Hold:
     """Whoever has it keeps what was made from being dropped."""
 
 
-class Events(NamedTuple):
-    """A table `changing_events`. `decisions`: those that count in it."""
-
-    seen: Seen
-    name: str
-    decisions: Decisions
-    hold: Hold
-
-
 @dataclass
 class Known:
     """What is kept of a project. `newer`: devices that changed since all were looked at."""
@@ -132,15 +107,16 @@ class Known:
     kept: Kept | None = None
     seen: Seen = NOTHING
     newer: frozenset[int] = NOBODY
-    events: Events | None = None
+    tables: dict[str, Table] = field(default_factory=dict)
 
 
 class Keeper:
     """What is kept of all projects of one store. Safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
         self._memory = InMemory(store)
+        self._changes = Changes(store)
+        self._tables = KeptTables(self._memory, self._changes, self._hold)
         self._known: dict[tuple[str, bool], Known] = {}
         self._looking = threading.Lock()
         self._unused: deque[str] = deque()
@@ -152,16 +128,15 @@ class Keeper:
         with known.lock:
             return self._owners(known, reads, project_id, bots)
 
-    def changing(self, reads: Reads, on: Resolution) -> dict[str, object]:
-        """What `visits` binds on this resolution; whoever has the answer keeps the table."""
+    def table(self, reads: Reads, on: Resolution, name: str) -> dict[str, object]:
+        """What a statement binds that reads one of `kept_tables` on this resolution; whoever has
+        it keeps the table."""
         known = self._of(str(on.params["project_id"]), on.bots)
         with known.lock:
-            events = self._changing(known, reads, on)
-            return {
-                "kept": self._memory.database,
-                "changing_events": events.name,
-                "hold": events.hold,
-            }
+            before = known.tables.get(name)
+            found = self._tables.table(name, before, reads, on)
+            known.tables[name] = found
+            return {"kept": self._memory.database, name: found.name, f"hold_{name}": found.hold}
 
     def let_go(self, project_id: str) -> None:
         """Of what is kept of this project."""
@@ -190,7 +165,7 @@ class Keeper:
 
     def _owners(self, known: Known, reads: Reads, project_id: str, bots: bool) -> Kept:
         before, names = known.kept, list(known.kept.names.values()) if known.kept else []
-        version = self._version(reads, names)
+        version = self._changes.version(reads, names)
         if before and version == known.seen.version:
             return before
         params: dict[str, object] = {"project_id": project_id}
@@ -214,57 +189,6 @@ class Keeper:
         known.kept, known.seen, known.newer = kept, seen, newer
         return kept
 
-    def _changing(self, known: Known, reads: Reads, on: Resolution) -> Events:
-        assert on.kept
-        before, decisions = known.events, on.kept.decisions
-        names = [f"{self._memory.database}.{before.name}"] if before else []
-        version = self._version(reads, names)
-        if before and before.seen.version == version and before.decisions == decisions:
-            return before
-        if before and before.decisions == decisions:
-            project_id = str(on.params["project_id"])
-            written = self._written(before.seen, version, project_id)
-            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
-                known.events = before._replace(seen=before.seen._replace(version=version))
-                return known.events
-        seen = Seen(version, parts_now(reads))
-        changed: set[int] | None = None
-        if before and before.decisions == decisions and not version[1]:
-            shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
-            sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
-            changed = changed_devices(sql, before.seen, seen, reads, on.params)
-        if before and changed is not None and not changed:
-            known.events = before._replace(seen=seen)
-            return known.events
-        name = self._memory.table("changing_events", "half_hours")
-        near, params = "", dict(on.params)
-        if before and changed is not None and len(changed) <= MOST_NEWER:
-            near = f"AND {THESE}"
-            params |= {"changed": sorted(changed), "kept": self._memory.database}
-            others = {**params, "changing_events": before.name}
-            self._memory.insert(name, OTHERS, bound(OTHERS, others))
-        sql = compose(EVENTS, {**relations(on), **changing(near)})
-        self._memory.insert(name, sql, bound(sql, params))
-        known.events = Events(seen, name, decisions, self._hold([name]))
-        return known.events
-
-    def _written(
-        self, seen: Seen, version: Version, project_id: str, known: bool = False
-    ) -> list[str] | None:
-        """On which devices of a project there were events since something was seen, or `known`
-        ones; None if anything else may have changed."""
-        if not self._store.is_embedded:
-            return None
-        events = self._store.written_since(seen.version[0], version[0])
-        if events is None:
-            return None
-        found = {
-            event.anonymous_id
-            for event in events
-            if event.project_id == project_id and event.known >= known
-        }
-        return sorted(found) if len(found) <= MOST_WRITTEN else None
-
     def _has_same_owners(
         self,
         kept: Kept,
@@ -275,7 +199,7 @@ class Keeper:
         bots: bool,
     ) -> bool:
         """Whether what was written since leaves all devices with the owners that are kept."""
-        written = self._written(seen, version, str(params["project_id"]), known=True)
+        written = self._changes.written(seen, version, str(params["project_id"]), known=True)
         if not written:
             return written is not None
         on = _resolution(kept.decisions, params, bots)
@@ -284,14 +208,6 @@ class Keeper:
         sql = compose(fill(OTHER_OWNERS, {"kept": f"({found})"}), known)
         (row,) = reads.query(sql, bound(sql, {**on.params, **kept.names, "written": written}))
         return not row["others"]
-
-    def _version(self, reads: Reads, names: list[str]) -> Version:
-        """Of the tables, and how many of these names are no more. Nobody else writes to an
-        embedded store."""
-        if self._store.is_embedded:
-            return self._store.changes, 0
-        (row,) = reads.query(VERSION, {"tables": TABLES, "kept_names": names})
-        return row["version"], len(names) - row["there"]
 
     def _make(
         self,
@@ -335,12 +251,3 @@ def _resolution(decisions: Decisions, params: Params, bots: bool) -> Resolution:
         unlinked=decisions.unlinked,
         bots=bots,
     )
-
-
-def _any_on_shared(kept: Kept, written: list[str], reads: Reads, params: Params) -> bool:
-    """Whether any of these devices goes from hand to hand."""
-    if not written or not kept.is_shared:
-        return False
-    sql = fill(WRITTEN_ON_SHARED, {"person": kept.device("visitor", "person")})
-    (row,) = reads.query(sql, bound(sql, {**params, "written": written}))
-    return bool(row["others"])

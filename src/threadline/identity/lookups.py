@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import fill
 from threadline.identity.resolution import END, SEVERAL, Policy, Resolution
+from threadline.store.states import OFF_PAGE
 
 # What `devices` says under a policy; under `next` that may be `SEVERAL`.
 OWNER: Mapping[Policy, str] = {"first": "first", "next": "person", "last": "last"}
@@ -38,9 +39,20 @@ FROM (
 GROUP BY person"""
 OF_SHARED = f"""
 UNION ALL
-SELECT $owner_of_event AS person, '' AS id, $of_event, {END} AS known
-FROM counted_events AS e
-WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
+SELECT t.person AS person, '' AS id, $of_kept, {END} AS known
+FROM {{kept:Identifier}}.{{shared_touches:Identifier}} AS t"""
+# What is in that table (see `kept_tables`).
+SHARED_TOUCHES = f"""
+SELECT visitor, person, first.1 AS off_page, first.2 AS at, first.3 AS event_id,
+    first.4 AS traffic_source
+FROM (
+    SELECT e.visitor AS visitor, $owner_of_event AS person,
+        min(({OFF_PAGE}, e.timestamp, e.event_id, e.traffic_source)) AS first
+    FROM counted_events AS e
+    WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+        $near
+    GROUP BY visitor, person
+)"""
 
 NOBODYS_TOUCHES = """
 SELECT t.visitor AS person, min(t.first_touch) AS first_touch
@@ -62,6 +74,14 @@ OF_TABLES: Mapping[str, str] = {
 }
 
 
+def shared_touches(resolution: Resolution, near: str) -> dict[str, str]:
+    """The relation that the table of that name is filled from. `near`: a condition on visitors."""
+    assert resolution.kept
+    owner = resolution.kept.interval("e.visitor", "e.timestamp")
+    slots = {"owner_of_event": owner, "near": near}
+    return {"shared_touches": fill(SHARED_TOUCHES, slots)}
+
+
 def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Those relations of `stitch` that are others where owners are kept. `touches`: the columns of
     relations that are made as `first_touches` is."""
@@ -78,7 +98,6 @@ def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) ->
         "owner_of_seen": kept.device("seen", OWNER[policy]),
         "owner_of_touch": kept.device("t.visitor", OWNER[policy]),
         "owner_then": kept.interval("e.seen", "e.timestamp"),
-        "owner_of_event": kept.interval("e.visitor", "e.timestamp"),
     }
     found["person_events"] = fill(PERSON_EVENTS_BY_NEXT if by_next else PERSON_EVENTS, slots)
     found["nobodys_touches"] = fill(NOBODYS_TOUCHES, slots)

@@ -7,10 +7,12 @@ from typing import NamedTuple
 from threadline.identity.compose import bound
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import PROJECT
-from threadline.store import Params
+from threadline.store import Params, Store
 
 # Devices that changed, before all are looked at anew: of small projects that costs nothing.
 MOST_NEWER = 5_000
+# Of more events, parts are as soon looked through.
+MOST_WRITTEN = 200
 
 # What all of it follows from, beside events: links and half hours of somebody who is known.
 TABLES = ["links", "half_hours", "aliases", "unlinks"]
@@ -77,6 +79,38 @@ class Seen(NamedTuple):
 
 
 NOTHING = Seen((-1, 0), frozenset())
+
+
+class Changes:
+    """What happened in a store since something was looked at."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def version(self, reads: Reads, names: list[str]) -> Version:
+        """Of the tables, and how many of these names are no more. Nobody else writes to an
+        embedded store."""
+        if self._store.is_embedded:
+            return self._store.changes, 0
+        (row,) = reads.query(VERSION, {"tables": TABLES, "kept_names": names})
+        return row["version"], len(names) - row["there"]
+
+    def written(
+        self, seen: Seen, version: Version, project_id: str, known: bool = False
+    ) -> list[str] | None:
+        """On which devices of a project there were events since something was seen, or `known`
+        ones; None if anything else may have changed."""
+        if not self._store.is_embedded:
+            return None
+        events = self._store.written_since(seen.version[0], version[0])
+        if events is None:
+            return None
+        found = {
+            event.anonymous_id
+            for event in events
+            if event.project_id == project_id and event.known >= known
+        }
+        return sorted(found) if len(found) <= MOST_WRITTEN else None
 
 
 def parts_now(reads: Reads) -> frozenset[Part]:

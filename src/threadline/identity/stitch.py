@@ -51,6 +51,7 @@ from threadline.identity.resolution import (
     PROJECT,
     SEVERAL,
     TOUCH,
+    TOUCH_TYPE,
     USERS,
     Policy,
     Resolution,
@@ -202,6 +203,7 @@ WHOLE = {
     "first": "arrayMin(groupArray(touch)) AS first_touch",
     "of_state": "first_touch AS touch",
     "of_event": f"{TOUCH} AS touch",
+    "of_kept": f"(off_page, at, event_id, t.visitor, t.traffic_source)::{TOUCH_TYPE} AS touch",
 }
 # The same, of which only when is wanted.
 WHEN = {
@@ -209,6 +211,7 @@ WHEN = {
     "first": "if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at",
     "of_state": "first_touch.off_page AS off_page, first_touch.timestamp AS at",
     "of_event": f"{OFF_PAGE} AS off_page, e.timestamp AS at",
+    "of_kept": "off_page, at",
 }
 
 FIRST_EVENTS = """

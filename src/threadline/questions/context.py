@@ -9,7 +9,7 @@ from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
-from threadline.identity.kept import Keeper
+from threadline.identity.kept import KEPT_TABLES, Keeper
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
@@ -102,9 +102,16 @@ class Context:
         return decided_devices(self.reading, self.resolution)
 
     @cached_property
-    def _changing(self) -> dict[str, object]:
+    def _kept_tables(self) -> dict[str, dict[str, object]]:
+        """What binds those that statements named up to now, which stay as long as this does."""
+        return {}
+
+    def _kept_table(self, name: str) -> dict[str, object]:
         assert self.keeper
-        return self.keeper.changing(self.reading, self.resolution)
+        if name not in self._kept_tables:
+            found = self.keeper.table(self.reading, self.resolution, name)
+            self._kept_tables[name] = found
+        return self._kept_tables[name]
 
     @cached_property
     def narrowing(self) -> Narrowing:
@@ -172,8 +179,9 @@ class Context:
         }
         if "{decided_devices:" in composed:
             every |= self._decided_devices
-        if "{changing_events:" in composed:
-            every |= self._changing
+        for name in KEPT_TABLES:
+            if f"{{{name}:" in composed:
+                every |= self._kept_table(name)
         return composed, bound(composed, every)
 
     def _of_accounts(

@@ -32,11 +32,9 @@ class InMemory:
         return self._database
 
     def table(self, name: str, like: str) -> str:
-        """An empty table with the columns of another; its name in `database`."""
+        """An empty table with the columns of a SELECT; its name in `database`."""
         table = self._new(name)
-        self._store.arrange(
-            f"CREATE TABLE {self.database}.{table} ENGINE = Memory EMPTY AS SELECT * FROM {like}"
-        )
+        self._store.arrange(f"CREATE TABLE {self.database}.{table} ENGINE = Memory EMPTY AS {like}")
         return table
 
     def insert(self, table: str, sql: str, params: Params) -> None:

@@ -1,3 +1,18 @@
+SELECT part_of, name, path
+FROM (
+    WITH (
+        SELECT groupArray(concat(table, ' ', mutation_id))
+        FROM system.mutations
+        WHERE NOT is_done AND database = currentDatabase()
+            AND (table = 'events' OR table IN {tables:Array(String)})
+    ) AS under_way
+    SELECT table AS part_of, name, path
+    FROM system.parts
+    WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
+    UNION ALL
+    SELECT 'mutations' AS part_of, arrayJoin(under_way) AS name, '' AS path
+);
+
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
@@ -70,9 +85,6 @@ WITH counted_events AS (
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), shared_devices AS (
-    SELECT DISTINCT visitor
-    FROM dictionary({intervals:String})
 ), first_touches AS (
     SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since
     FROM (
@@ -83,12 +95,11 @@ WITH counted_events AS (
         FROM untagged_touches AS t
         WHERE dictGet({devices:String}, 'person', t.visitor) > 1
         UNION ALL
-        SELECT dictGet({intervals:String}, 'user_hash', e.visitor, toUnixTimestamp64Milli(e.timestamp)) AS person, '' AS id, (e.source_rule_id = 'no_page', e.timestamp, e.event_id, e.visitor, e.traffic_source)::Tuple(
+        SELECT t.person AS person, '' AS id, (off_page, at, event_id, t.visitor, t.traffic_source)::Tuple(
                 off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
                 traffic_source UInt64
             ) AS touch, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM counted_events AS e
-        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+        FROM {kept:Identifier}.{shared_touches:Identifier} AS t
     )
     GROUP BY person
 ), nobodys_touches AS (

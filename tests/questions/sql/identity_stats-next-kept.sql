@@ -1,3 +1,18 @@
+SELECT part_of, name, path
+FROM (
+    WITH (
+        SELECT groupArray(concat(table, ' ', mutation_id))
+        FROM system.mutations
+        WHERE NOT is_done AND database = currentDatabase()
+            AND (table = 'events' OR table IN {tables:Array(String)})
+    ) AS under_way
+    SELECT table AS part_of, name, path
+    FROM system.parts
+    WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
+    UNION ALL
+    SELECT 'mutations' AS part_of, arrayJoin(under_way) AS name, '' AS path
+);
+
 WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
@@ -36,11 +51,6 @@ WITH stretches AS (
     FROM visitor_touches
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
 ), first_touch_times AS (
     SELECT max(id) AS user_id, if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at, min(known) AS known_since
     FROM (
@@ -51,9 +61,8 @@ WITH stretches AS (
         FROM untagged_touches AS t
         WHERE dictGet({devices:String}, 'person', t.visitor) > 1
         UNION ALL
-        SELECT dictGet({intervals:String}, 'user_hash', e.visitor, toUnixTimestamp64Milli(e.timestamp)) AS person, '' AS id, e.source_rule_id = 'no_page' AS off_page, e.timestamp AS at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
-        FROM counted_events AS e
-        WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)
+        SELECT t.person AS person, '' AS id, off_page, at, toDateTime64('2299-01-01 00:00:00', 3, 'UTC') AS known
+        FROM {kept:Identifier}.{shared_touches:Identifier} AS t
     )
     GROUP BY person
 ), user_links AS (
