@@ -34,6 +34,7 @@ from threadline.control import Control
 from threadline.enrich import scrubber
 from threadline.identity.activity import EVERY_EVENT
 from threadline.identity.compose import fill, where
+from threadline.identity.kept import Keeper
 from threadline.identity.resolution import PROJECT, Resolution, in_range
 from threadline.identity.states import STATES
 from threadline.identity.stitch import relations
@@ -345,7 +346,9 @@ def _unstitched(question: ModuleType, ask: Callable[[Context], object]) -> Calla
 
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
-    contexts = {policy: Context(store, project_id, policy) for policy in POLICIES}
+    # As the server asks: owners of devices are in memory.
+    keeper = Keeper(store)
+    contexts = {policy: Context(store, project_id, policy, keeper=keeper) for policy in POLICIES}
     anyone = contexts["any"]
     listed = users.ask(anyone, users.UsersParams(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)
