@@ -287,7 +287,8 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    on, devices = Context(store, project_id, "next"), Unstitched(store, project_id, "next")
+    on = Context(store, project_id, "next", keeper=Keeper(store))
+    devices = Unstitched(store, project_id, "next")
     persons = stats.StatsParams(metric="persons", from_=MONTH)
     values = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     uniques = f"""SELECT uniq(anonymous_id) FROM events

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.report import OUT, Report, medians_s, ms
 from benchmarks.stitching import load as load_events
+from threadline.identity.kept import Keeper
 from threadline.questions import users
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
@@ -81,8 +82,9 @@ def main() -> None:
     with Store(store_url("chdb", folder), query_seconds=300) as store:
         if is_new:
             load(store, options.users)
+        keeper = Keeper(store)  # owners of devices in memory, as the server asks
         for policy in ("any", "next"):
-            context = Context(store, PROJECT_ID, policy)
+            context = Context(store, PROJECT_ID, policy, keeper=keeper)
             asks: list[Callable[[], object]] = [
                 partial(users.ask, context, users.UsersParams(search=text)) for text in SEARCHES
             ]

@@ -16,7 +16,7 @@ from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
 from threadline.questions.registry import QUESTIONS, Question
 from threadline.runtime.admin_socket import SocketStore
-from threadline.runtime.ask import context_of
+from threadline.runtime.contexts import context_of
 from threadline.runtime.params import read_params
 from threadline.store import Params, Query, Row, Store
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from threadline.identity.compose import fill
 from threadline.identity.resolution import END, SEVERAL, Policy, Resolution
+from threadline.identity.touches import TOUCHES
 from threadline.store.states import OFF_PAGE
 
 # What `devices` says under a policy; under `next` that may be `SEVERAL`.
@@ -82,9 +83,8 @@ def shared_touches(resolution: Resolution, near: str) -> dict[str, str]:
     return {"shared_touches": fill(SHARED_TOUCHES, slots)}
 
 
-def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Those relations of `stitch` that are others where owners are kept. `touches`: the columns of
-    relations that are made as `first_touches` is."""
+def lookups(resolution: Resolution) -> dict[str, str]:
+    """Those relations of `stitch` and `touches` that are others where owners are kept."""
     kept, policy = resolution.kept, resolution.policy
     if not kept:
         return {}
@@ -101,7 +101,7 @@ def lookups(resolution: Resolution, touches: Mapping[str, Mapping[str, str]]) ->
     }
     found["person_events"] = fill(PERSON_EVENTS_BY_NEXT if by_next else PERSON_EVENTS, slots)
     found["nobodys_touches"] = fill(NOBODYS_TOUCHES, slots)
-    for name, columns in touches.items():
+    for name, columns in TOUCHES.items():
         of_shared = fill(OF_SHARED, {**slots, **columns}) if by_next else ""
         found[name] = fill(FIRST_TOUCHES, {**slots, **columns, "of_shared": of_shared})
     return found

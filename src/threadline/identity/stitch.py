@@ -31,14 +31,9 @@ what it looks at in `considered` (visitor, user_hash, timestamp, …), with `use
     owned_events      (owner, …considered)        every event of users, tagged or not. Under `any`
                                                   one event may come for several owners, never twice
                                                   for one
-    first_touches     (user_id, first_touch, known_since)
-    first_touch_times (user_id, first_touched_at, known_since)
-                                                  one row for every user, from the states: the cost
-                                                  grows with devices and users, not with events
-    owned_touches     (user_id, touch, known)     what `first_touches` are the first of; and
-                                                  `owned_touch_times`, of the other
-    nobodys_touches   (person, first_touch)       of visitors who are nobody's
-    first_events      (person, first_touch)       of all persons, as `person_events` names them
+
+`touches` adds who came from where first, and `lookups` has some of these where owners are kept in
+memory.
 """
 
 from collections.abc import Mapping
@@ -46,17 +41,14 @@ from collections.abc import Mapping
 from threadline.identity.compose import compose, fill
 from threadline.identity.lookups import lookups
 from threadline.identity.relations import what_counts
-from threadline.identity.resolution import (
-    END,
-    PROJECT,
-    SEVERAL,
-    TOUCH,
-    TOUCH_TYPE,
-    USERS,
-    Policy,
-    Resolution,
+from threadline.identity.resolution import END, PROJECT, SEVERAL, USERS, Policy, Resolution
+from threadline.identity.touches import (
+    FIRST_EVENTS,
+    NOBODYS_TOUCHES,
+    NOBODYS_TOUCHES_AS_TAGGED,
+    UNTAGGED_TOUCHES_BY_NEXT,
+    touches,
 )
-from threadline.store.states import OFF_PAGE
 
 # Devices of the users bound by `user_ids`: persons, and users that are the same.
 OF_USERS = f"visitor IN (SELECT visitor FROM links WHERE {PROJECT} AND {USERS})"
@@ -174,64 +166,6 @@ FROM considered AS e
 ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
 WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
 
-FIRST_TOUCHES = """
-SELECT user_id, $first, min(known) AS known_since
-FROM $touches
-GROUP BY user_id"""
-
-OWNED_TOUCHES = """
-SELECT user_id, $of_state, known_since AS known
-FROM tagged_touches
-$untagged"""
-
-UNTAGGED_TOUCHES = f"""
-UNION ALL
-SELECT o.user_id AS user_id, $of_state, {END} AS known
-FROM untagged_touches AS t
-INNER JOIN $owners AS o ON o.visitor = t.visitor"""
-
-UNTAGGED_TOUCHES_BY_NEXT = f"""{UNTAGGED_TOUCHES}
-UNION ALL
-SELECT o.user_id AS user_id, $of_event, {END} AS known
-FROM counted_events AS e
-ASOF INNER JOIN user_ownership AS o ON o.visitor = e.visitor AND e.timestamp <= o.until
-WHERE e.user_hash = 0 AND e.visitor IN (SELECT visitor FROM shared_devices)"""
-
-# The smallest of an array is found faster than min(tuple), which compares value by value.
-WHOLE = {
-    "touches": "owned_touches",
-    "first": "arrayMin(groupArray(touch)) AS first_touch",
-    "of_state": "first_touch AS touch",
-    "of_event": f"{TOUCH} AS touch",
-    "of_kept": f"(off_page, at, event_id, t.visitor, t.traffic_source)::{TOUCH_TYPE} AS touch",
-}
-# The same, of which only when is wanted.
-WHEN = {
-    "touches": "owned_touch_times",
-    "first": "if(min(off_page), min(at), minIf(at, NOT off_page)) AS first_touched_at",
-    "of_state": "first_touch.off_page AS off_page, first_touch.timestamp AS at",
-    "of_event": f"{OFF_PAGE} AS off_page, e.timestamp AS at",
-    "of_kept": "off_page, at",
-}
-
-FIRST_EVENTS = """
-SELECT sipHash64('user', user_id) AS person, first_touch
-FROM first_touches
-UNION ALL
-SELECT person, first_touch
-FROM nobodys_touches"""
-
-NOBODYS_TOUCHES = """
-SELECT t.visitor AS person, min(t.first_touch) AS first_touch
-FROM untagged_touches AS t
-WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
-GROUP BY t.visitor"""
-
-NOBODYS_TOUCHES_AS_TAGGED = """
-SELECT t.visitor AS person, min(t.first_touch) AS first_touch
-FROM untagged_touches AS t
-GROUP BY t.visitor"""
-
 # For people who write SQL: `owner` is a user id where `known`, else the id of a visitor who is
 # nobody's.
 STITCHED_EVENTS = """
@@ -249,18 +183,6 @@ WHERE user_id IS NULL
 NOBODYS = "AND visitor NOT IN (SELECT visitor FROM user_links)"
 
 
-TOUCHES: Mapping[str, Mapping[str, str]] = {"first_touches": WHOLE, "first_touch_times": WHEN}
-
-
-def _touches(untagged: str = UNTAGGED_TOUCHES, owners: str = "device_owners") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, of in TOUCHES.items():
-        found[name] = fill(FIRST_TOUCHES, of)
-        owned = fill(untagged, {**of, "owners": owners})
-        found[of["touches"]] = fill(OWNED_TOUCHES, {**of, "untagged": owned})
-    return found
-
-
 OF_ALL: Mapping[str, str] = {
     "first_owners": FIRST_OWNERS,
     "last_owners": LAST_OWNERS,
@@ -273,21 +195,21 @@ OF_ALL: Mapping[str, str] = {
 }
 BY_POLICY: Mapping[Policy, Mapping[str, str]] = {
     # A link that comes twice, before parts are merged, changes no minimum.
-    "any": {"device_owners": EVERY_OWNER, **_touches(owners="user_links")},
-    "first": {"device_owners": FIRST_OWNER, "owners": FIRST_OWNERS, **_touches()},
+    "any": {"device_owners": EVERY_OWNER, **touches(owners="user_links")},
+    "first": {"device_owners": FIRST_OWNER, "owners": FIRST_OWNERS, **touches()},
     "next": {
         "device_owners": SOLE_OWNER,
         "owners": OWNERS_BY_NEXT,
         "person_events": PERSON_EVENTS_BY_NEXT,
         "owned_events": OWNED_EVENTS_BY_NEXT,
-        **_touches(UNTAGGED_TOUCHES_BY_NEXT),
+        **touches(UNTAGGED_TOUCHES_BY_NEXT),
     },
-    "last": {"device_owners": LAST_OWNER, "owners": LAST_OWNERS, **_touches()},
+    "last": {"device_owners": LAST_OWNER, "owners": LAST_OWNERS, **touches()},
     "none": {
         "person_events": PERSON_EVENTS_AS_TAGGED,
         "owned_events": TAGGED_EVENTS,
         "nobodys_touches": NOBODYS_TOUCHES_AS_TAGGED,
-        **_touches(untagged=""),
+        **touches(untagged=""),
     },
 }
 
@@ -297,7 +219,7 @@ def relations(resolution: Resolution, near: str = "") -> dict[str, str]:
     texts = {**OF_ALL, **BY_POLICY[resolution.policy]}
     filled = {name: fill(text, resolution.slots) for name, text in texts.items()}
     found = {**what_counts(resolution, near), **filled}
-    return found if near else found | lookups(resolution, TOUCHES)
+    return found if near else found | lookups(resolution)
 
 
 def stitched_events(resolution: Resolution, columns: str) -> str:

@@ -13,7 +13,7 @@ from threadline.contract.errors import ApiError
 from threadline.contract.times import format_ms
 from threadline.control import Control
 from threadline.questions.registry import QUESTIONS
-from threadline.runtime.ask import answered, context_of
+from threadline.runtime.contexts import answered, context_of
 from threadline.runtime.params import parse_params
 from threadline.settings import Settings
 from threadline.store import QueryTimeout, Store, store_url
