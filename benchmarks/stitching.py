@@ -331,7 +331,7 @@ ATTRIBUTION = attribution.AttributionParams(conversion="signup", model="linear")
 
 def _from_events(on: Resolution, values: Params, *_: object, **__: object) -> str:
     inside = where(in_range("timestamp", values))
-    return fill(EVERY_EVENT, {"inside": inside})
+    return fill(EVERY_EVENT, {"inside": inside, "of_events": ""})
 
 
 def _unstitched(question: ModuleType, ask: Callable[[Context], object]) -> Callable[..., object]:

@@ -6,7 +6,8 @@ ended before it ended with its user being seen, and so is in the same half hour 
 where a day begins within the half hour, or the time that is asked about, its events are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, HALF_HOUR, TO, Resolution, in_range
@@ -25,20 +26,20 @@ ACROSS = {
 ON_THE_HALF_HOUR = (":00:00.000", ":30:00.000")
 
 EVERY_EVENT = """
-SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$begins_then
-FROM counted_events
+SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$of_events
+FROM counted_events AS e
 $inside"""
 # The last timestamp of a half hour …
 ENDS = """
-SELECT visitor, user_hash, ended AS timestamp, known$begins
+SELECT visitor, user_hash, ended AS timestamp, known$of_stretches
 FROM stretches
 $stretches"""
 # … and of half hours in which something changes every event.
 EVENTS = f"""
 UNION ALL
-SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$begins_then
-FROM counted_events
-WHERE {HALF_HOUR.replace("e.", "")} IN (
+SELECT visitor, user_hash, timestamp, user_hash != 0 AS known$of_events
+FROM counted_events AS e
+WHERE {HALF_HOUR} IN (
     SELECT visitor, half_hour
     FROM stretches
     $stretches
@@ -51,12 +52,24 @@ FROM (
 $inside"""
 
 
+class Told(NamedTuple):
+    """A column: SQL over a row of `stretches`, and over an event `e`."""
+
+    of_stretch: str
+    of_event: str
+
+
+NOTHING: Mapping[str, Told] = {}
+# The first timestamp of a stretch.
+FIRST_OF_STRETCH = {"begins": Told("began", "e.timestamp")}
+
+
 def active(
     resolution: Resolution,
     values: Params,
     changes: Sequence[str] = (),
     everything: bool = False,
-    begins: bool = False,
+    more: Mapping[str, Told] = NOTHING,
 ) -> str:
     """SQL for `considered` (visitor, user_hash, timestamp, known), as `person_events` takes it: so
     many of the times at which visitors were active that they tell in which stretches of time.
@@ -64,11 +77,12 @@ def active(
 
     Stretches end at `from_` and `to` in `values`, and where one of `changes` holds: conditions on
     two timestamps of a half hour, `began` and `ended`. What lies outside of `from_` and `to` is
-    left out, unless `everything` is wanted. `begins`: with a column of that name, the first
-    timestamp of the stretch.
+    left out, unless `everything` is wanted. `more`: columns beside those.
     """
-    first = {"begins": ", began AS begins", "begins_then": ", timestamp AS begins"}
-    slots = first if begins else dict.fromkeys(first, "")
+    slots = {
+        "of_stretches": "".join(f", {each.of_stretch} AS {name}" for name, each in more.items()),
+        "of_events": "".join(f", {each.of_event} AS {name}" for name, each in more.items()),
+    }
     inside = where([] if everything else in_range("timestamp", values))
     if resolution.as_of:
         return fill(EVERY_EVENT, {"inside": inside, **slots})

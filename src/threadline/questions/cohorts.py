@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from threadline.identity.activity import active
+from threadline.identity.activity import FIRST_OF_STRETCH, active
 from threadline.identity.compose import fill, where
 from threadline.questions.context import Context
 from threadline.questions.dimensions import scope_of
@@ -171,7 +171,9 @@ def _considered(
         slots = {"besides": columns, "where": where(narrowing.events)}
         return fill(EVENTS, slots)
     changes = [differ(params.kind)]
-    return active(context.resolution, values, changes, everything=True, begins=True).strip()
+    return active(
+        context.resolution, values, changes, everything=True, more=FIRST_OF_STRETCH
+    ).strip()
 
 
 def begun(params: Cohorts, now_ms: int, cohort_ms: int) -> int:

@@ -6,6 +6,7 @@ from string import Template
 from typing import Literal, NamedTuple
 
 from threadline.contract.errors import InvalidGroupBy
+from threadline.identity.activity import Told
 from threadline.identity.visits import Wanted
 from threadline.questions.dimensions import (
     DID,
@@ -55,6 +56,12 @@ TO_JOIN = {
     "on_device": "e.visitor",
     "on_page": f"NOT ({OFF_PAGE})",
     "own_source": "e.traffic_source",
+}
+# The same of half hours on pages, whose own source nobody asks for.
+TOLD_TO_JOIN = {
+    "on_device": Told("visitor", TO_JOIN["on_device"]),
+    "on_page": Told("TRUE", TO_JOIN["on_page"]),
+    "own_source": Told("toUInt64(0)", TO_JOIN["own_source"]),
 }
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from threadline.identity.activity import active
-from threadline.identity.compose import where
+from threadline.identity.activity import Told, active
+from threadline.identity.compose import fill, where
 from threadline.questions import amounts
 from threadline.questions.answers import Group, grouped_rows
 from threadline.questions.compare import compared
@@ -19,7 +19,14 @@ from threadline.questions.intervals import bucket, differ
 from threadline.questions.named_events import CURRENCY_PROPERTY, NamedEvent, read_event
 from threadline.questions.parameters import EventName, any_dimension, between
 from threadline.questions.per_account import Per
-from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
+from threadline.questions.scoped import (
+    ALL_GROUPS,
+    TOLD_TO_JOIN,
+    Scope,
+    Scoped,
+    read_dimensions,
+    scoped,
+)
 from threadline.questions.series import (
     Kept,
     OverTime,
@@ -39,6 +46,7 @@ from threadline.questions.warned import (
     unknown_property,
 )
 from threadline.store import Row
+from threadline.store.states import HALF_HOUR_MS
 
 MetricName = Literal[
     "count",
@@ -171,26 +179,17 @@ METRICS = {
 # Metrics of which the rest of the groups has a sum.
 SUMMABLE = ("count", "sum")
 
+EVENTS = """
+SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
+FROM counted_events AS e
+$where"""
 SQL = """
 WITH considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
-    FROM counted_events AS e
-    $where
+    $considered
 )$converting
 SELECT $names$value AS value
 FROM $relation AS p
 $joins
-$group_by
-ORDER BY $order
-LIMIT $limit"""
-
-# Persons of every kind of event, by the half hours in which they were active.
-ACTIVE = """
-WITH considered AS (
-    $active
-)
-SELECT $bucket$value AS value
-FROM person_events AS p
 $group_by
 ORDER BY $order
 LIMIT $limit"""
@@ -374,23 +373,44 @@ def _rows(
         "order": ordered(by, "value", params.order if groups else ""),
         "limit": params.most + 1,
     }
-    # Did anything, whatever it was.
-    at_all = params.event is None and not by.names and not context.narrowing.events
-    if params.metric == "persons" and at_all and params.interval != "hour":
-        changes = [differ(params.kind)] if params.kind else []
-        slots["active"] = active(context.resolution, values, changes)
-        slots["bucket"] = f"{bucket(params.kind, 'timestamp')} AS bucket, " if params.kind else ""
-        return context.ask(ACTIVE, values, slots)
-    columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
+    if _half_hours_tell(context, params, by):
+        slots["considered"], by = _active(context, params, by, values)
+    else:
+        columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
+        each = "".join(f",\n    {column}" for column in columns)
+        slots["considered"] = fill(EVENTS, {"columns": each, "where": where(conditions)})
     of_people = by.of_people or context.narrowing.of_people
     slots |= {
-        "columns": "".join(f",\n        {column}" for column in columns),
-        "where": where(conditions),
         "names": by.selected,
         "relation": "person_events" if of_people else metric.relation,
         "joins": by.joins,
     }
     return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values))
+
+
+def _half_hours_tell(context: Context, params: StatsParams, by: Scoped) -> bool:
+    """Whether it is enough to know in which half hours people did anything, whatever it was: in
+    groups of people, or of visits, which begin with a half hour unless they time out within one."""
+    at_all = params.event is None and not context.narrowing.events
+    of_events = by.own.keys() - {"bucket"}
+    are_whole = "visit" not in by.scopes or context.visit_timeout_ms >= HALF_HOUR_MS
+    is_told = params.metric == "persons" and params.interval != "hour"
+    return is_told and at_all and not of_events and are_whole
+
+
+def _active(
+    context: Context, params: StatsParams, by: Scoped, values: dict[str, object]
+) -> tuple[str, Scoped]:
+    """SQL for `considered` by half hours, and the groups over that."""
+    changes = [differ(params.kind)] if params.kind else []
+    more: Mapping[str, Told] = {}
+    if "visit" in by.scopes:
+        # What happens on no page keeps its own source, which half hours do not have.
+        changes.append("page = 0")
+        more = TOLD_TO_JOIN
+    if params.kind:
+        by = by._replace(joined={**by.joined, "bucket": bucket(params.kind, "p.timestamp")})
+    return active(context.resolution, values, changes, more=more), by
 
 
 def _converting(context: Context, params: StatsParams, values: Mapping[str, object]) -> Converting:

@@ -6,7 +6,7 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
-    FROM counted_events
+    FROM counted_events AS e
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
     FROM (

@@ -6,7 +6,7 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
-    FROM counted_events
+    FROM counted_events AS e
 ), person_events AS (
     SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)

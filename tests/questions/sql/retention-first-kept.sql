@@ -17,9 +17,9 @@ WITH stretches AS (
     FROM stretches
     WHERE NOT ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     UNION ALL
-    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, timestamp AS begins
-    FROM counted_events
-    WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.timestamp AS begins
+    FROM counted_events AS e
+    WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
         SELECT visitor, half_hour
         FROM stretches
         WHERE ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))

@@ -5,8 +5,8 @@ WITH counted_events AS (
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
-    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, timestamp AS begins
-    FROM counted_events
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.timestamp AS begins
+    FROM counted_events AS e
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
     FROM (

@@ -21,8 +21,8 @@ WITH stretches AS (
             AND NOT ((toTimeZone(toStartOfDay(began, {tz:String}), 'UTC') != toTimeZone(toStartOfDay(ended, {tz:String}), 'UTC')))
         UNION ALL
         SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
-        FROM counted_events
-        WHERE (visitor, intDiv(toUnixTimestamp64Milli(timestamp), 1800000)) IN (
+        FROM counted_events AS e
+        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
             SELECT visitor, half_hour
             FROM stretches
             WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
@@ -55,7 +55,7 @@ WITH stretches AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+SELECT toTimeZone(toStartOfDay(p.timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
 FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC

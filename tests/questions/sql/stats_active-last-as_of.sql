@@ -6,7 +6,7 @@ WITH counted_events AS (
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
     SELECT visitor, user_hash, timestamp, user_hash != 0 AS known
-    FROM counted_events
+    FROM counted_events AS e
     WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
@@ -47,7 +47,7 @@ WITH counted_events AS (
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
 )
-SELECT toTimeZone(toStartOfDay(timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
+SELECT toTimeZone(toStartOfDay(p.timestamp, {tz:String}), 'UTC') AS bucket, uniqExact(p.person) AS value
 FROM person_events AS p
 GROUP BY bucket
 ORDER BY bucket DESC, value DESC

@@ -5,12 +5,9 @@ WITH counted_events AS (
         AND NOT is_bot
         AND received_at <= {as_of:DateTime64(3, 'UTC')}
 ), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.visitor AS on_device,
-        NOT (e.source_rule_id = 'no_page') AS on_page,
-        e.traffic_source AS own_source
+    SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
     FROM counted_events AS e
-    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), links_then AS (
     SELECT *, sipHash64('user', user_id) AS user_hash
     FROM (

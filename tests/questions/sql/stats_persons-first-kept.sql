@@ -1,22 +1,4 @@
-WITH counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.visitor AS on_device,
-        NOT (e.source_rule_id = 'no_page') AS on_page,
-        e.traffic_source AS own_source
-    FROM counted_events AS e
-    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
-), person_events AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
-    FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-), stretches AS (
+WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
         fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
@@ -25,6 +7,35 @@ WITH counted_events AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT *
+    FROM (
+        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
+        FROM stretches
+        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+            AND NOT (page = 0)
+        UNION ALL
+        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
+        FROM counted_events AS e
+        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM stretches
+            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+                AND (page = 0)
+        )
+    )
+    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
 ), page_stretches AS (
     SELECT visitor, user_hash,
         fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,

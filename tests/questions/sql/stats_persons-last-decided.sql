@@ -1,15 +1,35 @@
-WITH counted_events AS (
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.visitor AS on_device,
-        NOT (e.source_rule_id = 'no_page') AS on_page,
-        e.traffic_source AS own_source
-    FROM counted_events AS e
-    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+    SELECT *
+    FROM (
+        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
+        FROM stretches
+        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+            AND NOT (page = 0)
+        UNION ALL
+        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
+        FROM counted_events AS e
+        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM stretches
+            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+                AND (page = 0)
+        )
+    )
+    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), user_links AS (
     SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
@@ -34,15 +54,6 @@ WITH counted_events AS (
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), stretches AS (
-    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
-        touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
-            AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
-    FROM half_hours
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
 ), page_stretches AS (
     SELECT visitor, user_hash,
         fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,

@@ -1,15 +1,35 @@
-WITH counted_events AS (
+WITH stretches AS (
+    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
+        touches,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
+            AS began,
+        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
+    FROM half_hours
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), considered AS (
-    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        e.visitor AS on_device,
-        NOT (e.source_rule_id = 'no_page') AS on_page,
-        e.traffic_source AS own_source
-    FROM counted_events AS e
-    WHERE e.timestamp >= {from_:DateTime64(3, 'UTC')}
+    SELECT *
+    FROM (
+        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
+        FROM stretches
+        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+            AND NOT (page = 0)
+        UNION ALL
+        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
+        FROM counted_events AS e
+        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM stretches
+            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
+                AND (page = 0)
+        )
+    )
+    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
@@ -19,15 +39,6 @@ WITH counted_events AS (
 ), owners AS (
     SELECT visitor, if(least = greatest, least, 1) AS person
     FROM devices
-), stretches AS (
-    SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
-        touches,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + intDiv(first.at, 2), 'UTC')
-            AS began,
-        fromUnixTimestamp64Milli(toInt64(half_hour) * 1800000 + last.at, 'UTC') AS ended
-    FROM half_hours
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
 ), known_stretches AS (
