@@ -211,6 +211,26 @@ def test_an_order(shop: Project, path: str, params: Json, order: str, expected: 
     assert "there is no column 'evnts'" in reply.json["details"]["fieldErrors"]["order"][0]
 
 
+@pytest.mark.parametrize(
+    ("path", "params", "order", "said"),
+    [
+        ("/v1/stats", {}, "value", "goes with group_by"),
+        ("/v1/stats", {}, "nonsense", "goes with group_by"),
+        ("/v1/stats", {}, "-bucket", "goes with group_by"),
+        ("/v1/stats", {"metric": "sum", "property": "value"}, "-value", "goes with group_by"),
+        ("/v1/stats", {"compare": "previous_period", "from_": "2026-05-01"}, "change",
+         "goes with group_by"),
+        ("/v1/stats", {"interval": "day"}, "-value", "choose bucket or -bucket"),
+        ("/v1/visits", {}, "visits", "goes with group_by"),
+        ("/v1/visits", {"interval": "day"}, "visits", "choose bucket or -bucket"),
+    ],
+)  # fmt: skip
+def test_an_order_of_one_row(shop: Project, path: str, params: Json, order: str, said: str) -> None:
+    reply = shop.get(path, order=order, **params)
+    assert reply.status == 400, reply.json
+    assert said in reply.json["details"]["fieldErrors"]["order"][0]
+
+
 def test_what_is_left_out_is_summed(shop: Project) -> None:
     answer = shop.ask("/v1/stats", group_by="event", limit=1)
     assert (answer["truncated"], answer["other"]) == (True, 5)

@@ -22,7 +22,7 @@ from threadline.questions.intervals import (
     kind_of,
     start,
 )
-from threadline.questions.ordering import Order
+from threadline.questions.ordering import Order, refuse_nothing_to_order
 from threadline.questions.parameters import MAX_LIMIT, CompareText
 from threadline.questions.warned import AnswerWarning, Limited, cut_off
 from threadline.store import Row
@@ -66,6 +66,8 @@ class OverTime(Filtered, kw_only=True):
         super().__post_init__()
         if self.week_start != "monday" and self.interval != "week":
             raise refused("week_start", "goes with interval=week; add that, or leave it out")
+        # Groups differ from question to question, so each has the field itself.
+        refuse_nothing_to_order(self.order, getattr(self, "group_by", ""), bool(self.interval))
 
     @property
     def most(self) -> int:
