@@ -1,5 +1,6 @@
 """Answers larger than a conversation can hold: cut, with a cursor that leads to all of it."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from tests.mcp.agents import called, found, refused
 from tests.support import Json, Project, Server
-from threadline.mcp.api import Answered
+from threadline.mcp import catalogue, resources
+from threadline.mcp.api import Answered, ProjectApi, Reply, Session
 from threadline.mcp.pages import MAX_BYTES, _read, cut
 
 PATHS = 700
@@ -101,3 +103,52 @@ def test_several_lists_are_cut_together() -> None:
     assert first.found["persons"] == 7
     assert len(first.notes) == 2
     assert cut(Answered({"text": "x" * 100_000}), "").found == {"text": "x" * 100_000}
+
+
+class Counts:
+    """A project that has counted so many events."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    async def call(self, method: str, path: str, query: str = "", body: bytes = b"") -> Reply:
+        found = {"metric": "count", "rows": [{"value": self._value}]}
+        return Reply(200, json.dumps(found).encode())
+
+
+def account(many: int) -> Session:
+    name = "shop" * 20
+    projects = [ProjectApi(f"prj_{nth}", f"{name} {nth}", Counts(nth)) for nth in range(many)]
+    return Session("ak", "ak_1", projects=projects)
+
+
+@pytest.mark.parametrize("tool", ["list_projects", "compare_projects"])
+def test_an_account_of_many_projects(tool: str) -> None:
+    session = account(1500)
+    rows: list[Json] = []
+    cursor: Json = {}
+    while cursor or not rows:
+        result = asyncio.run(catalogue.call(session, tool, cursor))
+        assert not result.is_error, result.text
+        assert len(json.dumps(result.structured, separators=(",", ":"))) <= MAX_BYTES
+        rows += result.structured["rows"]
+        more = result.structured.get("next_cursor")
+        assert not more or "next_cursor leads to those that follow" in result.text
+        cursor = {"cursor": more} if more else {}
+    expected = range(1500) if tool == "list_projects" else reversed(range(1500))
+    assert [row["project_id"] for row in rows] == [f"prj_{nth}" for nth in expected]
+    whole = asyncio.run(catalogue.call(account(3), tool, {}))
+    assert len(whole.structured["rows"]) == 3
+    assert "next_cursor" not in whole.structured
+    wrong = asyncio.run(catalogue.call(session, tool, {"cursor": "x"}))
+    assert "cursor:" in wrong.text
+
+
+def test_the_resource_of_projects_goes_on_by_the_tool() -> None:
+    session = account(1500)
+    read = asyncio.run(resources.read(session, "projects://all")())
+    assert len(read.text) <= MAX_BYTES
+    found = json.loads(read.text)
+    cursor = {"cursor": found["next_cursor"]}
+    more = asyncio.run(catalogue.call(session, "list_projects", cursor)).structured["rows"]
+    assert more[0]["project_id"] == f"prj_{len(found['rows'])}"

@@ -147,9 +147,9 @@ def account_tools(of_project: list[Tool]) -> list[Tool]:
             title="Projects",
             when="Lists the projects of this account. Call it first: the other tools need a "
             "project_id.",
-            input=NOTHING,
+            input=LISTED,
             output=output_of(ProjectList),
-            call=_list_projects,
+            call=list_projects,
             keys=ACCOUNT,
         ),
         Tool(
@@ -157,7 +157,7 @@ def account_tools(of_project: list[Tool]) -> list[Tool]:
             title="One number, of all projects",
             when="The same number (as get_stats counts it) of every project of the account side "
             "by side, the greatest first. Use it for: which of our sites grows?",
-            input=input_of_params(StatsParams, COMPARABLE),
+            input=_comparable(),
             output=output_of(ProjectsCompared),
             call=_compare_projects,
             keys=ACCOUNT,
@@ -170,6 +170,11 @@ COMPARABLE = (
     *("metric", "event", "property", "conversion", "currency_property", "currency"),
     *("from", "to", "tz", "compare", "filters", "stitch", "include_bots", "per", "exact"),
 )
+
+
+def _comparable() -> Json:
+    made = input_of_params(StatsParams, COMPARABLE)
+    return {**made, "properties": {**made["properties"], "cursor": CURSOR}}
 
 
 def _in_account(tool: Tool) -> Tool:
@@ -201,12 +206,21 @@ def _named(session: Session, project_id: str) -> ProjectApi:
     raise invalid("project_id", f"there is no project {project_id!r}; {hint}", allowed=list(there))
 
 
-async def _list_projects(session: Session, arguments: Json) -> Answered:
+async def list_projects(session: Session, arguments: Json) -> Answered:
+    """Those of an account. Raises `Refused`."""
     rows = [{"project_id": one.project_id, "name": one.name} for one in session.projects]
-    return Answered({"rows": rows})
+
+    async def listed(texts: Mapping[str, str]) -> Answered:
+        return Answered({"rows": rows})
+
+    return await paged(listed, as_texts(arguments), "list_projects")
 
 
 async def _compare_projects(session: Session, arguments: Json) -> Answered:
+    return await paged(partial(_compared, session), as_texts(arguments), "compare_projects")
+
+
+async def _compared(session: Session, arguments: Mapping[str, str]) -> Answered:
     rows: list[Json] = []
     found: Json = {"metric": arguments.get("metric", "count")}
     problems: list[Refused] = []
@@ -215,7 +229,7 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
     for project in session.projects:
         row: Json = {"project_id": project.project_id, "name": project.name, "value": None}
         try:
-            answer = (await ask(project.api, QUESTIONS["stats"], arguments)).found
+            answer = (await ask(project.api, QUESTIONS["stats"], {**arguments})).found
         except Refused as error:
             if error.status >= 429:
                 raise

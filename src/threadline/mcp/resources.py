@@ -8,6 +8,7 @@ from typing import NamedTuple
 from threadline.mcp import apps
 from threadline.mcp.api import ACCOUNT, Json, Refused, Session
 from threadline.mcp.catalogue import NO_RESOURCE, Failed, as_text, refused
+from threadline.mcp.more_tools import list_projects
 from threadline.mcp.pages import cut
 from threadline.mcp.tools import ask, get
 from threadline.questions.near import did_you_mean
@@ -54,8 +55,7 @@ async def _schema(session: Session) -> Text:
 
 async def _projects(session: Session) -> Text:
     if session.kind in ACCOUNT:
-        rows = [{"project_id": one.project_id, "name": one.name} for one in session.projects]
-        return Text(as_text({"rows": rows}))
+        return Text(as_text((await list_projects(session, {})).found))
     answered = await get(session.own, "/v1/projects", {})
     return Text(as_text(cut(answered, "").found))
 
