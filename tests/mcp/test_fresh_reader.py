@@ -173,3 +173,62 @@ def test_every_argument_is_described() -> None:
         if not part.get("description")
     ]
     assert not bare
+
+
+def said(tool: str, found: Json, **arguments: object) -> str:
+    return said_of(tool, arguments, Answered(found))
+
+
+def test_who_got_to_the_end_of_a_way_is_not_who_began_it() -> None:
+    found = {"event": "$pageview", "end": "signup", "persons": 911, "reached": 103, "rows": []}
+    assert said("paths", found) == "911 people did $pageview; 103 of them got to signup."
+    begun = {"event": "$pageview", "persons": 911, "rows": []}
+    assert said("paths", begun) == "911 people did $pageview."
+
+
+def test_a_rate_is_a_share() -> None:
+    found: Json = {"metric": "conversion_rate", "rows": [{"value": 0.0329308, "previous": 0.004}]}
+    found["rows"][0]["change"] = 7.2327
+    text = said("get_stats", found)
+    assert text == "conversion_rate without bots: 3.3 % (up 723.3 % from 0.4 %)."
+    series = [{"bucket": f"2026-05-0{day}", "value": day / 1000} for day in range(1, 4)]
+    text = said("get_stats", {"metric": "conversion_rate", "rows": series})
+    assert "highest 0.3 % at 2026-05-03, lowest 0.1 % at 2026-05-01, last 0.3 %" in text
+    of_project = [{"project_id": "p", "name": "shop", "value": 0.0329}]
+    text = said("compare_projects", {"metric": "conversion_rate", "rows": of_project})
+    assert text == "conversion_rate without bots: shop 3.3 %."
+
+
+def test_a_series_of_groups_names_them() -> None:
+    rows = [
+        {"bucket": f"2026-05-0{day}", "time": f"2026-05-0{day}", "device_type": kind, "value": many}
+        for day, kind, many in ((1, "desktop", 18), (1, "tablet", 0), (2, "desktop", 46))
+    ]
+    text = said("get_stats", {"metric": "persons", "rows": rows})
+    assert "highest 46 of desktop at 2026-05-02, lowest 0 of tablet at 2026-05-01" in text
+    assert "last" not in text, "no one group is the last"
+
+
+def test_what_is_left_out_is_counted() -> None:
+    row = {"page_views_per_visit": 2.0, "mean_seconds": 60.0, "bounce_share": 0.5}
+    visits = {"rows": [{"source": "direct", "visits": 1536, **row}], "other": {"visits": 1171}}
+    text = said("visits", visits)
+    assert text.startswith("2,707 visits in 1 row and all others; the first, direct, 1,536: 2 ")
+    assert said("visits", {**visits, "next_cursor": "x"}).startswith("1,536 visits on this page: ")
+    whole = {"rows": [{"visits": 7, **row}]}
+    assert said("visits", whole).startswith("7 visits: 2 pages a visit")
+    steps = [{"step": step, "persons": 5, "share": 1.0} for step in ("a", "b")]
+    funnel = {"rows": [{"source": f"s{nth}", "steps": steps} for nth in range(5)]}
+    assert said("funnel", funnel).endswith("s2: a 5, b 5; 100 % get to the end. And 2 more groups.")
+
+
+def test_who_came_back_so_far() -> None:
+    rows = [
+        {"cohort": "2026-05-01", "persons": 10, "retained": [10, 4, 1]},
+        {"cohort": "2026-05-02", "persons": 10, "retained": [10, 1]},
+        {"cohort": "2026-05-03", "persons": 10, "retained": [10]},
+    ]
+    text = said("retention", {"rows": rows, "interval": "day"})
+    assert "Of the 20 whose next day has begun, 25 % were back in it so far." in text
+    text = said("retention", {"rows": rows, "interval": "day"}, mode="unbounded")
+    assert "25 % were back in it or later so far." in text

@@ -157,47 +157,65 @@ def _account(found: Json, arguments: Json) -> str:
 
 
 def _stats(found: Json, arguments: Json) -> str:
-    rows, metric = found["rows"], name(found["metric"])
-    what = f"{metric} of {name(arguments['event'])}" if arguments.get("event") else metric
-    if str(arguments.get("include_bots", "")).lower() not in ("true", "1"):
-        what += " without bots"
+    rows, what = found["rows"], _counted_thing(found, arguments)
+    shows = _shows(found)
     if not rows:
         return f"{what}: nothing."
     numbers = (*OF_TIME, "value", "previous", "change")
     if "bucket" in rows[0]:
         is_page = bool(found.get("next_cursor") or arguments.get("cursor"))
-        return _series(f"{what}, on this page" if is_page else what, rows)
+        return _series(f"{what}, on this page" if is_page else what, rows, shows)
     if len(rows) == 1 and group(rows[0], *numbers) == "all":
-        compared = _compared(rows[0])
-        return f"{what}: {number(rows[0]['value'])}{compared}."
+        return f"{what}: {shows(rows[0]['value'])}{_compared(rows[0], shows)}."
     shown = listed(
         [
-            f"{group(row, *numbers)} {number(row['value'])}{_compared(row)}"
+            f"{group(row, *numbers)} {shows(row['value'])}{_compared(row, shows)}"
             for row in rows[: SHOWN + 2]
         ]
     )
     return f"{what}: {shown}{_more(rows, SHOWN + 2)}."
 
 
-def _series(what: str, rows: list[Json]) -> str:
+def _counted_thing(found: Json, arguments: Json) -> str:
+    metric = name(found["metric"])
+    what = f"{metric} of {name(arguments['event'])}" if arguments.get("event") else metric
+    is_all = str(arguments.get("include_bots", "")).lower() in ("true", "1")
+    return what if is_all else f"{what} without bots"
+
+
+def _shows(found: Json) -> Callable[[object], str]:
+    """How a value of this metric is written: what is mostly far below one is lost in decimals."""
+    if found["metric"] != "conversion_rate":
+        return number
+    return lambda value: number(value) if value is None else share(value)
+
+
+def _series(what: str, rows: list[Json], shows: Callable[[object], str]) -> str:
     values = [row for row in rows if isinstance(row["value"], int | float)]
     if not values:
         return f"{what}: {counted(len(rows), 'interval')} from {rows[0]['bucket']}."
     high = max(values, key=lambda row: float(row["value"]))
     low = min(values, key=lambda row: float(row["value"]))
+    of_group = {id(row): group(row, *OF_TIME, "value", "previous", "change") for row in rows}
+    has_groups = any(each != "all" for each in of_group.values())
+
+    def said(row: Json) -> str:
+        of = f" of {of_group[id(row)]}" if has_groups else ""
+        return f"{shows(row['value'])}{of} at {row['bucket']}"
+
+    running = " (that interval is not over)" if rows[-1].get("partial") else ""
+    last = "" if has_groups else f", last {shows(rows[-1]['value'])}{running}"
     return (
         f"{what}: {counted(len(rows), 'row')} from {rows[0]['bucket']} to {rows[-1]['bucket']}; "
-        f"highest {number(high['value'])} at {high['bucket']}, lowest {number(low['value'])} at "
-        f"{low['bucket']}, last {number(rows[-1]['value'])}"
-        f"{' (that interval is not over)' if rows[-1].get('partial') else ''}."
+        f"highest {said(high)}, lowest {said(low)}{last}."
     )
 
 
-def _compared(row: Json) -> str:
+def _compared(row: Json, shows: Callable[[object], str] = number) -> str:
     if "previous" not in row:
         return ""
     by = change(row.get("change"))
-    return f" ({f'{by} ' if by else ''}from {number(row['previous'])})"
+    return f" ({f'{by} ' if by else ''}from {shows(row['previous'])})"
 
 
 def _changes(found: Json, arguments: Json) -> str:
@@ -251,12 +269,18 @@ def _visits(found: Json, arguments: Json) -> str:
     rows = found["rows"]
     if not rows:
         return "No visits."
-    total = sum(row["visits"] for row in rows)
+    is_page = found.get("next_cursor") or arguments.get("cursor")
+    others = 0 if is_page else (found.get("other") or {}).get("visits", 0)
+    total = sum(row["visits"] for row in rows) + others
     first = rows[0]
-    about = "" if len(rows) == 1 else f" in {len(rows):,} rows; the first, "
-    about += "" if len(rows) == 1 else group(first, *OF_TIME[1:], "previous", "change")
+    about = ""
+    if len(rows) > 1 or others:
+        of_first = group(first, *OF_TIME[1:], "previous", "change")
+        about = f" in {counted(len(rows), 'row')}{' and all others' if others else ''}"
+        about += f"; the first, {of_first}, {first['visits']:,}"
+    visits = f"{counted(total, 'visit')}{' on this page' if is_page else ''}"
     return (
-        f"{counted(total, 'visit')}{about}: {number(first['page_views_per_visit'])} pages a visit, "
+        f"{visits}{about}: {number(first['page_views_per_visit'])} pages a visit, "
         f"{seconds(first['mean_seconds'])} long on average, {share(first['bounce_share'])} bounced."
     )
 
@@ -342,6 +366,8 @@ def _funnel(found: Json, arguments: Json) -> str:
         whom = group({key: value for key, value in row.items() if key != "steps"})
         begin = "" if whom == "all" else f"{whom}: "
         said.append(f"{begin}{way}; {share(steps[-1]['share'])} get to the end.{drop}")
+    if len(found["rows"]) > SHOWN:
+        said.append(f"And {counted(len(found['rows']) - SHOWN, 'more group')}.")
     return sentence(said) or "Nobody did the first step."
 
 
@@ -365,8 +391,10 @@ def _retention(found: Json, arguments: Json) -> str:
     said = ""
     if after:
         back = sum(row["retained"][1] for row in after) / sum(row["persons"] for row in after)
-        said = f" Of those who had the time, {share(back)} were back in the {found['interval']} "
-        said += "after they began."
+        begun_before = sum(row["persons"] for row in after)
+        where = "it or later" if arguments.get("mode") == "unbounded" else "it"
+        said = f" Of the {begun_before:,} whose next {found['interval']} has begun, {share(back)} "
+        said += f"were back in {where} so far."
     return f"{counted(begun, 'person', 'people')} in {counted(len(rows), 'cohort')}.{said}"
 
 
@@ -382,9 +410,9 @@ def _paths(found: Json, arguments: Json) -> str:
         f"{' → '.join(map(name, row['path'])) or 'nothing more'} ({row['persons']:,})"
         for row in rows[:SHOWN]
     )
-    way = "" if "end" not in found else f" and got to {name(found['end'])}"
     people = counted(found["persons"], "person", "people")
-    said = f"{people} did {name(found['event'])}{way}."
+    to_end = "" if "end" not in found else f"; {found['reached']:,} of them got to "
+    said = f"{people} did {name(found['event'])}{to_end}{name(found.get('end') or '')}."
     return f"{said} Most often: {shown}{_more(rows)}." if rows else said
 
 
@@ -488,17 +516,18 @@ def _change(found: Json, arguments: Json) -> str:
 def _list_projects(found: Json, arguments: Json) -> str:
     rows = found["rows"]
     shown = listed([f"{name(row['name'])} ({name(row['project_id'])})" for row in rows[:10]])
-    return f"{counted(len(rows), 'project')}: {shown}{_more(rows, 10)}." if rows else "No projects."
+    return f"{_some(found, 'project')}: {shown}{_more(rows, 10)}." if rows else "No projects."
 
 
 def _compare_projects(found: Json, arguments: Json) -> str:
+    shows = _shows(found)
     shown = listed(
         [
-            f"{name(row['name'])} {row.get('error') or number(row['value'])}{_compared(row)}"
+            f"{name(row['name'])} {row.get('error') or shows(row['value'])}{_compared(row, shows)}"
             for row in found["rows"][:10]
         ]
     )
-    return f"{name(found['metric'])}: {shown}{_more(found['rows'], 10)}."
+    return f"{_counted_thing(found, arguments)}: {shown}{_more(found['rows'], 10)}."
 
 
 SUMMARIES: Mapping[str, Callable[[Json, Json], str]] = {
