@@ -146,9 +146,13 @@ def test_an_account_of_many_projects(tool: str) -> None:
 
 def test_the_resource_of_projects_goes_on_by_the_tool() -> None:
     session = account(1500)
-    read = asyncio.run(resources.read(session, "projects://all")())
-    assert len(read.text) <= MAX_BYTES
-    found = json.loads(read.text)
+
+    async def read() -> resources.Text:
+        return await resources.read(session, "projects://all")()
+
+    text = asyncio.run(read()).text
+    assert len(text) <= MAX_BYTES
+    found = json.loads(text)
     cursor = {"cursor": found["next_cursor"]}
     more = asyncio.run(catalogue.call(session, "list_projects", cursor)).structured["rows"]
     assert more[0]["project_id"] == f"prj_{len(found['rows'])}"

@@ -23,6 +23,8 @@ from tests.mcp.agents import (
     run,
 )
 from tests.support import ORIGIN, Json, Project, Reply, Server
+from threadline.mcp.open_sessions import OpenSessions
+from threadline.mcp.over_http import MAX_SESSIONS
 
 AGENTS = 50
 CANCELLED = -32800
@@ -68,6 +70,38 @@ def test_a_session_from_its_beginning_to_its_end(server: Server, shop: Project) 
     assert ended.status == 200
     assert in_session(shop, session, calling("get_stats")).status == 404
     assert in_session(shop, "no-such-session", calling("get_stats")).status == 404
+
+
+def test_who_begins_too_many_sessions_ends_their_own(server: Server) -> None:
+    project = Project(server)
+    quiet = begun(project, "sk")
+    first = begun(project)
+    for _ in range(MAX_SESSIONS + 10):
+        assert post(project, initialize()).status == 200
+    last = begun(project)
+    assert in_session(project, quiet, calling("goals"), "sk").status == 200, "another key's"
+    assert in_session(project, last, calling("goals")).status == 200
+    assert in_session(project, first, calling("goals")).status == 404
+    assert post(project, initialize(), "sk").status == 200
+
+
+def test_which_session_is_in_the_way() -> None:
+    now = [0.0]
+    there = OpenSessions(3, 60, lambda: now[0])
+    for name, owner in (("a", "one"), ("b", "two"), ("c", "two")):
+        there.heard(name, owner)
+        now[0] += 1
+    assert there.in_the_way() == ("b", "two")
+    there.heard("b", "two")
+    assert there.in_the_way() == ("c", "two"), "nobody spoke in it for longest"
+    there.ended("c")
+    assert there.in_the_way() is None
+    there.heard("d", "three")
+    now[0] = 61.5
+    assert there.in_the_way() is None, "one is gone by itself"
+    assert not there.knows("a", "one")
+    assert there.knows("b", "two")
+    assert not there.knows("b", "one")
 
 
 def test_without_a_session_each_request_stands_alone(shop: Project) -> None:
