@@ -142,6 +142,10 @@ def test_prompts_take_zones_and_leave_braces(shop: Project) -> None:
         return post(shop, body).json
 
     assert "no time zone 'Narnia'" in asked(tz="Narnia")["error"]["message"]
+    error = asked(**{"from": "lately"})["error"]
+    assert (error["code"], error["data"]["error"]) == (-32602, "invalid_params")
+    assert "from: " in error["message"]
+    assert "from=2026-05-01 compare" in str(asked(**{"from": "2026-05-01"}))
     text = asked(event="{from}", tz="Europe/Berlin")["result"]["messages"][0]["content"]["text"]
     assert "why {from} dropped" in text
     assert "event={from} from=7d" in text

@@ -217,3 +217,11 @@ def test_a_call_is_a_line_of_the_log(server: Server, shop: Project) -> None:
     assert "rk_live_" in line
     assert refused(shop, "first_touch", user_id="x")
     server.await_line('"mcp_call"', '"first_touch"', '"not_found"', shop.project_id)
+
+
+def test_a_prompt_is_a_line_of_the_log(server: Server, shop: Project) -> None:
+    post(shop, rpc("prompts/get", name="weekly_report", arguments={}))
+    server.await_line('"mcp_call"', '"weekly_report"', '"ok"', shop.project_id)
+    post(shop, rpc("prompts/get", name="weekly_report", arguments={"tz": "Narnia_4711"}))
+    line = server.await_line('"mcp_call"', '"weekly_report"', '"invalid_params"', shop.project_id)
+    assert "Narnia_4711" not in line

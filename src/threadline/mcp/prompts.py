@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from threadline.contract.times import Timestamp
 from threadline.contract.zones import check_zone
 from threadline.mcp.api import Json, invalid
 from threadline.questions.near import did_you_mean
@@ -165,6 +166,10 @@ def filled(name: str, arguments: Json) -> tuple[Prompt, str]:
 def _checked(key: str, value: str) -> str:
     """Raises `Refused` for what no question takes."""
     try:
-        return check_zone(value) if key == "tz" else value
+        if key == "tz":
+            check_zone(value)
+        elif key == "from":
+            Timestamp.parse_any(value)
+        return value
     except ValueError as error:
         raise invalid(key, str(error)) from None

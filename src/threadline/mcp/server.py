@@ -100,10 +100,17 @@ def create(session_of: SessionOf) -> Server[Any]:
         return ListPromptsResult(prompts=listed)
 
     async def get_prompt(ctx: Any, params: GetPromptRequestParams) -> GetPromptResult:
+        async def filled() -> tuple[prompts.Prompt, str]:
+            try:
+                return prompts.filled(params.name, params.arguments or {})
+            except Refused as error:
+                code = catalogue.UNKNOWN_TOOL
+                raise catalogue.Failed(code, str(error), error.data) from None
+
         try:
-            prompt, text = prompts.filled(params.name, params.arguments or {})
-        except Refused as error:
-            raise MCPError(catalogue.UNKNOWN_TOOL, str(error), error.data) from None
+            prompt, text = await catalogue.logged(session_of(ctx), params.name, filled)
+        except catalogue.Failed as error:
+            raise _error(error) from None
         message = PromptMessage(role="user", content=TextContent(text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
