@@ -163,6 +163,28 @@ def test_the_reference_page_needs_nothing_from_elsewhere(project: Project, docum
     assert page.count("<section") == sum(map(len, document["paths"].values()))
 
 
+def test_the_reference_is_there_as_markdown(project: Project, document: Json) -> None:
+    reply = project.send("GET", "/docs/api.md")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/markdown; charset=utf-8")
+    text = reply.body.decode()
+    routes = re.findall(r"^### ([A-Z]+) (\S+)$", text, re.MULTILINE)
+    there = {(verb.upper(), path) for path, found in document["paths"].items() for verb in found}
+    assert {*routes} == there
+    assert len(routes) == len(there)
+    (stats,) = re.findall(r"^### GET /v1/stats\n(.*?)^### ", text, re.DOTALL | re.MULTILINE)
+    for said in (
+        "curl ",
+        "- `metric` (",
+        "Answer 200 (application/json)",
+        "400 `invalid_group_by`:",
+    ):
+        assert said in stats, said
+    assert not re.search(r"</?[a-z]", stats), "it is no HTML"
+    assert len(text) < 500_000
+    page = project.send("GET", "/docs/api/").body.decode()
+    assert 'href="/docs/api.md"' in page
+
+
 def test_the_docs_name_every_setting_and_every_error() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text()
     for field in msgspec.structs.fields(Settings):

@@ -65,7 +65,7 @@ def llms() -> str:
         "> Self-hosted product and marketing analytics that ties anonymous visitors to known"
         " users.\n",
         "Every page below is Markdown. All of them in one file: [llms-full.txt](llms-full.txt). "
-        "Every route with its fields: [openapi.json](openapi.json).\n",
+        "Every route with its fields: [api.md](docs/api.md), and [openapi.json](openapi.json).\n",
     ]
     for heading, pages in nav.headings():
         # What may be left out where there is little room.

@@ -8,7 +8,7 @@ import msgspec
 
 from threadline.contract.errors import Unavailable
 from threadline.contract.replies import Ok, Ready, Unfinished
-from threadline.http import docs_page, openapi
+from threadline.http import docs_markdown, docs_page, openapi
 from threadline.http.answers import Answer, answer, answer_body, answer_file
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
@@ -19,6 +19,7 @@ from threadline.web import Asset, asset
 
 PROMETHEUS = "text/plain"
 HTML = "text/html; charset=utf-8"
+MARKDOWN = "text/markdown; charset=utf-8"
 REFERENCE = "/docs/api"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
@@ -58,6 +59,10 @@ def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
     def reference() -> Asset:
         return asset(docs_page.page(document()), HTML)
 
+    @cache
+    def as_markdown() -> Asset:
+        return asset(docs_markdown.text(document()), MARKDOWN)
+
     async def openapi_json(request: Request) -> Answer:
         return answer(await request.services.beside_questions(document))
 
@@ -65,8 +70,16 @@ def about(routes: Sequence[Route], root_path: str = "") -> list[Route]:
         page = await request.services.beside_questions(reference)
         return answer_file(request.header, page, PAGE_HEADERS)
 
+    async def markdown(request: Request) -> Answer:
+        page = await request.services.beside_questions(as_markdown)
+        return answer_file(request.header, page, PAGE_HEADERS)
+
     itself = Route("GET", "/openapi.json", openapi_json, OPENAPI)
-    return [itself, Route("GET", REFERENCE, docs)]
+    return [
+        itself,
+        Route("GET", REFERENCE, docs),
+        Route("GET", f"{REFERENCE}.md", markdown),
+    ]
 
 
 OPENAPI = Doc(summary="This document", tag="Server", answer=dict[str, Any])
