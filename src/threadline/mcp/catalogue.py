@@ -15,6 +15,7 @@ from threadline.mcp.api import ACCOUNT, EXPLAINED, Json, Refused, Session, inval
 from threadline.mcp.more_tools import account_tools, reading_tools
 from threadline.mcp.summaries import summary
 from threadline.mcp.tools import Tool, question_tools
+from threadline.mcp.words import one_line
 from threadline.mcp.writing_tools import writing_tools
 from threadline.questions.near import did_you_mean
 
@@ -133,7 +134,8 @@ def refused(error: Refused) -> Result:
     fields: Json = error.details.get("fieldErrors") or {}
     each = [(field, "; ".join(said)) for field, said in fields.items()]
     more = [f"{field}: {said}." for field, said in each if said not in str(error)]
-    return Result(" ".join([f"{error.code}: {error}", *more]), data, is_error=True)
+    text = one_line(" ".join([f"{error.code}: {error}", *more]))
+    return Result(text, data, is_error=True)
 
 
 def failed(error: ApiError) -> Failed:

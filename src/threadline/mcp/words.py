@@ -42,11 +42,16 @@ def change(value: object) -> str:
     return f"{'up' if value >= 0 else 'down'} {share(abs(value))}"
 
 
+def one_line(text: str) -> str:
+    """Without what could pass for a line of its own, or turn what follows around."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def name(value: object) -> str:
     """Whatever was sent as a name, on one line and not too long."""
     if value is None:
         return "(none)"
-    text = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    text = one_line(str(value))
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 

@@ -25,6 +25,7 @@ from threadline.mcp.api import (
 from threadline.mcp.more_tools import json_body
 from threadline.mcp.schemas import input_of_body, output_of
 from threadline.mcp.tools import Tool, get
+from threadline.mcp.words import one_line
 from threadline.questions import definitions
 from threadline.questions.near import did_you_mean
 
@@ -167,9 +168,8 @@ async def _decide(
     if not apply and not preview["changes"]:
         why = [str(preview["summary"]), "Nothing would change."]
         why += await _unheard_of(session, body)
-        return Answered(
-            {"applied": False, "summary": " ".join(why), "preview": preview}, seen.stale
-        )
+        summary = one_line(" ".join(why))
+        return Answered({"applied": False, "summary": summary, "preview": preview}, seen.stale)
     if not apply:
         return _shown(preview, str(preview["summary"]), seen.stale)
     result = checked(await session.own.call(method, path, body=json_body(body))).json()
@@ -275,9 +275,9 @@ def _split(arguments: Json) -> tuple[Json, bool]:
 
 
 def _shown(preview: Json, said: str, stale: bool = False) -> Answered:
-    found = {"applied": False, "summary": f"{said} {NOT_DONE}", "preview": preview}
+    found = {"applied": False, "summary": f"{one_line(said)} {NOT_DONE}", "preview": preview}
     return Answered(found, stale)
 
 
 def _applied(result: Json, said: str) -> Answered:
-    return Answered({"applied": True, "summary": f"{DONE} {said}", "result": result})
+    return Answered({"applied": True, "summary": f"{DONE} {one_line(said)}", "result": result})
