@@ -254,3 +254,15 @@ def test_hostile_ids_stay_on_one_line_where_something_is_decided(server: Server)
         assert found(project, tool, "sk", **ids)["summary"] == text
     assert refused(project, "alias", "sk", user_id=user, alias_of=user).isprintable()
     assert summary(project, "alias", "sk", user_id=user, alias_of="u", apply=True).isprintable()
+
+
+def test_ids_that_there_are_not_say_where_to_look(shop: Project) -> None:
+    for tool, more in (
+        ("first_touch", {}),
+        ("user_journey", {}),
+        ("why", {"conversion": "signup"}),
+    ):
+        assert "did you mean 'user_42'?" in refused(shop, tool, user_id="user_4", **more), tool
+        said = refused(shop, tool, user_id="zzz", **more)
+        assert "the tool users lists those that there are" in said, tool
+    assert "the tool accounts lists" in refused(shop, "account", account_id="nowhere")

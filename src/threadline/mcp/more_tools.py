@@ -11,9 +11,10 @@ import msgspec
 from threadline.classify import Classification
 from threadline.contract.definitions import Annotation, GoalDefinition, Segment
 from threadline.mcp.api import ACCOUNT, Answered, Json, ProjectApi, Refused, Session, invalid
+from threadline.mcp.arguments import as_texts
 from threadline.mcp.pages import paged
 from threadline.mcp.schemas import CURSOR, input_of_params, output_of
-from threadline.mcp.tools import Tool, as_texts, ask, get
+from threadline.mcp.tools import Tool, ask, get
 from threadline.questions.near import did_you_mean
 from threadline.questions.registry import QUESTIONS
 from threadline.questions.stats import StatsParams

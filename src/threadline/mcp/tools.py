@@ -9,9 +9,11 @@ from urllib.parse import urlencode
 import msgspec
 
 from threadline.client.wire import in_path
-from threadline.mcp.api import READERS, Answered, Api, Json, Session, checked, invalid
+from threadline.mcp.api import READERS, Answered, Api, Json, Refused, Session, checked, invalid
+from threadline.mcp.arguments import as_texts
 from threadline.mcp.pages import paged
 from threadline.mcp.schemas import input_of_question, output_of
+from threadline.questions.near import did_you_mean
 from threadline.questions.registry import QUESTIONS, Question
 
 Call = Callable[[Session, Json], Awaitable[Answered]]
@@ -244,7 +246,39 @@ async def ask(api: Api, question: Question, arguments: Json, project_id: str = "
             raise invalid(name, "required")
     takes_cursor = "cursor" in (each.name for each in msgspec.structs.fields(question.params))
     of = f"{question.name} {project_id}"
-    return await paged(partial(_once, api, question), texts, of, takes_cursor)
+    try:
+        return await paged(partial(_once, api, question), texts, of, takes_cursor)
+    except Refused as error:
+        named = [name for name in LISTS if name in texts]
+        if error.status != 404 or not named:
+            raise
+        hint = await near(api, named[0], texts[named[0]])
+        said = f"{str(error).removesuffix('.')}; {hint}"
+        details = {**error.details, "message": said}
+        raise Refused(error.status, error.code, details, error.docs_url) from None
+
+
+class Ids(NamedTuple):
+    """Where ids of a kind are listed: by which route and tool, and how to ask for them alone."""
+
+    path: str
+    tool: str
+    only: Mapping[str, str] = {}
+
+
+LISTS = {
+    "user_id": Ids("/v1/users", "users", {"columns": "user_id"}),
+    "account_id": Ids("/v1/accounts", "accounts"),
+}
+
+
+async def near(api: Api, name: str, value: str) -> str:
+    """Which id was probably meant, of users or accounts; else who knows them."""
+    where = LISTS[name]
+    like = {"search": value[:3], "limit": "100", **where.only}
+    rows = (await get(api, where.path, like)).found["rows"]
+    hint = did_you_mean(value, [str(row[name]) for row in rows])
+    return hint or f"the tool {where.tool} lists those that there are; search narrows it."
 
 
 async def _once(api: Api, question: Question, texts: Mapping[str, str]) -> Answered:
@@ -257,30 +291,3 @@ async def get(api: Api, path: str, params: Mapping[str, str]) -> Answered:
     """The JSON of a route that reads. Raises `Refused`."""
     reply = checked(await api.call("GET", path, urlencode(params)))
     return Answered(reply.json(), reply.stale)
-
-
-# How several are written, where not by commas; and what there is one of.
-APART = {"filters": ";"}
-ALONE = frozenset({"event", "conversion", "start", "end", "user_id", "anonymous_id", "property"})
-
-
-def as_texts(arguments: Json) -> dict[str, str]:
-    """Arguments as they are in an address; those that are null count as not given. Raises
-    `Refused` for what no address can hold."""
-    return {name: _text(name, value) for name, value in arguments.items() if value is not None}
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
-        if name in ALONE and len(value) > 1:
-            raise invalid(name, "takes one; ask once for each")
-        return APART.get(name, ",").join(_text(name, part) for part in value)
-    raise invalid(name, "write text, a number, true or false, or a list of texts")

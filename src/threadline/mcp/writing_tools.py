@@ -24,7 +24,7 @@ from threadline.mcp.api import (
 )
 from threadline.mcp.more_tools import json_body
 from threadline.mcp.schemas import input_of_body, output_of
-from threadline.mcp.tools import Tool, get
+from threadline.mcp.tools import Tool, get, near
 from threadline.mcp.words import one_line
 from threadline.questions import definitions
 from threadline.questions.near import did_you_mean
@@ -187,10 +187,7 @@ async def _unheard_of(session: Session, body: Json) -> list[str]:
             profile = await get(session.own, f"/v1/users/{in_path(str(user))}", {})
             devices += [each["anonymous_id"] for each in profile.found["devices"]]
         except Refused:
-            like = {"search": str(user)[:3], "columns": "user_id", "limit": "100"}
-            near = (await get(session.own, "/v1/users", like)).found["rows"]
-            hint = did_you_mean(str(user), [str(row["user_id"]) for row in near])
-            said.append(_no_such("user", user, hint))
+            said.append(_no_such("user", user, await near(session.own, "user_id", str(user))))
     device = body.get("anonymous_id")
     if device and device not in devices:
         said.append(_no_such("device of this user", device, did_you_mean(str(device), devices)))
@@ -206,11 +203,11 @@ async def _annotate(session: Session, arguments: Json) -> Answered:
     there = (await get(session.own, "/v1/annotations", {})).found["rows"]
     if not apply:
         _is_taken(Annotation, body, lambda note: definitions.add_annotation(NOTHING_YET, note))
-        near = [note for note in there if note["at"][:10] == body["at"][:10]]
+        same_day = [note for note in there if note["at"][:10] == body["at"][:10]]
         said = f"It would note at {body['at']}: {body['text']}."
-        if near:
-            said += f" There are notes on that day already: {len(near)}."
-        return _shown({"annotation": body, "same_day": near}, said)
+        if same_day:
+            said += f" There are notes on that day already: {len(same_day)}."
+        return _shown({"annotation": body, "same_day": same_day}, said)
     reply = checked(await session.own.call("POST", "/v1/annotations", body=json_body(body)))
     return _applied(reply.json(), "The note is kept.")
 
