@@ -467,3 +467,14 @@ def test_a_value_that_never_came_is_named(
         parameter = next(iter(params))
         assert codes(answer) == [(code, parameter)]
         assert f"did you mean '{near}" in said(answer)
+
+
+def test_a_property_that_nothing_looks_at_is_said(project: Project) -> None:
+    purchases(project, [1, 2])
+    asked = {"event": "purchase", "property": "value"}
+    for metric in ("count", "persons"):
+        answer = project.ask("/v1/stats", metric=metric, **asked)
+        assert codes(answer) == [("unused_parameter", "property")]
+        assert "choose sum" in said(answer)
+    for metric in ("sum", "per_person"):
+        assert "warnings" not in project.ask("/v1/stats", metric=metric, **asked)

@@ -229,6 +229,7 @@ def _nothing(context: Context, params: StatsParams, row: Row) -> Row:
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     _check_per(params)
+    asked = params
     plain: Scope = "visit" if params.metric == "persons" else "event"
     groups = read_dimensions(params.group_by, ALL_GROUPS, ("event", "visit", "person"))
     by = scoped(groups, plain, context.facts)
@@ -245,10 +246,20 @@ def ask(context: Context, params: StatsParams) -> Stats:
         answer = _of_property(context, params, by, values, conditions)
     else:
         answer = _count(context, params, by, values, conditions)
+        if asked.property is not None:
+            answer.warnings = noted([*(answer.warnings or []), _unused_property(params)])
     if by.source_scope:
         answer.source_scope = by.source_scope
     answer.annotations = noted_in(context, params, answer.rows)
     return answer
+
+
+def _unused_property(params: StatsParams) -> AnswerWarning:
+    message = (
+        f"metric={params.metric} looks at no property; for one choose sum, avg, median, min, max, "
+        "p90 or per_person."
+    )
+    return AnswerWarning("unused_parameter", "property", message)
 
 
 def _worth(event: NamedEvent, params: StatsParams) -> dict[str, object]:

@@ -21,7 +21,7 @@ class AnswerWarning(msgspec.Struct):
     `unknown_source`, `unknown_value`, `unknown_property`, `unknown_trait`, `property_condition`,
     `bots_left_out`, `future_events`, `sampled`, `without_account`, `no_accounts`,
     `skipped_values`, `rounded_values`, `unknown_currency`, `no_rate`, `several_currencies`,
-    `zeros_left_out`, `little_history`, `older_than_kept`; of
+    `zeros_left_out`, `little_history`, `older_than_kept`, `unused_parameter`; of
     `POST /v1/sql` also those of a body that is mended, `unknown_field` and `text_mended`.
     `parameter`: the one it is about."""
 
