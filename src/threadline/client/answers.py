@@ -38,6 +38,8 @@ class EventRow:
     browser: str | None = None
     os: str | None = None
     properties: dict[str, Any] = field(default_factory=dict)
+    channel: str = ""
+    is_bot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Touch:
     campaign: str | None = None
     url: str | None = None
     referrer: str | None = None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,14 @@ class User:
     traits: dict[str, Any]
     devices: list[Device]
     shared_devices: list[str]
+    stitch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user in a list. The last two are there if a conversion was asked for and happened."""
+    """A user in a list. `converted_at` and `seconds_to_conversion` are there if a conversion was
+    asked for and happened, `value`, a number or one by currency, with `value_property`, and
+    `last_seen` in the order of that name."""
 
     user_id: str
     known_since: datetime
@@ -87,6 +93,8 @@ class UserRow:
     devices: int
     converted_at: datetime | None = None
     seconds_to_conversion: float | None = None
+    value: Any = None
+    last_seen: datetime | None = None
 
 
 def read(kind: type[Row], value: Json) -> Row:

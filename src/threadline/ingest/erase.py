@@ -28,6 +28,8 @@ SAY_AGAIN_S = 60.0
 QUIET_WITHIN_S = 60.0
 # What is under way when the server is stopped may take so long; then the next start goes on.
 CLOSE_S = 5.0
+# A backup reads the log, too. So long nothing is said of it.
+READ_WITHIN_S = 30.0
 
 TABLES = (
     *forget.DELETED,
@@ -185,13 +187,16 @@ class Eraser:
 
     def _erase_log(self, seqs: Sequence[int]) -> None:
         latest = time.monotonic() + QUIET_WITHIN_S
+        tried_at = 0.0
         while True:
             if self._log.is_small or time.monotonic() > latest:
+                tried_at = tried_at or time.monotonic()
                 try:
                     self._log.erase(seqs)
                     return
                 except sqlite3.Error as error:
-                    self._say("log_not_erased", error)
+                    if time.monotonic() - tried_at > READ_WITHIN_S:
+                        self._say("log_not_erased", error)
             if self._closed(LOOK_AGAIN_S):
                 raise _Stopped
 
