@@ -76,8 +76,8 @@ def active(
     `known`: as a user.
 
     Stretches end at `from_` and `to` in `values`, and where one of `changes` holds: conditions on
-    two timestamps of a half hour, `began` and `ended`. What lies outside of `from_` and `to` is
-    left out, unless `everything` is wanted. `more`: columns beside those.
+    a half hour of `stretches`, with its two timestamps `began` and `ended`. What lies outside of
+    `from_` and `to` is left out, unless `everything` is wanted. `more`: columns beside those.
     """
     slots = {
         "of_stretches": "".join(f", {each.of_stretch} AS {name}" for name, each in more.items()),

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from weakref import finalize
 
 from threadline.identity.compose import bound, compose, fill
-from threadline.identity.kept_tables import FILLED, THESE, KeptTables, Table
+from threadline.identity.kept_tables import THESE, KeptTables, Table
 from threadline.identity.parts import (
     CHANGED_OWNERS,
     MOST_NEWER,
@@ -47,8 +47,6 @@ from threadline.store import InMemory, Params, Store
 
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
-
-KEPT_TABLES = tuple(FILLED)
 
 WRITTEN = "visitor IN (SELECT sipHash64(arrayJoin({written:Array(String)})))"
 # Intervals of a device that goes from hand to hand end with every event of a user.
@@ -80,6 +78,7 @@ FROM (
 WINDOW of_device AS (
     PARTITION BY visitor ORDER BY ends ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
 )"""
+
 # Columns and layout of each dictionary.
 LAYOUTS: Mapping[str, tuple[str, str]] = {
     "devices": (

@@ -36,7 +36,7 @@ FROM (SELECT sipHash64(arrayJoin({{written:Array(String)}})) AS visitor)"""
 
 # Of each table: a SELECT with its columns, and the relation that it is filled from, on a resolution
 # with owners and of devices that a condition holds for.
-FILLED: Mapping[str, tuple[str, Callable[[Resolution, str], Mapping[str, str]]]] = {
+KEPT_TABLES: Mapping[str, tuple[str, Callable[[Resolution, str], Mapping[str, str]]]] = {
     "changing_events": ("SELECT * FROM half_hours", lambda on, near: changing(near)),
     "shared_touches": (
         "SELECT visitor, user_hash AS person, toUInt8(is_bot) AS off_page, timestamp AS at,"
@@ -96,7 +96,7 @@ class KeptTables:
         self, name: str, before: Table | None, changed: set[int] | None, on: Resolution
     ) -> str:
         """A new one: of all devices, or what there was `before` with those that `changed`."""
-        like, filled_from = FILLED[name]
+        like, filled_from = KEPT_TABLES[name]
         made = self._memory.table(name, like)
         near, params = "", dict(on.params)
         if before and changed is not None and len(changed) <= MOST_NEWER:

@@ -158,7 +158,7 @@ def account_tools(of_project: list[Tool]) -> list[Tool]:
             title="One number, of all projects",
             when="The same number (as get_stats counts it) of every project of the account side "
             "by side, the greatest first. Use it for: which of our sites grows?",
-            input=_comparable(),
+            input=input_of_params(StatsParams, COMPARABLE, cursor=CURSOR),
             output=output_of(ProjectsCompared),
             call=_compare_projects,
             keys=ACCOUNT,
@@ -171,11 +171,6 @@ COMPARABLE = (
     *("metric", "event", "property", "conversion", "currency_property", "currency"),
     *("from", "to", "tz", "compare", "filters", "stitch", "include_bots", "per", "exact"),
 )
-
-
-def _comparable() -> Json:
-    made = input_of_params(StatsParams, COMPARABLE)
-    return {**made, "properties": {**made["properties"], "cursor": CURSOR}}
 
 
 def _in_account(tool: Tool) -> Tool:

@@ -67,8 +67,9 @@ def input_of_body(body: type, leave_out: Collection[str] = (), **more: Json) -> 
     return _object({**properties, **more}, found.get("required", []))
 
 
-def input_of_params(params: type, only: Collection[str] = ()) -> Json:
-    """Parameters of a route that is no question of the registry; `only` these of them."""
+def input_of_params(params: type, only: Collection[str] = (), **more: Json) -> Json:
+    """Parameters of a route that is no question of the registry; `only` these of them, and `more`
+    arguments beside them."""
     found = component(params, IN_DEFS)
     wanted = only or found["properties"]
     properties = {
@@ -76,7 +77,8 @@ def input_of_params(params: type, only: Collection[str] = ()) -> Json:
         for name, part in found["properties"].items()
         if name in wanted
     }
-    return _object(properties, [name for name in found.get("required", []) if name in wanted])
+    required = [name for name in found.get("required", []) if name in wanted]
+    return _object({**properties, **more}, required)
 
 
 def output_of(answer: object, loose: Collection[str] = ()) -> Json:

@@ -22,6 +22,7 @@ from threadline.mcp.words import (
 
 SHOWN = 3
 OF_TIME = ("bucket", "time", "partial")
+OF_VALUE = (*OF_TIME, "value", "previous", "change")
 
 
 def summary(tool: str, arguments: Json, answered: Answered) -> str:
@@ -161,15 +162,14 @@ def _stats(found: Json, arguments: Json) -> str:
     shows = _shows(found)
     if not rows:
         return f"{what}: nothing."
-    numbers = (*OF_TIME, "value", "previous", "change")
     if "bucket" in rows[0]:
         is_page = bool(found.get("next_cursor") or arguments.get("cursor"))
         return _series(f"{what}, on this page" if is_page else what, rows, shows)
-    if len(rows) == 1 and group(rows[0], *numbers) == "all":
+    if len(rows) == 1 and group(rows[0], *OF_VALUE) == "all":
         return f"{what}: {shows(rows[0]['value'])}{_compared(rows[0], shows)}."
     shown = listed(
         [
-            f"{group(row, *numbers)} {shows(row['value'])}{_compared(row, shows)}"
+            f"{group(row, *OF_VALUE)} {shows(row['value'])}{_compared(row, shows)}"
             for row in rows[: SHOWN + 2]
         ]
     )
@@ -196,11 +196,10 @@ def _series(what: str, rows: list[Json], shows: Callable[[object], str]) -> str:
         return f"{what}: {counted(len(rows), 'interval')} from {rows[0]['bucket']}."
     high = max(values, key=lambda row: float(row["value"]))
     low = min(values, key=lambda row: float(row["value"]))
-    of_group = {id(row): group(row, *OF_TIME, "value", "previous", "change") for row in rows}
-    has_groups = any(each != "all" for each in of_group.values())
+    has_groups = any(group(row, *OF_VALUE) != "all" for row in rows)
 
     def said(row: Json) -> str:
-        of = f" of {of_group[id(row)]}" if has_groups else ""
+        of = f" of {group(row, *OF_VALUE)}" if has_groups else ""
         return f"{shows(row['value'])}{of} at {row['bucket']}"
 
     running = " (that interval is not over)" if rows[-1].get("partial") else ""
@@ -411,8 +410,10 @@ def _paths(found: Json, arguments: Json) -> str:
         for row in rows[:SHOWN]
     )
     people = counted(found["persons"], "person", "people")
-    to_end = "" if "end" not in found else f"; {found['reached']:,} of them got to "
-    said = f"{people} did {name(found['event'])}{to_end}{name(found.get('end') or '')}."
+    reached = (
+        f"; {found['reached']:,} of them got to {name(found['end'])}" if "end" in found else ""
+    )
+    said = f"{people} did {name(found['event'])}{reached}."
     return f"{said} Most often: {shown}{_more(rows)}." if rows else said
 
 

@@ -5,9 +5,8 @@ of them, what never came is said with the answer. Here is no more than where nam
 cannot be read the question itself refuses.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +19,8 @@ from threadline.questions.known_names import Name
 from threadline.questions.named_values import IDENTIFY
 from threadline.questions.steps import GOAL, Step, parse_event, parse_steps
 from threadline.questions.warned import Warned, unknown_names
+
+Found = TypeVar("Found")
 
 EVENTS = ("event", "event_name")
 # Of a parameter's name, its text, and the events that the question is about.
@@ -51,25 +52,38 @@ def warn(context: Context, params: msgspec.Struct, answer: Any) -> Any:
 
 def asked_names(params: msgspec.Struct) -> list[tuple[str, Name]]:
     """Each with the parameter it stands in."""
-    found: list[tuple[str, Name]] = []
     of = events_asked(params)
-    for field in msgspec.structs.fields(params):
-        read, text = READERS.get(field.name), getattr(params, field.name)
-        if read is None or not isinstance(text, str) or text in ("", field.default):
-            continue
-        found += [(field.encode_name, name) for name in _names(read, field.name, text, of)]
-    return found
+    return [
+        (parameter, name)
+        for field, parameter, text in _texts(params, READERS)
+        for name in _read(READERS[field], field, text, of)
+    ]
 
 
 def asked_conditions(params: msgspec.Struct) -> list[tuple[str, Condition]]:
     """What filters and steps hold events to, each with the parameter it stands in."""
-    found: list[tuple[str, Condition]] = []
+    return [
+        (parameter, condition)
+        for field, parameter, text in _texts(params, CONDITIONS)
+        for condition in _read(CONDITIONS[field], text, field)
+    ]
+
+
+def _texts(params: msgspec.Struct, readers: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """What these parameters say that was not there by itself: field, name and text."""
     for field in msgspec.structs.fields(params):
-        read, text = CONDITIONS.get(field.name), getattr(params, field.name)
-        if read is not None and isinstance(text, str) and text:
-            with suppress(InvalidParams):  # another grammar than this one
-                found += [(field.encode_name, each) for each in read(text, field.name)]
-    return found
+        text = getattr(params, field.name)
+        if field.name in readers and isinstance(text, str) and text not in ("", field.default):
+            yield field.name, field.encode_name, text
+
+
+def _read(read: Callable[..., Iterable[Found]], *given: object) -> list[Found]:
+    """What it reads. Nothing of another grammar than this one: what nobody can read the question
+    itself refuses."""
+    try:
+        return list(read(*given))
+    except InvalidParams:
+        return []
 
 
 def names_in(definition: msgspec.Struct) -> list[tuple[str, Name]]:
@@ -78,7 +92,7 @@ def names_in(definition: msgspec.Struct) -> list[tuple[str, Name]]:
     of: tuple[str, ...] = ()
     for field in ("event", "filters", "value_property", "currency_property"):
         if text := getattr(definition, field, ""):
-            names = _names(READERS[field], field, text, of)
+            names = _read(READERS[field], field, text, of)
             of = of or tuple(each.events[0] for each in names if each.key is None)
             found += [(field, name) for name in names]
     return found
@@ -89,16 +103,9 @@ def events_asked(params: msgspec.Struct) -> tuple[str, ...]:
     for name in ("event", "conversion"):
         text = getattr(params, name, None)
         if isinstance(text, str):
-            found = _names(_event, name, text, ())
+            found = _read(_event, name, text, ())
             return tuple(each.events[0] for each in found if each.key is None)
     return ()
-
-
-def _names(read: Reader, parameter: str, text: str, events: Sequence[str]) -> list[Name]:
-    try:
-        return list(read(parameter, text, events))
-    except InvalidParams:
-        return []  # another grammar than this one
 
 
 def _filters(_: str, text: str, events: Sequence[str]) -> Iterator[Name]:

@@ -9,7 +9,8 @@ from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
-from threadline.identity.kept import KEPT_TABLES, Keeper
+from threadline.identity.kept import Keeper
+from threadline.identity.kept_tables import KEPT_TABLES
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve

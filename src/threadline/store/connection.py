@@ -30,7 +30,7 @@ READONLY = "readonly"
 # Planning is most of what a question about few events costs, and this step a fifth of that: it
 # looks for conditions that follow from others, which are never written here.
 FOR_PLANS = {"optimize_and_compare_chain": "0"}
-# What reading a relation once needs (`identity.compose`). Of a cluster: elsewhere it takes no less.
+# What reading a relation once needs (`identity.compose`): clusters do, as one machine wins nothing.
 READS_ONCE = {
     "enable_materialized_cte": "1",
     # It looks for parts of tuples in what was read once, where they have no names.
