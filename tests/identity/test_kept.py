@@ -25,6 +25,7 @@ from threadline.identity.parts import (
     parts_now,
 )
 from threadline.identity.reading import Reads
+from threadline.identity.visits import Wanted
 from threadline.ingest import row
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
@@ -277,3 +278,26 @@ def test_a_deletion_is_seen_at_every_moment(store: Store) -> None:
             under_way = bool(store.deletions())
             now = Seen((1, 0), parts_now(store))
             assert changed_devices(CHANGED_OWNERS, before, now, store, project) is None
+
+
+def test_a_device_changes_hands_after_its_owners_were_looked_up(store: Store) -> None:
+    """Whoever looked them up cannot know of it; the next question finds all."""
+    project, keeper = "between", Keeper(store)
+    half_hours = "SELECT groupUniqArray((visitor, half_hour)) AS found FROM changing_half_hours"
+
+    def changing(context: Context) -> list[Any]:
+        sql, values = context.query(half_hours, visits=Wanted(()))
+        (row,) = store.query(sql, values)
+        return sorted(row["found"])
+
+    def asked(keeper: Keeper | None = keeper) -> Context:
+        return Context(store, project, "next", keeper=keeper)
+
+    insert(store, project, ("kiosk", "ada", 1, False), ("kiosk", "bob", 2, False))
+    insert(store, project, ("phone", "ada", 1, False))
+    assert changing(asked()) == changing(asked(None))
+    before = asked()
+    assert before.resolution.kept
+    insert(store, project, ("phone", "bob", 2, False))
+    assert len(changing(before)) == 1
+    assert changing(asked()) == changing(asked(None))

@@ -4,7 +4,7 @@ most of the time of a question about few events.
 For each project there are two dictionaries of the engine, which no statement changes once they are
 filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person where a device goes
 from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
-are the `kept_tables`: what follows from events of such devices.
+are the `kept_tables`: what follows from events of such devices, and `kept_visits` of the others.
 
 They are exact. Each question first looks whether anything was written since they were made. Of few
 events it is known where they were: mostly on devices whose owners stay the same, and then so does
@@ -18,7 +18,8 @@ With `as_of`, and for those who have no keeper, `stitch` and `visits` have the s
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from weakref import finalize
 
@@ -43,6 +44,7 @@ from threadline.identity.resolution import (
     decisions_of,
 )
 from threadline.identity.stitch import relations
+from threadline.identity.visits_keeper import VisitsKeeper, VisitsOfProject
 from threadline.store import InMemory, Params, Store
 
 # Projects, with bots or without, of which something is kept; who asked last stays.
@@ -107,15 +109,22 @@ class Known:
     seen: Seen = NOTHING
     newer: frozenset[int] = NOBODY
     tables: dict[str, Table] = field(default_factory=dict)
+    visits: VisitsOfProject = field(default_factory=VisitsOfProject)
 
 
 class Keeper:
     """What is kept of all projects of one store. Safe to use from several threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, beside: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
+        """`beside`: has what takes long done while questions go on; by default in a thread."""
+        self._aside = ThreadPoolExecutor(1, "threadline-keep")
         self._memory = InMemory(store)
         self._changes = Changes(store)
         self._tables = KeptTables(self._memory, self._changes, self._hold)
+        beside = beside or self._aside.submit
+        self._visits = VisitsKeeper(self._memory, self._changes, self._hold, beside)
         self._known: dict[tuple[str, bool], Known] = {}
         self._looking = threading.Lock()
         self._unused: deque[str] = deque()
@@ -132,10 +141,21 @@ class Keeper:
         it keeps the table."""
         known = self._of(str(on.params["project_id"]), on.bots)
         with known.lock:
-            before = known.tables.get(name)
-            found = self._tables.table(name, before, reads, on)
-            known.tables[name] = found
+            is_now = known.kept is on.kept
+            before = known.tables.get(name) if is_now else None
+            found = self._tables.table(name, before, known.seen, reads, on)
+            if is_now:
+                known.tables[name] = found
             return {"kept": self._memory.database, name: found.name, f"hold_{name}": found.hold}
+
+    def visits(self, reads: Reads, on: Resolution, timeout_ms: int) -> dict[str, object] | None:
+        """What a statement binds that reads `kept_visits` on this resolution, or None where they
+        are worked out; whoever has it keeps the tables."""
+        known = self._of(str(on.params["project_id"]), on.bots)
+        with known.lock:
+            if known.kept is not on.kept:
+                return None  # somebody else has looked meanwhile, and owners are others now
+            return self._visits.tables(known.visits, known.seen, reads, on, timeout_ms)
 
     def let_go(self, project_id: str) -> None:
         """Of what is kept of this project."""
@@ -146,6 +166,7 @@ class Keeper:
 
     def close(self) -> None:
         """Let go of all."""
+        self._aside.shutdown(cancel_futures=True)
         with self._looking:
             self._known.clear()
         self._drop_unused()

@@ -1,9 +1,10 @@
 """What follows from events of devices that go from hand to hand, kept in memory as `kept` keeps
 whose they are: there are few such devices, and finding their events takes a while.
 
-    changing_events  as `visits` has them: those of half hours in which such devices change hands
-    shared_touches   (visitor, person, off_page, at, event_id, traffic_source)
-                     of each owner of such a device the first event there that says no user
+    changing_events    as `visits` has them: those of half hours in which such devices change hands
+    shared_half_hours  the state `half_hours` of these devices
+    shared_touches     (visitor, person, off_page, at, event_id, traffic_source)
+                       of each owner of such a device the first event there that says no user
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +27,11 @@ from threadline.identity.visits import changing
 from threadline.store import InMemory, Params
 
 THESE = "visitor IN {changed:Array(UInt64)}"
+SHARED_HALF_HOURS = """
+SELECT *
+FROM half_hours
+WHERE project_id = {project_id:String} AND visitor IN (SELECT visitor FROM shared_devices)
+    $near"""
 OTHERS = """
 SELECT *
 FROM {kept:Identifier}.{before:Identifier}
@@ -38,6 +44,10 @@ FROM (SELECT sipHash64(arrayJoin({{written:Array(String)}})) AS visitor)"""
 # with owners and of devices that a condition holds for.
 KEPT_TABLES: Mapping[str, tuple[str, Callable[[Resolution, str], Mapping[str, str]]]] = {
     "changing_events": ("SELECT * FROM half_hours", lambda on, near: changing(near)),
+    "shared_half_hours": (
+        "SELECT * FROM half_hours",
+        lambda on, near: {"shared_half_hours": fill(SHARED_HALF_HOURS, {"near": near})},
+    ),
     "shared_touches": (
         "SELECT visitor, user_hash AS person, toUInt8(is_bot) AS off_page, timestamp AS at,"
         " event_id, traffic_source FROM events",
@@ -67,26 +77,29 @@ class KeptTables:
         self._changes = changes
         self._hold = hold
 
-    def table(self, name: str, before: Table | None, reads: Reads, on: Resolution) -> Table:
-        """The table as it is now. `before`: as it was when it was last asked for."""
+    def table(
+        self, name: str, before: Table | None, seen: Seen, reads: Reads, on: Resolution
+    ) -> Table:
+        """The table as it is now. `before`: as it was when it was last asked for. `seen`: when the
+        owners were looked up that this resolution has; what came since may have made others of
+        them, and is looked at again next time."""
         assert on.kept
         if before and before.decisions != on.kept.decisions:
             before = None
         names = [f"{self._memory.database}.{before.name}"] if before else []
-        version = self._changes.version(reads, names)
-        if before and before.seen.version == version:
+        gone = self._changes.version(reads, names)[1]
+        if before and before.seen.version == seen.version and not gone:
             return before
-        if before:
-            project_id = str(on.params["project_id"])
-            written = self._changes.written(before.seen, version, project_id)
-            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
-                return before._replace(seen=before.seen._replace(version=version))
-        seen = Seen(version, parts_now(reads))
         changed: set[int] | None = None
-        if before and not version[1]:
+        if before and not gone:
+            project_id = str(on.params["project_id"])
+            written = self._changes.written(before.seen, seen.version, project_id)
+            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
+                return before._replace(seen=before.seen._replace(version=seen.version))
             shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
             sql = fill(CHANGED_HALF_HOURS, {"shared": shared})
-            changed = changed_devices(sql, before.seen, seen, reads, on.params)
+            now = Seen(seen.version, parts_now(reads))
+            changed = changed_devices(sql, before.seen, now, reads, on.params)
         if before and changed is not None and not changed:
             return before._replace(seen=seen)
         made = self._made(name, before, changed, on)

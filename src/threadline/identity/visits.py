@@ -25,6 +25,8 @@ Relations, besides those of `stitch`. Times are milliseconds since 1970.
     touches           (person, touches)
                       one row a person: of all visits, in order, as (time, traffic source, device).
                       It needs the column `arrivals` of visits
+
+Where `kept_visits` has those of most devices in memory, these are worked out of the others alone.
 """
 
 from collections.abc import Mapping
@@ -177,11 +179,15 @@ class Wanted(NamedTuple):
 
 
 def visits(
-    resolution: Resolution, known: Mapping[str, str], timeout_ms: int, wanted: Wanted
+    resolution: Resolution,
+    known: Mapping[str, str],
+    timeout_ms: int,
+    wanted: Wanted,
+    near: str = "",
 ) -> dict[str, str]:
     """The relations above, on those of `stitch` for this resolution. They bind
-    `visit_timeout_ms`."""
-    within = []
+    `visit_timeout_ms`. `near`: a condition on visitors, of whom alone they are."""
+    within = [near] if near else []
     if wanted.since:
         since = f"({AFTER} OR {GOES_ON})" if wanted.running else AFTER
         within.append(since.replace("$at", wanted.since))
@@ -211,6 +217,17 @@ def visits_of_one(wanted: Wanted) -> dict[str, str]:
         "event_stretches": state("half_hours").of_each_event("TRUE", "owned_events"),
         "page_stretches": fill(STRETCHES, {"rows": "event_stretches", "within": ""}),
         "person_stretches": "SELECT toUInt64(1) AS person, * FROM page_stretches",
+        **_visits(wanted),
+    }
+
+
+def visits_of_single_owners(
+    known: Mapping[str, str], wanted: Wanted, devices: str
+) -> dict[str, str]:
+    """The same of devices that never change hands, for which a condition on visitors holds."""
+    return {
+        "page_stretches": fill(STRETCHES, {"rows": "stretches", "within": f"AND {devices}"}),
+        "person_stretches": known["person_events"].replace("considered", "page_stretches"),
         **_visits(wanted),
     }
 

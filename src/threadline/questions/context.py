@@ -11,6 +11,7 @@ from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.kept import Keeper
 from threadline.identity.kept_tables import KEPT_TABLES
+from threadline.identity.kept_visits import may_be_kept, visits_beside_kept
 from threadline.identity.reading import Reading
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Policy, Resolution, resolve
@@ -115,6 +116,19 @@ class Context:
         return self._kept_tables[name]
 
     @cached_property
+    def _kept_visits(self) -> dict[str, object] | None:
+        """What binds them, where they are kept; they stay as long as this does."""
+        assert self.keeper
+        return self.keeper.visits(self.reading, self.resolution, self.visit_timeout_ms)
+
+    def _visits(self, known: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
+        """Relations of visits. Those of accounts are cut where people change them."""
+        given = (self.resolution, known, self.visit_timeout_ms, wanted)
+        is_kept = self.keeper and not self.per_account and may_be_kept(given[0], *given[2:])
+        made = visits_beside_kept if is_kept and self._kept_visits else visit_relations
+        return made(*given)
+
+    @cached_property
     def narrowing(self) -> Narrowing:
         """The filters as SQL. Whoever looks at events adds `narrowing.events` to its conditions;
         relations that count people are narrowed by themselves. Raises `InvalidParams`."""
@@ -160,7 +174,7 @@ class Context:
         needs of them."""
         known = relations(self.resolution, near) if near else self._relations
         if visits:
-            known = known | visit_relations(self.resolution, known, self.visit_timeout_ms, visits)
+            known = known | self._visits(known, visits)
         known = known | {"every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
             known = self.narrowing.narrowed(known)
@@ -180,6 +194,8 @@ class Context:
         }
         if "{decided_devices:" in composed:
             every |= self._decided_devices
+        if "{older_visits:" in composed:
+            every |= self._kept_visits or {}
         for name in KEPT_TABLES:
             if f"{{{name}:" in composed:
                 every |= self._kept_table(name)

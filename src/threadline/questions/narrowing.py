@@ -29,7 +29,7 @@ from threadline.store.states import OFF_PAGE
 # What is narrowed to the people who are asked for, and the column that says who.
 OF_PEOPLE: Mapping[str, str] = {
     "person_events": "person",
-    "person_stretches": "person",
+    **dict.fromkeys(("person_stretches", "device_visits"), "person"),
     "first_events": "person",
     "first_touches": "sipHash64('user', user_id)",
     "first_touch_times": "sipHash64('user', user_id)",
@@ -112,7 +112,7 @@ class Narrowing:
     def narrowed(self, known: Mapping[str, str]) -> dict[str, str]:
         """These relations, as far as they are about people only of those who are asked for."""
         # Visits are of the people who are asked for; those of everybody have names of their own.
-        others = OF_PEOPLE.keys() - {"person_stretches"}
+        others = OF_PEOPLE.keys() - {"person_stretches", "device_visits"}
         found = {name: with_names(text, others, "every_") for name, text in known.items()}
         for name, person in OF_PEOPLE.items():
             if name not in known:

@@ -31,10 +31,14 @@ class InMemory:
             self._database = database
         return self._database
 
-    def table(self, name: str, like: str) -> str:
-        """An empty table with the columns of a SELECT; its name in `database`."""
+    def table(self, name: str, like: str, settings: str = "") -> str:
+        """An empty table with the columns of a SELECT; its name in `database`. `settings`: of the
+        engine Memory."""
         table = self._new(name)
-        self._store.arrange(f"CREATE TABLE {self.database}.{table} ENGINE = Memory EMPTY AS {like}")
+        engine = f"Memory SETTINGS {settings}" if settings else "Memory"
+        self._store.arrange(
+            f"CREATE TABLE {self.database}.{table} ENGINE = {engine} EMPTY AS {like}"
+        )
         return table
 
     def insert(self, table: str, sql: str, params: Params) -> None:

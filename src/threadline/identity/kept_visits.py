@@ -1,0 +1,110 @@
+"""Visits on devices of one owner, kept in memory: where there are many, putting them in order takes
+most of the time of a question about them.
+
+Whose such a device is, all policies say alike (but `any`, which asks no such question, and `none`),
+and nothing that happens on another device changes its visits. What is kept is exact, as all that
+`kept` has: devices on which something happened since lie in a second, small table, in the place of
+what the first says of them. Where anything was deleted or decided, all is made anew, while
+questions go on, and no more than once a minute. Until then, and in small projects always, visits
+are worked out as `visits` does.
+
+Relations, beside those of `visits`, which then are of the other devices:
+
+    device_visits     (person, device, started, ended, resumed, events, page_views, actions,
+                      arrivals)
+    shared_stretches  `stretches` of the other devices, unless somebody was taken from some
+    visits            as there, of all devices
+"""
+
+from collections.abc import Mapping
+
+from threadline.identity.compose import compose, fill, where
+from threadline.identity.relations import STRETCHES
+from threadline.identity.resolution import SEVERAL, Resolution
+from threadline.identity.stitch import relations
+from threadline.identity.visits import DIRECT, NEVER, Wanted, visits, visits_of_single_owners
+from threadline.store.states import HALF_HOUR_MS
+
+POLICIES = ("first", "next", "last")
+COLUMNS: Mapping[str, str] = {
+    **{name: name for name in ("events", "page_views", "actions", "arrivals")},
+    "arrival": f"if(empty(arrivals), ({NEVER}, {DIRECT}), arrivals[1])::Tuple(Int64, UInt64)",
+}
+WANTED = Wanted(("events", "page_views", "actions", "arrivals"))
+TYPES = """
+SELECT toUInt64(0) AS person, toUInt64(0) AS device, toInt64(0) AS started, toInt64(0) AS ended,
+    toUInt8(0) AS resumed, toUInt32(0) AS events, toUInt32(0) AS page_views, toUInt32(0) AS actions,
+    [(toInt64(0), toUInt64(0))] AS arrivals"""
+MADE = """
+SELECT person, device, started, ended, resumed, events, page_views, actions, arrivals
+FROM visits"""
+KEPT_HALF_HOURS = "{kept:Identifier}.{shared_half_hours:Identifier}"
+DEVICE_VISITS = """
+SELECT *
+FROM {kept:Identifier}.{older_visits:Identifier}
+WHERE device NOT IN {newer_visitors:Array(UInt64)}
+UNION ALL
+SELECT *
+FROM {kept:Identifier}.{newer_visits:Identifier}"""
+VISITS = """
+SELECT person, device, started, ended, resumed$columns
+FROM device_visits
+$within"""
+
+
+def visits_beside_kept(
+    resolution: Resolution, known: Mapping[str, str], timeout_ms: int, wanted: Wanted
+) -> dict[str, str]:
+    """The relations above, on those of `stitch` for this resolution."""
+    within = [f"ended >= toUnixTimestamp64Milli({wanted.since})"] if wanted.since else []
+    within += [f"started <= toUnixTimestamp64Milli({wanted.until})"] if wanted.until else []
+    columns = "".join(f", {COLUMNS[name]} AS {name}" for name in wanted.columns)
+    found = {
+        **_visits_of_others(resolution, known, timeout_ms, wanted),
+        "device_visits": fill(DEVICE_VISITS, {}),
+    }
+    of_kept = fill(VISITS, {"columns": columns, "within": where(within)})
+    has_others = resolution.unlinked or (resolution.kept and resolution.kept.is_shared)
+    visits_of_all = f"{found['visits']}\nUNION ALL\n{of_kept}" if has_others else of_kept
+    return {**found, "visits": visits_of_all}
+
+
+def _visits_of_others(
+    resolution: Resolution, known: Mapping[str, str], timeout_ms: int, wanted: Wanted
+) -> dict[str, str]:
+    """Of devices that go from hand to hand, half hours are kept, too."""
+    if resolution.unlinked:
+        near = f"NOT ({of_one_owner(resolution)})"
+        return visits(resolution, known, timeout_ms, wanted, near)
+    found = visits(resolution, known, timeout_ms, wanted)
+    of_shared = found["page_stretches"].replace("FROM stretches", "FROM shared_stretches")
+    half_hours = {**resolution.slots, "half_hours": KEPT_HALF_HOURS}
+    return {
+        **found,
+        "shared_stretches": fill(STRETCHES, half_hours),
+        "page_stretches": of_shared,
+    }
+
+
+def of_one_owner(resolution: Resolution) -> str:
+    """SQL: all that happens on a device is one person's. Nobody else was seen there, and nobody who
+    was is taken from it."""
+    assert resolution.kept
+    alone = f"{resolution.kept.device('visitor', 'person')} != {SEVERAL}"
+    if not resolution.unlinked:
+        return alone
+    return f"{alone} AND visitor NOT IN {{unlinked_visitors:Array(UInt64)}}"
+
+
+def may_be_kept(resolution: Resolution, timeout_ms: int, wanted: Wanted) -> bool:
+    """Whether what is kept says all that a question wants of visits."""
+    told = resolution.kept and resolution.policy in POLICIES and timeout_ms >= HALF_HOUR_MS
+    return bool(told) and all(name in COLUMNS for name in wanted.columns)
+
+
+def made_to_be_kept(resolution: Resolution, near: str = "TRUE") -> str:
+    """A statement with the columns of `TYPES`: all visits that are kept, or those of some devices.
+    It binds `visit_timeout_ms`. `near`: a condition on visitors."""
+    known = relations(resolution)
+    devices = f"{of_one_owner(resolution)} AND {near}"
+    return compose(MADE, {**known, **visits_of_single_owners(known, WANTED, devices)})

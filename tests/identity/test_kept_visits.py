@@ -1,0 +1,176 @@
+"""Visits that are kept in memory are those that follow from the half hours, whatever happens in
+between."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.identity.test_kept import do, event, insert, steps
+from tests.width import EXAMPLES
+from threadline.identity import visits_keeper
+from threadline.identity.kept import Keeper
+from threadline.identity.visits import Wanted
+from threadline.identity.visits_keeper import VisitsKeeper
+from threadline.questions.context import Context
+from threadline.questions.filters import read_filters
+from threadline.store import Store, store_url
+
+WANTED = Wanted(("events", "page_views", "actions", "arrival", "arrivals"))
+VISITS = """
+SELECT groupArray((person, device, started, ended, resumed, events, page_views, actions, arrival,
+    arrivals)) AS visits
+FROM (
+    SELECT *
+    FROM visits
+    ORDER BY person, device, started
+)"""
+TOUCHES = """
+SELECT groupArray((person, touches)) AS touched
+FROM (
+    SELECT *
+    FROM touches
+    ORDER BY person
+)"""
+MINUTE = 60_000
+
+_projects = count(1)
+
+
+def keeping(store: Store) -> Keeper:
+    """One that has made what it keeps when it says so."""
+    return Keeper(store, beside=lambda work: work())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(store_url("chdb", tmp_path_factory.mktemp("kept visits"))) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True, scope="module")
+def of_any_size() -> Iterator[None]:
+    """Also those of few events, as often as they change."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visits_keeper, "FEWEST", 0)
+        patch.setattr(visits_keeper, "AGAIN_S", 0.0)
+        yield
+
+
+def said(
+    store: Store, project: str, keeper: Keeper | None, bots: bool = False, filters: str = ""
+) -> list[Any]:
+    found = []
+    for policy in ("first", "next", "last", "none"):
+        context = Context(
+            store,
+            project,
+            policy,
+            bots=bots,
+            keeper=keeper,
+            filters=read_filters(filters),
+        )
+        asked = [context.query(sql, visits=WANTED) for sql in (VISITS, TOUCHES)]
+        if keeper:
+            assert all("{older_visits:" in sql for sql, _ in asked) == (policy != "none")
+        found += [store.query(*each) for each in asked]
+    return found
+
+
+@settings(max_examples=2 * EXAMPLES)
+@given(steps=steps, bots=st.booleans())
+def test_they_are_those_of_the_half_hours_after_every_step(
+    store: Store, steps: list[Any], bots: bool
+) -> None:
+    project, keeper = f"project {next(_projects)}", keeping(store)
+    for step in steps:
+        do(store, project, step)
+        assert said(store, project, keeper, bots) == said(store, project, None, bots), step
+
+
+@settings(max_examples=EXAMPLES)
+@given(events=st.lists(event, min_size=1, max_size=12))
+def test_they_are_narrowed_as_others_are(store: Store, events: list[Any]) -> None:
+    project, keeper = f"project {next(_projects)}", keeping(store)
+    insert(store, project, *events)
+    for filters in ("known==true", "first.source==direct", "visit.source==direct", "devices>1"):
+        narrowed = said(store, project, keeper, filters=filters)
+        assert narrowed == said(store, project, None, filters=filters), filters
+
+
+def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, keeper = "looked", keeping(store)
+    made: list[object] = []
+    make = VisitsKeeper._made
+
+    def counting(self: VisitsKeeper, *given: Any) -> Any:
+        made.append(len(given[3]) if len(given) > 3 else "all")
+        return make(self, *given)
+
+    monkeypatch.setattr(VisitsKeeper, "_made", counting)
+
+    def asked() -> list[object]:
+        made.clear()
+        assert said(store, project, keeper) == said(store, project, None)
+        return made.copy()
+
+    insert(store, project, ("phone", "ada", 1, False), ("laptop", "bob", 2, False))
+    assert asked() == ["all", 0]
+    insert(store, "another", ("phone", "ada", 3, False))
+    assert asked() == []
+    insert(store, project, ("phone", None, 4000, False))
+    assert asked() == [1]
+    insert(store, project, ("laptop", "ada", 5, False), ("till", None, 5, False))
+    assert asked() == [3], "one of them goes from hand to hand now"
+    monkeypatch.setattr(visits_keeper, "MOST_NEWER", 3)
+    insert(store, project, ("kiosk", None, 5, False))
+    assert asked() == ["all", 0]
+    do(store, project, ("alias", "ada", "bob"))
+    assert asked() == ["all", 0]
+
+
+def test_as_many_are_kept_as_there_is_room_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits_keeper, "MOST", 3)
+    keeper = keeping(store)
+
+    def is_kept(project: str) -> bool:
+        context = Context(store, project, "next", keeper=keeper)
+        return "{older_visits:" in context.query(VISITS, visits=WANTED)[0]
+
+    for project in ("one", "other"):
+        insert(store, project, ("phone", "ada", 1, False), ("laptop", "bob", 2, False))
+    assert is_kept("one")
+    assert not is_kept("other")
+    keeper.let_go("one")
+    assert is_kept("other")
+    monkeypatch.setattr(visits_keeper, "FEWEST", 3)
+    assert not is_kept("one")
+
+
+def test_they_are_not_made_all_the_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows go, nothing is known of what was kept. Answers do not wait for it."""
+    now = [0.0]
+    monkeypatch.setattr(visits_keeper, "AGAIN_S", 60.0)
+    monkeypatch.setattr(visits_keeper, "monotonic", lambda: now[0])
+    project, keeper = "often", keeping(store)
+
+    def is_kept() -> bool:
+        context = Context(store, project, "next", keeper=keeper)
+        sql, values = context.query(VISITS, visits=WANTED)
+        plain = Context(store, project, "next").ask(VISITS, visits=WANTED)
+        assert store.query(sql, values) == plain
+        return "{older_visits:" in sql
+
+    insert(store, project, ("phone", "ada", 1, False), ("laptop", "bob", 2, False))
+    assert is_kept()
+    do(store, project, ("delete", "phone", ""))
+    now[0] = 59.0
+    assert not is_kept()
+    insert(store, project, ("till", None, 9, False))
+    now[0] = 61.0
+    assert is_kept()
