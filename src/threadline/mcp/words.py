@@ -11,6 +11,8 @@ MAX_NAME = 80
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 # Columns of a row that say what it is about, in the order in which they are said.
 NUMBERS = (int, float)
+# How many rows a sentence names.
+SHOWN = 3
 
 
 def number(value: object) -> str:
@@ -107,3 +109,19 @@ def touch(found: Json) -> str:
     campaign = f", campaign {name(found['campaign'])}" if found.get("campaign") else ""
     source = f"{name(found['source'])}/{name(found['medium'])}"
     return f"{source}{campaign}{page} at {found['timestamp']}"
+
+
+def more(rows: Sequence[object], shown: int = SHOWN) -> str:
+    """How many there are beside those that were named."""
+    return f", and {len(rows) - shown:,} more" if len(rows) > shown else ""
+
+
+def some(found: Json, one: str, several: str = "") -> str:
+    """How many rows there are, as far as that is known: a page is not all."""
+    rows = counted(len(found["rows"]), one, several)
+    return f"The first {rows}" if found.get("next_cursor") else rows
+
+
+def leads_on(found: Json) -> str:
+    """Where a page is not all."""
+    return " There are more; next_cursor leads on." if found.get("next_cursor") else ""
