@@ -1,6 +1,6 @@
 from threadline.store.address import store_url, without_password
 from threadline.store.connection import READERS
-from threadline.store.engine import SAVERS, Store, free_bytes
+from threadline.store.engine import Store, free_bytes
 from threadline.store.errors import (
     QueryTimeout,
     QueryTooLarge,
@@ -9,6 +9,7 @@ from threadline.store.errors import (
     StoreError,
     StoreRefused,
 )
+from threadline.store.handles import SAVERS
 from threadline.store.in_memory import InMemory
 from threadline.store.journal import Written
 from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
