@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from threadline import settings
-from threadline.settings import Settings, SettingsError
+from threadline import settings_given
+from threadline.settings import Settings
+from threadline.settings_files import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +16,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refused(environ: dict[str, str] | None = None, **options: object) -> str:
     with pytest.raises(SettingsError) as caught:
-        settings.load(environ or {}, **options)
+        settings_given.load(environ or {}, **options)
     return str(caught.value)
 
 
@@ -78,25 +79,27 @@ def test_a_file_that_is_no_toml_names_itself_and_the_place() -> None:
 def test_one_file_is_read_the_nearest_first() -> None:
     folder = Path("threadline-data")
     folder.mkdir()
-    assert settings.file_read({}) is None
-    assert settings.load({}) == Settings()
+    assert settings_given.file_read({}) is None
+    assert settings_given.load({}) == Settings()
 
     (folder / "threadline.toml").write_text("port = 1")
-    assert settings.load({}).port == 1
-    assert settings.file_read({}) == folder / "threadline.toml"
-    assert settings.load({}, data="other").port == Settings().port, "of the folder that is used"
-    assert settings.load({"THREADLINE_DATA": "threadline-data"}, data=None).port == 1
+    assert settings_given.load({}).port == 1
+    assert settings_given.file_read({}) == folder / "threadline.toml"
+    assert settings_given.load({}, data="other").port == Settings().port, (
+        "of the folder that is used"
+    )
+    assert settings_given.load({"THREADLINE_DATA": "threadline-data"}, data=None).port == 1
 
     Path("threadline.toml").write_text("host = '::1'")
-    assert settings.load({}) == Settings(host="::1")
-    assert settings.file_left_out({}) == folder / "threadline.toml"
+    assert settings_given.load({}) == Settings(host="::1")
+    assert settings_given.file_left_out({}) == folder / "threadline.toml"
 
     Path("named.toml").write_text("port = 3")
     named = {"THREADLINE_CONFIG": "named.toml"}
-    assert settings.load(named) == Settings(port=3)
-    assert settings.file_read(named) == Path("named.toml")
-    assert settings.load({**named, "THREADLINE_PORT": "4"}).port == 4
-    assert settings.load({**named, "THREADLINE_PORT": "4"}, port=5).port == 5
+    assert settings_given.load(named) == Settings(port=3)
+    assert settings_given.file_read(named) == Path("named.toml")
+    assert settings_given.load({**named, "THREADLINE_PORT": "4"}).port == 4
+    assert settings_given.load({**named, "THREADLINE_PORT": "4"}, port=5).port == 5
 
 
 def test_a_file_in_the_data_folder_cannot_name_another() -> None:
@@ -105,8 +108,8 @@ def test_a_file_in_the_data_folder_cannot_name_another() -> None:
     (folder / "threadline.toml").write_text("data = 'elsewhere'")
     assert "cannot name another" in refused()
     (folder / "threadline.toml").write_text("data = 'threadline-data'")
-    assert settings.load({}) == Settings()
+    assert settings_given.load({}) == Settings()
 
 
 def test_what_others_read_is_no_setting() -> None:
-    assert settings.load({"THREADLINE_TEST_X": "1", "THREADLINE_SDK_Y": "1"}) == Settings()
+    assert settings_given.load({"THREADLINE_TEST_X": "1", "THREADLINE_SDK_Y": "1"}) == Settings()

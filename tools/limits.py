@@ -14,7 +14,8 @@ from threadline.mcp import over_http, pages
 from threadline.metrics import Metrics
 from threadline.questions import defined, filters, parameters, paths, sources, steps
 from threadline.runtime import memory
-from threadline.settings import PREFIX, Settings
+from threadline.settings import Settings
+from threadline.settings_files import PREFIX
 
 HOUR_MS = DAY_MS // 24
 

@@ -17,7 +17,8 @@ from typer.main import get_command
 
 from threadline.cli import help
 from threadline.cli.main import COMMANDS, create_cli
-from threadline.settings import PREFIX, Settings
+from threadline.settings import Settings
+from threadline.settings_files import PREFIX
 from tools import identity_tables, limits
 from tools.site import markdown
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cli import test_commands
 from tests.support import Json, Project, Server
 from tests.test_story import tell
-from threadline import APIError, Client, settings
+from threadline import APIError, Client, settings_given
 from threadline.cli.ask import questions
 from threadline.questions.registry import QUESTIONS
 
@@ -73,7 +73,7 @@ def test_one_answer_whoever_asks(folder: Path) -> None:
             assert json.loads(ok(folder, *arguments(name), "--json")) == answer, name
         assert server.stop() == 0
     # And where no server runs: by one process, as each would open the store anew.
-    with questions(settings.load(data=str(folder)), None) as alone:
+    with questions(settings_given.load(data=str(folder)), None) as alone:
         for name, answer in answers.items():
             assert alone.ask(name, PARAMS[name]) == answer, name
     assert json.loads(ok(folder, *arguments("funnel"), "--json")) == answers["funnel"]

@@ -16,7 +16,7 @@ from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.clickhouse_cluster import Cluster, Node
 from tests.dying import Killed
 from tests.support import Project, Server, ids
-from threadline import settings
+from threadline import settings_given
 from threadline.identity import states
 from threadline.runtime import events_store, moving
 from threadline.store import Params, Row, Store, store_url
@@ -178,7 +178,7 @@ def nothing(done: int, total: int) -> None:
 
 
 def moved(folder: Path, source: Store, target: Store) -> None:
-    chosen = settings.load(data=str(folder))
+    chosen = settings_given.load(data=str(folder))
     moving.claim(folder, source, target)
     moving.drain(chosen, source)
     moving.move(source, target, chosen, nothing)

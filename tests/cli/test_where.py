@@ -11,8 +11,8 @@ from tests import forked
 from tests.cli.test_commands import run
 from tests.cli.test_folders import READING
 from tests.support import ROOT, Server
-from threadline import settings, settings_files
-from threadline.settings import SettingsError
+from threadline import settings, settings_files, settings_given
+from threadline.settings_files import SettingsError
 
 NOWHERE = "No data folder is named, and there is none here. Name the data folder with --data"
 
@@ -36,16 +36,16 @@ Shared = tuple[Path, Path, dict[str, str]]
 def test_the_machines_file_comes_before_the_users(shared: Shared, tmp_path: Path) -> None:
     machine, users, environ = shared
     users.write_text(f"data = '{tmp_path}/users'\nport = 1")
-    assert settings.load(environ).data == f"{tmp_path}/users"
-    assert settings.file_read(environ) == users
+    assert settings_given.load(environ).data == f"{tmp_path}/users"
+    assert settings_given.file_read(environ) == users
     machine.write_text(f"data = '{tmp_path}/machines'\nport = 2")
-    assert settings.load(environ) == settings.Settings(data=f"{tmp_path}/machines", port=2)
-    assert settings.file_read(environ) == machine
+    assert settings_given.load(environ) == settings.Settings(data=f"{tmp_path}/machines", port=2)
+    assert settings_given.file_read(environ) == machine
     config = tmp_path / "config" / "threadline"
     config.mkdir(parents=True)
     users.rename(config / "threadline.toml")
     machine.unlink()
-    assert settings.load({**environ, "XDG_CONFIG_HOME": str(config.parent)}).port == 1
+    assert settings_given.load({**environ, "XDG_CONFIG_HOME": str(config.parent)}).port == 1
 
 
 def test_the_default_folders_file_is_not_nearer_than_the_machines(
@@ -54,11 +54,11 @@ def test_the_default_folders_file_is_not_nearer_than_the_machines(
     machine, _, environ = shared
     Path("threadline-data").mkdir()
     Path("threadline-data/threadline.toml").write_text("port = 1")
-    assert settings.load(environ).port == 1
+    assert settings_given.load(environ).port == 1
     machine.write_text(f"data = '{tmp_path}/machines'")
-    assert settings.load(environ) == settings.Settings(data=f"{tmp_path}/machines")
+    assert settings_given.load(environ) == settings.Settings(data=f"{tmp_path}/machines")
     Path("threadline.toml").write_text("port = 3")
-    assert settings.load(environ) == settings.Settings(port=3)
+    assert settings_given.load(environ) == settings.Settings(port=3)
 
 
 def test_another_folder_does_not_get_the_services_port_and_store(
@@ -67,21 +67,23 @@ def test_another_folder_does_not_get_the_services_port_and_store(
     machine, _, environ = shared
     machine.write_text(f"data = '{tmp_path}/service'\nstore = 'clickhouse://h'")
     for given in ({"data": ".demo"}, {"data": f"{tmp_path}/other"}):
-        assert settings.load(environ, **given).store == "chdb"
+        assert settings_given.load(environ, **given).store == "chdb"
     named = {**environ, "THREADLINE_DATA": f"{tmp_path}/other"}
-    assert settings.load(named).store == "chdb"
+    assert settings_given.load(named).store == "chdb"
     same = {**environ, "THREADLINE_DATA": f"{tmp_path}/other/../service"}
-    assert settings.load(same).store == "clickhouse://h"
-    assert settings.load(environ, data=f"{tmp_path}/service").store == "clickhouse://h"
+    assert settings_given.load(same).store == "clickhouse://h"
+    assert settings_given.load(environ, data=f"{tmp_path}/service").store == "clickhouse://h"
     machine.write_text("port = 4")
-    assert settings.load(environ, data=".demo").port == 4, "it names no folder, so it is for all"
+    assert settings_given.load(environ, data=".demo").port == 4, (
+        "it names no folder, so it is for all"
+    )
 
 
 def test_a_file_for_the_whole_machine_names_a_whole_path(shared: Shared) -> None:
     machine, _, environ = shared
     machine.write_text("data = 'threadline'")
     with pytest.raises(SettingsError, match=r'data = "threadline" has to begin with a slash\.'):
-        settings.load(environ)
+        settings_given.load(environ)
 
 
 def test_the_folders_own_file_is_said_to_be_left_out(shared: Shared, tmp_path: Path) -> None:
@@ -90,8 +92,8 @@ def test_the_folders_own_file_is_said_to_be_left_out(shared: Shared, tmp_path: P
     folder.mkdir()
     (folder / "threadline.toml").write_text("port = 5")
     machine.write_text(f"data = '{folder}'")
-    assert settings.file_left_out(environ) == folder / "threadline.toml"
-    assert settings.file_read(environ, str(folder)) == folder / "threadline.toml"
+    assert settings_given.file_left_out(environ) == folder / "threadline.toml"
+    assert settings_given.file_read(environ, str(folder)) == folder / "threadline.toml"
 
 
 def at(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

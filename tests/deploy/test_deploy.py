@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.support import ROOT
-from threadline import settings
+from threadline import settings_given
 
 DEPLOY = ROOT / "deploy"
 SCRIPT = DEPLOY / "install.sh"
@@ -178,10 +178,10 @@ def test_the_settings_that_are_installed_are_settings(
     monkeypatch.chdir(tmp_path)
     text = (DEPLOY / "threadline.toml").read_text()
     Path("threadline.toml").write_text(text)
-    assert settings.load({}).data == "/var/lib/threadline"
+    assert settings_given.load({}).data == "/var/lib/threadline"
     examples = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
     Path("threadline.toml").write_text(examples)
-    chosen = settings.load({})
+    chosen = settings_given.load({})
     assert (chosen.prefix, chosen.trusted_proxies) == ("/stats", 1)
 
 
@@ -227,7 +227,7 @@ def test_compose_files_name_settings_and_volumes_that_there_are(name: str) -> No
             assert needed in loaded["services"]
     environment = loaded["services"]["threadline"].get("environment", {})
     filled = {each: re.sub(r"\$\{(\w+)[^}]*\}", "x", value) for each, value in environment.items()}
-    assert settings.load(filled)
+    assert settings_given.load(filled)
 
 
 def test_the_proxies_hand_on_what_is_needed() -> None:

@@ -22,7 +22,7 @@ from rich.console import Console
 from tests import forked
 from tests.docs.blocks import Block
 from tests.support import MEASURED, ROOT, Server
-from threadline import settings
+from threadline import settings, settings_files, settings_given
 from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load
 
 CLONED = ("README.md", "docs", "examples")
@@ -171,10 +171,10 @@ class Reader:
         here = Path.cwd()
         try:
             os.chdir(self.folder)
-            Path(settings.FILE).write_text(block.text)
-            settings.load({})
+            Path(settings_files.FILE).write_text(block.text)
+            settings_given.load({})
         finally:
-            Path(settings.FILE).unlink()
+            Path(settings_files.FILE).unlink()
             os.chdir(here)
 
     def ini(self, block: Block) -> None:
@@ -186,7 +186,7 @@ class Reader:
     def variables_file(self, block: Block) -> None:
         """Settings for the environment, one a line."""
         pairs = dict(line.split("=", 1) for line in block.text.splitlines())
-        settings.load(pairs)
+        settings_given.load(pairs)
 
     def clickhouse(self, block: Block) -> None:
         """What an administrator of a server types in there: statements that the engine can read."""

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.blocks import Block, blocks_of
 from tests.docs.reader import Reader, commands, requests
 from tests.support import ROOT
-from threadline.settings import SettingsError
+from threadline.settings_files import SettingsError
 
 DOCUMENTS = [
     str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]

@@ -24,7 +24,7 @@ from mcp.client.client import Client as Agent
 from tests.cli.test_ask import OF_USERS, PARAMS
 from tests.mcp.agents import over_http, over_stdio, quick, run
 from tests.support import Json, Project, Server
-from threadline import Client, settings
+from threadline import Client, settings_given
 from threadline.cli.ask import questions
 from threadline.cli.demo_log import DemoLog
 from threadline.contract.times import DAY_MS, format_ms, utc_ms
@@ -122,7 +122,7 @@ def test_one_answer(running: Server, folder: Path, log: str, zone: str | None) -
     assert sum(len(answer.get("rows", [])) for answer in expected) > 80, "there is something"
     assert sum(answer.get("tz") == zone for answer in expected) >= 10, "of most the zone is said"
 
-    with questions(settings.load(data=str(folder)), project.project_id) as command:
+    with questions(settings_given.load(data=str(folder)), project.project_id) as command:
         for (name, params), answer in zip(asked, expected, strict=True):
             assert command.ask(name, params) == answer, name
     sdk = Client(project.keys["rk"], project.url)

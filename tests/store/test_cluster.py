@@ -17,7 +17,7 @@ from tests.questions.test_sql import ASKED_OF, OF_EVENTS
 from tests.store import test_server_mode
 from tests.support import Json, Project, Server, row_values
 from tests.width import wide
-from threadline import settings
+from threadline import settings_given
 from threadline.cli import checks_cluster
 from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control
@@ -329,14 +329,14 @@ def test_a_shard_with_events_of_another_is_noticed(cluster: Cluster, tmp_path: P
         store.home.insert("events", row.COLUMNS, "MsgPack", rows, "on the first")
     with pytest.raises(StoreError, match="It is shard 1 of 3, but has events of another one"):
         Store(url)
-    found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    found = checks_cluster.cluster(settings_given.load(data=str(tmp_path), store=url), tmp_path)
     assert found
     assert re.match(
         r"\d of 1\d events on .*/astray_local are of other shards' visitors", found.found
     )
     shard = cluster.nodes[2]
     shard.kill()
-    found = checks_cluster.cluster(settings.load(data=str(tmp_path), store=url), tmp_path)
+    found = checks_cluster.cluster(settings_given.load(data=str(tmp_path), store=url), tmp_path)
     assert found
     assert f":{shard.http}/astray_local" in found.found
     assert "Start it" in found.mend

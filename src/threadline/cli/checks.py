@@ -3,23 +3,25 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from threadline import settings
+from threadline import settings_given
 from threadline.cli import checks_cluster, checks_nodes
 from threadline.cli import checks_data as data_files
 from threadline.cli import checks_machine as machine
 from threadline.cli.finding import Check, Finding
-from threadline.settings import Settings, SettingsError
-from threadline.store import (
-    without_password,
-)
+from threadline.settings import Settings
+from threadline.settings_files import SettingsError
+from threadline.store import without_password
 
 
 def examine(data: str | None) -> Iterator[tuple[str, Finding]]:
     """All findings with the names of their checks, in the order in which one thing rests on
     another; without those that make no sense any more once one of the first has failed."""
     try:
-        chosen = settings.load(data=data)
-        file, left_out = settings.file_read(data=data), settings.file_left_out(data=data)
+        chosen = settings_given.load(data=data)
+        file, left_out = (
+            settings_given.file_read(data=data),
+            settings_given.file_left_out(data=data),
+        )
     except SettingsError as error:
         mend = "Correct the setting; docs/settings.md lists all of them."
         yield "config", Finding(str(error), mend)

@@ -22,15 +22,9 @@ from threadline.migrations import SchemaError
 from threadline.runtime import events_store
 from threadline.runtime.events_store import EventsElsewhere
 from threadline.runtime.folder import Running, ServerStarting, running_server
-from threadline.settings import FILE, Settings
-from threadline.store import (
-    Store,
-    StoreAway,
-    StoreError,
-    free_bytes,
-    store_url,
-    without_password,
-)
+from threadline.settings import Settings
+from threadline.settings_files import FILE
+from threadline.store import Store, StoreAway, StoreError, free_bytes, store_url, without_password
 
 GIB = 1024**3
 ANSWER_S = 10.0

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from threadline import settings
+from threadline import settings_given
 from threadline.cli.checks import examine
 from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
@@ -38,7 +38,7 @@ def doctor(
     healthy = True
     findings = examine(data)
     if verify_identity:
-        findings = chain(findings, verify(settings.load(data=data), sample))
+        findings = chain(findings, verify(settings_given.load(data=data), sample))
     for name, finding in findings:
         healthy = healthy and not finding.mend
         mark = "[red]✗[/]" if finding.mend else "[green]✓[/]"

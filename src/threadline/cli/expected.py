@@ -19,7 +19,7 @@ from threadline.ingest.log import LogError
 from threadline.jobs import JobError
 from threadline.migrations import SchemaError
 from threadline.runtime.folder import FolderInUse, ServerStarting
-from threadline.settings import SettingsError
+from threadline.settings_files import SettingsError
 from threadline.store import StoreError
 
 EXPECTED = (

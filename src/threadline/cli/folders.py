@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from threadline import settings, settings_files
+from threadline import settings, settings_files, settings_given
 from threadline.backup.mark import is_unfinished
 from threadline.settings import Settings
 
@@ -38,9 +38,9 @@ def load(
     `may_begin`: the folder may be made even if nobody has named it.
     Raises `SettingsError` and `FolderError`.
     """
-    chosen = settings.load(data=data, host=host, port=port)
+    chosen = settings_given.load(data=data, host=host, port=port)
     folder = Path(chosen.data)
-    used[:] = [(folder, settings.file_read(data=data))]
+    used[:] = [(folder, settings_given.file_read(data=data))]
     check_owner(folder)
     if is_unfinished(folder):
         raise FolderError(
@@ -51,7 +51,7 @@ def load(
     if needs and (chosen.control_is_missing if of_control else not (folder / needs).exists()):
         there = "" if folder.exists() else "does not exist, so it "
         raise FolderError(f"The folder {shown(folder)} {there}{WITHOUT[needs]}. {WAY_OUT}")
-    if not may_begin and not folder.exists() and not settings.names_folder(data=data):
+    if not may_begin and not folder.exists() and not settings_given.names_folder(data=data):
         used.clear()
         raise FolderError(f"No data folder is named, and there is none here. {WAY_OUT}")
     return chosen

@@ -28,7 +28,8 @@ from threadline.runtime.oidc import Oidc
 from threadline.runtime.recovery import interrupted_work_finished
 from threadline.runtime.services import Services
 from threadline.runtime.upkeep import kept_up
-from threadline.settings import Settings, SettingsError
+from threadline.settings import Settings
+from threadline.settings_files import SettingsError
 from threadline.store import store_url
 
 # Headers that are slow or huge are cut off before they reach us. The wait for the next request of a

@@ -20,7 +20,8 @@ from threadline.jobs.table import BACKUP
 from threadline.runtime import kept, taking
 from threadline.runtime.housekeeping import repeated
 from threadline.runtime.services import Services
-from threadline.settings import Settings, SettingsError
+from threadline.settings import Settings
+from threadline.settings_files import SettingsError
 
 UNITS = {"m": 60, "h": 3600, "d": 24 * 3600}
 EVERY = re.compile(r"([1-9]\d{0,4})([mhd])")

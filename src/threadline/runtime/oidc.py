@@ -21,7 +21,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from threadline.settings import Settings, SettingsError
+from threadline.settings import Settings
+from threadline.settings_files import SettingsError
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
