@@ -6,14 +6,13 @@ currencies are never added up: they are converted, or stay apart.
 
 A query takes four steps, each a piece of SQL:
 
-1. `read` gives each event `e` its `money`, a tuple with names.
-2. Where one amount is spread over several rows, `spread` divides it so that nothing gets lost.
+1. `read` gives each event `e` its `money`, a tuple with names (`event_money`).
+2. Where one amount is spread over several rows, `spreading` divides it so that nothing gets lost.
 3. `sums` adds up rows with `currency`, `amount`, `counted` and `day`; to convert them, they are
    joined with `rates` as `join_rates` says.
 4. `Totals.of` reads what came, `as_values` says how answers show it, `warnings` what is to know.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Context, Decimal
@@ -23,11 +22,11 @@ from typing import Annotated, Self
 import msgspec
 
 from threadline.contract.errors import InvalidParams
+from threadline.questions.event_money import DECIMALS, money, shape_of
 from threadline.questions.rates import MAX_AGE_DAYS
 from threadline.questions.warned import AnswerWarning, skipped_values
 from threadline.store import Row
 
-DECIMALS = 9
 # In answers what has no currency stands under this beside what has one. As `currency_property`:
 # amounts are numbers of no currency, whatever else the events say.
 NONE = "none"
@@ -81,7 +80,7 @@ class Amounts:
         return {
             "amount": self.name,
             "amount_currency": self.currency_property,
-            "amount_shape": _shape(self.name, self.currency_property),
+            "amount_shape": shape_of(self.name, self.currency_property),
             "currency": self.currency,
         }
 
@@ -100,55 +99,6 @@ def refuse_currency(given: str | None, needs: str) -> None:
         raise InvalidParams(f"Parameter currency: {message}.", fieldErrors={"currency": [message]})
 
 
-# --- 1. What an event has ---
-
-# Names that the engine takes as those of a tuple's parts. Both properties are found in one go then,
-# which is half of what reading amounts costs.
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-IN_ONE = "JSONExtract(e.properties, {amount_shape:String})"
-ONE_BY_ONE = """(
-            JSONExtract(e.properties, {amount:String}, 'Nullable(String)'),
-            JSONExtract(e.properties, {amount_currency:String}, 'Nullable(String)')
-        )"""
-ALONE = "(JSONExtract(e.properties, {amount:String}, 'Nullable(String)'), NULL)"
-
-MONEY_TYPE = (
-    f"Tuple(amount Decimal(76, {DECIMALS}), code String, counted Bool, skipped Bool, rounded Bool)"
-)
-# Of which any number still has a sum, and an exchange value. Of NaN the comparison is false. The
-# engine reads 1.2.3 as a decimal, but not as a float, so what is a number is for the float to say.
-BELOW = "1e30"
-# Of a float below a million the 9th decimal is sure: as a whole number it is below 2 to the 53rd.
-# That is far faster than reading the text once more. What is behind goes with the rounding, so that
-# 0.30000000000000004 is 0.3.
-SHORT = """toDecimal256(reinterpret(
-                    toInt64(round(assumeNotNull(amount_float) * 1e9)), 'Decimal(18, 9)'
-                ), 9)"""
-LONG = """toDecimal256(
-                    round(assumeNotNull(toDecimal256OrNull(amount_text, 18)), 9), 9
-                )"""
-# Where one number is out of all bounds, the engine cannot read any of the properties. What rounding
-# takes away is told only where it matters: a billionth of the amount or more.
-MONEY = Template(f"""CAST((
-            multiIf(
-                NOT (ifNull(abs(toFloat64OrNull(
-                    ifNull(tupleElement($found AS amount_found, 1), '') AS amount_text
-                ) AS amount_float) < {BELOW}, FALSE) AS amount_usable),
-                0,
-                abs(amount_float) < 1e6,
-                {SHORT},
-                {LONG}
-            ) AS amount_exact,
-            substring(upper(trimBoth(ifNull(tupleElement(amount_found, 2), ''))), 1, 4),
-            amount_usable,
-            if(
-                isNull(tupleElement(amount_found, 1)),
-                position(e.properties, {{amount:String}}) > 0 AND NOT isValidJSON(e.properties),
-                NOT amount_usable
-            ),
-            amount_usable
-                AND abs(amount_float - toFloat64(amount_exact)) > abs(amount_float) * 1e-9
-        ) AS {MONEY_TYPE})""")
 # Of `money`, or of rows that are grouped by its code: the currency, '' without one, and whether
 # there is something else in its place. That is cheaper to say of groups than of events.
 CODED = "(length(money.code) = 3 AND NOT match(money.code, '[^A-Z]'))"
@@ -157,47 +107,10 @@ MISCODED = f"(money.code != '' AND NOT {CODED})"
 
 
 def read(amounts: Amounts) -> str:
-    """SQL for the money of an event `e`: its `amount`, 0 without one, and the beginning of the
-    `code` of its currency, see `CURRENCY`; whether it is `counted`, that is, has an amount;
-    `skipped`: it has the property, but no usable number there; `rounded`: it lost decimals."""
-    if amounts.currency_property == NONE:
-        return MONEY.substitute(found=ALONE)
-    return MONEY.substitute(found=IN_ONE if amounts.values["amount_shape"] else ONE_BY_ONE)
+    """SQL for the `money` of an event `e`."""
+    has_currency = amounts.currency_property != NONE
+    return money(amounts.name, amounts.currency_property if has_currency else None)
 
-
-def _shape(name: str, currency_property: str) -> str:
-    """The type of a tuple with both, or nothing where the engine has no such type."""
-    names = [name, currency_property]
-    if len(set(names)) < len(names) or not all(map(PLAIN.fullmatch, names)) or "null" in names:
-        return ""
-    return f"Tuple({', '.join(f'{each} Nullable(String)' for each in names)})"
-
-
-# --- 2. One amount over several rows ---
-
-# By floats, but the part of the greatest weight is what is left of the whole.
-SPREAD = Template(f"""indexOf($weights, arrayMax($weights)) AS ${{name}}_most,
-        arrayMap(
-            (weight, nth) -> toDecimal256(
-                if(nth = ${{name}}_most, 0, toFloat64($amount) * weight)
-                    + if($amount < 0, -5e-10, 5e-10),
-                {DECIMALS}
-            ),
-            $weights, arrayEnumerate($weights)
-        ) AS ${{name}}_others,
-        arrayMap(
-            (part, nth) -> if(nth = ${{name}}_most, $amount - arraySum(${{name}}_others), part),
-            ${{name}}_others, arrayEnumerate(${{name}}_others)
-        ) AS $name""")
-
-
-def spread(amount: str, weights: str, name: str) -> str:
-    """SQL for a column `name`, and what it is made of: the amount divided by the weights, which
-    together are 1, so that the parts are exactly the whole again."""
-    return SPREAD.substitute(amount=amount, weights=weights, name=name)
-
-
-# --- 3. Sums ---
 
 # Of rows without an amount there is neither sum nor count, and their currency is left out.
 BY_CURRENCY = Template("sumMap([$row.currency], [$row.amount$n], [$row.counted$n]) AS amounts$n")
@@ -274,8 +187,6 @@ class Totals:
         """There was no amount at all."""
         return not self.amounts and not self.have_rate
 
-
-# --- 4. Answers ---
 
 # As many digits as the engine has; Python's own decimals end at the 28th.
 DIGITS = Context(prec=76)

@@ -11,9 +11,9 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from threadline.identity.visits import DIRECT
-from threadline.questions.amounts import spread
 from threadline.questions.filters import refused
 from threadline.questions.near import one_of
+from threadline.questions.spreading import spread
 from threadline.questions.traffic_sources import OUTSIDE
 
 Model = Literal[
