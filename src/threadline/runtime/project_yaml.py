@@ -1,13 +1,12 @@
 """All settings of a project as one YAML file: written in a stable order, so that it can live in
 git, and read with the line of whatever is wrong. Keys are no part of it."""
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import Node, ScalarNode
 
 from threadline.classify import RulesError, read_rules
 from threadline.contract.definitions import (
@@ -19,19 +18,24 @@ from threadline.contract.definitions import (
     Insight,
     Segment,
 )
-from threadline.contract.errors import ApiError
 from threadline.contract.policies import POLICIES
 from threadline.contract.zones import check_zone
 from threadline.control import ControlError, Project, normalise_origin
 from threadline.control.changes import VISIT_TIMEOUTS
 from threadline.control.keeping import ByEvent, checked_by_event, read_days
 from threadline.control.names import checked_name
-from threadline.lined_yaml import at_line, compose
+from threadline.lined_yaml import compose
 from threadline.questions.boards import check_insight
-from threadline.questions.definitions import (
-    check_goal,
-    check_name,
-    checked_annotation,
+from threadline.questions.definitions import check_goal, check_name, checked_annotation
+from threadline.runtime.yaml_nodes import (
+    NULL,
+    checked,
+    choice,
+    entries,
+    fail,
+    items,
+    scalar,
+    struct,
 )
 
 MAX_BYTES = 1024 * 1024
@@ -40,11 +44,9 @@ HEAD = """\
 # Settings of a project of Threadline, without its keys.
 # `threadline project import FILE` says what they would change, and with --yes changes it.
 """
-NULL = "tag:yaml.org,2002:null"
 # Of an annotation without an id, until it is known whether there is the same already.
 NO_ID = "new"
 
-Value = TypeVar("Value")
 Place = tuple[str, str]
 
 
@@ -125,7 +127,7 @@ def read(text: str) -> ProjectFile:
     except ValueError as error:
         raise ControlError(str(error)) from None
     file = ProjectFile({}, {}, {})
-    for name, node in _entries(root, (*SETTINGS, *SECTIONS)) if root else ():
+    for name, node in entries(root, (*SETTINGS, *SECTIONS)) if root else ():
         if name in SETTINGS:
             file.settings[name] = SETTINGS[name](node)
         else:
@@ -134,55 +136,55 @@ def read(text: str) -> ProjectFile:
 
 
 def _name(node: Node) -> str:
-    return _checked(node, checked_name, "project", _scalar(node))
+    return checked(node, checked_name, "project", scalar(node))
 
 
 def _stitch(node: Node) -> str | None:
     if node.tag == NULL:
         return None
-    return _choice(node, POLICIES, " or null, for each question's own")
+    return choice(node, POLICIES, " or null, for each question's own")
 
 
 def _timeout(node: Node) -> int:
-    text = _scalar(node)
+    text = scalar(node)
     if not text.isascii() or not text.isdigit() or int(text[:9]) not in VISIT_TIMEOUTS:
-        _fail(node, f"write whole minutes from {VISIT_TIMEOUTS[0]} to {VISIT_TIMEOUTS[-1]}")
+        fail(node, f"write whole minutes from {VISIT_TIMEOUTS[0]} to {VISIT_TIMEOUTS[-1]}")
     return int(text)
 
 
 def _timezone(node: Node) -> str | None:
-    return None if node.tag == NULL else _checked(node, check_zone, _scalar(node))
+    return None if node.tag == NULL else checked(node, check_zone, scalar(node))
 
 
 def _subdomains(node: Node) -> str:
-    return _choice(node, SUBDOMAINS)
+    return choice(node, SUBDOMAINS)
 
 
 def _keep_days(node: Node) -> int | None:
-    return None if node.tag == NULL else _checked(node, read_days, _scalar(node))
+    return None if node.tag == NULL else checked(node, read_days, scalar(node))
 
 
 def _keep_days_by_event(node: Node) -> ByEvent:
-    days = {name: _keep_days(value) for name, value in _entries(node)}
+    days = {name: _keep_days(value) for name, value in entries(node)}
     given = {name: kept for name, kept in days.items() if kept is not None}
-    return _checked(node, checked_by_event, given)
+    return checked(node, checked_by_event, given)
 
 
 def _keep_first_touch(node: Node) -> bool:
-    return _choice(node, ("true", "false")) == "true"
+    return choice(node, ("true", "false")) == "true"
 
 
 def _origins(node: Node) -> frozenset[str]:
     return frozenset(
-        _checked(each, normalise_origin, _scalar(each))
-        for each in _list(node, "origins, each as `- https://shop.example`")
+        checked(each, normalise_origin, scalar(each))
+        for each in items(node, "origins, each as `- https://shop.example`")
     )
 
 
 def _rules(node: Node) -> str:
     """As text; of a block the line of what is wrong in it is one of the file."""
     if not isinstance(node, ScalarNode):
-        _fail(node, "write the rules as text: `rules: |`, and they follow indented")
+        fail(node, "write the rules as text: `rules: |`, and they follow indented")
     text = "" if node.tag == NULL else str(node.value)
     try:
         read_rules(text)
@@ -191,7 +193,7 @@ def _rules(node: Node) -> str:
         number, _, rest = said.removeprefix("Line ").partition(": ")
         if node.style == "|" and number.isdigit():
             raise ControlError(f"Line {node.start_mark.line + 1 + int(number)}: {rest}") from None
-        _fail(node, f"in the rules: {said.rstrip('.')}")
+        fail(node, f"in the rules: {said.rstrip('.')}")
     return text
 
 
@@ -211,30 +213,30 @@ SETTINGS: dict[str, Callable[[Node], Any]] = {
 
 def _segments(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Segment]]:
     """What they refer to may be anywhere, so their filters are read when all is known."""
-    for name, value in _entries(node):
-        _checked(value, check_name, "segment", name)
+    for name, value in entries(node):
+        checked(value, check_name, "segment", name)
         lines["segments", name] = value.start_mark.line + 1
-        yield name, Segment(name=name, filters=_scalar(value))
+        yield name, Segment(name=name, filters=scalar(value))
 
 
 def _goals(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, GoalDefinition]]:
-    for name, value in _entries(node):
+    for name, value in entries(node):
         lines["goals", name] = value.start_mark.line + 1
-        goal = _struct(value, GoalDefinition, {"name": name})
-        _checked(value, check_name, "goal", name)
-        _checked(value, check_goal, goal)
+        goal = struct(value, GoalDefinition, {"name": name})
+        checked(value, check_name, "goal", name)
+        checked(value, check_goal, goal)
         yield name, goal
 
 
 def _annotations(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Annotation]]:
     seen: set[str] = set()
-    for nth, each in enumerate(_list(node, "annotations, each beginning with `- at:`")):
-        given = _struct(each, Annotation, {})
+    for nth, each in enumerate(items(node, "annotations, each beginning with `- at:`")):
+        given = struct(each, Annotation, {})
         wanted = given.annotation_id or f"{NO_ID}{nth}"
         one = msgspec.structs.replace(given, annotation_id=wanted)
-        kept = _checked(each, checked_annotation, one)
+        kept = checked(each, checked_annotation, one)
         if wanted in seen:
-            _fail(each, f"there is another annotation {wanted}")
+            fail(each, f"there is another annotation {wanted}")
         seen.add(wanted)
         yield (
             wanted,
@@ -243,27 +245,27 @@ def _annotations(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Ann
 
 
 def _insights(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Insight]]:
-    for name, value in _entries(node):
+    for name, value in entries(node):
         lines["insights", name] = value.start_mark.line + 1
-        insight = _struct(value, Insight, {"name": name}, {"params": _params})
-        _checked(value, check_insight, insight)
+        insight = struct(value, Insight, {"name": name}, {"params": _params})
+        checked(value, check_insight, insight)
         yield name, insight
 
 
 def _params(node: Node) -> dict[str, str]:
-    return {name: _scalar(value) for name, value in _entries(node)}
+    return {name: scalar(value) for name, value in entries(node)}
 
 
 def _boards(node: Node, lines: dict[Place, int]) -> Iterator[tuple[str, Board]]:
     """Which insights there are is known when all is read."""
-    for name, value in _entries(node):
+    for name, value in entries(node):
         lines["boards", name] = value.start_mark.line + 1
-        yield name, _struct(value, Board, {"name": name}, {"insights": _tiles})
+        yield name, struct(value, Board, {"name": name}, {"insights": _tiles})
 
 
 def _tiles(node: Node) -> list[BoardTile]:
-    listed = _list(node, "insights, each beginning with `- insight:` or `- part:`")
-    return [_struct(each, BoardTile, {}) for each in listed]
+    listed = items(node, "insights, each beginning with `- insight:` or `- part:`")
+    return [struct(each, BoardTile, {}) for each in listed]
 
 
 SECTIONS: dict[str, Callable[[Node, dict[Place, int]], Iterator[tuple[str, Any]]]] = {
@@ -273,79 +275,3 @@ SECTIONS: dict[str, Callable[[Node, dict[Place, int]], Iterator[tuple[str, Any]]
     "insights": _insights,
     "boards": _boards,
 }
-
-Struct = TypeVar("Struct", bound=msgspec.Struct)
-NOTHING: Mapping[str, Callable[[Node], Any]] = {}
-
-
-def _struct(
-    node: Node,
-    kind: type[Struct],
-    known: dict[str, str],
-    readers: Mapping[str, Callable[[Node], Any]] = NOTHING,
-) -> Struct:
-    """`readers`: of fields that are no texts."""
-    fields = [field for field in msgspec.structs.fields(kind) if field.name not in known]
-    given = {
-        name: readers.get(name, _scalar)(value)
-        for name, value in _entries(node, tuple(f.name for f in fields))
-    }
-    for field in fields:
-        if field.required and field.name not in given:
-            _fail(node, f"{field.name} is missing")
-    try:
-        return msgspec.convert({**known, **given}, kind, strict=False)
-    except msgspec.ValidationError as error:
-        _fail(node, str(error).replace("`", "").replace("$.", ""))
-
-
-def _entries(node: Node, allowed: tuple[str, ...] = ()) -> list[tuple[str, Node]]:
-    """The names and values of a mapping; `allowed`: names there may be, if not any."""
-    if node.tag == NULL:
-        return []
-    if not isinstance(node, MappingNode):
-        _fail(node, "expected entries `name: value`")
-    found: dict[str, Node] = {}
-    for key, value in node.value:
-        name = _scalar(key)
-        if allowed and name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(allowed)}"
-            _fail(key, f"there is no {name!r}; {hint}")
-        if name in found:
-            _fail(key, f"{name} comes twice")
-        found[name] = value
-    return list(found.items())
-
-
-def _list(node: Node, of: str) -> list[Node]:
-    if node.tag == NULL:
-        return []
-    if not isinstance(node, SequenceNode):
-        _fail(node, f"expected a list of {of}")
-    return list(node.value)
-
-
-def _scalar(node: Node) -> str:
-    if not isinstance(node, ScalarNode) or node.tag == NULL:
-        _fail(node, "expected a text")
-    return str(node.value)
-
-
-def _choice(node: Node, words: tuple[str, ...], more: str = "") -> str:
-    text = _scalar(node)
-    if text not in words:
-        _fail(node, f"{text!r}: choose one of {', '.join(words)}{more}")
-    return text
-
-
-def _checked(node: Node, check: Callable[..., Value], *given: object) -> Value:
-    """What comes of it; what it refuses, with the line."""
-    try:
-        return check(*given)
-    except (ControlError, ApiError, ValueError) as error:
-        _fail(node, str(error).rstrip("."))
-
-
-def _fail(node: Node, problem: str) -> NoReturn:
-    raise ControlError(at_line(node, problem))
