@@ -19,6 +19,7 @@ from tests.support import Project, Server, ids
 from threadline import settings_given
 from threadline.identity import states
 from threadline.runtime import events_store, moving
+from threadline.runtime.comparing import compare
 from threadline.store import Params, Row, Store, store_url
 from threadline.store import moving as partitions
 from threadline.store.address import without_password
@@ -182,7 +183,7 @@ def moved(folder: Path, source: Store, target: Store) -> None:
     moving.claim(folder, source, target)
     moving.drain(chosen, source)
     moving.move(source, target, chosen, nothing)
-    found = moving.compare(source, target, chosen, nothing)
+    found = compare(source, target, chosen, nothing)
     assert not found.problems
     assert not found.skipped
     assert found.answers

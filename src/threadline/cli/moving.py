@@ -15,8 +15,8 @@ from threadline.cli.options import Data
 from threadline.cli.table import as_table, terminal_width
 from threadline.ingest.recovery import alone
 from threadline.runtime import moving
+from threadline.runtime.comparing import Compared, compare
 from threadline.runtime.folder import FolderInUse, folder_lock, running_server
-from threadline.runtime.moving import Compared
 from threadline.settings import Settings
 from threadline.store import Store, StoreError, store_url, without_password
 from threadline.store.address import is_embedded
@@ -101,7 +101,7 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
         with bar("Moving", console) as progressed:
             moving.move(source, target, chosen, progressed, says_what_it_makes(console))
         with bar("Comparing", console) as progressed:
-            found = moving.compare(source, target, chosen, progressed)
+            found = compare(source, target, chosen, progressed)
     _say(found)
     if found.problems:
         for problem in found.problems:

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
-from threadline.contract.errors import ApiError
 from threadline.contract.times import now_ms
 from threadline.control import Control
 from threadline.control.opened import open_nodes
@@ -22,42 +19,23 @@ from threadline.ingest.log import Log
 from threadline.ingest.recovery import others_of, outliving
 from threadline.ingest.writer import Writer
 from threadline.runtime import events_store
+from threadline.runtime.comparing import Progressed, incomparable_in
 from threadline.runtime.events_store import Note
-from threadline.runtime.sampling import ASKED, digest_of, keys
 from threadline.settings import Settings
-from threadline.store import QueryTimeout, Store, StoreError, moving, without_password
+from threadline.store import Store, StoreError, moving, without_password
 from threadline.store.address import LOCAL, host_and_port, is_embedded, server_address
 from threadline.store.connection import has_database
 from threadline.store.errors import store_errors
-from threadline.store.moving import Digest, Partition, Table
+from threadline.store.moving import Partition, Table
 
 # Longer than it takes to read a month.
 QUESTION_S = 24 * 3600
-# Of each project, in the order of their numbers, which is none of theirs.
-JOURNEYS = 5
-USERS = """
-    SELECT DISTINCT user_id FROM user_touches
-    WHERE project_id = {project_id:String}
-    ORDER BY cityHash64(user_id) LIMIT {users:UInt32}"""
 COUNT = "SELECT count() AS rows FROM {table:Identifier}"
 OTHER_LOGS = "SELECT count() AS rows FROM logs WHERE log_hash NOT IN {known:Array(String)}"
 LOGS = "SELECT log_hash FROM logs ORDER BY number"
 
 # The notes of what is under way in a store.
 WORK = "unfinished_work"
-
-Progressed = Callable[[int, int], None]
-
-
-class Compared(msgspec.Struct):
-    """What was looked at in both stores. `rows`: of each table, with how many months or other parts
-    of it they lie in; `skipped`: questions that took too long; `problems`: sentences."""
-
-    rows: dict[str, tuple[int, int]]
-    answers: int = 0
-    journeys: int = 0
-    skipped: list[str] = []
-    problems: list[str] = []
 
 
 @contextmanager
@@ -200,7 +178,7 @@ def move(
     moving.check_alike(described, moving.described(target))
     wanted = moving.partitions(source)
     there = {each[:2] for each in moving.partitions(target)}
-    incomparable = _incomparable(source, target)
+    incomparable = incomparable_in(source, target)
     total, before = sum(each.size for each in wanted), 0
 
     def bring(each: Partition) -> None:
@@ -237,97 +215,9 @@ def move(
             moving.drop(target, gone.table, gone.partition)
 
 
-def _incomparable(*stores: Store) -> tuple[str, ...]:
-    """Tables that say something else on each node of a cluster, and not the same in two stores."""
-    return moving.FOLLOW if any(store.cluster for store in stores) else ()
-
-
 def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
-    return _digest(source, table, each) == _digest(target, table, each)
-
-
-def _digest(store: Store, table: Table, each: Partition) -> Digest:
-    return moving.digest(store, table, each.partition)
-
-
-def compare(source: Store, target: Store, settings: Settings, progressed: Progressed) -> Compared:
-    """Every row of both, table by table and partition by partition, and some answers. Raises
-    `StoreError`."""
-    found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
-    described = moving.described(source)
-    incomparable = _incomparable(source, target)
-    both = {
-        each[:2]: each
-        for store in (target, source)
-        for each in moving.partitions(store)
-        if each.table not in incomparable
-    }
-    total, done = sum(each.size for each in both.values()), 0
-    for each in both.values():
-        here = _digest(source, described[each.table], each)
-        if here != (there := _digest(target, described[each.table], each)):
-            found.problems.append(
-                f"{each.table}, {each.partition}: {here.rows:,} rows here and {there.rows:,} there"
-                + (", of other values" if here.rows == there.rows else "")
-            )
-        rows, parts = found.rows[each.table]
-        found.rows[each.table] = (rows + there.rows, parts + 1)
-        done += each.size
-        progressed(done, total)
-    kept = outliving(settings)
-    made_anew = states.verify(target, 1, kept, incomparable) if incomparable else []
-    for state in made_anew:
-        found.rows[state.table] = (state.compared, 1)
-        if wrong := state.beyond + state.missing + state.wrong:
-            found.problems.append(
-                f"{state.table}: {wrong:,} rows there are not what the events say"
-            )
-    with Control.of(settings, create=False) as control:
-        _compare_answers(source, target, control, found)
-    return found
-
-
-def _compare_answers(source: Store, target: Store, control: Control, found: Compared) -> None:
-    at_ms = now_ms()
-    names = {project.project_id: project.name for project in control.projects()}
-    asked: list[tuple[str, str, dict[str, str], str]] = []
-    for key in keys(control):
-        project_id, _, name = key.partition("/")
-        asked.append((project_id, *ASKED[name], name))
-    for project_id in names:
-        users = source.query(USERS, {"project_id": project_id, "users": JOURNEYS})
-        for user in users:
-            given = {"user_id": user["user_id"], "limit": "1000"}
-            asked.append((project_id, "journey", given, "journey of a user"))
-    for project_id, question, given, what in asked:
-        answers = [
-            _answer(store, control, project_id, question, given, at_ms)
-            for store in (source, target)
-        ]
-        if None in answers:
-            found.skipped.append(f"{names[project_id]}: {what}")
-            continue
-        if answers[0] != answers[1]:
-            found.problems.append(f"{names[project_id]}: {what} is answered otherwise there")
-        found.journeys += question == "journey"
-        found.answers += question != "journey"
-
-
-def _answer(
-    store: Store,
-    control: Control,
-    project_id: str,
-    question: str,
-    given: dict[str, str],
-    at_ms: int,
-) -> str | None:
-    """A digest of it; an error is an answer, too. None: it took too long."""
-    try:
-        return digest_of(store, control, project_id, question, given, at_ms)
-    except QueryTimeout:
-        return None
-    except ApiError as error:
-        return str(error)
+    here, there = (moving.digest(store, table, each.partition) for store in (source, target))
+    return here == there
 
 
 def finish(folder: Path, source: Store, target: Store) -> None:
