@@ -18,7 +18,8 @@ from threadline.http.dashboard import ROOT
 from threadline.http.doc import Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
-from threadline.http.sign_in import TAG, device
+from threadline.http.sign_in import device
+from threadline.http.signed_in import TAG
 from threadline.runtime.oidc import PENDING_S, Identity, Oidc, OidcError
 
 PATH = "/v1/auth/oidc"
