@@ -1,7 +1,8 @@
 """The log: what is acknowledged is on disk here first.
 
-`commits` has the thread that puts requests on disk, `records` reads and writes them, `log_file`
-opens the file. The writer reads blocks from the other end and drops them when the store has them.
+`commits` has the thread that puts requests on disk, `records` reads and writes them, `opened_log`
+has the file (`log_file`). The writer reads blocks from the other end and drops them when the store
+has them.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ from threadline.contract.errors import Unavailable
 from threadline.ingest import dead_letters, log_file, receipts, records
 from threadline.ingest.commits import Append, Commits, Done
 from threadline.ingest.log_file import LogError, open_db
-from threadline.ingest.receipts import Forgetting, Receipt
+from threadline.ingest.opened_log import OpenedLog
 from threadline.ingest.records import Ahead, Block, ForgetRequest
 from threadline.ingest.row import NO_ROWS, Positions, Rows
 
@@ -34,13 +35,7 @@ FORGET_WAITS = """
 DEPTH = "total(events), total(length(body)) FILTER (WHERE kind = 'rows')"
 
 
-def own_id_key(log_id: str) -> int:
-    """What a log alone hashes event_ids with. Its id is random and stays in this file: nobody
-    outside can know the key."""
-    return int(log_id.replace("-", ""), 16) % 2**64
-
-
-class Log:
+class Log(OpenedLog):
     """Durable and in order. Bounded by `max_bytes` of records not yet written."""
 
     def __init__(
@@ -56,31 +51,18 @@ class Log:
         `holds_forgets`: requests to forget wait for what other nodes have acknowledged before.
 
         Raises `LogError`, or `SchemaTooNew`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        super().__init__(folder, id_key)
         self._max_bytes = max_bytes
-        self._shared_id_key = id_key
-        self.shares_id_key = id_key is not None
         self._holds_forgets = holds_forgets
-        self._lock = threading.Lock()  # one transaction at a time
         self._counting = threading.Lock()
         with log_file.damage_explained(folder):
-            self._db = open_db(folder)
-            self._open()
-        # For whoever looks on: it waits for nobody, and nobody waits for it.
-        self._reading = threading.Lock()
-        self._reader = sqlite3.connect(
-            f"{(folder / 'log.db').resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
-        )
+            self._look_over()
         self._commits = Commits(self._write)
         self.notify, self.deliver_by = self._commits.notify, self._commits.deliver_by
 
-    def _open(self) -> None:
-        log_file.prepare(self._db)
-        log_id, written_seq = self._db.execute("SELECT log_id, written_seq FROM block").fetchone()
-        self.log_id = str(log_id)
-        shared = self._shared_id_key
-        self.id_key = own_id_key(self.log_id) if shared is None else shared
+    def _look_over(self) -> None:
+        """What waits in it from before."""
+        (written_seq,) = self._db.execute("SELECT written_seq FROM block").fetchone()
         self.written_seq = int(written_seq)
         last, events, size = self._db.execute(f"SELECT max(seq), {DEPTH} FROM records").fetchone()
         self.acked_seq: int = last or self.written_seq
@@ -93,9 +75,7 @@ class Log:
     def close(self) -> None:
         """Commit what is queued, then close. Nothing may be appended any more."""
         self._commits.close()
-        with self._reading:
-            self._reader.close()
-        self._db.close()
+        super().close()
 
     # -- in through the door ----------------------------------------------------------------
 
@@ -190,21 +170,6 @@ class Log:
         except IndexError:
             return 0.0
 
-    def count_dead_letters(self) -> int:
-        """Those there are now."""
-        with self._reading:
-            return dead_letters.count(self._reader)
-
-    def count_unfinished_forgets(self) -> int:
-        """Requests to forget that are not carried out yet."""
-        with self._reading:
-            return receipts.count_unfinished(self._reader)
-
-    def count_forgets_on_disk(self) -> int:
-        """Those that no answer shows any more, but the disk still does."""
-        with self._reading:
-            return receipts.count_on_disk(self._reader)
-
     def requeue_dead_letters(self) -> int:
         """Take those that are marked for another try back into the log; how many.
 
@@ -242,18 +207,6 @@ class Log:
                 self._erase_free_pages()
         self.written_seq = block.last_seq
 
-    @property
-    def moved_ms(self) -> int:
-        """The latest time at which anything went to the store, since 1970; 0: never."""
-        with self._reading:
-            (moved_ms,) = self._reader.execute("SELECT moved_ms FROM progress").fetchone()
-        return int(moved_ms)
-
-    def move(self, at_ms: int) -> None:
-        """The store has what came until then."""
-        with self._transaction():
-            self._db.execute("UPDATE progress SET moved_ms = max(moved_ms, ?)", (at_ms,))
-
     # -- forgetting -------------------------------------------------------------------------
 
     def ahead(self, block: Block) -> list[Ahead]:
@@ -281,43 +234,10 @@ class Log:
             for whose in letters:
                 dead_letters.forget(self._db, whose)
 
-    def forgettings(self) -> list[Forgetting]:
-        """What the store has been told to delete and this log has not struck off yet."""
-        with self._reading:
-            return receipts.under_way(self._reader)
-
-    def forgotten(self, seqs: Sequence[int]) -> None:
-        """The store has nothing any more of those that were forgotten in these blocks."""
-        with self._transaction():
-            receipts.gone(self._db, seqs)
-
-    def erase(self, seqs: Sequence[int]) -> None:
-        """Nor has this file. Raises `sqlite3.Error`."""
-        self._erase_free_pages()
-        with self._transaction():
-            receipts.erased(self._db, seqs)
-
-    def _erase_free_pages(self) -> None:
-        """Appending waits meanwhile: better do it when the log `is_small`. Raises
-        `sqlite3.Error`."""
-        with self._lock:
-            log_file.erase_free_pages(self._db)
-
     @property
     def is_small(self) -> bool:
         """So little lies in it that rewriting its file holds nobody up."""
         return self.depth_bytes <= SMALL_BYTES
-
-    def receipts(self) -> list[Receipt]:
-        """All requests to forget, oldest first."""
-        with self._reading:
-            return receipts.listed(self._reader)
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Its file, for a look that waits for nobody."""
-        with self._reading:
-            yield self._reader
 
     @contextmanager
     def appending(self) -> Iterator[sqlite3.Connection]:
@@ -326,11 +246,6 @@ class Log:
             yield self._db
             last = max(records.last_seq(self._db), self.written_seq)
         self._count(0, 0, acked_seq=last)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, log_file.transaction(self._db):
-            yield
 
 
 def _now_ms() -> int:

@@ -18,7 +18,8 @@ from xxhash import xxh3_64_intdigest
 from threadline.contract.bodies import Event
 from threadline.identity.states import STATES
 from threadline.ingest.accept import event_id_hash
-from threadline.ingest.log import open_db, own_id_key
+from threadline.ingest.log import open_db
+from threadline.ingest.opened_log import own_id_key
 from threadline.ingest.row import StoredEvent
 from threadline.store import REBUILD, Statements, begin
 
