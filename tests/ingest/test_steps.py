@@ -11,8 +11,9 @@ from threadline.contract.errors import InvalidPayload
 from threadline.enrich import scrubber
 from threadline.ingest import row
 from threadline.ingest.accept import accept
+from threadline.ingest.checking import check
 from threadline.ingest.context import IngestContext
-from threadline.ingest.steps import STEPS, Warnings, check, stored_event
+from threadline.ingest.steps import STEPS, Warnings, stored_event
 
 NOW_MS = 1_800_000_000_000
 

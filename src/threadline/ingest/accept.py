@@ -13,9 +13,10 @@ from threadline.contract.bodies import Event, Identify
 from threadline.contract.errors import PlaceholderId
 from threadline.contract.ids import PLACEHOLDERS, Placeholders, is_placeholder
 from threadline.contract.replies import Notice
+from threadline.ingest.checking import Checked
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import Rows, StoredEvent
-from threadline.ingest.steps import Checked, Warnings, stored_event
+from threadline.ingest.steps import Warnings, stored_event
 
 MAX_WARNINGS = 100
 

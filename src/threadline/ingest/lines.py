@@ -15,9 +15,9 @@ from threadline.contract.bodies import MAX_BATCH_EVENTS, Event, ExportedEvent
 from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.replies import Notice
+from threadline.ingest.checking import Checked, check
 from threadline.ingest.columns import Columns, columns, is_export
 from threadline.ingest.formats import FORMATS, FileError, RawLine
-from threadline.ingest.steps import Checked, check
 from threadline.ingest.unpacking import DAMAGE, OTHERWISE, is_utf16, unpacked
 
 __all__ = ["CheckedEvents", "EventFile", "FileError", "Line", "Lines"]

@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from threadline.classify import classify
-from threadline.contract.bodies import MAX_PROPERTIES_BYTES, Event, ExportedEvent
-from threadline.contract.decoding import FieldErrors
-from threadline.contract.errors import InvalidPayload, PlaceholderId
+from threadline.contract.bodies import Event, ExportedEvent
+from threadline.contract.errors import PlaceholderId
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Notice
 from threadline.contract.times import DAY_MS, format_ms
-from threadline.contract.values import FIRST_MS, address_text, properties_text, timestamp_ms
+from threadline.contract.values import FIRST_MS
 from threadline.enrich import (
     Agent,
     address_hash,
@@ -36,6 +35,7 @@ from threadline.enrich import (
     time_ordered_id,
 )
 from threadline.ingest.account import no_account
+from threadline.ingest.checking import Checked, check
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import StoredEvent
 
@@ -69,8 +69,6 @@ SENDERS = {
     "crawler": "a crawler or another program",
 }
 
-# The event's time and properties.
-Checked = tuple[int, str]
 Step = Callable[[StoredEvent, Event, IngestContext, Warnings], None]
 
 
@@ -217,47 +215,6 @@ def stored_event(
     for step in steps:
         step(stored, sent, context, warnings)
     return stored
-
-
-def check(
-    event: Event,
-    now_ms: int,
-    index: int | None = None,
-    max_bytes: int = MAX_PROPERTIES_BYTES,
-) -> Checked:
-    """The event's time (milliseconds since 1970) and properties; its address gets its shortest
-    form. Raises `InvalidPayload` for what is past the limits that a type cannot say, naming the
-    event's index in its batch if there is one."""
-    try:
-        if event.ip is not None:
-            event.ip = address_text(event.ip)
-        return timestamp_ms(event.timestamp, now_ms), properties_text(event.properties, max_bytes)
-    except ValueError:
-        raise _explain(event, now_ms, index, max_bytes) from None
-
-
-def _explain(event: Event, now_ms: int, index: int | None, max_bytes: int) -> InvalidPayload:
-    errors: FieldErrors = {}
-    try:
-        timestamp_ms(event.timestamp, now_ms)
-    except ValueError as error:
-        errors["timestamp"] = [str(error)]
-    try:
-        address_text("::" if event.ip is None else event.ip)
-    except ValueError as error:
-        errors["ip"] = [str(error)]
-    try:
-        properties_text(event.properties, max_bytes)
-    except ValueError as error:
-        name = "traits" if index is None and event.event == "$identify" else "properties"
-        errors[name] = [str(error)]
-    if index is None:
-        return InvalidPayload("The event is invalid; nothing was stored.", fieldErrors=errors)
-    return InvalidPayload(
-        f"Event {index} of the batch is invalid; nothing was stored.",
-        index=index,
-        fieldErrors=errors,
-    )
 
 
 def with_properties(sent: str, more: tuple[tuple[str, str], ...]) -> str:
