@@ -5,40 +5,34 @@ Every number is asked as `stats` asks it. What is unusual says `variation`, what
 `contributions`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
-from typing import Annotated, NamedTuple, cast
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
-from threadline.contract.times import Timestamp, format_ms, midnight_ms, parse_ms
-from threadline.questions import schema, stats
+from threadline.contract.times import format_ms
+from threadline.questions import schema
 from threadline.questions.context import Context
-from threadline.questions.contributions import (
-    Breakdown,
-    Carrier,
-    Whole,
-    breakdown,
-    carrier,
-)
+from threadline.questions.contributions import Breakdown, Carrier, Whole, breakdown, carrier
 from threadline.questions.dimensions import PROPERTIES, Scope, scope_of
-from threadline.questions.filters import Filtered, refused
-from threadline.questions.intervals import WEEKDAYS, WeekStart, day_of
+from threadline.questions.filters import Filtered
 from threadline.questions.parameters import any_dimension
 from threadline.questions.scoped import read_dimensions
-from threadline.questions.stats import MetricName, StatsParams
+from threadline.questions.stats import MetricName
 from threadline.questions.variation import FEWEST, usual
 from threadline.questions.warned import AnswerWarning, Warned, noted
+from threadline.questions.weekly_numbers import (
+    Number,
+    Weeks,
+    by_event_in,
+    grouped,
+    numbers_of,
+    series_of,
+    since_there_is_something,
+    weeks_of,
+)
 
-WEEKS, MOST_WEEKS = 8, 52
-DAYS = 7
-# Events without a goal: those that come most.
-MOST_EVENTS = 10
 MOST_EXPLAINED = 5
-# Rows of one group by group series: what is beyond is in the rest.
-MOST_ROWS = 50_000
-PAGE_VIEW = "$pageview"
 # What apps call the property that says which of their versions it was.
 VERSIONS = ("app_version", "appVersion", "version", "release", "build")
 
@@ -115,52 +109,14 @@ class Changes(Warned, kw_only=True):
     rows: list[Moved]
 
 
-class Number(NamedTuple):
-    """A number to look at, as `stats` asks it."""
-
-    name: str
-    metric: MetricName
-    event: str | None = None
-
-
-class Weeks(NamedTuple):
-    """The weeks of one question: the last is looked at, those before are what is usual."""
-
-    params: ChangesParams
-    starts: list[int]
-    to_ms: int
-    begins: WeekStart
-
-    def of(self, number: Number, group_by: str = "") -> StatsParams:
-        params = self.params
-        return StatsParams(
-            metric=number.metric,
-            event=number.event,
-            group_by=group_by,
-            interval="week",
-            week_start=self.begins,
-            from_=Timestamp(self.starts[0]),
-            to=Timestamp(self.to_ms),
-            tz=params.tz,
-            stitch=params.stitch,
-            as_of=params.as_of,
-            include_bots=params.include_bots,
-            limit=MOST_ROWS,
-        )
-
-    def place(self, bucket: object) -> int:
-        """Which of the weeks begins then."""
-        return self.starts.index(parse_ms(str(bucket)))
-
-
 def ask(context: Context, params: ChangesParams) -> Changes:
     """Raises `InvalidGroupBy` and `InvalidParams`."""
     groups = read_dimensions(params.group_by, (), SCOPES["count"])
-    weeks = _weeks(context, params)
-    by_event = _by_event(context, weeks)
-    weeks, by_event = _since_there_is_something(weeks, by_event)
+    weeks = weeks_of(context, params)
+    by_event = by_event_in(context, weeks)
+    weeks, by_event = since_there_is_something(weeks, by_event)
     before = len(weeks.starts) - 1
-    numbers = [*_numbers(context, by_event)]
+    numbers = [*numbers_of(context, by_event)]
     answer = Changes(
         week=Week(format_ms(weeks.starts[-1]), format_ms(weeks.to_ms)),
         weeks=before,
@@ -175,91 +131,17 @@ def ask(context: Context, params: ChangesParams) -> Changes:
     moved = [
         row
         for number in numbers
-        if (row := _moved(number.name, _series(context, weeks, number, by_event)))
+        if (row := _moved(number.name, series_of(context, weeks, number, by_event)))
     ]
     moved.sort(key=lambda row: (-abs(row.score), row.metric))
     by_name = {number.name: number for number in numbers}
     versions = _versions(context) if moved and not groups else {}
     for row in moved[:MOST_EXPLAINED]:
-        _explain(context, weeks, by_name[row.metric], row, groups, versions)
+        _explain(context, weeks, by_name[row.metric], row, groups, versions, params.limit)
     answer.rows, answer.quiet = moved, not moved
     if len(moved) > MOST_EXPLAINED:
         answer.warnings = noted([_unexplained(len(moved))])
     return answer
-
-
-def _weeks(context: Context, params: ChangesParams) -> Weeks:
-    """Raises `InvalidParams`."""
-    zone = ZoneInfo(params.tz)
-    end = day_of(params.to.ms if params.to else context.now_ms, zone)
-    if params.to and midnight_ms(end, zone) > context.now_ms:
-        raise refused("to", "lies in the future; leave it out for the last seven days")
-    since = params.from_.ms if params.from_ else midnight_ms(end - timedelta(DAYS * 9), zone)
-    before = [
-        start
-        for nth in range(MOST_WEEKS, 0, -1)
-        if (start := midnight_ms(end - timedelta(DAYS * (nth + 1)), zone)) >= since
-    ]
-    if not params.from_:
-        before = before[-WEEKS:]
-    starts = [*before, midnight_ms(end - timedelta(DAYS), zone)]
-    begins = cast(WeekStart, WEEKDAYS[end.weekday()])
-    return Weeks(params, starts, midnight_ms(end, zone), begins)
-
-
-def _by_event(context: Context, weeks: Weeks) -> dict[str, list[float]]:
-    """How often each event came, week by week."""
-    found = _grouped(context, weeks, Number("events", "count"), "event_name")
-    return {str(name): values for name, values in found.items()}
-
-
-def _since_there_is_something(
-    weeks: Weeks, by_event: dict[str, list[float]]
-) -> tuple[Weeks, dict[str, list[float]]]:
-    """Without the weeks before the first event, and the one in which that came."""
-    totals = [sum(week) for week in zip(*by_event.values(), strict=True)]
-    first = next((nth for nth, total in enumerate(totals) if total), len(weeks.starts) - 1)
-    cut = min(first + 1 if first else 0, len(weeks.starts) - 1)
-    shorter = {name: week[cut:] for name, week in by_event.items()}
-    return weeks._replace(starts=weeks.starts[cut:]), shorter
-
-
-def _numbers(context: Context, by_event: Mapping[str, Sequence[float]]) -> Iterator[Number]:
-    yield Number("persons", "persons")
-    yield Number("visits", "visits")
-    yield Number("pageviews", "count", PAGE_VIEW)
-    plain: set[str] = set()
-    for name in context.names.goals:
-        yield Number(f"goal:{name}", "count", f"goal:{name}")
-        goal = context.names.goal(name)
-        if goal and not goal.conditions:
-            plain.add(goal.event)
-    own = [name for name in by_event if not name.startswith("$") and name not in plain]
-    own.sort(key=lambda name: (-sum(by_event[name]), name))
-    for name in own[:MOST_EVENTS]:
-        yield Number(name, "count", name)
-
-
-def _series(
-    context: Context, weeks: Weeks, number: Number, by_event: Mapping[str, list[float]]
-) -> list[float]:
-    if number.metric == "count" and (found := by_event.get(number.event or "")):
-        return found
-    values = [0.0] * len(weeks.starts)
-    for row in stats.ask(context, weeks.of(number)).rows:
-        values[weeks.place(row.bucket)] = cast(float, row.value or 0)
-    return values
-
-
-def _grouped(
-    context: Context, weeks: Weeks, number: Number, group: str
-) -> dict[str | None, list[float]]:
-    found: dict[str | None, list[float]] = {}
-    for row in stats.ask(context, weeks.of(number, group)).rows:
-        columns = msgspec.to_builtins(row)
-        values = found.setdefault(columns[group], [0.0] * len(weeks.starts))
-        values[weeks.place(row.bucket)] = cast(float, row.value or 0)
-    return found
 
 
 def _moved(name: str, values: list[float]) -> Moved | None:
@@ -293,6 +175,7 @@ def _explain(
     row: Moved,
     groups: Sequence[str],
     versions: Mapping[str, Sequence[str]],
+    limit: int,
 ) -> None:
     """What moved in it, into the row."""
     whole = Whole(row.value, sum(row.past) / len(row.past))
@@ -302,9 +185,9 @@ def _explain(
     for dimension in dimensions:
         parts = {
             value: (week[-1], sum(week[:-1]) / (len(week) - 1))
-            for value, week in _grouped(context, weeks, number, dimension).items()
+            for value, week in grouped(context, weeks, number, dimension).items()
         }
-        row.breakdowns.append(breakdown(dimension, whole, parts, weeks.params.limit))
+        row.breakdowns.append(breakdown(dimension, whole, parts, limit))
     row.carried_by = carrier(whole, row.breakdowns)
 
 
