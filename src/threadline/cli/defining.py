@@ -12,14 +12,10 @@ from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data, ProjectName, check_text
 from threadline.cli.projects import open_control
 from threadline.cli.table import as_table, terminal_width
-from threadline.contract.definitions import (
-    Annotation,
-    Definitions,
-    GoalDefinition,
-    Segment,
-)
+from threadline.contract.definitions import Annotation, Definitions, GoalDefinition, Segment
 from threadline.contract.errors import InvalidPayload
 from threadline.control import Control, Project
+from threadline.questions import annotations as notes
 from threadline.questions import definitions as allowed
 
 segments = typer.Typer(
@@ -186,7 +182,7 @@ def set_annotation(
     kept: list[Annotation] = []
 
     def put(before: Definitions, one: Annotation) -> Definitions:
-        after, annotation_id = allowed.add_annotation(before, one)
+        after, annotation_id = notes.add_annotation(before, one)
         kept.append(after.annotations[annotation_id])
         return after
 
@@ -205,7 +201,7 @@ def delete_annotation(
 
     Example: `threadline annotation delete note_5fK2bQx0Za`
     """
-    _define(project, data, allowed.delete_annotation, annotation_id)
+    _define(project, data, notes.delete_annotation, annotation_id)
     typer.echo(f"Annotation {annotation_id} is deleted.")
 
 

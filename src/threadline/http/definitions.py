@@ -25,7 +25,7 @@ from threadline.http.changing import NoParams, read_exactly, write_control
 from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
-from threadline.questions import boards
+from threadline.questions import annotations, boards
 from threadline.questions import definitions as allowed
 from threadline.questions.defined import one_of
 from threadline.questions.warned import Warnings, noted
@@ -134,8 +134,8 @@ KINDS = (
         named="Id of the annotation.",
         one=Annotation,
         all=Annotations,
-        put=allowed.put_annotation,
-        delete=allowed.delete_annotation,
+        put=annotations.put_annotation,
+        delete=annotations.delete_annotation,
     ),
     Kind(
         table="insights",
@@ -203,7 +203,7 @@ async def _add(kind: Kind, request: Request) -> Answer:
     ids: list[str] = []
 
     def add(before: Definitions) -> Definitions:
-        after, annotation_id = allowed.add_annotation(before, given)
+        after, annotation_id = annotations.add_annotation(before, given)
         ids.append(annotation_id)
         return after
 

@@ -26,7 +26,7 @@ from threadline.mcp.more_tools import json_body
 from threadline.mcp.schemas import input_of_body, output_of
 from threadline.mcp.tools import Tool, get, near
 from threadline.mcp.words import one_line
-from threadline.questions import definitions
+from threadline.questions import annotations, definitions
 from threadline.questions.near import did_you_mean
 
 APPLY = {
@@ -202,7 +202,7 @@ async def _annotate(session: Session, arguments: Json) -> Answered:
     body, apply = _split(arguments)
     there = (await get(session.own, "/v1/annotations", {})).found["rows"]
     if not apply:
-        _is_taken(Annotation, body, lambda note: definitions.add_annotation(NOTHING_YET, note))
+        _is_taken(Annotation, body, lambda note: annotations.add_annotation(NOTHING_YET, note))
         same_day = [note for note in there if note["at"][:10] == body["at"][:10]]
         said = f"It would note at {body['at']}: {body['text']}."
         if same_day:

@@ -1,40 +1,18 @@
-"""Segments, goals and annotations: what may be in them, and as questions take them.
+"""Segments and goals: what may be in them, and as questions take them.
 
 All of it is pure: each change takes a project's definitions and gives those that there are to be,
 or raises `ApiError`. HTTP, the command line and files of settings go by the same.
 """
 
-import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import msgspec
-
-from threadline.contract.definitions import (
-    Annotation,
-    Definitions,
-    GoalDefinition,
-    Segment,
-)
+from threadline.contract.definitions import Definitions, GoalDefinition, Segment
 from threadline.contract.errors import InUse, InvalidParams, InvalidPayload
-from threadline.contract.times import Timestamp, format_ms
 from threadline.questions.boards import check_board, check_insight
-from threadline.questions.defined import (
-    added,
-    check_shown,
-    invalid,
-    one_of,
-    removed,
-)
+from threadline.questions.defined import added, check_shown, invalid, one_of, removed
 from threadline.questions.dimensions import DID, DIMENSIONS, SEGMENT
-from threadline.questions.filters import (
-    NONE,
-    Condition,
-    near,
-    read_filters,
-)
+from threadline.questions.filters import NONE, Condition, near, read_filters
 from threadline.questions.named import Goal, Names
 from threadline.questions.steps import GOAL, MAX_EVENT_NAME, name_and_conditions
 
@@ -42,7 +20,6 @@ from threadline.questions.steps import GOAL, MAX_EVENT_NAME, name_and_conditions
 MAX_EXPANDED = 100
 # They are written in filters and steps, where these mean something else.
 NOT_IN_NAMES = ";|,{}\\"
-ANNOTATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def names_of(definitions: Definitions) -> Names:
@@ -98,35 +75,6 @@ def put_goal(definitions: Definitions, goal: GoalDefinition) -> Definitions:
     return definitions._replace(goals=added(definitions.goals, goal.name, goal))
 
 
-def put_annotation(definitions: Definitions, annotation: Annotation) -> Definitions:
-    """With this annotation, in place of one of its id. Raises `InvalidPayload`."""
-    found = checked_annotation(annotation)
-    annotations = added(definitions.annotations, found.annotation_id, found)
-    return definitions._replace(annotations=annotations)
-
-
-def add_annotation(definitions: Definitions, annotation: Annotation) -> tuple[Definitions, str]:
-    """With this annotation, and its id: its own, or that of one that says the same of the same
-    time, or a new one. Whoever sends it twice has not made two notes. Raises `InvalidPayload`."""
-    same = same_annotation(definitions, annotation)
-    annotation_id = annotation.annotation_id or (same.annotation_id if same else new_id())
-    link = annotation.link or (same.link if same else "")
-    named = msgspec.structs.replace(annotation, annotation_id=annotation_id, link=link)
-    return put_annotation(definitions, named), annotation_id
-
-
-def new_id() -> str:
-    """Of an annotation that came without one."""
-    return f"note_{secrets.token_hex(6)}"
-
-
-def same_annotation(definitions: Definitions, annotation: Annotation) -> Annotation | None:
-    """The one that says the same of the same time. Raises `InvalidPayload`."""
-    said = (checked_time(annotation.at), annotation.text.strip())
-    there = definitions.annotations.values()
-    return next((each for each in there if (each.at, each.text) == said), None)
-
-
 def delete_segment(definitions: Definitions, name: str) -> Definitions:
     """Without it. Raises `NotFound`, or `InUse` with those that use it."""
     one_of(definitions.segments, name, "segment")
@@ -139,12 +87,6 @@ def delete_goal(definitions: Definitions, name: str) -> Definitions:
     one_of(definitions.goals, name, "goal")
     _refuse_in_use(definitions, DID, f"{GOAL}{name}", "goal", name)
     return definitions._replace(goals=removed(definitions.goals, name))
-
-
-def delete_annotation(definitions: Definitions, annotation_id: str) -> Definitions:
-    """Without it. Raises `NotFound`."""
-    one_of(definitions.annotations, annotation_id, "annotation")
-    return definitions._replace(annotations=removed(definitions.annotations, annotation_id))
 
 
 def _refuse_in_use(
@@ -275,40 +217,6 @@ CHECKS: Mapping[str, Callable[[Definitions, Any], None]] = {
     "insights": lambda _, insight: check_insight(insight),
     "boards": check_board,
 }
-
-
-def checked_annotation(annotation: Annotation) -> Annotation:
-    """As it is kept. Raises `InvalidPayload`."""
-    if not ANNOTATION_ID.fullmatch(annotation.annotation_id):
-        raise invalid("annotation_id", "write 1 to 64 letters, digits, _ and -")
-    text = annotation.text.strip()
-    if not text or not text.isprintable():
-        raise invalid("text", "write what happened, on one line")
-    if annotation.link and not _is_address(annotation.link):
-        raise invalid("link", "write an address with http or https, such as https://shop.example/")
-    return Annotation(
-        annotation_id=annotation.annotation_id,
-        at=checked_time(annotation.at),
-        text=text,
-        link=annotation.link,
-    )
-
-
-def checked_time(text: str) -> str:
-    """A date, or a time in UTC. Raises `InvalidPayload`."""
-    try:
-        found = Timestamp.parse(text.strip())
-    except ValueError as error:
-        raise invalid("at", str(error)) from None
-    return found.day.isoformat() if found.day else format_ms(found.ms)
-
-
-def _is_address(link: str) -> bool:
-    try:
-        address = urlsplit(link)
-    except ValueError:
-        return False
-    return address.scheme in ("http", "https") and bool(address.hostname) and link.isprintable()
 
 
 def _read(text: str, field: str, of_steps: bool = False) -> list[Condition]:

@@ -9,8 +9,9 @@ import msgspec
 from threadline.contract.definitions import Annotation, Definitions
 from threadline.control import ControlError
 from threadline.control.definitions import Settings
+from threadline.questions.annotations import new_id, same_annotation
 from threadline.questions.defined import MAX_EACH
-from threadline.questions.definitions import check_all, new_id, same_annotation
+from threadline.questions.definitions import check_all
 from threadline.runtime.project_yaml import ProjectFile
 
 WHAT = {

@@ -25,8 +25,9 @@ from threadline.control.changes import VISIT_TIMEOUTS
 from threadline.control.keeping import ByEvent, checked_by_event, read_days
 from threadline.control.names import checked_name
 from threadline.lined_yaml import compose
+from threadline.questions.annotations import checked_annotation
 from threadline.questions.boards import check_insight
-from threadline.questions.definitions import check_goal, check_name, checked_annotation
+from threadline.questions.definitions import check_goal, check_name
 from threadline.runtime.yaml_nodes import (
     NULL,
     checked,
