@@ -20,16 +20,16 @@ from threadline.ingest.undoing import id_key
 from threadline.jobs import work
 from threadline.jobs.table import IMPORT
 from threadline.runtime.admin_socket import SocketStore, append
-from threadline.runtime.archive import (
-    Arriving,
+from threadline.runtime.archive import write
+from threadline.runtime.archive_check import Archive, open_archive
+from threadline.runtime.archive_taking import (
     read_decisions,
     read_events,
     read_rates,
     settle_project,
     take_pepper,
-    write,
 )
-from threadline.runtime.archive_check import Archive, arriving, open_archive
+from threadline.runtime.arriving import Arriving, arriving
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services
 from threadline.settings import Settings

@@ -1,4 +1,4 @@
-"""Whole projects in one ZIP file: everything that was stored of them, as it was stored, and back.
+"""Whole projects in one ZIP file: everything that was stored of them, as it was stored.
 
 archive.json                    which projects, of when
 projects/ID/project.json        name, policy, counts
@@ -10,12 +10,10 @@ exchange_rates.ndjson           of the whole installation
 """
 
 import io
-from array import array
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Protocol, cast
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import msgspec
@@ -23,12 +21,8 @@ import msgspec
 from threadline import __version__
 from threadline.contract.times import format_ms, now_ms
 from threadline.control import Control, ControlError, Project
-from threadline.ingest.accept import event_id_hash
 from threadline.ingest.formats import MAX_LINE_BYTES
-from threadline.ingest.row import COLUMNS, Rows, StoredEvent
-from threadline.ingest.undoing import Brought
-from threadline.runtime.project_changes import merged
-from threadline.runtime.project_yaml import ProjectFile
+from threadline.ingest.row import COLUMNS, StoredEvent
 from threadline.runtime.project_yaml import write as write_yaml
 from threadline.store import Params, Statements
 
@@ -38,9 +32,6 @@ RATES = "exchange_rates.ndjson"
 PEPPER = "pepper"
 # A month is written in so many pieces, each of which is in memory at once.
 PIECES = 16
-EVENTS_AT_ONCE = 1000
-BYTES_AT_ONCE = 4 * 1024**2
-RATES_AT_ONCE = 50_000
 # What the columns are in JSON, where that is not what they are.
 WRITTEN = {
     "timestamp": "toUnixTimestamp64Milli(timestamp)",
@@ -95,9 +86,6 @@ class OfProject(msgspec.Struct):
 
 class ArchiveError(ControlError):
     """The file is no archive, or cannot be taken; the message says what to do."""
-
-
-# -- out ----------------------------------------------------------------------------------------
 
 
 def write(
@@ -167,18 +155,6 @@ def _pieces(store: Reads, bound: Mapping[str, object], until: int) -> Iterator[b
             yield store.query_bytes(EVENTS, values, "JSONCompactEachRow")
 
 
-# -- in -----------------------------------------------------------------------------------------
-
-
-class Arriving(NamedTuple):
-    """A project of an archive. `into`: the one here that it comes into; None: a new one."""
-
-    of: OfProject
-    settings: ProjectFile
-    name: str
-    into: Project | None
-
-
 def lines_of(file: ZipFile, member: str) -> Iterator[tuple[int, bytes]]:
     """Its lines with their numbers, from 1. None is read whole that is longer than an event may be:
     raises `ArchiveError`."""
@@ -191,134 +167,9 @@ def lines_of(file: ZipFile, member: str) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def take_pepper(control: Control, file: ZipFile) -> None:
-    """A folder without any key takes the archive's, so that its keys work there, too."""
-    if PEPPER in file.namelist():
-        control.adopt_pepper(file.read(PEPPER).decode())
-
-
-def settle_project(
-    control: Control, file: ZipFile, head: Head, each: Arriving
-) -> tuple[Project, dict[str, str], str]:
-    """The project that it comes into, with all its settings. New keys by kind of a new one that
-    brings none that work here, and what there is to say of the old ones."""
-    project_id = each.of.project_id
-    keys: dict[str, str] = {}
-    chosen = each.into
-    if chosen is None:
-        chosen, made = control.create_project(
-            each.name,
-            [],
-            project_id=project_id,
-            with_keys=not _keys_that_work(control, file, head, project_id),
-        )
-        keys = {kind: str(token) for kind, token in made.items()}
-        control.count_placeholder_ids(project_id, each.of.placeholder_ids)
-    control.change_settings(chosen.project_id, lambda now: merged(each.settings, now, prune=False))
-    return control.project(chosen.project_id), keys, _take_keys(control, file, head, chosen, each)
-
-
 def events_name(project_id: str) -> str:
     return f"projects/{project_id}/events.ndjson"
 
 
 def keys_name(project_id: str) -> str:
     return f"projects/{project_id}/keys.json"
-
-
-def _keys_that_work(
-    control: Control, file: ZipFile, head: Head, project_id: str
-) -> list[dict[str, Any]]:
-    name = keys_name(project_id)
-    if name not in file.namelist() or head.pepper != sha256(control.pepper).hexdigest():
-        return []
-    rows: list[dict[str, Any]] = msgspec.json.decode(file.read(name))
-    return rows
-
-
-def _take_keys(control: Control, file: ZipFile, head: Head, chosen: Project, each: Arriving) -> str:
-    if keys_name(each.of.project_id) not in file.namelist():
-        return ""
-    if head.pepper != sha256(control.pepper).hexdigest():
-        return (
-            "Its keys were hashed with the pepper of another folder, so they cannot work here and"
-            " were left out: import into a new folder, or make new keys."
-        )
-    rows = _keys_that_work(control, file, head, each.of.project_id)
-    taken = control.adopt_keys(chosen.project_id, rows)
-    return f"{taken:,} keys work here as they did there."
-
-
-def read_events(
-    file: ZipFile, project_id: str, into: str, brought: Brought, key: int
-) -> Iterator[tuple[Rows, int]]:
-    """The events as rows of that project, some at a time, and how many of those were there already.
-    The archive was checked before."""
-    lines = lines_of(file, events_name(project_id))
-    next(lines)
-    for some in _some(line for _, line in lines):
-        events = [read_event(line) for line in some]
-        known = brought.known(events)
-        new = [event for event in events if event.event_id not in known]
-        for event in new:
-            event.project_id = into
-        brought.note(new)
-        hashes = array("Q", (event_id_hash(key, into, event.event_id) for event in new))
-        yield Rows.encode(new, hashes), len(events) - len(new)
-
-
-def _some(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-    some: list[bytes] = []
-    size = 0
-    for line in lines:
-        some.append(line)
-        size += len(line)
-        if len(some) == EVENTS_AT_ONCE or size > BYTES_AT_ONCE:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
-
-
-def read_decisions(file: ZipFile, project_id: str, into: str, store: Statements) -> int:
-    """Add what people decided, but for what is there; how many rows that were. The newest counts,
-    as it did."""
-    added = 0
-    for table, columns in DECIDED.items():
-        names = columns.split()
-        sql = f"SELECT {', '.join(names)} FROM {table} WHERE project_id = {{project_id:String}}"
-        there = {_key(row) for row in store.query(sql, {"project_id": into})}
-        rows = [
-            row
-            for _, line in lines_of(file, f"projects/{project_id}/{table}.ndjson")
-            if _key(row := msgspec.json.decode(line)) not in there
-        ]
-        if rows:
-            body = b"\n".join(msgspec.json.encode({**row, "project_id": into}) for row in rows)
-            token = sha256(body).hexdigest()
-            store.insert(table, ["project_id", *names], "JSONEachRow", body, token)
-        added += len(rows)
-    return added
-
-
-def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row by what is in it; times come as they are, or as text."""
-    return tuple(_text(value) for value in row.values())
-
-
-def _text(value: object) -> str:
-    return (
-        str(value)
-        .partition("+00:00")[0]
-        .replace("T", " ")
-        .removesuffix("Z")
-        .removesuffix(".000000")
-    )
-
-
-def read_rates(file: ZipFile, store: Statements) -> None:
-    """Exchange rates: the newest of each day counts, as before."""
-    lines = (line for _, line in lines_of(file, RATES))
-    while body := b"".join(islice(lines, RATES_AT_ONCE)):
-        token = sha256(body).hexdigest()
-        store.insert("exchange_rates", ["currency", "day", "latest"], "JSONEachRow", body, token)
