@@ -17,7 +17,8 @@ from tests.test_story import tell
 from threadline.cli.table import as_table
 from threadline.contract.policies import POLICIES
 from threadline.identity.resolution import resolve
-from threadline.runtime.sql import Limits, Number, SqlQuestions, SqlRefused
+from threadline.runtime.sql import Limits, Number, SqlQuestions
+from threadline.runtime.sql_refused import SqlRefused
 from threadline.store import Store
 
 RECIPES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "identity.md").read_text(), re.DOTALL)

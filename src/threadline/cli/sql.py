@@ -18,14 +18,8 @@ from threadline.contract.policies import POLICIES, Policy
 from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
 from threadline.identity.resolution import resolve
-from threadline.runtime.sql import (
-    Found,
-    Limits,
-    SqlQuestions,
-    SqlRefused,
-    machine_bytes,
-    too_long,
-)
+from threadline.runtime.sql import Found, Limits, SqlQuestions, machine_bytes
+from threadline.runtime.sql_refused import SqlRefused, too_long
 from threadline.runtime.sql_text import as_csv, as_json, plain
 
 FORMATS = ("table", "csv", "json", "ndjson")

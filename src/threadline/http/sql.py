@@ -20,7 +20,7 @@ from threadline.questions.warned import AnswerWarning, Limited, cut_off
 from threadline.runtime.asking_sql import SqlAnswer, SqlAsked
 from threadline.runtime.memory import MIB
 from threadline.runtime.params import read_params
-from threadline.runtime.sql import SqlLimit, SqlRefused
+from threadline.runtime.sql_refused import SqlLimit, SqlRefused
 from threadline.runtime.sql_text import as_csv
 
 MAX_ROWS = 100_000

@@ -17,7 +17,8 @@ from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Project
 from threadline.identity.resolution import resolve
 from threadline.questions.parameters import Stitched
-from threadline.runtime.sql import Found, Limits, SqlQuestions, too_long
+from threadline.runtime.sql import Found, Limits, SqlQuestions
+from threadline.runtime.sql_refused import too_long
 from threadline.settings import Settings
 from threadline.store import Store, StoreBusy
 from threadline.store.connection import share_of_memory

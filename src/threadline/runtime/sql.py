@@ -6,7 +6,6 @@ whatever a query says, it sees one project's rows only, and can change neither d
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from string import Template
 from typing import Any, NamedTuple, Protocol
@@ -18,18 +17,17 @@ from threadline.identity.compose import BOUND, bound
 from threadline.identity.relations import decided_devices
 from threadline.identity.resolution import Resolution
 from threadline.questions.context import VISIT_TIMEOUT_MS
-from threadline.questions.sql_tables import COLUMNS, PARTITIONED, table
+from threadline.questions.sql_tables import PARTITIONED, table
 from threadline.questions.statement import (
     EVENTS,
     OURS,
-    STITCHED,
     TABLES,
     NotAllowed,
     Statement,
-    place_of,
     read_statement,
 )
-from threadline.store import Params, QueryTimeout, QueryTooLarge, Row, StoreAway, StoreError
+from threadline.runtime.sql_refused import Explained
+from threadline.store import Params, Row
 from threadline.store.errors import store_errors
 
 READS: dict[str, object] = {
@@ -77,14 +75,6 @@ DATABASES = "SELECT name FROM system.databases"
 FUNCTIONS = "SELECT DISTINCT lower(name) AS name FROM system.functions"
 # No value of the user's has such a name.
 OURS_BOUND = rf"{{{OURS}\1:"
-
-
-class SqlRefused(Exception):
-    """The statement is not answered; the message says why, and what to do."""
-
-
-class SqlLimit(SqlRefused):
-    """It was being answered, and took more than it may."""
 
 
 class ReadOnly(Protocol):
@@ -166,7 +156,7 @@ class SqlQuestions:
 
     def answer(self, text: str, rows: int, params: Mapping[str, object] = NOTHING) -> Found:
         """At most one row more than asked for. Raises `SqlRefused`, `StoreAway`."""
-        with _Explained(text, self._limits.seconds):
+        with Explained(text, self._limits.seconds):
             read = self._read(text, params)
             if read.show_tables:
                 return Found(["name"], ["String"], [json.dumps([t]).encode() for t in TABLES])
@@ -185,7 +175,7 @@ class SqlQuestions:
     ) -> tuple[bytes, bool]:
         """The answer in one of the engine's formats, at most so many rows, and whether there were
         more. Raises as `answer`."""
-        with _Explained(text, self._limits.seconds):
+        with Explained(text, self._limits.seconds):
             read = self._read(text, params)
             if not read.sql:
                 raise NotAllowed("What tables and columns there are is answered as JSON or CSV.")
@@ -263,62 +253,6 @@ class SqlQuestions:
                 client.close()
 
 
-class _Explained:
-    """What the engine says of a statement, in words for who wrote it."""
-
-    def __init__(self, text: str, seconds: int) -> None:
-        self._text, self._seconds = text, seconds
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, NotAllowed):
-            raise SqlRefused(f"{error} {_columns()}") from error
-        if isinstance(error, QueryTimeout):
-            raise too_long(self._seconds) from error
-        if isinstance(error, QueryTooLarge):
-            raise SqlLimit(
-                "The query takes more than its memory limit; ask for fewer rows, columns or groups."
-            ) from error
-        if isinstance(error, StoreError) and not isinstance(error, StoreAway):
-            raise SqlRefused(_explained(str(error), self._text)) from error
-
-
 def _text(value: str) -> str:
     escapes = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escapes}'"
-
-
-NESTED = re.compile(r"maximum parse depth|stack size too large|too deep|TOO_DEEP", re.IGNORECASE)
-
-
-def too_long(seconds: int) -> SqlLimit:
-    return SqlLimit(f"The query took longer than {seconds} s; ask for less, or give it more time.")
-
-
-def _columns() -> str:
-    return f"Columns of {STITCHED}: {', '.join(COLUMNS[STITCHED])}."
-
-
-def _explained(message: str, text: str) -> str:
-    """The engine's message without what is not the user's: the query around theirs."""
-    if "Multi-statements" in message:
-        return f"Only one SELECT is answered at a time, and this is several. {_columns()}"
-    if NESTED.search(message):
-        return f"The query is nested too deeply; write it in fewer levels. {_columns()}"
-    if "parseQueryToJSON" in message and "Syntax error" not in message:
-        return f"Only SELECT is answered. {_columns()}"
-    if "Syntax error" in message:
-        place = place_of(message, text)
-        if place:
-            line, column, near = place
-            near = f"near {near!r}" if near else "at its end"
-            return (
-                f"Syntax error in line {line}, column {column}, {near}. "
-                f"Only SELECT is answered, in ClickHouse's SQL. {_columns()}"
-            )
-    said = re.sub(r"^.*?DB::Exception: ", "", " ".join(message.split()))
-    said = re.split(r":? In scope | \(version |: While processing |: while executing ", said)[0]
-    hint = _columns() if "UNKNOWN_IDENTIFIER" in message or "MISSING_COLUMNS" in message else ""
-    return f"{said.rstrip('. ')}. {hint}".rstrip()
