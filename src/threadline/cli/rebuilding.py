@@ -12,8 +12,8 @@ from threadline.cli.opening import open_store
 from threadline.cli.options import Data
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.identity.states import STATES
-from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, end_alike, rebuild_states
+from threadline.ingest.source_changes import settle
 from threadline.jobs import work
 from threadline.jobs.table import REBUILD
 from threadline.runtime.folder import is_served, running_server

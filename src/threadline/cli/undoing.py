@@ -19,8 +19,8 @@ from threadline.contract.times import format_ms
 from threadline.control import ControlError
 from threadline.identity.states import STATES
 from threadline.ingest.importing import NOTES, Notes, all_notes, ids_path, save_notes
-from threadline.ingest.reclassify import settle
 from threadline.ingest.recovery import alone, end_alike, outliving, rebuild_states
+from threadline.ingest.source_changes import settle
 from threadline.ingest.undoing import Undone, undo
 from threadline.jobs import jobs_db, work
 from threadline.jobs.table import DONE, REBUILD, UNDO, listed

@@ -11,49 +11,20 @@ What is about to be done is written down first (`store.begin`): that events are 
 before the first of them changes, that first touches have to follow.
 """
 
-import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from threadline.classify import Site, classify
-from threadline.contract.times import format_ms
 from threadline.identity import states
-from threadline.identity.resolution import PROJECT
-from threadline.ingest.anonymise import VERSION as ANONYMISED
-from threadline.ingest.old_agents import (
-    AGENT_WRITES,
-    IS_REWORDED,
-    OFF_PAGE,
-    OLD_WORDS,
-    SENDERS_OWN,
-    words,
-)
+from threadline.ingest.old_agents import IS_REWORDED, OFF_PAGE, OLD_WORDS, SENDERS_OWN, words
+from threadline.ingest.source_changes import COLUMNS, IN_SLICE, OUTDATED, Changes, reach, settle
 from threadline.ingest.steps import NO_PAGE
-from threadline.store import (
-    REBUILD,
-    RECLASSIFY,
-    Row,
-    Statements,
-    StoreError,
-    begin,
-    finish,
-    unfinished,
-)
+from threadline.store import RECLASSIFY, Row, Statements, finish
 
 # Different visits that are in memory at the same time, and changes that one mutation takes over.
 SLICE_VISITS = 50_000
 MAX_CHANGES = 500_000
-LOOK_AGAIN_S = 0.05
-
-NAMES = "source medium campaign channel".split()
-COLUMNS = [*NAMES, *"source_confidence source_rule_id term content".split()]
-
-OUTDATED = f"""{PROJECT} AND classifier_version NOT IN ({{version:String}}, '{ANONYMISED}')
-        AND toUnixTimestamp64Milli(timestamp) >= {{since_ms:Int64}}"""
 
 MONTHS = f"""
     SELECT _partition_id AS month, count() AS events, uniqCombined(url, referrer) AS visits,
@@ -69,35 +40,12 @@ REWORDED = f"""
     FROM events
     WHERE {OUTDATED} AND _partition_id = {{month:String}}"""
 
-IN_SLICE = """_partition_id = {month:String}
-        AND cityHash64(url, referrer) % {slices:UInt32} BETWEEN {first:UInt32} AND {last:UInt32}"""
-
 VISITS = f"""
     SELECT url, referrer, {OFF_PAGE} AS off_page, {", ".join(COLUMNS)}, count() AS events
     FROM events
     WHERE {OUTDATED} AND {IN_SLICE}
     GROUP BY url, referrer, off_page, {", ".join(COLUMNS)}"""
 
-# What comes out differently, until it is in the events. Every run has a table of its own: a
-# statement that a killed one left on its way cannot touch that of the next.
-CHANGES = f"""
-    CREATE TABLE %s (
-        url String, referrer String, off_page UInt8, changed Bool,
-        {", ".join(f"{name} String" for name in COLUMNS)}
-    )
-    ENGINE = Join(ANY, LEFT, url, referrer, off_page)"""
-
-LEFTOVERS = """
-    SELECT name FROM system.tables
-    WHERE database = currentDatabase() AND startsWith(name, 'reclassified')"""
-
-WRITING = """
-    SELECT count() AS mutations, max(latest_fail_reason) AS failed, sum(parts_to_do) AS parts
-    FROM system.mutations
-    WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
-        AND command LIKE '%reclassified%'"""
-
-STATES = ("visitor_touches", "user_touches", "half_hours", "traffic_sources")
 # What no longer counts as a bot's is in none of them yet.
 ALL_STATES = tuple(state.table for state in states.STATES)
 NOWHERE = dict.fromkeys(COLUMNS, "") | dict(
@@ -187,7 +135,7 @@ def reclassify(
     if write:
         settle(store, writing)
     months = store.query(MONTHS, bound)
-    changed = _Changes(store, writing) if write else None
+    changed = Changes(store, writing) if write else None
     if changed and months:
         changed.begin(project_id, since_ms)
     for month in months:
@@ -208,121 +156,11 @@ def reclassify(
                 changes, begun = [], number + 1
     if changed:
         changed.end(rebuild)
-        finish(store, RECLASSIFY, project_id, _reach(since_ms))
+        finish(store, RECLASSIFY, project_id, reach(since_ms))
     before, after = dict(counts.before), dict(counts.after)
     total = counts.before.total()
     return Outcome(total, counts.changed, counts.moved, before, after, freed, reworded)
 
 
-def settle(store: Statements, writing: Callable[[int], None] = lambda parts: None) -> None:
-    """Wait for what an interrupted run has under way, and drop what it left. Raises `StoreError`
-    where the store cannot carry it out; the next time it is not tried again."""
-    _await_mutation(store, writing)
-    for node in store.nodes:
-        for left in node.query(LEFTOVERS, {}):
-            node.execute(f"DROP TABLE IF EXISTS {left['name']} SYNC")
-
-
 def _bound(project_id: str, site: Site, since_ms: int) -> dict[str, object]:
     return {"project_id": project_id, "version": site.version, "since_ms": since_ms}
-
-
-def _reach(since_ms: int) -> str:
-    return format_ms(since_ms) if since_ms else ""
-
-
-class _Changes:
-    """What comes out differently, on its way into the events."""
-
-    def __init__(self, store: Statements, writing: Callable[[int], None]) -> None:
-        self._store = store
-        self._writing = writing
-        self._table = f"reclassified_{uuid.uuid4().hex}"
-        self._following: set[str] = set()
-
-    def begin(self, project_id: str, since_ms: int) -> None:
-        begin(self._store, RECLASSIFY, [project_id], _reach(since_ms))
-        for node in self._store.nodes:
-            node.execute(CHANGES % self._table)
-
-    def have_follow(self, tables: Sequence[str]) -> None:
-        """Write down that these states have to be made anew."""
-        new = [table for table in tables if table not in self._following]
-        if new:
-            begin(self._store, REBUILD, new)
-            self._following.update(new)
-
-    def write(self, changes: list[Row], bound: dict[str, object]) -> None:
-        """Into the events' columns; and the version, also where nothing changes."""
-        store = self._store
-        for node in store.nodes:
-            node.execute(f"TRUNCATE TABLE {self._table}")
-        if changes:
-            self.have_follow(STATES)
-            for node in store.nodes:
-                _insert(node, self._table, changes)
-            # First, so that no question meets a traffic source without a name.
-            came_by = {tuple(change[name] for name in NAMES) for change in changes}
-            project = {"project_id": bound["project_id"]}
-            _insert(
-                store,
-                "traffic_sources",
-                [project | dict(zip(NAMES, p, strict=True)) for p in came_by],
-            )
-        for node in store.nodes:
-            self._update(node, bound)
-        _await_mutation(store, self._writing)
-
-    def _update(self, node: Statements, bound: dict[str, object]) -> None:
-        (here,) = node.query("SELECT currentDatabase() AS database", {})
-        # A mutation runs in the background, where no database is the current one.
-        table = f"{here['database']}.{self._table}".replace("'", "''")
-
-        def found(column: str) -> str:
-            return f"joinGet('{table}', '{column}', url, referrer, {OFF_PAGE})"
-
-        named = ", ".join(
-            f"{name} = if({found('changed')}, {found(name)}, {name})" for name in COLUMNS
-        )
-        node.execute(
-            f"ALTER TABLE events UPDATE {named}, {AGENT_WRITES},"
-            f" classifier_version = {{version:String}}"
-            f" WHERE {OUTDATED} AND {IN_SLICE}",
-            bound,
-        )
-
-    def end(self, rebuild: Callable[[Sequence[str]], None]) -> None:
-        """Have the states follow, also those that an interrupted run left."""
-        for node in self._store.nodes:
-            node.execute(f"DROP TABLE IF EXISTS {self._table} SYNC")
-        left = {work.subject for work in unfinished(self._store) if work.name == REBUILD}
-        tables = [state.table for state in states.STATES if state.table in left]
-        if tables:
-            rebuild(tables)
-        for table in tables:
-            finish(self._store, REBUILD, table)
-
-
-def _insert(store: Statements, table: str, rows: list[Row]) -> None:
-    lines = b"\n".join(map(msgspec.json.encode, rows))
-    store.insert(table, list(rows[0]), "JSONEachRow", lines, uuid.uuid4().hex)
-
-
-def _await_mutation(store: Statements, writing: Callable[[int], None]) -> None:
-    for node in store.nodes:
-        _await_mutation_of(node, writing)
-
-
-def _await_mutation_of(node: Statements, writing: Callable[[int], None]) -> None:
-    while True:
-        (left,) = node.query(WRITING, {})
-        if left["failed"]:
-            node.execute(
-                "KILL MUTATION WHERE database = currentDatabase() AND table = 'events'"
-                " AND command LIKE '%reclassified%'"
-            )
-            raise StoreError(f"The store could not write the sources: {left['failed']}")
-        if not left["mutations"]:
-            return
-        writing(int(left["parts"]))
-        time.sleep(LOOK_AGAIN_S)

@@ -9,7 +9,7 @@ from threadline.control import Control, ControlError
 from threadline.control.opened import open_nodes
 from threadline.control.others import NOBODY, Others, Taken
 from threadline.identity import states
-from threadline.ingest import receipts, reclassify
+from threadline.ingest import receipts, source_changes
 from threadline.ingest.log import open_db
 from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
 from threadline.jobs.locks import INSERTING, wait_for
@@ -114,7 +114,7 @@ def finish_rebuilds(
     """Finish the rebuilds that were interrupted, and say which. To be called `alone`, for then
     nobody else is about to. What a `reclassify` has under way is waited for, so that the states
     follow the events as they are then."""
-    reclassify.settle(store)
+    source_changes.settle(store)
     tables = sorted(_listed(store))
     if tables:
         rebuild_states(store, settings, tables, served, progressed)
