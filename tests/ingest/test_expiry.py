@@ -15,7 +15,8 @@ from threadline.contract.times import DAY_MS
 from threadline.control.keeping import Keeping
 from threadline.identity import states
 from threadline.ingest import row
-from threadline.ingest.expiry import Cuts, expire, interrupted, what_goes
+from threadline.ingest.expiry import expire, interrupted
+from threadline.ingest.too_old import Cuts, what_goes
 from threadline.store import Store
 
 TODAY = 20_600  # 2026-05-27

@@ -17,7 +17,7 @@ from threadline.cli.projects import said
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control, ControlError, Project
-from threadline.ingest.expiry import Cuts, Going, People, what_goes, who_goes
+from threadline.ingest.too_old import Cuts, Going, People, what_goes, who_goes
 from threadline.jobs import JobError, jobs_db, table
 from threadline.jobs.view import OVER, state_of
 from threadline.runtime.folder import running_server

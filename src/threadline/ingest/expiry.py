@@ -7,46 +7,25 @@ where it may follow from what goes, then added to from what remains.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
 
 import msgspec
 
-from threadline.contract.times import DAY_MS, EARLIEST_MS
-from threadline.control.keeping import Keeping
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
 from threadline.ingest import unused_traffic_sources
 from threadline.ingest.forget_plan import NUMBERS_AT_ONCE, in_turn
-from threadline.store import RETENTION, Statements, Store, begin, bound_ms, finish, unfinished
+from threadline.ingest.too_old import GOING, LATEST, Cuts, going, older
+from threadline.store import RETENTION, Statements, Store, begin, finish, unfinished
 from threadline.store.states import HALF_HOUR_MS, OBSERVED
 
 # Devices that lost a user are looked at one by one, up to so many; past that, all of the project.
 MOST_DEVICES = 20 * NUMBERS_AT_ONCE
-
-LATEST = "{latest:DateTime64(3, 'UTC')}"
-
-
-def _older(at: str) -> str:
-    """The condition of a deletion. The engine notes times down in a way that it cannot always read
-    again, numbers as they are. Nor may a part of a tuple stand there with a dot: until the rows are
-    masked, whoever reads that part would get an error."""
-    return f"toUnixTimestamp64Milli({at}) < {{latest_ms:Int64}}"
-
-
-def _going(at: str = "") -> str:
-    """The condition on events; `at`: what stands before their columns."""
-    return (
-        f"toUnixTimestamp64Milli({at}timestamp) < transform("
-        f"toString({at}event_name), {{names:Array(String)}}, {{cuts:Array(Int64)}}, {{cut:Int64}})"
-    )
 
 
 def _half_hour(at: str = "") -> str:
     return f"toUInt32(intDiv(toUnixTimestamp64Milli({at}timestamp), {HALF_HOUR_MS}))"
 
 
-# The first half lets the engine skip months.
-GOING = f"e.timestamp < {LATEST} AND {_going('e.')}"
 STAYS = f"e.{PROJECT} AND NOT ({GOING})"
 
 MONTHS = f"""
@@ -60,35 +39,15 @@ ALL_OF_MONTHS = """
     SELECT _partition_id AS month, count() AS events FROM events
     WHERE _partition_id IN {months:Array(String)}
     GROUP BY month"""
-# What a person would see of it before it goes.
-WHAT_GOES = f"""
-    SELECT toString(e.event_name) AS event, toYYYYMM(e.timestamp) AS month, count() AS events,
-        uniqExact(if(e.user_hash = 0, e.visitor, e.user_hash)) AS persons,
-        min(e.timestamp) AS first, max(e.timestamp) AS last
-    FROM events AS e
-    WHERE e.{PROJECT} AND {GOING}
-    GROUP BY event, month
-    ORDER BY event, month"""
-# Of the people whose events go: who has none left, and who another first one.
-WHO_GOES = f"""
-    SELECT count() AS people, countIf(stays = 0) AS gone
-    FROM (
-        SELECT if(e.user_hash = 0, e.visitor, e.user_hash) AS person,
-            max(NOT ({GOING})) AS stays
-        FROM events AS e
-        WHERE e.{PROJECT}
-        GROUP BY person
-        HAVING min(NOT ({GOING})) = 0
-    )"""
 
 OLD = f"SELECT DISTINCT $key FROM events WHERE {PROJECT} AND timestamp < {LATEST}"
-OLD_TRAITS = _older("tupleElement(said, 'at')")
+OLD_TRAITS = older("tupleElement(said, 'at')")
 FIRST_TOUCH = "tupleElement(first_touch, 'timestamp')"
 # States of identity: which rows may follow from what goes, and of whom they are made anew.
 TOUCHED = {
-    "links": (_older("first_seen"), "visitor"),
-    "visitor_touches": (_older(FIRST_TOUCH), "visitor"),
-    "user_touches": (f"({_older('known_since')} OR {_older(FIRST_TOUCH)})", "user_hash"),
+    "links": (older("first_seen"), "visitor"),
+    "visitor_touches": (older(FIRST_TOUCH), "visitor"),
+    "user_touches": (f"({older('known_since')} OR {older(FIRST_TOUCH)})", "user_hash"),
 }
 LEFT_ALONE = f"""
     SELECT visitor
@@ -106,86 +65,6 @@ LEFT_ALONE = f"""
 NAMED = f"SELECT traffic_source FROM traffic_sources WHERE {PROJECT} GROUP BY traffic_source"
 # By month, as the events are.
 MONTHLY = ("half_hours", "names", "events")
-
-
-class Cuts(msgspec.Struct, frozen=True):
-    """What goes: events before `cut_ms`, those of `by_event` before their own. `first_touch`: links
-    and first touches stay."""
-
-    project_id: str
-    cut_ms: int
-    by_event: dict[str, int]
-    first_touch: bool
-
-    @classmethod
-    def of(cls, project_id: str, keeping: Keeping, today: int) -> "Cuts":
-        """`today`: the day, counted from 1970 (UTC). That many whole days before it stay."""
-        return cls(
-            project_id,
-            cut_ms(keeping.days, today),
-            {name: cut_ms(days, today) for name, days in keeping.by_event},
-            keeping.first_touch,
-        )
-
-    @property
-    def latest_ms(self) -> int:
-        """Nothing goes that is not before this."""
-        return max(self.cut_ms, *self.by_event.values()) if self.by_event else self.cut_ms
-
-    @property
-    def bound(self) -> dict[str, object]:
-        return {
-            "project_id": self.project_id,
-            "latest": bound_ms(self.latest_ms),
-            "latest_ms": self.latest_ms,
-            "names": list(self.by_event) or [""],
-            "cuts": list(self.by_event.values()) or [self.cut_ms],
-            "cut": self.cut_ms,
-        }
-
-
-def cut_ms(days: int | None, today: int) -> int:
-    """Before which time events go that are kept for so many days; None: before all times."""
-    return EARLIEST_MS if days is None else max(EARLIEST_MS, (today - days) * DAY_MS)
-
-
-class Going(NamedTuple):
-    """Events of one name and month that are to go."""
-
-    event: str
-    month: int
-    events: int
-    persons: int
-    first: str
-    last: str
-
-
-def what_goes(store: Statements, cuts: Cuts) -> list[Going]:
-    """By name of the event and month. Raises `StoreError`."""
-    return [
-        Going(
-            row["event"],
-            int(row["month"]),
-            int(row["events"]),
-            int(row["persons"]),
-            _iso(row["first"]),
-            _iso(row["last"]),
-        )
-        for row in store.query(WHAT_GOES, cuts.bound)
-    ]
-
-
-class People(NamedTuple):
-    """Whose events go. `gone`: of them, who has no other."""
-
-    people: int
-    gone: int
-
-
-def who_goes(store: Statements, cuts: Cuts) -> People:
-    """Raises `StoreError`."""
-    (found,) = store.query(WHO_GOES, cuts.bound)
-    return People(int(found["people"]), int(found["gone"]))
 
 
 def interrupted(store: Statements) -> list[Cuts]:
@@ -260,7 +139,7 @@ class _Expiring:
             for month in self._whole:
                 self._store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(month)}'")
         if len(self._whole) < len(self._months):
-            self._store.delete("events", f"{PROJECT} AND {_going()}", self._bound)
+            self._store.delete("events", f"{PROJECT} AND {going()}", self._bound)
 
     def _counted(self) -> None:
         """What is counted, and what is a row for each event."""
@@ -315,7 +194,3 @@ class _Expiring:
             these = "visitor IN {devices:Array(UInt64)}"
             self._store.delete("device_users", f"{PROJECT} AND {these}", bound)
             states.add(self._store, "device_users", f"{STAYS} AND e.{these}", bound)
-
-
-def _iso(at: object) -> str:
-    return str(at).replace(" ", "T")

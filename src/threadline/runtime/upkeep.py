@@ -11,8 +11,8 @@ import structlog
 from threadline.contract.times import DAY_MS, format_ms, now_ms, parse_ms
 from threadline.control import Project
 from threadline.ingest import expiry, removal
-from threadline.ingest.expiry import Cuts
 from threadline.ingest.recovery import AtWork, alone
+from threadline.ingest.too_old import Cuts
 from threadline.jobs import JobError, jobs_db, table, work
 from threadline.runtime.housekeeping import persistent
 from threadline.runtime.services import Services
