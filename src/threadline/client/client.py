@@ -14,7 +14,7 @@ from threadline.client.context import UserId, current, fill
 from threadline.client.errors import Dropped, Unreachable
 from threadline.client.fields import FIELDS, ignored
 from threadline.client.losses import OnError
-from threadline.client.options import WhenFull, check, find_host, find_key
+from threadline.client.options import WhenFull, check, find_host, find_key, log_to_stderr
 from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
 from threadline.client.sending import Sender
@@ -77,7 +77,7 @@ class Client(Sender, Reader):
         if spool is not None:
             queue = _open_spool(Path(spool), spool_max_bytes)
         if debug:
-            _log_to_stderr()
+            log_to_stderr()
         super().__init__(
             wire,
             queue,
@@ -292,11 +292,3 @@ def _open_spool(folder: Path, max_bytes: int) -> Queue:
     except ImportError as error:
         raise ValueError("spool needs file locks as Linux and macOS have them.") from error
     return Spool(folder, max_bytes)
-
-
-def _log_to_stderr() -> None:
-    _logger.setLevel(logging.DEBUG)
-    if not _logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("threadline: %(message)s"))
-        _logger.addHandler(handler)

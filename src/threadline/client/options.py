@@ -1,5 +1,6 @@
 """The options of a client, and what is wrong with them."""
 
+import logging
 import os
 from collections.abc import Mapping
 from math import isfinite
@@ -61,3 +62,13 @@ def check(given: Mapping[str, Any]) -> None:
         raise ValueError("sync and spool exclude each other: sync queues nothing.")
     if given["spool"] is not None and not isinstance(given["spool"], str | Path):
         raise ValueError(f"spool has to be a folder, not {given['spool']!r}.")
+
+
+def log_to_stderr() -> None:
+    """What `debug` asks for, unless the program takes our log already."""
+    logger = logging.getLogger("threadline")
+    logger.setLevel(logging.DEBUG)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("threadline: %(message)s"))
+        logger.addHandler(handler)
