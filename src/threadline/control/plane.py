@@ -4,7 +4,6 @@ The command line writes to it while the server runs; `opened.py` says how both g
 """
 
 import hmac
-import secrets
 import threading
 import time
 from collections import Counter
@@ -14,18 +13,17 @@ from pathlib import Path
 from typing import Self
 
 from threadline.contract.errors import InvalidApiKey, KeyKindMismatch
-from threadline.contract.times import DAY_MS, format_ms
-from threadline.control import salts
+from threadline.contract.times import format_ms
 from threadline.control.access import SESSION_MS
 from threadline.control.address import IN_FOLDER
 from threadline.control.errors import ControlError, log_line
-from threadline.control.first_run import FirstRun
 from threadline.control.keys import Key, Token, parse_token, secret_hash
+from threadline.control.salting import Salting
 from threadline.control.snapshot import Project, Snapshot
 from threadline.settings import Settings
 
 
-class Control(FirstRun):
+class Control(Salting):
     """Opened once by the server, or for a moment by the command line."""
 
     def __init__(
@@ -48,13 +46,9 @@ class Control(FirstRun):
         self._used: dict[str, int] = {}
         self._sessions_used, self._shares_used = {}, {}
         self._placeholder_ids: Counter[str] = Counter()
-        self._spare_salts: dict[int, bytes] = {}
-        self._salts_in_wal = True  # for all we know
         try:
             # What hashes of event_ids are made with, by every log; None: each has its own key.
             self.event_id_key = self._db.event_id_key()
-            if self._db.is_shared and not only_revoking:
-                self._share_salt()
         except BaseException:
             super().close()
             raise
@@ -115,15 +109,6 @@ class Control(FirstRun):
     def origins(self) -> frozenset[str]:
         """The origins of all projects."""
         return self.look().origins
-
-    def salt(self) -> bytes:
-        """Today's (UTC) salt. While the clock says a day that is not believed, the last one."""
-        today = self._now_ms() // DAY_MS
-        return self._salt_in(self.look(), today) or self._first_salt(today)
-
-    def _salt_in(self, snapshot: Snapshot, today: int) -> bytes | None:
-        clock = snapshot.clock or salts.first_look(today)
-        return salts.salt_of(snapshot.salts, clock, today)
 
     def count_placeholder_ids(self, project_id: str, ids: int = 1) -> None:
         """So many more ids of this project were none."""
@@ -222,37 +207,6 @@ class Control(FirstRun):
         self._look_now()
         self._erase_from_wal()
 
-    def today(self) -> int:
-        """The day, counted from 1970 (UTC), by which anything may be destroyed: a clock that jumped
-        is not believed before it has said so for an hour."""
-        clock = self._look_now().clock
-        return clock.day if clock else self._now_ms() // DAY_MS
-
-    def destroy_old_salts(self) -> None:
-        """Those of the day before yesterday and older: from the file, and from the write-ahead file
-        beside it. Nothing can be compared with their hashes any more."""
-        today = self._now_ms() // DAY_MS
-        snapshot = self._look_now()
-        before = snapshot.clock or salts.first_look(today)
-        clock = before.look(today)
-        gone = salts.days_to_destroy(snapshot.salts, clock, today)
-        missing = salts.missing_days(snapshot.salts, clock)
-        if clock != snapshot.clock or gone or missing:
-            with self._write() as db:
-                salts.store_clock(db, clock)
-                salts.make_salts(db, missing, self._spare_salts)
-                db.executemany("DELETE FROM salts WHERE day = ?", [(day,) for day in gone])
-            self._look_now()
-            self._spare_salts = {}
-        _say_what_is_doubted(before, clock)
-        if gone or self._salts_in_wal:
-            self._erase_from_wal()
-
-    def _erase_from_wal(self) -> None:
-        """Busy while another process reads; then again the next time."""
-        with self._writing:
-            self._salts_in_wal = self._db.erase_deleted()
-
     def delete_passed_keys(self) -> None:
         """Those of commands that were killed before they could do it."""
         now_ms = self._now_ms()
@@ -276,40 +230,6 @@ class Control(FirstRun):
         with self._write() as db:
             db.execute("DELETE FROM sessions WHERE last_used_ms <= ?", (now_ms - SESSION_MS,))
             db.execute("DELETE FROM one_time_links WHERE expires_ms <= ?", (now_ms,))
-
-    def _first_salt(self, today: int) -> bytes:
-        """Before housekeeping has made any: written at once, or where somebody holds the file,
-        kept in memory until it can be. Nor does a request wait for PostgreSQL."""
-        if today not in self._spare_salts and self._try_to_make_salt(today):
-            return self._snapshot.salts[today]
-        with self._counting:
-            fresh = secrets.token_bytes(salts.SALT_BYTES)
-            return self._spare_salts.setdefault(today, fresh)
-
-    def _try_to_make_salt(self, today: int) -> bool:
-        made = self._db.write_at_once(lambda db: salts.make_salts(db, [today], {}))
-        return made and today in self._look_now().salts
-
-    def _share_salt(self) -> None:
-        """Before any request comes: one that came first to each of two nodes would have each of
-        them make its own."""
-        today = self._now_ms() // DAY_MS
-        if self._salt_in(self._snapshot, today) is None:
-            with self._write() as db:
-                salts.make_salts(db, [today], {})
-            self._look_now()
-
-
-def _say_what_is_doubted(before: salts.Clock, after: salts.Clock) -> None:
-    if after.looks == 1:
-        log_line(
-            "clock_doubted",
-            clock_says=format_ms(after.doubted_day * DAY_MS)[:10],
-            believed=format_ms(after.day * DAY_MS)[:10],
-            what="Salts stay as they are until the clock has said so for an hour.",
-        )
-    elif before.looks and not after.looks:
-        log_line("clock_believed", day=format_ms(after.day * DAY_MS)[:10])
 
 
 def _now_ms() -> int:
