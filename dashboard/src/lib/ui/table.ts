@@ -1,5 +1,6 @@
 import type { Snippet } from "svelte";
 import type { Cell } from "../csv";
+import { number } from "../format";
 
 /** A column of a `Table`. */
 export interface Column<Row> {
@@ -54,4 +55,46 @@ export function visible(count: number, row: number, top: number, height: number,
   const first = Math.max(0, Math.floor(top / row) - spare);
   const last = Math.min(count, Math.ceil((top + height) / row) + spare);
   return { first: Math.min(first, Math.max(0, count - 1)), last };
+}
+
+/** The order after a click: numbers begin with the largest, and a second click turns it around. */
+export function nextOrder<Row>(order: string, { key, align }: Column<Row>): string {
+  if (order === `-${key}`) return key;
+  return order === key || align === "right" ? `-${key}` : key;
+}
+
+export function directionOf<Row>(order: string, { key }: Column<Row>) {
+  if (order === key) return "ascending";
+  return order === `-${key}` ? "descending" : undefined;
+}
+
+export function textOf<Row>(column: Column<Row>, row: Row): string {
+  if (column.text) return column.text(row);
+  const value: Cell = column.value(row);
+  return typeof value === "number" ? number(value) : String(value ?? "–");
+}
+
+/** Narrower than this, names are not to be read: then one scrolls sideways, in the table alone. */
+const NAME = "90px";
+export const widthOf = <Row>(of: Column<Row>[]) =>
+  `calc(${of.map(({ width }) => (width && !width.endsWith("%") ? width : NAME)).join(" + ")})`;
+
+/** How many rows down each key leads. */
+export const STEPS: Record<string, number> = {
+  ArrowDown: 1,
+  ArrowUp: -1,
+  PageDown: 15,
+  PageUp: -15,
+  Home: -Infinity,
+  End: Infinity,
+};
+
+/** How far to scroll so that the row at that height is in sight, with one beside it. */
+export function scrolledTo(
+  at: number,
+  row: number,
+  { scrollTop, clientHeight }: Pick<Element, "scrollTop" | "clientHeight">,
+): number {
+  if (at < scrollTop + row) return Math.max(0, at - row);
+  return Math.max(scrollTop, at + 2 * row - clientHeight);
 }
