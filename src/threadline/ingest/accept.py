@@ -42,7 +42,7 @@ def accept(
     in_batch: bool,
     checked: Sequence[Checked] | None = None,
 ) -> Accepted:
-    """The events as rows. `checked`: what `steps.check` found of each, if it was asked already.
+    """The events as rows. `checked`: what `checking.check` found of each, if it was asked already.
 
     Raises `InvalidPayload` for the first event that is not acceptable, with its index if it came
     in a batch.

@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 class CheckedEvents(list[Event]):
-    """Events, and what `steps.check` found of each, so that it is not asked again. `warnings`: what
+    """Events, and what `checking.check` found of each, so that it is not asked again. `warnings`: what
     was changed in them so far."""
 
     def __init__(self) -> None:
