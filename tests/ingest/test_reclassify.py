@@ -17,7 +17,7 @@ from tests.width import wide
 from threadline.classify import Site, read_site
 from threadline.cli.main import COMMANDS, create_cli
 from threadline.identity.states import rebuild
-from threadline.ingest import reclassify, row
+from threadline.ingest import reclassify, row, source_changes
 from threadline.ingest.recovery import finish_rebuilds
 from threadline.settings import Settings
 from threadline.store import RECLASSIFY, Statements, Store, store_url, unfinished
@@ -334,7 +334,7 @@ def test_stopped_by_hand_it_says_how_to_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(reclassify, "finish", stop)
+        stopping.setattr(source_changes, "finish", stop)
         done = CliRunner().invoke(create_cli(COMMANDS), ["reclassify", *data])
     assert done.exit_code == 130
     assert "The same command goes on where it was (threadline reclassify --project" in done.stderr

@@ -16,7 +16,7 @@ from threadline.store import (
     StoreAway,
     StoreBusy,
     StoreError,
-    engine,
+    handles,
     store_url,
 )
 from threadline.store.connection import connect
@@ -105,7 +105,7 @@ def test_a_failed_opening_leaves_no_closed_handle(
             raise StoreAway("not now")
         return connect(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine, "connect", refuse_sometimes)
+    monkeypatch.setattr(handles, "connect", refuse_sometimes)
     store = Store(store_url("chdb", folder))
     with store:
         answers = []
@@ -114,6 +114,7 @@ def test_a_failed_opening_leaves_no_closed_handle(
                 answers.append(store.query(NEXT, {}))
             except StoreAway:
                 continue
+        assert refused, "nothing was refused, so nothing was shown"
         assert answers
         assert all(answer == [{"n": 7, "t": 0}] for answer in answers)
 
