@@ -41,8 +41,9 @@ class Line(NamedTuple):
 
 
 class CheckedEvents(list[Event]):
-    """Events, and what `checking.check` found of each, so that it is not asked again. `warnings`: what
-    was changed in them so far."""
+    """Events, and what `checking.check` found of each, so that it is not asked again.
+
+    `warnings`: what was changed in them so far."""
 
     def __init__(self) -> None:
         super().__init__()
