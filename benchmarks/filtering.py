@@ -59,7 +59,7 @@ def main() -> None:
 
 def report_filters(report: Report, store: Store, runs: int) -> None:
     # As the server asks: owners of devices are in memory.
-    on = Context(store, PROJECT_ID, "next", keeper=Keeper(store))
+    on = Context(store, PROJECT_ID, "next", keeper=Keeper(store, beside=lambda work: work()))
     for text, target in FILTERS.items():
         for name, ask in ASKED.items():
             narrowed = replace(on, filters=read_filters(text))

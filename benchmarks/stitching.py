@@ -287,7 +287,7 @@ def report_duckdb(report: Report, store: Store, project_id: str) -> None:
 
 def report_counting(report: Report, store: Store, project_id: str, runs: int) -> None:
     """People against devices: the same questions, with and without asking whose an event is."""
-    on = Context(store, project_id, "next", keeper=Keeper(store))
+    on = Context(store, project_id, "next", keeper=Keeper(store, beside=lambda work: work()))
     devices = Unstitched(store, project_id, "next")
     persons = stats.StatsParams(metric="persons", from_=MONTH)
     values = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
@@ -348,7 +348,7 @@ def _unstitched(question: ModuleType, ask: Callable[[Context], object]) -> Calla
 
 def report_pages(report: Report, store: Store, project_id: str, runs: int) -> None:
     # As the server asks: owners of devices are in memory.
-    keeper = Keeper(store)
+    keeper = Keeper(store, beside=lambda work: work())
     contexts = {policy: Context(store, project_id, policy, keeper=keeper) for policy in POLICIES}
     anyone = contexts["any"]
     listed = users.ask(anyone, users.UsersParams(limit=1000)).rows

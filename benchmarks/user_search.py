@@ -82,7 +82,9 @@ def main() -> None:
     with Store(store_url("chdb", folder), query_seconds=300) as store:
         if is_new:
             load(store, options.users)
-        keeper = Keeper(store)  # owners of devices in memory, as the server asks
+        keeper = Keeper(
+            store, beside=lambda work: work()
+        )  # owners of devices in memory, as the server asks
         for policy in ("any", "next"):
             context = Context(store, PROJECT_ID, policy, keeper=keeper)
             asks: list[Callable[[], object]] = [

@@ -165,9 +165,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
+def keeping(store: Store) -> Keeper:
+    """Without visits, which are made beside the questions."""
+    return Keeper(store, beside=lambda work: None)
+
+
 @cache
 def keeper_of(store: Store) -> Keeper:
-    return Keeper(store)
+    return keeping(store)
 
 
 @cache
@@ -205,7 +210,7 @@ def ask(
         "decided" if kind in ("decided", "as_of") else "plain",
         policy,
         now_ms if kind == "as_of" else None,
-        keeper=(keeper_of if known else Keeper)(store) if kind == "kept" else None,
+        keeper=(keeper_of if known else keeping)(store) if kind == "kept" else None,
     )
     if given[0] not in OF_EVENTS:
         assert context.resolution.decided == (kind in ("decided", "as_of"))

@@ -1,18 +1,3 @@
-SELECT part_of, name, path
-FROM (
-    WITH (
-        SELECT groupArray(concat(table, ' ', mutation_id))
-        FROM system.mutations
-        WHERE NOT is_done AND database = currentDatabase()
-            AND (table = 'events' OR table IN {tables:Array(String)})
-    ) AS under_way
-    SELECT table AS part_of, name, path
-    FROM system.parts
-    WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}
-    UNION ALL
-    SELECT 'mutations' AS part_of, arrayJoin(under_way) AS name, '' AS path
-);
-
 WITH stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
         touches,
