@@ -3,12 +3,14 @@ between."""
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.clickhouse_cluster import ClickHouse
 from tests.identity.test_kept import do, event, insert, steps
 from tests.width import EXAMPLES
 from threadline.identity import visits_keeper
@@ -174,3 +176,16 @@ def test_they_are_not_made_all_the_time(store: Store, monkeypatch: pytest.Monkey
     insert(store, project, ("till", None, 9, False))
     now[0] = 61.0
     assert is_kept()
+
+
+def test_a_server_that_was_started_again_has_them_no_more(tmp_path: Path) -> None:
+    with ClickHouse(tmp_path) as server, Store(server.start().url("kept_visits")) as store:
+        keeper = keeping(store)
+        insert(store, "served", ("phone", "ada", 1, False), ("kiosk", "ada", 2, False))
+        insert(store, "served", ("kiosk", "bob", 9, False), ("till", None, 9, False))
+        assert said(store, "served", keeper) == said(store, "served", None)
+        insert(store, "served", ("till", "cy", 4000, False), ("phone", None, 4000, False))
+        assert said(store, "served", keeper) == said(store, "served", None)
+        server.kill()
+        server.start()
+        assert said(store, "served", keeper) == said(store, "served", None)
