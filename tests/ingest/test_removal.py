@@ -195,6 +195,7 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
         assert (changed["keep_days"], changed["keep_days_by_event"]) == (30, {"other": 5})
         data = ("--data", str(folder))
         kept = json.loads(ok("retention", "--json", *data))
+        assert kept[0]["meaning"].endswith("; first touches go with them")
         assert kept[0]["keep_days"] == 30
         server.await_line("events_expired")
         assert {row["user_id"] for row in project.ask("/v1/users")["rows"]} == {
@@ -210,6 +211,7 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
         assert (going["event"], going["events"], going["persons"]) == ("seen", 1, 1)
         said = ok("retention", "--dry-run", *data)
         assert "of the 1 person whose events go, 1 have no later one, and their links and" in said
+        assert going["meaning"] in said.splitlines(), "JSON says what becomes of first touches, too"
         assert project.stored(anonymous_id="device-late7q"), "a dry run deletes nothing"
         assert "1 events deleted" in ok("retention", "run", *data)
         assert project.stored(anonymous_id="device-late7q") == []
@@ -239,6 +241,8 @@ def test_a_source_outlives_the_events(server: Server) -> None:
     of = ("--project", project.project_id, "--data", str(server.folder))
     dry_run = ("retention", "--dry-run", *of)
     assert "of all stay (keep_first_touch)" in ok(*dry_run)
+    for going in json.loads(ok(*dry_run, "--json")):
+        assert going["meaning"].endswith("of all stay (keep_first_touch).")
     ok("retention", "run", "--project", project.project_id, "--data", str(server.folder))
     assert len(project.stored()) == 1
     after = {row["user_id"]: row for row in project.ask("/v1/users")["rows"]}

@@ -122,13 +122,15 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
         outlived = control.look().touches_kept
     found: list[tuple[Project, Going]] = []
     touches: list[str] = []
+    meaning: dict[str, str] = {}
     with open_store(chosen) as store:
         for each in projects:
             cuts = Cuts.of(each.project_id, each.keeping, day)
             going = what_goes(store, cuts) if each.keeping.is_limited else []
             found += [(each, one) for one in going]
             if going:
-                touches.append(_touches(each, who_goes(store, cuts)))
+                meaning[each.project_id] = _touches(each, who_goes(store, cuts))
+                touches.append(meaning[each.project_id])
             if each.project_id in outlived and not each.keep_first_touch:
                 touches.append(
                     f"{each.name}: links and first touches whose events are gone go, too."
@@ -141,6 +143,7 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
                         "project": each.name,
                         **go._asdict(),
                         "keep_first_touch": each.keep_first_touch,
+                        "meaning": meaning[each.project_id],
                     }
                     for each, go in found
                 ]
@@ -202,6 +205,7 @@ def _print_kept(chosen: Settings, projects: Sequence[Project], as_json: bool) ->
                         "keep_days": each.keep_days,
                         "keep_days_by_event": dict(each.keep_days_by_event),
                         "keep_first_touch": each.keep_first_touch,
+                        "meaning": said(each.keeping),
                         "ran": at,
                     }
                     for each, at in rows
