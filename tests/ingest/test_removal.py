@@ -210,10 +210,10 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
         (going,) = json.loads(ok("retention", "--dry-run", "--json", *data))
         assert (going["event"], going["events"], going["persons"]) == ("seen", 1, 1)
         said = ok("retention", "--dry-run", *data)
-        assert "of the 1 person whose events go, 1 have no later one, and their links and" in said
+        assert "of the 1 person whose events go, 1 has no later one, and their links and" in said
         assert going["meaning"] in said.splitlines(), "JSON says what becomes of first touches, too"
         assert project.stored(anonymous_id="device-late7q"), "a dry run deletes nothing"
-        assert "1 events deleted" in ok("retention", "run", *data)
+        assert "1 event deleted" in ok("retention", "run", *data)
         assert project.stored(anonymous_id="device-late7q") == []
         (warning,) = project.ask("/v1/stats", metric="count", from_=ago(90))["warnings"]
         assert (warning["code"], warning["parameter"]) == ("older_than_kept", "from")

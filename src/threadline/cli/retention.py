@@ -84,7 +84,7 @@ def run(project: ProjectName = None, data: Data = None, as_json: AsJson = False)
         typer.echo(json.dumps([{"project": each.name, "events": n} for each, n in rows]))
         return
     for each, events in zip(limited, gone, strict=True):
-        typer.echo(f"{each.name}: {events:,} events deleted; {said(each.keeping)}.")
+        typer.echo(f"{each.name}: {_counted(events)} deleted; {said(each.keeping)}.")
 
 
 def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]:
@@ -164,13 +164,18 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
     events = sum(going.events for _, going in found)
     for line in touches:
         typer.echo(line)
-    typer.echo(f"{events:,} events would go; nothing was deleted.")
+    typer.echo(f"{_counted(events)} would go; nothing was deleted.")
+
+
+def _counted(events: int) -> str:
+    return "1 event" if events == 1 else f"{events:,} events"
 
 
 def _touches(project: Project, who: People) -> str:
     """What becomes of the first touches of people whose events go."""
     people = "1 person" if who.people == 1 else f"{who.people:,} people"
-    said = f"{project.name}: of the {people} whose events go, {who.gone:,} have no later one"
+    have = "has" if who.gone == 1 else "have"
+    said = f"{project.name}: of the {people} whose events go, {who.gone:,} {have} no later one"
     if project.keep_first_touch:
         return f"{said}; links and first touches of all stay (keep_first_touch)."
     return (

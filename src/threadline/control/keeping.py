@@ -63,7 +63,10 @@ def read_days(text: str) -> int | None:
     if text == NEVER:
         return None
     if not text.isascii() or not text.isdigit():
-        raise ControlError(f"{text!r} is no number of days; write 400, or {NEVER}.")
+        raise ControlError(
+            f"{text!r} is no number of days; write whole days from {KEEP_DAYS[0]} to "
+            f"{KEEP_DAYS[-1]:,}, or {NEVER}."
+        )
     days = int(text[:9])
     check_days(days)
     return days
