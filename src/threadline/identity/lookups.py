@@ -56,7 +56,7 @@ FROM (
 )"""
 
 NOBODYS_TOUCHES = """
-SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
 FROM untagged_touches AS t
 WHERE $owner_of_touch = 0
 GROUP BY t.visitor"""

@@ -69,13 +69,13 @@ SELECT person, first_touch
 FROM nobodys_touches"""
 
 NOBODYS_TOUCHES = """
-SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
 FROM untagged_touches AS t
 WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
 GROUP BY t.visitor"""
 
 NOBODYS_TOUCHES_AS_TAGGED = """
-SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
 FROM untagged_touches AS t
 GROUP BY t.visitor"""
 

@@ -170,12 +170,14 @@ GROUP BY person"""
 class Wanted(NamedTuple):
     """What a question needs of visits. `columns`: of `COLUMNS`. `since`, `until`: SQL of times, or
     nothing: all visits that start in between are there, with their whole length; what starts
-    outside may be cut, unless it is `running` then and wanted whole, too."""
+    outside may be cut, unless it is `running` then and wanted whole, too. `of_others`: of whoever
+    it is, for they are joined to people who are asked for."""
 
     columns: tuple[str, ...]
     since: str = ""
     until: str = ""
     running: bool = False
+    of_others: bool = False
 
 
 def visits(

@@ -177,7 +177,8 @@ class Context:
             known = known | self._visits(known, visits)
         known = known | {"every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
-            known = self.narrowing.narrowed(known)
+            everybodys = visits is not None and visits.of_others and "device_visits" in known
+            known = self.narrowing.narrowed(known, visits=not everybodys)
         known = known | self.facts.relations
         filled = fill(sql, slots)
         asked = self._of_accounts(filled, known, values) if self.per_account else (filled, known)

@@ -29,11 +29,14 @@ from threadline.store.states import OFF_PAGE
 # What is narrowed to the people who are asked for, and the column that says who.
 OF_PEOPLE: Mapping[str, str] = {
     "person_events": "person",
-    **dict.fromkeys(("person_stretches", "device_visits"), "person"),
+    "person_stretches": "person",
+    "device_visits": "person",
     "first_events": "person",
     "first_touches": "sipHash64('user', user_id)",
     "first_touch_times": "sipHash64('user', user_id)",
 }
+# Those that visits follow from.
+OF_VISITS = ("person_stretches", "device_visits")
 
 DONE = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
@@ -109,13 +112,14 @@ class Narrowing:
         name = "met_visits" if self.events else "chosen_visits"
         return [f"(person, device, started) IN (SELECT person, device, started FROM {name})"]
 
-    def narrowed(self, known: Mapping[str, str]) -> dict[str, str]:
-        """These relations, as far as they are about people only of those who are asked for."""
+    def narrowed(self, known: Mapping[str, str], visits: bool = True) -> dict[str, str]:
+        """These relations, as far as they are about people only of those who are asked for, and of
+        everybody's `visits` where it costs more to ask who that is."""
         # Visits are of the people who are asked for; those of everybody have names of their own.
-        others = OF_PEOPLE.keys() - {"person_stretches", "device_visits"}
+        others = OF_PEOPLE.keys() - set(OF_VISITS)
         found = {name: with_names(text, others, "every_") for name, text in known.items()}
         for name, person in OF_PEOPLE.items():
-            if name not in known:
+            if name not in known or (name in OF_VISITS and not visits):
                 continue
             every = found.pop(name)
             narrower = f"SELECT *\nFROM every_{name}"

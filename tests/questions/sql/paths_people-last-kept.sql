@@ -63,7 +63,7 @@ WITH counted_events AS (
     )
     GROUP BY person
 ), nobodys_touches AS (
-    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
     FROM untagged_touches AS t
     WHERE dictGet({devices:String}, 'last', t.visitor) = 0
     GROUP BY t.visitor

@@ -151,7 +151,7 @@ WITH counted_events AS (
     FROM owned_touches
     GROUP BY user_id
 ), nobodys_touches AS (
-    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
     FROM untagged_touches AS t
     WHERE t.visitor NOT IN (SELECT visitor FROM user_links)
     GROUP BY t.visitor

@@ -96,7 +96,7 @@ WITH counted_events AS (
     WHERE project_id = {project_id:String}
         AND NOT is_bot
 ), nobodys_touches AS (
-    SELECT t.visitor AS person, min(t.first_touch) AS first_touch
+    SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
     FROM untagged_touches AS t
     GROUP BY t.visitor
 ), first_events AS (
