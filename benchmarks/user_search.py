@@ -23,7 +23,8 @@ from threadline.identity.kept import Keeper
 from threadline.questions import users
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
-from threadline.store.states import create_view, state
+from threadline.store.derived import create_view
+from threadline.store.states import state
 from threadline.store.tables import ONE_NODE
 
 PROJECT_ID = "benchmark"

@@ -10,7 +10,8 @@ from tests.dying import wrong
 from tests.store.older import EXPECTED, unpack
 from threadline.contract.times import parse_ms
 from threadline.store import Store, bound_ms, store_url
-from threadline.store.states import STATES, State, relation
+from threadline.store.derived import State
+from threadline.store.states import STATES, relation
 
 COPY = "copy of "
 FIELDS = (

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from threadline.identity.compose import fill
 from threadline.store import REBUILD, Params, Row, Statements, begin, finish
-from threadline.store.states import OLDER_TABLES, STATES, State, relation, state
+from threadline.store.derived import State
+from threadline.store.states import OLDER_TABLES, STATES, relation, state
 
 __all__ = ["STATES", "Difference", "State", "add", "rebuild", "relation", "state", "verify"]
 

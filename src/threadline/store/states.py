@@ -1,17 +1,16 @@
-"""The states that make questions about people fast, each defined once.
+"""The states that make questions about people fast, each defined once, as `derived` says how.
 
-A state is an aggregate of the events, kept up to date as they arrive. From its definition here come
-its table and its materialised view (`definition`, part of the schema), what it says of any events
-(`from_events`: what a rebuild adds and a check compares with), and the relation that questions read
-(`relation`). Order does not matter. But for sums, all are minima, maxima or any of equal
-values, so adding an event twice changes nothing; a state with sums has to meet each event once.
+A state is an aggregate of the events, kept up to date as they arrive. From its definition come its
+table and its materialised view (part of the schema), what it says of any events (`from_events`:
+what a rebuild adds and a check compares with), and the relation that questions read (`relation`).
+Order does not matter. But for sums, all are minima, maxima or any of equal values, so adding an
+event twice changes nothing; a state with sums has to meet each event once.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from textwrap import indent
 
 from threadline.contract.ids import PLACEHOLDERS
+from threadline.store.derived import Column, State, Value
 
 HALF_HOUR_MS = 1_800_000
 
@@ -73,108 +72,6 @@ SAYS_ACCOUNT = (
     f" AND lengthUTF8({ACCOUNT_ID}) <= {MAX_ACCOUNT_ID}"
     f" AND lowerUTF8(trimBoth({ACCOUNT_ID})) NOT IN ({_NO_IDS})"
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """`sql`: its value of an event `e`; empty: it follows from the others by `default`."""
-
-    name: str
-    type: str
-    sql: str
-    codec: str = ""
-    default: str = ""
-
-    @property
-    def declared(self) -> str:
-        codec = f"CODEC({self.codec})" if self.codec else ""
-        return " ".join(filter(None, [self.name, self.type, self.default, codec]))
-
-
-@dataclass(frozen=True)
-class Value(Column):
-    """A column that is aggregated by `function` over the events of a key. `compared`: all rows that
-    follow from the same events have the same, so that a check may compare it."""
-
-    function: str = "min"
-    compared: bool = True
-
-    @property
-    def declared(self) -> str:
-        codec = f" CODEC({self.codec})" if self.codec else ""
-        return f"{self.name} SimpleAggregateFunction({self.function}, {self.type}){codec}"
-
-    @property
-    def aggregated(self) -> str:
-        return f"{self.function}({self.sql})"
-
-
-@dataclass(frozen=True)
-class State:
-    """`key`: one row for each, once parts are merged. `where`: which events `e` count.
-    `derived`: columns that readers see besides. `order`: of the table. `folded`: by what events are
-    grouped first, which costs less where few of them differ in it; the columns of `key` then are
-    of rows `e` with these columns."""
-
-    table: str
-    key: tuple[Column, ...]
-    values: tuple[Value, ...]
-    order: str
-    where: str = "TRUE"
-    derived: tuple[Column, ...] = ()
-    folded: tuple[Column, ...] = ()
-    index: str = ""
-    partition: str = ""
-    settings: str = ""
-
-    @property
-    def has_sums(self) -> bool:
-        """Whether adding an event twice changes something."""
-        return any(value.function == "sum" for value in self.values)
-
-    @property
-    def columns(self) -> str:
-        """Those that are inserted."""
-        return ", ".join(column.name for column in (*self.key, *self.values))
-
-    @property
-    def key_columns(self) -> str:
-        return ", ".join(column.name for column in self.key)
-
-    @property
-    def compared(self) -> str:
-        """The values that a check compares."""
-        return ", ".join(value.name for value in self.values if value.compared)
-
-    @property
-    def merged(self) -> str:
-        """The same of rows `s` of a key that lie in several parts."""
-        return ", ".join(
-            f"{value.function}(s.{value.name}) AS {value.name}"
-            for value in self.values
-            if value.compared
-        )
-
-    def of_each_event(self, where: str, events: str) -> str:
-        """SELECT of the same columns, a row for each of these events `e` of a relation."""
-        columns = ",\n    ".join(f"{each.sql} AS {each.name}" for each in (*self.key, *self.values))
-        return f"SELECT {columns}\nFROM {events} AS e\nWHERE {self.where} AND ({where})"
-
-    def from_events(self, where: str = "TRUE", events: str = "events") -> str:
-        """SELECT of the state's columns: what it says of these events `e`, which are read from
-        the table or from a relation `events` with its columns."""
-        keys = self.folded or self.key
-        aggregated = [f"{value.aggregated} AS {value.name}" for value in self.values]
-        sql = _grouped(keys, aggregated, f"{events} AS e\nWHERE {self.where} AND ({where})")
-        if not self.folded:
-            return sql
-        again = [f"{value.function}(e.{value.name}) AS {value.name}" for value in self.values]
-        return _grouped(self.key, again, f"(\n{indent(sql, '    ')}\n) AS e")
-
-
-def _grouped(keys: tuple[Column, ...], aggregated: list[str], source: str) -> str:
-    selected = ",\n    ".join([*(f"{key.sql} AS {key.name}" for key in keys), *aggregated])
-    return f"SELECT {selected}\nFROM {source}\nGROUP BY {', '.join(key.sql for key in keys)}"
 
 
 PROJECT = Column("project_id", "LowCardinality(String)", "e.project_id")
@@ -391,28 +288,3 @@ def relation(table: str, where: str, events: str = "events") -> str:
     chosen = state(table)
     derived = "".join(f", {column.sql} AS {column.name}" for column in chosen.derived)
     return f"SELECT *{derived}\nFROM (\n{indent(chosen.from_events(where, events), '    ')}\n)"
-
-
-def create_table(chosen: State, name: str, values: Mapping[str, str]) -> str:
-    """Statement that makes the state's table under this name. `values`: see `tables.ONE_NODE`."""
-    columns = [column.declared for column in (*chosen.key, *chosen.values)]
-    for column in chosen.derived:
-        columns.append(f"{column.name} {column.type} MATERIALIZED {column.sql}")
-        columns[-1] += f" CODEC({column.codec})"
-    if chosen.index:
-        columns.append(chosen.index)
-    partition = f"PARTITION BY {chosen.partition}\n" if chosen.partition else ""
-    body = ",\n    ".join(columns)
-    return (
-        f"CREATE TABLE IF NOT EXISTS {name} {values['on_cluster']} (\n    {body}\n)\n"
-        f"ENGINE = {values['engine_aggregating']}\n{partition}ORDER BY ({chosen.order})\n"
-        f"SETTINGS {values['settings']}{chosen.settings}"
-    )
-
-
-def create_view(chosen: State, values: Mapping[str, str]) -> str:
-    """Statement that makes the view which keeps the state."""
-    return (
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {chosen.table}_mv {values['on_cluster']}"
-        f" TO {chosen.table} AS\n{chosen.from_events()}"
-    )

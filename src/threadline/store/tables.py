@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from threadline import migrations
 from threadline.migrations import Migration, Schema
-from threadline.store.states import STATES, State, create_table, create_view, state
+from threadline.store.derived import State, create_table, create_view
+from threadline.store.states import STATES, state
 
 # What the `$name`s of the files are. A cluster has other engines, another way to know a block
 # again, and statements that are carried out on every node.
