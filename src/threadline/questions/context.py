@@ -146,7 +146,8 @@ class Context:
     @cached_property
     def facts(self) -> Facts:
         """What is known of everybody; a relation has to be asked for before a query names it."""
-        return Facts(self.resolution, self._relations, self.visit_timeout_ms)
+        known = self._relations
+        return Facts(self.resolution, known, lambda wanted: self._visits(known, wanted))
 
     def annotations(
         self, from_ms: int | None, to_ms: int | None, tz: str = "UTC"

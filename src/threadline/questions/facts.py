@@ -15,13 +15,12 @@ on visits of all times: `all_visits`, `all_touches`, …
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import NAMED, fill
 from threadline.identity.resolution import Resolution
 from threadline.identity.visits import DIRECT, Wanted
-from threadline.identity.visits import visits as visit_relations
 from threadline.questions.dimensions import DIMENSIONS, TRAITS, json_value_text
 from threadline.questions.filters import refused
 from threadline.questions.traits import said_traits
@@ -82,8 +81,12 @@ FROM (
     SELECT person, max(said).value AS last_said FROM said_traits WHERE trait = $key GROUP BY person
 )"""
 
-VISIT_COLUMNS = ("page_views", "actions", "entry_path", "exit_path", "arrival", "arrivals")
-OF_VISITS = ("page_stretches", "person_stretches", "in_order", "visits", "touches")
+VISIT_COLUMNS = ("page_views", "actions", "arrival", "arrivals")
+PATHS = ("entry_path", "exit_path")
+OF_VISITS = (
+    *("page_stretches", "person_stretches", "in_order", "visits", "touches"),
+    "device_visits",
+)
 TEXTS: Mapping[str, tuple[str, str]] = {
     "first_facts": (FIRST_FACTS, FIRST_DETAILS),
     "last_facts": (LAST_FACTS, LAST_DETAILS),
@@ -93,13 +96,20 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 class Facts:
     """Those relations that are needed, and what they bind."""
 
-    def __init__(self, resolution: Resolution, known: Mapping[str, str], timeout_ms: int) -> None:
-        """`known`: the relations of `stitch` on this resolution."""
+    def __init__(
+        self,
+        resolution: Resolution,
+        known: Mapping[str, str],
+        visits: Callable[[Wanted], Mapping[str, str]],
+    ) -> None:
+        """`known`: the relations of `stitch` on this resolution; `visits`: those of visits on it,
+        with what is wanted of them."""
         self.relations: dict[str, str] = {}
         self.values: dict[str, object] = {}
         self._resolution = resolution
         self._known = known
-        self._timeout_ms = timeout_ms
+        self._visits = visits
+        self._columns: tuple[str, ...] = VISIT_COLUMNS
 
     def of(self, dimension: str, parameter: str = "filters") -> tuple[str, str]:
         """The relation that has a dimension of people, and its column there. Raises
@@ -124,16 +134,17 @@ class Facts:
             self.need_visits("last touches", parameter)
         return found.relation, found.sql
 
-    def need_visits(self, what: str, parameter: str = "filters") -> None:
-        """All visits, whatever the question itself needs of them. Raises `InvalidParams`."""
+    def need_visits(self, what: str, parameter: str = "filters", paths: bool = False) -> None:
+        """All visits, whatever the question itself needs of them. `paths`: also where they begin
+        and end, which costs more. Raises `InvalidParams`."""
         if self._resolution.policy == "any":
             raise refused(
                 parameter,
                 f"{what} need a policy under which each event has one owner; choose stitch=next",
             )
-        wanted = Wanted(VISIT_COLUMNS)
-        made = visit_relations(self._resolution, self._known, self._timeout_ms, wanted)
-        for name, text in made.items():
+        if paths:
+            self._columns = (*VISIT_COLUMNS, *PATHS)
+        for name, text in self._visits(Wanted(self._columns)).items():
             renamed = f"all_{name}" if name in OF_VISITS else name
             self.relations[renamed] = with_names(text, OF_VISITS, "all_")
 

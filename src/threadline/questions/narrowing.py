@@ -318,10 +318,11 @@ class _Narrowed:
         return f"({' AND '.join(parts)})"
 
     def _choose_visits(self, conditions: Sequence[Condition]) -> None:
-        self._facts.need_visits("visits")
+        columns = [DIMENSIONS[each.dimension].sql for each in conditions]
+        self._facts.need_visits("visits", paths=any(name.endswith("_path") for name in columns))
         parts = [
-            compare(DIMENSIONS[each.dimension].sql, each, self._name(), self._values)
-            for each in conditions
+            compare(column, each, self._name(), self._values)
+            for column, each in zip(columns, conditions, strict=True)
         ]
         self._relations["chosen_visits"] = fill(CHOSEN_VISITS, {"where": where(parts)})
 

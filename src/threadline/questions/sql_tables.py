@@ -111,7 +111,7 @@ def _visits(on: Resolution, timeout_ms: int) -> str:
 
 def _persons(on: Resolution, timeout_ms: int) -> str:
     known = relations(on)
-    facts = Facts(on, known, timeout_ms)
+    facts = Facts(on, known, lambda wanted: visit_relations(on, known, timeout_ms, wanted))
     for dimension in ("known", "first.path", "last.path"):
         facts.of(dimension)
     every = {"every_first_events": known["first_events"]}
