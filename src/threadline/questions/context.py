@@ -18,7 +18,7 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
-from threadline.questions.facts import Facts
+from threadline.questions.facts import Facts, of_all
 from threadline.questions.filters import Condition
 from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
@@ -146,8 +146,7 @@ class Context:
     @cached_property
     def facts(self) -> Facts:
         """What is known of everybody; a relation has to be asked for before a query names it."""
-        known = self._relations
-        return Facts(self.resolution, known, lambda wanted: self._visits(known, wanted))
+        return Facts(self.resolution, self._relations)
 
     def annotations(
         self, from_ms: int | None, to_ms: int | None, tz: str = "UTC"
@@ -181,6 +180,8 @@ class Context:
             everybodys = visits is not None and visits.of_others and "device_visits" in known
             known = self.narrowing.narrowed(known, visits=not everybodys)
         known = known | self.facts.relations
+        if self.facts.visits:
+            known = known | of_all(self._visits(self._relations, self.facts.visits))
         filled = fill(sql, slots)
         asked = self._of_accounts(filled, known, values) if self.per_account else (filled, known)
         return self._composed(*asked, values)

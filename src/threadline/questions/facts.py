@@ -15,7 +15,7 @@ on visits of all times: `all_visits`, `all_touches`, …
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import NAMED, fill
@@ -96,20 +96,13 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 class Facts:
     """Those relations that are needed, and what they bind."""
 
-    def __init__(
-        self,
-        resolution: Resolution,
-        known: Mapping[str, str],
-        visits: Callable[[Wanted], Mapping[str, str]],
-    ) -> None:
-        """`known`: the relations of `stitch` on this resolution; `visits`: those of visits on it,
-        with what is wanted of them."""
+    def __init__(self, resolution: Resolution, known: Mapping[str, str]) -> None:
+        """`known`: the relations of `stitch` on this resolution."""
         self.relations: dict[str, str] = {}
         self.values: dict[str, object] = {}
         self._resolution = resolution
         self._known = known
-        self._visits = visits
-        self._columns: tuple[str, ...] = VISIT_COLUMNS
+        self.visits: Wanted | None = None
 
     def of(self, dimension: str, parameter: str = "filters") -> tuple[str, str]:
         """The relation that has a dimension of people, and its column there. Raises
@@ -135,18 +128,16 @@ class Facts:
         return found.relation, found.sql
 
     def need_visits(self, what: str, parameter: str = "filters", paths: bool = False) -> None:
-        """All visits, whatever the question itself needs of them. `paths`: also where they begin
-        and end, which costs more. Raises `InvalidParams`."""
+        """All visits, whatever the question itself needs of them: `visits` says what, for whoever
+        has them. `paths`: also where they begin and end, which costs more. Raises
+        `InvalidParams`."""
         if self._resolution.policy == "any":
             raise refused(
                 parameter,
                 f"{what} need a policy under which each event has one owner; choose stitch=next",
             )
-        if paths:
-            self._columns = (*VISIT_COLUMNS, *PATHS)
-        for name, text in self._visits(Wanted(self._columns)).items():
-            renamed = f"all_{name}" if name in OF_VISITS else name
-            self.relations[renamed] = with_names(text, OF_VISITS, "all_")
+        paths = paths or (self.visits is not None and PATHS[0] in self.visits.columns)
+        self.visits = Wanted((*VISIT_COLUMNS, *PATHS) if paths else VISIT_COLUMNS)
 
     def need_traits(self) -> None:
         """What everybody said of themselves."""
@@ -160,6 +151,14 @@ class Facts:
         self.relations[relation] = fill(TRAIT, {"key": f"{{{name}:String}}"})
         self.values[name] = trait
         return relation
+
+
+def of_all(visits: Mapping[str, str]) -> dict[str, str]:
+    """Relations of visits by the names that facts have for those of everybody."""
+    return {
+        f"all_{name}" if name in OF_VISITS else name: with_names(text, OF_VISITS, "all_")
+        for name, text in visits.items()
+    }
 
 
 def with_names(text: str, names: Collection[str], before: str) -> str:

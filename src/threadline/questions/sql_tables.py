@@ -19,7 +19,7 @@ from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.dimensions import IS_BOUNCE
-from threadline.questions.facts import Facts
+from threadline.questions.facts import Facts, of_all
 from threadline.questions.statement import ACCOUNTS, PERSONS, STITCHED, VISITS
 from threadline.questions.traffic_sources import NAMED_SOURCES
 
@@ -111,11 +111,16 @@ def _visits(on: Resolution, timeout_ms: int) -> str:
 
 def _persons(on: Resolution, timeout_ms: int) -> str:
     known = relations(on)
-    facts = Facts(on, known, lambda wanted: visit_relations(on, known, timeout_ms, wanted))
+    facts = Facts(on, known)
     for dimension in ("known", "first.path", "last.path"):
         facts.of(dimension)
-    every = {"every_first_events": known["first_events"]}
-    return compose(PERSONS_SQL, {**known, **every, **facts.relations, **NAMED_SOURCES, **NAMES})
+    assert facts.visits
+    every = {
+        "every_first_events": known["first_events"],
+        **facts.relations,
+        **of_all(visit_relations(on, known, timeout_ms, facts.visits)),
+    }
+    return compose(PERSONS_SQL, {**known, **every, **NAMED_SOURCES, **NAMES})
 
 
 def _accounts(on: Resolution, timeout_ms: int) -> str:
