@@ -15,7 +15,8 @@ from threadline.cli.ask import Answer, questions
 from threadline.cli.options import AsJson, Data, ProjectName, check_text
 from threadline.cli.table import as_table, terminal_width
 from threadline.control import ControlError
-from threadline.questions.registry import QUESTIONS, Question
+from threadline.questions.question import Question
+from threadline.questions.registry import QUESTIONS
 
 # It has a command of its own, which writes files.
 BY_PATH = {question.path: name for name, question in QUESTIONS.items()}

@@ -14,7 +14,8 @@ from threadline.contract.definitions import Definitions
 from threadline.contract.errors import ApiError
 from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
-from threadline.questions.registry import QUESTIONS, Question
+from threadline.questions.question import Question
+from threadline.questions.registry import QUESTIONS
 from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.contexts import context_of
 from threadline.runtime.params import read_params

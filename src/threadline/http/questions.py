@@ -16,7 +16,8 @@ from threadline.http.formats import Lines, UserCsv, account_csv, user_ndjson
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.questions import account_list, export, users
-from threadline.questions.registry import QUESTIONS, Question
+from threadline.questions.question import Question
+from threadline.questions.registry import QUESTIONS
 from threadline.questions.warned import Warnings
 from threadline.runtime.ask import Answered
 from threadline.runtime.params import read_params

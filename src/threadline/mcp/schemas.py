@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from threadline.contract.policies import PARTITIONS, POLICIES
-from threadline.questions.registry import Question
+from threadline.questions.question import Question
 from threadline.runtime.schemas import IN_DEFS, Json, component, schema, without_null
 
 # Most questions take these, and each tool that an agent is shown costs it attention.

@@ -14,7 +14,8 @@ from threadline.mcp.arguments import as_texts
 from threadline.mcp.pages import paged
 from threadline.mcp.schemas import input_of_question, output_of
 from threadline.questions.near import did_you_mean
-from threadline.questions.registry import QUESTIONS, Question
+from threadline.questions.question import Question
+from threadline.questions.registry import QUESTIONS
 
 Call = Callable[[Session, Json], Awaitable[Answered]]
 

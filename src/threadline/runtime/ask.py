@@ -20,7 +20,7 @@ from threadline.ingest.writer import Writer
 from threadline.questions.asked_names import events_asked, names_in, warn
 from threadline.questions.context import Context
 from threadline.questions.parameters import Range, Ranged
-from threadline.questions.registry import Question
+from threadline.questions.question import Question
 from threadline.questions.warned import (
     AnswerWarning,
     Warned,

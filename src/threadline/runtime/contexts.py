@@ -14,7 +14,7 @@ from threadline.questions.context import Context
 from threadline.questions.definitions import names_of
 from threadline.questions.filters import Condition, Filtered, read_filters, refused
 from threadline.questions.parameters import Stitched
-from threadline.questions.registry import Question
+from threadline.questions.question import Question
 from threadline.questions.warned import left_out, noted
 from threadline.store import Store
 
