@@ -18,11 +18,12 @@ from threadline.identity.resolution import Policy, Resolution, resolve
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted
 from threadline.identity.visits import visits as visit_relations
+from threadline.questions.conditions import narrow
 from threadline.questions.facts import Facts, of_all
 from threadline.questions.filters import Condition
 from threadline.questions.named import Names
 from threadline.questions.narrowing import NOTHING as EVERYTHING
-from threadline.questions.narrowing import Narrowing, narrow
+from threadline.questions.narrowing import Narrowing
 from threadline.questions.per_account import (
     events_of_accounts,
     facts_of_accounts,

@@ -10,10 +10,10 @@ import msgspec
 from threadline.contract.times import EARLIEST_MS, LATEST_MS, within
 from threadline.identity.compose import all_of
 from threadline.identity.visits import Wanted
+from threadline.questions.conditions import ON_PAGE
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import NamedEvent, event_text, read_event
-from threadline.questions.narrowing import ON_PAGE
 from threadline.questions.parameters import Duration, between, in_time, read_duration_s
 from threadline.questions.warned import AnswerWarning, unknown_events
 from threadline.store import bound_ms
