@@ -27,6 +27,7 @@ from threadline.questions import (
     stats,
     time_to_conversion,
     users,
+    users_shapes,
     visits,
 )
 from threadline.questions.context import Context
@@ -85,8 +86,8 @@ QUESTIONS: dict[str, tuple[Policy, Ask]] = {
             on, time_to_conversion.TimeToConversionParams(conversion="signup", group_by="source")
         ),
     ),
-    "users, 100 newest, any": ("any", lambda on, _: users.ask(on, users.UsersParams())),
-    "users, 100 newest": ("next", lambda on, _: users.ask(on, users.UsersParams())),
+    "users, 100 newest, any": ("any", lambda on, _: users.ask(on, users_shapes.UsersParams())),
+    "users, 100 newest": ("next", lambda on, _: users.ask(on, users_shapes.UsersParams())),
     "one user's profile, any": (
         "any",
         lambda on, user: profile.ask(on, profile.ProfileParams(user_id=user)),

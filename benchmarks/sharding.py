@@ -28,6 +28,7 @@ from threadline.questions import (
     sources,
     stats,
     users,
+    users_shapes,
     visits,
 )
 from threadline.questions.context import Context
@@ -59,7 +60,7 @@ ASKED: Mapping[str, Ask] = {
     "funnel of three steps": lambda c: funnel.ask(c, FUNNEL),
     "weekly retention": lambda c: retention.ask(c, retention.RetentionParams()),
     "paths": lambda c: paths.ask(c, paths.PathsParams(event="signup", direction="before")),
-    "users": lambda c: users.ask(c, users.UsersParams()),
+    "users": lambda c: users.ask(c, users_shapes.UsersParams()),
     "attribution, linear": lambda c: attribution.ask(c, ATTRIBUTION),
 }
 

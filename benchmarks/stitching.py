@@ -55,6 +55,7 @@ from threadline.questions import (
     stats,
     time_to_conversion,
     users,
+    users_shapes,
     visits,
 )
 from threadline.questions.context import Context
@@ -351,7 +352,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
     keeper = Keeper(store, beside=lambda work: work())
     contexts = {policy: Context(store, project_id, policy, keeper=keeper) for policy in POLICIES}
     anyone = contexts["any"]
-    listed = users.ask(anyone, users.UsersParams(limit=1000)).rows
+    listed = users.ask(anyone, users_shapes.UsersParams(limit=1000)).rows
     some = random.Random(1).sample([user.user_id for user in listed], 50)
     for policy in POLICIES:
         took = []
@@ -373,12 +374,12 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
     one = some[0]
     pages = {
         "one user's profile": lambda: profile.ask(anyone, profile.ProfileParams(user_id=one)),
-        "users, 100 newest": lambda: users.ask(anyone, users.UsersParams()),
+        "users, 100 newest": lambda: users.ask(anyone, users_shapes.UsersParams()),
         "users, 100 newest with conversion": lambda: users.ask(
-            anyone, users.UsersParams(conversion="signup")
+            anyone, users_shapes.UsersParams(conversion="signup")
         ),
         "users from facebook / paid": lambda: users.ask(
-            anyone, users.UsersParams(source="facebook", medium="paid")
+            anyone, users_shapes.UsersParams(source="facebook", medium="paid")
         ),
         "attribution, last non-direct, 30 days": lambda: attribution.ask(
             contexts["next"], attribution.AttributionParams(conversion="signup", from_=MONTH)

@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.report import OUT, Report, medians_s, ms
 from benchmarks.stitching import load as load_events
 from threadline.identity.kept import Keeper
-from threadline.questions import users
+from threadline.questions import users, users_shapes
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
 from threadline.store.derived import create_view
@@ -89,7 +89,8 @@ def main() -> None:
         for policy in ("any", "next"):
             context = Context(store, PROJECT_ID, policy, keeper=keeper)
             asks: list[Callable[[], object]] = [
-                partial(users.ask, context, users.UsersParams(search=text)) for text in SEARCHES
+                partial(users.ask, context, users_shapes.UsersParams(search=text))
+                for text in SEARCHES
             ]
             for (text, of), took_s in zip(
                 SEARCHES.items(), medians_s(asks, options.runs), strict=True

@@ -11,7 +11,7 @@ from threadline.contract.cells import escaped
 from threadline.questions.account_list import AccountRow
 from threadline.questions.answers import Touch
 from threadline.questions.filters import plain, split
-from threadline.questions.users import User
+from threadline.questions.users_shapes import User
 
 
 def user_ndjson(rows: list[User] | list[AccountRow]) -> bytes:

@@ -15,7 +15,7 @@ from threadline.http.doc import READ, Doc
 from threadline.http.formats import Lines, UserCsv, account_csv, user_ndjson
 from threadline.http.request import Request
 from threadline.http.routing import Route
-from threadline.questions import account_list, export, users
+from threadline.questions import account_list, export, users, users_shapes
 from threadline.questions.question import Question
 from threadline.questions.registry import QUESTIONS
 from threadline.questions.warned import Warnings
@@ -78,9 +78,9 @@ def _json(answered: Answered, params: Any) -> Answer:
     return Answer(200, [JSON], answered.body)
 
 
-def _users(answered: Answered, params: users.UsersParams) -> Answer:
-    found: users.Users | users.Everybody = answered.answer
-    if isinstance(found, users.Everybody):
+def _users(answered: Answered, params: users_shapes.UsersParams) -> Answer:
+    found: users_shapes.Users | users_shapes.Everybody = answered.answer
+    if isinstance(found, users_shapes.Everybody):
         return _everybody(found, params)
     if params.format == "json":
         return _json(answered, params)
@@ -91,7 +91,7 @@ def _users(answered: Answered, params: users.UsersParams) -> Answer:
     return answer_body(lines, LISTS[params.format], _beside(found))
 
 
-def _everybody(found: users.Everybody, params: users.UsersParams) -> Answer:
+def _everybody(found: users_shapes.Everybody, params: users_shapes.UsersParams) -> Answer:
     """As long as there are users."""
     first, others = found.first, found.others
     written = UserCsv(first, params.columns).lines if params.format == "csv" else user_ndjson
@@ -119,7 +119,7 @@ def _accounts(answered: Answered, params: account_list.AccountsParams) -> Answer
     return answer_body(lines, LISTS[params.format], _beside(found))
 
 
-def _beside(found: users.Users | account_list.Accounts) -> dict[str, str]:
+def _beside(found: users_shapes.Users | account_list.Accounts) -> dict[str, str]:
     """What a page of a list says beside its rows, which a file has no place for."""
     cursor = {"Threadline-Next-Cursor": found.next_cursor} if found.next_cursor else {}
     return cursor | _said(found.warnings)

@@ -34,6 +34,7 @@ from threadline.questions import (
     suspicious,
     time_to_conversion,
     users,
+    users_shapes,
     visits,
     why,
 )
@@ -88,8 +89,8 @@ _QUESTIONS = (
         path="/v1/users",
         summary="Users, each with the touch that brought them",
         tag="People",
-        params=users.UsersParams,
-        answer=users.Users,
+        params=users_shapes.UsersParams,
+        answer=users_shapes.Users,
         ask=users.ask,
         media_types=(JSON, "application/x-ndjson", "text/csv"),
     ),

@@ -2,176 +2,36 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from typing import Annotated, Literal, NamedTuple, cast
-
-import msgspec
+from typing import cast
 
 from threadline.contract.times import format_utc
 from threadline.identity.compose import fill
 from threadline.identity.stitch import OF_USERS, WHERE_USERS_LIE
 from threadline.questions import amounts
-from threadline.questions.amounts import Amounts, Doubts, Totals
+from threadline.questions.amounts import Doubts, Totals
 from threadline.questions.answers import (
     FORGOTTEN,
     SHARED_DEVICES,
-    Touch,
     of_columns,
     seconds_between,
     touch_row,
 )
 from threadline.questions.context import Context
-from threadline.questions.cursors import (
-    CursorText,
-    read_cursor,
-    read_number,
-    write_cursor,
-    write_number,
-)
-from threadline.questions.dimensions import (
-    DID,
-    DIMENSIONS,
-    SEGMENT,
-    TRAITS,
-    nearest_dimension,
-    scope_of,
-)
-from threadline.questions.filters import Filtered, plain, refused, split
-from threadline.questions.named_events import (
-    NamedEvent,
-    amounts_of,
-    event_text,
-    read_event,
-    several_currencies,
-)
-from threadline.questions.parameters import MAX_LIMIT
+from threadline.questions.cursors import read_cursor, read_number, write_cursor, write_number
+from threadline.questions.named_events import several_currencies
 from threadline.questions.user_list import CONVERTING, DEVICE_COUNTS, TOUCH_DETAILS, UserList
-from threadline.questions.warned import (
-    AnswerWarning,
-    Warned,
-    noted,
-    unknown_events,
-    unknown_sources,
+from threadline.questions.users_asked import Asked, read_asked
+from threadline.questions.users_shapes import (
+    DEFAULT,
+    DEFAULT_LIMIT,
+    Everybody,
+    OfColumns,
+    User,
+    Users,
+    UsersParams,
 )
+from threadline.questions.warned import AnswerWarning, noted, unknown_events, unknown_sources
 from threadline.store import Query, Row, bound_ms
-
-# Columns that this question has itself; others are dimensions of people.
-OF_CONVERSION = ("converted_at", "seconds_to_conversion", "value")
-COLUMNS = (
-    *("user_id", "known_since", "first_seen", "last_seen", "first_touch", "devices"),
-    *OF_CONVERSION,
-)
-OF_PEOPLE = [name for name, each in DIMENSIONS.items() if each.scope == "person"]
-DEFAULT = "-known_since"
-DEFAULT_LIMIT = 100
-
-
-class UsersParams(Filtered, kw_only=True):
-    """`from` and `to` speak of the first touch, and so do source, medium and campaign."""
-
-    search: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                min_length=1,
-                max_length=200,
-                description="Users whose id, e-mail or any other trait has this text in it, in "
-                "capitals or not.",
-            ),
-        ]
-        | None
-    ) = None
-    source: str | None = None
-    medium: str | None = None
-    campaign: str | None = None
-    conversion: Annotated[str, event_text("Adds converted_at to each user.")] | None = None
-    value_property: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                min_length=1,
-                description="A number in the properties of `conversion`; adds its sum as value.",
-            ),
-        ]
-        | None
-    ) = None
-    currency_property: amounts.CurrencyProperty | None = None
-    currency: amounts.Currency | None = None
-    order: Annotated[
-        Literal[
-            "-known_since",
-            "known_since",
-            "-first_seen",
-            "first_seen",
-            "-last_seen",
-            "last_seen",
-            "-value",
-            "value",
-        ],
-        msgspec.Meta(description="With `-` the latest, or the greatest, come first."),
-    ] = "-known_since"
-    columns: Annotated[
-        str,
-        msgspec.Meta(
-            description=f"What to show of each user, by commas: {', '.join(COLUMNS)}, first.source "
-            "and the like, last.source and the like, traits.KEY.",
-            extra_json_schema={"type": "array", "items": {"type": "string"}},
-        ),
-    ] = ""
-    limit: (
-        Annotated[
-            int,
-            msgspec.Meta(
-                ge=1,
-                le=MAX_LIMIT,
-                description="Rows in one answer. Default: 100; of ndjson and csv all.",
-            ),
-        ]
-        | None
-    ) = None
-    cursor: CursorText | None = None
-    format: Annotated[
-        Literal["json", "ndjson", "csv"],
-        msgspec.Meta(
-            description="For ndjson and csv the cursor is in the header `Threadline-Next-Cursor`."
-        ),
-    ] = "json"
-
-
-class User(msgspec.Struct, omit_defaults=True):
-    """`converted_at` and `seconds_to_conversion` appear when `conversion` is asked for, `value`
-    with `value_property`, `last_seen` with the order of that name. With `columns` a user has
-    exactly those."""
-
-    user_id: str
-    known_since: str
-    first_touch: Touch
-    devices: Annotated[int, msgspec.Meta(description="Devices the user was seen on.")]
-    converted_at: str | msgspec.UnsetType | None = msgspec.UNSET
-    seconds_to_conversion: float | msgspec.UnsetType | None = msgspec.UNSET
-    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
-    last_seen: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class OfColumns(msgspec.Struct):
-    """A user of whom the columns were chosen."""
-
-
-class Users(Warned):
-    """In the order that was asked for; else those known last come first."""
-
-    rows: list[User]
-    next_cursor: str | None
-    shared_devices: list[str]
-    stitch: str
-
-
-class Everybody(Warned, kw_only=True):
-    """All users, some at a time: the first of them, and the others, to be closed by who has it.
-    `warnings`: of the first."""
-
-    first: list[User]
-    others: Generator[list[User]]
-
 
 FILTERS = {
     "from_": "t.first_touch.timestamp >= {from_:DateTime64(3, 'UTC')}",
@@ -195,28 +55,10 @@ WHERE owner IN {user_ids:Array(String)}
 GROUP BY owner"""
 
 
-class Asked(NamedTuple):
-    """What was asked, as it was understood. `question`: for its cursors. `warnings`: what comes up
-    on the way."""
-
-    values: dict[str, object]
-    columns: list[str]
-    converting: NamedEvent | None
-    paid: Amounts | None
-    order: str
-    question: str
-    warnings: list[AnswerWarning]
-
-    @property
-    def facts(self) -> list[str]:
-        """Columns that are known of people, like first.source."""
-        return [name for name in self.columns if name not in COLUMNS]
-
-
 def ask(context: Context, params: UsersParams) -> Users:
     """Users who pass the filters, each with the first touch. Raises `InvalidParams`, also for a
     cursor of another question."""
-    asked, limit = _read(context, params), params.limit or DEFAULT_LIMIT
+    asked, limit = read_asked(context, params), params.limit or DEFAULT_LIMIT
     query = _list(context, params, asked, limit + 1).query(
         context, params.order, asked.paid, limit + 1, params.cursor is not None
     )
@@ -241,7 +83,7 @@ def ask(context: Context, params: UsersParams) -> Users:
 def everybody(context: Context, params: UsersParams) -> Everybody:
     """All of them by one statement: what a page looks up for its users is joined for everybody.
     Raises as `ask`."""
-    asked = _read(context, params)
+    asked = read_asked(context, params)
     found = _list(context, params, asked, None)
     found.details(context, asked.converting and asked.converting.condition)
     behind = params.cursor is not None
@@ -274,47 +116,6 @@ def _unknown(
         named = {name: getattr(params, name) for name in ("source", "medium", "campaign")}
         unknown += unknown_sources(context, named)
     return unknown
-
-
-def _read(context: Context, params: UsersParams) -> Asked:
-    """Raises `InvalidParams`."""
-    values: dict[str, object] = {}
-    converting = None
-    if params.conversion is not None:
-        converting = read_event(context, params.conversion, "conversion", values)
-    paid = amounts_of(converting, params, "conversion and value_property")
-    columns = _columns(params, converting, paid)
-    if params.order.endswith("value") and paid is None:
-        raise refused("order", "the order by value goes with conversion and value_property")
-    # The cursor of the default order holds for other filters, too.
-    question = f"users {context.project_id}"
-    if params.order != DEFAULT:
-        worth = (params.conversion, paid) if params.order.endswith("value") else ()
-        question = f"{question} {params.order} {worth}"
-    return Asked(values, columns, converting, paid, params.order, question, [])
-
-
-def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts | None) -> list[str]:
-    if not params.columns.strip():
-        return [
-            *("user_id", "known_since", "first_touch", "devices"),
-            *(("converted_at", "seconds_to_conversion") if converting else ()),
-            *(("value",) if paid else ()),
-            *(("last_seen",) if params.order.endswith("last_seen") else ()),
-        ]
-    chosen = list(dict.fromkeys(plain(part) for part in split(params.columns, ",") if part.strip()))
-    for name in chosen:
-        is_fact = scope_of(name) == "person" and name not in (DID, SEGMENT)
-        if name not in COLUMNS and not is_fact:
-            known = [*dict.fromkeys([*COLUMNS, *OF_PEOPLE]), f"{TRAITS}KEY"]
-            near = nearest_dimension(name, known)
-            hint = f"did you mean {near}? There" if near else "there"
-            raise refused("columns", f"there is no column {name!r}; {hint} are {', '.join(known)}")
-        if name in OF_CONVERSION and converting is None:
-            raise refused("columns", f"{name} goes with conversion; add that")
-        if name == "value" and paid is None:
-            raise refused("columns", "value goes with value_property; add that")
-    return chosen
 
 
 def _list(context: Context, params: UsersParams, asked: Asked, most: int | None) -> UserList:
