@@ -16,6 +16,7 @@ from threadline.identity import decisions
 from threadline.identity.resolution import PROJECT, Policy
 from threadline.questions import (
     attribution,
+    attribution_shapes,
     explain,
     funnel,
     identity,
@@ -58,7 +59,7 @@ QUESTIONS: dict[str, tuple[Policy, Ask]] = {
     "attribution, linear": (
         "next",
         lambda on, _: attribution.ask(
-            on, attribution.AttributionParams(conversion="signup", model="linear")
+            on, attribution_shapes.AttributionParams(conversion="signup", model="linear")
         ),
     ),
     "funnel of three steps": (

@@ -43,6 +43,7 @@ from threadline.ingest.context import IngestContext
 from threadline.ingest.row import COLUMNS
 from threadline.questions import (
     attribution,
+    attribution_shapes,
     credit,
     events,
     funnel,
@@ -327,7 +328,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
 
 MONTH = Timestamp(UNTIL_MS - 30 * DAY_MS)  # the last 30 days
 FUNNEL = funnel.FunnelParams(steps="$pageview,signup,purchase", window="30d")
-ATTRIBUTION = attribution.AttributionParams(conversion="signup", model="linear")
+ATTRIBUTION = attribution_shapes.AttributionParams(conversion="signup", model="linear")
 
 
 def _from_events(on: Resolution, values: Params, *_: object, **__: object) -> str:
@@ -382,7 +383,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             anyone, users_shapes.UsersParams(source="facebook", medium="paid")
         ),
         "attribution, last non-direct, 30 days": lambda: attribution.ask(
-            contexts["next"], attribution.AttributionParams(conversion="signup", from_=MONTH)
+            contexts["next"], attribution_shapes.AttributionParams(conversion="signup", from_=MONTH)
         ),
         "funnel of three steps, 30 days": lambda: funnel.ask(
             contexts["next"], msgspec.structs.replace(FUNNEL, from_=MONTH)
@@ -394,11 +395,13 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
             contexts["next"], visits.VisitsParams(group_by="source")
         ),
         "attribution, one model": lambda: attribution.ask(
-            contexts["next"], attribution.AttributionParams(conversion="signup")
+            contexts["next"], attribution_shapes.AttributionParams(conversion="signup")
         ),
         "attribution, all six side by side": lambda: attribution.ask(
             contexts["next"],
-            attribution.AttributionParams(conversion="signup", model=",".join(credit.MODELS)),
+            attribution_shapes.AttributionParams(
+                conversion="signup", model=",".join(credit.MODELS)
+            ),
         ),
         "weekly retention": lambda: retention.ask(contexts["next"], retention.RetentionParams()),
         "persons by day and source, 30 days": lambda: stats.ask(

@@ -1,187 +1,47 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Annotated, Any, Literal
-
-import msgspec
+from typing import Any
 
 from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, TO
 from threadline.identity.visits import Wanted
 from threadline.questions import amounts
 from threadline.questions.amounts import Amounts, Doubts, Totals
-from threadline.questions.answers import Compared, Group, Measured, grouped_rows
+from threadline.questions.answers import grouped_rows
+from threadline.questions.attribution_rows import (
+    add_values,
+    is_credited,
+    ordered,
+    other_of,
+    shared,
+    total_of,
+)
+from threadline.questions.attribution_shapes import (
+    MAX_LIMIT,
+    OWN_GROUPS,
+    Attribution,
+    AttributionParams,
+    AttributionRow,
+    Credit,
+)
 from threadline.questions.compare import compared
 from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
-from threadline.questions.credit import (
-    CREDITED,
-    LookbackDays,
-    Model,
-    ModelsText,
-    credit_slots,
-    lookback_ms,
-    read_models,
-)
-from threadline.questions.filters import NONE, Filtered, plain, refused, split
-from threadline.questions.named_events import (
-    EventText,
-    NamedEvent,
-    amounts_of,
-    read_event,
-    several_currencies,
-)
-from threadline.questions.parameters import CompareText, any_dimension, between
-from threadline.questions.per_account import Per
+from threadline.questions.credit import CREDITED, Model, credit_slots, lookback_ms, read_models
+from threadline.questions.filters import NONE, plain, refused, split
+from threadline.questions.named_events import NamedEvent, amounts_of, read_event, several_currencies
+from threadline.questions.parameters import between
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
 from threadline.questions.touched import OF_EVENTS
-from threadline.questions.traffic_sources import GROUPS, OUTSIDE
+from threadline.questions.traffic_sources import OUTSIDE
 from threadline.questions.warned import (
     AnswerWarning,
-    Limited,
     cut_off,
     noted,
     unknown_events,
     unknown_property,
 )
 from threadline.store import Row
-
-MAX_LIMIT = 1000
-OWN_GROUPS = (*GROUPS, *OF_EVENTS)
-
-
-class AttributionParams(Filtered, kw_only=True):
-    """`from` and `to` speak of the time of conversion."""
-
-    conversion: EventText
-    model: ModelsText = "last_non_direct"
-    group_by: Annotated[
-        str,
-        any_dimension(*OWN_GROUPS, of="Of the touch, or of the person: "),
-    ] = "source,medium"
-    group: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                description="Only rows of this group: a value for each of the first names in "
-                "`group_by`, by commas; `(none)`: absent. With user_id as the last name, they are "
-                "the people behind one row."
-            ),
-        ]
-        | None
-    ) = None
-    lookback_days: LookbackDays | None = None
-    value_property: (
-        Annotated[
-            str, msgspec.Meta(min_length=1, description="A number in the properties: revenue.")
-        ]
-        | None
-    ) = None
-    currency_property: amounts.CurrencyProperty | None = None
-    currency: amounts.Currency | None = None
-    compare: CompareText | None = None
-    order: Annotated[
-        Literal[
-            "-conversions",
-            "conversions",
-            "-persons",
-            "persons",
-            "-value",
-            "value",
-            "-influenced",
-            "influenced",
-            "-touches",
-            "touches",
-        ],
-        msgspec.Meta(description="Of rows; `-`: descending."),
-    ] = "-conversions"
-    limit: (
-        Annotated[
-            int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows, first of the order. Else all.")
-        ]
-        | None
-    ) = None
-    per: Per = "person"
-
-
-class Credit(msgspec.Struct):
-    """What one model gives to a group, or to all: conversions (whole or in parts), persons with any
-    credit there, and with `value_property` the value."""
-
-    conversions: float
-    persons: int
-    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
-
-
-class Lag(msgspec.Struct):
-    """Seconds from a touch to the conversion: quantiles over all such touches."""
-
-    p25: float
-    p50: float
-    p75: float
-    p90: float
-
-
-class AttributionTotal(msgspec.Struct, kw_only=True):
-    """`outside_window`: conversions whose touches were all longer ago than `lookback_days`. The
-    rest as in rows."""
-
-    conversions: int
-    persons: int
-    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
-    outside_window: int
-    influenced: int
-    touches: int
-    lag_seconds: Lag | None
-    models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
-    previous: Measured = msgspec.UNSET
-    change: Measured = msgspec.UNSET
-
-
-class AttributionRow(Compared, kw_only=True):
-    """What is credited to one group, by the first of the models. `value` comes with
-    `value_property`.
-
-    Whatever the model, of the last `lookback_days` (30 if not given) before a conversion:
-    `influenced`, the persons with any touch there; `touches`, how many there were; `lag_seconds`,
-    how long before, null where there were none.
-    `models`: what each model gives, if more than one was asked for."""
-
-    landing_path: Group = msgspec.UNSET
-    first_country: Group = msgspec.UNSET
-    conversions: float
-    persons: int
-    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
-    influenced: int
-    touches: int
-    lag_seconds: Lag | None
-    models: dict[str, Credit] | msgspec.UnsetType = msgspec.UNSET
-
-
-class AttributionOther(msgspec.Struct):
-    """What the rows that `limit` left out sum to. Persons may be in several rows, and have no
-    sum."""
-
-    conversions: float
-    touches: int
-    value: amounts.Value | msgspec.UnsetType = msgspec.UNSET
-
-
-class Attribution(Limited, kw_only=True):
-    """Rows, of groups with any credit: the group's columns, conversions (whole or in parts),
-    persons with any credit there, and value, by the first of the models; `models` has each of
-    several. `conversions` and `value` of the rows sum to the total; persons do not, because one may
-    be in several rows. `skipped` comes with `value_property`: how many conversions have the
-    property, but no number there; they count as worth nothing."""
-
-    conversion: str
-    model: str
-    stitch: str
-    rows: list[AttributionRow]
-    total: AttributionTotal
-    skipped: int | msgspec.UnsetType = msgspec.UNSET
-    unconverted: amounts.Unconverted = msgspec.UNSET
-    other: AttributionOther | msgspec.UnsetType = msgspec.UNSET
-
 
 # Parts of conversions come in another order each time, and the last bits of their sum with it.
 DIGITS = 9
@@ -269,12 +129,12 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     doubts, totals = Doubts(), [[Totals({})] for _ in found]
     if asked:
         doubts = [Doubts.of(row) for row in found][found.index(total)]
-        totals = _value(asked, found, models)
+        totals = add_values(asked, found, models)
     left = totals[found.index(total)]
     for row, of_row in zip(found, totals, strict=True):
         row["totals"] = of_row
-    rows = [row for row in found if _is_credited(row, models) and (row is not total or not groups)]
-    rows = _ordered(rows, params.order)
+    rows = [row for row in found if is_credited(row, models) and (row is not total or not groups)]
+    rows = ordered(rows, params.order)
     kept = rows[: params.limit]
     titles = {name: group for name, group in names.items() if name != group}
     answer = Attribution(
@@ -283,15 +143,15 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
         stitch=context.resolution.policy,
         rows=grouped_rows(
             AttributionRow,
-            ({**{name: row[name] for name in names}, **_shared(row, models)} for row in kept),
+            ({**{name: row[name] for name in names}, **shared(row, models)} for row in kept),
             titles,
         ),
-        total=_total(total, models),
+        total=total_of(total, models),
     )
     warnings: list[AnswerWarning] = []
     if len(kept) < len(rows):
         answer.truncated = True
-        answer.other = _other(asked, left[0], kept, rows[len(kept) :])
+        answer.other = other_of(asked, left[0], kept, rows[len(kept) :])
         warnings.append(cut_off(len(kept), MAX_LIMIT))
     if asked:
         answer.skipped = doubts.skipped
@@ -320,36 +180,6 @@ def _of_group(names: dict[str, str], text: str, values: dict[str, object]) -> st
         values[f"of_group_{nth}"] = "" if value.strip() == NONE else plain(value)
     held = [f"toString({name}) = {{of_group_{n}:String}}" for n, name in enumerate(names, start=1)]
     return f"is_total OR ({' AND '.join(held[: len(given)])})"
-
-
-def _ordered(rows: list[Row], order: str) -> list[Row]:
-    """As they come, those of most conversions first; else by another column, of the first model."""
-    if order == "-conversions":
-        return rows
-    name = order.removeprefix("-")
-    column = name if name in ("influenced", "touches") else f"{name}_1"
-
-    def size(row: Row) -> float:
-        found = row[column]
-        return sum(found.values()) if isinstance(found, dict) else found
-
-    return sorted(rows, key=size, reverse=order.startswith("-"))
-
-
-def _other(
-    asked: Amounts | None, total: Totals, kept: list[Row], others: list[Row]
-) -> AttributionOther:
-    other = AttributionOther(
-        sum(row["conversions_1"] for row in others), sum(row["touches"] for row in others)
-    )
-    if asked:
-        other.value = amounts.rest(asked, total, [row["totals"][0] for row in kept])
-    return other
-
-
-def _is_credited(row: Row, models: list[Model]) -> bool:
-    """Whether any of the models gives it anything."""
-    return any(row[f"conversions_{n}"] > 0 for n in range(1, len(models) + 1))
 
 
 def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
@@ -410,42 +240,6 @@ def _slots(
         "group_by": f"GROUP BY GROUPING SETS (({', '.join(names)}), ())" if names else "",
         "order": ", ".join(names) or "1",
     }
-
-
-def _value(asked: Amounts, rows: list[Row], models: list[Model]) -> list[list[Totals]]:
-    """What each model gives, as `value_1`, `value_2`, … of the rows; all rows of all models show it
-    alike. And the sums that it is made of."""
-    totals = [[Totals.of(row, f"_{n}") for n in range(1, len(models) + 1)] for row in rows]
-    values = iter(amounts.as_values(asked, [each for of_row in totals for each in of_row]))
-    for row in rows:
-        row |= {f"value_{n}": next(values) for n in range(1, len(models) + 1)}
-    return totals
-
-
-def _credit(row: Row, number: int) -> Credit:
-    value = row.get(f"value_{number}", msgspec.UNSET)
-    return Credit(row[f"conversions_{number}"], row[f"persons_{number}"], value)
-
-
-def _shared(row: Row, models: list[Model]) -> dict[str, Any]:
-    """What rows and total share."""
-    credits = {model: _credit(row, n) for n, model in enumerate(models, start=1)}
-    first = credits[models[0]]
-    return {
-        "conversions": first.conversions,
-        "persons": first.persons,
-        "value": first.value,
-        "influenced": row["influenced"],
-        "touches": row["touches"],
-        "lag_seconds": Lag(*row["lags"]) if row["touches"] else None,
-        "models": credits if len(models) > 1 else msgspec.UNSET,
-    }
-
-
-def _total(row: Row, models: list[Model]) -> AttributionTotal:
-    # Put together again from its parts: a whole number but for the last bits.
-    whole = {"conversions": round(row["conversions_1"]), "outside_window": round(row["outside"])}
-    return AttributionTotal(**{**_shared(row, models), **whole})
 
 
 def _why_nothing(
