@@ -26,6 +26,7 @@ from threadline.questions import (
     retention,
     sources,
     stats,
+    stats_shapes,
     time_to_conversion,
     users,
     users_shapes,
@@ -44,11 +45,11 @@ Ask = Callable[[Context, str], object]
 FUNNEL = "$pageview,signup,purchase"
 # Each with the policy it is asked under. The last argument is a user nothing is decided about.
 QUESTIONS: dict[str, tuple[Policy, Ask]] = {
-    "persons": ("next", lambda on, _: stats.ask(on, stats.StatsParams(metric="persons"))),
+    "persons": ("next", lambda on, _: stats.ask(on, stats_shapes.StatsParams(metric="persons"))),
     "persons by day and source": (
         "next",
         lambda on, _: stats.ask(
-            on, stats.StatsParams(metric="persons", interval="day", group_by="source")
+            on, stats_shapes.StatsParams(metric="persons", interval="day", group_by="source")
         ),
     ),
     "sources": ("next", lambda on, _: sources.ask(on, sources.SourcesParams())),

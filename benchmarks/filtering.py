@@ -13,14 +13,14 @@ from functools import partial
 from benchmarks.report import OUT, Report, medians_s, ms
 from benchmarks.stitching import FUNNEL, load
 from threadline.identity.kept import Keeper
-from threadline.questions import attribution, attribution_shapes, funnel, stats
+from threadline.questions import attribution, attribution_shapes, funnel, stats, stats_shapes
 from threadline.questions.context import Context
 from threadline.questions.filters import read_filters
 from threadline.store import Store, store_url
 
 PROJECT_ID = "benchmark"
 ASKED: dict[str, Callable[[Context], object]] = {
-    "persons": lambda on: stats.ask(on, stats.StatsParams(metric="persons")),
+    "persons": lambda on: stats.ask(on, stats_shapes.StatsParams(metric="persons")),
     "funnel of three steps": lambda on: funnel.ask(on, FUNNEL),
     "attribution": lambda on: attribution.ask(
         on, attribution_shapes.AttributionParams(conversion="signup")

@@ -27,6 +27,7 @@ from threadline.questions import (
     retention,
     sources,
     stats,
+    stats_shapes,
     users,
     users_shapes,
     visits,
@@ -49,11 +50,15 @@ MORE = """
 
 Ask = Callable[[Context], object]
 ASKED: Mapping[str, Ask] = {
-    "persons, 30 days": lambda c: stats.ask(c, stats.StatsParams(metric="persons", from_=MONTH)),
-    "persons": lambda c: stats.ask(c, stats.StatsParams(metric="persons")),
-    "persons by day": lambda c: stats.ask(c, stats.StatsParams(metric="persons", interval="day")),
+    "persons, 30 days": lambda c: stats.ask(
+        c, stats_shapes.StatsParams(metric="persons", from_=MONTH)
+    ),
+    "persons": lambda c: stats.ask(c, stats_shapes.StatsParams(metric="persons")),
+    "persons by day": lambda c: stats.ask(
+        c, stats_shapes.StatsParams(metric="persons", interval="day")
+    ),
     "persons by first source": lambda c: stats.ask(
-        c, stats.StatsParams(metric="persons", group_by="first.source")
+        c, stats_shapes.StatsParams(metric="persons", group_by="first.source")
     ),
     "sources": lambda c: sources.ask(c, sources.SourcesParams()),
     "visits": lambda c: visits.ask(c, visits.VisitsParams()),

@@ -54,6 +54,7 @@ from threadline.questions import (
     retention,
     sources,
     stats,
+    stats_shapes,
     time_to_conversion,
     users,
     users_shapes,
@@ -291,7 +292,7 @@ def report_counting(report: Report, store: Store, project_id: str, runs: int) ->
     """People against devices: the same questions, with and without asking whose an event is."""
     on = Context(store, project_id, "next", keeper=Keeper(store, beside=lambda work: work()))
     devices = Unstitched(store, project_id, "next")
-    persons = stats.StatsParams(metric="persons", from_=MONTH)
+    persons = stats_shapes.StatsParams(metric="persons", from_=MONTH)
     values = {"project_id": project_id, "from_": "2026-09-01 00:00:00"}
     uniques = f"""SELECT uniq(anonymous_id) FROM events
         WHERE {PROJECT} AND NOT is_bot AND timestamp >= {{from_:DateTime64(3, 'UTC')}}"""
@@ -406,7 +407,7 @@ def report_pages(report: Report, store: Store, project_id: str, runs: int) -> No
         "weekly retention": lambda: retention.ask(contexts["next"], retention.RetentionParams()),
         "persons by day and source, 30 days": lambda: stats.ask(
             contexts["next"],
-            stats.StatsParams(
+            stats_shapes.StatsParams(
                 metric="persons",
                 from_=MONTH,
                 interval="day",

@@ -9,7 +9,7 @@ from threadline.contract.times import DAY_MS, Timestamp
 from threadline.identity.resolution import Policy, resolve
 from threadline.identity.stitch import stitched_events
 from threadline.ingest import row
-from threadline.questions import retention, stats
+from threadline.questions import retention, stats, stats_shapes
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
 
@@ -47,7 +47,7 @@ def insert(store: Store, story: Story, **fields: row.Value) -> None:
 def asked(store: Store, policy: Policy) -> tuple[list[object], list[list[int]]]:
     context = Context(store, "p", policy)
     until = Timestamp(NOON + DAY_MS)
-    params = stats.StatsParams(metric="persons", interval="day", to=until)
+    params = stats_shapes.StatsParams(metric="persons", interval="day", to=until)
     cohorts = retention.ask(context, retention.RetentionParams(interval="day", periods=2)).rows
     rows = stats.ask(context, params).rows
     return [row.value for row in rows if row.value], [[c.persons, *c.retained] for c in cohorts]
@@ -112,7 +112,7 @@ def test_without_stitching_a_visitor_is_a_person_beside_the_user(folder: Path) -
         known = ([4], [[4, 4, 0]])
         assert asked(store, "none") == known
         by_events = Context(store, "p", "none")
-        params = stats.StatsParams(metric="persons", group_by="source")
+        params = stats_shapes.StatsParams(metric="persons", group_by="source")
         assert [row.value for row in stats.ask(by_events, params).rows] == [4]
         store.execute("TRUNCATE TABLE events")
         assert asked(store, "none") == known

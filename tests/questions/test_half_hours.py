@@ -11,7 +11,7 @@ from tests.support import row_values
 from tests.width import wide
 from threadline.identity.kept import Keeper
 from threadline.ingest import row
-from threadline.questions import stats
+from threadline.questions import stats, stats_shapes
 from threadline.questions.context import Context
 from threadline.runtime.params import parse_params
 from threadline.store import Store, store_url
@@ -81,7 +81,7 @@ ASKED: list[dict[str, str]] = [
 def test_half_hours_say_what_events_say(
     store: Store, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], policy: Any, timeout: int
 ) -> None:
-    params = parse_params({"metric": "persons", "limit": "1000", **asked}, stats.StatsParams)
+    params = parse_params({"metric": "persons", "limit": "1000", **asked}, stats_shapes.StatsParams)
 
     def answer() -> Any:
         context = Context(

@@ -9,7 +9,7 @@ import pytest
 from tests.support import Json, Project, Server, row_values
 from threadline.contract.times import Timestamp
 from threadline.ingest import row
-from threadline.questions import journey, retention, stats
+from threadline.questions import journey, retention, stats, stats_shapes
 from threadline.questions.context import Context
 from threadline.store import Store, store_url
 
@@ -275,7 +275,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
         body = b"".join(row.encode(values) for values in events)
         store.insert("events", row.COLUMNS, "MsgPack", body, "token")
         context = Context(store, "p", "next")
-        persons = stats.ask(context, stats.StatsParams(metric="persons"))
+        persons = stats.ask(context, stats_shapes.StatsParams(metric="persons"))
         assert [found.value for found in persons.rows] == [4]
         for cohort, many in (("first_seen", 4), ("v", 2), ("w", 1), ("known", 2)):
             for zone in ("UTC", *HOSTS):
@@ -294,7 +294,7 @@ def test_time_zero_is_a_time_like_any_other(folder: Path) -> None:
 
 
 def by_hour(context: Context) -> list[tuple[object, object]]:
-    params = stats.StatsParams(interval="hour", to=Timestamp(2 * HOUR_MS))
+    params = stats_shapes.StatsParams(interval="hour", to=Timestamp(2 * HOUR_MS))
     return [(found.bucket, found.value) for found in stats.ask(context, params).rows]
 
 

@@ -17,7 +17,7 @@ from threadline.mcp.schemas import CURSOR, input_of_params, output_of
 from threadline.mcp.tools import Tool, ask, get
 from threadline.questions.near import did_you_mean
 from threadline.questions.registry import QUESTIONS
-from threadline.questions.stats import StatsParams
+from threadline.questions.stats_shapes import StatsParams
 from threadline.questions.warned import Warnings
 
 PROJECT = {

@@ -18,7 +18,7 @@ from threadline.questions.dimensions import PROPERTIES, Scope, scope_of
 from threadline.questions.filters import Filtered
 from threadline.questions.parameters import any_dimension
 from threadline.questions.scoped import read_dimensions
-from threadline.questions.stats import MetricName
+from threadline.questions.stats_shapes import MetricName
 from threadline.questions.variation import FEWEST, usual
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.questions.weekly_numbers import (

@@ -14,7 +14,7 @@ from threadline.questions.filters import Filtered, refused
 from threadline.questions.ordering import Order, order_by
 from threadline.questions.parameters import CompareText, any_dimension, between, in_time
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
-from threadline.questions.stats import DEVICE
+from threadline.questions.stats_metrics import DEVICE
 from threadline.questions.warned import Limited, cut_off, noted
 from threadline.store import Row
 from threadline.store.states import OFF_PAGE

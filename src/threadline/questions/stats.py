@@ -1,15 +1,13 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import msgspec
 
 from threadline.identity.activity import Told, active
 from threadline.identity.compose import fill, where
 from threadline.questions import amounts
-from threadline.questions.answers import Group, grouped_rows
+from threadline.questions.answers import grouped_rows
 from threadline.questions.compare import compared
 from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
@@ -17,8 +15,7 @@ from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
 from threadline.questions.intervals import bucket, differ
 from threadline.questions.named_events import CURRENCY_PROPERTY, NamedEvent, read_event
-from threadline.questions.parameters import EventName, any_dimension, between
-from threadline.questions.per_account import Per
+from threadline.questions.parameters import between
 from threadline.questions.scoped import (
     ALL_GROUPS,
     TOLD_TO_JOIN,
@@ -27,16 +24,10 @@ from threadline.questions.scoped import (
     read_dimensions,
     scoped,
 )
-from threadline.questions.series import (
-    Kept,
-    OverTime,
-    Series,
-    Timed,
-    kept,
-    noted_in,
-    over_time,
-)
-from threadline.questions.stats_figures import FIGURES, figured
+from threadline.questions.series import Kept, kept, noted_in, over_time
+from threadline.questions.stats_figures import figured
+from threadline.questions.stats_metrics import METRICS, SUMMABLE, check_per, empty_value, is_figure
+from threadline.questions.stats_shapes import Stats, StatsParams, StatsRow
 from threadline.questions.stats_sum import ordered, summed
 from threadline.questions.warned import (
     AnswerWarning,
@@ -47,137 +38,6 @@ from threadline.questions.warned import (
 )
 from threadline.store import Row
 from threadline.store.states import HALF_HOUR_MS
-
-MetricName = Literal[
-    "count",
-    "uniques",
-    "persons",
-    "visits",
-    "sum",
-    "avg",
-    "median",
-    "min",
-    "max",
-    "p90",
-    "per_person",
-    "conversion_rate",
-]
-
-
-class StatsParams(OverTime, kw_only=True):
-    """What to count, of which events, in which groups."""
-
-    metric: Annotated[
-        MetricName,
-        msgspec.Meta(
-            description="`count`: events; `uniques`: devices; `persons`: users, each once however "
-            "many devices they have, and visitors who are nobody's; `visits`: those in which such "
-            "events happened; `sum`, `avg`, `median`, `min`, `max`, `p90`: of `property`; "
-            "`per_person`: events a person, or with `property` its sum a person; "
-            "`conversion_rate`: of the persons, the part who did `conversion`, in the same time "
-            "(of a series: in the same interval)."
-        ),
-    ] = "count"
-    event: EventName | None = None
-    group_by: Annotated[str, any_dimension(*ALL_GROUPS)] = ""
-    property: (
-        Annotated[str, msgspec.Meta(min_length=1, description="A number in the properties.")] | None
-    ) = None
-    currency_property: amounts.CurrencyProperty = "currency"
-    currency: amounts.Currency | None = None
-    conversion: (
-        Annotated[
-            EventName,
-            msgspec.Meta(description="With metric=conversion_rate: an event, or goal:NAME."),
-        ]
-        | None
-    ) = None
-    exact: Annotated[
-        bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
-    ] = True
-    per: Per = "person"
-
-
-class StatsRow(Timed, kw_only=True):
-    """One value; `value`: of the metric."""
-
-    event_name: Group = msgspec.UNSET
-    country: Group = msgspec.UNSET
-    device_type: Group = msgspec.UNSET
-    browser: Group = msgspec.UNSET
-    os: Group = msgspec.UNSET
-    path: Group = msgspec.UNSET
-    event_source: Group = msgspec.UNSET
-    event_medium: Group = msgspec.UNSET
-    event_campaign: Group = msgspec.UNSET
-    event_channel: Group = msgspec.UNSET
-    visit_source: Group = msgspec.field(name="visit.source", default=msgspec.UNSET)
-    visit_medium: Group = msgspec.field(name="visit.medium", default=msgspec.UNSET)
-    visit_campaign: Group = msgspec.field(name="visit.campaign", default=msgspec.UNSET)
-    visit_channel: Group = msgspec.field(name="visit.channel", default=msgspec.UNSET)
-    first_source: Group = msgspec.field(name="first.source", default=msgspec.UNSET)
-    first_medium: Group = msgspec.field(name="first.medium", default=msgspec.UNSET)
-    first_campaign: Group = msgspec.field(name="first.campaign", default=msgspec.UNSET)
-    first_channel: Group = msgspec.field(name="first.channel", default=msgspec.UNSET)
-    value: int | amounts.Value | None
-
-
-class Stats(Series):
-    """Rows: `bucket` (start of the interval; `time` is the same, and deprecated), the group's
-    columns, by the names given in `group_by`, and value: null where there is nothing to take an
-    average, a share or the like of. In order of time, then greatest first: by the greatest sum in
-    any currency. A series has every interval from `from`, else the first with events, to now, or
-    `to`, and the one that is running is `partial`; where there are more rows than `limit`, the
-    newest are here. Of other answers that are `truncated`, `other` is what the rows left out come
-    to, with the metrics count and sum. `skipped` comes with metrics of a property: how many events
-    of these rows have it, but no number there.
-
-    `source_scope` comes with groups of `source`, `medium`, `campaign` or `channel`: whose source
-    is meant. `event`: each event's own; of persons `visit`: that of the visit in which it happened
-    (what a server says without a page counts as direct). `group_by=event_source`, `visit.source`,
-    `first.source` say which."""
-
-    metric: str
-    rows: list[StatsRow]
-    source_scope: Scope | msgspec.UnsetType = msgspec.UNSET
-    other: int | amounts.Value | msgspec.UnsetType = msgspec.UNSET
-    skipped: int | msgspec.UnsetType = msgspec.UNSET
-    unconverted: amounts.Unconverted = msgspec.UNSET
-
-
-# An event that came with a user and without a device lies where the user does, so the user counts
-# once, however many ids were generated for it.
-DEVICE = "e.visitor"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """`value`: SQL over the columns that it needs of events `e`, and where these come from.
-    `empty`: what it is of no events. `of_visits`: it needs the visit in which each happened."""
-
-    value: str
-    columns: tuple[str, ...] = ()
-    relation: str = "considered"
-    empty: int | None = 0
-    of_visits: bool = False
-
-
-METRICS = {
-    "count": Metric("count()"),
-    "uniques": Metric("$uniq(p.device)", (f"{DEVICE} AS device",)),
-    "persons": Metric("$uniq(p.person)", relation="person_events"),
-    "visits": Metric("$uniqIf((p.person, p.on_device, v.started), p.on_page)", of_visits=True),
-    "per_person": Metric(
-        "count() / nullIf($uniq(p.person), 0)", relation="person_events", empty=None
-    ),
-    "conversion_rate": Metric(
-        "$uniqIf(p.person, $converted) / nullIf($uniq(p.person), 0)",
-        relation="person_events",
-        empty=None,
-    ),
-}
-# Metrics of which the rest of the groups has a sum.
-SUMMABLE = ("count", "sum")
 
 EVENTS = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
@@ -195,32 +55,6 @@ ORDER BY $order
 LIMIT $limit"""
 
 
-def empty_value(params: StatsParams) -> float | None:
-    """What the metric is where nothing happened."""
-    if params.metric == "sum":
-        return 0.0
-    if _is_figure(params):
-        return None
-    return METRICS[params.metric].empty
-
-
-def _is_figure(params: StatsParams) -> bool:
-    return params.metric in FIGURES and (params.metric != "per_person" or bool(params.property))
-
-
-def _check_per(params: StatsParams) -> None:
-    """Raises `InvalidParams` for metrics that do not count people, of accounts."""
-    if params.per == "person":
-        return
-    if _is_figure(params) or params.metric == "sum":
-        counts = False
-    else:
-        counts = METRICS[params.metric].relation == "person_events"
-    if not counts:
-        message = "accounts are counted in the place of persons; choose metric=persons,"
-        raise refused("per", f"{message} conversion_rate, or per_person without a property")
-
-
 def _nothing(context: Context, params: StatsParams, row: Row) -> Row:
     return {"value": empty_value(params)}
 
@@ -228,7 +62,7 @@ def _nothing(context: Context, params: StatsParams, row: Row) -> Row:
 @compared(Rows(StatsRow, ("value",), nothing=_nothing))
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
-    _check_per(params)
+    check_per(params)
     asked = params
     plain: Scope = "visit" if params.metric == "persons" else "event"
     groups = read_dimensions(params.group_by, ALL_GROUPS, ("event", "visit", "person"))
@@ -242,7 +76,7 @@ def ask(context: Context, params: StatsParams) -> Stats:
         params = msgspec.structs.replace(params, **_worth(event, params))
     if (params.metric == "conversion_rate") != (params.conversion is not None):
         raise refused("conversion", "goes with metric=conversion_rate, and that needs it")
-    if params.metric == "sum" or _is_figure(params):
+    if params.metric == "sum" or is_figure(params):
         answer = _of_property(context, params, by, values, conditions)
     else:
         answer = _count(context, params, by, values, conditions)
@@ -440,7 +274,7 @@ def _why_nothing(
         "conversion": named_events(context, params.conversion, "conversion"),
     }
     unknown = unknown_events(context, asked)
-    if not unknown and params.property and (params.metric == "sum" or _is_figure(params)):
+    if not unknown and params.property and (params.metric == "sum" or is_figure(params)):
         unknown = unknown_property(context, "property", params.property, conditions, values)
     if unknown or context.bots:
         return unknown

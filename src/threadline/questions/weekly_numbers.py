@@ -12,7 +12,7 @@ from threadline.questions import stats
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.intervals import WEEKDAYS, WeekStart, day_of
-from threadline.questions.stats import MetricName, StatsParams
+from threadline.questions.stats_shapes import MetricName, StatsParams
 
 WEEKS, MOST_WEEKS = 8, 52
 DAYS = 7
