@@ -268,9 +268,11 @@ def test_what_is_damaged_is_said_and_written_anew(stopped: Path, tmp_path: Path)
     blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     damaged = run("backup", "check", str(target))
     assert damaged.returncode == 1
-    assert f"blobs/{blob.parent.name}/{blob.name} is not what was written" in damaged.stderr
+    of = f"blobs/{blob.parent.name}/{blob.name}"
+    assert f"{of} is not what was written (as many bytes, {len(whole):,}," in damaged.stderr
     to = tmp_path / "restored"
-    assert "is not what was written" in run("restore", str(target), "--to", str(to)).stderr
+    said = run("restore", str(target), "--to", str(to)).stderr
+    assert "is not what was written. `threadline backup check --all` says" in said
     assert "threadline restore" in fails("project", "list", "--data", str(to))
     blob.unlink()
     assert f"has no blobs/{blob.parent.name}" in run("backup", "check", str(target)).stderr
@@ -282,8 +284,25 @@ def test_what_is_damaged_is_said_and_written_anew(stopped: Path, tmp_path: Path)
     manifest = target / "backups" / f"{made['backup_id']}.json"
     manifest.write_text(manifest.read_text().replace('"written":', '"written": 1'))
     assert "is damaged" in run("backup", "list", str(target)).stderr
-    assert "Nothing is deleted" in fails("backup", "prune", str(target), "--keep", "1")
+    said = fails("backup", "prune", str(target), "--keep", "1")
+    assert "Nothing is deleted" in said
+    assert f"delete {manifest} if" in said  # and whoever does that is not stuck
     assert "no backup 20" in fails("restore", str(target), "--to", str(to / "b"), "--at", "20")
+
+
+def test_an_older_backup_is_not_taken_for_a_latest_that_cannot_be_read(
+    stopped: Path, tmp_path: Path
+) -> None:
+    target, to = tmp_path / "backups", tmp_path / "restored"
+    older, latest = (make(stopped, target)["backup_id"] for _ in range(2))
+    manifest = target / "backups" / f"{latest}.json"
+    manifest.write_text(manifest.read_text()[:-100])
+    said = fails("restore", str(target), "--to", str(to))
+    assert f"{latest}.json is damaged" in said
+    assert f"{older}: name it with --at" in said
+    assert f"{older}: name it with --at" in fails("backup", "check", str(target))
+    assert not to.exists()
+    ok("restore", str(target), "--to", str(to), "--at", older)
 
 
 def test_a_target_holds_backups_of_one_folder(stopped: Path, tmp_path: Path) -> None:

@@ -32,9 +32,17 @@ def listed(target: Target) -> Listed:
 
 
 def chosen(target: Target, backup_id: str | None) -> Manifest:
-    """That one, or the latest. Raises `BackupError`."""
+    """That one, or the latest. Raises `BackupError`, also where the latest cannot be read: nobody
+    is given an older one without having asked for it."""
     found = listed(target)
     if backup_id is None and found.backups:
+        latest = found.backups[-1].backup_id
+        for name, why in found.broken.items():
+            if name > f"{BACKUPS}{latest}":
+                raise BackupError(
+                    f"{why} It is later than every backup that can be read; the latest of those is"
+                    f" {latest}: name it with --at, if that is the one."
+                )
         return found.backups[-1]
     for each in found.backups:
         if each.backup_id == backup_id:
@@ -86,7 +94,8 @@ def prune(target: Target, gone: Sequence[Manifest]) -> int:
     found = listed(target)
     if found.broken:
         raise BackupError(
-            f"{next(iter(found.broken.values()))} Nothing is deleted as long as it is there."
+            f"{next(iter(found.broken.values()))} Nothing is deleted as long as it is there:"
+            f" delete {target.where}/{next(iter(found.broken))} if it cannot be put back."
         )
     for each in gone:
         target.delete(f"{BACKUPS}{each.backup_id}{ENDING}")

@@ -95,9 +95,9 @@ def verify(target: Target, name: str, blob: Blob) -> None:
             digest.update(chunk)
             size += len(chunk)
     if (size, digest.hexdigest()) != (blob.size, blob.sha256):
-        raise BackupError(
-            f"{target.where}: {name} is not what was written ({size:,} of {blob.size:,} bytes)."
-        )
+        as_many = f"as many bytes, {size:,}, but others"
+        found = as_many if size == blob.size else f"{size:,} of {blob.size:,} bytes"
+        raise BackupError(f"{target.where}: {name} is not what was written ({found}).")
 
 
 def unpack(target: Target, name: str, blob: Blob, identities: Sequence[Any], into: Path) -> None:
@@ -130,7 +130,10 @@ def fetched(
             while reading.read(CHUNK):
                 pass
         if digest.hexdigest() != blob.sha256:
-            raise BackupError(f"{target.where}: {name} is not what was written.")
+            raise BackupError(
+                f"{target.where}: {name} is not what was written. `threadline backup check --all`"
+                " says which backups are whole; name one of them with --at."
+            )
         packed.seek(0)
         yield cast(BinaryIO, packed)
 
