@@ -154,6 +154,9 @@ def test_what_is_not_known_of_other_tools_is_named(folder: Path, tmp_path: Path)
     assert (
         "an export of PostHog" in run("import", str(path), "--dry-run", "--no-ids", *where).stdout
     )
+    # Also of a file whose columns have all been given names.
+    tried = ok("import", str(path), "--dry-run", *mapped, "--json", *where)
+    assert [each["tool"] for each in json.loads(tried)] == ["PostHog"]
     done = run("import", str(path), *mapped, *where)
     assert done.returncode == 1
     assert "600 events accepted" in done.stderr
@@ -161,6 +164,24 @@ def test_what_is_not_known_of_other_tools_is_named(folder: Path, tmp_path: Path)
     assert rejected["reason"] == (
         "it has fields that are not known here: later; --ignore later leaves them out"
     )
+
+
+def test_a_history_whose_times_and_ids_lie_deeper_is_not_stored_as_of_now(
+    folder: Path, tmp_path: Path
+) -> None:
+    ok("project", "create", "shop", "--data", str(folder))
+    where = ("--data", str(folder))
+    said = {"time": 1777640000, "distinct_id": "d7", "$insert_id": "m1", "plan": "pro"}
+    path = write(tmp_path / "mixpanel.ndjson", [{"event": "signup", "properties": said}])
+    for more in ((), ("--now",), ("--no-ids",), ("--dry-run",)):
+        refused = fails("import", str(path), *more, *where)
+        assert "in its properties, as time, distinct_id." in refused
+        assert "an export of Mixpanel" in refused
+    meant = run("import", str(path), "--now", "--no-ids", *where)
+    assert "1 events accepted" in meant.stderr
+    # An event of a server's own, which has a time among what it says.
+    path = write(tmp_path / "own.ndjson", [{"event": "run", "properties": {"time": 3}}])
+    ok("import", str(path), *where)
 
 
 def test_an_undo_says_what_it_does_not_find_and_that_it_was_done(

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from threadline.cli.table import as_table
 from threadline.contract.times import format_ms, parse_ms
-from threadline.ingest.columns import IDS, Columns, map_hint, tool_of
-from threadline.ingest.formats import said_tool
+from threadline.ingest.columns import IDS, Columns, map_hint, said_tool
 from threadline.ingest.lines import EventFile, FileError, Line
 
 SHOWN_REJECTED = 10
@@ -24,6 +23,15 @@ def check_columns(file: EventFile, now: bool, no_ids: bool, refuse: bool = True)
     found, name = file.columns, file.path.name
     if not found.ours:
         return
+    if not (found.has_time or found.has_ids or (now and no_ids)):
+        times, ids = found.meaning_inside("timestamp"), found.meaning_inside(*IDS)
+        if times and ids:
+            raise FileError(
+                f"{name} has neither times nor ids where an event has them: they are in its"
+                f" properties, as {', '.join([*times, *ids])}.{said_tool(found.tool)}"
+                " docs/moving.md has a small program that makes events of such lines. With --now and --no-ids its"
+                " events are stored as of now, and each is a visitor of its own."
+            )
     # A line of NDJSON may leave its time out, as a request may; a table's column is forgotten.
     if not (now or found.has_time) and (file.format == "csv" or found.meaning("timestamp")):
         raise FileError(
@@ -47,7 +55,7 @@ def _say_unknown(name: str, found: Columns) -> str:
     ]
     return (
         f"{name} has columns that are not known here: {', '.join(found.unknown)}."
-        f"{said_tool([*found.ours, *found.unknown])} Say what each is, such as"
+        f"{said_tool(found.tool)} Say what each is, such as"
         f" {' '.join(options)}; what belongs to an event goes into its properties."
     )
 
@@ -132,7 +140,7 @@ def _tried(file: EventFile) -> dict[str, Any]:
         "columns": [*file.columns.ours, *file.columns.of_agents],
         "unknown": [*file.columns.unknown],
         "ignored": [*file.columns.ignored, *file.columns.made],
-        "tool": tool_of([*file.columns.ours, *file.columns.unknown]) or None,
+        "tool": file.columns.tool or None,
         "accepted": found["accepted"],
         "rejected": found["rejected"],
         "first_rejected": [{"line": line.number, "reason": line.reason} for line in rejected],

@@ -50,13 +50,16 @@ MEANS = {
 class Columns(NamedTuple):
     """Names of a file's columns or fields, after those that were renamed. `unknown`: with the name
     of ours that they may mean, else ''. `of_agents`: of an export, and taken as they are.
-    `ignored`: somebody said so."""
+    `ignored`: somebody said so. `inside`: names of what is in `properties`. `tool`: whose export
+    the file looks like."""
 
     ours: list[str]
     made: list[str]
     unknown: dict[str, str]
     of_agents: list[str]
     ignored: Sequence[str] = ()
+    inside: Sequence[str] = ()
+    tool: str = ""
 
     @property
     def has_ids(self) -> bool:
@@ -69,6 +72,10 @@ class Columns(NamedTuple):
     def meaning(self, *ours: str) -> list[str]:
         """The unknown ones that may mean one of these."""
         return [name for name, meant in self.unknown.items() if meant in ours]
+
+    def meaning_inside(self, *ours: str) -> list[str]:
+        """Those in `properties` that may mean one of these."""
+        return [name for name in self.inside if meant(name) in ours]
 
 
 def columns(names: Iterable[str]) -> Columns:
@@ -132,3 +139,8 @@ def tool_of(names: Iterable[str]) -> str:
     folded = {_folded(name) for name in names}
     alike = [(len(of.split()), tool) for tool, of in TOOLS.items() if folded.issuperset(of.split())]
     return max(alike)[1] if alike else ""
+
+
+def said_tool(tool: str) -> str:
+    """That it looks like an export of this, if of any, as a sentence with a space before it."""
+    return f" It looks like an export of {tool}." if tool else ""

@@ -7,8 +7,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from itertools import count, islice
 from typing import BinaryIO, Protocol
 
@@ -23,6 +24,7 @@ from threadline.ingest.columns import (
     is_export,
     map_hint,
     meant,
+    said_tool,
     tool_of,
 )
 from threadline.ingest.unpacking import DAMAGE
@@ -45,10 +47,12 @@ class FileError(Exception):
 
 class Format(Protocol):
     """`names`: of the columns or fields, after those that were renamed, without those that are
-    `left_out`."""
+    `left_out`. `theirs`: all of them as the file has them. `inside`: of what is in `properties`."""
 
     names: list[str]
     left_out: list[str]
+    theirs: list[str]
+    inside: list[str]
 
     def lines(self) -> Iterator[RawLine]:
         """All of them; once. Raises `DAMAGE`."""
@@ -75,7 +79,7 @@ class Ndjson:
             self._head.extend(islice(self._rest, SAMPLE_LINES))
         except DAMAGE as error:
             self._broken = error
-        names = self._read_names(file_name)
+        names, self.theirs, self.inside = self._read_names(file_name)
         self.names = [name for name in names if name not in ignored]
         self.left_out = [name for name in names if name in ignored]
         # A field that comes later has to be one of ours, too.
@@ -90,23 +94,27 @@ class Ndjson:
         for raw in self._rest:
             yield self._with_our_names(*raw)
 
-    def _read_names(self, file_name: str) -> list[str]:
-        names: dict[str, None] = {}
+    def _read_names(self, file_name: str) -> tuple[list[str], list[str], list[str]]:
+        """Under their names here; as the file has them; and of what is in `properties`."""
+        theirs: dict[str, None] = {}
+        inside: dict[str, None] = {}
         for _, line, _, _ in self._head:
-            try:
+            with suppress(ValueError, RecursionError):  # it is rejected in its turn
                 found = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-                names |= dict.fromkeys(self._renamed.get(name, name) for name in found)
-            except (ValueError, RecursionError):
-                continue  # it is rejected in its turn
+                theirs |= dict.fromkeys(found)
+                if within := found.get("properties"):
+                    inside |= msgspec.json.decode(within, type=dict[str, msgspec.Raw])
+        names = dict.fromkeys(self._renamed.get(name, name) for name in theirs)
         of_all = f"{file_name}: none of the first {len(self._head)} lines has"
-        for theirs, ours in self._renamed.items():
+        for of_theirs, ours in self._renamed.items():
             if names and ours not in names:
-                raise FileError(f"{of_all} {theirs}.")
+                raise FileError(f"{of_all} {of_theirs}.")
         if names and "event" not in names:
             hint = map_to_event(list(names))
-            said = f"{of_all} `event`, the name of what happened.{said_tool(names)}{hint}"
+            tool = said_tool(tool_of([*theirs, *inside]))
+            said = f"{of_all} `event`, the name of what happened.{tool}{hint}"
             raise FileError(said)
-        return list(names)
+        return list(names), list(theirs), list(inside)
 
     def _read(self) -> Iterator[RawLine]:
         readline = self._readline
@@ -170,6 +178,8 @@ class Csv:
         except csv.Error as error:
             raise FileError(f"{file_name}: the first line is not CSV: {error}.") from error
         self._exported = is_export(header)
+        self.theirs = header
+        self.inside: list[str] = []
         self._header = [renamed.get(name, name) for name in header]
         self.names = [name for name in self._header if name not in ignored]
         self.left_out = [name for name in self._header if name in ignored]
@@ -263,7 +273,8 @@ def _no_event(header: list[str]) -> str:
         return f"its columns are separated by {other[0]!r}; separate them by commas."
     return (
         f"the first line has to name the columns, `event` among them; it has "
-        f"{', '.join(header)}. Known: {', '.join(OURS)}.{said_tool(header)}{map_to_event(header)}"
+        f"{', '.join(header)}. Known: {', '.join(OURS)}.{said_tool(tool_of(header))}"
+        f"{map_to_event(header)}"
     )
 
 
@@ -271,9 +282,3 @@ def map_to_event(names: list[str]) -> str:
     """The option that would give one of these columns the name `event`."""
     hints = {name: "event" for name in names if meant(name) == "event"}
     return f" Perhaps {map_hint(hints)}?" if hints else ""
-
-
-def said_tool(names: Iterable[str]) -> str:
-    """Whose export it looks like, as a sentence with a space before it."""
-    tool = tool_of(names)
-    return f" It looks like an export of {tool}." if tool else ""

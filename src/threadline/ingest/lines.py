@@ -16,7 +16,7 @@ from threadline.contract.decoding import decode
 from threadline.contract.errors import InvalidPayload
 from threadline.contract.replies import Notice
 from threadline.ingest.checking import Checked, check
-from threadline.ingest.columns import Columns, columns, is_export
+from threadline.ingest.columns import Columns, columns, is_export, tool_of
 from threadline.ingest.formats import FORMATS, FileError, RawLine
 from threadline.ingest.unpacking import DAMAGE, OTHERWISE, is_utf16, unpacked
 
@@ -127,7 +127,12 @@ class EventFile:
     @property
     def columns(self) -> Columns:
         """What the file's columns mean: of NDJSON, the fields of its first lines."""
-        return columns(self._format.names)._replace(ignored=self._format.left_out)
+        found = columns(self._format.names)
+        return found._replace(
+            ignored=self._format.left_out,
+            inside=self._format.inside,
+            tool=tool_of([*self._format.theirs, *self._format.inside]),
+        )
 
     def lines(self, now_ms: int, after: int = 0) -> Iterator[Line]:
         """As `batches`, one by one, in the order of the file."""
