@@ -29,8 +29,8 @@ def check_columns(file: EventFile, now: bool, no_ids: bool, refuse: bool = True)
             raise FileError(
                 f"{name} has neither times nor ids where an event has them: they are in its"
                 f" properties, as {', '.join([*times, *ids])}.{said_tool(found.tool)}"
-                " docs/moving.md has a small program that makes events of such lines. With --now and --no-ids its"
-                " events are stored as of now, and each is a visitor of its own."
+                " docs/moving.md has a small program that makes events of such lines. With --now"
+                " and --no-ids its events are stored as of now, and each is a visitor of its own."
             )
     # A line of NDJSON may leave its time out, as a request may; a table's column is forgotten.
     if not (now or found.has_time) and (file.format == "csv" or found.meaning("timestamp")):
