@@ -294,7 +294,7 @@ def test_an_older_backup_is_not_taken_for_a_latest_that_cannot_be_read(
     stopped: Path, tmp_path: Path
 ) -> None:
     target, to = tmp_path / "backups", tmp_path / "restored"
-    older, latest = (make(stopped, target)["backup_id"] for _ in range(2))
+    older, latest = sorted(make(stopped, target)["backup_id"] for _ in range(2))
     manifest = target / "backups" / f"{latest}.json"
     manifest.write_text(manifest.read_text()[:-100])
     said = fails("restore", str(target), "--to", str(to))
@@ -303,6 +303,20 @@ def test_an_older_backup_is_not_taken_for_a_latest_that_cannot_be_read(
     assert f"{older}: name it with --at" in fails("backup", "check", str(target))
     assert not to.exists()
     ok("restore", str(target), "--to", str(to), "--at", older)
+
+
+def test_a_restored_folder_says_that_its_events_are_in_it(stopped: Path, tmp_path: Path) -> None:
+    target, to = tmp_path / "backups", tmp_path / "restored"
+    events = tmp_path / "events.ndjson"
+    events.write_text('{"event": "signup", "user_id": "u1"}\n')
+    ok("import", str(events), "--data", str(stopped))
+    make(stopped, target)
+    ok("restore", str(target), "--to", str(to))
+    elsewhere = f"chdb://{tmp_path / 'other'}"
+    said = run("ask", "stats", "--data", str(to), THREADLINE_STORE=elsewhere)
+    assert said.returncode == 1
+    assert "lie in chdb" in said.stderr
+    ok("ask", "stats", "--data", str(to))
 
 
 def test_a_target_holds_backups_of_one_folder(stopped: Path, tmp_path: Path) -> None:

@@ -62,13 +62,14 @@ def restore_folder(
         from threadline.backup.encryption import read_identities  # needed by few
 
         identities = read_identities(identity)
-    pour = partial(
-        restoring.pour, where, chosen, identities, url, to, makes=says_what_it_makes(console)
-    )
+    makes = says_what_it_makes(console)
+    pour = partial(restoring.pour, where, chosen, identities, url, to, makes=makes)
+    if not chosen.is_of_rows:
+        pour = partial(restoring.note_in_folder, to)
     started = time.monotonic()
     with stopped_by_signals("Stopped; the folder is not restored. The same command does it."):
         with bar("Restoring", console) as progressed:
-            restore(where, chosen, to, identities, progressed, pour if chosen.is_of_rows else None)
+            restore(where, chosen, to, identities, progressed, pour)
         typer.echo(
             f"{to} is what was there at {format_ms(chosen.moment.at_ms)}"
             f" (backup {chosen.backup_id}). {time.monotonic() - started:.1f} s."

@@ -51,6 +51,11 @@ def check(manifest: Manifest, url: str, folder: Path) -> None:
             _claim(store, manifest, url)
 
 
+def note_in_folder(folder: Path, fetched: Path, poured: Callable[[int], None]) -> None:
+    """In the place of `pour` for a backup of files: the store is in the folder already."""
+    events_store.write(folder, Note(events_store.name_of(store_url("chdb", folder), folder)))
+
+
 def pour(
     target: Target,
     manifest: Manifest,
