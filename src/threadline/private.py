@@ -1,5 +1,6 @@
 """Files and folders that nobody but their owner may read, whatever the umask."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,14 @@ FILE_MODE = 0o600
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder if it is missing, for its owner alone. One that is there stays as it is."""
+    """Make the folder if it is missing, for its owner alone. One that is there stays as it is.
+    Raises `OSError`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    try:
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    except FileExistsError:
+        said = "This is a file. Name a folder, or one that is not there yet"
+        raise NotADirectoryError(errno.ENOTDIR, said, str(folder)) from None
 
 
 def make_file(path: Path) -> None:

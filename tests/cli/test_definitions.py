@@ -287,6 +287,7 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
         ("name: shop\ntokens: []", "Line 2: there is no 'tokens'; known: name, stitch"),
         ("name: shop\nkeep_days: soon", "Line 2: 'soon' is no number of days"),
         ("name: shop\nkeep_days: 0", "Line 2: Events cannot be kept for 0 days"),
+        ("name: shop\nkeep_days: '12345678901'", "cannot be kept for 12345678901 days"),
         ("name: shop\nkeep_days_by_event:\n  x: [1]", "Line 3: expected a text"),
         ("name: shop\nkeep_first_touch: yes", "Line 2: 'yes': choose one of true, false"),
         ("name: shop\nname: shop", "Line 2: name comes twice"),

@@ -68,6 +68,15 @@ def test_every_command_names_its_folder(folder: Path) -> None:
     assert run("project", "list", "--json", "--data", str(folder)).stderr == ""
 
 
+def test_a_file_in_the_place_of_a_folder_is_said(folder: Path, tmp_path: Path) -> None:
+    ok("project", "create", "shop", "--data", str(folder))
+    file = tmp_path / "file"
+    file.touch()
+    said = f"{file}: This is a file. Name a folder, or one that is not there yet"
+    assert said in fails("serve", "--data", str(file), "--port", "0")
+    assert said in fails("backup", str(file), "--data", str(folder))
+
+
 def test_nobody_else_may_look_into_what_commands_make(folder: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     ok("project", "create", "shop", "--data", str(made))

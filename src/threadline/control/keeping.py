@@ -6,6 +6,7 @@ from typing import NamedTuple
 from threadline.control.errors import ControlError
 
 KEEP_DAYS = range(1, 36_501)
+DIGITS = 9  # more are no number of days, and may be too many for an int
 MAX_NAMED = 100
 MAX_EVENT = 128
 NEVER = "never"
@@ -52,10 +53,7 @@ def checked_by_event(given: Mapping[str, int]) -> ByEvent:
 def check_days(days: int) -> None:
     """Raises `ControlError` for days that are out of bounds."""
     if days not in KEEP_DAYS:
-        raise ControlError(
-            f"Events cannot be kept for {days} days; write whole days from {KEEP_DAYS[0]} to "
-            f"{KEEP_DAYS[-1]:,}, or {NEVER}, so that none is deleted."
-        )
+        raise ControlError(_out_of_bounds(days))
 
 
 def read_days(text: str) -> int | None:
@@ -67,6 +65,15 @@ def read_days(text: str) -> int | None:
             f"{text!r} is no number of days; write whole days from {KEEP_DAYS[0]} to "
             f"{KEEP_DAYS[-1]:,}, or {NEVER}."
         )
-    days = int(text[:9])
+    if len(text) > DIGITS:
+        raise ControlError(_out_of_bounds(text))
+    days = int(text)
     check_days(days)
     return days
+
+
+def _out_of_bounds(days: int | str) -> str:
+    return (
+        f"Events cannot be kept for {days} days; write whole days from {KEEP_DAYS[0]} to "
+        f"{KEEP_DAYS[-1]:,}, or {NEVER}, so that none is deleted."
+    )

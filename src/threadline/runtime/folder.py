@@ -91,9 +91,9 @@ def server_at(port: int, where: Path) -> Path | None:
 def folder_lock(folder: Path, url: str) -> Iterator[None]:
     """Hold the folder for the server at `url`; nobody else may look into it.
 
-    Raises `FolderInUse`.
+    Raises `FolderInUse`, `OSError`.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / LOCK_FILE
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         try:
