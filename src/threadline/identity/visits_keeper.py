@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -19,7 +19,7 @@ from threadline.identity.parts import (
 )
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import PROJECT, Decisions, Resolution
-from threadline.store import InMemory, StoreError
+from threadline.store import InMemory
 
 _logger = structlog.get_logger("threadline")
 
@@ -35,13 +35,12 @@ HASHES = "SELECT arrayMap(id -> sipHash64(id), {written:Array(String)}) AS devic
 THESE = "visitor IN {newer_visitors:Array(UInt64)}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class KeptVisits:
     """Tables with the visits of a project. `newer_visitors`: those of which `newer` says all.
-    `decisions`, `timeout_ms`: what they were worked out with, and of how many `half_hours`. They
-    are there as long as something has the holds."""
+    `decisions`, `timeout_ms`: what they were worked out with. They are there as long as something
+    has the holds."""
 
-    half_hours: int
     seen: Seen
     decisions: Decisions
     timeout_ms: int
@@ -80,7 +79,8 @@ class VisitsKeeper:
         self._changes = changes
         self._hold = hold
         self._beside = beside
-        self._there = WeakSet[KeptVisits]()
+        # Of how many half hours each table is that is there, by what it is held by.
+        self._half_hours = WeakKeyDictionary[object, int]()
 
     def tables(
         self,
@@ -123,7 +123,7 @@ class VisitsKeeper:
     ) -> None:
         try:
             of_project.tables = self._anew(seen, reads, on, timeout_ms)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for it who would say so
             project_id = on.params["project_id"]
             _logger.warning("visits_not_kept", project_id=project_id, error=str(error))
         finally:
@@ -147,16 +147,9 @@ class VisitsKeeper:
         if len(newer) > MOST_NEWER:
             return None
         if not changed:
-            return self._noted(replace(before, seen=seen))
+            return replace(before, seen=seen)
         name, hold = self._made(reads, on, timeout_ms, newer)
-        return self._noted(
-            replace(before, seen=seen, newer=name, newer_hold=hold, newer_visitors=newer)
-        )
-
-    def _noted(self, made: KeptVisits) -> KeptVisits:
-        """It takes room as long as anybody has it."""
-        self._there.add(made)
-        return made
+        return replace(before, seen=seen, newer=name, newer_hold=hold, newer_visitors=newer)
 
     def _changed(self, before: Seen, now: Seen, reads: Reads, on: Resolution) -> set[int] | None:
         """On which devices something happened; None: perhaps on any."""
@@ -173,23 +166,14 @@ class VisitsKeeper:
         assert on.kept
         (row,) = reads.query(HALF_HOURS, bound(HALF_HOURS, on.params))
         half_hours = row["half_hours"]
-        room = MOST - sum(each.half_hours for each in self._there)
+        room = MOST - sum(self._half_hours.values())
         if not FEWEST <= half_hours <= room:
             return None
         older, older_hold = self._made(reads, on, timeout_ms)
+        self._half_hours[older_hold] = half_hours
         newer, newer_hold = self._made(reads, on, timeout_ms, frozenset())
-        return self._noted(
-            KeptVisits(
-                half_hours,
-                seen,
-                on.kept.decisions,
-                timeout_ms,
-                older,
-                older_hold,
-                newer,
-                newer_hold,
-            )
-        )
+        decisions = on.kept.decisions
+        return KeptVisits(seen, decisions, timeout_ms, older, older_hold, newer, newer_hold)
 
     def _made(
         self,
