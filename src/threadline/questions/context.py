@@ -124,10 +124,10 @@ class Context:
 
     def _visits(self, known: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
         """Relations of visits. Those of accounts are cut where people change them."""
-        given = (self.resolution, known, self.visit_timeout_ms, wanted)
-        is_kept = self.keeper and not self.per_account and may_be_kept(given[0], *given[2:])
-        made = visits_beside_kept if is_kept and self._kept_visits else visit_relations
-        return made(*given)
+        on, timeout_ms = self.resolution, self.visit_timeout_ms
+        may_be = self.keeper and not self.per_account and may_be_kept(on, timeout_ms, wanted)
+        made = visits_beside_kept if may_be and self._kept_visits else visit_relations
+        return made(on, known, timeout_ms, wanted)
 
     @cached_property
     def narrowing(self) -> Narrowing:
