@@ -285,3 +285,15 @@ def test_sources_by_any_dimension(shop: Project) -> None:
     assert "breakdown" not in answer
     reply = shop.get("/v1/sources", group_by="source", breakdown="source")
     assert "leave one of them out" in reply.json["details"]["fieldErrors"]["group_by"][0]
+
+
+def test_sources_name_every_column_as_it_was_asked_for(shop: Project) -> None:
+    """Also those that an answer has no column of its own for, and several of these at once."""
+    allowed = shop.get("/v1/sources", group_by="?").json["details"]["allowed"]
+    for group in [name for name in allowed if "KEY" not in name]:
+        rows = shop.ask("/v1/sources", group_by=group)["rows"]
+        assert {next(iter(row)) for row in rows} == {group}
+    both = {"group_by": "first.source,country", "from_": "2026-04-01", "to": "2027-01-01"}
+    several = shop.ask("/v1/sources", **both, compare="previous_period")
+    assert list(several["rows"][0])[:3] == ["first.source", "country", "events"]
+    assert several["source_scope"] == "first"

@@ -121,6 +121,11 @@ class Scoped(NamedTuple):
         return self.titles.get(name, plain if plain in ALL_GROUPS else name)
 
     @property
+    def every_title(self) -> dict[str, str]:
+        """What each of `names` is called in an answer that has no such column of its own."""
+        return {name: self.title(name) for name in self.names}
+
+    @property
     def grouped(self) -> list[str]:
         """What rows are grouped by: the interval, where there is one, before `names`."""
         return [*(name for name in self.own if name not in self.names), *self.names]

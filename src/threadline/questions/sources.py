@@ -161,7 +161,7 @@ def ask(context: Context, params: SourcesParams) -> Sources:
     else:
         rows = _by_visit(context, params, names)
     shown = rows[: params.limit]
-    answer = Sources(grouped_rows(SourcesRow, shown, by.titles if by else {}))
+    answer = Sources(grouped_rows(SourcesRow, shown, by.every_title if by else {}))
     if params.group_by and by:
         answer.source_scope = by.source_scope or msgspec.UNSET
     else:
@@ -217,7 +217,7 @@ def _by_dimension(context: Context, params: SourcesParams, by: Scoped) -> list[R
         "where": where(conditions),
         "names": by.selected,
         "joins": by.joins,
-        **_ordered(params, by.names, MEASURES, {name: by.title(name) for name in by.names}),
+        **_ordered(params, by.names, MEASURES, by.every_title),
     }
     return context.ask(BY_DIMENSION, values, slots, by.visits(values))
 
