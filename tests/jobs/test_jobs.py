@@ -68,8 +68,8 @@ def importing(server: Server, project: Project, path: Path) -> Iterator[forked.P
 def test_a_request_to_forget_is_a_job_and_its_receipt_a_view_of_it(folder: Path) -> None:
     with Server(folder) as server:
         project = Project(server)
-        project.track("x", user_id="ada", anonymous_id="phone")
-        receipt_id = project.post("/v1/forget", {"user_id": "ada"}).json["receipt_id"]
+        project.track("x", user_id="lovelace", anonymous_id="phone")
+        receipt_id = project.post("/v1/forget", {"user_id": "lovelace"}).json["receipt_id"]
         until_erased(project)
         (job,) = jobs(folder)
         assert (job["job_id"], job["kind"], job["state"]) == (receipt_id, "forget", "done")
@@ -83,7 +83,7 @@ def test_a_request_to_forget_is_a_job_and_its_receipt_a_view_of_it(folder: Path)
         text = ok("jobs", "--data", str(folder))
         assert text.splitlines()[0].split() == command.COLUMNS
         assert "cannot be taken back" in fails("jobs", "cancel", receipt_id, "--data", str(folder))
-        assert "ada" not in text
+        assert "lovelace" not in text
         assert server.stop() == 0
 
 
