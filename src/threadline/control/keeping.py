@@ -10,6 +10,7 @@ DIGITS = 9  # more are no number of days, and may be too many for an int
 MAX_NAMED = 100
 MAX_EVENT = 128
 NEVER = "never"
+TO_WRITE = f"write whole days from {KEEP_DAYS[0]} to {KEEP_DAYS[-1]:,}, or {NEVER}"
 
 ByEvent = tuple[tuple[str, int], ...]
 
@@ -61,10 +62,7 @@ def read_days(text: str) -> int | None:
     if text == NEVER:
         return None
     if not text.isascii() or not text.isdigit():
-        raise ControlError(
-            f"{text!r} is no number of days; write whole days from {KEEP_DAYS[0]} to "
-            f"{KEEP_DAYS[-1]:,}, or {NEVER}."
-        )
+        raise ControlError(f"{text!r} is no number of days; {TO_WRITE}.")
     if len(text) > DIGITS:
         raise ControlError(_out_of_bounds(text))
     days = int(text)
@@ -73,7 +71,4 @@ def read_days(text: str) -> int | None:
 
 
 def _out_of_bounds(days: int | str) -> str:
-    return (
-        f"Events cannot be kept for {days} days; write whole days from {KEEP_DAYS[0]} to "
-        f"{KEEP_DAYS[-1]:,}, or {NEVER}, so that none is deleted."
-    )
+    return f"Events cannot be kept for {days} days; {TO_WRITE}, so that none is deleted."

@@ -19,18 +19,19 @@ Relations, beside those of `visits`, which then are of the other devices:
 from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill, where
+from threadline.identity.lookups import OWNER
 from threadline.identity.relations import STRETCHES
 from threadline.identity.resolution import SEVERAL, Resolution
 from threadline.identity.stitch import relations
 from threadline.identity.visits import DIRECT, NEVER, Wanted, visits, visits_of_single_owners
 from threadline.store.states import HALF_HOUR_MS
 
-POLICIES = ("first", "next", "last")
+WANTED = Wanted(("events", "page_views", "actions", "arrivals"))
+# What a question may want of them.
 COLUMNS: Mapping[str, str] = {
-    **{name: name for name in ("events", "page_views", "actions", "arrivals")},
+    **{name: name for name in WANTED.columns},
     "arrival": f"if(empty(arrivals), ({NEVER}, {DIRECT}), arrivals[1])::Tuple(Int64, UInt64)",
 }
-WANTED = Wanted(("events", "page_views", "actions", "arrivals"))
 TYPES = """
 SELECT toUInt64(0) AS person, toUInt64(0) AS device, toInt64(0) AS started, toInt64(0) AS ended,
     toUInt8(0) AS resumed, toUInt32(0) AS events, toUInt32(0) AS page_views, toUInt32(0) AS actions,
@@ -98,7 +99,7 @@ def of_one_owner(resolution: Resolution) -> str:
 
 def may_be_kept(resolution: Resolution, timeout_ms: int, wanted: Wanted) -> bool:
     """Whether what is kept says all that a question wants of visits."""
-    told = resolution.kept and resolution.policy in POLICIES and timeout_ms >= HALF_HOUR_MS
+    told = resolution.kept and resolution.policy in OWNER and timeout_ms >= HALF_HOUR_MS
     return bool(told) and all(name in COLUMNS for name in wanted.columns)
 
 

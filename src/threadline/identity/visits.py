@@ -170,14 +170,14 @@ GROUP BY person"""
 class Wanted(NamedTuple):
     """What a question needs of visits. `columns`: of `COLUMNS`. `since`, `until`: SQL of times, or
     nothing: all visits that start in between are there, with their whole length; what starts
-    outside may be cut, unless it is `running` then and wanted whole, too. `of_others`: of whoever
-    it is, for they are joined to people who are asked for."""
+    outside may be cut, unless it is `running` then and wanted whole, too. `of_everybody`: whoever
+    is asked for, for they are joined to these."""
 
     columns: tuple[str, ...]
     since: str = ""
     until: str = ""
     running: bool = False
-    of_others: bool = False
+    of_everybody: bool = False
 
 
 def visits(

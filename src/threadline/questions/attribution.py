@@ -191,7 +191,7 @@ def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
         since if params.from_ is not None and not ever else "",
         TO if params.to is not None else "",
         running=True,
-        of_others=True,
+        of_everybody=True,
     )
 
 

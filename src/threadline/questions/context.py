@@ -178,7 +178,7 @@ class Context:
             known = known | self._visits(known, visits)
         known = known | {"every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
-            everybodys = visits is not None and visits.of_others and "device_visits" in known
+            everybodys = visits is not None and visits.of_everybody and "device_visits" in known
             known = self.narrowing.narrowed(known, visits=not everybodys)
         known = known | self.facts.relations
         if self.facts.visits:

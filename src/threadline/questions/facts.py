@@ -83,9 +83,8 @@ FROM (
 
 VISIT_COLUMNS = ("page_views", "actions", "arrival", "arrivals")
 PATHS = ("entry_path", "exit_path")
-OF_VISITS = (
-    *("page_stretches", "person_stretches", "in_order", "visits", "touches"),
-    "device_visits",
+OF_VISITS = frozenset(
+    "page_stretches person_stretches device_visits in_order visits touches".split()
 )
 TEXTS: Mapping[str, tuple[str, str]] = {
     "first_facts": (FIRST_FACTS, FIRST_DETAILS),

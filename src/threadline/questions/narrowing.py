@@ -20,7 +20,7 @@ OF_PEOPLE: Mapping[str, str] = {
     "first_touch_times": "sipHash64('user', user_id)",
 }
 # Those that visits follow from.
-OF_VISITS = ("person_stretches", "device_visits")
+BEFORE_VISITS = ("person_stretches", "device_visits")
 
 
 # The visit in which an event happened began last before it.
@@ -68,10 +68,10 @@ class Narrowing:
         """These relations, as far as they are about people only of those who are asked for, and of
         everybody's `visits` where it costs more to ask who that is."""
         # Visits are of the people who are asked for; those of everybody have names of their own.
-        others = OF_PEOPLE.keys() - set(OF_VISITS)
+        others = OF_PEOPLE.keys() - set(BEFORE_VISITS)
         found = {name: with_names(text, others, "every_") for name, text in known.items()}
         for name, person in OF_PEOPLE.items():
-            if name not in known or (name in OF_VISITS and not visits):
+            if name not in known or (name in BEFORE_VISITS and not visits):
                 continue
             every = found.pop(name)
             narrower = f"SELECT *\nFROM every_{name}"
