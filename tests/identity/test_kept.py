@@ -81,13 +81,15 @@ Event = tuple[str, str | None, int, bool]
 
 
 def insert(store: Store, project: str, *events: Event, noted: bool = True) -> None:
-    """Events of (device, user, second, is_bot). `noted`: as the writer inserts few."""
+    """Events of (device, user, second, is_bot); on a server where there is no device. `noted`: as
+    the writer inserts few."""
     block = next(_blocks)
     values = [
         row_values(
             project_id=project,
             event_id=f"{block}-{number}",
-            anonymous_id=device,
+            anonymous_id=device or f"generated {block}-{number}",
+            anonymous_id_generated=not device,
             user_id=user,
             timestamp=NOON + second * SECOND,
             is_bot=is_bot,
@@ -127,7 +129,12 @@ decided = st.one_of(
     st.tuples(st.just("delete"), st.sampled_from(DEVICES), st.just("")),
     st.tuples(st.just("merge"), st.just(""), st.just("")),
 )
-inserted = st.tuples(st.lists(event, min_size=1, max_size=6), st.booleans())
+on_a_server = st.tuples(
+    st.just(""), st.sampled_from(USERS), st.integers(0, 40), st.sampled_from([False, False, True])
+)
+inserted = st.tuples(
+    st.lists(st.one_of(event, event, event, on_a_server), min_size=1, max_size=6), st.booleans()
+)
 steps = st.lists(st.one_of(inserted, inserted, decided), min_size=2, max_size=9)
 
 

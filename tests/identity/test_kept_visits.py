@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.clickhouse_cluster import ClickHouse
 from tests.identity.test_kept import do, event, insert, steps
 from tests.width import EXAMPLES
-from threadline.identity import visits_keeper
+from threadline.identity import large_tables
 from threadline.identity.kept import Keeper
+from threadline.identity.large_tables import LargeKeeper
 from threadline.identity.visits import Wanted
-from threadline.identity.visits_keeper import VisitsKeeper
 from threadline.questions.context import Context
 from threadline.questions.filters import read_filters
 from threadline.store import Store, store_url
@@ -57,8 +57,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def of_any_size() -> Iterator[None]:
     """Also those of few events, as often as they change."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(visits_keeper, "FEWEST", 0)
-        patch.setattr(visits_keeper, "AGAIN_S", 0.0)
+        patch.setattr(large_tables, "FEWEST", 0)
+        patch.setattr(large_tables, "AGAIN_S", 0.0)
         yield
 
 
@@ -106,13 +106,13 @@ def test_they_are_narrowed_as_others_are(store: Store, events: list[Any]) -> Non
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     project, keeper = "looked", keeping(store)
     made: list[object] = []
-    make = VisitsKeeper._made
+    make = LargeKeeper._made
 
-    def counting(self: VisitsKeeper, *given: Any) -> Any:
-        made.append(len(given[3]) if len(given) > 3 else "all")
+    def counting(self: LargeKeeper, *given: Any) -> Any:
+        made.append(len(given[1]) if len(given) > 1 else "all")
         return make(self, *given)
 
-    monkeypatch.setattr(VisitsKeeper, "_made", counting)
+    monkeypatch.setattr(LargeKeeper, "_made", counting)
 
     def asked() -> list[object]:
         made.clear()
@@ -127,7 +127,7 @@ def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.Monke
     assert asked() == [1]
     insert(store, project, ("laptop", "ada", 5, False), ("till", None, 5, False))
     assert asked() == [3], "one of them goes from hand to hand now"
-    monkeypatch.setattr(visits_keeper, "MOST_NEWER", 3)
+    monkeypatch.setattr(large_tables, "MOST_NEWER", 3)
     insert(store, project, ("kiosk", None, 5, False))
     assert asked() == ["all", 0]
     do(store, project, ("alias", "ada", "bob"))
@@ -137,7 +137,7 @@ def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.Monke
 def test_as_many_are_kept_as_there_is_room_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visits_keeper, "MOST", 3)
+    monkeypatch.setattr(large_tables, "MOST", 3)
     keeper = keeping(store)
 
     def is_kept(project: str) -> bool:
@@ -150,15 +150,15 @@ def test_as_many_are_kept_as_there_is_room_for(
     assert not is_kept("other")
     keeper.let_go("one")
     assert is_kept("other")
-    monkeypatch.setattr(visits_keeper, "FEWEST", 3)
+    monkeypatch.setattr(large_tables, "FEWEST", 3)
     assert not is_kept("one")
 
 
 def test_they_are_not_made_all_the_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rows go, nothing is known of what was kept. Answers do not wait for it."""
     now = [0.0]
-    monkeypatch.setattr(visits_keeper, "AGAIN_S", 60.0)
-    monkeypatch.setattr(visits_keeper, "monotonic", lambda: now[0])
+    monkeypatch.setattr(large_tables, "AGAIN_S", 60.0)
+    monkeypatch.setattr(large_tables, "monotonic", lambda: now[0])
     project, keeper = "often", keeping(store)
 
     def is_kept() -> bool:

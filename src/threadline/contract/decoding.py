@@ -204,7 +204,8 @@ def _is_sound(raw: msgspec.Raw, now_ms: int) -> bool:
     try:
         timestamp_ms(event.timestamp, now_ms)
         properties_text(event.properties)
-        address_text(event.ip or "::")
+        if event.ip:
+            address_text(event.ip)
     except ValueError:
         return False
     return True

@@ -4,7 +4,8 @@ most of the time of a question about few events.
 For each project there are two dictionaries of the engine, which no statement changes once they are
 filled: `devices` (visitor → person, first, last), with `SEVERAL` for a person where a device goes
 from hand to hand, and `intervals` (visitor, since, until → user_hash) of those that do. Beside them
-are the `kept_tables`: what follows from events of such devices, and `kept_visits` of the others.
+are the `kept_tables`: what follows from events of such devices, and of large projects
+`kept_visits` of the others, and `kept_touches` of everybody.
 
 They are exact. Each question first looks whether anything was written since they were made. Of few
 events it is known where they were: mostly on devices whose owners stay the same, and then so does
@@ -23,8 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from weakref import finalize
 
+from threadline.identity import kept_touches, kept_visits
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.kept_tables import THESE, KeptTables, Table
+from threadline.identity.large_tables import Asked, LargeKeeper, OfProject
 from threadline.identity.parts import (
     CHANGED_OWNERS,
     MOST_NEWER,
@@ -40,11 +43,11 @@ from threadline.identity.resolution import (
     SEVERAL,
     Decisions,
     Kept,
+    Policy,
     Resolution,
     decisions_of,
 )
 from threadline.identity.stitch import relations
-from threadline.identity.visits_keeper import VisitsKeeper, VisitsOfProject
 from threadline.store import InMemory, Params, Store
 
 # Projects, with bots or without, of which something is kept; who asked last stays.
@@ -109,7 +112,8 @@ class Known:
     seen: Seen = NOTHING
     newer: frozenset[int] = NOBODY
     tables: dict[str, Table] = field(default_factory=dict)
-    visits: VisitsOfProject = field(default_factory=VisitsOfProject)
+    visits: OfProject = field(default_factory=OfProject)
+    touches: dict[Policy, OfProject] = field(default_factory=dict)
 
 
 class Keeper:
@@ -124,7 +128,12 @@ class Keeper:
         self._changes = Changes(store)
         self._tables = KeptTables(self._memory, self._changes, self._hold)
         beside = beside or self._aside.submit
-        self._visits = VisitsKeeper(self._memory, self._changes, self._hold, beside)
+        self._visits = LargeKeeper(
+            kept_visits.LARGE, self._memory, self._changes, self._hold, beside
+        )
+        self._touches = LargeKeeper(
+            kept_touches.LARGE, self._memory, self._changes, self._hold, beside
+        )
         self._known: dict[tuple[str, bool], Known] = {}
         self._looking = threading.Lock()
         self._unused: deque[str] = deque()
@@ -141,12 +150,7 @@ class Keeper:
         it keeps the table."""
         known = self._of(str(on.params["project_id"]), on.bots)
         with known.lock:
-            is_now = known.kept is on.kept
-            before = known.tables.get(name) if is_now else None
-            found = self._tables.table(name, before, known.seen, reads, on)
-            if is_now:
-                known.tables[name] = found
-            return {"kept": self._memory.database, name: found.name, f"hold_{name}": found.hold}
+            return self._table(known, reads, on, name)
 
     def visits(self, reads: Reads, on: Resolution, timeout_ms: int) -> dict[str, object] | None:
         """What a statement binds that reads `kept_visits` on this resolution, or None where they
@@ -155,7 +159,20 @@ class Keeper:
         with known.lock:
             if known.kept is not on.kept:
                 return None  # somebody else has looked meanwhile, and owners are others now
-            return self._visits.tables(known.visits, known.seen, reads, on, timeout_ms)
+            made_for = {"visit_timeout_ms": timeout_ms}
+            return self._visits.tables(known.visits, Asked(reads, on, known.seen, made_for, {}))
+
+    def touches(self, reads: Reads, on: Resolution) -> dict[str, object] | None:
+        """The same of `kept_touches`."""
+        known = self._of(str(on.params["project_id"]), on.bots)
+        with known.lock:
+            if known.kept is not on.kept:
+                return None
+            values: dict[str, object] = {}
+            if on.policy == "next" and on.kept and on.kept.is_shared:
+                values = self._table(known, reads, on, "shared_touches")
+            of_project = known.touches.setdefault(on.policy, OfProject())
+            return self._touches.tables(of_project, Asked(reads, on, known.seen, {}, values))
 
     def let_go(self, project_id: str) -> None:
         """Of what is kept of this project."""
@@ -170,6 +187,14 @@ class Keeper:
         with self._looking:
             self._known.clear()
         self._drop_unused()
+
+    def _table(self, known: Known, reads: Reads, on: Resolution, name: str) -> dict[str, object]:
+        is_now = known.kept is on.kept
+        before = known.tables.get(name) if is_now else None
+        found = self._tables.table(name, before, known.seen, reads, on)
+        if is_now:
+            known.tables[name] = found
+        return {"kept": self._memory.database, name: found.name, f"hold_{name}": found.hold}
 
     def _drop_unused(self) -> None:
         while self._unused:
@@ -220,13 +245,15 @@ class Keeper:
     ) -> bool:
         """Whether what was written since leaves all devices with the owners that are kept."""
         written = self._changes.written(seen, version, str(params["project_id"]), known=True)
-        if not written:
+        if written is None or not written.devices:
             return written is not None
         on = _resolution(kept.decisions, params, bots)
         known = {**relations(on, f"r.{WRITTEN}"), "owners_now": DEVICES}
         found = ", ".join(kept.device("d.visitor", name) for name in ("person", "first", "last"))
         sql = compose(fill(OTHER_OWNERS, {"kept": f"({found})"}), known)
-        (row,) = reads.query(sql, bound(sql, {**on.params, **kept.names, "written": written}))
+        (row,) = reads.query(
+            sql, bound(sql, {**on.params, **kept.names, "written": written.devices})
+        )
         return not row["others"]
 
     def _make(

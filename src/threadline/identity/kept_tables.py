@@ -94,7 +94,7 @@ class KeptTables:
         if before and not gone:
             project_id = str(on.params["project_id"])
             written = self._changes.written(before.seen, seen.version, project_id)
-            if written is not None and not _any_on_shared(on.kept, written, reads, on.params):
+            if written and not _any_on_shared(on.kept, written.devices, reads, on.params):
                 return before._replace(seen=before.seen._replace(version=seen.version))
             shared = f"{on.kept.device('visitor', 'person')} = {SEVERAL}"
             sql = fill(CHANGED_HALF_HOURS, {"shared": shared})

@@ -2,11 +2,9 @@
 most of the time of a question about them.
 
 Whose such a device is, all policies say alike (but `any`, which asks no such question, and `none`),
-and nothing that happens on another device changes its visits. What is kept is exact, as all that
-`kept` has: devices on which something happened since lie in a second, small table, in the place of
-what the first says of them. Where anything was deleted or decided, all is made anew, while
-questions go on, and no more than once a minute. Until then, and in small projects always, visits
-are worked out as `visits` does.
+and nothing that happens on another device changes its visits. What is kept (see `large_tables`) is
+exact, as all that `kept` has. Until it is, and in small projects always, visits are worked out as
+`visits` does.
 
 Relations, beside those of `visits`, which then are of the other devices:
 
@@ -19,9 +17,11 @@ Relations, beside those of `visits`, which then are of the other devices:
 from collections.abc import Mapping
 
 from threadline.identity.compose import compose, fill, where
+from threadline.identity.large_tables import Large
 from threadline.identity.lookups import OWNER
+from threadline.identity.parts import CHANGED_HALF_HOURS
 from threadline.identity.relations import STRETCHES
-from threadline.identity.resolution import SEVERAL, Resolution
+from threadline.identity.resolution import PROJECT, SEVERAL, Resolution
 from threadline.identity.stitch import relations
 from threadline.identity.visits import DIRECT, NEVER, Wanted, visits, visits_of_single_owners
 from threadline.store.states import HALF_HOUR_MS
@@ -39,6 +39,11 @@ SELECT toUInt64(0) AS person, toUInt64(0) AS device, toInt64(0) AS started, toIn
 MADE = """
 SELECT person, device, started, ended, resumed, events, page_views, actions, arrivals
 FROM visits"""
+HALF_HOURS = f"""
+SELECT count() AS rows
+FROM half_hours
+WHERE {PROJECT}"""
+THESE = "visitor IN {newer_visitors:Array(UInt64)}"
 KEPT_HALF_HOURS = "{kept:Identifier}.{shared_half_hours:Identifier}"
 DEVICE_VISITS = """
 SELECT *
@@ -103,9 +108,19 @@ def may_be_kept(resolution: Resolution, timeout_ms: int, wanted: Wanted) -> bool
     return bool(told) and all(name in COLUMNS for name in wanted.columns)
 
 
-def made_to_be_kept(resolution: Resolution, near: str = "TRUE") -> str:
-    """A statement with the columns of `TYPES`: all visits that are kept, or those of some devices.
-    It binds `visit_timeout_ms`. `near`: a condition on visitors."""
+def _made(resolution: Resolution, newer: bool) -> str:
+    """It binds `visit_timeout_ms`."""
     known = relations(resolution)
-    devices = f"{of_one_owner(resolution)} AND {near}"
+    devices = f"{of_one_owner(resolution)} AND {THESE if newer else 'TRUE'}"
     return compose(MADE, {**known, **visits_of_single_owners(known, WANTED, devices)})
+
+
+LARGE = Large(
+    name="visits",
+    like=TYPES,
+    rows=HALF_HOURS,
+    changed=fill(CHANGED_HALF_HOURS, {"shared": "TRUE"}),
+    changed_keys="",
+    newer_keys="newer_visitors",
+    made=_made,
+)

@@ -14,8 +14,9 @@ MOST_NEWER = 5_000
 # Of more events, parts are as soon looked through.
 MOST_WRITTEN = 200
 
-# What all of it follows from, beside events: links and half hours of somebody who is known.
-TABLES = ["links", "half_hours", "aliases", "unlinks"]
+# What all of it follows from, beside events.
+STATES = ("links", "half_hours", "visitor_touches", "user_touches")
+TABLES = [*STATES, "aliases", "unlinks"]
 
 # A part that is merged has another name, and so has one of which rows were changed; what is still
 # to be changed is among the mutations. These are looked at first (in `WITH`, which is known before
@@ -66,6 +67,25 @@ SELECT DISTINCT visitor
 FROM half_hours
 WHERE {PROJECT} AND _part NOT IN {{half_hours:Array(String)}} AND $shared
 LIMIT {MOST_NEWER + 1}"""
+# What happened without a device lies at the user.
+CHANGED_TOUCHES = f"""
+SELECT DISTINCT visitor
+FROM (
+    SELECT visitor FROM links WHERE {PROJECT} AND _part NOT IN {{links:Array(String)}}
+    UNION ALL
+    SELECT visitor
+    FROM half_hours
+    WHERE {PROJECT} AND known AND _part NOT IN {{half_hours:Array(String)}}
+    UNION ALL
+    SELECT visitor
+    FROM visitor_touches
+    WHERE {PROJECT} AND _part NOT IN {{visitor_touches:Array(String)}}
+    UNION ALL
+    SELECT sipHash64('user', user_id) AS visitor
+    FROM user_touches
+    WHERE {PROJECT} AND _part NOT IN {{user_touches:Array(String)}}
+)
+LIMIT {MOST_NEWER + 1}"""
 
 Part = tuple[str, str, str]  # of which table, its name and its path
 Version = tuple[int, int]
@@ -79,6 +99,13 @@ class Seen(NamedTuple):
 
 
 NOTHING = Seen((-1, 0), frozenset())
+
+
+class Places(NamedTuple):
+    """Where events were: on which devices, and at which users without one."""
+
+    devices: list[str]
+    users: list[str]
 
 
 class Changes:
@@ -97,20 +124,20 @@ class Changes:
 
     def written(
         self, seen: Seen, version: Version, project_id: str, known: bool = False
-    ) -> list[str] | None:
-        """On which devices of a project there were events since something was seen, or `known`
-        ones; None if anything else may have changed."""
+    ) -> Places | None:
+        """Where in a project there were events since something was seen, or `known` ones; None if
+        anything else may have changed."""
         if not self._store.is_embedded:
             return None
         events = self._store.written_since(seen.version[0], version[0])
         if events is None:
             return None
-        found = {
-            event.anonymous_id
-            for event in events
-            if event.project_id == project_id and event.known >= known
-        }
-        return sorted(found) if len(found) <= MOST_WRITTEN else None
+        here = [each for each in events if each.project_id == project_id and each.known >= known]
+        devices = {each.anonymous_id for each in here if each.anonymous_id is not None}
+        users = {each.user_id or "" for each in here if each.anonymous_id is None}
+        if len(devices) + len(users) > MOST_WRITTEN:
+            return None
+        return Places(sorted(devices), sorted(users))
 
 
 def parts_now(reads: Reads) -> frozenset[Part]:
@@ -122,15 +149,25 @@ def parts_now(reads: Reads) -> frozenset[Part]:
 def changed_devices(
     sql: str, before: Seen, now: Seen, reads: Reads, params: Params
 ) -> set[int] | None:
-    """Devices in parts that were not there before; None: perhaps any, because rows were changed."""
-    if _state(now.parts) != _state(before.parts) or is_any_gone(before.parts, now.parts):
+    """Devices in parts that were not there before; None: perhaps any, because rows were changed.
+    `sql`: finds them, in tables that it binds lists of parts for."""
+    tables = [table for table in STATES if f"{{{table}:" in sql]
+    others = {table for table in STATES if table not in tables}
+    was, is_now = _without(others, before.parts), _without(others, now.parts)
+    if _state(is_now) != _state(was) or is_any_gone(was, is_now):
         return None
-    known = {
-        table: [name for of, name, _ in before.parts if of == table]
-        for table in ("links", "half_hours")
-    }
+    known = {table: [name for of, name, _ in was if of == table] for table in tables}
     rows = reads.query(sql, bound(sql, {**params, **known}))
     return {row["visitor"] for row in rows}
+
+
+def _without(tables: set[str], parts: frozenset[Part]) -> frozenset[Part]:
+    """Those of other tables, and what is done to these."""
+    return frozenset(
+        part
+        for part in parts
+        if (part[1].partition(" ")[0] if part[0] == "mutations" else part[0]) not in tables
+    )
 
 
 def is_any_gone(before: frozenset[Part], now: frozenset[Part]) -> bool:

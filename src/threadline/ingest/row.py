@@ -69,7 +69,10 @@ Positions = NDArray[np.intp]
 
 # Of a block that is to be looked into; which of the columns then.
 MOST_WRITTEN = 100
-WHERE = [COLUMNS.index(name) for name in ("project_id", "anonymous_id", "user_id")]
+WHERE = [
+    COLUMNS.index(name)
+    for name in ("project_id", "anonymous_id", "anonymous_id_generated", "user_id")
+]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list)
@@ -141,7 +144,12 @@ class Rows(NamedTuple):
         rows = (decode(self.body[a:b]) for a, b in pairwise(self._ends().tolist()))
         found = [[values[at] for at in WHERE] for values in rows]
         return [
-            Written(str(project), str(device), user is not None) for project, device, user in found
+            Written(
+                str(project),
+                None if generated and user is not None else str(device),
+                None if user is None else str(user),
+            )
+            for project, device, generated, user in found
         ]
 
     def _ends(self) -> Positions:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
+from threadline.identity import kept_touches
 from threadline.identity.accounts import accounts
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.kept import Keeper
@@ -122,6 +123,11 @@ class Context:
         assert self.keeper
         return self.keeper.visits(self.reading, self.resolution, self.visit_timeout_ms)
 
+    @cached_property
+    def _kept_touches(self) -> dict[str, object] | None:
+        assert self.keeper
+        return self.keeper.touches(self.reading, self.resolution)
+
     def _visits(self, known: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
         """Relations of visits. Those of accounts are cut where people change them."""
         on, timeout_ms = self.resolution, self.visit_timeout_ms
@@ -174,9 +180,29 @@ class Context:
         binds. `near`: leaves few devices, as for `stitch.relations`. `visits`: what it
         needs of them."""
         known = relations(self.resolution, near) if near else self._relations
+        found = self._query(sql, values, slots, known, visits)
+        if not near and self._has_touches(found[0]):
+            known = {**known, **kept_touches.kept_touches()}
+            return self._query(sql, values, slots, known, visits)
+        return found
+
+    def _has_touches(self, sql: str) -> bool:
+        """Whether the statement looks at first touches that are kept."""
+        if not (self.keeper and kept_touches.may_be_kept(self.resolution)):
+            return False
+        return kept_touches.looks_at_everybodys(sql) and self._kept_touches is not None
+
+    def _query(
+        self,
+        sql: str,
+        values: Params,
+        slots: Mapping[str, object],
+        known: Mapping[str, str],
+        visits: Wanted | None,
+    ) -> Query:
         if visits:
-            known = known | self._visits(known, visits)
-        known = known | {"every_first_events": known["first_events"]}
+            known = {**known, **self._visits(known, visits)}
+        known = {**known, "every_first_events": known["first_events"]}
         if not self.narrowing.is_nothing:
             everybodys = visits is not None and visits.of_everybody and "device_visits" in known
             known = self.narrowing.narrowed(known, visits=not everybodys)
@@ -200,6 +226,8 @@ class Context:
             every |= self._decided_devices
         if "{older_visits:" in composed:
             every |= self._kept_visits or {}
+        if "{older_touches:" in composed:
+            every |= self._kept_touches or {}
         for name in KEPT_TABLES:
             if f"{{{name}:" in composed:
                 every |= self._kept_table(name)

@@ -1,11 +1,13 @@
 """`GET /v1/identity/…`: shared devices, and how well people are known."""
 
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.activity import active
+from threadline.identity.stitch import OF_USERS
 from threadline.questions.context import Context
 from threadline.questions.parameters import MAX_LIMIT, Limit, Stitched
 from threadline.questions.warned import Limited, cut_off, noted
@@ -13,9 +15,12 @@ from threadline.store import Row
 
 
 class SharedDevicesParams(Stitched, kw_only=True):
-    """How many of them."""
+    """How many of them, and whose."""
 
     limit: Limit = 100
+    user_id: (
+        Annotated[str, msgspec.Meta(description="Only devices that this user was seen on.")] | None
+    ) = None
 
 
 class Seen(msgspec.Struct):
@@ -88,7 +93,12 @@ def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevic
     intervals to compare with the first user."""
     by_next = replace(context, policy="next")
     slots = {**by_next.resolution.slots, "limit": params.limit + 1}
-    rows = by_next.ask(SHARED_DEVICES, {}, slots)
+    values, near = {}, ""
+    if params.user_id is not None:
+        user = by_next.resolution.person(params.user_id)
+        values = {"user_ids": by_next.resolution.same_people([user])}
+        near = f"r.{OF_USERS}"
+    rows = by_next.reading.query(*by_next.query(SHARED_DEVICES, values, slots, near=near))
     answer = SharedDevices([_shared_device(row) for row in rows[: params.limit]])
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])

@@ -11,11 +11,15 @@ MOST_NOTED = 300
 
 
 class Written(NamedTuple):
-    """Where an event was. `known`: it carries a user."""
+    """Where an event was: on a device, or without one at its user. `known`: it carries one."""
 
     project_id: str
-    anonymous_id: str
-    known: bool
+    anonymous_id: str | None
+    user_id: str | None
+
+    @property
+    def known(self) -> bool:
+        return self.user_id is not None
 
 
 class Journal:

@@ -69,7 +69,7 @@ export class Known {
   });
   conversion = $derived(this.#converted.data?.rows[0]);
   readonly #shared = asked("/v1/identity/shared-devices", () =>
-    this.now.data?.shared_devices.length ? { limit: 1000 } : null,
+    this.now.data?.shared_devices.length ? { user_id: this.name, limit: 1000 } : null,
   );
   /** Who else was seen on a device, by device. */
   others = $derived(

@@ -1,0 +1,42 @@
+"""Shared devices of one user: all of them, however many busier ones others have."""
+
+from tests.support import Project
+
+
+def test_of_one_user_come_only_theirs_and_all_of_them(project: Project) -> None:
+    """Others' devices have more events, so that a list of three holds none of hers."""
+    seen = [
+        {"event": "visit", "anonymous_id": f"{home} {n}", "user_id": user}
+        for home, users, visits in (("busy", ("bob", "cem"), 3), ("quiet", ("ada", "bob"), 1))
+        for n in range(3)
+        for user in users
+        for _ in range(visits)
+    ]
+    project.batch([*seen, {"event": "visit", "anonymous_id": "alone", "user_id": "ada"}])
+    project.stored()
+
+    def devices(**params: object) -> list[str]:
+        answer = project.ask("/v1/identity/shared-devices", **params)
+        return sorted(row["anonymous_id"] for row in answer["rows"])
+
+    assert devices(limit=3) == ["busy 0", "busy 1", "busy 2"]
+    assert devices(user_id="ada", limit=3) == ["quiet 0", "quiet 1", "quiet 2"]
+    assert len(devices(user_id="bob")) == 6
+    assert devices(user_id="nobody") == []
+    whole = project.ask("/v1/identity/shared-devices")["rows"]
+    of_ada = project.ask("/v1/identity/shared-devices", user_id="ada")["rows"]
+    assert of_ada == [row for row in whole if row["anonymous_id"].startswith("quiet")]
+
+
+def test_whoever_is_the_same_person_is_asked_for_by_either_id(project: Project) -> None:
+    project.batch(
+        [
+            {"event": "visit", "anonymous_id": "shared", "user_id": "ada@old.example"},
+            {"event": "visit", "anonymous_id": "shared", "user_id": "bob"},
+        ]
+    )
+    same = {"user_id": "ada@old.example", "alias_of": "ada"}
+    assert project.change("PUT", "/v1/identity/aliases", same).status == 200
+    for user in ("ada", "ada@old.example"):
+        (row,) = project.ask("/v1/identity/shared-devices", user_id=user)["rows"]
+        assert sorted(seen["user_id"] for seen in row["users"]) == ["ada", "bob"]
