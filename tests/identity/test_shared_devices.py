@@ -1,6 +1,13 @@
-"""Shared devices of one user: all of them, however many busier ones others have."""
+"""Shared devices of one user: all of them, however many busier ones others have; and what the user
+owns there."""
 
+from pathlib import Path
+
+from tests.identity.test_kept import insert
 from tests.support import Project
+from threadline.questions import profile
+from threadline.questions.context import Context
+from threadline.store import Store, store_url
 
 
 def test_of_one_user_come_only_theirs_and_all_of_them(project: Project) -> None:
@@ -40,3 +47,17 @@ def test_whoever_is_the_same_person_is_asked_for_by_either_id(project: Project) 
     for user in ("ada", "ada@old.example"):
         (row,) = project.ask("/v1/identity/shared-devices", user_id=user)["rows"]
         assert sorted(seen["user_id"] for seen in row["users"]) == ["ada", "bob"]
+
+
+def test_a_first_touch_that_outlives_its_event_is_not_that_of_who_was_there_before(
+    tmp_path: Path,
+) -> None:
+    """On a device that went from hand to hand, under the policy that gives each a stretch of it."""
+    with Store(store_url("chdb", tmp_path)) as store:
+        seen = [("till", None, 1), ("till", "bob", 2), ("till", None, 3), ("till", "ada", 4)]
+        insert(store, "shop", *((*event, False) for event in seen))
+        for outlives in (False, True):
+            context = Context(store, "shop", "next", touches_outlive=outlives)
+            for user, first in (("bob", "-0"), ("ada", "-2")):
+                found = profile.ask(context, profile.ProfileParams(user_id=user))
+                assert found.first_touch.event_id.endswith(first), (user, outlives)

@@ -307,3 +307,23 @@ def test_files_of_accounts_say_it_too(shop: Project) -> None:
     assert said
     reply = shop.get("/v1/accounts", format="ndjson", **params)
     assert json.loads(reply.headers["Threadline-Warnings"]) == said
+
+
+def test_users_who_are_named_are_found_without_looking_at_everybody(shop: Project) -> None:
+    """Each as among everybody, also with another filter beside."""
+    every = shop.ask("/v1/users", columns="user_id,last_seen,devices", stitch="next")["rows"]
+    for row in every:
+        for policy in ("next", "any", "first", "none"):
+            whole = shop.ask("/v1/users", columns="user_id,last_seen,first_touch", stitch=policy)
+            (named,) = shop.ask(
+                "/v1/users",
+                columns="user_id,last_seen,first_touch",
+                filters=f"user_id=={row['user_id']};known==true",
+                stitch=policy,
+            )["rows"]
+            assert named in whole["rows"]
+    two = "|".join(row["user_id"] for row in every[:2])
+    assert len(shop.ask("/v1/users", filters=f"user_id=={two}")["rows"]) == 2
+    assert shop.ask("/v1/users", filters="user_id==nobody")["rows"] == []
+    assert shop.ask("/v1/users", filters=f"user_id=={two};known==false")["rows"] == []
+    assert len(shop.ask("/v1/users", filters=f"user_id!={two}")["rows"]) == len(every) - 2

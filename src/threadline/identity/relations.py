@@ -135,13 +135,14 @@ FROM observed_events
 WHERE visitor IN (SELECT visitor FROM shared_devices)"""
 
 UNTAGGED_TOUCHES = f"""
-SELECT visitor, (
-    first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
-    first_touch.traffic_source
+SELECT r.visitor AS visitor, (
+    r.first_touch.off_page, r.first_touch.timestamp, r.first_touch.event_id, r.visitor,
+    r.first_touch.traffic_source
 )::{TOUCH_TYPE} AS first_touch
-FROM $visitor_touches
-WHERE {PROJECT}
-    $people"""
+FROM $visitor_touches AS r
+WHERE r.{PROJECT}
+    $people
+    $near"""
 
 TAGGED_TOUCHES = f"""
 SELECT $person AS user_id, r.first_touch AS first_touch, r.known_since AS known_since

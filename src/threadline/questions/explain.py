@@ -64,9 +64,10 @@ $where
 ORDER BY e.timestamp, e.visitor
 LIMIT 1"""
 
-# Only a device's own events are close at hand.
+# Only a device's own events are close at hand; one with a generated id may lie at its user.
 ON_DEVICE = """e.anonymous_id = {anonymous_id:String}
-    AND (e.visitor = sipHash64({anonymous_id:String}) OR e.anonymous_id_generated)"""
+    AND e.visitor = sipHash64({anonymous_id:String})"""
+ANYWHERE = "e.anonymous_id = {anonymous_id:String} AND e.anonymous_id_generated"
 
 OBSERVATIONS = """
 SELECT user_id AS person, timestamp, event_id, event_name AS event
@@ -127,11 +128,14 @@ def _subject(context: Context, params: ExplainParams) -> Subject:
 
 
 def _event(context: Context, event_id: str, anonymous_id: str | None) -> Subject:
-    conditions = ["e.event_id = {event_id:String}"]
-    if anonymous_id is not None:
-        conditions.append(ON_DEVICE)
     values = {"event_id": event_id, "anonymous_id": anonymous_id}
-    found = context.ask(EVENT, values, {"where": where(conditions)})
+
+    def looked_for(*places: str) -> list[Row]:
+        conditions = where(["e.event_id = {event_id:String}", *places])
+        return context.ask(EVENT, values, {"where": conditions})
+
+    places = [()] if anonymous_id is None else [(ON_DEVICE,), (ANYWHERE,)]
+    found = next(filter(None, (looked_for(*each) for each in places)), [])
     if not found:
         raise NotFound(f"There is no event {event_id!r} in this project.")
     (row,) = found

@@ -7,6 +7,7 @@ from threadline.contract.times import format_utc
 from threadline.identity.compose import fill
 from threadline.identity.person import Person, ask_of
 from threadline.identity.resolution import USERS
+from threadline.identity.stitch import OF_USERS
 from threadline.identity.visits import Wanted, visits_of_one
 from threadline.questions.answers import FORGOTTEN, Touch, touch_row
 from threadline.questions.context import Context
@@ -137,7 +138,7 @@ def _kept(context: Context, person: Person) -> Row | None:
     if not context.touches_outlive or context.as_of_ms is not None:
         return None
     users = context.resolution.same_people([person.user_id])
-    near = f"r.{USERS}"
+    near = f"r.{OF_USERS}"
     rows = context.reading.query(*context.query(KEPT_TOUCH, {"user_ids": users}, near=near))
     if not rows:
         return None

@@ -43,13 +43,27 @@ FROM (
     SELECT $person_hash AS person, r.ended AS ended
     FROM stretches AS r
     WHERE r.known
+        $near
     UNION ALL
-    SELECT l.user_hash AS person, s.ended AS ended
-    FROM stretches AS s
-    INNER JOIN user_links AS l ON l.visitor = s.visitor
-    WHERE NOT s.known
+    SELECT l.user_hash AS person, r.ended AS ended
+    FROM stretches AS r
+    INNER JOIN user_links AS l ON l.visitor = r.visitor
+    WHERE NOT r.known
+        $near
 )
 GROUP BY person"""
+ACTIVE_NEAR = """
+SELECT *
+FROM (
+    $active
+)
+WHERE $near"""
+# Of those on a page, where nobody is put in order by it.
+THEIR_LAST_SEEN = """
+$own
+SELECT u.user_id AS user_id, l.last_seen AS last_seen
+FROM (SELECT arrayJoin({on_page:Array(String)}) AS user_id) AS u
+INNER JOIN last_seen AS l ON l.person = sipHash64('user', u.user_id)"""
 
 # What events of a kind were worth, by their owners.
 PAID = """
@@ -132,18 +146,17 @@ class UserList:
         if found.is_cut and not most:
             self.conditions.append(IS_SEARCHED)
             return
-        self.values["found"] = found.users
-        self.values["user_ids"] = context.resolution.same_people(found.users)
+        self.only(context, found.users)
+
+    def only(self, context: Context, persons: list[str]) -> None:
+        """Only these users, whose devices are looked up in the place of everybody's."""
+        self.values["found"] = persons
+        self.values["user_ids"] = context.resolution.same_people(persons)
         self.conditions.append(IS_FOUND)
         self.near = f"r.{WHERE_USERS_LIE}"
 
     def last_seen(self, context: Context) -> None:
-        if context.resolution.policy == "any":
-            self.own["last_seen"] = fill(LAST_SEEN_OF_ANY, context.resolution.slots)
-        else:
-            self.own["active_events"] = active(context.resolution, self.values, everything=True)
-            self.own["active_people"] = context.owned("active_events")
-            self.own["last_seen"] = LAST_SEEN
+        self.own |= _last_seen(context)
         self.joins.append(f"LEFT ANY JOIN last_seen AS l ON l.person = {PERSON}")
         self.columns.append("l.last_seen AS last_seen")
 
@@ -224,6 +237,25 @@ class UserList:
             "limit": "" if limit is None else f"LIMIT {limit}",
         }
         return context.query(SQL, self.values, slots, self.near)
+
+
+def _last_seen(context: Context, near: str = "") -> dict[str, str]:
+    """`last_seen`, and what it stands on. `near`: a condition on visitors."""
+    if context.resolution.policy == "any":
+        slots = {**context.resolution.slots, "near": f"AND r.{near}" if near else ""}
+        return {"last_seen": fill(LAST_SEEN_OF_ANY, slots)}
+    events = active(context.resolution, {}, everything=True)
+    return {
+        "active_events": fill(ACTIVE_NEAR, {"active": events, "near": near}) if near else events,
+        "active_people": context.owned("active_events"),
+        "last_seen": LAST_SEEN,
+    }
+
+
+def their_last_seen(context: Context, values: Mapping[str, object]) -> Query:
+    """When the users `on_page` were last seen; `user_ids` are all their ids."""
+    own = {"own": _own(_last_seen(context, WHERE_USERS_LIE))}
+    return context.query(THEIR_LAST_SEEN, values, own, near=f"r.{WHERE_USERS_LIE}")
 
 
 def _own(relations: Mapping[str, str]) -> str:

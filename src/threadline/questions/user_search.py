@@ -1,4 +1,5 @@
-"""Which users are found by a part of their id, or of what they said of themselves.
+"""Which users are found by a part of their id, or of what they said of themselves; and which are
+the newest.
 
 searched_users (user_id, known_since)   who has the text somewhere, in capitals or not
 """
@@ -51,6 +52,16 @@ ORDER BY known_since DESC, user_id
 LIMIT $limit"""
 
 
+# Of those known last, no more is needed than who they are.
+NEWEST = """
+SELECT user_id, min(known_since) AS known_since
+FROM tagged_touches
+GROUP BY user_id
+HAVING $behind
+ORDER BY known_since DESC, user_id
+LIMIT $limit"""
+
+
 class Searched(NamedTuple):
     """`users`: who is found, at most as many as were asked for, those known last. `is_cut`: there
     are more."""
@@ -69,3 +80,12 @@ def search(
     context.facts.values["search"] = text
     rows = context.ask(SEARCHED, values, {"where": where(conditions), "limit": most + 1})
     return Searched([row["user_id"] for row in rows[:most]], len(rows) > most)
+
+
+def newest(
+    context: Context, most: int, conditions: list[str], values: dict[str, object]
+) -> list[str]:
+    """The users known last who pass the conditions, which bind `values`; at most so many."""
+    behind = " AND ".join(conditions) or "TRUE"
+    rows = context.ask(NEWEST, values, {"behind": behind, "limit": most})
+    return [row["user_id"] for row in rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from typing import cast
 
 from threadline.contract.times import format_utc
@@ -19,7 +20,14 @@ from threadline.questions.answers import (
 from threadline.questions.context import Context
 from threadline.questions.cursors import read_cursor, read_number, write_cursor, write_number
 from threadline.questions.named_events import several_currencies
-from threadline.questions.user_list import CONVERTING, DEVICE_COUNTS, TOUCH_DETAILS, UserList
+from threadline.questions.user_list import (
+    CONVERTING,
+    DEVICE_COUNTS,
+    TOUCH_DETAILS,
+    UserList,
+    their_last_seen,
+)
+from threadline.questions.user_search import newest
 from threadline.questions.users_asked import Asked, read_asked
 from threadline.questions.users_shapes import (
     DEFAULT,
@@ -58,8 +66,9 @@ GROUP BY owner"""
 def ask(context: Context, params: UsersParams) -> Users:
     """Users who pass the filters, each with the first touch. Raises `InvalidParams`, also for a
     cursor of another question."""
+    context, named = _named(context)
     asked, limit = read_asked(context, params), params.limit or DEFAULT_LIMIT
-    query = _list(context, params, asked, limit + 1).query(
+    query = _list(context, params, asked, named, limit + 1).query(
         context, params.order, asked.paid, limit + 1, params.cursor is not None
     )
     rows = context.reading.query(*query)
@@ -83,8 +92,9 @@ def ask(context: Context, params: UsersParams) -> Users:
 def everybody(context: Context, params: UsersParams) -> Everybody:
     """All of them by one statement: what a page looks up for its users is joined for everybody.
     Raises as `ask`."""
+    context, named = _named(context)
     asked = read_asked(context, params)
-    found = _list(context, params, asked, None)
+    found = _list(context, params, asked, named, None)
     found.details(context, asked.converting and asked.converting.condition)
     behind = params.cursor is not None
     query = found.query(context, params.order, asked.paid, None, behind)
@@ -118,15 +128,34 @@ def _unknown(
     return unknown
 
 
-def _list(context: Context, params: UsersParams, asked: Asked, most: int | None) -> UserList:
-    """`most`: rows that are wanted of it; None: all."""
+def _named(context: Context) -> tuple[Context, list[str] | None]:
+    """Which users the filters name by id, if they do, and the context without that filter: of few
+    users not everybody has to be looked at."""
+    for condition in context.filters:
+        is_named = condition.dimension == "user_id" and condition.operator == "=="
+        if is_named and "" not in condition.values:
+            others = [each for each in context.filters if each is not condition]
+            left = replace(context, filters=others)
+            persons = map(left.resolution.person, condition.values)
+            return left, list(dict.fromkeys(persons))
+    return context, None
+
+
+def _list(
+    context: Context,
+    params: UsersParams,
+    asked: Asked,
+    named: list[str] | None,
+    most: int | None,
+) -> UserList:
+    """`named`: only these users. `most`: rows that are wanted of it; None: all."""
     found = UserList(values=asked.values)
     narrowed = [name for name in FILTERS if getattr(params, name) is not None]
     for name, condition in FILTERS.items():
         if (value := getattr(params, name)) is not None:
             found.values[name] = bound_ms(value.ms) if name in ("from_", "to") else value
             found.conditions.append(condition)
-    if "last_seen" in asked.columns or params.order.endswith("last_seen"):
+    if params.order.endswith("last_seen") or ("last_seen" in asked.columns and most is None):
         found.last_seen(context)
     if asked.paid and asked.converting:
         found.value(context, asked.paid, asked.converting.condition)
@@ -137,10 +166,15 @@ def _list(context: Context, params: UsersParams, asked: Asked, most: int | None)
         found.conditions.append(BEHIND_CURSOR)
     elif params.cursor is not None:
         found.values |= read_number(asked.question, params.cursor)
+    # What else is asked, such as where they came from, is not known of those who are found.
+    is_all = params.order == DEFAULT and not params.filters and not narrowed
     if params.search is not None:
-        # What else is asked, such as where they came from, is not known of those who are found.
-        is_all = params.order == DEFAULT and not params.filters and not narrowed
         found.search(context, params.search, most if is_all else None, found.conditions.copy())
+    elif named is not None:
+        found.only(context, named)
+    elif is_all and most is not None and context.policy == "any":
+        # What other policies need of everybody's first touches costs less than of a few people's.
+        found.only(context, newest(context, most, found.conditions, found.values))
     return found
 
 
@@ -150,7 +184,9 @@ def _shown(
     """The users of a page, the shared devices among theirs, and whether anybody converted."""
     if not page:
         return [], [], False
-    details, counted, shared, *converted = context.reading.query_all(*_about(context, asked, page))
+    details, counted, shared, *others = context.reading.query_all(*_about(context, asked, page))
+    converted = [others.pop(0)] if asked.converting else []
+    seen_at = {row["user_id"]: row["last_seen"] for found in others for row in found}
     detail_of = {row["event_id"]: row for row in details}
     devices_of = {row["user_id"]: row["devices"] for row in counted}
     converted_at = {row["user_id"]: row["converted_at"] for found in converted for row in found}
@@ -158,6 +194,7 @@ def _shown(
         row |= detail_of.get(row["first_touch"]["event_id"], {})
         row["devices"] = devices_of.get(row["user_id"], 0)
         row["converted_at"] = converted_at.get(row["user_id"])
+        row.setdefault("last_seen", seen_at.get(row["user_id"]))
     users = _users(params, asked, page)
     return users, [row["anonymous_id"] for row in shared], bool(converted_at)
 
@@ -180,7 +217,7 @@ def _users(params: UsersParams, asked: Asked, found: list[Row]) -> list[User]:
             # A server may have said so before the first page did.
             "seconds_to_conversion": at and max(0.0, seconds_between(touch["timestamp"], at)),
             "value": row.get("value"),
-            "last_seen": format_utc(row["last_seen"]) if "last_seen" in row else None,
+            "last_seen": format_utc(row["last_seen"]) if row.get("last_seen") else None,
         }
         rows.append({name: every[name] for name in asked.columns})
     if params.columns.strip():
@@ -222,4 +259,7 @@ def _about(context: Context, asked: Asked, page: list[Row]) -> list[Query]:
         condition = f"{asked.converting.condition} AND e.{WHERE_USERS_LIE}"
         slots = {"converting": fill(CONVERTING, {"condition": condition})}
         queries.append(context.query(CONVERSIONS, values, slots, near=f"r.{OF_USERS}"))
+    if "last_seen" in asked.columns and not asked.order.endswith("last_seen"):
+        on_page = [row["user_id"] for row in page]
+        queries.append(their_last_seen(context, {**values, "on_page": on_page}))
     return queries

@@ -144,15 +144,15 @@ WITH stretches AS (
     WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), untagged_touches AS (
-    SELECT visitor, (
-        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
-        first_touch.traffic_source
+    SELECT r.visitor AS visitor, (
+        r.first_touch.off_page, r.first_touch.timestamp, r.first_touch.event_id, r.visitor,
+        r.first_touch.traffic_source
     )::Tuple(
             off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
-    FROM visitor_touches
-    WHERE project_id = {project_id:String}
+    FROM visitor_touches AS r
+    WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), first_touches AS (
     SELECT max(id) AS user_id, arrayMin(groupArray(touch)) AS first_touch, min(known) AS known_since

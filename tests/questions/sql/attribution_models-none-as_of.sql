@@ -176,15 +176,15 @@ WITH counted_events AS (
         GROUP BY e.project_id, e.visitor, e.is_bot
     )
 ), untagged_touches AS (
-    SELECT visitor, (
-        first_touch.off_page, first_touch.timestamp, first_touch.event_id, visitor,
-        first_touch.traffic_source
+    SELECT r.visitor AS visitor, (
+        r.first_touch.off_page, r.first_touch.timestamp, r.first_touch.event_id, r.visitor,
+        r.first_touch.traffic_source
     )::Tuple(
             off_page UInt8, timestamp DateTime64(3, 'UTC'), event_id String, visitor UInt64,
             traffic_source UInt64
         ) AS first_touch
-    FROM visitor_touches_then
-    WHERE project_id = {project_id:String}
+    FROM visitor_touches_then AS r
+    WHERE r.project_id = {project_id:String}
         AND NOT is_bot
 ), nobodys_touches AS (
     SELECT t.visitor AS person, arrayMin(groupArray(t.first_touch)) AS first_touch
