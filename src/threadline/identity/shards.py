@@ -18,7 +18,7 @@ BY_VISITOR = frozenset(
     counted_events considered user_links observed_events observations ownership user_ownership
     device_states devices shared_devices decided_devices
     stretches known_stretches telling_stretches event_stretches page_stretches person_stretches
-    changing_half_hours changing_events in_order visits all_visits met events_met
+    changing_half_hours changing_events in_order visits all_visits met events_met in_visits
     owners first_owners last_owners device_owners person_events owned_events
     untagged_touches tagged_touches owned_touches owned_touch_times nobodys_touches
     links_then half_hours_then visitor_touches_then user_touches_then

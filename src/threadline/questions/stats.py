@@ -29,6 +29,7 @@ from threadline.questions.stats_figures import figured
 from threadline.questions.stats_metrics import METRICS, SUMMABLE, check_per, empty_value, is_figure
 from threadline.questions.stats_shapes import Stats, StatsParams, StatsRow
 from threadline.questions.stats_sum import ordered, summed
+from threadline.questions.stats_visits import in_visits, visits_tell
 from threadline.questions.warned import (
     AnswerWarning,
     bots_left_out,
@@ -218,18 +219,21 @@ def _rows(
         "order": ordered(by, "value", params.order if groups else ""),
         "limit": params.most + 1,
     }
-    if _half_hours_tell(context, params, by):
-        slots["considered"], by = _active(context, params, by, values)
-    else:
-        columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
-        each = "".join(f",\n    {column}" for column in columns)
-        slots["considered"] = fill(EVENTS, {"columns": each, "where": where(conditions)})
     of_people = by.of_people or context.narrowing.of_people
     slots |= {
-        "names": by.selected,
         "relation": "person_events" if of_people else metric.relation,
         "joins": by.joins,
     }
+    if not _half_hours_tell(context, params, by):
+        columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
+        each = "".join(f",\n    {column}" for column in columns)
+        slots["considered"] = fill(EVENTS, {"columns": each, "where": where(conditions)})
+    elif visits_tell(context, params, by):
+        of_visits, by = in_visits(params, by, values)
+        slots |= of_visits
+    else:
+        slots["considered"], by = _active(context, params, by, values)
+    slots["names"] = by.selected
     return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values))
 
 

@@ -7,29 +7,19 @@ WITH stretches AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT *
-    FROM (
-        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
-        FROM stretches
-        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-            AND NOT (page = 0)
-        UNION ALL
-        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
-        FROM counted_events AS e
-        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM stretches
-            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-                AND (page = 0)
-        )
-    )
-    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
+), page_stretches AS (
+    SELECT visitor, user_hash,
+        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
+        toInt64(half_hour) * 3600000 + first.at AS begins,
+        toInt64(half_hour) * 1800000 + last.at AS ends,
+        first.path AS entry, last.path AS exit, events, page_views, actions,
+        if(
+            empty(touches.1), [],
+            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
+        )::Array(Tuple(Int64, UInt64)) AS touches
+    FROM stretches
+    WHERE page > 0
+        AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
 ), user_links AS (
     SELECT r.visitor AS visitor, transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id) AS user_id, transform(
             r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
@@ -45,28 +35,6 @@ WITH stretches AS (
     SELECT visitor, argMin(user_hash, (first_seen, user_id)) AS person
     FROM user_links
     GROUP BY visitor
-), person_events AS (
-    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
-    FROM (
-        SELECT transform(
-            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-), page_stretches AS (
-    SELECT visitor, user_hash,
-        fromUnixTimestamp64Milli(ends, 'UTC') AS timestamp, visitor AS device,
-        toInt64(half_hour) * 3600000 + first.at AS begins,
-        toInt64(half_hour) * 1800000 + last.at AS ends,
-        first.path AS entry, last.path AS exit, events, page_views, actions,
-        if(
-            empty(touches.1), [],
-            arrayZip(arrayMap(ms -> toInt64(half_hour) * 1800000 + ms, touches.2), touches.1)
-        )::Array(Tuple(Int64, UInt64)) AS touches
-    FROM stretches
-    WHERE page > 0
-        AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
 ), person_stretches AS (
     SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
     FROM (
@@ -105,6 +73,39 @@ WITH stretches AS (
         )),
         stretches, before
     ) AS visit
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.traffic_source AS traffic_source
+    FROM counted_events AS e
+    WHERE e.source_rule_id = 'no_page'
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (SELECT visitor, half_hour FROM stretches WHERE page = 0)
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+), in_visits AS (
+    SELECT person, traffic_source, began AS timestamp
+    FROM (
+        SELECT v.person AS person, v.arrival.2 AS traffic_source,
+            fromUnixTimestamp64Milli(greatest(v.started, toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})), 'UTC') AS began,
+            fromUnixTimestamp64Milli(v.ended, 'UTC') AS ended
+        FROM visits AS v
+        WHERE v.ended >= toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})
+    )
+    UNION ALL
+    SELECT person, traffic_source, timestamp
+    FROM person_events
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -113,14 +114,8 @@ WITH stretches AS (
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT vn.source AS source, uniqExact(p.person) AS value
-FROM person_events AS p
-ASOF LEFT JOIN (
-    SELECT person, device, fromUnixTimestamp64Milli(started, 'UTC') AS started,
-        arrival.2 AS traffic_source
-    FROM visits
-) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
-LEFT ANY JOIN named_sources AS vn
-    ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)
+FROM in_visits AS p
+LEFT ANY JOIN named_sources AS vn ON vn.traffic_source = p.traffic_source
 GROUP BY source
 ORDER BY value DESC, source
 LIMIT 101;

@@ -31,29 +31,6 @@ WITH stretches AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT *
-    FROM (
-        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
-        FROM stretches
-        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-            AND NOT (page = 0)
-        UNION ALL
-        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
-        FROM counted_events AS e
-        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM stretches
-            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-                AND (page = 0)
-        )
-    )
-    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
 ), device_states AS (
     SELECT visitor, least, greatest
     FROM device_users FINAL
@@ -67,65 +44,8 @@ WITH stretches AS (
             r.visitor, {decided_devices:Array(UInt64)}, {decided_greatest:Array(UInt64)}, r.greatest
         ) AS greatest
     FROM device_states AS r
-), owners AS (
-    SELECT visitor, if(least = greatest, least, 1) AS person
-    FROM devices
 ), shared_devices AS (
     SELECT visitor FROM devices WHERE least != greatest
-), known_stretches AS (
-    SELECT visitor, half_hour, ended AS timestamp, user_hash
-    FROM stretches
-    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
-), telling_stretches AS (
-    SELECT visitor, timestamp, user_hash, '' AS user_id
-    FROM known_stretches
-    UNION ALL
-    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
-        assumeNotNull(e.user_id) AS user_id
-    FROM counted_events AS e
-    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
-        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM known_stretches
-            GROUP BY visitor, half_hour
-            HAVING min(user_hash) != max(user_hash)
-        )
-), observations AS (
-    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
-            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
-        ) AS user_hash,
-        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
-    FROM telling_stretches AS r
-    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
-            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
-        )
-    GROUP BY visitor, timestamp, user_hash
-), ownership AS (
-    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
-    FROM (
-        SELECT visitor, user_hash, timestamp,
-            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
-            leadInFrame(user_hash) OVER seen AS next_hash
-        FROM observations
-        WINDOW seen AS (
-            PARTITION BY visitor ORDER BY timestamp, user_id
-            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
-        )
-    )
-    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
-), person_events AS (
-    SELECT
-        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
-        e.* EXCEPT (seen)
-    FROM (
-        SELECT transform(
-            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS seen, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
-    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
-    ASOF LEFT JOIN ownership AS c
-        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
 ), changing_half_hours AS (
     SELECT visitor, half_hour
     FROM stretches
@@ -135,6 +55,11 @@ WITH stretches AS (
         minIf(user_hash, known) != maxIf(user_hash, known)
         OR maxIf(ended, NOT known) > maxIf(ended, known)
     )
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
 ), changing_events AS (
     SELECT e.project_id AS project_id,
         e.is_bot AS is_bot,
@@ -180,6 +105,50 @@ WITH stretches AS (
     FROM changing_events
     WHERE page > 0
         AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
+), owners AS (
+    SELECT visitor, if(least = greatest, least, 1) AS person
+    FROM devices
+), known_stretches AS (
+    SELECT visitor, half_hour, ended AS timestamp, user_hash
+    FROM stretches
+    WHERE known AND visitor IN (SELECT visitor FROM shared_devices)
+), telling_stretches AS (
+    SELECT visitor, timestamp, user_hash, '' AS user_id
+    FROM known_stretches
+    UNION ALL
+    SELECT e.visitor AS visitor, e.timestamp AS timestamp, e.user_hash AS user_hash,
+        assumeNotNull(e.user_id) AS user_id
+    FROM counted_events AS e
+    WHERE e.user_id IS NOT NULL AND NOT e.anonymous_id_generated
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
+            SELECT visitor, half_hour
+            FROM known_stretches
+            GROUP BY visitor, half_hour
+            HAVING min(user_hash) != max(user_hash)
+        )
+), observations AS (
+    SELECT r.visitor AS visitor, r.timestamp AS timestamp, transform(
+            r.user_hash, {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, r.user_hash
+        ) AS user_hash,
+        max(transform(r.user_id, {aliased:Array(String)}, {persons:Array(String)}, r.user_id)) AS user_id
+    FROM telling_stretches AS r
+    WHERE (r.visitor, r.user_hash) NOT IN arrayZip(
+            {unlinked_visitors:Array(UInt64)}, {unlinked_hashes:Array(UInt64)}
+        )
+    GROUP BY visitor, timestamp, user_hash
+), ownership AS (
+    SELECT visitor, user_hash, if(next_hash = 0, toDateTime64('2299-01-01 00:00:00', 3, 'UTC'), timestamp) AS until
+    FROM (
+        SELECT visitor, user_hash, timestamp,
+            lagInFrame(timestamp, 1, toDateTime64('2299-01-01 00:00:00', 3, 'UTC')) OVER seen AS previous,
+            leadInFrame(user_hash) OVER seen AS next_hash
+        FROM observations
+        WINDOW seen AS (
+            PARTITION BY visitor ORDER BY timestamp, user_id
+            ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
+        )
+    )
+    WHERE next_hash != user_hash AND (next_hash = 0 OR previous != timestamp)
 ), person_stretches AS (
     SELECT
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
@@ -222,6 +191,38 @@ WITH stretches AS (
         )),
         stretches, before
     ) AS visit
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.traffic_source AS traffic_source
+    FROM counted_events AS e
+    WHERE e.source_rule_id = 'no_page'
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (SELECT visitor, half_hour FROM stretches WHERE page = 0)
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT
+        multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
+        e.* EXCEPT (seen)
+    FROM (
+        SELECT transform(
+            if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
+        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+    LEFT ANY JOIN owners AS o ON o.visitor = e.seen
+    ASOF LEFT JOIN ownership AS c
+        ON c.visitor = if(o.person = 1, e.seen, 0) AND e.timestamp <= c.until
+), in_visits AS (
+    SELECT person, traffic_source, began AS timestamp
+    FROM (
+        SELECT v.person AS person, v.arrival.2 AS traffic_source,
+            fromUnixTimestamp64Milli(greatest(v.started, toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})), 'UTC') AS began,
+            fromUnixTimestamp64Milli(v.ended, 'UTC') AS ended
+        FROM visits AS v
+        WHERE v.ended >= toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})
+    )
+    UNION ALL
+    SELECT person, traffic_source, timestamp
+    FROM person_events
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -230,14 +231,8 @@ WITH stretches AS (
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT vn.source AS source, uniqExact(p.person) AS value
-FROM person_events AS p
-ASOF LEFT JOIN (
-    SELECT person, device, fromUnixTimestamp64Milli(started, 'UTC') AS started,
-        arrival.2 AS traffic_source
-    FROM visits
-) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
-LEFT ANY JOIN named_sources AS vn
-    ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)
+FROM in_visits AS p
+LEFT ANY JOIN named_sources AS vn ON vn.traffic_source = p.traffic_source
 GROUP BY source
 ORDER BY value DESC, source
 LIMIT 101;

@@ -7,36 +7,6 @@ WITH stretches AS (
     FROM half_hours
     WHERE project_id = {project_id:String}
         AND NOT is_bot
-), counted_events AS (
-    SELECT *, visitor, user_hash, traffic_source
-    FROM events
-    WHERE project_id = {project_id:String}
-        AND NOT is_bot
-), considered AS (
-    SELECT *
-    FROM (
-        SELECT visitor, user_hash, ended AS timestamp, known, visitor AS on_device, TRUE AS on_page, toUInt64(0) AS own_source
-        FROM stretches
-        WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-            AND NOT (page = 0)
-        UNION ALL
-        SELECT visitor, user_hash, timestamp, user_hash != 0 AS known, e.visitor AS on_device, NOT (e.source_rule_id = 'no_page') AS on_page, e.traffic_source AS own_source
-        FROM counted_events AS e
-        WHERE (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (
-            SELECT visitor, half_hour
-            FROM stretches
-            WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)
-                AND (page = 0)
-        )
-    )
-    WHERE timestamp >= {from_:DateTime64(3, 'UTC')}
-), person_events AS (
-    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
-        e.* EXCEPT (seen, owner)
-    FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
-        FROM considered AS r
-    ) AS e
 ), changing_half_hours AS (
     SELECT visitor, half_hour FROM {kept:Identifier}.{changing_events:Identifier}
 ), changing_events AS (
@@ -104,6 +74,37 @@ WITH stretches AS (
         )),
         stretches, before
     ) AS visit
+), counted_events AS (
+    SELECT *, visitor, user_hash, traffic_source
+    FROM events
+    WHERE project_id = {project_id:String}
+        AND NOT is_bot
+), considered AS (
+    SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
+        e.traffic_source AS traffic_source
+    FROM counted_events AS e
+    WHERE e.source_rule_id = 'no_page'
+        AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (SELECT visitor, half_hour FROM stretches WHERE page = 0)
+        AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
+), person_events AS (
+    SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
+        e.* EXCEPT (seen, owner)
+    FROM (
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        FROM considered AS r
+    ) AS e
+), in_visits AS (
+    SELECT person, traffic_source, began AS timestamp
+    FROM (
+        SELECT v.person AS person, v.arrival.2 AS traffic_source,
+            fromUnixTimestamp64Milli(greatest(v.started, toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})), 'UTC') AS began,
+            fromUnixTimestamp64Milli(v.ended, 'UTC') AS ended
+        FROM visits AS v
+        WHERE v.ended >= toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')})
+    )
+    UNION ALL
+    SELECT person, traffic_source, timestamp
+    FROM person_events
 ), named_sources AS (
     SELECT traffic_source, source, medium, campaign, channel FROM traffic_sources WHERE project_id = {project_id:String}
     UNION ALL
@@ -112,14 +113,8 @@ WITH stretches AS (
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
 SELECT vn.source AS source, uniqExact(p.person) AS value
-FROM person_events AS p
-ASOF LEFT JOIN (
-    SELECT person, device, fromUnixTimestamp64Milli(started, 'UTC') AS started,
-        arrival.2 AS traffic_source
-    FROM visits
-) AS v ON v.person = p.person AND v.device = p.on_device AND p.timestamp >= v.started
-LEFT ANY JOIN named_sources AS vn
-    ON vn.traffic_source = if(p.on_page, v.traffic_source, p.own_source)
+FROM in_visits AS p
+LEFT ANY JOIN named_sources AS vn ON vn.traffic_source = p.traffic_source
 GROUP BY source
 ORDER BY value DESC, source
 LIMIT 101;
