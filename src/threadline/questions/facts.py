@@ -7,6 +7,7 @@ on visits of all times: `all_visits`, `all_touches`, …
                   of everybody's first event
     last_facts    the same of the last touch; direct where there never was one
     person_facts  (person, known, user_id, devices)
+                  `devices`, and above `path` and `country`, only where they are asked for
     account_facts (person, account_id)
                                       the account that they were seen in last; who never was has
                                       no row
@@ -63,14 +64,16 @@ LEFT ANY JOIN (
     GROUP BY visitor, at
 ) AS d ON d.visitor = t.touch.3 AND d.at = t.touch.1"""
 
-# Whoever is nobody's has the one device that they are.
 PERSON_FACTS = """
-SELECT f.person AS person, u.user_id != '' AS known, u.user_id AS user_id,
-    if(known, d.devices, 1) AS devices
+SELECT f.person AS person, u.user_id != '' AS known, u.user_id AS user_id$details
 FROM every_first_events AS f
 LEFT ANY JOIN (
     SELECT sipHash64('user', user_id) AS person, user_id FROM tagged_touches
 ) AS u ON u.person = f.person
+$joined"""
+# Whoever is nobody's has the one device that they are.
+DEVICES = ", if(known, d.devices, 1) AS devices"
+PERSON_DEVICES = """
 LEFT ANY JOIN (
     SELECT user_hash AS person, uniqExact(visitor) AS devices FROM user_links GROUP BY user_hash
 ) AS d ON d.person = f.person"""
@@ -86,9 +89,11 @@ PATHS = ("entry_path", "exit_path")
 OF_VISITS = frozenset(
     "page_stretches person_stretches device_visits in_order visits touches".split()
 )
-TEXTS: Mapping[str, tuple[str, str]] = {
-    "first_facts": (FIRST_FACTS, FIRST_DETAILS),
-    "last_facts": (LAST_FACTS, LAST_DETAILS),
+# Of each relation the columns that cost more, as they are selected, and what they are joined from.
+TEXTS: Mapping[str, tuple[str, tuple[str, ...], str, str]] = {
+    "first_facts": (FIRST_FACTS, ("path", "country"), DETAILS, FIRST_DETAILS),
+    "last_facts": (LAST_FACTS, ("path", "country"), DETAILS, LAST_DETAILS),
+    "person_facts": (PERSON_FACTS, ("devices",), DEVICES, PERSON_DEVICES),
 }
 
 
@@ -112,15 +117,12 @@ class Facts:
         if found.relation == "account_facts":
             self.relations |= accounts(self._resolution, self._known)
             return found.relation, found.sql
-        if found.relation == "person_facts":
-            self.relations[found.relation] = fill(PERSON_FACTS, {})
-            return found.relation, found.sql
-        details = found.sql in ("path", "country")
-        if details or found.relation not in self.relations:
-            facts, joined = TEXTS[found.relation]
+        facts, columns, details, joined = TEXTS[found.relation]
+        is_detail = found.sql in columns
+        if is_detail or found.relation not in self.relations:
             slots = {"details": "", "joined": ""}
-            if details:
-                slots = {"details": DETAILS, "joined": joined.strip()}
+            if is_detail:
+                slots = {"details": details, "joined": joined.strip()}
             self.relations[found.relation] = fill(facts, slots)
         if found.relation == "last_facts":
             self.need_visits("last touches", parameter)
