@@ -112,7 +112,7 @@ def _visits(on: Resolution, timeout_ms: int) -> str:
 def _persons(on: Resolution, timeout_ms: int) -> str:
     known = relations(on)
     facts = Facts(on, known)
-    for dimension in ("known", "first.path", "last.path"):
+    for dimension in ("devices", "first.path", "last.path"):
         facts.of(dimension)
     assert facts.visits
     every = {
