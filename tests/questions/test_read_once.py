@@ -85,7 +85,7 @@ class Remembered:
     def query(self, sql: str, params: Params) -> list[Row]:
         # Who asks is another each time, and stands in every row.
         by = {"asked_by": params["asked_by"]} if "asked_by" in params else {}
-        of = sql, repr(sorted((params | by.fromkeys(by)).items()))
+        of = sql, repr(sorted({**params, **dict.fromkeys(by)}.items()))
         if of not in self._answered:
             self._answered[of] = self._store.query(sql, params)
         return [{**deepcopy(row), **by} for row in self._answered[of]]
