@@ -1,7 +1,7 @@
 """Every page in every width and theme: nothing wider than its window, nothing that axe finds, and a
 picture to look at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -62,34 +62,33 @@ def test_door(stranger: NewPage, house: House, path: str) -> None:
         assert violations(page) == [], scheme
 
 
-@pytest.mark.parametrize(
-    ("path", "button"),
-    [
-        ("/", "Time:"),
-        ("/", "Goal"),
-        ("/", "+ Filter"),
-        ("/", "People a day: save"),
-        ("/attribution", "marked against"),
-        ("/people", "Columns"),
-        ("/people/$PERSON", "Person:"),
-        ("/funnels", "+ Step"),
-        ("/settings/members", "Role of"),
-    ],
-)
-def test_what_a_button_opens_is_within_the_window(
-    page_of: NewPage, person: str, path: str, button: str
-) -> None:
+BUTTONS: Mapping[str, Sequence[str]] = {
+    "/": ("Time:", "Goal", "+ Filter", "People a day: save"),
+    "/attribution": ("marked against",),
+    "/people": ("Columns",),
+    "/people/$PERSON": ("Person:",),
+    "/funnels": ("+ Step",),
+    "/settings/members": ("Role of",),
+}
+
+
+@pytest.mark.parametrize("path", BUTTONS)
+def test_what_a_button_opens_is_within_the_window(page_of: NewPage, person: str, path: str) -> None:
     page = page_of(path.replace("$PERSON", person), 360)
-    page.get_by_role("button", name=button).first.click()
     panel = page.locator(".panel")
 
     def is_within() -> bool:
         lies = panel.bounding_box()
         return lies is not None and lies["x"] >= 0 and lies["x"] + lies["width"] <= 360
 
-    # It is placed once it is there, and that may be a moment later.
-    until(is_within, patience_s=5)
-    assert too_wide(page) <= 0
+    for nth, button in enumerate(BUTTONS[path]):
+        if nth:  # what the one before has opened is in nobody's way
+            page.reload()
+            settled(page)
+        page.get_by_role("button", name=button).first.click()
+        # It is placed once it is there, and that may be a moment later.
+        until(is_within, patience_s=5)
+        assert too_wide(page) <= 0, button
 
 
 def widened(page: Page, *widths: int) -> Iterator[int]:
