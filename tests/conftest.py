@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ os.umask(0o077)
 
 # Before anything asks where temporary files go.
 in_memory.use_memory()
+
+# Modules of tests are rewritten for what they assert. Where nothing is kept of that, each process
+# that tests does it again for all of them, which takes ten seconds.
+sys.dont_write_bytecode = False
 
 # In the background this may be ignored, and programs that tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

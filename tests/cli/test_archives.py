@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.backup.test_backup import answers, same, told
 from tests.cli.test_commands import CLEAN, fails, ok, run
+from tests.cli.test_import_export import stored_in
 from tests.support import Json, Project, Server
 from threadline.runtime.admin_socket import SocketStore
 
@@ -260,5 +261,4 @@ def test_an_undo_takes_what_was_sent_once_more(folder: Path, tmp_path: Path) -> 
 
 def events_of(folder: Path) -> set[str]:
     """Their ids, without a server."""
-    rows = ok("sql", "SELECT event_id FROM events", "--data", str(folder), "--format", "ndjson")
-    return {str(json.loads(row)["event_id"]) for row in rows.splitlines()}
+    return {str(row["event_id"]) for row in stored_in(folder)}

@@ -334,11 +334,11 @@ def test_the_demo_loads_tells_stops_and_finds_itself_again(folder: Path) -> None
         demo.stderr.close()
         return told.replace(url[0], ""), repr(answers)
 
-    told, answers = start("--events", "10000", "--seed", "5")
+    told, answers = start("--events", "4000", "--seed", "5")
     assert "Loading events" in told
-    again, same_answers = start("--events", "11000", "--seed", "5")
+    again, same_answers = start("--events", "5000", "--seed", "5")
     assert "Loading events" not in again
-    assert "holds a demo of 10,000 events already, so --events 11000 is ignored." in " ".join(
+    assert "holds a demo of 4,000 events already, so --events 5000 is ignored." in " ".join(
         again.split()
     )
     assert same_answers == answers

@@ -18,10 +18,13 @@ def test_a_folder_that_others_can_read(folder: Path) -> None:
     assert "✓ access" in ok("doctor", "--data", str(folder))
     for mode in (0o755, 0o750, 0o701):
         folder.chmod(mode)
-        done = run("doctor", "--data", str(folder))
-        assert done.returncode == 1
-        assert f"(mode {mode:04o})" in done.stdout
-        assert f"Close it: chmod -R go= {folder}" in done.stdout
+        finding = checks.CHECKS["access"](Settings(), folder)
+        assert f"(mode {mode:04o})" in finding.found
+        assert finding.mend == f"Close it: chmod -R go= {folder}"
+    done = run("doctor", "--data", str(folder))
+    assert done.returncode == 1
+    assert f"(mode {mode:04o})" in done.stdout
+    assert f"Close it: chmod -R go= {folder}" in done.stdout
     folder.chmod(0o700)
     assert "✓ access" in ok("doctor", "--data", str(folder))
 

@@ -72,6 +72,24 @@ def before(full: tuple[Path, Project], tmp_path_factory: pytest.TempPathFactory)
     return found
 
 
+@pytest.fixture(scope="module")
+def moved_once(
+    full: tuple[Path, Project], node: Node, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A folder whose events were moved, and where to. Tests take copies of it."""
+    folder, url = tmp_path_factory.mktemp("moved") / "data", node.url("moved_once")
+    shutil.copytree(full[0], folder, symlinks=True)
+    ok("migrate-store", "chdb", url, "--data", str(folder))
+    return folder, url
+
+
+@pytest.fixture
+def moved_away(moved_once: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
+    folder = tmp_path / "moved"
+    shutil.copytree(moved_once[0], folder, symlinks=True)
+    return folder, moved_once[1]
+
+
 def database(node: Node, request: pytest.FixtureRequest) -> str:
     """The URL of a database of this test's own."""
     return node.url(request.node.name.partition("[")[0])
@@ -364,41 +382,45 @@ def serve(folder: Path, store: str) -> str:
 
 @pytest.mark.parametrize("start", [serve, ask_sql])
 def test_a_start_with_another_store_says_where_the_events_are(
-    start: Callable[[Path, str], str], copied: Path, node: Node, request: pytest.FixtureRequest
+    start: Callable[[Path, str], str],
+    copied: Path,
+    moved_away: tuple[Path, str],
+    node: Node,
+    request: pytest.FixtureRequest,
 ) -> None:
-    url = database(node, request) + start.__name__
-    said = start(copied, url)
+    said = start(copied, database(node, request) + start.__name__)
     assert f"The events of {copied} lie in chdb" in said
     assert "Set THREADLINE_STORE=chdb, or move them: threadline migrate-store chdb" in said
-    ok("migrate-store", "chdb", url, "--data", str(copied))
-    said = start(copied, "chdb")
-    assert f"The events of {copied} were moved from chdb to clickhouse://127.0.0.1:" in said
+    moved, _ = moved_away
+    said = start(moved, "chdb")
+    assert f"The events of {moved} were moved from chdb to clickhouse://127.0.0.1:" in said
     assert "Set THREADLINE_STORE=clickhouse://USER:PASSWORD@127.0.0.1:" in said
     assert "se%3Acret" not in said
-    assert "does not answer" in start(copied, "clickhouse://u:geheim@127.0.0.1:1/x")
-    found = run("doctor", "--data", str(copied)).stdout
-    assert "were moved from chdb" in found
-    assert "were moved from chdb" in fails("backup", str(copied.parent), "--data", str(copied))
-    with Server(copied, THREADLINE_STORE=url) as server:
-        assert server.stop() == 0
-    # Who has lost the new one goes on with the old one.
-    (copied / "store.json").unlink()
-    with Server(copied) as server:
-        assert server.stop() == 0
-    assert events_store.read(copied) == events_store.Note("chdb")
+    assert "does not answer" in start(moved, "clickhouse://u:geheim@127.0.0.1:1/x")
 
 
-def test_the_same_store_under_another_name_is_the_same(
-    copied: Path, node: Node, request: pytest.FixtureRequest
+def test_whoever_has_lost_the_new_store_goes_on_with_the_old_one(
+    moved_away: tuple[Path, str],
 ) -> None:
-    url = database(node, request)
-    ok("migrate-store", "chdb", url, "--data", str(copied))
-    renamed = url.replace("127.0.0.1", "localhost")
-    with Server(copied, THREADLINE_STORE=renamed) as server:
+    folder, url = moved_away
+    assert "were moved from chdb" in run("doctor", "--data", str(folder)).stdout
+    assert "were moved from chdb" in fails("backup", str(folder.parent), "--data", str(folder))
+    with Server(folder, THREADLINE_STORE=url) as server:
         assert server.stop() == 0
-    note = events_store.read(copied)
+    (folder / "store.json").unlink()
+    with Server(folder) as server:
+        assert server.stop() == 0
+    assert events_store.read(folder) == events_store.Note("chdb")
+
+
+def test_the_same_store_under_another_name_is_the_same(moved_away: tuple[Path, str]) -> None:
+    folder, url = moved_away
+    renamed = url.replace("127.0.0.1", "localhost")
+    with Server(folder, THREADLINE_STORE=renamed) as server:
+        assert server.stop() == 0
+    note = events_store.read(folder)
     assert note is not None
-    assert note.store == events_store.name_of(renamed, copied)
+    assert note.store == events_store.name_of(renamed, folder)
 
 
 def test_before_the_first_event_any_store_will_do(

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.dashboard.house import House
+from tests.width import WIDE, wide
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "src" / "threadline" / "web" / "dashboard" / "index.html"
@@ -19,6 +20,16 @@ WIDTHS = (390, 820, 1440)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 NewPage = Callable[..., Page]
+# How a page is looked at: in every width and in every scheme. How wide it is does not follow from
+# its colours, so all pairs of them are for a wide run, and for who wants pictures.
+VIEWS: tuple[tuple[int, Scheme], ...] = (
+    tuple((width, scheme) for width in WIDTHS for scheme in SCHEMES)
+    if WIDE or SHOTS
+    else ((WIDTHS[0], "dark"), (WIDTHS[1], "light"), (WIDTHS[2], "light"))
+)
+# Of these, what axe looks into.
+MORE_VIEWS: set[tuple[int, Scheme]] = {(WIDTHS[1], "light"), (WIDTHS[2], "dark")}
+LOOKED_INTO = {(WIDTHS[0], "dark"), (WIDTHS[2], "light"), *wide(set(), MORE_VIEWS)}
 expect.set_options(timeout=20_000)
 
 
@@ -116,6 +127,20 @@ def violations(page: Page) -> list[str]:
         for each in found["violations"]
         for node in each["nodes"]
     ]
+
+
+def whole(page: Page, name: str) -> None:
+    """Nothing of the page is wider than its window in any view, and axe finds nothing in the
+    narrowest and in the widest, once in the dark and once in the light. What is in between has
+    nothing that neither of them has."""
+    for width, scheme in VIEWS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        settled(page)
+        shoot(page, f"{name}-{width}-{scheme}")
+        assert too_wide(page) <= 0, (width, scheme)
+        if (width, scheme) in LOOKED_INTO:
+            assert violations(page) == [], (width, scheme)
 
 
 def too_wide(page: Page) -> int:

@@ -11,15 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard.conftest import (
-    WIDTHS,
-    NewPage,
-    Scheme,
-    settled,
-    shoot,
-    too_wide,
-    violations,
-)
+from tests.dashboard.conftest import WIDTHS, NewPage, settled, shoot, violations, whole
 from tests.dashboard.house import House
 from tests.dashboard.people_log import HOSTILE, batch, send_people
 from tests.support import Json
@@ -266,29 +258,21 @@ def test_somebody_is_forgotten_with_a_receipt(house: House, between: str, page_o
     assert house.send("GET", "/v1/users/gone", cookie=house.cookie).status == 404
 
 
-# Both themes, and every way of lying.
-@pytest.mark.parametrize(
-    ("width", "scheme"),
-    [*zip(WIDTHS, ("dark", "light", "dark"), strict=True), (WIDTHS[-1], "light")],
-)
-def test_every_page_is_whole(
-    house: House, between: str, page_of: NewPage, width: int, scheme: Scheme
-) -> None:
-    shown = {
-        "people": "/people",
-        "person": "/people/mara?stitch=any",
-        "person-hostile": f"/people/{quote(HOSTILE, safe='')}",
-        "duplicates": "/duplicates",
-    }
-    page = page_of("/people", width, scheme)
-    for name, path in shown.items():
-        page.goto(f"{house.url}/dashboard{path}")
-        settled(page)
-        shoot(page, f"{name}-{width}-{scheme}")
-        assert violations(page) == [], name
-        assert too_wide(page) <= 0, name
-        assert page.evaluate("window.ran") is None
-        assert page.locator("main img").count() == 0
+WHOLE = {
+    "people": "/people",
+    "person": "/people/mara?stitch=any",
+    "person-hostile": f"/people/{quote(HOSTILE, safe='')}",
+    "duplicates": "/duplicates",
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.usefixtures("between")
+def test_every_page_is_whole(page_of: NewPage, name: str) -> None:
+    page = page_of(WHOLE[name], WIDTHS[0])
+    whole(page, name)
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main img").count() == 0
 
 
 def test_a_viewer_looks_and_changes_nothing(house: House, between: str, stranger: NewPage) -> None:

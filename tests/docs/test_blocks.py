@@ -54,15 +54,20 @@ NOT_RUN = [
 ]
 
 
-# None of these depends on what others left behind, so one reader goes through all of them.
-TOGETHER = [
-    f"docs/{name}.md"
-    for name in (
-        *("concepts", "gdpr", "metrics", "moving", "naming", "recipes-saas", "recipes-shop"),
-        *("setup-django", "setup-fastapi", "setup-flask", "setup-http"),
-    )
+# These begin with nothing or with another log, or what they do others would see: a second project,
+# settings of the project, a file of settings, somebody who is forgotten. All others depend on
+# nothing that is left behind, so one reader goes through all of them.
+ALONE = [
+    *FROM_NOTHING,
+    *(
+        f"docs/{name}.md"
+        for name in (
+            *("deploying", "identity", "keys", "operating", "questions", "recipes", "retention"),
+            *("settings", "sources", "visits"),
+        )
+    ),
 ]
-ALONE = [name for name in DOCUMENTS if BLOCKS[name] and name not in TOGETHER]
+TOGETHER = [name for name in DOCUMENTS if BLOCKS[name] and name not in ALONE]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from tests.e2e.conftest import NewVisitor, engines
 from tests.e2e.site import Site, snippet
 from tests.e2e.visitor import Visitor
 from tests.support import ROOT, Json
+from tests.width import wide
 
 ALL = engines("chromium", "firefox", "webkit")
 # Writes down what the page asks its server, and how it was answered.
@@ -160,9 +161,13 @@ def three_rows(site: Site, somebody: Visitor) -> None:
     assert len({row["anonymous_id"] for row in rows}) == 1
 
 
+NO_STORAGE = ("dom.storage.enabled", False, "null")
+NO_COOKIES = ("network.cookie.cookieBehavior", 2, "SecurityError")
+
+
+# Each takes a Firefox of its own. Chromium throws, too, where nothing may be kept (test_pages.py).
 @pytest.mark.parametrize(
-    ("preference", "value", "seen"),
-    [("dom.storage.enabled", False, "null"), ("network.cookie.cookieBehavior", 2, "SecurityError")],
+    ("preference", "value", "seen"), wide([NO_STORAGE], [NO_STORAGE, NO_COOKIES])
 )
 @engines("firefox")
 def test_a_firefox_that_keeps_nothing(

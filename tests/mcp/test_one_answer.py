@@ -24,6 +24,7 @@ from mcp.client.client import Client as Agent
 from tests.cli.test_ask import OF_USERS, PARAMS
 from tests.mcp.agents import over_http, over_stdio, quick, run
 from tests.support import Json, Project, Server
+from tests.width import wide
 from threadline import Client, settings_given
 from threadline.cli.ask import questions
 from threadline.cli.demo_log import DemoLog
@@ -98,9 +99,10 @@ def running(folder: Path) -> Iterator[Server]:
         assert not failures, failures
 
 
-@pytest.mark.parametrize(
-    ("log", "zone"), [("demo", None), ("random", None), ("random", "America/St_Johns")]
-)
+LOGS = [("demo", None), ("random", "America/St_Johns")]
+
+
+@pytest.mark.parametrize(("log", "zone"), wide(LOGS, [*LOGS, ("random", None)]))
 def test_one_answer(running: Server, folder: Path, log: str, zone: str | None) -> None:
     project = Project(running)
     if zone:

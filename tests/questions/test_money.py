@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.test_commands import ok
 from tests.support import Json, Project, Server
+from tests.width import wide
 from threadline.runtime.admin_socket import SocketStore
 
 DAY = "2026-05-04"  # a Monday
@@ -424,8 +425,11 @@ def test_a_currency_without_amounts_is_refused(project: Project) -> None:
         assert f"goes with {needs}" in reply.json["details"]["message"]
 
 
-def test_a_million_cents_are_ten_thousand(bank: Server) -> None:
-    """In floats they are 10000.000000018848."""
+MANY = wide(100_000, 1_000_000)
+
+
+def test_ever_so_many_cents_are_whole_in_the_end(bank: Server) -> None:
+    """In floats a million of them are 10000.000000018848."""
     project = Project(bank)
     project.track("paid", properties={"value": 0.01, "currency": "EUR"}, timestamp=f"{DAY}T00:00Z")
     assert value(project) == {"EUR": 0.01}
@@ -436,12 +440,14 @@ def test_a_million_cents_are_ten_thousand(bank: Server) -> None:
         )
         SELECT e.project_id, toString(number), e.event_name, toString(number % 1000),
             e.timestamp, e.received_at, e.properties
-        FROM events AS e, numbers(999999) AS n
+        FROM events AS e, numbers({more:UInt32}) AS n
         WHERE e.project_id = {project_id:String}""",
-        {"project_id": project.project_id},
+        {"project_id": project.project_id, "more": MANY - 1},
     )
-    assert project.ask("/v1/stats", event="paid")["rows"] == [{"value": 1_000_000}]
-    assert value(project) == {"EUR": 10_000}
-    assert value(project, currency="USD") == 12_000
+    whole = MANY // 100
+    assert sum([0.01] * MANY) != whole
+    assert project.ask("/v1/stats", event="paid")["rows"] == [{"value": MANY}]
+    assert value(project) == {"EUR": whole}
+    assert value(project, currency="USD") == whole * 1.2
     answer = credited(project, conversion="paid", model="linear")
-    assert answer["total"]["value"] == {"EUR": 10_000}
+    assert answer["total"]["value"] == {"EUR": whole}

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -70,6 +71,29 @@ class Once:
         return [self.query(*query) for query in queries]
 
 
+class Remembered:
+    """The store, asked each statement once: nothing changes in it, so what is the same in both
+    ways of asking would be answered the same."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._answered: dict[tuple[str, str], list[Row]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def query(self, sql: str, params: Params) -> list[Row]:
+        # Who asks is another each time, and stands in every row.
+        by = {"asked_by": params["asked_by"]} if "asked_by" in params else {}
+        of = sql, repr(sorted({**params, **dict.fromkeys(by)}.items()))
+        if of not in self._answered:
+            self._answered[of] = self._store.query(sql, params)
+        return [{**deepcopy(row), **by} for row in self._answered[of]]
+
+    def query_all(self, *queries: Query) -> list[list[Row]]:
+        return [self.query(*query) for query in queries]
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Events of some days: devices that go from hand to hand within half hours and outside, people
@@ -103,7 +127,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             opened.insert("events", row.COLUMNS, "MsgPack", body, str(len(part[0])))
         decisions.alias(opened, "shop", "test", "dee", "eve")
         decisions.unlink(opened, "shop", "test", "tablet", "cy")
-        yield opened
+        yield cast(Store, Remembered(opened))
 
 
 def context_of(store: Store, name: str, kind: str, policy: Policy) -> Context:
@@ -119,6 +143,7 @@ def context_of(store: Store, name: str, kind: str, policy: Policy) -> Context:
         later if kind == "as_of" else None,
         filters=read_filters(params.get("filters", "")),
         per_account=per_account,
+        asked_at_ms=later,
     )
 
 
@@ -129,9 +154,19 @@ def answer(context: Context, name: str) -> Any:
     return msgspec.to_builtins(question.ask(context, asked))
 
 
+KINDS = ("now", "as_of")
+
+
 @pytest.mark.parametrize("policy", wide(["next"], ["next", "any", "last"]))
-@pytest.mark.parametrize("kind", ["now", "as_of"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    # In a usual run each by one of them in turn: planning some of these takes the engine seconds.
+    [
+        (name, kind)
+        for number, name in enumerate(ALL)
+        for kind in wide(KINDS[number % 2 :][:1], KINDS)
+    ],
+)
 def test_an_answer_is_the_same(store: Store, name: str, kind: str, policy: Policy) -> None:
     often = context_of(store, name, kind, policy)
     once = replace(often, store=cast(Any, Once(store)))

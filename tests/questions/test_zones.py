@@ -1,8 +1,9 @@
 """Answers do not depend on the zone of the machine, dates are those of `tz`, and no time is out of
 the calendar."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -66,53 +67,71 @@ def a_story() -> list[Json]:
     return events
 
 
-@pytest.mark.parametrize("zone", HOSTS)
-def test_no_answer_depends_on_the_hosts_zone(folder: Path, zone: str) -> None:
+class Told(NamedTuple):
+    """A folder that was served in UTC, and what it answered there."""
+
+    folder: Path
+    project: Project
+    answers: list[Json]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("told") / "data"
     with Server(folder, TZ="UTC") as server:
         project = Project(server)
         project.batch(a_story())
-        expected = [project.ask(path, **params) for path, params in EVERY_QUESTION]
-        as_of = expected[0]["rows"][0]["timestamp"]
-        server.stop()
-    with Server(folder, TZ=zone) as server:
-        there = project.again(server)
-        for (path, params), answer in zip(EVERY_QUESTION, expected, strict=True):
-            assert there.ask(path, **params) == answer, (path, params)
-        # Nothing had been received by the time of the last event, in whatever zone.
-        assert there.ask("/v1/stats", as_of=as_of)["rows"] == [{"value": 0}]
-        server.stop()
+        answers = [project.ask(path, **params) for path, params in EVERY_QUESTION]
+        assert server.stop() == 0
+    return Told(folder, project, answers)
 
 
-@pytest.mark.parametrize("zone", ["UTC", *HOSTS])
-def test_intervals_on_a_host_in_another_zone(folder: Path, zone: str) -> None:
-    with Server(folder, TZ=zone) as server:
-        project = Project(server)
-        for number, at in enumerate(("2026-05-01T00:30:00Z", "2026-05-01T23:30:00Z")):
-            page = "https://shop.example/"
-            project.track("a", anonymous_id=f"d{number}", timestamp=at, url=page)
-        for params, starts in (
-            ({"interval": "day"}, ["2026-05-01T00:00:00.000Z"]),
-            (
-                {"interval": "day", "tz": "Europe/Berlin"},
-                ["2026-04-30T22:00:00.000Z", "2026-05-01T22:00:00.000Z"],
-            ),
-            ({"metric": "persons", "interval": "month"}, ["2026-05-01T00:00:00.000Z"]),
-            ({"metric": "persons", "interval": "week"}, ["2026-04-27T00:00:00.000Z"]),
-            (
-                {"metric": "uniques", "interval": "hour"},
-                ["2026-05-01T00:00:00.000Z", "2026-05-01T23:00:00.000Z"],
-            ),
-        ):
-            for path in ("/v1/stats", "/v1/sessions"):
-                if path == "/v1/sessions":
-                    params = {name: params[name] for name in params if name != "metric"}
-                rows = project.ask(path, to="2026-05-02T00:00Z", **params)["rows"]
-                some = [row for row in rows if row.get("value", row.get("visits"))]
-                assert [row["bucket"] for row in some] == starts, (path, params)
-                assert [row["time"] for row in some] == starts
-        (cohort,) = project.ask("/v1/retention", interval="day")["rows"]
-        assert (cohort["cohort"], cohort["persons"]) == ("2026-05-01T00:00:00.000Z", 2)
-        server.stop()
+@pytest.fixture(scope="module")
+def host(told: Told, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The same folder, served on a machine in another zone."""
+    with Server(told.folder, TZ=request.param) as server:
+        yield server
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("host", HOSTS, indirect=True, scope="module")
+def test_no_answer_depends_on_the_hosts_zone(told: Told, host: Server) -> None:
+    there = told.project.again(host)
+    for (path, params), answer in zip(EVERY_QUESTION, told.answers, strict=True):
+        assert there.ask(path, **params) == answer, (path, params)
+    # Nothing had been received by the time of the last event, in whatever zone.
+    as_of = told.answers[0]["rows"][0]["timestamp"]
+    assert there.ask("/v1/stats", as_of=as_of)["rows"] == [{"value": 0}]
+
+
+@pytest.mark.parametrize("host", ["UTC", *HOSTS], indirect=True, scope="module")
+def test_intervals_on_a_host_in_another_zone(host: Server) -> None:
+    project = Project(host)
+    for number, at in enumerate(("2026-05-01T00:30:00Z", "2026-05-01T23:30:00Z")):
+        page = "https://shop.example/"
+        project.track("a", anonymous_id=f"d{number}", timestamp=at, url=page)
+    for params, starts in (
+        ({"interval": "day"}, ["2026-05-01T00:00:00.000Z"]),
+        (
+            {"interval": "day", "tz": "Europe/Berlin"},
+            ["2026-04-30T22:00:00.000Z", "2026-05-01T22:00:00.000Z"],
+        ),
+        ({"metric": "persons", "interval": "month"}, ["2026-05-01T00:00:00.000Z"]),
+        ({"metric": "persons", "interval": "week"}, ["2026-04-27T00:00:00.000Z"]),
+        (
+            {"metric": "uniques", "interval": "hour"},
+            ["2026-05-01T00:00:00.000Z", "2026-05-01T23:00:00.000Z"],
+        ),
+    ):
+        for path in ("/v1/stats", "/v1/sessions"):
+            if path == "/v1/sessions":
+                params = {name: params[name] for name in params if name != "metric"}
+            rows = project.ask(path, to="2026-05-02T00:00Z", **params)["rows"]
+            some = [row for row in rows if row.get("value", row.get("visits"))]
+            assert [row["bucket"] for row in some] == starts, (path, params)
+            assert [row["time"] for row in some] == starts
+    (cohort,) = project.ask("/v1/retention", interval="day")["rows"]
+    assert (cohort["cohort"], cohort["persons"]) == ("2026-05-01T00:00:00.000Z", 2)
 
 
 def counted(project: Project, **params: Any) -> int:
