@@ -19,7 +19,7 @@ from tests.store.older import EXPECTED, unpack
 from tests.store.test_migrations import EVENTS, handle
 from tests.store.test_schema_12 import TOKENS, ask, read
 from tests.support import ROOT, Project, Server
-from tests.width import wide
+from tests.width import WIDE, wide
 from threadline import upgrade_copies
 from threadline.control import Control, ControlError
 from threadline.identity.states import verify
@@ -139,8 +139,9 @@ def test_each_schema_since_is_upgraded_with_kills_and_taken_back(
     assert {name: schema_of(folder / name) for name in upgrade_copies.FILES} == schemas
     with handle(folder) as client:
         assert client.query(SCHEMA).result_rows == [(schema,)]
-    with Server(folder) as server:
-        same_answers(server)
+    if WIDE:  # as what schema 12 went back to is, above
+        with Server(folder) as server:
+            same_answers(server)
 
 
 def go_back(folder: Path) -> None:
