@@ -15,7 +15,7 @@ from tests import forked
 from tests.cli.test_commands import fails, ok, run
 from tests.dying import TABLES, Dying, Killed, listed, load, made, unsynced_store, wrong
 from tests.identity.steps import TIES, wire
-from tests.support import Project, Server
+from tests.support import Json, Project, Server, until
 from tests.width import PACE_S, wide
 from threadline.identity import states
 from threadline.ingest.recovery import alone, finish_rebuilds
@@ -332,9 +332,14 @@ def test_what_is_in_the_middle_is_told_everywhere(folder: Path) -> None:
         assert project.send("GET", "/readyz").json == {"ok": True}
         with alone(Settings(data=str(folder))):  # as a command that is at work
             begin(SocketStore(folder), REBUILD, ["links"])
-            while "unfinished" not in (ready := project.send("GET", "/readyz")).json:
-                assert ready.status == 200
-            (work,) = ready.json["unfinished"]
+
+            def ready() -> Json:
+                reply = project.send("GET", "/readyz")
+                assert reply.status == 200
+                return reply.json
+
+            until(lambda: "unfinished" in ready())
+            (work,) = ready()["unfinished"]
             assert work["name"] == "rebuild"
             assert work["since"].endswith("Z")
             assert "links is not made anew" in work["left"]

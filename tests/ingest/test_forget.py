@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cli.test_commands import ok
 from tests.dying import wrong
 from tests.ingest.leftovers import traces, until_erased
-from tests.support import Json, Project, Server, ids, row_values
+from tests.support import Json, Project, Server, ids, row_values, until
 from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
@@ -123,11 +123,9 @@ def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
         assert store.deletions(), "else it was no test"
         for table in DELETED:
             store.execute(f"SYSTEM START MERGES {table}")
-        while store.deletions():
-            pass
+        until(lambda: not store.deletions())
         store.erase_deleted()
-        while store.deletions():
-            pass
+        until(lambda: not store.deletions())
         masked = "SELECT 1 FROM system.parts WHERE active AND has_lightweight_delete"
         assert store.query(masked, {}) == []
         assert wrong(store) <= {"traffic_sources"}

@@ -18,7 +18,7 @@ from tests.docs.blocks import blocks_of
 from tests.store.older import EXPECTED, unpack
 from tests.store.test_migrations import EVENTS, handle
 from tests.store.test_schema_12 import TOKENS, ask, read
-from tests.support import ROOT, Project, Server
+from tests.support import ROOT, Project, Server, until
 from tests.width import WIDE, wide
 from threadline import upgrade_copies
 from threadline.control import Control, ControlError
@@ -64,10 +64,9 @@ def the_copy(folder: Path) -> Path:
 def answers_as_before(server: Server) -> None:
     server.await_line("rebuild_finished", "links")
     receipts = ("receipts", "--json", "--data", str(server.folder))
-    while any(each["finished_ms"] is None for each in json.loads(ok(*receipts))):
-        pass
-    while b'"event_id":"d1"' not in ask(server, "/v1/query?limit=1000", TOKENS["rk"]).body:
-        pass
+    until(lambda: all(each["finished_ms"] for each in json.loads(ok(*receipts))))
+    events = "/v1/query?limit=1000"
+    until(lambda: b'"event_id":"d1"' in ask(server, events, TOKENS["rk"]).body)
     same_answers(server)
 
 
