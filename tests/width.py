@@ -23,7 +23,7 @@ def wide(usual: T, wide: T) -> T:
 
 # What sends while something else happens waits this long between requests, as visitors do: as fast
 # as it can it takes most of the machine, and shows no more.
-PACE_S = wide(0.5, 0.05)
+PACE_S = wide(0.4, 0.05)
 # Of each property that Hypothesis makes examples for. The first that it makes is the smallest there
 # is, so that of two one says something.
 EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES") or wide(2, 20))
