@@ -7,6 +7,7 @@ of such a run take about a gigabyte.
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
@@ -18,6 +19,7 @@ def use_memory() -> None:
     has said where to put them."""
     if "TMPDIR" not in os.environ and MEMORY.is_mount() and _room() > ROOM_BYTES:
         os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # pytest has asked for it before
 
 
 def _room() -> int:

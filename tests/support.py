@@ -64,6 +64,7 @@ def row_values(**fields: row.Value) -> list[row.Value]:
 
 
 PATIENCE_S = 30.0
+LOOK_AGAIN_S = 0.03
 
 
 class Server:
@@ -252,12 +253,13 @@ class Project:
 
 
 def until(true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Look until it is so. Machines that test are busy with other things, too: how long it takes
-    is no part of what is tested."""
+    """Look until it is so, now and then: looking takes the processor from what is waited for.
+    Machines that test are busy with other things, too: how long it takes is no part of what is
+    tested."""
     deadline = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(LOOK_AGAIN_S)
 
 
 def side_by_side(ask: Callable[[Project, T], R], project: Project, asked: Iterable[T]) -> list[R]:

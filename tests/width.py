@@ -14,9 +14,6 @@ from hypothesis import example
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 WIDE = bool(os.environ.get("THREADLINE_TEST_WIDE"))
-# What sends while something else happens waits this long between requests, as visitors do: as fast
-# as it can it takes most of the machine, and shows no more.
-PACE_S = 0.05
 
 
 def wide(usual: T, wide: T) -> T:
@@ -24,6 +21,9 @@ def wide(usual: T, wide: T) -> T:
     return wide if WIDE else usual
 
 
+# What sends while something else happens waits this long between requests, as visitors do: as fast
+# as it can it takes most of the machine, and shows no more.
+PACE_S = wide(0.4, 0.05)
 # Of each property that Hypothesis makes examples for. The first that it makes is the smallest there
 # is, so that of two one says something.
 EXAMPLES = int(os.environ.get("THREADLINE_TEST_EXAMPLES") or wide(2, 20))

@@ -132,7 +132,8 @@ def test_nothing_of_another_project_is_in_any_answer(projects: tuple[Project, Pr
     marks = ("alpha", "beta")
     document = projects[0].send("GET", "/openapi.json").json
     asked, own, answered = 0, 0, set()
-    for project, mark, other in zip(projects, marks, reversed(marks), strict=True):
+    sides = list(zip(projects, marks, reversed(marks), strict=True))[: wide(1, 2)]
+    for project, mark, other in sides:
         # What chance asks twice is answered once.
         paths = list(dict.fromkeys(questions(document, mark, other)))
         for path, reply in zip(paths, side_by_side(_reply, project, paths), strict=True):
@@ -144,6 +145,6 @@ def test_nothing_of_another_project_is_in_any_answer(projects: tuple[Project, Pr
             # Which nobody asked for by its name.
             assert f"secret-of-{other}".encode() not in reply.body, (path, reply)
             own += f"secret-of-{mark}".encode() in reply.body
-    assert asked > 30 * ASKED_PER_ROUTE
-    assert own > 6 * ASKED_PER_ROUTE, "the questions have to lead somewhere"
+    assert asked > 15 * ASKED_PER_ROUTE * len(sides)
+    assert own > 3 * ASKED_PER_ROUTE * len(sides), "the questions have to lead somewhere"
     assert len(answered) >= 12, sorted(answered)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.backup.test_backup import (
     KILLS,
+    SOME,
     answers,
     backups,
     events,
@@ -28,6 +29,8 @@ from threadline.backup import manifest as manifests
 from threadline.runtime import server_snapshots
 from threadline.store import Store, StoreError, standing
 
+# Nodes are asked for long, and `restore --check` has asked them already.
+OF_CLUSTER = ("schema", "users", "identity_stats")
 KEPT = """
     SELECT name FROM system.tables
     WHERE database = currentDatabase() AND startsWith(name, 'backup_')"""
@@ -103,9 +106,9 @@ def test_restored_answers_are_the_originals_under_load_and_kills(
         "restore", str(target), "--to", str(tmp_path / "x"), "--store", onto
     )
 
-    for data, store in ((restored, "chdb"), (there, onto)):
+    for data, store, some in ((restored, "chdb", SOME), (there, onto, OF_CLUSTER)):
         with Server(data, THREADLINE_STORE=store) as server:
-            same(answers(quiet.again(server)), before)
+            same(answers(quiet.again(server), some), before)
             stored = {row["event_id"] for row in busy.again(server).stored()}
             assert server.stop() == 0
         for number in range(len(senders)):

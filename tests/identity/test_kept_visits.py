@@ -1,7 +1,7 @@
 """Visits that are kept in memory are those that follow from the half hours, whatever happens in
 between."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from tests.clickhouse_cluster import ClickHouse
 from tests.identity.test_kept import do, event, insert, steps
-from tests.width import EXAMPLES
+from tests.width import EXAMPLES, wide
 from threadline.identity import large_tables
 from threadline.identity.kept import Keeper
 from threadline.identity.large_tables import LargeKeeper
+from threadline.identity.resolution import Policy
 from threadline.identity.visits import Wanted
 from threadline.questions.context import Context
 from threadline.questions.filters import read_filters
@@ -38,6 +39,7 @@ FROM (
     ORDER BY person
 )"""
 MINUTE = 60_000
+POLICIES: tuple[Policy, ...] = ("first", "next", "last", "none")
 
 _projects = count(1)
 
@@ -62,11 +64,21 @@ def of_any_size() -> Iterator[None]:
         yield
 
 
+def some(turn: int) -> Sequence[Policy]:
+    """Two policies, with the next turn others; in a wide run all."""
+    return wide((*POLICIES, *POLICIES)[turn % 4 :][:2], POLICIES)
+
+
 def said(
-    store: Store, project: str, keeper: Keeper | None, bots: bool = False, filters: str = ""
+    store: Store,
+    project: str,
+    keeper: Keeper | None,
+    bots: bool = False,
+    filters: str = "",
+    policies: Sequence[Policy] = POLICIES,
 ) -> list[Any]:
     found = []
-    for policy in ("first", "next", "last", "none"):
+    for policy in policies:
         context = Context(
             store,
             project,
@@ -88,9 +100,10 @@ def test_they_are_those_of_the_half_hours_after_every_step(
     store: Store, steps: list[Any], bots: bool
 ) -> None:
     project, keeper = f"project {next(_projects)}", keeping(store)
-    for step in steps:
+    for turn, step in enumerate(steps):
         do(store, project, step)
-        assert said(store, project, keeper, bots) == said(store, project, None, bots), step
+        of: dict[str, Any] = {"bots": bots, "policies": some(turn)}
+        assert said(store, project, keeper, **of) == said(store, project, None, **of), step
 
 
 @settings(max_examples=EXAMPLES)
@@ -98,9 +111,10 @@ def test_they_are_those_of_the_half_hours_after_every_step(
 def test_they_are_narrowed_as_others_are(store: Store, events: list[Any]) -> None:
     project, keeper = f"project {next(_projects)}", keeping(store)
     insert(store, project, *events)
-    for filters in ("known==true", "first.source==direct", "visit.source==direct", "devices>1"):
-        narrowed = said(store, project, keeper, filters=filters)
-        assert narrowed == said(store, project, None, filters=filters), filters
+    narrowing = ("known==true", "first.source==direct", "visit.source==direct", "devices>1")
+    for turn, filters in enumerate(narrowing):
+        of: dict[str, Any] = {"filters": filters, "policies": some(turn)}
+        assert said(store, project, keeper, **of) == said(store, project, None, **of), filters
 
 
 def test_what_changed_is_looked_at_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,9 +197,15 @@ def test_a_server_that_was_started_again_has_them_no_more(tmp_path: Path) -> Non
         keeper = keeping(store)
         insert(store, "served", ("phone", "ada", 1, False), ("kiosk", "ada", 2, False))
         insert(store, "served", ("kiosk", "bob", 9, False), ("till", None, 9, False))
-        assert said(store, "served", keeper) == said(store, "served", None)
+        assert said(store, "served", keeper, policies=some(1)) == said(
+            store, "served", None, policies=some(1)
+        )
         insert(store, "served", ("till", "cy", 4000, False), ("phone", None, 4000, False))
-        assert said(store, "served", keeper) == said(store, "served", None)
+        assert said(store, "served", keeper, policies=some(1)) == said(
+            store, "served", None, policies=some(1)
+        )
         server.kill()
         server.start()
-        assert said(store, "served", keeper) == said(store, "served", None)
+        assert said(store, "served", keeper, policies=some(1)) == said(
+            store, "served", None, policies=some(1)
+        )

@@ -3,7 +3,6 @@ every way in which an id may be written."""
 
 import base64
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import lz4.block  # type: ignore[import-untyped]
 import numpy as np
 import zstandard
 
-from tests.support import Project
+from tests.support import Project, until
 
 CHECKSUM_BYTES, HEADER_BYTES = 16, 9
 PLAIN, LZ4, ZSTD, SEVERAL = 0x02, 0x82, 0x90, 0x91
@@ -85,10 +84,10 @@ def _block(raw: bytes, at: int) -> tuple[int, bytes] | None:
 
 
 def until_erased(project: Project) -> None:
-    """A request after the other, until nothing is left of anybody who was to be forgotten."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    """Until nothing is left of anybody who was to be forgotten."""
+
+    def is_erased() -> bool:
         text = project.get("/metrics").body.decode()
-        if "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text:
-            return
-    raise AssertionError(text)
+        return "forgets_pending 0.0" in text and "forgets_on_disk 0.0" in text
+
+    until(is_erased, patience_s=60)

@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.cli.test_commands import ok
 from tests.dying import wrong
 from tests.ingest.leftovers import traces, until_erased
-from tests.support import Json, Project, Server, ids, row_values
+from tests.support import Json, Project, Server, ids, row_values, until
+from tests.width import wide
 from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
@@ -123,11 +124,9 @@ def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
         assert store.deletions(), "else it was no test"
         for table in DELETED:
             store.execute(f"SYSTEM START MERGES {table}")
-        while store.deletions():
-            pass
+        until(lambda: not store.deletions())
         store.erase_deleted()
-        while store.deletions():
-            pass
+        until(lambda: not store.deletions())
         masked = "SELECT 1 FROM system.parts WHERE active AND has_lightweight_delete"
         assert store.query(masked, {}) == []
         assert wrong(store) <= {"traffic_sources"}
@@ -329,17 +328,18 @@ def test_what_is_forgotten_is_what_came_before(server: Server, project: Project)
     """Requests and events in turns, none waited for: whatever is carried out together, each event
     counts to the life it came in."""
     requests: list[str] = []
-    for number in range(9):
+    rounds = wide(6, 9)
+    for number in range(rounds):
         who = f"u{number % 3}"
         project.track("x", event_id=f"{number} a", anonymous_id=f"d{number % 3}")
         project.track("x", event_id=f"{number} b", anonymous_id=f"d{number % 3}", user_id=who)
         requests.append(forget(project, user_id=who)["receipt_id"])
         project.track("x", event_id=f"{number} c", anonymous_id=f"d{number % 3}", user_id=who)
-    assert sorted(ids(project.stored())) == ["6 c", "7 c", "8 c"]
-    assert events_of(requests, server) == [2] * 3 + [3] * 6
+    assert sorted(ids(project.stored())) == [f"{n} c" for n in range(rounds - 3, rounds)]
+    assert events_of(requests, server) == [2] * 3 + [3] * (rounds - 3)
     assert sorted(row["user_id"] for row in project.ask("/v1/users")["rows"]) == ["u0", "u1", "u2"]
     for number in range(3):
-        assert ids(project.journey(f"u{number}")) == [f"{6 + number} c"]
+        assert ids(project.journey(f"u{number}")) == [f"{rounds - 3 + number} c"]
 
 
 def events_of(requests: list[str], server: Server) -> list[int | None]:

@@ -212,7 +212,7 @@ def test_killed_at_any_statement_it_is_listed_and_leaves_no_state_wrong(folder: 
             assert (wrong(store, *FOLLOWING), listed(store)) == (set(), set()), statements
             assert named_again(store, site, lambda tables: rebuild(store, tables)) == source
             assert (wrong(store, *FOLLOWING), unfinished(store)) == (set(), [])
-            statements += wide(2, 1)
+            statements += wide(3, 1)
             turn += 1
         assert wrong(store) == set()
         assert statements > 10

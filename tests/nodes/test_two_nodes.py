@@ -7,6 +7,7 @@ import threading
 
 from tests.nodes.conftest import Start
 from tests.support import Json, Project, Server
+from tests.width import wide
 
 Two = tuple[Server, Server, Project, Project]
 
@@ -69,8 +70,9 @@ def test_what_one_acknowledged_the_other_answers_with(two: Two) -> None:
 def test_a_node_that_was_killed_goes_on_where_it_was(two: Two, start: Start) -> None:
     """What it had acknowledged counts once, though the other one got the same meanwhile."""
     one, other, here, there = two
-    for kill in range(3):
-        numbers = range(100 * kill, 100 * (kill + 1))
+    kills, many = wide((2, 30), (3, 100))
+    for kill in range(kills):
+        numbers = range(many * kill, many * (kill + 1))
         for number in numbers:
             written(here, named(number))
         one.stop(signal.SIGKILL)
@@ -79,7 +81,7 @@ def test_a_node_that_was_killed_goes_on_where_it_was(two: Two, start: Start) -> 
         one = start("one")
         here = here.again(one)
     token = written(here, named(1000)), written(there, named(1001))
-    assert counted(here, *token) == counted(there, *token) == 302
+    assert counted(here, *token) == counted(there, *token) == kills * many + 2
     assert not [line for line in one.lines + other.lines if '"error"' in line]
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.cli.test_commands import ok, run
 from tests.dying import TABLES
 from tests.store.older import EXPECTED, unpack
-from tests.support import Json, Reply, Server
+from tests.support import Json, Reply, Server, until
 from tests.width import wide
 
 ANSWERS: list[Json] = EXPECTED["answers"]
@@ -25,10 +25,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(unpack(tmp_path_factory.mktemp("older"))) as running:
         running.await_line("rebuild_finished", "links")
         # Somebody who is to be forgotten is still in the log, and a dead letter is tried again.
-        while any(each["finished_ms"] is None for each in receipts(running)):
-            pass
-        while b'"event_id":"d1"' not in ask(running, "/v1/query?limit=1000", TOKENS["rk"]).body:
-            pass
+        until(lambda: all(each["finished_ms"] for each in receipts(running)))
+        events = "/v1/query?limit=1000"
+        until(lambda: b'"event_id":"d1"' in ask(running, events, TOKENS["rk"]).body)
         yield running
         assert running.stop() == 0
 

@@ -18,13 +18,13 @@ from tests import test_story
 from tests.cli.test_commands import fails, ok
 from tests.clickhouse_cluster import ClickHouse
 from tests.identity import test_activity, test_vectors
-from tests.support import Project, Server, ids
+from tests.support import Project, Server, ids, until
 from tests.width import wide
 from threadline.contract.times import format_ms
 from threadline.store import Store, StoreError
 
 REAL = os.environ.get("THREADLINE_TEST_CLICKHOUSE_URL", "").rstrip("/")
-KILLS = 3
+KILLS = wide(2, 3)
 BATCH = 20
 
 
@@ -125,7 +125,7 @@ class Sender(threading.Thread):
         self.sent = 0
 
     def run(self) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.wait(wide(0.02, 0)):
             numbers = range(self.sent, self.sent + BATCH)
             self._project.batch(
                 [{"event": "x", "event_id": f"{n:06}", "anonymous_id": "a"} for n in numbers]
@@ -185,8 +185,7 @@ def test_a_server_that_comes_late_is_waited_for(tmp_path: Path) -> None:
         assert project.send("GET", "/readyz").status == 503
         assert "threadline_store_up 0.0" in project.get("/metrics").body.decode()
         clickhouse.start()
-        while project.send("GET", "/readyz").status != 200:
-            pass
+        until(lambda: project.send("GET", "/readyz").status == 200)
         assert ids(project.stored()) == [event_id]
         assert server.stop() == 0
         assert not [line for line in server.lines if "se%3Acret" in line], "no password in the log"

@@ -18,8 +18,8 @@ from tests.docs.blocks import blocks_of
 from tests.store.older import EXPECTED, unpack
 from tests.store.test_migrations import EVENTS, handle
 from tests.store.test_schema_12 import TOKENS, ask, read
-from tests.support import ROOT, Project, Server
-from tests.width import wide
+from tests.support import ROOT, Project, Server, until
+from tests.width import WIDE, wide
 from threadline import upgrade_copies
 from threadline.control import Control, ControlError
 from threadline.identity.states import verify
@@ -64,10 +64,9 @@ def the_copy(folder: Path) -> Path:
 def answers_as_before(server: Server) -> None:
     server.await_line("rebuild_finished", "links")
     receipts = ("receipts", "--json", "--data", str(server.folder))
-    while any(each["finished_ms"] is None for each in json.loads(ok(*receipts))):
-        pass
-    while b'"event_id":"d1"' not in ask(server, "/v1/query?limit=1000", TOKENS["rk"]).body:
-        pass
+    until(lambda: all(each["finished_ms"] for each in json.loads(ok(*receipts))))
+    events = "/v1/query?limit=1000"
+    until(lambda: b'"event_id":"d1"' in ask(server, events, TOKENS["rk"]).body)
     same_answers(server)
 
 
@@ -139,8 +138,9 @@ def test_each_schema_since_is_upgraded_with_kills_and_taken_back(
     assert {name: schema_of(folder / name) for name in upgrade_copies.FILES} == schemas
     with handle(folder) as client:
         assert client.query(SCHEMA).result_rows == [(schema,)]
-    with Server(folder) as server:
-        same_answers(server)
+    if WIDE:  # as what schema 12 went back to is, above
+        with Server(folder) as server:
+            same_answers(server)
 
 
 def go_back(folder: Path) -> None:

@@ -224,7 +224,7 @@ def test_visits_stay_right_whatever_becomes_of_the_events(folder: Path) -> None:
         more: list[oracle.Event] = []
 
         def send(sender: Project) -> None:
-            while not rebuilt.wait(PACE_S):
+            while not (more and rebuilt.wait(PACE_S)):
                 late = {**log[len(more) % len(log)], "id": f"late{len(more)}", "u": None}
                 sender.batch([wire(late)])
                 more.append(late)
