@@ -90,7 +90,7 @@ def test_a_summary_is_a_sentence_with_the_numbers(shop: Project) -> None:
         shop, "attribution", conversion="signup", model=["first_touch", "last_touch"], stitch="next"
     )
     said = result["result"]["content"][0]["text"]
-    assert said.startswith("1 signup conversions; facebook/paid brought 1 by first touch and"), said
+    assert said.startswith("1 signup conversion; facebook/paid brought 1 by first touch and"), said
 
 
 def test_arguments_may_be_lists_numbers_and_texts(shop: Project) -> None:

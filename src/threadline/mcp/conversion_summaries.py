@@ -36,7 +36,9 @@ def _time_to_conversion(found: Json, arguments: Json) -> str:
 
 def _attribution(found: Json, arguments: Json) -> str:
     total, rows = found["total"], found["rows"]
-    what = f"{number(total['conversions'])} {name(found['conversion'])} conversions"
+    many = total["conversions"]
+    plural = "" if many == 1 else "s"
+    what = f"{number(many)} {name(found['conversion'])} conversion{plural}"
     if "value" in total:
         currency = arguments.get("currency") if isinstance(total["value"], int | float) else ""
         what += f", worth {number(total['value'])}{f' {name(currency)}' if currency else ''}"

@@ -37,6 +37,7 @@ APPLY = {
 }
 DONE = "Done."
 NOTHING_YET = Definitions()
+NOTHING = "Nothing would change"
 NOT_DONE = "Nothing was changed. Call again with apply=true to do it."
 
 
@@ -166,7 +167,8 @@ async def _decide(
     seen = await session.own.call("POST", "/v1/identity/preview", body=json_body({decision: body}))
     preview = checked(seen).json()
     if not apply and not preview["changes"]:
-        why = [str(preview["summary"]), "Nothing would change."]
+        why = [str(preview["summary"])]
+        why += [] if why[0].startswith(NOTHING) else [f"{NOTHING}."]
         why += await _unheard_of(session, body)
         summary = one_line(" ".join(why))
         return Answered({"applied": False, "summary": summary, "preview": preview}, seen.stale)
