@@ -90,6 +90,16 @@ SELECT person, argMax(account_id, (timestamp, account_id)) AS account_id
 FROM account_observations
 GROUP BY person"""
 
+# Nearly all of the above stand on these, some more than once, and each time they are planned with
+# all that says whose an event is: what names them more often reads them out of a table.
+OBSERVED = "account_observations"
+OBSERVED_LIKE = f"""
+SELECT toUInt64(0) AS person, {BEGINNING} AS timestamp, toUInt64(0) AS account, '' AS account_id"""
+OBSERVED_ANSWER = f"""
+SELECT person, timestamp, account, account_id
+FROM {OBSERVED}"""
+OBSERVED_TABLE = f"SELECT * FROM {{kept:Identifier}}.{{{OBSERVED}:Identifier}}"
+
 TEXTS: Mapping[str, str] = {
     "account_unlinked": UNLINKED,
     "account_unlinked_people": UNLINKED_PEOPLE,

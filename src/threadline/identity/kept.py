@@ -27,6 +27,15 @@ from weakref import finalize
 from threadline.identity import kept_touches, kept_visits
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.kept_tables import THESE, KeptTables, Table
+from threadline.identity.kept_texts import (
+    ANY_SHARED,
+    DEVICES,
+    INTERVALS,
+    LAYOUTS,
+    OTHER_OWNERS,
+    SHARED,
+    WRITTEN,
+)
 from threadline.identity.large_tables import Asked, LargeKeeper, OfProject
 from threadline.identity.parts import (
     CHANGED_OWNERS,
@@ -40,7 +49,6 @@ from threadline.identity.parts import (
 )
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import (
-    SEVERAL,
     Decisions,
     Kept,
     Policy,
@@ -48,53 +56,10 @@ from threadline.identity.resolution import (
     decisions_of,
 )
 from threadline.identity.stitch import relations
-from threadline.store import InMemory, Params, Store
+from threadline.store import InMemory, Params, Query, Store
 
 # Projects, with bots or without, of which something is kept; who asked last stays.
 MOST_KEPT = 100
-
-WRITTEN = "visitor IN (SELECT sipHash64(arrayJoin({written:Array(String)})))"
-# Intervals of a device that goes from hand to hand end with every event of a user.
-OTHER_OWNERS = f"""
-SELECT countIf(d.person = {SEVERAL} OR (d.person, d.first, d.last) != $kept) AS others
-FROM owners_now AS d"""
-
-DEVICES = f"""
-SELECT visitor, if(min(user_hash) = max(user_hash), min(user_hash), {SEVERAL}) AS person,
-    argMin(user_hash, (first_seen, user_id)) AS first,
-    argMax(user_hash, (last_seen, user_id)) AS last
-FROM user_links
-GROUP BY visitor"""
-SHARED = f"""
-SELECT visitor
-FROM dictionary($devices)
-WHERE person = {SEVERAL}"""
-ANY_SHARED = f"""
-SELECT count() AS shared
-FROM dictionary($devices)
-WHERE person = {SEVERAL}"""
-# The first interval of a device begins before all events.
-INTERVALS = """
-SELECT visitor, lagInFrame(ends, 1, -1) OVER of_device + 1 AS since, ends AS until, user_hash
-FROM (
-    SELECT visitor, user_hash, toUnixTimestamp64Milli(until) AS ends
-    FROM ownership
-)
-WINDOW of_device AS (
-    PARTITION BY visitor ORDER BY ends ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
-)"""
-
-# Columns and layout of each dictionary.
-LAYOUTS: Mapping[str, tuple[str, str]] = {
-    "devices": (
-        "visitor UInt64, person UInt64, first UInt64, last UInt64",
-        "LAYOUT(HASHED_ARRAY())",
-    ),
-    "intervals": (
-        "visitor UInt64, since Int64, until Int64, user_hash UInt64",
-        "LAYOUT(RANGE_HASHED()) RANGE(MIN since MAX until)",
-    ),
-}
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -173,6 +138,15 @@ class Keeper:
                 values = self._table(known, reads, on, "shared_touches")
             of_project = known.touches.setdefault(on.policy, OfProject())
             return self._touches.tables(of_project, Asked(reads, on, known.seen, {}, values))
+
+    def answer(self, name: str, like: str, query: Query) -> dict[str, object]:
+        """What a statement binds that reads a table with the answer to another, which is there as
+        long as something has that. `like`: a SELECT with its columns."""
+        self._drop_unused()
+        table = self._memory.table(name, like, "compress = 1")
+        hold = self._hold([table])
+        self._memory.insert(table, *query)
+        return {"kept": self._memory.database, name: table, f"hold_{name}": hold}
 
     def let_go(self, project_id: str) -> None:
         """Of what is kept of this project."""

@@ -8,7 +8,13 @@ from zoneinfo import ZoneInfo
 from threadline.contract.definitions import Annotation
 from threadline.contract.times import Timestamp, now_ms
 from threadline.identity import kept_touches
-from threadline.identity.accounts import accounts
+from threadline.identity.accounts import (
+    OBSERVED,
+    OBSERVED_ANSWER,
+    OBSERVED_LIKE,
+    OBSERVED_TABLE,
+    accounts,
+)
 from threadline.identity.compose import bound, compose, fill
 from threadline.identity.kept import Keeper
 from threadline.identity.kept_tables import KEPT_TABLES
@@ -124,6 +130,11 @@ class Context:
         return self.keeper.visits(self.reading, self.resolution, self.visit_timeout_ms)
 
     @cached_property
+    def _observed(self) -> dict[str, object]:
+        """What binds the accounts that people were seen in, once a statement named them often."""
+        return {}
+
+    @cached_property
     def _kept_touches(self) -> dict[str, object] | None:
         assert self.keeper
         return self.keeper.touches(self.reading, self.resolution)
@@ -215,7 +226,14 @@ class Context:
 
     def _composed(self, sql: str, known: Mapping[str, str], values: Params) -> Query:
         composed = compose(sql, {**known, **NAMED_SOURCES, **RATES})
-        every: dict[str, object] = {
+        every: dict[str, object] = {}
+        if composed.count(f"FROM {OBSERVED}\n") > 1 and self.keeper and not self.store.cluster:
+            if not self._observed:
+                found = self._composed(OBSERVED_ANSWER, known, {})
+                self._observed.update(self.keeper.answer(OBSERVED, OBSERVED_LIKE, found))
+            every |= self._observed
+            composed = compose(sql, {**known, OBSERVED: OBSERVED_TABLE, **NAMED_SOURCES, **RATES})
+        every |= {
             "visit_timeout_ms": self.visit_timeout_ms,
             **self.resolution.params,
             **self.narrowing.values,
