@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support import row_values
+from tests.width import wide
 from threadline.contract.times import now_ms
 from threadline.identity.kept import Keeper
 from threadline.ingest import row
@@ -55,7 +56,7 @@ def tables(store: Store) -> int:
 
 
 @pytest.mark.parametrize("as_of", [False, True])
-@pytest.mark.parametrize("policy", ["next", "first", "last", "none"])
+@pytest.mark.parametrize("policy", wide(["next", "none"], ["next", "first", "last", "none"]))
 def test_answers_are_those_of_one_statement(store: Store, policy: Any, as_of: bool) -> None:
     def answers(keeper: Keeper | None) -> list[Any]:
         then = now_ms() if as_of else None

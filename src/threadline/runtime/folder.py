@@ -77,7 +77,9 @@ def temporary_files(folder: Path) -> Iterator[None]:
 
 def server_at(port: int, where: Path) -> Path | None:
     """The folder inside `where` whose server has this port."""
-    for lock in where.glob(f"*/{LOCK_FILE}"):
+    locks = where.glob(f"*/{LOCK_FILE}")
+    # A link to it is another name of the same.
+    for lock in sorted(locks, key=lambda found: (found.parent.is_symlink(), found)):
         try:
             server = running_server(lock.parent)
         except (OSError, ServerStarting):
