@@ -70,12 +70,9 @@ $untagged_touches
 PEOPLE_TOUCHES = f"""
 SELECT person, is_user, user_id, known_since,
     (off_page, at, event_id, visitor, traffic_source)::{TOUCH_TYPE} AS first_touch
-FROM {{kept:Identifier}}.{{older_touches:Identifier}}
-WHERE person NOT IN {PEOPLE}
-UNION ALL
-SELECT person, is_user, user_id, known_since,
-    (off_page, at, event_id, visitor, traffic_source)::{TOUCH_TYPE} AS first_touch
-FROM {{kept:Identifier}}.{{newer_touches:Identifier}}"""
+FROM (
+    $now
+)"""
 IN_THEIR_PLACE: Mapping[str, str] = {
     "first_touches": "SELECT user_id, first_touch, known_since FROM people_touches WHERE is_user",
     "first_touch_times": (
@@ -89,7 +86,7 @@ IN_THEIR_PLACE: Mapping[str, str] = {
 
 def kept_touches() -> dict[str, str]:
     """The relations above."""
-    return {"people_touches": fill(PEOPLE_TOUCHES, {}), **IN_THEIR_PLACE}
+    return {"people_touches": fill(PEOPLE_TOUCHES, {"now": LARGE.now}), **IN_THEIR_PLACE}
 
 
 def looks_at_everybodys(sql: str) -> bool:
@@ -117,6 +114,7 @@ def _made(resolution: Resolution, newer: bool) -> str:
 LARGE = Large(
     name="touches",
     like=TYPES,
+    key="person",
     rows=STATES,
     changed=CHANGED_TOUCHES,
     changed_keys=CHANGED_PEOPLE,

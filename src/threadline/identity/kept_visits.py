@@ -45,13 +45,6 @@ FROM half_hours
 WHERE {PROJECT}"""
 THESE = "visitor IN {newer_visitors:Array(UInt64)}"
 KEPT_HALF_HOURS = "{kept:Identifier}.{shared_half_hours:Identifier}"
-DEVICE_VISITS = """
-SELECT *
-FROM {kept:Identifier}.{older_visits:Identifier}
-WHERE device NOT IN {newer_visitors:Array(UInt64)}
-UNION ALL
-SELECT *
-FROM {kept:Identifier}.{newer_visits:Identifier}"""
 VISITS = """
 SELECT person, device, started, ended, resumed$columns
 FROM device_visits
@@ -67,7 +60,7 @@ def visits_beside_kept(
     columns = "".join(f", {COLUMNS[name]} AS {name}" for name in wanted.columns)
     found = {
         **_visits_of_others(resolution, known, timeout_ms, wanted),
-        "device_visits": fill(DEVICE_VISITS, {}),
+        "device_visits": LARGE.now,
     }
     of_kept = fill(VISITS, {"columns": columns, "within": where(within)})
     has_others = resolution.unlinked or (resolution.kept and resolution.kept.is_shared)
@@ -118,6 +111,7 @@ def _made(resolution: Resolution, newer: bool) -> str:
 LARGE = Large(
     name="visits",
     like=TYPES,
+    key="device",
     rows=HALF_HOURS,
     changed=fill(CHANGED_HALF_HOURS, {"shared": "TRUE"}),
     changed_keys="",

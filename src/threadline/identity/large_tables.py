@@ -34,23 +34,39 @@ SELECT arrayConcat(
 ) AS visitors"""
 
 
+# What both tables say together.
+NOW = """
+SELECT *
+FROM {kept:Identifier}.{older_$name:Identifier}
+WHERE $key NOT IN {$newer_keys:Array(UInt64)}
+UNION ALL
+SELECT *
+FROM {kept:Identifier}.{newer_$name:Identifier}"""
+
+
 class Large(NamedTuple):
     """A kind of table, whose rows are of devices or of people.
 
-    `like`: a SELECT with its columns. `rows`: a statement that says how many `rows` it follows
-    from. `changed`: one that finds `visitor`s in parts that are new. `changed_keys`: one with the
-    `key`s whose rows may be others when `devices` changed; empty: themselves. `newer_keys`: what
-    binds those of the second table. `made`: a statement with the rows of all, or of `newer_keys`
-    alone.
+    `like`: a SELECT with its columns. `key`: the one that says of whom a row is. `rows`: a
+    statement that says how many `rows` it follows from. `changed`: one that finds `visitor`s in
+    parts that are new. `changed_keys`: one with the `key`s whose rows may be others when `devices`
+    changed; empty: themselves. `newer_keys`: what binds those of the second table. `made`: a
+    statement with the rows of all, or of `newer_keys` alone.
     """
 
     name: str
     like: str
+    key: str
     rows: str
     changed: str
     changed_keys: str
     newer_keys: str
     made: Callable[[Resolution, bool], str]
+
+    @property
+    def now(self) -> str:
+        """A relation with the rows as they are now, for statements that bind the tables."""
+        return fill(NOW, {"name": self.name, "key": self.key, "newer_keys": self.newer_keys})
 
 
 @dataclass(frozen=True)

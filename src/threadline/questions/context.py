@@ -131,8 +131,10 @@ class Context:
 
     @cached_property
     def _observed(self) -> dict[str, object]:
-        """What binds the accounts that people were seen in, once a statement named them often."""
-        return {}
+        """What binds a table of the accounts that people were seen in."""
+        assert self.keeper
+        found = self._composed(OBSERVED_ANSWER, {**self._relations, **self.accounts}, {})
+        return self.keeper.answer(OBSERVED, OBSERVED_LIKE, found)
 
     @cached_property
     def _kept_touches(self) -> dict[str, object] | None:
@@ -228,9 +230,6 @@ class Context:
         composed = compose(sql, {**known, **NAMED_SOURCES, **RATES})
         every: dict[str, object] = {}
         if composed.count(f"FROM {OBSERVED}\n") > 1 and self.keeper and not self.store.cluster:
-            if not self._observed:
-                found = self._composed(OBSERVED_ANSWER, known, {})
-                self._observed.update(self.keeper.answer(OBSERVED, OBSERVED_LIKE, found))
             every |= self._observed
             composed = compose(sql, {**known, OBSERVED: OBSERVED_TABLE, **NAMED_SOURCES, **RATES})
         every |= {

@@ -134,8 +134,7 @@ def _event(context: Context, event_id: str, anonymous_id: str | None) -> Subject
         conditions = where(["e.event_id = {event_id:String}", *places])
         return context.ask(EVENT, values, {"where": conditions})
 
-    places = [()] if anonymous_id is None else [(ON_DEVICE,), (ANYWHERE,)]
-    found = next(filter(None, (looked_for(*each) for each in places)), [])
+    found = looked_for() if anonymous_id is None else looked_for(ON_DEVICE) or looked_for(ANYWHERE)
     if not found:
         raise NotFound(f"There is no event {event_id!r} in this project.")
     (row,) = found
