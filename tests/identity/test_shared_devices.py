@@ -29,7 +29,9 @@ def test_of_one_user_come_only_theirs_and_all_of_them(project: Project) -> None:
     assert devices(limit=3) == ["busy 0", "busy 1", "busy 2"]
     assert devices(user_id="ada", limit=3) == ["quiet 0", "quiet 1", "quiet 2"]
     assert len(devices(user_id="bob")) == 6
-    assert devices(user_id="nobody") == []
+    nobody = project.get("/v1/identity/shared-devices", user_id="nobody")
+    assert (nobody.status, nobody.error) == (404, "not_found")
+    assert "There is no user 'nobody'" in nobody.body.decode()
     whole = project.ask("/v1/identity/shared-devices")["rows"]
     of_ada = project.ask("/v1/identity/shared-devices", user_id="ada")["rows"]
     assert of_ada == [row for row in whole if row["anonymous_id"].startswith("quiet")]

@@ -7,6 +7,7 @@ import msgspec
 
 from threadline.contract.times import format_utc
 from threadline.identity.activity import active
+from threadline.identity.person import ask_of
 from threadline.identity.stitch import OF_USERS
 from threadline.questions.context import Context
 from threadline.questions.parameters import MAX_LIMIT, Limit, Stitched
@@ -90,7 +91,8 @@ LIMIT $limit"""
 
 def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevices:
     """Every device with several users, with each of them. Whatever the policy: `next` alone has
-    intervals to compare with the first user."""
+    intervals to compare with the first user. Raises `NotFound` for a `user_id` that no event ever
+    carried."""
     by_next = replace(context, policy="next")
     slots = {**by_next.resolution.slots, "limit": params.limit + 1}
     values, near = {}, ""
@@ -99,6 +101,8 @@ def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevic
         values = {"user_ids": by_next.resolution.same_people([user])}
         near = f"r.{OF_USERS}"
     rows = by_next.reading.query(*by_next.query(SHARED_DEVICES, values, slots, near=near))
+    if params.user_id is not None and not rows:
+        ask_of(by_next.reading, by_next.resolution, params.user_id, lambda person: [])
     answer = SharedDevices([_shared_device(row) for row in rows[: params.limit]])
     if len(rows) > params.limit:
         answer.truncated, answer.warnings = True, noted([cut_off(params.limit, MAX_LIMIT)])

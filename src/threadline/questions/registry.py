@@ -347,6 +347,7 @@ _QUESTIONS = (
         params=identity.SharedDevicesParams,
         answer=identity.SharedDevices,
         ask=identity.shared_devices,
+        errors=(NotFound,),
     ),
     Question(
         name="suspicious",
