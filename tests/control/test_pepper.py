@@ -10,7 +10,7 @@ import pytest
 from tests.control import both
 from tests.support import Server
 from threadline.contract.errors import InvalidApiKey
-from threadline.control import Control, ControlError, check, new_pepper
+from threadline.control import Control, ControlError, check, new_pepper, on_sqlite
 
 DAMAGED = [
     b"",
@@ -107,6 +107,27 @@ def test_two_that_start_at_once_make_one_pepper(tmp_path: Path) -> None:
         with Control(folder) as control:
             for key in keys:
                 control.authenticate(key)
+
+
+@pytest.mark.parametrize("look", [1, 2, 3])
+def test_one_that_starts_while_another_does_takes_nothing_for_lost(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    """Each look at the folder may see a later state of it than the one before."""
+    looked_for = on_sqlite._has_content
+    looks: list[Path] = []
+    keys: list[str] = []
+
+    def look_and_be_overtaken(path: Path) -> bool:
+        has_content = looked_for(path)
+        looks.append(path)
+        if len(looks) == look:
+            keys.append(made(folder))
+        return has_content
+
+    monkeypatch.setattr(on_sqlite, "_has_content", look_and_be_overtaken)
+    with Control(folder) as control:
+        control.authenticate(keys[0])
 
 
 @both

@@ -119,10 +119,12 @@ def moved_from(folder: Path) -> str:
 def _open(folder: Path, create: bool, anew: bool) -> sqlite3.Connection:
     """Raises `ControlError`, `SchemaError` or `sqlite3.Error`."""
     path = folder / FILE
+    # Looked for before the database, after which it is made: another process may be making both.
+    was_used = _has_content(folder / PEPPER)
     if not anew and not _holds_something(path):
         if (folder / MOVED).exists():
             raise ControlError(f"{moved_from(folder)}. {MOVED_BACK}")
-        if (folder / PEPPER).exists() and (folder / PEPPER).stat().st_size:
+        if was_used:
             raise ControlError(
                 f"{path} is missing or empty, though {PEPPER} shows that this folder had projects "
                 f"and keys. Restore {FILE} from a copy; where they are in PostgreSQL, set "
@@ -147,6 +149,13 @@ def _open(folder: Path, create: bool, anew: bool) -> sqlite3.Connection:
 
 
 def _holds_something(path: Path) -> bool:
-    """A new file may still be all in the write-ahead file beside it."""
-    files = (path, path.with_name(f"{path.name}-wal"))
-    return any(file.exists() and file.stat().st_size for file in files)
+    """A new file may still be all in the write-ahead file beside it, which goes away once it is in
+    the file: so that is looked for first."""
+    return _has_content(path.with_name(f"{path.name}-wal")) or _has_content(path)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
