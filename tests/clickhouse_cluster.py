@@ -53,11 +53,10 @@ CONFIG = """<clickhouse>
     </macros>
     <max_server_memory_usage>{memory}</max_server_memory_usage>
     <background_pool_size>2</background_pool_size>
-    <remote_servers><{name}>
-        <secret>of one machine</secret>{shards}
-    </{name}></remote_servers>
+    <remote_servers>{clusters}</remote_servers>
 </clickhouse>
 """
+CLUSTER = "<{name}><secret>of one machine</secret>{shards}</{name}>"
 SHARD = "<shard><internal_replication>false</internal_replication>{replicas}</shard>"
 REPLICA = "<replica><host>{host}</host><port>{tcp}</port></replica>"
 USERS = """<clickhouse>
@@ -191,25 +190,25 @@ class Node:
 
 class Cluster:
     """Every node knows the same cluster, under the name `threadline`; `shard` and `replica` count
-    from 1."""
+    from 1. `also`: names of clusters of only so many of the first shards."""
 
     def __init__(
-        self, folder: Path, shards: int = 2, replicas: int = 1, memory: int = 2 << 30
+        self,
+        folder: Path,
+        shards: int = 2,
+        replicas: int = 1,
+        memory: int = 2 << 30,
+        also: Mapping[str, int] = {},
     ) -> None:
         self.nodes = [
             Node(folder / f"shard{shard}-replica{replica}", shard, replica)
             for shard in range(1, shards + 1)
             for replica in range(1, replicas + 1)
         ]
-        described = "".join(
-            SHARD.format(
-                replicas="".join(
-                    REPLICA.format(host=HOST, tcp=node.tcp)
-                    for node in self.nodes
-                    if node.shard == shard
-                )
-            )
-            for shard in range(1, shards + 1)
+        self._shards = {**also, NAME: shards}
+        clusters = "".join(
+            CLUSTER.format(name=name, shards="".join(map(self._described, range(1, many + 1))))
+            for name, many in self._shards.items()
         )
         for node in self.nodes:
             node.folder.mkdir(parents=True, exist_ok=True)
@@ -222,7 +221,7 @@ class Cluster:
                     shard=node.shard,
                     replica=node.replica,
                     memory=memory,
-                    shards=described,
+                    clusters=clusters,
                 )
             )
             (node.folder / "users.xml").write_text(
@@ -236,11 +235,18 @@ class Cluster:
             node.wait()
         return self
 
-    def url(self, database: str) -> str:
-        """As THREADLINE_STORE takes it: all nodes, and their cluster."""
-        hosts = ",".join(f"{HOST}:{node.http}" for node in self.nodes)
+    def _described(self, shard: int) -> str:
+        replicas = (node.tcp for node in self.nodes if node.shard == shard)
+        return SHARD.format(
+            replicas="".join(REPLICA.format(host=HOST, tcp=tcp) for tcp in replicas)
+        )
+
+    def url(self, database: str, name: str = NAME) -> str:
+        """As THREADLINE_STORE takes it: all nodes of the cluster of this name."""
+        nodes = (node for node in self.nodes if node.shard <= self._shards[name])
+        hosts = ",".join(f"{HOST}:{node.http}" for node in nodes)
         login = f"{USER}:{urllib.parse.quote(PASSWORD, safe='')}"
-        return f"clickhouse://{login}@{hosts}/{database}?cluster={NAME}"
+        return f"clickhouse://{login}@{hosts}/{database}?cluster={name}"
 
     def each(self, sql: str) -> list[str]:
         """The same statement on every node: what `ON CLUSTER` would do."""

@@ -48,6 +48,7 @@ COMMANDS = {
     "migrate-store": Command(
         "Data", "Move all events to another store.", "moving", "migrate_store"
     ),
+    "shard": Command("Data", "More shards for the cluster that the events lie in.", "shards"),
     "rates": Command("Data", "Exchange rates, for sums in one currency.", "rates"),
     "rules": Command("Data", "A project's own rules for where visits come from.", "rules"),
     "reclassify": Command(

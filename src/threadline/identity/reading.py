@@ -42,21 +42,24 @@ class Reading:
 
     def query(self, sql: str, params: Params) -> list[Row]:
         """As `Store.query`. Raises `WrongAnswer` for rows that answer another query."""
-        asked_by, query = self._ask_back(sql, params)
-        return answered(self._store.query(*query), asked_by)
+        with self._store.asking():
+            asked_by, query = self._ask_back(sql, params)
+            return answered(self._store.query(*query), asked_by)
 
     def query_all(self, *queries: Query) -> list[list[Row]]:
         """As `Store.query_all`, and raises the same."""
-        asked = [self._ask_back(*query) for query in queries]
-        found = self._store.query_all(*(query for _, query in asked))
+        with self._store.asking():
+            asked = [self._ask_back(*query) for query in queries]
+            found = self._store.query_all(*(query for _, query in asked))
         return [answered(rows, by) for (by, _), rows in zip(asked, found, strict=True)]
 
     def stream(self, sql: str, params: Params) -> Generator[list[Row]]:
         """As `Store.stream`. Raises `WrongAnswer` in the middle, too."""
-        asked_by, query = self._ask_back(sql, params)
-        with closing(self._store.stream(*query)) as blocks:
-            for rows in blocks:
-                yield answered(rows, asked_by)
+        with self._store.asking():
+            asked_by, query = self._ask_back(sql, params)
+            with closing(self._store.stream(*query)) as blocks:
+                for rows in blocks:
+                    yield answered(rows, asked_by)
 
     def _ask_back(self, sql: str, params: Params) -> tuple[str, Query]:
         if params.get("project_id", self._project_id) != self._project_id:

@@ -140,18 +140,18 @@ def _make_anew(
     no_inserts: Callable[[], AbstractContextManager[object]],
     outliving: Collection[str],
 ) -> None:
-    """A new table is filled, then takes the old one's place, on one node after the other.
+    """A new table is filled, then takes the old one's place, on each node.
 
     It has a name that was never used: a statement that a killed process left on its way cannot
     touch this one.
     """
     stays = outliving if chosen.table in (*TOUCHES, "traffic_sources") else ()
+    made = f"{chosen.table}_new_{uuid.uuid4().hex}"
+    if chosen.has_sums:
+        _make_exactly(store.nodes, chosen, made, no_inserts)
+        return
     for node in store.nodes:
-        made = f"{chosen.table}_new_{uuid.uuid4().hex}"
-        if chosen.has_sums:
-            _make_exactly(node, chosen, made, no_inserts)
-        else:
-            _make_beside_inserts(node, chosen, made, stays)
+        _make_beside_inserts(node, chosen, made, stays)
 
 
 def _make_beside_inserts(
@@ -178,24 +178,29 @@ def _make_beside_inserts(
 
 
 def _make_exactly(
-    store: Statements,
+    nodes: Sequence[Statements],
     chosen: State,
     made: str,
     no_inserts: Callable[[], AbstractContextManager[object]],
 ) -> None:
-    """Each event once. Months that got events meanwhile, mostly one, are made again while nothing
-    is inserted. The state is divided by month as the events are."""
+    """Each event once, on whichever node. Months that got events meanwhile, mostly one, are made
+    again while nothing is inserted. The state is divided by month as the events are."""
     table = chosen.table
-    before = _newest_blocks(store.query)
-    store.execute(f"CREATE TABLE {made} AS {table}")
-    _fill(store, made, chosen, "TRUE", {})
+    before = [_newest_blocks(node.query) for node in nodes]
+    for node in nodes:
+        node.execute(f"CREATE TABLE {made} AS {table}")
+        _fill(node, made, chosen, "TRUE", {})
     with no_inserts():
-        for month, newest in _newest_blocks(store.look).items():
-            if before.get(month) != newest:
-                store.execute(f"ALTER TABLE {made} DROP PARTITION ID '{month}'")
-                _fill(store, made, chosen, "e._partition_id = {month:String}", {"month": month})
-        store.execute(f"EXCHANGE TABLES {table} AND {made}")
-    store.execute(f"DROP TABLE {made} SYNC")
+        for node, known in zip(nodes, before, strict=True):
+            for month, newest in _newest_blocks(node.look).items():
+                if known.get(month) != newest:
+                    node.execute(f"ALTER TABLE {made} DROP PARTITION ID '{month}'")
+                    of_month = "e._partition_id = {month:String}"
+                    _fill(node, made, chosen, of_month, {"month": month})
+        for node in nodes:
+            node.execute(f"EXCHANGE TABLES {table} AND {made}")
+    for node in nodes:
+        node.execute(f"DROP TABLE {made} SYNC")
 
 
 def _newest_blocks(ask: Callable[[str, Params], list[Row]]) -> dict[str, int]:

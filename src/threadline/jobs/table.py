@@ -14,7 +14,7 @@ from threadline.contract.times import now_ms
 
 FORGET, IMPORT, REBUILD, RECLASSIFY = "forget", "import", "rebuild", "reclassify"
 BACKUP, UNDO = "backup", "undo"
-RETENTION, DELETE = "retention", "delete"
+RETENTION, DELETE, ADD_SHARDS = "retention", "delete", "add-shards"
 
 WAITING, RUNNING, ERASING = "waiting", "running", "erasing"
 STOPPED, DONE, FAILED, CANCELLED = "stopped", "done", "failed", "cancelled"

@@ -78,7 +78,8 @@ def ask(context: Context, params: ExportParams) -> Export:
     sql = fill(SQL, {"columns": _columns(params), "where": conditions})
     everyone = msgspec.structs.replace(params, include_bots=True)
     counts = fill(COUNTS, {"where": where(filter_conditions(everyone, values))})
-    (counted,) = store.query(counts, {**values, "bots": params.include_bots})
+    with store.asking():
+        (counted,) = store.query(counts, {**values, "bots": params.include_bots})
     file = Streamed(lambda path: store.save(sql, values, ENGINE_FORMATS[params.format], path))
     events, bots = int(counted["events"]), int(counted["bots"])
     return Export(cast(IO[bytes], file), events, bots, _warnings(context, params, events))

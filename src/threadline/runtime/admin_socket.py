@@ -21,7 +21,7 @@ from threadline.backup.manifest import BackupError, Moment
 from threadline.contract.errors import Unavailable
 from threadline.ingest.recovery import AtWork
 from threadline.ingest.row import Rows
-from threadline.runtime import taking
+from threadline.runtime import adding_shards, taking
 from threadline.runtime.folder import ServerStarting
 from threadline.runtime.services import Services
 from threadline.store import (
@@ -34,6 +34,7 @@ from threadline.store import (
     StoreError,
     store_url,
 )
+from threadline.store.adding import Version
 
 SOCKET = "admin.sock"
 CATCH_UP_S = 60.0
@@ -44,7 +45,8 @@ ASKING = 2
 # Rebuilding everything from a billion events takes its time.
 STATEMENT_S = 24 * 3600
 ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (StoreError, StoreAway, QueryTimeout, BackupError, AtWork)
+    kind.__name__: kind
+    for kind in (StoreError, StoreAway, StoreBusy, QueryTimeout, BackupError, AtWork)
 }
 
 
@@ -83,6 +85,14 @@ class TakeSnapshot(msgspec.Struct, tag=True):
     name: str
 
 
+class AddShards(msgspec.Struct, tag=True):
+    """Be the larger cluster of this URL from now on. `known`: of what the new shards have, which is
+    not brought again."""
+
+    url: str
+    known: list[Version]
+
+
 class AppendRows(msgspec.Struct, tag=True):
     """Rows for the log, as `ingest.row.Rows` has them. Answered when they are on disk."""
 
@@ -91,7 +101,7 @@ class AppendRows(msgspec.Struct, tag=True):
     hashes: bytes
 
 
-Message = Statement | Insert | Asked | TakeSnapshot | AppendRows
+Message = Statement | Insert | Asked | TakeSnapshot | AddShards | AppendRows
 
 
 def append(services: Services, rows: Rows) -> None:
@@ -138,6 +148,9 @@ class AdminSocket(ThreadingUnixStreamServer):
                 if gone():
                     return b""
                 return msgspec.json.encode(taking.take(self._services, asked.name))
+        if isinstance(asked, AddShards):
+            adding_shards.switch(self._services, asked.url, asked.known)
+            return b""
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
         if isinstance(asked, Asked) or (
             isinstance(asked, Statement) and asked.format and asked.fresh
@@ -257,6 +270,10 @@ class SocketStore:
     def take_snapshot(self, name: str) -> Moment:
         """As `taking.take`."""
         return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
+
+    def add_shards(self, url: str, known: Sequence[Version]) -> None:
+        """As `adding_shards.switch`."""
+        self._send(AddShards(url, list(known)))
 
     def append(self, rows: Rows) -> None:
         """As `append`."""

@@ -33,7 +33,6 @@ from threadline.store import (
     Store,
     StoreBusy,
     StoreError,
-    store_url,
     unfinished,
 )
 
@@ -160,8 +159,7 @@ def _commands_store(services: Services) -> Iterator[Statements]:
     if services.settings.store.startswith("chdb"):
         yield SocketStore(folder)
         return
-    url = store_url(services.settings.store, folder)
-    with Store(url, query_seconds=STATEMENT_S) as store:
+    with Store(services.store.url, query_seconds=STATEMENT_S) as store:
         yield store
 
 

@@ -8,6 +8,7 @@ over those of all nodes, for each of them.
 What belongs to nobody's device (decisions, ids that came, notes) lies on the first shard only.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -29,12 +30,17 @@ TO_MAKE = """
         WHERE database IN ({local:String}, {database:String}) AND table IN (
             SELECT name FROM system.tables
             WHERE database = {local:String} AND endsWith(engine, 'MergeTree')
-                AND NOT match(name, '_[0-9a-f]{32}$|^schema_|^undone_')
+                AND NOT match(name, '_[0-9a-f]{32}$|^schema_|^undone_|^unfinished_move$')
         )
     )
     GROUP BY table
-    HAVING arraySort(groupArrayIf((name, type, default_expression), here))
-        != arraySort(groupArrayIf((name, type, default_expression), NOT here))"""
+    HAVING {anew:Bool} OR arraySort(groupArrayIf((name, type, default_expression), here))
+        != arraySort(groupArrayIf((name, type, default_expression), NOT here))
+    ORDER BY table != 'events', table"""
+ENGINE = """
+    SELECT engine_full FROM system.tables
+    WHERE database = {database:String} AND name = 'events'"""
+OF_ENGINE = re.compile(r"Distributed\('([^']+)', .*jumpConsistentHash\(visitor, (\d+)\)")
 # A look at some is enough to see that shards have changed places, or are more than they were.
 ASTRAY = """
     SELECT count() AS astray
@@ -93,17 +99,47 @@ def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> li
     return sorted(found, key=lambda node: found[node][0])
 
 
-def distribute(client: Client, address: Address, place: Place, shards: int) -> None:
-    """Make, on one node, the tables that are asked, over those of all nodes. Raises `StoreError`
-    where the node has events of another shard."""
+class Division(NamedTuple):
+    """Of the events: the cluster that they are asked through, and its shards."""
+
+    cluster: str
+    shards: int
+
+
+def division(client: Client, address: Address) -> Division | None:
+    """How the events are divided; None where nobody has divided them yet."""
+    rows = client.query(ENGINE, parameters={"database": address.database}).result_rows
+    found = OF_ENGINE.match(str(rows[0][0])) if rows else None
+    return Division(found[1], int(found[2])) if found else None
+
+
+def check_own(client: Client, address: Address, place: Place, shards: int) -> None:
+    """Raises `StoreError` where the events are divided between more shards, or fewer, or where the
+    node has some of another one."""
+    now = division(client, address)
+    if now and now.shards != shards:
+        raise StoreError(
+            f"The events are divided between {now.shards} shards (cluster {now.cluster}), and the"
+            f" cluster {address.cluster} has {shards}. Set THREADLINE_STORE to all of those;"
+            " `threadline shard add` adds more, and goes on where it was interrupted."
+        )
     if client.query(ASTRAY % own_visitors(place, shards)).result_rows[0][0]:
         raise StoreError(
-            f"It is shard {place.shard} of {shards}, but has events of another one. The number of"
-            " shards, and which is which, has to stay as it was when the first event came."
+            f"It is shard {place.shard} of {shards}, but has events of another one. Which shard is"
+            " which has to stay as it was when the first event came; `threadline shard add` adds"
+            " more, and goes on where it was interrupted."
         )
+
+
+def distribute(client: Client, address: Address, shards: int, anew: bool = False) -> None:
+    """Make, on one node, the tables that are asked, over those of all nodes; events first, which
+    `division` looks at. `anew`: also those that there are, as it is where the cluster has another
+    name now."""
     create_database(client, address.database)
+    anew = anew or division(client, address) != Division(address.cluster, shards)
     bound = {"database": address.database, "local": f"{address.database}{LOCAL}"}
-    for table, has_visitor in client.query(TO_MAKE, parameters=bound).result_rows:
+    tables = client.query(TO_MAKE, parameters={**bound, "anew": anew}).result_rows
+    for table, has_visitor in tables:
         by_visitor = has_visitor and table not in ON_FIRST_SHARD
         key = BY_VISITOR % shards if by_visitor else FIRST_SHARD
         names = {what: quoted(str(name)) for what, name in {**bound, "table": table}.items()}

@@ -61,7 +61,7 @@ class Store(Streaming):
     def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
         """The answer in one of ClickHouse's formats, by default its plain binary one: values one
         after the other, little-endian."""
-        with self._reader() as client:
+        with self.asking(), self._reader() as client:
             return bytes(client.raw_query(sql, parameters=dict(params), fmt=format))
 
     def query_read_only(
@@ -70,7 +70,7 @@ class Store(Streaming):
         """As `query_bytes`, for a statement that somebody else wrote: on a handle of its own, which
         can change neither data nor these settings of the engine, and is closed afterwards."""
         self.open()
-        with store_errors():
+        with self.asking(), store_errors():
             # The engine gives up first; where it does not, a server's answer is not waited for.
             limit_s = int(str(settings.get("max_execution_time", self._query_seconds)))
             client = connect(self.url, limit_s + CONNECT_S, {**settings, READONLY: 1})

@@ -24,6 +24,7 @@ from threadline.store.connection import (
     share_of_memory,
 )
 from threadline.store.errors import StoreAway, StoreError, store_errors
+from threadline.store.gate import Gate
 from threadline.store.journal import Written, journals
 from threadline.store.migrating import migrate
 from threadline.store.pool import Pool
@@ -68,10 +69,13 @@ class Handles:
             for node in (self._cluster.nodes if self._cluster else ())
         )
         self._journal = journals[url]
+        # Who asks all nodes passes it; closed, while they are made more.
+        self.gate = Gate()
         self._query_seconds = query_seconds
         self._log_sql = log_sql
         self._opening = threading.Lock()
         self._migrated = False
+        self._was_open = False
         self._reads_once = False
         self._sees_deletions = False
         # The engine gives up first, and says why.
@@ -107,14 +111,21 @@ class Handles:
         with self._opening:
             if not self._migrated:
                 if self._cluster:
-                    self._open_nodes(self._cluster)
+                    self._open_cluster(self._cluster)
                 else:
                     with store_errors(), self._writers.handle() as writer:
                         migrate(self.url, writer)
                         self._sees_deletions = sees_deletions(writer)
                 if is_embedded(self.url):
                     background.give_way()
-                self._migrated = True
+                self._migrated = self._was_open = True
+
+    def _open_cluster(self, address: Address) -> None:
+        """As `_open_nodes`. What worked before is away, such as where adding shards was cut off."""
+        try:
+            self._open_nodes(address)
+        except StoreError as error:
+            raise (StoreAway if self._was_open else type(error))(str(error)) from error
 
     def _open_nodes(self, address: Address) -> None:
         """Migrate each, then make what is asked of all of them. Raises `StoreError` naming one."""
@@ -131,7 +142,8 @@ class Handles:
             place, _ = found[node.url]
             node.owns = cluster.own_visitors(place, shards)
             with _naming(node), store_errors(), node._writers.handle() as client:
-                cluster.distribute(client, address, place, shards)
+                cluster.check_own(client, address, place, shards)
+                cluster.distribute(client, address, shards)
         with store_errors(), self._writers.handle() as client:
             self._reads_once = all(name in client.server_settings for name in READS_ONCE)
 
@@ -155,6 +167,18 @@ class Handles:
         node has its own; None where they are not divided."""
         address = self._cluster
         return (address.cluster, f"{address.database}{LOCAL}") if address else None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """The nodes stay what they are as long as the block lasts. Raises `StoreBusy`."""
+        with self.gate.passing(self._query_seconds):
+            yield
+
+    def divide(self, url: str, nodes: Sequence[Self]) -> None:
+        """From here on it is the cluster of this URL, with these nodes, and has to be opened again.
+        To be called while the gate is closed."""
+        self.url, self._cluster, self._nodes = url, cluster_address(url), tuple(nodes)
+        self._migrated = False
 
     @property
     def home(self) -> Self:

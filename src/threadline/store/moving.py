@@ -132,10 +132,15 @@ def partitions(store: Store) -> list[Partition]:
 
 def digest(store: Store, table: Table, partition: str) -> Digest:
     """Reads all of it, in little memory. Raises `StoreError`."""
+    return digest_of(table.nodes(store), table, partition)
+
+
+def digest_of(nodes: Sequence[Store], table: Table, partition: str, only: str = "TRUE") -> Digest:
+    """As `digest`, of what these nodes have. `only`: SQL, of which rows."""
     compared = [name for name in table.columns if (table.name, name) not in ANY_OF_SEVERAL]
     from_ = f"{table.name} FINAL" if table.merges else table.name
-    sql = DIGEST % (", ".join(compared), from_, IN_PARTITION)
-    found = [node.query(sql, {"partition": partition})[0] for node in table.nodes(store)]
+    sql = DIGEST % (", ".join(compared), from_, f"{IN_PARTITION} AND {only}")
+    found = [node.query(sql, {"partition": partition})[0] for node in nodes]
     return Digest(
         sum(int(row["rows"]) for row in found), sum(int(row["hash"]) for row in found) % 2**64
     )
@@ -198,17 +203,17 @@ def move(
     """Make the partition of the target what it is in the source. `read` is called with how many
     bytes came. Raises `StoreError` if one of the stores does."""
     for node in target.nodes if table.is_divided else (target.home,):
-        _pour(table.nodes(source), node, table, partition, read)
+        pour(table.nodes(source), node, table, partition, read)
 
 
-def _pour(
+def pour(
     sources: Sequence[Store],
     target: Store,
     table: Table,
     partition: str,
     read: Callable[[int], None],
 ) -> None:
-    """Into one node, what is its own."""
+    """Make the partition of one node what these have that is its own."""
     own = target.owns if table.is_divided else ""
     sql = f"SELECT {table.poured.list} FROM {table.name} {IN_PARTITION} AND {own or 'TRUE'}"
     with beside(target, table.name, table.poured) as made:

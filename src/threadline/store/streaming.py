@@ -53,7 +53,8 @@ class Streaming(Handles):
         """Write an answer of any size to a file, in one of ClickHouse's formats. It may take as
         long as it takes. Raises `StoreBusy` while `SAVERS` others are being written."""
         self.open()
-        with store_errors(), self._savers.handle(self._query_seconds) as client:
+        handle = self._savers.handle(self._query_seconds)
+        with self.asking(), store_errors(), handle as client:
             if self._log_sql:
                 _logger.info("sql", sql=sql.strip(), params=dict(params))
             if is_embedded(self.url):

@@ -1,0 +1,131 @@
+"""More shards for the cluster that a data folder's events lie in, whether its server runs or not.
+
+Rows are copied by whoever was asked to, beside the server. What takes a moment, the server does
+itself, between two blocks and between two questions: the last rows, and the larger cluster in the
+place of the smaller one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from threadline.contract.times import now_ms
+from threadline.control.opened import open_nodes
+from threadline.identity import states
+from threadline.ingest.recovery import rebuild_states
+from threadline.runtime import events_store, moving
+from threadline.runtime.events_store import Note
+from threadline.runtime.folder import is_served
+from threadline.runtime.services import Services
+from threadline.settings import Settings
+from threadline.store import REBUILD, Store, StoreError, adding, begin, standing
+from threadline.store.adding import Addition, Brought, Version
+from threadline.store.moving import FOLLOW
+
+# Once a round takes no longer, the rest is brought while events wait.
+QUICK_S = 3.0
+MOST_ROUNDS = 8
+CATCH_UP_S = 60.0
+DELETIONS_S = 600.0
+DELETIONS_HELD_S = 20.0
+# Besides how long a question may take.
+QUESTIONS_S = 5.0
+# What is partial on each node. Counts are right wherever they were counted, so they stay for now.
+TAKEN_ALONG = tuple(table for table in FOLLOW if not states.state(table).has_sums)
+
+
+def check_alone(settings: Settings) -> None:
+    """Raises `StoreError` where other nodes write into the store: they would go on with the smaller
+    cluster."""
+    if not settings.is_one_of_several:
+        return
+    with open_nodes(settings.control) as nodes:
+        running = [each.name for each in nodes.listed() if not (each.stopped or each.is_silent)]
+    if len(running) > is_served(Path(settings.data)):
+        raise StoreError(
+            f"Several Threadlines write into this store ({', '.join(running)}), and shards are"
+            " added by one. Stop the others; start them with the new THREADLINE_STORE afterwards."
+        )
+
+
+def copy(more: Addition, read: Callable[[int], None]) -> list[Version]:
+    """Bring what the new shards are to have, while it changes; until little is left. `read` is
+    called with how many bytes came. Raises `StoreError`."""
+    known: list[Version] = []
+    for _ in range(MOST_ROUNDS):
+        began = time.monotonic()
+        known = _bring(more, known, read)
+        if time.monotonic() - began < QUICK_S:
+            break
+    return known
+
+
+def switch(services: Services, url: str, known: Sequence[Version]) -> None:
+    """Bring the rest, and be the larger cluster. Events are acknowledged meanwhile, questions wait.
+    Raises `StoreError`; `StoreBusy` where the questions that run take too long."""
+    store, settings = services.store, services.settings
+    with adding.addition(store, url) as more:
+        standing.await_deletions(store, DELETIONS_S)
+        if not services.writer.catch_up(CATCH_UP_S):
+            raise StoreError(
+                "The store does not take what lies in the log. The server's log says why; try again"
+                " once it is well."
+            )
+        with services.writer.held():
+            if services.writer.failing_since is not None:
+                raise StoreError("The store went away in the middle of a block. Try again.")
+            _end(more, Path(settings.data), known, settings.query_seconds + QUESTIONS_S)
+    services.settings = msgspec.structs.replace(settings, store=url)
+
+
+def switch_stopped(settings: Settings, more: Addition, known: Sequence[Version]) -> None:
+    """The same where no server runs. Raises also `LogError`."""
+    moving.drain(settings, more.store)
+    standing.await_deletions(more.store, DELETIONS_S)
+    _end(more, Path(settings.data), known, 0)
+
+
+def finish(store: Store, settings: Settings, progressed: Callable[[str], None]) -> None:
+    """What is partial on each node follows from the events there again, and deleted rows go off the
+    disk. To be called `alone`, with the larger cluster."""
+    rebuild_states(store, settings, FOLLOW, lambda: True, progressed)
+    store.erase_deleted()
+
+
+def _bring(more: Addition, known: Sequence[Version], read: Callable[[int], None]) -> list[Version]:
+    brought = more.bring(known, read)
+    _follow(more, brought, anew=not known or brought.deleted)
+    return brought.versions
+
+
+def _follow(more: Addition, brought: Brought, anew: bool) -> None:
+    """`anew`: not only what came, as who was forgotten may be in what is there."""
+    for node in more.added:
+        for table in TAKEN_ALONG:
+            if anew:
+                node.execute(f"TRUNCATE TABLE {table}")
+                states.add(node, table, "TRUE", {})
+            elif brought.months:
+                came = "has({months:Array(String)}, e._partition_id)"
+                states.add(node, table, came, {"months": brought.months})
+
+
+def _end(more: Addition, folder: Path, known: Sequence[Version], wait_s: float) -> None:
+    """Nothing is inserted meanwhile."""
+    store, before = more.store, more.store.url
+    standing.await_deletions(store, DELETIONS_HELD_S)
+    _bring(more, known, lambda size: None)
+    with store.gate.closed(wait_s):
+        _note(folder, before, more.url)
+        begin(store, REBUILD, FOLLOW)  # should nobody `finish` it, the server does
+        more.divide()
+
+
+def _note(folder: Path, before: str, url: str) -> None:
+    """The folder's events lie in the larger cluster."""
+    left, to = events_store.name_of(before, folder), events_store.name_of(url, folder)
+    known = events_store.read(folder)
+    others = [each for each in (known.left if known else []) if each not in (left, to)]
+    events_store.write(folder, Note(to, [*others, left], now_ms()))

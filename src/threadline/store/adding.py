@@ -1,0 +1,249 @@
+"""More shards for a cluster, while events come in and questions are asked.
+
+The servers know the larger cluster under a name of its own beside the one that is in use. The key
+(`cluster.BY_VISITOR`) sends each visitor to the shard that has them, or to a new one: so the new
+ones get their visitors' rows, partition by partition, and again what has changed since, while
+nobody looks at them. In the end, for a moment, nothing is inserted and nothing asked: the last of
+it is brought, tables are divided anew, and the others' rows of those visitors are deleted.
+
+From the first table that is divided anew the smaller cluster cannot be opened any more, and until
+the last row is deleted neither can the larger one (`cluster.check_own`). So whoever was killed in
+between does the rest once more.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from typing import NamedTuple
+
+from threadline.store import cluster, moving
+from threadline.store.address import Address, cluster_address, without_password
+from threadline.store.cluster import Place
+from threadline.store.connection import CONNECT_S, connect
+from threadline.store.engine import Store
+from threadline.store.errors import StoreError, store_errors
+from threadline.store.moving import Table
+
+VERSIONS = """
+    SELECT table, partition_id, max(max_block_number) AS block,
+        max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation
+    FROM system.parts
+    WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
+    GROUP BY table, partition_id
+    ORDER BY table, partition_id"""
+# Noted on a node that is to be added, so that what is there is known to be of an earlier try.
+ORIGIN = "threadline shard add"
+# A month is read at once.
+LONGEST_S = 24 * 3600
+
+
+class Version(NamedTuple):
+    """Of a partition of a table on a node: the newest block in it, and the newest deletion or other
+    change of its rows. Another one than before: its rows may be others."""
+
+    node: int
+    table: str
+    partition: str
+    block: int
+    mutation: int
+
+    @property
+    def of(self) -> tuple[int, str, str]:
+        return self[:3]
+
+
+class Brought(NamedTuple):
+    """What was done in one round. `versions`: of what is brought now; `months`: of events, those
+    that were; `deleted`: rows that were there before may be gone; `bytes`: that came."""
+
+    versions: list[Version]
+    months: list[str]
+    deleted: bool
+    bytes: int
+
+
+class Addition:
+    """`store`: with the shards that there are; `added`: those that come to them, empty or filled by
+    an earlier try."""
+
+    def __init__(self, store: Store, url: str, added: Sequence[Store], opened: ExitStack) -> None:
+        self.store, self.url, self.added = store, url, added
+        self._opened = opened
+        described = moving.described(store)
+        self._divided = [table for table in described.values() if table.is_divided]
+
+    def size(self) -> int:
+        """Bytes to bring in the first round, about; unpacked."""
+        names = {table.name for table in self._divided}
+        every = sum(each.size for each in moving.partitions(self.store) if each.table in names)
+        return every * len(self.added) // (len(self.store.nodes) + len(self.added))
+
+    def versions(self) -> list[Version]:
+        """Of all partitions now. Raises `StoreError`."""
+        tables = [*(table.name for table in self._divided), *moving.FOLLOW]
+        return [
+            Version(number, *(row[name] for name in ("table", "partition_id", "block", "mutation")))
+            for number, node in enumerate(self.store.nodes)
+            for row in node.look(VERSIONS, {"tables": tables})
+        ]
+
+    def bring(self, known: Sequence[Version], read: Callable[[int], None]) -> Brought:
+        """Have the new shards hold what is theirs, as far as it is not what it was in `known`.
+        `read` is called with how many bytes came. Raises `StoreError`."""
+        now, before = self.versions(), {each.of: each for each in known}
+        changed = {each.of[1:] for each in now if before.get(each.of) != each}
+        gone = before.keys() - {each.of for each in now}
+        changed |= {of[1:] for of in gone}
+        came = 0
+
+        def count(size: int) -> None:
+            nonlocal came
+            came += size
+            read(size)
+
+        for table in self._divided:
+            wanted = {each.partition for each in now if each.table == table.name}
+            for node in self.added:
+                for left in {
+                    part.partition for part in moving.partitions(node) if part.table == table.name
+                } - wanted:
+                    moving.drop(node, table.name, left)
+            for partition in sorted(part for of, part in changed if of == table.name):
+                self._bring(table, partition, not known, count)
+        return Brought(
+            now,
+            sorted(part for of, part in changed if of == "events"),
+            bool(gone)
+            or any(each.of in before and before[each.of].mutation != each.mutation for each in now),
+            came,
+        )
+
+    def divide(self) -> None:
+        """As below, and from here on the store is the larger cluster: where this fails, it is away
+        until the rest is done. Nothing may be inserted or asked meanwhile."""
+        nodes = [*self.store.nodes, *self.added]
+        self._opened.pop_all()  # the store closes them
+        self.store.divide(self.url, nodes)
+        divide(self.url)
+        self.store.open()
+
+    def _bring(
+        self, table: Table, partition: str, compares: bool, read: Callable[[int], None]
+    ) -> None:
+        """`compares`: an earlier try may have brought it."""
+        for node in self.added:
+            if compares:
+                there = moving.digest_of([node], table, partition)
+                here = moving.digest_of(self.store.nodes, table, partition, node.owns)
+                if here == there:
+                    continue
+            moving.pour(self.store.nodes, node, table, partition, read)
+
+
+@contextmanager
+def addition(store: Store, url: str) -> Iterator[Addition]:
+    """What it takes to go on with the cluster of this URL, which has more shards. The new ones get
+    the schema; they are closed again unless they are taken (`Addition.divide`). Raises
+    `StoreError`."""
+    nodes = _in_order(url)
+    there = [node.url for node in store.nodes]
+    now, wanted = _cluster(store.url), _cluster(url)
+    if nodes == there:
+        raise StoreError(f"{without_password(url)} has no shards besides those that there are.")
+    if nodes[: len(there)] != there:
+        raise StoreError(
+            "The shards that there are have to come first, in the same order, in the cluster"
+            f" {wanted.cluster} as in {now.cluster}, and be named in the same way, with the same"
+            " user, in both URLs: new ones come behind them."
+        )
+    with ExitStack() as opened:
+        added = [
+            opened.enter_context(Store(node, query_seconds=LONGEST_S))
+            for node in nodes[len(there) :]
+        ]
+        for number, node in enumerate(added, start=len(there) + 1):
+            node.open()
+            node.owns = cluster.own_visitors(Place(number, 1), len(nodes))
+            _claim(node)
+        yield Addition(store, url, added, opened)
+
+
+def is_begun(url: str) -> bool:
+    """Whether tables are divided between all shards of this cluster already, on some node. Raises
+    `StoreError`."""
+    address, nodes = _cluster(url), _in_order(url)
+    for node in nodes:
+        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+            now = cluster.division(client, address)
+            if now and now.shards == len(nodes):
+                return True
+    return False
+
+
+def divide(url: str) -> None:
+    """Divide the tables between the shards of this cluster, new ones among them, and delete on each
+    what is another's. Once more does what is left of it. Raises `StoreError`."""
+    address, nodes = _cluster(url), _in_order(url)
+    # A new node is of no store yet, so it comes before those that say how many there are.
+    for node in reversed(nodes):
+        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+            cluster.distribute(client, address, len(nodes), anew=True)
+
+    def delete(shard: int) -> None:
+        with Store(nodes[shard]) as node:
+            tables = [each.name for each in moving.described(node).values() if each.is_divided]
+            # Events last: as long as they are there, nobody takes the rest for done (`check_own`).
+            for table in sorted(tables, key=lambda name: name == "events"):
+                others = f"NOT ({cluster.own_visitors(Place(shard + 1, 1), len(nodes))})"
+                node.delete(table, others, {})
+            moving.end(node)
+
+    with ThreadPoolExecutor(len(nodes), "threadline-divide") as beside:
+        list(beside.map(delete, range(len(nodes))))
+
+
+def _in_order(url: str) -> list[str]:
+    """The URLs of a cluster's nodes, first shard first. Raises `StoreError`."""
+    address = _cluster(url)
+    found = {}
+    for node in address.nodes:
+        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+            found[node] = cluster.places(client, address.cluster)
+    if any(place.replica > 1 for place, _ in found.values()):
+        raise StoreError(
+            f"Shards of the cluster {address.cluster} have replicas; add them by hand."
+        )
+    return cluster.in_order(address.cluster, found)
+
+
+def _claim(node: Store) -> None:
+    """Raises `StoreError` where anything is there that no try to add it has brought."""
+    if ORIGIN in moving.origins(node):
+        return
+    for table in moving.table_names():
+        if node.query(moving.ANY_ROW, {"table": table}):
+            raise StoreError(
+                f"{without_password(node.url)} is not empty ({table}), so it cannot become a shard:"
+                " drop that database, if nobody needs it."
+            )
+    moving.begin(node, ORIGIN, ORIGIN)
+
+
+def _cluster(url: str) -> Address:
+    address = cluster_address(url)
+    if address is None:
+        raise StoreError(
+            f"{without_password(url)} is no cluster, which shards could be added to: it has no"
+            " ?cluster=NAME. `threadline migrate-store` moves all events into one."
+        )
+    return address
+
+
+@contextmanager
+def _naming(node: str) -> Iterator[None]:
+    """An error of the engine says of which node it is."""
+    try:
+        with store_errors():
+            yield
+    except StoreError as error:
+        raise type(error)(f"The node at {without_password(node)}: {error}") from error
