@@ -27,6 +27,7 @@ from threadline.store import (
     adding,
     begin,
     cluster,
+    standing,
     without_password,
 )
 
@@ -220,14 +221,32 @@ def test_a_change_that_is_cut_off_is_an_outage_until_it_goes_on(
             node.query(f"DROP DATABASE {database}_local SYNC")
 
 
+def earlier() -> list[Json]:
+    """Of another month, by nobody."""
+    return [
+        {
+            "event": "early",
+            "event_id": f"early {each}",
+            "timestamp": "2026-03-01T12:00:00Z",
+            "anonymous_id": f"early bird {each}",
+        }
+        for each in range(40)
+    ]
+
+
 def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path: Path) -> None:
     """Rows that were brought already are deleted again, with what was made of them."""
     three, four = nodes.url("gone", "three"), nodes.url("gone")
     with Server(tmp_path, THREADLINE_STORE=three) as server:
         project = Project(server)
-        project.batch(log(Random(3), 300))
+        project.batch([*log(Random(3), 300), *earlier()])
         with Store(three) as store, adding.addition(store, four) as more:
             known = adding_shards.copy(more, lambda size: None)
+            assert project.post("/v1/forget", {"user_id": "ada"}).status == 200
+            assert project.stored(user_id="ada") == []
+            standing.await_deletions(store, 60)
+            brought = more.bring(known, lambda size: None)
+            assert (brought.months, brought.deleted) == (["202605"], True), "not what is as it was"
             for user in USERS[:20]:
                 assert project.post("/v1/forget", {"user_id": user}).status == 200
             wanted = answers(project)
@@ -258,6 +277,17 @@ def test_what_cannot_be_added_is_said(nodes: Cluster, tmp_path: Path, url: str, 
         assert said in done.stdout + done.stderr
         assert done.stderr.count("\n") <= 1
         assert server.stop() == 0
+
+
+def test_another_user_is_refused(nodes: Cluster) -> None:
+    """As another one may not read what is to be moved."""
+    other = nodes.url("order").replace("threadline:se%3Acret", "default:")
+    with (
+        Store(nodes.url("order", "three")) as store,
+        pytest.raises(StoreError, match="a name of its own"),
+        adding.addition(store, other),
+    ):
+        pass
 
 
 def test_a_node_with_something_else_on_it_is_left_alone(nodes: Cluster) -> None:

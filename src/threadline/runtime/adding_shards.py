@@ -76,6 +76,7 @@ def switch(services: Services, url: str, known: Sequence[Version]) -> None:
         with services.writer.held():
             if services.writer.failing_since is not None:
                 raise StoreError("The store went away in the middle of a block. Try again.")
+            check_alone(settings)  # one may have been started since
             _end(more, Path(settings.data), known, settings.query_seconds + QUESTIONS_S)
     services.settings = msgspec.structs.replace(settings, store=url)
 
@@ -118,8 +119,8 @@ def _end(more: Addition, folder: Path, known: Sequence[Version], wait_s: float) 
     standing.await_deletions(store, DELETIONS_HELD_S)
     _bring(more, known, lambda size: None)
     with store.gate.closed(wait_s):
-        _note(folder, before, more.url)
         begin(store, REBUILD, FOLLOW)  # should nobody `finish` it, the server does
+        _note(folder, before, more.url)
         more.divide()
 
 

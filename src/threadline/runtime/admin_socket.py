@@ -19,6 +19,7 @@ import msgspec
 
 from threadline.backup.manifest import BackupError, Moment
 from threadline.contract.errors import Unavailable
+from threadline.control import ControlError
 from threadline.ingest.recovery import AtWork
 from threadline.ingest.row import Rows
 from threadline.runtime import adding_shards, taking
@@ -200,7 +201,7 @@ class _Answer(StreamRequestHandler):
         asked = msgspec.json.decode(self.rfile.readline(), type=Message)
         try:
             answer = b"ok\n" + self.server.carry_out(asked, self._gone)
-        except (StoreError, BackupError, AtWork) as error:
+        except (StoreError, BackupError, ControlError) as error:
             kind = type(error).__name__ if type(error).__name__ in ERRORS else "StoreError"
             answer = f"{kind}\n{error}".encode()
         with suppress(BrokenPipeError):

@@ -23,14 +23,21 @@ from threadline.store.connection import CONNECT_S, connect
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError, store_errors
 from threadline.store.moving import Table
+from threadline.store.statements import Row
 
 VERSIONS = """
     SELECT table, partition_id, max(max_block_number) AS block,
-        max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation
+        max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation, sum(rows) AS rows,
+        groupArrayIf(name, has_lightweight_delete) AS masked
     FROM system.parts
     WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
     GROUP BY table, partition_id
     ORDER BY table, partition_id"""
+# Of parts that have a mask, rows that are deleted.
+DELETED = """
+    SELECT count() AS rows FROM {table:Identifier}
+    WHERE _part IN {masked:Array(String)} AND NOT _row_exists
+    SETTINGS apply_deleted_mask = 0"""
 # Noted on a node that is to be added, so that what is there is known to be of an earlier try.
 ORIGIN = "threadline shard add"
 # A month is read at once.
@@ -38,28 +45,33 @@ LONGEST_S = 24 * 3600
 
 
 class Version(NamedTuple):
-    """Of a partition of a table on a node: the newest block in it, and the newest deletion or other
-    change of its rows. Another one than before: its rows may be others."""
+    """Of a partition of a table on a node. `block`: the newest in it. `mutation`: the newest, of
+    which each counts for all partitions, and changes few. `rows`: those that are not deleted; of a
+    table whose rows merge they become fewer by that, too."""
 
     node: int
     table: str
     partition: str
     block: int
     mutation: int
+    rows: int
 
     @property
-    def of(self) -> tuple[int, str, str]:
-        return self[:3]
+    def place(self) -> tuple[int, str, str]:
+        return self.node, self.table, self.partition
+
+    def lost_rows(self, before: "Version") -> bool:
+        """Whether some were deleted since then."""
+        return self.mutation != before.mutation and self.rows != before.rows
 
 
 class Brought(NamedTuple):
     """What was done in one round. `versions`: of what is brought now; `months`: of events, those
-    that were; `deleted`: rows that were there before may be gone; `bytes`: that came."""
+    that were; `deleted`: rows that were there before may be gone."""
 
     versions: list[Version]
     months: list[str]
     deleted: bool
-    bytes: int
 
 
 class Addition:
@@ -82,7 +94,7 @@ class Addition:
         """Of all partitions now. Raises `StoreError`."""
         tables = [*(table.name for table in self._divided), *moving.FOLLOW]
         return [
-            Version(number, *(row[name] for name in ("table", "partition_id", "block", "mutation")))
+            _version(node, number, row)
             for number, node in enumerate(self.store.nodes)
             for row in node.look(VERSIONS, {"tables": tables})
         ]
@@ -90,33 +102,25 @@ class Addition:
     def bring(self, known: Sequence[Version], read: Callable[[int], None]) -> Brought:
         """Have the new shards hold what is theirs, as far as it is not what it was in `known`.
         `read` is called with how many bytes came. Raises `StoreError`."""
-        now, before = self.versions(), {each.of: each for each in known}
-        changed = {each.of[1:] for each in now if before.get(each.of) != each}
-        gone = before.keys() - {each.of for each in now}
-        changed |= {of[1:] for of in gone}
-        came = 0
-
-        def count(size: int) -> None:
-            nonlocal came
-            came += size
-            read(size)
-
+        now = {each.place: each for each in self.versions()}
+        before = {each.place: each for each in known}
+        lost = [
+            place
+            for place, version in before.items()
+            if place not in now or now[place].lost_rows(version)
+        ]
+        came = [
+            place
+            for place, version in now.items()
+            if place not in before or version.block != before[place].block
+        ]
+        changed = {(table, partition) for _, table, partition in [*lost, *came]}
         for table in self._divided:
-            wanted = {each.partition for each in now if each.table == table.name}
-            for node in self.added:
-                for left in {
-                    part.partition for part in moving.partitions(node) if part.table == table.name
-                } - wanted:
-                    moving.drop(node, table.name, left)
-            for partition in sorted(part for of, part in changed if of == table.name):
-                self._bring(table, partition, not known, count)
-        return Brought(
-            now,
-            sorted(part for of, part in changed if of == "events"),
-            bool(gone)
-            or any(each.of in before and before[each.of].mutation != each.mutation for each in now),
-            came,
-        )
+            self._drop_others(table, {of for _, name, of in now if name == table.name})
+            for partition in sorted(of for name, of in changed if name == table.name):
+                self._bring(table, partition, not known, read)
+        months = sorted(partition for table, partition in changed if table == "events")
+        return Brought([*now.values()], months, bool(lost))
 
     def divide(self) -> None:
         """As below, and from here on the store is the larger cluster: where this fails, it is away
@@ -126,6 +130,13 @@ class Addition:
         self.store.divide(self.url, nodes)
         divide(self.url)
         self.store.open()
+
+    def _drop_others(self, table: Table, partitions: set[str]) -> None:
+        """What came in an earlier round, and is nowhere any more."""
+        for node in self.added:
+            there = {each.partition for each in moving.partitions(node) if each.table == table.name}
+            for partition in there - partitions:
+                moving.drop(node, table.name, partition)
 
     def _bring(
         self, table: Table, partition: str, compares: bool, read: Callable[[int], None]
@@ -150,11 +161,11 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
     now, wanted = _cluster(store.url), _cluster(url)
     if nodes == there:
         raise StoreError(f"{without_password(url)} has no shards besides those that there are.")
-    if nodes[: len(there)] != there:
+    if now.cluster == wanted.cluster or nodes[: len(there)] != there:
         raise StoreError(
-            "The shards that there are have to come first, in the same order, in the cluster"
-            f" {wanted.cluster} as in {now.cluster}, and be named in the same way, with the same"
-            " user, in both URLs: new ones come behind them."
+            "The larger cluster needs a name of its own in remote_servers, and in it the shards of"
+            f" {now.cluster} first, in the same order; both URLs have to name them in the same way,"
+            " with the same user and database."
         )
     with ExitStack() as opened:
         added = [
@@ -165,6 +176,7 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
             node.open()
             node.owns = cluster.own_visitors(Place(number, 1), len(nodes))
             _claim(node)
+            moving.check_alike(moving.described(store), moving.described(node))
         yield Addition(store, url, added, opened)
 
 
@@ -200,6 +212,17 @@ def divide(url: str) -> None:
 
     with ThreadPoolExecutor(len(nodes), "threadline-divide") as beside:
         list(beside.map(delete, range(len(nodes))))
+
+
+def _version(node: Store, number: int, row: Row) -> Version:
+    deleted = 0
+    if row["masked"]:
+        bound = {"table": row["table"], "masked": row["masked"]}
+        deleted = node.look(DELETED, bound)[0]["rows"]
+    rows = int(row["rows"]) - int(deleted)
+    return Version(
+        number, row["table"], row["partition_id"], int(row["block"]), int(row["mutation"]), rows
+    )
 
 
 def _in_order(url: str) -> list[str]:
