@@ -469,6 +469,17 @@ def test_a_value_that_never_came_is_named(
         assert f"did you mean '{near}" in said(answer)
 
 
+def test_a_user_who_never_came_is_said(project: Project) -> None:
+    project.track("go", user_id="u", timestamp="2026-05-01")
+    for path in ("/v1/users", "/v1/stats"):
+        answer = project.ask(path, filters="user_id==nobody")
+        assert codes(answer) == [("unknown_value", "filters")]
+        assert "carries the user_id 'nobody'" in said(answer)
+    for filters in ("user_id==u", "user_id==u|nobody", "user_id==u;event==buy", "user_id!=u"):
+        answer = project.ask("/v1/stats", filters=filters)
+        assert "unknown_value" not in [code for code, _ in codes(answer)], filters
+
+
 def test_a_property_that_nothing_looks_at_is_said(project: Project) -> None:
     purchases(project, [1, 2])
     asked = {"event": "purchase", "property": "value"}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from threadline.classify.channels import NAMES as CHANNELS
+from threadline.identity.resolution import PROJECT, USERS
 from threadline.questions.context import Context
 from threadline.questions.dimensions import DIMENSIONS, SOURCE_PARTS, key_of
 from threadline.questions.filters import Condition, number
@@ -23,6 +24,8 @@ MOST = 1000
 LISTED = {
     name for name, each in DIMENSIONS.items() if each.scope == "event" and each.kind == "text"
 } - {"event", "event_name"}
+
+KNOWN_USERS = f"SELECT DISTINCT user_id FROM user_touches WHERE {PROJECT} AND {USERS}"
 
 Asked = tuple[str, Condition]
 
@@ -52,6 +55,8 @@ def unknown_values(context: Context, asked: Iterable[Asked]) -> list[AnswerWarni
     found: list[AnswerWarning] = []
     known: dict[str, _Came] = {}
     for parameter, condition in dict.fromkeys(asked):
+        if condition.operator == "==" and condition.dimension == "user_id":
+            found += _unknown_users(context, parameter, condition.values)
         of = of_events(condition.dimension)
         if condition.operator != "==" or not (of in LISTED or key_of(of)):
             continue
@@ -60,6 +65,18 @@ def unknown_values(context: Context, asked: Iterable[Asked]) -> list[AnswerWarni
         values = (value for value in condition.values if value)
         found += _never_came(parameter, condition.dimension, values, known[of])
     return found
+
+
+def _unknown_users(
+    context: Context, parameter: str, values: Sequence[str]
+) -> Iterator[AnswerWarning]:
+    asked = [value for value in values if value]
+    bound = {"project_id": context.project_id, "user_ids": asked}
+    known = {row["user_id"] for row in context.reading.query(KNOWN_USERS, bound)} if asked else ()
+    for value in asked:
+        if value not in known:
+            message = f"No event that is stored carries the user_id {value!r}; ids count as written."
+            yield AnswerWarning("unknown_value", parameter, message)
 
 
 def _came(context: Context, of: str) -> _Came:
