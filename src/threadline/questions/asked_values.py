@@ -75,7 +75,9 @@ def _unknown_users(
     known = {row["user_id"] for row in context.reading.query(KNOWN_USERS, bound)} if asked else ()
     for value in asked:
         if value not in known:
-            message = f"No event that is stored carries the user_id {value!r}; ids count as written."
+            message = (
+                f"No event that is stored carries the user_id {value!r}; ids count as written."
+            )
             yield AnswerWarning("unknown_value", parameter, message)
 
 

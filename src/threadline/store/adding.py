@@ -40,6 +40,7 @@ DELETED = """
     SETTINGS apply_deleted_mask = 0"""
 # Noted on a node that is to be added, so that what is there is known to be of an earlier try.
 ORIGIN = "threadline shard add"
+STATEMENT_S = 60
 # A month is read at once.
 LONGEST_S = 24 * 3600
 
@@ -196,9 +197,9 @@ def divide(url: str) -> None:
     """Divide the tables between the shards of this cluster, new ones among them, and delete on each
     what is another's. Once more does what is left of it. Raises `StoreError`."""
     address, nodes = _cluster(url), _in_order(url)
-    # A new node is of no store yet, so it comes before those that say how many there are.
-    for node in reversed(nodes):
-        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+
+    def distribute(node: str) -> None:
+        with _naming(node), closing(connect(node, STATEMENT_S, {})) as client:
             cluster.distribute(client, address, len(nodes), anew=True)
 
     def delete(shard: int) -> None:
@@ -211,6 +212,7 @@ def divide(url: str) -> None:
             moving.end(node)
 
     with ThreadPoolExecutor(len(nodes), "threadline-divide") as beside:
+        list(beside.map(distribute, nodes))
         list(beside.map(delete, range(len(nodes))))
 
 
@@ -234,7 +236,8 @@ def _in_order(url: str) -> list[str]:
             found[node] = cluster.places(client, address.cluster)
     if any(place.replica > 1 for place, _ in found.values()):
         raise StoreError(
-            f"Shards of the cluster {address.cluster} have replicas; add them by hand."
+            f"Shards of the cluster {address.cluster} have replicas, and shards can be added only"
+            " without. `threadline migrate-store` moves all events into another database of it."
         )
     return cluster.in_order(address.cluster, found)
 
