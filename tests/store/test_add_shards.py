@@ -248,7 +248,7 @@ def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path
             for user in USERS[:20]:
                 assert project.post("/v1/forget", {"user_id": user}).status == 200
             wanted = answers(project)
-            SocketStore(tmp_path).add_shards(four, known)
+            SocketStore(tmp_path).add_shards(four, known, 60)
         assert answers(project) == wanted
         with Store(four) as store:
             for node in store.nodes:

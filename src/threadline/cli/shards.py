@@ -31,6 +31,9 @@ from threadline.store.address import server_address
 app = typer.Typer(help="More shards for the cluster that the events lie in.", no_args_is_help=True)
 
 HOW_TO_GO_ON = "Stopped. The same command goes on where it was."
+# Questions that run are waited for, and others wait with them: first not long, then as long as one
+# may take.
+FIRST_WAIT_S, MORE_S = 2.0, 5.0
 TRY_AGAIN_S = 5.0
 
 
@@ -114,14 +117,14 @@ def _switch(
     if not is_served(folder):
         adding_shards.switch_stopped(chosen, more, known)
         return
-    waits = False
+    wait_s, longest_s = FIRST_WAIT_S, chosen.query_seconds + MORE_S
     while True:
         try:
-            SocketStore(folder).add_shards(more.url, known)
+            SocketStore(folder).add_shards(more.url, known, min(wait_s, longest_s))
         except StoreBusy as error:
-            if not waits:
-                console.print(f"{error} Waiting for that; Ctrl-C stops, and nothing has changed.")
-            waits = True
+            if wait_s == FIRST_WAIT_S:
+                console.print(f"{error} Waiting for them; Ctrl-C stops, and nothing has changed.")
+            wait_s *= 2
             time.sleep(TRY_AGAIN_S)
         else:
             return

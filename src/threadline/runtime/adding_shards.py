@@ -30,8 +30,6 @@ MOST_ROUNDS = 8
 CATCH_UP_S = 60.0
 DELETIONS_S = 600.0
 DELETIONS_HELD_S = 20.0
-# Besides how long a question may take.
-QUESTIONS_S = 5.0
 # What is partial on each node. Counts are right wherever they were counted, so they stay for now.
 TAKEN_ALONG = tuple(table for table in FOLLOW if not states.state(table).has_sums)
 
@@ -62,9 +60,10 @@ def copy(more: Addition, read: Callable[[int], None]) -> list[Version]:
     return known
 
 
-def switch(services: Services, url: str, known: Sequence[Version]) -> None:
+def switch(services: Services, url: str, known: Sequence[Version], wait_s: float) -> None:
     """Bring the rest, and be the larger cluster. Events are acknowledged meanwhile, questions wait.
-    Raises `StoreError`; `StoreBusy` where the questions that run take too long."""
+    Raises `StoreError`; `StoreBusy` where questions that run take longer than `wait_s`, for which
+    others waited, too."""
     store, settings = services.store, services.settings
     with adding.addition(store, url) as more:
         standing.await_deletions(store, DELETIONS_S)
@@ -77,7 +76,7 @@ def switch(services: Services, url: str, known: Sequence[Version]) -> None:
             if services.writer.failing_since is not None:
                 raise StoreError("The store went away in the middle of a block. Try again.")
             check_alone(settings)  # one may have been started since
-            _end(more, Path(settings.data), known, settings.query_seconds + QUESTIONS_S)
+            _end(more, Path(settings.data), known, wait_s)
     services.settings = msgspec.structs.replace(settings, store=url)
 
 

@@ -87,11 +87,11 @@ class TakeSnapshot(msgspec.Struct, tag=True):
 
 
 class AddShards(msgspec.Struct, tag=True):
-    """Be the larger cluster of this URL from now on. `known`: of what the new shards have, which is
-    not brought again."""
+    """The arguments of `adding_shards.switch`."""
 
     url: str
     known: list[Version]
+    wait_s: float
 
 
 class AppendRows(msgspec.Struct, tag=True):
@@ -150,7 +150,7 @@ class AdminSocket(ThreadingUnixStreamServer):
                     return b""
                 return msgspec.json.encode(taking.take(self._services, asked.name))
         if isinstance(asked, AddShards):
-            adding_shards.switch(self._services, asked.url, asked.known)
+            adding_shards.switch(self._services, *msgspec.structs.astuple(asked))
             return b""
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
         if isinstance(asked, Asked) or (
@@ -272,9 +272,9 @@ class SocketStore:
         """As `taking.take`."""
         return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
 
-    def add_shards(self, url: str, known: Sequence[Version]) -> None:
+    def add_shards(self, url: str, known: Sequence[Version], wait_s: float) -> None:
         """As `adding_shards.switch`."""
-        self._send(AddShards(url, list(known)))
+        self._send(AddShards(url, list(known), wait_s))
 
     def append(self, rows: Rows) -> None:
         """As `append`."""
