@@ -8,6 +8,7 @@ from threadline.identity.resolution import Resolution
 from threadline.identity.shards import BY_VISITOR, on_shards
 from threadline.identity.stitch import relations
 from threadline.identity.visits import Wanted, visits
+from threadline.questions.traffic_sources import NAMED_SOURCES
 
 RELATIONS = {
     "counted_events": "SELECT * FROM events",
@@ -70,6 +71,7 @@ def test_what_reads_no_table_would_be_the_same_on_every_shard() -> None:
 def test_the_names_are_those_of_relations() -> None:
     """A relation under another name would still be right, and all of its rows would travel."""
     found = {"considered", "all_visits", "met", "events_met", "decided_devices", "in_visits"}
+    found |= {"counted", "finished", *NAMED_SOURCES}
     for policy in POLICIES:
         for as_of in (False, True):
             on = Resolution(policy, {"project_id": "p"}, as_of=as_of)

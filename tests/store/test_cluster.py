@@ -13,6 +13,7 @@ import pytest
 from tests.cli.test_commands import ok
 from tests.clickhouse_cluster import Cluster
 from tests.identity import test_vectors
+from tests.questions import test_finished
 from tests.questions.test_sql import ASKED_OF, OF_EVENTS
 from tests.store import test_server_mode
 from tests.support import Json, Project, Server, row_values
@@ -23,8 +24,10 @@ from threadline.contract.times import DAY_MS, format_ms, now_ms
 from threadline.control import Control
 from threadline.identity import states
 from threadline.ingest import row
+from threadline.questions.context import Context
 from threadline.questions.registry import QUESTIONS
 from threadline.runtime import events_store
+from threadline.runtime.params import parse_params
 from threadline.store import Store, StoreError
 
 BEGAN = 1_777_600_000_000  # 2026-05-01
@@ -53,6 +56,13 @@ ALIKE = {
     "stats_sum_converted", "sources_term", "funnel_grouped",
     "retention_event", "time_to_conversion_user",
 }  # fmt: skip
+# Of whom only known people are to travel.
+CROWDED: dict[str, tuple[str, dict[str, str]]] = {
+    "persons": ("stats", {"metric": "persons"}),
+    "persons_by_day": ("stats", {"metric": "persons", "interval": "day"}),
+    "persons_by_visit": ("stats", {"metric": "persons", "group_by": "source"}),
+    "sources": ("sources", {}),
+}
 # When a part of the log had been received, by project.
 AS_OF: dict[str, int] = {}
 # Of each: a policy that the others leave out, what was known then, and people by what they did.
@@ -211,6 +221,78 @@ def without_as_of(answered: tuple[int, Any]) -> tuple[int, Any]:
     """Each was asked of its own time."""
     status, body = answered
     return status, {name: value for name, value in body.items() if name != "as_of"}
+
+
+@pytest.fixture(scope="module")
+def shards(cluster: Cluster) -> Iterator[Store]:
+    """A store with a random log, and with a crowd of whom few are known."""
+    with Store(cluster.url("finished"), query_seconds=120) as store:
+        test_finished.tell(store, 11, 700)
+        store.insert("events", row.COLUMNS, "MsgPack", crowd(), "crowd")
+        yield store
+
+
+def crowd() -> bytes:
+    """25,000 people in three days, of whom 2,000 are users with two devices each. Of the others
+    every tenth was there on each day, and gets to the second step of a funnel."""
+    known = [(f"{place} of {n}", f"u{n}", n % 3) for n in range(2_000) for place in ("home", "work")]
+    others = [(f"d{n}", None, n % 3) for n in range(23_000)]
+    again = [(f"d{n}", None, n % 3 + days) for n in range(0, 23_000, 10) for days in (1, 2)]
+    return b"".join(
+        row.encode(
+            row_values(
+                project_id="crowd",
+                event_id=f"{device} {day}",
+                event_name="$pageview" if user is None and day < 3 else "signup",
+                anonymous_id=device,
+                user_id=user,
+                timestamp=BEGAN + day * DAY_MS + len(device) * MINUTE_MS,
+                source="google" if day else "direct",
+            )
+        )
+        for device, user, day in (*known, *others, *again)
+    )
+
+
+@pytest.mark.parametrize("name", test_finished.ASKED)
+def test_counting_in_two_steps_on_shards(
+    shards: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `questions/test_finished`, which has one machine."""
+    policy, world = test_finished.worlds(name)[1]
+    in_two = test_finished.answer(shards, name, policy, world)
+    monkeypatch.setattr(Context, "is_divided", False)
+    assert test_finished.answer(shards, name, policy, world) == in_two
+
+
+# Who is known here is a twelfth.
+@pytest.mark.parametrize("name", CROWDED)
+def test_only_known_people_travel(
+    shards: Store, cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question, given = QUESTIONS[CROWDED[name][0]], CROWDED[name][1]
+
+    def sent() -> tuple[Any, int]:
+        """The answer, and the bytes that came to the asked node for it; the fewest of some times,
+        as it hears of other things, too."""
+        found = []
+        for _ in range(3):
+            context = Context(shards, "crowd", "next", asked_at_ms=BEGAN + 9 * DAY_MS)
+            before = bytes_in(cluster)
+            answered = question.ask(context, parse_params(given, question.params))
+            found.append(bytes_in(cluster) - before)
+        return answered, min(found)
+
+    answered, few = sent()
+    monkeypatch.setattr(Context, "is_divided", False)
+    before, many = sent()
+    assert answered == before
+    assert few < many / 4
+
+
+def bytes_in(cluster: Cluster) -> int:
+    sql = "SELECT value FROM system.events WHERE event = 'NetworkReceiveBytes'"
+    return int(cluster.nodes[0].query(sql))
 
 
 def test_people_are_on_all_shards(both: tuple[Project, Project], cluster: Cluster) -> None:

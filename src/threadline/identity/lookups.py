@@ -12,16 +12,19 @@ from threadline.store.states import OFF_PAGE
 OWNER: Mapping[Policy, str] = {"first": "first", "next": "person", "last": "last"}
 
 PERSON_EVENTS = """
-SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+    e.* EXCEPT (seen, owner, untagged)
 FROM (
-    SELECT $seen AS seen, $owner_of_seen AS owner, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, $owner_of_seen AS owner, r.user_hash = 0 AS untagged,
+        r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e"""
 PERSON_EVENTS_BY_NEXT = f"""
 SELECT multiIf(e.owner = 0, e.seen, e.owner != {SEVERAL}, e.owner, $owner_then) AS person,
-    e.* EXCEPT (seen, owner)
+    e.owner = 0 AND e.untagged AS is_nobodys, e.* EXCEPT (seen, owner, untagged)
 FROM (
-    SELECT $seen AS seen, $owner_of_seen AS owner, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, $owner_of_seen AS owner, r.user_hash = 0 AS untagged,
+        r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e"""
 

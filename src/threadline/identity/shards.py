@@ -4,6 +4,10 @@ All that is of a visitor lies on one shard. So a relation whose joins and groups
 is the sum of what each shard makes of its own rows, by the same text. Only what comes out of it
 travels; where it is summed up at once, only sums do. People are of several visitors, and meet where
 the question was asked.
+
+Of people, those who are nobody's are of one visitor. A question that counts them says in a relation
+of its own, `finished`, what each shard makes of its rows, and sums these up (see
+`questions/finished`).
 """
 
 import re
@@ -12,7 +16,8 @@ from textwrap import indent
 
 from threadline.identity.compose import NAMED, compose, defined
 
-# As long as all that they name is by visitor, too (see `relations`, `stitch`, `visits`).
+# As long as all that they name is by visitor, too (see `relations`, `stitch`, `visits`). Each shard
+# has the names of all traffic sources that its own events come from.
 BY_VISITOR = frozenset(
     """
     counted_events considered user_links observed_events observations ownership user_ownership
@@ -22,6 +27,7 @@ BY_VISITOR = frozenset(
     owners first_owners last_owners device_owners person_events owned_events
     untagged_touches tagged_touches owned_touches owned_touch_times nobodys_touches
     links_then half_hours_then visitor_touches_then user_touches_then
+    counted finished named_sources
     """.split()
 )
 # And those of single conditions (`narrowing`): who did what, and what was before it was narrowed.

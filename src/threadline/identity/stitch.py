@@ -22,10 +22,12 @@ what it looks at in `considered` (visitor, user_hash, timestamp, …), with `use
     first_owners      (visitor, person)           who was seen there first; `last_owners`: who last
     ownership         (visitor, user_hash, until) intervals in which shared devices are somebody's;
                                                   they follow each other without a gap
-    person_events     (person, …considered)       every event once, with the person it belongs to:
+    person_events     (person, is_nobodys, …considered)
+                                                  every event once, with the person it belongs to:
                                                   of a user the hash of the id, of an anonymous
-                                                  visitor `visitor`. Not for `any`, under which an
-                                                  event may have several owners
+                                                  visitor, who `is_nobodys`, `visitor`. Not for
+                                                  `any`, under which an event may have several
+                                                  owners
     device_owners     (visitor, user_id)          who owns all untagged events of which device
     user_ownership    (visitor, user_id, until)   `ownership` by user id
     owned_events      (owner, …considered)        every event of users, tagged or not. Under `any`
@@ -101,15 +103,16 @@ INNER JOIN (
 ) AS n ON n.visitor = o.visitor AND n.user_hash = o.user_hash"""
 
 PERSON_EVENTS = """
-SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+SELECT if(o.person != 0, o.person, e.seen) AS person, o.person = 0 AND e.untagged AS is_nobodys,
+    e.* EXCEPT (seen, untagged)
 FROM (
-    SELECT $seen AS seen, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, r.user_hash = 0 AS untagged, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen"""
 
 PERSON_EVENTS_AS_TAGGED = """
-SELECT $seen AS person, r.* EXCEPT (visitor, user_hash)
+SELECT $seen AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
 FROM considered AS r"""
 
 # An event on a device that goes from hand to hand is in the interval that ends next: a join that
@@ -117,9 +120,9 @@ FROM considered AS r"""
 PERSON_EVENTS_BY_NEXT = f"""
 SELECT
     multiIf(o.person = 0, e.seen, o.person != {SEVERAL}, o.person, c.user_hash) AS person,
-    e.* EXCEPT (seen)
+    o.person = 0 AND e.untagged AS is_nobodys, e.* EXCEPT (seen, untagged)
 FROM (
-    SELECT $seen AS seen, r.* EXCEPT (visitor, user_hash)
+    SELECT $seen AS seen, r.user_hash = 0 AS untagged, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ) AS e
 LEFT ANY JOIN owners AS o ON o.visitor = e.seen

@@ -148,6 +148,7 @@ COLUMNS: Mapping[str, Column] = {
         ))
     )::Tuple(Int64, UInt64)""",
     ),
+    "is_nobodys": Column(("is_nobodys",), "visit[1].$0"),
     # All of them, in order.
     "arrivals": Column(("touches",), "arraySort(arrayFlatten(visit.$0))"),
 }

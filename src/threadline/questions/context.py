@@ -91,6 +91,13 @@ class Context:
             self.reading, self.project_id, self.policy, self.as_of_ms, self.bots, self.keeper
         )
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether people lie on several machines, of which each can finish with those who are
+        nobody's (see `finished`): not with accounts, whose people may be anywhere, nor where it
+        takes all of somebody to know who is asked for."""
+        return bool(self.store.cluster) and not (self.per_account or self.narrowing.persons)
+
     @cached_property
     def now_ms(self) -> int:
         """Until when an answer can say anything: now, or `as_of`."""

@@ -115,6 +115,11 @@ class Scoped(NamedTuple):
         """Whether it has to be known whose an event is."""
         return bool(self.scopes or self.relations)
 
+    @property
+    def of_persons(self) -> bool:
+        """Whether it takes all that a person did to know in which group somebody is."""
+        return "first" in self.scopes or bool(self.relations)
+
     def title(self, name: str) -> str:
         """What a column is called in the answer."""
         plain = name.replace("_", ".", 1)
@@ -141,11 +146,12 @@ class Scoped(NamedTuple):
             return self
         return self._replace(scopes=["visit", *self.scopes])
 
-    def visits(self, values: Params) -> Wanted | None:
+    def visits(self, values: Params, also: Sequence[str] = ()) -> Wanted | None:
+        """What it needs of them, and `also` these columns."""
         if "visit" not in self.scopes:
             return None
         needed = [name for each in self.of_visits.values() for name in each.needs]
-        return in_time(("arrival", *dict.fromkeys(needed)), values, running=True)
+        return in_time(("arrival", *dict.fromkeys([*needed, *also])), values, running=True)
 
 
 def join_facts(relations: Sequence[str], of: str) -> list[str]:

@@ -11,6 +11,7 @@ from threadline.questions.compare import compared
 from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
+from threadline.questions.finished import COUNT, also_nobodys, counting, people, summed
 from threadline.questions.ordering import Order, order_by
 from threadline.questions.parameters import CompareText, any_dimension, between, in_time
 from threadline.questions.scoped import ALL_GROUPS, Scope, Scoped, read_dimensions, scoped
@@ -29,7 +30,7 @@ COLUMNS: dict[Breakdown, list[str]] = {
     "content": ["content"],
 }
 # What only events have, not visits.
-OF_EVENTS = ("term", "content")
+NOT_OF_VISITS = ("term", "content")
 
 MAX_LIMIT = 200
 
@@ -78,40 +79,32 @@ class Sources(Limited):
     other: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
-BY_VISIT = """
+BY_VISIT = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
         e.visitor AS device, e.traffic_source AS traffic_source
     FROM counted_events AS e
     $off_page
 ), counted AS (
-    SELECT person, device, events, 1 AS visits, arrival.2 AS traffic_source
+    SELECT person, device, events, 1 AS visits, arrival.2 AS traffic_source$also
     FROM visits
     $begun
     UNION ALL
-    SELECT person, device, 1 AS events, 0 AS visits, traffic_source
+    SELECT person, device, 1 AS events, 0 AS visits, traffic_source$also
     FROM person_events
-)
-SELECT ${names}sum(c.events) AS events, uniqExact(c.device) AS uniques,
-    sumIf(c.events, n.medium = 'paid') / events AS paid_share, uniqExact(c.person) AS persons,
-    sum(c.visits) AS visits
-FROM counted AS c
-LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source
-$group_by
+)$finished{COUNT}
 ORDER BY $order
 LIMIT $limit"""
+COUNTED = """counted AS c
+LEFT ANY JOIN named_sources AS n ON n.traffic_source = c.traffic_source"""
 
 BY_EVENT = f"""
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
-        {DEVICE} AS device, e.medium = 'paid' AS is_paid$names
+        {DEVICE} AS device, e.medium = 'paid' AS is_paid$columns
     FROM counted_events AS e
     $where
-)
-SELECT ${{groups}}count() AS events, uniqExact(device) AS uniques,
-    countIf(is_paid) / events AS paid_share, uniqExact(person) AS persons
-FROM person_events
-$group_by
+)$finished{COUNT}
 ORDER BY $order
 LIMIT $limit"""
 
@@ -122,15 +115,34 @@ WITH considered AS (
         {DEVICE} AS device$columns
     FROM counted_events AS e
     $where
-)
-SELECT ${{names}}count() AS events, uniqExact(p.device) AS uniques,
-    countIf(vn.medium = 'paid') / events AS paid_share, uniqExact(p.person) AS persons,
-    uniqExactIf((p.person, p.on_device, v.started), p.on_page) AS visits
-FROM person_events AS p
-$joins
-$group_by
+)$finished{COUNT}
 ORDER BY $order
 LIMIT $limit"""
+
+MEASURED_EVENTS = (
+    "$events AS events, $uniques AS uniques,\n    $paid / events AS paid_share, $persons AS persons"
+)
+MEASURED = f"{MEASURED_EVENTS},\n    $visits AS visits"
+OF_VISITS = {
+    "events": summed("events", "sum(c.events)"),
+    "uniques": summed("uniques", "uniqExact(c.device)"),
+    "paid": summed("paid", "sumIf(c.events, n.medium = 'paid')"),
+    "persons": people("persons", "c."),
+    "visits": summed("visits", "sum(c.visits)"),
+}
+OF_EVENTS = {
+    "events": summed("events", "count()"),
+    "uniques": summed("uniques", "uniqExact(device)"),
+    "paid": summed("paid", "countIf(is_paid)"),
+    "persons": people("persons"),
+}
+OF_DIMENSIONS = {
+    "events": summed("events", "count()"),
+    "uniques": summed("uniques", "uniqExact(p.device)"),
+    "paid": summed("paid", "countIf(vn.medium = 'paid')"),
+    "persons": people("persons", "p."),
+    "visits": summed("visits", "uniqExactIf((p.person, p.on_device, v.started), p.on_page)"),
+}
 
 STARTED = "fromUnixTimestamp64Milli(started, 'UTC')"
 MEASURES = ("events", "uniques", "persons", "visits", "paid_share")
@@ -146,7 +158,7 @@ def ask(context: Context, params: SourcesParams) -> Sources:
         raise refused("group_by", "goes instead of breakdown; leave one of them out")
     breakdown = params.breakdown or "source_medium"
     names = COLUMNS[breakdown]
-    of_events = names[0] in OF_EVENTS and not params.group_by
+    of_events = names[0] in NOT_OF_VISITS and not params.group_by
     is_narrowed = bool(context.narrowing.events) or context.narrowing.of_visits
     rest: list[Row] = []
     by = None
@@ -186,23 +198,29 @@ def ask(context: Context, params: SourcesParams) -> Sources:
 
 def _by_visit(context: Context, params: SourcesParams, names: Sequence[str]) -> list[Row]:
     values: dict[str, object] = {}
+    divided = context.is_divided
+    also = also_nobodys(divided)
+    selected = "".join(f"toString(n.{name}) AS {name}, " for name in names)
     slots = {
-        "names": "".join(f"toString(n.{name}) AS {name}, " for name in names),
+        "also": "".join(f", {name}" for name in also),
         "off_page": where([OFF_PAGE, *between(params, values)]),
         "begun": where(between(params, values, STARTED)),
+        **counting(divided, names, selected, MEASURED, OF_VISITS, COUNTED),
         **_ordered(params, names, MEASURES, {}),
     }
-    visits = in_time(("events", "arrival"), values)
+    visits = in_time(("events", "arrival", *also), values)
     return context.ask(BY_VISIT, values, slots, visits=visits)
 
 
 def _by_event(context: Context, params: SourcesParams, names: Sequence[str]) -> list[Row]:
     values: dict[str, object] = {}
     conditions = [*between(params, values), *context.narrowing.events]
+    selected = "".join(f"{name}, " for name in names)
+    counted = (names, selected, MEASURED_EVENTS, OF_EVENTS, "person_events")
     slots = {
-        "names": "".join(f", toString(e.{name}) AS {name}" for name in names),
-        "groups": "".join(f"{name}, " for name in names),
+        "columns": "".join(f", toString(e.{name}) AS {name}" for name in names),
         "where": where(conditions),
+        **counting(context.is_divided, *counted),
         **_ordered(params, names, OF_EVENT, {}),
     }
     return context.ask(BY_EVENT, values, slots)
@@ -210,13 +228,14 @@ def _by_event(context: Context, params: SourcesParams, names: Sequence[str]) -> 
 
 def _by_dimension(context: Context, params: SourcesParams, by: Scoped) -> list[Row]:
     by = by.with_visits()
+    divided = context.is_divided and not by.of_persons
     values: dict[str, object] = dict(by.values)
     conditions = [*between(params, values), *context.narrowing.events]
+    rows = f"person_events AS p\n{by.joins}"
     slots = {
         "columns": "".join(f",\n        {sql} AS {name}" for name, sql in by.columns.items()),
         "where": where(conditions),
-        "names": by.selected,
-        "joins": by.joins,
+        **counting(divided, by.names, by.selected, MEASURED, OF_DIMENSIONS, rows),
         **_ordered(params, by.names, MEASURES, by.every_title),
     }
     return context.ask(BY_DIMENSION, values, slots, by.visits(values))
@@ -231,8 +250,4 @@ def _ordered(
     columns = {titles.get(name, name): name for name in names}
     columns |= {name: name for name in measures}
     order = order_by(params.order if names else "", columns, ["events DESC", *names])
-    return {
-        "group_by": f"GROUP BY {', '.join(names)}" if names else "",
-        "order": ", ".join(order),
-        "limit": params.limit + 1,
-    }
+    return {"order": ", ".join(order), "limit": params.limit + 1}

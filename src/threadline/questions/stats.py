@@ -1,6 +1,6 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
+from threadline.questions.finished import COUNT, also_nobodys, counting
 from threadline.questions.intervals import bucket, differ
 from threadline.questions.named_events import CURRENCY_PROPERTY, NamedEvent, read_event
 from threadline.questions.parameters import between
@@ -26,7 +27,14 @@ from threadline.questions.scoped import (
 )
 from threadline.questions.series import Kept, kept, noted_in, over_time
 from threadline.questions.stats_figures import figured
-from threadline.questions.stats_metrics import METRICS, SUMMABLE, check_per, empty_value, is_figure
+from threadline.questions.stats_metrics import (
+    METRICS,
+    SUMMABLE,
+    check_per,
+    empty_value,
+    figures,
+    is_figure,
+)
 from threadline.questions.stats_shapes import Stats, StatsParams, StatsRow
 from threadline.questions.stats_sum import ordered, summed
 from threadline.questions.stats_visits import in_visits, visits_tell
@@ -44,14 +52,10 @@ EVENTS = """
 SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
 FROM counted_events AS e
 $where"""
-SQL = """
+SQL = f"""
 WITH considered AS (
     $considered
-)$converting
-SELECT $names$value AS value
-FROM $relation AS p
-$joins
-$group_by
+)$converting$finished{COUNT}
 ORDER BY $order
 LIMIT $limit"""
 
@@ -209,13 +213,11 @@ def _rows(
     metric = METRICS[params.metric]
     by = by.with_visits() if metric.of_visits else by
     groups = [*by.own, *by.joined]
+    divided = context.is_divided and not by.of_persons
+    also: Sequence[str] = ()
     converts = _converting(context, params, values)
     slots: dict[str, object] = {
-        "value": metric.value.replace(
-            "$uniq", "uniqExact" if params.exact else "uniqCombined64"
-        ).replace("$converted", converts.condition),
         "converting": converts.relations,
-        "group_by": f"GROUP BY {', '.join(groups)}" if groups else "",
         "order": ordered(by, "value", params.order if groups else ""),
         "limit": params.most + 1,
     }
@@ -229,12 +231,20 @@ def _rows(
         each = "".join(f",\n    {column}" for column in columns)
         slots["considered"] = fill(EVENTS, {"columns": each, "where": where(conditions)})
     elif visits_tell(context, params, by):
-        of_visits, by = in_visits(params, by, values)
+        of_visits, by = in_visits(params, by, values, divided)
         slots |= of_visits
+        also = also_nobodys(divided)
     else:
         slots["considered"], by = _active(context, params, by, values)
-    slots["names"] = by.selected
-    return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values))
+    slots |= counting(
+        divided,
+        groups,
+        by.selected,
+        f"{metric.value} AS value",
+        figures(params.exact, converts.condition),
+        f"{slots['relation']} AS p\n{slots['joins']}".strip(),
+    )
+    return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values, also))
 
 
 def _half_hours_tell(context: Context, params: StatsParams, by: Scoped) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from threadline.questions.filters import refused
+from threadline.questions.finished import Figure, people, summed
 from threadline.questions.stats_figures import FIGURES
 from threadline.questions.stats_shapes import StatsParams
 
@@ -13,8 +14,9 @@ DEVICE = "e.visitor"
 
 @dataclass(frozen=True)
 class Metric:
-    """`value`: SQL over the columns that it needs of events `e`, and where these come from.
-    `empty`: what it is of no events. `of_visits`: it needs the visit in which each happened."""
+    """`value`: SQL over `figures`, and the columns that these need of events `e`, and where these
+    come from. `empty`: what it is of no events. `of_visits`: it needs the visit in which each
+    happened."""
 
     value: str
     columns: tuple[str, ...] = ()
@@ -24,21 +26,30 @@ class Metric:
 
 
 METRICS = {
-    "count": Metric("count()"),
-    "uniques": Metric("$uniq(p.device)", (f"{DEVICE} AS device",)),
-    "persons": Metric("$uniq(p.person)", relation="person_events"),
-    "visits": Metric("$uniqIf((p.person, p.on_device, v.started), p.on_page)", of_visits=True),
-    "per_person": Metric(
-        "count() / nullIf($uniq(p.person), 0)", relation="person_events", empty=None
-    ),
+    "count": Metric("$events"),
+    "uniques": Metric("$devices", (f"{DEVICE} AS device",)),
+    "persons": Metric("$persons", relation="person_events"),
+    "visits": Metric("$visits", of_visits=True),
+    "per_person": Metric("$events / nullIf($persons, 0)", relation="person_events", empty=None),
     "conversion_rate": Metric(
-        "$uniqIf(p.person, $converted) / nullIf($uniq(p.person), 0)",
-        relation="person_events",
-        empty=None,
+        "$converted / nullIf($persons, 0)", relation="person_events", empty=None
     ),
 }
 # Metrics of which the rest of the groups has a sum.
 SUMMABLE = ("count", "sum")
+
+
+def figures(exact: bool, converted: str) -> dict[str, Figure]:
+    """What metrics are made of, over events `p` and visits `v`. `converted`: a condition."""
+    uniq = "uniqExact" if exact else "uniqCombined64"
+    visit = "(p.person, p.on_device, v.started)"
+    return {
+        "events": summed("events", "count()"),
+        "devices": summed("devices", f"{uniq}(p.device)"),
+        "visits": summed("visits", f"{uniq}If({visit}, p.on_page)"),
+        "persons": people("persons", "p.", uniq),
+        "converted": people("converted", "p.", uniq, converted),
+    }
 
 
 def empty_value(params: StatsParams) -> float | None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, HALF_HOUR, TO, in_range
 from threadline.questions.context import Context
+from threadline.questions.finished import also_nobodys
 from threadline.questions.intervals import Kind, bucket, differ, start
 from threadline.questions.scoped import JOINS, Scoped, join_facts
 from threadline.questions.stats_shapes import StatsParams
@@ -31,16 +32,16 @@ WHERE {OFF_PAGE}
     AND {HALF_HOUR} IN (SELECT visitor, half_hour FROM stretches WHERE page = 0)
     $within"""
 IN_VISITS = """
-SELECT person, traffic_source, $at AS timestamp
+SELECT person, traffic_source, $at AS timestamp$also
 FROM (
-    SELECT v.person AS person, v.arrival.2 AS traffic_source,
+    SELECT v.person AS person, v.arrival.2 AS traffic_source$also,
         fromUnixTimestamp64Milli($started, 'UTC') AS began,
         fromUnixTimestamp64Milli($ended, 'UTC') AS ended
     FROM visits AS v
     $overlapping
 )
 UNION ALL
-SELECT person, traffic_source, timestamp
+SELECT person, traffic_source, timestamp$also
 FROM person_events"""
 # In each interval from the first to the last that a visit reaches into at least one time.
 TIMES = """arrayJoin(if(
@@ -75,8 +76,11 @@ def _is_whole(params: StatsParams) -> bool:
     return len(bounds) < 2 or bounds[1] - bounds[0] >= DAY_MS
 
 
-def in_visits(params: StatsParams, by: Scoped, values: Params) -> tuple[dict[str, object], Scoped]:
-    """The slots of the statement, and the groups over what they name."""
+def in_visits(
+    params: StatsParams, by: Scoped, values: Params, divided: bool
+) -> tuple[dict[str, object], Scoped]:
+    """The slots of the statement, and the groups over what they name. `divided`: as of
+    `finished`."""
     within = "".join(f"\n    AND {each}" for each in in_range("e.timestamp", values))
     started, ended, overlapping = "v.started", "v.ended", []
     if "from_" in values:
@@ -89,7 +93,14 @@ def in_visits(params: StatsParams, by: Scoped, values: Params) -> tuple[dict[str
     if params.kind:
         at = fill(TIMES, {"differ": differ(params.kind)})
         by = by._replace(joined={**by.joined, "bucket": bucket(params.kind, "p.timestamp")})
-    slots = {"at": at, "started": started, "ended": ended, "overlapping": where(overlapping)}
+    also = "".join(f", {name}" for name in also_nobodys(divided))
+    slots = {
+        "also": also,
+        "at": at,
+        "started": started,
+        "ended": ended,
+        "overlapping": where(overlapping),
+    }
     seen = fill(IN_VISITS, slots).replace("\n", "\n    ")
     firsts = [JOINS["first"]] if "first" in by.scopes else []
     return {

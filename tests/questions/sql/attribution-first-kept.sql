@@ -20,9 +20,11 @@ WITH stretches AS (
     FROM stretches
     WHERE page > 0
 ), person_stretches AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM page_stretches AS r
     ) AS e
 ), in_order AS (
@@ -90,9 +92,11 @@ WITH stretches AS (
         FROM counted_events AS e
         WHERE e.event_name = {conversion:String}
 ), person_events AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'first', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), converted AS (

@@ -20,7 +20,7 @@ WITH stretches AS (
     FROM stretches
     WHERE page > 0
 ), person_stretches AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM page_stretches AS r
 ), in_order AS (
     SELECT any(s.person) AS person, any(s.device) AS device,
@@ -87,7 +87,7 @@ WITH stretches AS (
         FROM counted_events AS e
         WHERE e.event_name = {conversion:String}
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), converted AS (
     SELECT person, groupArray(tuple(toUnixTimestamp64Milli(timestamp), money)) AS conversions

@@ -13,9 +13,10 @@ WITH counted_events AS (
     WHERE (e.event_name = {step_3:String} OR e.event_name = {step_2:String})
 ), person_events AS (
     SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
-        e.* EXCEPT (seen, owner)
+        e.owner = 0 AND e.untagged AS is_nobodys, e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), ways AS (

@@ -12,7 +12,7 @@ WITH counted_events AS (
     FROM counted_events AS e
     WHERE (e.event_name = {step_3:String} OR e.event_name = {step_2:String})
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), ways AS (
     SELECT person, arraySort(groupArray(walked)) AS sorted,

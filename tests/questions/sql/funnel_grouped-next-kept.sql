@@ -10,9 +10,10 @@ WITH counted_events AS (
     WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND (multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)} OR (ifNull(if(isFinite(toFloat64OrZero(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})))), toFloat64OrNull(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String}))), NULL), nan) IN {step_2_1_number:Array(Float64)} AND match(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})), {step_2_1_written:String})))))
 ), person_events AS (
     SELECT multiIf(e.owner = 0, e.seen, e.owner != 1, e.owner, dictGet({intervals:String}, 'user_hash', e.seen, toUnixTimestamp64Milli(e.timestamp))) AS person,
-        e.* EXCEPT (seen, owner)
+        e.owner = 0 AND e.untagged AS is_nobodys, e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'person', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), ways AS (

@@ -9,7 +9,7 @@ WITH counted_events AS (
     FROM counted_events AS e
     WHERE (e.event_name = {step_1:String} OR (e.event_name = {step_2:String} AND (multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})) IN {step_2_1:Array(String)} OR (ifNull(if(isFinite(toFloat64OrZero(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})))), toFloat64OrNull(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String}))), NULL), nan) IN {step_2_1_number:Array(Float64)} AND match(multiIf(JSONType(e.properties, {step_2_1_key:String}) = 'String', JSONExtractString(e.properties, {step_2_1_key:String}), JSONType(e.properties, {step_2_1_key:String}) IN ('Null', ''), '', JSONExtractRaw(e.properties, {step_2_1_key:String})), {step_2_1_written:String})))))
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), ways AS (
     SELECT person, arraySort(groupArray(walked)) AS sorted,

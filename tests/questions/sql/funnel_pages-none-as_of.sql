@@ -16,7 +16,7 @@ WITH counted_events AS (
 ), person_events AS (
     SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS person, r.* EXCEPT (visitor, user_hash)
+        ) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), ways AS (
     SELECT person, groupArrayIf((toUnixTimestamp64Milli(timestamp), step_value_1), bitTest(walked, 1)) AS first_steps, arraySort(groupArray(walked)) AS sorted,

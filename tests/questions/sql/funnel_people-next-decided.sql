@@ -103,11 +103,11 @@ WITH counted_events AS (
 ), person_events AS (
     SELECT
         multiIf(o.person = 0, e.seen, o.person != 1, o.person, c.user_hash) AS person,
-        e.* EXCEPT (seen)
+        o.person = 0 AND e.untagged AS is_nobodys, e.* EXCEPT (seen, untagged)
     FROM (
         SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS seen, r.* EXCEPT (visitor, user_hash)
+        ) AS seen, r.user_hash = 0 AS untagged, r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen

@@ -11,7 +11,7 @@ WITH stretches AS (
     SELECT visitor, user_hash, ended AS timestamp, known
     FROM stretches
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), device_states AS (
     SELECT visitor, least, greatest

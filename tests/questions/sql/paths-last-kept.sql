@@ -10,9 +10,11 @@ WITH counted_events AS (
     WHERE e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
     AND (e.event_name != '$identify' OR e.event_name = {event:String})
 ), person_events AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), anchors AS (

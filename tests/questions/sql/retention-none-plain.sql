@@ -25,7 +25,7 @@ WITH stretches AS (
         WHERE ((toTimeZone(toDateTime(toMonday(began, {tz:String}), {tz:String}), 'UTC') != toTimeZone(toDateTime(toMonday(ended, {tz:String}), {tz:String}), 'UTC')))
     )
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
     SELECT person, minIf(begins, TRUE) AS began, countIf(TRUE) > 0 AS has_begun,

@@ -8,9 +8,11 @@ WITH counted_events AS (
         e.timestamp AS begins, e.user_hash != 0 AS known, e.event_name AS event_name
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), people AS (

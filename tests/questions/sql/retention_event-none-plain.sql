@@ -8,7 +8,7 @@ WITH counted_events AS (
         e.timestamp AS begins, e.user_hash != 0 AS known, e.event_name AS event_name
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), people AS (
     SELECT person, minIf(begins, known) AS began, countIf(known) > 0 AS has_begun,

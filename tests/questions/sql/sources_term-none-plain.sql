@@ -8,7 +8,7 @@ WITH counted_events AS (
         e.visitor AS device, e.medium = 'paid' AS is_paid, toString(e.term) AS term
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 )
 SELECT term, count() AS events, uniqExact(device) AS uniques,

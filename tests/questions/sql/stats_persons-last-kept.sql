@@ -21,9 +21,11 @@ WITH stretches AS (
     WHERE page > 0
         AND (half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) OR visitor IN (SELECT visitor FROM stretches WHERE half_hour >= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}) - 14400000, 1800000) AND half_hour <= intDiv(toUnixTimestamp64Milli({from_:DateTime64(3, 'UTC')}), 1800000)))
 ), person_stretches AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM page_stretches AS r
     ) AS e
 ), in_order AS (
@@ -68,9 +70,11 @@ WITH stretches AS (
         AND (e.visitor, intDiv(toUnixTimestamp64Milli(e.timestamp), 1800000)) IN (SELECT visitor, half_hour FROM stretches WHERE page = 0)
         AND e.timestamp >= {from_:DateTime64(3, 'UTC')}
 ), person_events AS (
-    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.* EXCEPT (seen, owner)
+    SELECT if(e.owner = 0, e.seen, e.owner) AS person, e.owner = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, owner, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, dictGet({devices:String}, 'last', seen) AS owner, r.user_hash = 0 AS untagged,
+            r.* EXCEPT (visitor, user_hash)
         FROM considered AS r
     ) AS e
 ), in_visits AS (

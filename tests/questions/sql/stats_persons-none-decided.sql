@@ -23,7 +23,7 @@ WITH stretches AS (
 ), person_stretches AS (
     SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS person, r.* EXCEPT (visitor, user_hash)
+        ) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM page_stretches AS r
 ), in_order AS (
     SELECT any(s.person) AS person, any(s.device) AS device,
@@ -69,7 +69,7 @@ WITH stretches AS (
 ), person_events AS (
     SELECT transform(
             if(r.user_hash = 0, r.visitor, r.user_hash), {aliased_hashes:Array(UInt64)}, {person_hashes:Array(UInt64)}, if(r.user_hash = 0, r.visitor, r.user_hash)
-        ) AS person, r.* EXCEPT (visitor, user_hash)
+        ) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), in_visits AS (
     SELECT person, traffic_source, began AS timestamp

@@ -11,7 +11,7 @@ WITH counted_events AS (
         e.traffic_source AS own_source
     FROM counted_events AS e
 ), person_events AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM considered AS r
 ), stretches AS (
     SELECT visitor, known, user_hash, half_hour, page, first, last, events, page_views, actions,
@@ -35,7 +35,7 @@ WITH counted_events AS (
     FROM stretches
     WHERE page > 0
 ), person_stretches AS (
-    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.* EXCEPT (visitor, user_hash)
+    SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS person, r.user_hash = 0 AS is_nobodys, r.* EXCEPT (visitor, user_hash)
     FROM page_stretches AS r
 ), in_order AS (
     SELECT any(s.person) AS person, any(s.device) AS device,

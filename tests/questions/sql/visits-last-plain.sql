@@ -30,9 +30,10 @@ WITH stretches AS (
     FROM user_links
     GROUP BY visitor
 ), person_stretches AS (
-    SELECT if(o.person != 0, o.person, e.seen) AS person, e.* EXCEPT (seen)
+    SELECT if(o.person != 0, o.person, e.seen) AS person, o.person = 0 AND e.untagged AS is_nobodys,
+        e.* EXCEPT (seen, untagged)
     FROM (
-        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.* EXCEPT (visitor, user_hash)
+        SELECT if(r.user_hash = 0, r.visitor, r.user_hash) AS seen, r.user_hash = 0 AS untagged, r.* EXCEPT (visitor, user_hash)
         FROM page_stretches AS r
     ) AS e
     LEFT ANY JOIN owners AS o ON o.visitor = e.seen
