@@ -63,6 +63,35 @@ ASKED: dict[str, tuple[str, dict[str, str]]] = {
     "terms": ("sources", {"breakdown": "term", "limit": "1"}),
     "sources_grouped": ("sources", {"group_by": "visit.source,path"}),
     "sources_narrowed": ("sources", {"filters": "event==signup;visit.source!=mail"}),
+    "retention": ("retention", {"interval": "day"}),
+    "retention_of_days": (
+        "retention",
+        {"interval": "day", "from": "2026-05-01T11:00Z", "to": "2026-05-03", "mode": "unbounded"},
+    ),
+    "retention_of_known": ("retention", {"cohort": "known", "interval": "day"}),
+    "retention_of_buyers": (
+        "retention",
+        {"cohort": "purchase", "event": "signup", "interval": "day", "tz": "Asia/Kolkata"},
+    ),
+    "retention_grouped": ("retention", {"group_by": "path", "interval": "day"}),
+    "retention_narrowed": ("retention", {"filters": "path==/pricing", "interval": "day"}),
+    "funnel": ("funnel", {"steps": "$pageview,signup,purchase", "window": "2d"}),
+    "funnel_excluding": (
+        "funnel",
+        {
+            "steps": "$pageview{path=/},$pageview{path=/pricing},signup|purchase",
+            "exclude": "refund",
+            "percentiles": "true",
+            "from": "2026-05-01T11:00Z",
+        },
+    ),
+    "funnel_of_pages": ("funnel", {"steps": "$pageview,$pageview,signup?,purchase"}),
+    "funnel_grouped": ("funnel", {"steps": "$pageview,purchase", "group_by": "source"}),
+    "funnel_narrowed": ("funnel", {"steps": "$pageview,purchase", "filters": "path!=/pricing"}),
+    "funnel_of_visits": (
+        "funnel",
+        {"steps": "$pageview,purchase", "filters": "visit.source==google", "window": "30m"},
+    ),
 }
 WORLDS = ("now", "as_of", "bots")
 

@@ -62,6 +62,8 @@ CROWDED: dict[str, tuple[str, dict[str, str]]] = {
     "persons_by_day": ("stats", {"metric": "persons", "interval": "day"}),
     "persons_by_visit": ("stats", {"metric": "persons", "group_by": "source"}),
     "sources": ("sources", {}),
+    "retention": ("retention", {"interval": "day"}),
+    "funnel": ("funnel", {"steps": "$pageview,signup"}),
 }
 # When a part of the log had been received, by project.
 AS_OF: dict[str, int] = {}
@@ -235,7 +237,8 @@ def shards(cluster: Cluster) -> Iterator[Store]:
 def crowd() -> bytes:
     """25,000 people in three days, of whom 2,000 are users with two devices each. Of the others
     every tenth was there on each day, and gets to the second step of a funnel."""
-    known = [(f"{place} of {n}", f"u{n}", n % 3) for n in range(2_000) for place in ("home", "work")]
+    places = ("home", "work")
+    known = [(f"{place} of {n}", f"u{n}", n % 3) for n in range(2_000) for place in places]
     others = [(f"d{n}", None, n % 3) for n in range(23_000)]
     again = [(f"d{n}", None, n % 3 + days) for n in range(0, 23_000, 10) for days in (1, 2)]
     return b"".join(

@@ -27,7 +27,7 @@ BY_VISITOR = frozenset(
     owners first_owners last_owners device_owners person_events owned_events
     untagged_touches tagged_touches owned_touches owned_touch_times nobodys_touches
     links_then half_hours_then visitor_touches_then user_touches_then
-    counted finished named_sources
+    counted people_here ways_here walks_here finished named_sources
     """.split()
 )
 # And those of single conditions (`narrowing`): who did what, and what was before it was narrowed.

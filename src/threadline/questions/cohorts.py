@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from threadline.identity.activity import FIRST_OF_STRETCH, active
-from threadline.identity.compose import fill, where
+from threadline.identity.compose import all_of, fill, where
 from threadline.questions.context import Context
 from threadline.questions.dimensions import scope_of
 from threadline.questions.filters import Filtered, refused
@@ -64,14 +64,34 @@ SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp,
 FROM counted_events AS e
 $where"""
 
-COHORTS = """
-WITH considered AS (
-    $considered
-), people AS (
-    SELECT person, minIf(begins, $begins) AS began, countIf($begins) > 0 AS has_begun,
+PEOPLE = """
+), $name AS (
+    SELECT person$also, minIf(begins, $begins) AS began, countIf($begins) > 0 AS has_begun,
         groupUniqArrayIf($period, $returns) AS active$began_with
     FROM person_events
     GROUP BY person
+"""
+# On each of several machines, who are nobody's, began in the same interval, and were there in the
+# same ones, become one row: as good as any of them, with how many `people` they are.
+DIVIDED_PEOPLE = f"""{PEOPLE}
+), finished AS (
+    SELECT if(p.is_nobodys, cityHash64($began_in, arraySort(p.active)), p.person) AS somebody,
+        p.is_nobodys AS is_nobodys, min(p.began) AS first_began, max(p.has_begun) AS begun,
+        groupUniqArrayArray(p.active) AS periods, count() AS people
+    FROM people_here AS p
+    WHERE NOT is_nobodys OR ($asked_for)
+    GROUP BY somebody, is_nobodys
+), people AS (
+    SELECT f.somebody AS person, minIf(f.first_began, f.begun) AS began,
+        max(f.begun) AS has_begun, groupUniqArrayArray(f.periods) AS active,
+        if(f.is_nobodys, sum(f.people), 1) AS people
+    FROM finished AS f
+    GROUP BY f.somebody, f.is_nobodys
+"""
+COHORTS = """
+WITH considered AS (
+    $considered
+$people
 ), counted_people AS (
     SELECT person
     FROM people
@@ -101,9 +121,12 @@ class Asked(NamedTuple):
     returns: NamedEvent | None
 
 
-def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked:
+def read(
+    context: Context, params: Cohorts, groups: Sequence[str] = (), divided: bool = False
+) -> Asked:
     """The question's parts. `groups`: dimensions of the event that people began with, and of
-    persons, which become `group_1`, `group_2`, …. Raises `InvalidParams`."""
+    persons, which become `group_1`, `group_2`, …. `divided`: without any, rows of `cohorts` are of
+    some `people`, as on several machines. Raises `InvalidParams`."""
     values: dict[str, object] = {"tz": params.tz, "interval": params.interval}
     begins = returns = None
     if params.cohort not in BEGINS:
@@ -120,7 +143,7 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
         "returns": _in_row(returns, "is_return", besides) or "TRUE",
         "period": bucket(params.kind, "timestamp"),
         "began_in": bucket(params.kind, "began"),
-        "columns": columns,
+        "columns": "people, " if divided else columns,
         "joins": joins,
         "where": where(conditions),
         "began_with": "",
@@ -129,8 +152,16 @@ def read(context: Context, params: Cohorts, groups: Sequence[str] = ()) -> Asked
         besides["event_id"] = "e.event_id"
         first = f"argMinIf(({', '.join(own)},), (timestamp, event_id), {slots['begins']})"
         slots["began_with"] = f",\n{first} AS began_with"
+    slots["people"] = _people(slots, conditions, divided)
     slots["considered"] = _considered(context, params, values, besides, bool(begins or returns))
     return Asked(values, slots, begins, returns)
+
+
+def _people(slots: Mapping[str, str], conditions: Sequence[str], divided: bool) -> str:
+    if not divided:
+        return fill(PEOPLE, {**slots, "name": "people", "also": ""})
+    asked_for = {"name": "people_here", "asked_for": all_of(conditions)}
+    return fill(DIVIDED_PEOPLE, {**slots, **asked_for, "also": ", any(is_nobodys) AS is_nobodys"})
 
 
 def _in_row(event: NamedEvent | None, name: str, besides: dict[str, str]) -> str:

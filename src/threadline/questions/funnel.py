@@ -225,7 +225,8 @@ def ask(context: Context, params: FunnelParams) -> Funnel:
 def _counted(
     context: Context, params: FunnelParams, asked: FunnelAsk, grouping: FunnelGrouping
 ) -> list[Row]:
-    aliases, chosen = grouping.aliases, asked.walk
+    aliases = grouping.aliases
+    chosen = asked.walk.divided if context.is_divided and not aliases else asked.walk
     limit = f"LIMIT {params.limit + 1}" if aliases else ""
     slots = {
         **chosen.slots,

@@ -13,6 +13,8 @@ Of the same moment, events come in the order of the steps that they may be, the 
 what must not come in between comes before them.
 """
 
+from string import Template
+
 # An event on the way is one number, so that it sorts by time and then by step: milliseconds, and in
 # the last four bits which step it is. Step 0 is what must not come in between.
 #
@@ -22,14 +24,15 @@ what must not come in between comes before them.
 # One walk through a person's events. `chains[k]` holds the times of the latest way to step k that
 # is still alive: latest, because that has most of the window left. `best` is the longest there
 # was, the earliest of its length. `walk` is (best, chains), `e` is (time, step).
-BY_STEP = """
+CONSIDERED = """
 WITH considered AS (
     SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns,
         toUnixTimestamp64Milli(e.timestamp) * 16 + multiIf($step_of_event, 0) AS walked
     FROM counted_events AS e
-    $where
-), ways AS (
-    SELECT person$carry, arraySort(groupArray(walked)) AS sorted,
+    $where"""
+WAYS = """
+), $ways AS (
+    SELECT $person$carry, arraySort($all_walked) AS sorted,
         arrayMap(e -> e % 16, sorted) AS steps,
         if(
             arrayMax(steps) = 1,
@@ -42,10 +45,11 @@ WITH considered AS (
                 arrayPushBack(arrayPopFront(steps), 0)
             )
         ) AS on_the_way
-    FROM person_events
+    FROM $rows
     GROUP BY person
-    HAVING has(steps, 1)
-), walks AS (
+    HAVING has(steps, 1)$or_else"""
+WALKS = """
+), $walks AS (
     SELECT person$carried,
         arrayFold(
             (walk, e) -> multiIf(
@@ -63,11 +67,65 @@ WITH considered AS (
                 ),
                 walk
             ),
-            arrayMap(e -> (intDiv(e, 16), e % 16), on_the_way),
+            arrayMap(e -> (intDiv(e, 16), e % 16), $walked_on),
             ([], $nothing)::Tuple(Array(Int64), Array(Array(Int64)))
         ).1 AS times
-    FROM ways
+    FROM $ways
 """
+
+
+def _with(text: str, **slots: str) -> str:
+    return Template(text).safe_substitute(slots)
+
+
+AT_ONCE = {"ways": "ways", "walks": "walks", "walked_on": "on_the_way", "or_else": ""}
+BY_STEP = CONSIDERED + _with(
+    WAYS + WALKS,
+    **AT_ONCE,
+    person="person",
+    all_walked="groupArray(walked)",
+    rows="person_events",
+)
+
+# On each of several machines, those who are nobody's walk. What is left of one is the events of the
+# way, which are walked again where users are put together; of all who got no further than the first
+# step one row, with how many `people` they are.
+FINISHED = """\
+), finished AS (
+    SELECT if(w.is_nobodys AND length(w.times) = 1, 0, w.person) AS somebody,
+        any(if(
+            w.is_nobodys,
+            arrayMap((at, step) -> at * 16 + step, w.times, arrayEnumerate(w.times)),
+            w.sorted
+        )) AS way,
+        count() AS people
+    FROM walks_here AS w
+    GROUP BY somebody"""
+BY_STEP_DIVIDED = (
+    CONSIDERED
+    + _with(
+        WAYS + WALKS,
+        ways="ways_here",
+        walks="walks_here",
+        person="person",
+        carry=", any(is_nobodys) AS is_nobodys",
+        all_walked="groupArray(walked)",
+        rows="person_events",
+        or_else=" OR NOT is_nobodys",
+        carried=", is_nobodys, sorted",
+        walked_on="if(is_nobodys, on_the_way, [])",
+    )
+    + FINISHED
+    + _with(
+        WAYS + WALKS,
+        **AT_ONCE,
+        person="somebody AS person",
+        carry=", if(person = 0, sum(people), 1) AS people",
+        all_walked="groupArrayArray(way)",
+        rows="finished",
+        carried=", people",
+    )
+)
 
 # Where an event may be several steps, or stand between them: `marks` has a bit for each step that
 # it may be, and the last says that it must not come in between. It counts as one step of a way.

@@ -1,7 +1,7 @@
 """Which walk a funnel takes, and what goes into it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from threadline.identity.compose import all_of, where
@@ -9,6 +9,7 @@ from threadline.questions.filters import refused
 from threadline.questions.funnel_sql import (
     BY_MARKS,
     BY_STEP,
+    BY_STEP_DIVIDED,
     FROM_ANY,
     FROM_BACK,
     IN_ANY_ORDER,
@@ -28,20 +29,29 @@ NOT_DONE = "('$identify', '$group', '$alias')"
 @dataclass(frozen=True)
 class Walk:
     """`sql`: up to `walks`, with `slots`. `first`: whether `walked` may be the first step.
-    `has_reached`: `walks` has the column `reached`."""
+    `has_reached`: `walks` has the column `reached`. `of_some`: and `people`, whom a row counts
+    for. `divided_sql`: the same with that, and without anything of a group."""
 
     sql: str
     slots: dict[str, object]
     first: str
     has_reached: bool
     steps: Sequence[FunnelStep]
+    divided_sql: str = ""
+    of_some: bool = False
+
+    @property
+    def divided(self) -> "Walk":
+        """The same where people are divided among machines (see `finished`), if that is known."""
+        return replace(self, sql=self.divided_sql, of_some=True) if self.divided_sql else self
 
     @property
     def persons(self) -> str:
-        """Of one person, SQL of an array with 1 for each step reached."""
+        """Of one row, SQL of an array with 1 for each step reached, or how many people did."""
+        each = "people * " if self.of_some else "toUInt64"
         if self.has_reached:
-            return "arrayMap(step -> toUInt64(notEmpty(step)), reached)"
-        return f"arrayMap(k -> toUInt64(length(times) >= k), {_numbers(self.steps)})"
+            return f"arrayMap(step -> {each}(notEmpty(step)), reached)"
+        return f"arrayMap(k -> {each}(length(times) >= k), {_numbers(self.steps)})"
 
     @property
     def gaps(self) -> str:
@@ -154,7 +164,7 @@ def _by_step(steps: Sequence[FunnelStep], events: _Events) -> Walk:
         "nothing": f"{[[] for _ in numbers]}::Array(Array(Int64))",
         "where": where(events.looked_at),
     }
-    return Walk(BY_STEP, slots, "walked % 16 = 1", False, steps)
+    return Walk(BY_STEP, slots, "walked % 16 = 1", False, steps, BY_STEP_DIVIDED)
 
 
 def _by_marks(steps: Sequence[FunnelStep], events: _Events, strict: bool) -> Walk:

@@ -63,13 +63,16 @@ class Retention(Limited, kw_only=True):
 
 
 SQL = f"""{COHORTS}
-SELECT cohort, count() AS persons,
-    sumForEach(arrayMap(k -> toUInt64($is_back), range({{periods:UInt16}}))) AS retained
+SELECT cohort, $persons AS persons,
+    sumForEach(arrayMap(k -> $each($is_back), range({{periods:UInt16}}))) AS retained
 FROM cohorts
 GROUP BY cohort
 ORDER BY cohort"""
 
 NOTHING = "defaultValueOfArgumentType(group_{})"
+# What a row of `cohorts` counts for: somebody, or some people.
+ONE = {"persons": "count()", "each": "toUInt64"}
+SOME = {"persons": "sum(people)", "each": "people * "}
 # The groups of most people, and all others as one.
 GROUPED = f"""{COHORTS}, largest AS (
     SELECT $groups
@@ -109,10 +112,12 @@ def ask(context: Context, params: RetentionParams) -> Retention:
     Raises `InvalidGroupBy`, `InvalidParams`."""
     groups = read_dimensions(params.group_by, (), SCOPES)
     titles = {f"name_{nth}": name for nth, name in enumerate(groups, start=1)}
-    asked = read(context, params, groups)
+    divided = context.is_divided and not groups
+    asked = read(context, params, groups, divided)
     values = {**asked.values, "periods": params.periods}
     is_back = IS_BACK[params.mode].substitute(k="k")
     slots = {**asked.slots, "is_back": is_back, **_groups(groups, params.limit)}
+    slots |= SOME if divided else ONE
     found = context.ask(GROUPED if groups else SQL, values, slots)
     answer = Retention(
         stitch=context.resolution.policy,
