@@ -236,11 +236,11 @@ def shards(cluster: Cluster) -> Iterator[Store]:
 
 def crowd() -> bytes:
     """25,000 people in three days, of whom 2,000 are users with two devices each. Of the others
-    every tenth was there on each day, and gets to the second step of a funnel."""
-    places = ("home", "work")
-    known = [(f"{place} of {n}", f"u{n}", n % 3) for n in range(2_000) for place in places]
+    every twentieth was there on each day, and gets to the second step of a funnel."""
+    known = [(f"{at} of {n}", f"u{n}", n % 3) for n in range(2_000) for at in ("home", "work")]
     others = [(f"d{n}", None, n % 3) for n in range(23_000)]
-    again = [(f"d{n}", None, n % 3 + days) for n in range(0, 23_000, 10) for days in (1, 2)]
+    again = [(f"d{n}", None, n % 3 + days) for n in range(0, 23_000, 20) for days in (1, 2)]
+    random = Random(3)
     return b"".join(
         row.encode(
             row_values(
@@ -249,7 +249,7 @@ def crowd() -> bytes:
                 event_name="$pageview" if user is None and day < 3 else "signup",
                 anonymous_id=device,
                 user_id=user,
-                timestamp=BEGAN + day * DAY_MS + len(device) * MINUTE_MS,
+                timestamp=BEGAN + day * DAY_MS + random.randrange(DAY_MS),
                 source="google" if day else "direct",
             )
         )
