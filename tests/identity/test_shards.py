@@ -71,7 +71,8 @@ def test_what_reads_no_table_would_be_the_same_on_every_shard() -> None:
 def test_the_names_are_those_of_relations() -> None:
     """A relation under another name would still be right, and all of its rows would travel."""
     found = {"considered", "all_visits", "met", "events_met", "decided_devices", "in_visits"}
-    found |= {"counted", "people_here", "ways_here", "walks_here", "finished", *NAMED_SOURCES}
+    found |= {"chosen_visits", "met_visits", "events_of_visits", "counted", "begun", *NAMED_SOURCES}
+    found |= {"people_here", "ways_here", "walks_here", "finished"}
     for policy in POLICIES:
         for as_of in (False, True):
             on = Resolution(policy, {"project_id": "p"}, as_of=as_of)

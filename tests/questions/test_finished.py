@@ -63,6 +63,8 @@ ASKED: dict[str, tuple[str, dict[str, str]]] = {
     "terms": ("sources", {"breakdown": "term", "limit": "1"}),
     "sources_grouped": ("sources", {"group_by": "visit.source,path"}),
     "sources_narrowed": ("sources", {"filters": "event==signup;visit.source!=mail"}),
+    "of_visits": ("visits", {"group_by": "source,entry_path", "interval": "day"}),
+    "of_all_visits": ("visits", {"filters": "path==/pricing", "from": "2026-05-02"}),
     "retention": ("retention", {"interval": "day"}),
     "retention_of_days": (
         "retention",

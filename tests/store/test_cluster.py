@@ -62,6 +62,7 @@ CROWDED: dict[str, tuple[str, dict[str, str]]] = {
     "persons_by_day": ("stats", {"metric": "persons", "interval": "day"}),
     "persons_by_visit": ("stats", {"metric": "persons", "group_by": "source"}),
     "sources": ("sources", {}),
+    "visits": ("visits", {}),
     "retention": ("retention", {"interval": "day"}),
     "funnel": ("funnel", {"steps": "$pageview,signup"}),
 }

@@ -25,9 +25,10 @@ BY_VISITOR = frozenset(
     stretches known_stretches telling_stretches event_stretches page_stretches person_stretches
     changing_half_hours changing_events in_order visits all_visits met events_met in_visits
     owners first_owners last_owners device_owners person_events owned_events
+    chosen_visits met_visits events_of_visits
     untagged_touches tagged_touches owned_touches owned_touch_times nobodys_touches
     links_then half_hours_then visitor_touches_then user_touches_then
-    counted people_here ways_here walks_here finished named_sources
+    counted begun people_here ways_here walks_here finished named_sources
     """.split()
 )
 # And those of single conditions (`narrowing`): who did what, and what was before it was narrowed.

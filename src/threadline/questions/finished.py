@@ -35,6 +35,11 @@ def summed(name: str, sql: str) -> Figure:
     return Figure(sql, f"{sql} AS sum_{name}", f"sum(f.sum_{name})")
 
 
+def mean(name: str, sql: str) -> Figure:
+    """Of whole numbers, so that it does not matter what was added first."""
+    return Figure(f"avg({sql})", f"avgState({sql}) AS mean_{name}", f"avgMerge(f.mean_{name})")
+
+
 def people(name: str, of: str = "", uniq: str = "uniqExact", done: str = "") -> Figure:
     """How many people are in rows `of` (`p.`), of which something was `done`."""
     also = f"{done} AND " if done else ""

@@ -9,6 +9,7 @@ from threadline.questions.answers import Group, grouped_rows
 from threadline.questions.compare import compared
 from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
+from threadline.questions.finished import COUNT, also_nobodys, counting, mean, people, summed
 from threadline.questions.ordering import order_by
 from threadline.questions.parameters import any_dimension, between, in_time
 from threadline.questions.scoped import join_facts, person_sql, read_dimensions
@@ -69,25 +70,27 @@ class Visits(Series):
     other: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
-SQL = """
+SQL = f"""
 WITH begun AS (
     SELECT person, fromUnixTimestamp64Milli(started, 'UTC') AS begins, ended - started AS took_ms,
         events, page_views, actions$columns
     FROM visits
     $narrowed
-)
-SELECT $groups
-    count() AS visits, visits AS sessions, uniqExact($person) AS persons,
-    avg(events) AS events_per_visit, events_per_visit AS events_per_session,
-    avg(page_views) AS page_views_per_visit, avg(took_ms) / 1000 AS mean_seconds,
-    countIf(page_views = 1 AND actions = 0 AND took_ms < 10000) / visits AS bounce_share
-FROM begun AS v
-$named
-$facts
-$where
-$group_by
+)$finished{COUNT}
+$having
 ORDER BY $order
 LIMIT $limit"""
+MEASURED = """$visits AS visits, visits AS sessions, $persons AS persons,
+    $events AS events_per_visit, events_per_visit AS events_per_session,
+    $page_views AS page_views_per_visit, $took_ms / 1000 AS mean_seconds,
+    $bounced / visits AS bounce_share"""
+FIGURES = {
+    "visits": summed("visits", "count()"),
+    "events": mean("events", "events"),
+    "page_views": mean("page_views", "page_views"),
+    "took_ms": mean("took_ms", "took_ms"),
+    "bounced": summed("bounced", "countIf(page_views = 1 AND actions = 0 AND took_ms < 10000)"),
+}
 
 # Where the visit came from, by name.
 NAMED = "LEFT ANY JOIN named_sources AS n ON n.traffic_source = v.traffic_source"
@@ -169,18 +172,28 @@ def _rows(context: Context, params: VisitsParams, by: By) -> list[Row]:
     columns = {by.titles.get(name, name): name for name in by.groups}
     columns |= {name: name for name in (*MEASURES, *ALSO)}
     order = order_by(params.order if by.groups else "", columns, ["visits DESC", *names])
+    divided = context.is_divided and not by.facts
+    needed = [*paths, *also_nobodys(divided)]
+    rows = [
+        "begun AS v",
+        NAMED if by.by_source else "",
+        *join_facts(list(dict.fromkeys(by.facts)), "v"),
+    ]
     slots = {
         "narrowed": where(context.narrowing.visits),
-        "columns": "".join(f", {name}" for name in paths)
+        "columns": "".join(f", {name}" for name in needed)
         + (", arrival.2 AS traffic_source" if by.by_source else ""),
-        "groups": "".join(f"{expression} AS {name}, " for name, expression in by.groups.items()),
-        "named": NAMED if by.by_source else "",
-        "person": "v.person" if by.facts else "person",
-        "facts": "\n".join(join_facts(list(dict.fromkeys(by.facts)), "v")),
-        "where": where(between(params, values, "begins")),
-        "group_by": f"GROUP BY {', '.join(by.groups)}" if by.groups else "HAVING visits > 0",
+        "having": "" if by.groups else "HAVING visits > 0",
         "order": newest_first(by.groups, *order),
         "limit": params.most + 1,
+        **counting(
+            divided,
+            [*by.groups],
+            "".join(f"{expression} AS {name}, " for name, expression in by.groups.items()),
+            MEASURED,
+            {**FIGURES, "persons": people("persons", "v." if by.facts else "")},
+            "\n".join([*filter(None, rows), where(between(params, values, "begins"))]).strip(),
+        ),
     }
-    needed = (*NEEDED, *paths, *(["arrival"] if by.by_source else []))
-    return context.ask(SQL, values, slots, visits=in_time(needed, values))
+    needed = [*NEEDED, *needed, *(["arrival"] if by.by_source else [])]
+    return context.ask(SQL, values, slots, visits=in_time(tuple(needed), values))

@@ -94,8 +94,7 @@ WITH counted_events AS (
     UNION ALL
     SELECT 0, 'outside_window', 'outside_window', 'outside_window', 'outside_window'
 )
-SELECT toTimeZone(toDateTime(toMonday(begins, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, v.entry_path AS entry_path, 
-    count() AS visits, visits AS sessions, uniqExact(person) AS persons,
+SELECT toTimeZone(toDateTime(toMonday(begins, {tz:String}), {tz:String}), 'UTC') AS bucket, n.source AS source, v.entry_path AS entry_path, count() AS visits, visits AS sessions, uniqExact(person) AS persons,
     avg(events) AS events_per_visit, events_per_visit AS events_per_session,
     avg(page_views) AS page_views_per_visit, avg(took_ms) / 1000 AS mean_seconds,
     countIf(page_views = 1 AND actions = 0 AND took_ms < 10000) / visits AS bounce_share
