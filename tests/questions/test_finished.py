@@ -161,11 +161,11 @@ def answer(store: Store, name: str, policy: Policy, world: str) -> Any:
 
 
 def worlds(name: str) -> list[tuple[Policy, str]]:
-    """Every policy, each in one of the worlds; in all in a wide run."""
+    """Two policies, each in one of the worlds; in a wide run all in all."""
     policies: tuple[Policy, ...] = ("first", "next", "last", "none")
     nth = list(ASKED).index(name)
-    few = [(policy, WORLDS[(nth + n) % 3]) for n, policy in enumerate(policies)]
-    return wide(few, [(policy, world) for policy in policies for world in WORLDS])
+    some = [(policy, WORLDS[(nth + n) % 3]) for n, policy in enumerate(policies)]
+    return wide(some[nth % 2 :: 2], [(policy, world) for policy in policies for world in WORLDS])
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -258,7 +258,7 @@ def crowd() -> bytes:
     )
 
 
-@pytest.mark.parametrize("name", test_finished.ASKED)
+@pytest.mark.parametrize("name", [*test_finished.ASKED][:: wide(2, 1)])
 def test_counting_in_two_steps_on_shards(
     shards: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
