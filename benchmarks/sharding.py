@@ -110,7 +110,7 @@ def main() -> None:
         Store(alone.nodes[0].url("threadline"), query_seconds=600) as one,
         Store(shards.url("threadline"), query_seconds=600) as several,
     ):
-        load([one, several], options.events, visitors, users, options.times)
+        load([one, several], options.events, visitors, options.times, users)
         for name, ask in ASKED.items():
             if options.only and options.only not in name:
                 continue
@@ -123,7 +123,9 @@ def main() -> None:
     report.save()
 
 
-def load(stores: list[Store], events: int, visitors: int, users: int, times: int) -> None:
+def load(
+    stores: list[Store], events: int, visitors: int, times: int, users: int | None = None
+) -> None:
     """The same log into each of them, merged as it is after some time."""
     started = time.perf_counter()
     for number, (body, _) in enumerate(blocks_of(events, visitors, PROJECT_ID, users)):

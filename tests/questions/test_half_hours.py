@@ -11,7 +11,7 @@ from tests.support import row_values
 from tests.width import wide
 from threadline.identity.kept import Keeper
 from threadline.ingest import row
-from threadline.questions import stats, stats_shapes, stats_visits
+from threadline.questions import stats, stats_rows, stats_shapes, stats_visits
 from threadline.questions.context import Context
 from threadline.questions.filters import read_filters
 from threadline.runtime.params import parse_params
@@ -115,9 +115,9 @@ def test_half_hours_say_what_events_say(
 
     told = answer()
     assert told["rows"]
-    monkeypatch.setattr(stats, "visits_tell", lambda *_: False)
+    monkeypatch.setattr(stats_rows, "visits_tell", lambda *_: False)
     assert told == answer()
-    monkeypatch.setattr(stats, "_half_hours_tell", lambda *_: False)
+    monkeypatch.setattr(stats_rows, "_half_hours_tell", lambda *_: False)
     assert told == answer()
 
 
@@ -134,7 +134,7 @@ def test_a_visit_of_several_days_is_in_each(store: Store, monkeypatch: pytest.Mo
         looked.append(stats_visits.visits_tell(*on))
         return looked[-1]
 
-    monkeypatch.setattr(stats, "visits_tell", tells)
+    monkeypatch.setattr(stats_rows, "visits_tell", tells)
     context = Context(store, "long", "next", visit_timeout_ms=12 * 60 * MINUTE)
     for tz, bounds, days in (
         ("UTC", {}, 4),

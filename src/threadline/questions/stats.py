@@ -1,11 +1,9 @@
 """`GET /v1/stats`: how many, by what, over time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from threadline.identity.activity import Told, active
-from threadline.identity.compose import fill, where
 from threadline.questions import amounts
 from threadline.questions.answers import grouped_rows
 from threadline.questions.compare import compared
@@ -13,13 +11,11 @@ from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
 from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
-from threadline.questions.finished import COUNT, also_nobodys, counting
-from threadline.questions.intervals import bucket, differ
+from threadline.questions.finished import COUNT, counting
 from threadline.questions.named_events import CURRENCY_PROPERTY, NamedEvent, read_event
 from threadline.questions.parameters import between
 from threadline.questions.scoped import (
     ALL_GROUPS,
-    TOLD_TO_JOIN,
     Scope,
     Scoped,
     read_dimensions,
@@ -35,9 +31,9 @@ from threadline.questions.stats_metrics import (
     figures,
     is_figure,
 )
+from threadline.questions.stats_rows import looked_at_by
 from threadline.questions.stats_shapes import Stats, StatsParams, StatsRow
 from threadline.questions.stats_sum import ordered, summed
-from threadline.questions.stats_visits import in_visits, visits_tell
 from threadline.questions.warned import (
     AnswerWarning,
     bots_left_out,
@@ -46,12 +42,7 @@ from threadline.questions.warned import (
     unknown_property,
 )
 from threadline.store import Row
-from threadline.store.states import HALF_HOUR_MS
 
-EVENTS = """
-SELECT e.visitor AS visitor, e.user_hash AS user_hash, e.timestamp AS timestamp$columns
-FROM counted_events AS e
-$where"""
 SQL = f"""
 WITH considered AS (
     $considered
@@ -214,28 +205,14 @@ def _rows(
     by = by.with_visits() if metric.of_visits else by
     groups = [*by.own, *by.joined]
     divided = context.is_divided and not by.of_persons
-    also: Sequence[str] = ()
     converts = _converting(context, params, values)
+    looked_at, by, also = looked_at_by(context, params, by, values, conditions, divided)
     slots: dict[str, object] = {
         "converting": converts.relations,
         "order": ordered(by, "value", params.order if groups else ""),
         "limit": params.most + 1,
+        **looked_at,
     }
-    of_people = by.of_people or context.narrowing.of_people
-    slots |= {
-        "relation": "person_events" if of_people else metric.relation,
-        "joins": by.joins,
-    }
-    if not _half_hours_tell(context, params, by):
-        columns = [*(f"{sql} AS {name}" for name, sql in by.columns.items()), *metric.columns]
-        each = "".join(f",\n    {column}" for column in columns)
-        slots["considered"] = fill(EVENTS, {"columns": each, "where": where(conditions)})
-    elif visits_tell(context, params, by):
-        of_visits, by = in_visits(params, by, values, divided)
-        slots |= of_visits
-        also = also_nobodys(divided)
-    else:
-        slots["considered"], by = _active(context, params, by, values)
     slots |= counting(
         divided,
         groups,
@@ -245,31 +222,6 @@ def _rows(
         f"{slots['relation']} AS p\n{slots['joins']}".strip(),
     )
     return context.ask(SQL, {**values, **converts.values}, slots, by.visits(values, also))
-
-
-def _half_hours_tell(context: Context, params: StatsParams, by: Scoped) -> bool:
-    """Whether it is enough to know in which half hours people did anything, whatever it was: in
-    groups of people, or of visits, which begin with a half hour unless they time out within one."""
-    at_all = params.event is None and not context.narrowing.events
-    of_events = by.own.keys() - {"bucket"}
-    are_whole = "visit" not in by.scopes or context.visit_timeout_ms >= HALF_HOUR_MS
-    is_told = params.metric == "persons" and params.interval != "hour"
-    return is_told and at_all and not of_events and are_whole
-
-
-def _active(
-    context: Context, params: StatsParams, by: Scoped, values: dict[str, object]
-) -> tuple[str, Scoped]:
-    """SQL for `considered` by half hours, and the groups over that."""
-    changes = [differ(params.kind)] if params.kind else []
-    more: Mapping[str, Told] = {}
-    if "visit" in by.scopes:
-        # What happens on no page keeps its own source, which half hours do not have.
-        changes.append("page = 0")
-        more = TOLD_TO_JOIN
-    if params.kind:
-        by = by._replace(joined={**by.joined, "bucket": bucket(params.kind, "p.timestamp")})
-    return active(context.resolution, values, changes, more=more), by
 
 
 def _converting(context: Context, params: StatsParams, values: Mapping[str, object]) -> Converting:

@@ -6,12 +6,12 @@ an event, and pauses for less time than the shortest interval takes. That is so 
 are whole: `from` and `to` have to lie where one begins or, without intervals, a day apart.
 """
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, HALF_HOUR, TO, in_range
 from threadline.questions.context import Context
-from threadline.questions.finished import also_nobodys
 from threadline.questions.intervals import Kind, bucket, differ, start
 from threadline.questions.scoped import JOINS, Scoped, join_facts
 from threadline.questions.stats_shapes import StatsParams
@@ -77,10 +77,10 @@ def _is_whole(params: StatsParams) -> bool:
 
 
 def in_visits(
-    params: StatsParams, by: Scoped, values: Params, divided: bool
+    params: StatsParams, by: Scoped, values: Params, also: Sequence[str]
 ) -> tuple[dict[str, object], Scoped]:
-    """The slots of the statement, and the groups over what they name. `divided`: as of
-    `finished`."""
+    """The slots of the statement, and the groups over what they name. `also`: columns
+    that both visits and events have."""
     within = "".join(f"\n    AND {each}" for each in in_range("e.timestamp", values))
     started, ended, overlapping = "v.started", "v.ended", []
     if "from_" in values:
@@ -93,9 +93,8 @@ def in_visits(
     if params.kind:
         at = fill(TIMES, {"differ": differ(params.kind)})
         by = by._replace(joined={**by.joined, "bucket": bucket(params.kind, "p.timestamp")})
-    also = "".join(f", {name}" for name in also_nobodys(divided))
     slots = {
-        "also": also,
+        "also": "".join(f", {name}" for name in also),
         "at": at,
         "started": started,
         "ended": ended,
