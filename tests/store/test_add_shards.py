@@ -55,7 +55,9 @@ def strangers(number: int) -> list[Json]:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three shards in use, and a fourth that they know under the larger cluster's name."""
-    with Cluster(tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3}) as running:
+    with Cluster(
+        tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3, "other": 3}
+    ) as running:
         yield running
 
 
@@ -248,7 +250,7 @@ def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path
             for user in USERS[:20]:
                 assert project.post("/v1/forget", {"user_id": user}).status == 200
             wanted = answers(project)
-            SocketStore(tmp_path).add_shards(four, known, 60)
+            SocketStore(tmp_path).add_shards(four, known)
         assert answers(project) == wanted
         with Store(four) as store:
             for node in store.nodes:
@@ -263,14 +265,15 @@ def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path
     [
         ("chdb", "is no cluster"),
         ("clickhouse://u:p@127.0.0.1:1/shop", "is no cluster"),
-        ("same", "are divided between the shards of three already"),
+        ("three", "are divided between the shards of three already"),
+        ("other", "has no shards besides those that there are"),
     ],
 )
 def test_what_cannot_be_added_is_said(nodes: Cluster, tmp_path: Path, url: str, said: str) -> None:
     three = nodes.url("refused", "three")
     with Server(tmp_path, THREADLINE_STORE=three) as server:
         Project(server)
-        url = three if url == "same" else url
+        url = url if ":" in url or url == "chdb" else nodes.url("refused", url)
         done = run("shard", "add", url, "--data", str(tmp_path), THREADLINE_STORE=three)
         assert said in done.stdout + done.stderr
         assert done.stderr.count("\n") <= 1

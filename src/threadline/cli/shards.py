@@ -25,15 +25,13 @@ from threadline.store import (
     unfinished,
     without_password,
 )
-from threadline.store.adding import Addition, Version
+from threadline.store.adding import Addition
 from threadline.store.address import server_address
+from threadline.store.versions import Version
 
 app = typer.Typer(help="More shards for the cluster that the events lie in.", no_args_is_help=True)
 
 HOW_TO_GO_ON = "Stopped. The same command goes on where it was."
-# Questions that run are waited for, and others wait with them: first not long, then as long as one
-# may take.
-FIRST_WAIT_S, MORE_S = 2.0, 5.0
 TRY_AGAIN_S = 5.0
 
 
@@ -91,8 +89,10 @@ def add(
 
 
 def _add(chosen: Settings, folder: Path, new: str, console: Console, job: Work) -> None:
+    now = store_url(chosen.store, folder)
+    adding_shards.check_named(folder, now, new)
     with (
-        moving.opened(store_url(chosen.store, folder)) as store,
+        moving.opened(now) as store,
         adding.addition(store, new) as more,
     ):
         adding_shards.check_alone(chosen)
@@ -117,14 +117,14 @@ def _switch(
     if not is_served(folder):
         adding_shards.switch_stopped(chosen, more, known)
         return
-    wait_s, longest_s = FIRST_WAIT_S, chosen.query_seconds + MORE_S
+    waits = False
     while True:
         try:
-            SocketStore(folder).add_shards(more.url, known, min(wait_s, longest_s))
+            SocketStore(folder).add_shards(more.url, known)
         except StoreBusy as error:
-            if wait_s == FIRST_WAIT_S:
+            if not waits:
                 console.print(f"{error} Waiting for them; Ctrl-C stops, and nothing has changed.")
-            wait_s *= 2
+            waits = True
             time.sleep(TRY_AGAIN_S)
         else:
             return
@@ -134,8 +134,11 @@ def _go_on(new: str, console: Console) -> bool:
     """Whether anything was left to do of a change that had begun."""
     try:
         with moving.opened(new) as store:
+            adding.end(store.nodes)
             return any(mark.name == REBUILD for mark in unfinished(store))
     except StoreError:  # not all of them are divided, or something is left to delete
+        if not adding.is_interrupted(new):
+            raise
         console.print("Going on with the change, which was interrupted ...")
         adding.divide(new)
         return True

@@ -12,7 +12,7 @@ from threadline.identity import states
 from threadline.ingest import receipts, source_changes
 from threadline.ingest.log import open_db
 from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
-from threadline.jobs.locks import INSERTING, wait_for
+from threadline.jobs.locks import ADDING, INSERTING, is_held, wait_for
 from threadline.settings import Settings
 from threadline.store import REBUILD, Statements, finish, unfinished
 
@@ -46,6 +46,11 @@ def alone(settings: Settings) -> Iterator[None]:
                 f"A rebuild or reclassify is at work in {folder}, or the server finishes one; wait"
                 " for it and try again. `threadline jobs` shows how far it is."
             ) from None
+        if is_held(folder / ADDING):
+            raise AtWork(
+                f"The server in {folder} changes over to more shards, as it was asked to; try again"
+                " in a moment."
+            )
         try:
             held.enter_context(held.enter_context(others_of(settings)).maintaining())
         except Taken:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Held by the one job that writes the derived tables or the events anew.
 EXCLUSIVE = "maintenance.lock"
+# Held by the server as long as it takes more shards in: it goes on where who asked it to is killed.
+ADDING = "adding.lock"
 # Held by whoever inserts events, for as long as an insert takes.
 INSERTING = "inserting.lock"
 # Held by each job while somebody is at work on it: one file a job, in this folder.

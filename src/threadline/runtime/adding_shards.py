@@ -15,14 +15,16 @@ from threadline.contract.times import now_ms
 from threadline.control.opened import open_nodes
 from threadline.identity import states
 from threadline.ingest.recovery import rebuild_states
+from threadline.jobs.locks import ADDING, Held, hold
 from threadline.runtime import events_store, moving
 from threadline.runtime.events_store import Note
 from threadline.runtime.folder import is_served
 from threadline.runtime.services import Services
 from threadline.settings import Settings
-from threadline.store import REBUILD, Store, StoreError, adding, begin, standing
-from threadline.store.adding import Addition, Brought, Version
+from threadline.store import REBUILD, Store, StoreBusy, StoreError, adding, begin, standing
+from threadline.store.adding import Addition, Brought
 from threadline.store.moving import FOLLOW
+from threadline.store.versions import Version
 
 # Once a round takes no longer, the rest is brought while events wait.
 QUICK_S = 3.0
@@ -30,6 +32,9 @@ MOST_ROUNDS = 8
 CATCH_UP_S = 60.0
 DELETIONS_S = 600.0
 DELETIONS_HELD_S = 20.0
+# For so long questions wait for those that have begun just now; and so much longer than one may
+# take the change waits, beside others, for those that began earlier.
+QUESTIONS_S = 5.0
 # What is partial on each node. Counts are right wherever they were counted, so they stay for now.
 TAKEN_ALONG = tuple(table for table in FOLLOW if not states.state(table).has_sums)
 
@@ -48,6 +53,15 @@ def check_alone(settings: Settings) -> None:
         )
 
 
+def check_named(folder: Path, now: str, url: str) -> None:
+    """Raises `StoreError` where the folder's events are not in the store that is `now`; it may be
+    noted already that they are in the larger cluster."""
+    note = events_store.read(folder)
+    is_noted = note is not None and note.store == events_store.name_of(url, folder)
+    if not (note and is_noted and events_store.name_of(now, folder) in note.left):
+        events_store.check_note(folder, now)
+
+
 def copy(more: Addition, read: Callable[[int], None]) -> list[Version]:
     """Bring what the new shards are to have, while it changes; until little is left. `read` is
     called with how many bytes came. Raises `StoreError`."""
@@ -60,13 +74,38 @@ def copy(more: Addition, read: Callable[[int], None]) -> list[Version]:
     return known
 
 
-def switch(services: Services, url: str, known: Sequence[Version], wait_s: float) -> None:
+def switch(
+    services: Services,
+    url: str,
+    known: Sequence[Version],
+    gone: Callable[[], bool] = lambda: False,
+) -> None:
     """Bring the rest, and be the larger cluster. Events are acknowledged meanwhile, questions wait.
-    Raises `StoreError`; `StoreBusy` where questions that run take longer than `wait_s`, for which
-    others waited, too."""
+    `gone`: whether who asked does not wait any more; then nothing is changed. Raises `StoreError`;
+    `StoreBusy` where questions that run take too long."""
+    # Who asked may be killed, and others be at work then: they see this lock.
+    try:
+        with hold(Path(services.settings.data) / ADDING):
+            if not gone():
+                _change_over(services, url, known, gone)
+    except Held:
+        raise StoreBusy("Shards are being added already.") from None
+    finally:
+        if services.store.url == url:
+            services.settings = msgspec.structs.replace(services.settings, store=url)
+
+
+def _change_over(
+    services: Services, url: str, known: Sequence[Version], gone: Callable[[], bool]
+) -> None:
     store, settings = services.store, services.settings
+    if store.url == url:  # a node went away before the first table was divided
+        adding.divide(url)
+        store.open()
+        return
     with adding.addition(store, url) as more:
         standing.await_deletions(store, DELETIONS_S)
+        store.gate.await_long(settings.query_seconds + QUESTIONS_S)
         if not services.writer.catch_up(CATCH_UP_S):
             raise StoreError(
                 "The store does not take what lies in the log. The server's log says why; try again"
@@ -76,15 +115,14 @@ def switch(services: Services, url: str, known: Sequence[Version], wait_s: float
             if services.writer.failing_since is not None:
                 raise StoreError("The store went away in the middle of a block. Try again.")
             check_alone(settings)  # one may have been started since
-            _end(more, Path(settings.data), known, wait_s)
-    services.settings = msgspec.structs.replace(settings, store=url)
+            _end(more, Path(settings.data), known, gone)
 
 
 def switch_stopped(settings: Settings, more: Addition, known: Sequence[Version]) -> None:
     """The same where no server runs. Raises also `LogError`."""
     moving.drain(settings, more.store)
     standing.await_deletions(more.store, DELETIONS_S)
-    _end(more, Path(settings.data), known, 0)
+    _end(more, Path(settings.data), known)
 
 
 def finish(store: Store, settings: Settings, progressed: Callable[[str], None]) -> None:
@@ -112,12 +150,19 @@ def _follow(more: Addition, brought: Brought, anew: bool) -> None:
                 states.add(node, table, came, {"months": brought.months})
 
 
-def _end(more: Addition, folder: Path, known: Sequence[Version], wait_s: float) -> None:
+def _end(
+    more: Addition,
+    folder: Path,
+    known: Sequence[Version],
+    gone: Callable[[], bool] = lambda: False,
+) -> None:
     """Nothing is inserted meanwhile."""
     store, before = more.store, more.store.url
     standing.await_deletions(store, DELETIONS_HELD_S)
     _bring(more, known, lambda size: None)
-    with store.gate.closed(wait_s):
+    with store.gate.closed(QUESTIONS_S):
+        if gone():
+            raise StoreError("Who asked for more shards is gone, so nothing is changed.")
         begin(store, REBUILD, FOLLOW)  # should nobody `finish` it, the server does
         _note(folder, before, more.url)
         more.divide()

@@ -35,7 +35,7 @@ from threadline.store import (
     StoreError,
     store_url,
 )
-from threadline.store.adding import Version
+from threadline.store.versions import Version
 
 SOCKET = "admin.sock"
 CATCH_UP_S = 60.0
@@ -91,7 +91,6 @@ class AddShards(msgspec.Struct, tag=True):
 
     url: str
     known: list[Version]
-    wait_s: float
 
 
 class AppendRows(msgspec.Struct, tag=True):
@@ -132,8 +131,8 @@ class AdminSocket(ThreadingUnixStreamServer):
         self._asking = threading.Semaphore(ASKING)
         self._store: Store | None = None
         (self._folder / SOCKET).unlink(missing_ok=True)
-        with _address(self._folder) as address:
-            super().__init__(address, _Answer)
+        with address(self._folder) as short:
+            super().__init__(short, _Answer)
 
     def server_bind(self) -> None:
         os.fchmod(self.socket.fileno(), 0o600)
@@ -150,7 +149,7 @@ class AdminSocket(ThreadingUnixStreamServer):
                     return b""
                 return msgspec.json.encode(taking.take(self._services, asked.name))
         if isinstance(asked, AddShards):
-            adding_shards.switch(self._services, *msgspec.structs.astuple(asked))
+            adding_shards.switch(self._services, asked.url, asked.known, gone)
             return b""
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
         if isinstance(asked, Asked) or (
@@ -272,9 +271,9 @@ class SocketStore:
         """As `taking.take`."""
         return msgspec.json.decode(self._send(TakeSnapshot(name)), type=Moment)
 
-    def add_shards(self, url: str, known: Sequence[Version], wait_s: float) -> None:
+    def add_shards(self, url: str, known: Sequence[Version]) -> None:
         """As `adding_shards.switch`."""
-        self._send(AddShards(url, list(known), wait_s))
+        self._send(AddShards(url, list(known)))
 
     def append(self, rows: Rows) -> None:
         """As `append`."""
@@ -283,8 +282,8 @@ class SocketStore:
     def _send(self, asked: Message) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
-                with _address(self._folder) as address:
-                    connection.connect(address)
+                with address(self._folder) as short:
+                    connection.connect(short)
             except (FileNotFoundError, ConnectionRefusedError):
                 # It has taken the folder, and opens its socket last.
                 raise ServerStarting(self._folder) from None
@@ -297,7 +296,7 @@ class SocketStore:
 
 
 @contextmanager
-def _address(folder: Path) -> Iterator[str]:
+def address(folder: Path) -> Iterator[str]:
     """The socket's address. Those have to be short, and folders may be deep: by way of an open
     folder it is short on Linux."""
     opened = os.open(folder, os.O_RDONLY)

@@ -11,59 +11,28 @@ the last row is deleted neither can the larger one (`cluster.check_own`). So who
 between does the rest once more.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
 from threadline.store import cluster, moving
 from threadline.store.address import Address, cluster_address, without_password
-from threadline.store.cluster import Place
+from threadline.store.cluster import Division, Place
 from threadline.store.connection import CONNECT_S, connect
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError, store_errors
 from threadline.store.moving import Table
-from threadline.store.statements import Row
+from threadline.store.versions import Version, versions
 
-VERSIONS = """
-    SELECT table, partition_id, max(max_block_number) AS block,
-        max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation, sum(rows) AS rows,
-        groupArrayIf(name, has_lightweight_delete) AS masked
-    FROM system.parts
-    WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
-    GROUP BY table, partition_id
-    ORDER BY table, partition_id"""
-# Of parts that have a mask, rows that are deleted.
-DELETED = """
-    SELECT count() AS rows FROM {table:Identifier}
-    WHERE _part IN {masked:Array(String)} AND NOT _row_exists
-    SETTINGS apply_deleted_mask = 0"""
 # Noted on a node that is to be added, so that what is there is known to be of an earlier try.
 ORIGIN = "threadline shard add"
+IS_NEW = f"""
+    SELECT 1 FROM system.tables
+    WHERE database = currentDatabase() AND name = '{moving.UNFINISHED}'"""
 STATEMENT_S = 60
 # A month is read at once.
 LONGEST_S = 24 * 3600
-
-
-class Version(NamedTuple):
-    """Of a partition of a table on a node. `block`: the newest in it. `mutation`: the newest, of
-    which each counts for all partitions, and changes few. `rows`: those that are not deleted; of a
-    table whose rows merge they become fewer by that, too."""
-
-    node: int
-    table: str
-    partition: str
-    block: int
-    mutation: int
-    rows: int
-
-    @property
-    def place(self) -> tuple[int, str, str]:
-        return self.node, self.table, self.partition
-
-    def lost_rows(self, before: "Version") -> bool:
-        """Whether some were deleted since then."""
-        return self.mutation != before.mutation and self.rows != before.rows
 
 
 class Brought(NamedTuple):
@@ -95,9 +64,9 @@ class Addition:
         """Of all partitions now. Raises `StoreError`."""
         tables = [*(table.name for table in self._divided), *moving.FOLLOW]
         return [
-            _version(node, number, row)
+            version
             for number, node in enumerate(self.store.nodes)
-            for row in node.look(VERSIONS, {"tables": tables})
+            for version in versions(node, number, tables)
         ]
 
     def bring(self, known: Sequence[Version], read: Callable[[int], None]) -> Brought:
@@ -187,10 +156,26 @@ def is_begun(url: str) -> bool:
     address, nodes = _cluster(url), _in_order(url)
     for node in nodes:
         with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
-            now = cluster.division(client, address)
-            if now and now.shards == len(nodes):
+            if cluster.division(client, address) == Division(address.cluster, len(nodes)):
                 return True
     return False
+
+
+def is_interrupted(url: str) -> bool:
+    """Whether shards are being added to make this cluster: some are noted as new. Nobody else may
+    `divide` it: where shards have changed places, all rows are another's. Raises `StoreError`."""
+    for node in _in_order(url):
+        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+            if client.query(IS_NEW).result_rows:
+                return True
+    return False
+
+
+def end(nodes: Iterable[Store]) -> None:
+    """None of them is new any more."""
+    for node in nodes:
+        if ORIGIN in moving.origins(node):
+            moving.end(node)
 
 
 def divide(url: str) -> None:
@@ -209,22 +194,12 @@ def divide(url: str) -> None:
             for table in sorted(tables, key=lambda name: name == "events"):
                 others = f"NOT ({cluster.own_visitors(Place(shard + 1, 1), len(nodes))})"
                 node.delete(table, others, {})
-            moving.end(node)
 
     with ThreadPoolExecutor(len(nodes), "threadline-divide") as beside:
         list(beside.map(distribute, nodes))
         list(beside.map(delete, range(len(nodes))))
-
-
-def _version(node: Store, number: int, row: Row) -> Version:
-    deleted = 0
-    if row["masked"]:
-        bound = {"table": row["table"], "masked": row["masked"]}
-        deleted = node.look(DELETED, bound)[0]["rows"]
-    rows = int(row["rows"]) - int(deleted)
-    return Version(
-        number, row["table"], row["partition_id"], int(row["block"]), int(row["mutation"]), rows
-    )
+    with ExitStack() as opened:
+        end(opened.enter_context(Store(node)) for node in nodes)
 
 
 def _in_order(url: str) -> list[str]:

@@ -1,10 +1,16 @@
 """What all look at, and what somebody changes for a moment while nobody does."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from threadline.store.errors import StoreBusy
+
+# Who is inside for longer may well stay there.
+LONG_S = 3.0
+LOOK_AGAIN_S = 0.1
+STILL = "Questions or exports that were asked before still run."
 
 
 class Gate:
@@ -12,22 +18,37 @@ class Gate:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
+        # Since when each is inside.
+        self._inside: dict[object, float] = {}
         self._closed = False
 
     @contextmanager
     def passing(self, wait_s: float) -> Iterator[None]:
         """Raises `StoreBusy`."""
+        me = object()
         with self._changed:
             if not self._changed.wait_for(lambda: not self._closed, wait_s):
                 raise StoreBusy("Shards are being added; ask again in a moment.")
-            self._inside += 1
+            self._inside[me] = time.monotonic()
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
+                del self._inside[me]
                 self._changed.notify_all()
+
+    def await_long(self, wait_s: float) -> None:
+        """Wait, while others pass, until those inside have come just now: `closed` would have all
+        others wait for a slow one in vain. Raises `StoreBusy`."""
+        until = time.monotonic() + wait_s
+        while self._longest_s() > LONG_S:
+            if time.monotonic() > until:
+                raise StoreBusy(STILL)
+            time.sleep(LOOK_AGAIN_S)
+
+    def _longest_s(self) -> float:
+        with self._changed:
+            return time.monotonic() - min(self._inside.values(), default=time.monotonic())
 
     @contextmanager
     def closed(self, wait_s: float) -> Iterator[None]:
@@ -39,7 +60,7 @@ class Gate:
         try:
             with self._changed:
                 if not self._changed.wait_for(lambda: not self._inside, wait_s):
-                    raise StoreBusy("Questions or exports that were asked before still run.")
+                    raise StoreBusy(STILL)
             yield
         finally:
             with self._changed:

@@ -134,6 +134,8 @@ class Handles:
         for url, node in by_url.items():
             with _naming(node):
                 node.open()
+                if self._was_open:  # one that is frozen is not waited for as a writer waits
+                    node.ping()
                 with store_errors(), node._writers.handle() as client:
                     found[url] = cluster.places(client, address.cluster)
         self._nodes = tuple(by_url[url] for url in cluster.in_order(address.cluster, found))
