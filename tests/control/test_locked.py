@@ -12,7 +12,7 @@ import pytest
 
 from tests.control import both, connection
 from tests.support import Project, Server, until
-from threadline.contract.errors import InvalidApiKey
+from threadline.contract.errors import InvalidApiKey, Unavailable
 from threadline.control import Control, ControlError
 from threadline.control.database import Conflict
 from threadline.sqlite import connect
@@ -52,6 +52,29 @@ def test_requests_go_on_while_housekeeping_waits_for_the_lock(folder: Path) -> N
     with Control(folder) as control:
         assert control.placeholder_ids(project.project_id) == 2
         assert {key.kind for key in control.list_keys() if key.last_used_ms} == {"sk"}
+
+
+def test_a_key_that_is_not_known_is_not_refused_where_nobody_can_say(folder: Path) -> None:
+    """It may have been made just now: SDKs drop what gets 401, and try again after 503."""
+    with Control(folder) as server, Control(folder) as command:
+        known = str(server.create_project("shop", [])[1]["sk"])
+        new = str(command.create_project("app", [])[1]["sk"])
+        with server._reading:  # a thread reads what has changed, which takes long
+            server.authenticate(known)
+            with pytest.raises(Unavailable, match="try again"):
+                server.authenticate(new)
+        server.authenticate(new)
+        made_up = f"{new[:-6]}{'x' * 6}"
+        with pytest.raises(InvalidApiKey):
+            server.authenticate(made_up)
+        with closing(sqlite3.connect(folder / "control.db", isolation_level=None)) as other:
+            other.execute("ALTER TABLE projects RENAME TO elsewhere")
+            server.authenticate(known)
+            with pytest.raises(Unavailable):
+                server.authenticate(made_up)
+            other.execute("ALTER TABLE elsewhere RENAME TO projects")
+        with pytest.raises(InvalidApiKey):
+            server.authenticate(made_up)
 
 
 def test_a_server_starts_and_counts_visitors_while_the_file_is_locked(folder: Path) -> None:

@@ -131,16 +131,19 @@ class OpenControl:
                 self._reading.release()
         return self._snapshot
 
-    def look_once_more(self) -> Snapshot:
-        """As `look`, for who is not known: what was committed a moment ago counts, too. Waits no
-        longer than another thread takes to publish what it wrote; and never for PostgreSQL, as
-        anybody can send keys that were made up: there whoever makes a key waits for us."""
-        if not self._looking and self._reading.acquire(timeout=PUBLISHED_S):
+    def look_once_more(self) -> Snapshot | None:
+        """As `look`, for who is not known: what was committed a moment ago counts, too. None where
+        nobody can say that now. Waits no longer than another thread takes to publish what it wrote;
+        and never for PostgreSQL, as anybody can send keys that were made up: there whoever makes a
+        key waits for us."""
+        if not self._looking:
+            if not self._reading.acquire(timeout=PUBLISHED_S):
+                return None
             try:
                 self._look_again()
             finally:
                 self._reading.release()
-        return self._snapshot
+        return None if self._outdated else self._snapshot
 
     def _keep_looking(self) -> None:
         """The thread that asks."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from threadline.contract.errors import InvalidApiKey, KeyKindMismatch
+from threadline.contract.errors import InvalidApiKey, KeyKindMismatch, Unavailable
 from threadline.contract.times import format_ms
 from threadline.control.access import SESSION_MS
 from threadline.control.address import IN_FOLDER
@@ -79,13 +79,17 @@ class Control(Salting):
     def authenticate(self, text: str) -> tuple[Key, Project]:
         """The key and the project behind a bearer token.
 
-        Raises `MalformedApiKey`, `InvalidApiKey` or `KeyKindMismatch`.
+        Raises `MalformedApiKey`, `InvalidApiKey`, `KeyKindMismatch`, and `Unavailable` where a key
+        is not known that may have been made just now.
         """
         token = parse_token(text)
         snapshot = self.look()
         key = self._matching(token, snapshot)
         if not key:  # it may have been made a moment ago
-            snapshot = self.look_once_more()
+            newest = self.look_once_more()
+            if newest is None:
+                raise Unavailable("This key is not known, and keys cannot be read now; try again.")
+            snapshot = newest
             key = self._matching(token, snapshot)
         if not key or key.revoked_ms is not None or key.env != token.env:
             raise InvalidApiKey("This key does not exist or was revoked.")
