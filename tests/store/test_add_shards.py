@@ -55,9 +55,7 @@ def strangers(number: int) -> list[Json]:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three shards in use, and a fourth that they know under the larger cluster's name."""
-    with Cluster(
-        tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3, "other": 3}
-    ) as running:
+    with Cluster(tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3}) as running:
         yield running
 
 
@@ -266,7 +264,6 @@ def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path
         ("chdb", "is no cluster"),
         ("clickhouse://u:p@127.0.0.1:1/shop", "is no cluster"),
         ("three", "are divided between the shards of three already"),
-        ("other", "has no shards besides those that there are"),
     ],
 )
 def test_what_cannot_be_added_is_said(nodes: Cluster, tmp_path: Path, url: str, said: str) -> None:

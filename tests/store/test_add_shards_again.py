@@ -2,6 +2,7 @@
 what was brought stays, and nothing is deleted that has not moved."""
 
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -26,7 +27,9 @@ from threadline.store import Store, StoreError, adding, standing, versions
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3}) as running:
+    with Cluster(
+        tmp_path_factory.mktemp("shards"), shards=4, also={"three": 3, "other": 3}
+    ) as running:
         yield running
 
 
@@ -42,6 +45,9 @@ def test_nothing_is_deleted_where_nothing_was_added(nodes: Cluster, tmp_path: Pa
     with Server(tmp_path, THREADLINE_STORE=three) as server:
         Project(server).batch(log(Random(2), 60))
         assert server.stop() == 0
+    other = nodes.url("astray", "other")
+    said = fails("shard", "add", other, "--data", str(tmp_path), THREADLINE_STORE=three)
+    assert "has no shards besides those that there are" in said
     there = "SELECT * FROM cluster('three', astray_local.events)"
     nodes.nodes[1].query(f"INSERT INTO astray_local.events {there}")
     counted = divided(nodes, "astray")
@@ -85,8 +91,13 @@ def test_a_node_is_away_just_when_tables_are_to_be_divided(
 ) -> None:
     three, four = nodes.url("away", "three"), nodes.url("away")
     with Server(tmp_path, THREADLINE_STORE=three) as server:
-        Project(server).batch(log(Random(5), 60))
+        project = Project(server)
+        project.batch(log(Random(5), 60))
+        assert project.post("/v1/forget", {"user_id": "user 1"}).status == 200
         assert server.stop() == 0
+    # As if it was killed before it did that: nobody is there who will.
+    with closing(sqlite3.connect(tmp_path / "log.db")) as db, db:
+        db.execute("UPDATE jobs SET finished_ms = NULL, hidden_ms = NULL WHERE kind = 'forget'")
     settings = settings_given.load(data=str(tmp_path), store=three)
     with Store(three) as store:
         writer = SimpleNamespace(catch_up=bool, held=nullcontext, failing_since=None)

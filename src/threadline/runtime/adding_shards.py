@@ -7,6 +7,7 @@ place of the smaller one.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -128,7 +129,8 @@ def switch_stopped(settings: Settings, more: Addition, known: Sequence[Version])
 def finish(store: Store, settings: Settings, progressed: Callable[[str], None]) -> None:
     """What is partial on each node follows from the events there again, and deleted rows go off the
     disk. To be called `alone`, with the larger cluster."""
-    rebuild_states(store, settings, FOLLOW, lambda: True, progressed)
+    served = partial(is_served, Path(settings.data))
+    rebuild_states(store, settings, FOLLOW, served, progressed)
     store.erase_deleted()
 
 
