@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -69,6 +70,9 @@ class _Recorder:
     def __init__(self, store: Store | SocketStore) -> None:
         self._store = store
         self.asked: list[Query] = []
+
+    def asking(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def query(self, sql: str, params: Params) -> list[Row]:
         self.asked.append((sql, params))

@@ -15,6 +15,7 @@ import msgspec
 from threadline.contract.times import now_ms
 from threadline.control.opened import open_nodes
 from threadline.identity import states
+from threadline.ingest import source_changes
 from threadline.ingest.recovery import rebuild_states
 from threadline.jobs.locks import ADDING, Held, hold
 from threadline.runtime import events_store, moving
@@ -66,6 +67,7 @@ def check_named(folder: Path, now: str, url: str) -> None:
 def copy(more: Addition, read: Callable[[int], None]) -> list[Version]:
     """Bring what the new shards are to have, while it changes; until little is left. `read` is
     called with how many bytes came. Raises `StoreError`."""
+    source_changes.settle(more.store)
     known: list[Version] = []
     for _ in range(MOST_ROUNDS):
         began = time.monotonic()
