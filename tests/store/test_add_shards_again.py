@@ -4,7 +4,7 @@ what was brought stays, and nothing is deleted that has not moved."""
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ from tests.cli.test_commands import fails
 from tests.clickhouse_cluster import Cluster
 from tests.store.test_add_shards import is_whole
 from tests.store.test_cluster import log
-from tests.support import Project, Server
+from tests.support import Project, Server, until
 from threadline import settings_given
 from threadline.jobs.locks import ADDING, INSERTING, is_held, wait_for
 from threadline.runtime import adding_shards, admin_socket
@@ -72,18 +72,11 @@ def test_who_asked_is_killed_while_the_server_changes_over(nodes: Cluster, tmp_p
         ):
             asking.connect(address)
             asking.sendall(msgspec.json.encode(admin_socket.AddShards(four, [])) + b"\n")
-            eventually(lambda: is_held(tmp_path / ADDING))
+            until(lambda: is_held(tmp_path / ADDING))
             assert "changes over to more shards" in fails(*given, THREADLINE_STORE=three)
-        eventually(lambda: not is_held(tmp_path / ADDING))
+        until(lambda: not is_held(tmp_path / ADDING))
         assert not adding.is_begun(four), "nobody waits for it"
         assert server.stop() == 0
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_a_node_is_away_just_when_tables_are_to_be_divided(

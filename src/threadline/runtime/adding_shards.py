@@ -12,14 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from threadline.contract.times import now_ms
 from threadline.control.opened import open_nodes
 from threadline.identity import states
 from threadline.ingest import source_changes
 from threadline.ingest.recovery import rebuild_states
 from threadline.jobs.locks import ADDING, Held, hold
 from threadline.runtime import events_store, moving
-from threadline.runtime.events_store import Note
 from threadline.runtime.folder import is_served
 from threadline.runtime.services import Services
 from threadline.settings import Settings
@@ -161,20 +159,12 @@ def _end(
     gone: Callable[[], bool] = lambda: False,
 ) -> None:
     """Nothing is inserted meanwhile."""
-    store, before = more.store, more.store.url
+    store = more.store
     standing.await_deletions(store, DELETIONS_HELD_S)
     _bring(more, known, lambda size: None)
     with store.gate.closed(QUESTIONS_S):
         if gone():
             raise StoreError("Who asked for more shards is gone, so nothing is changed.")
         begin(store, REBUILD, FOLLOW)  # should nobody `finish` it, the server does
-        _note(folder, before, more.url)
+        events_store.note_moved(folder, store.url, more.url)
         more.divide()
-
-
-def _note(folder: Path, before: str, url: str) -> None:
-    """The folder's events lie in the larger cluster."""
-    left, to = events_store.name_of(before, folder), events_store.name_of(url, folder)
-    known = events_store.read(folder)
-    others = [each for each in (known.left if known else []) if each not in (left, to)]
-    events_store.write(folder, Note(to, [*others, left], now_ms()))

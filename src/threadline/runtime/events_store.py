@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from threadline.contract.times import format_ms
+from threadline.contract.times import format_ms, now_ms
 from threadline.private import write_durably
 from threadline.store import Statements, Store, StoreAway, StoreError, moving, store_url
 
@@ -63,6 +63,14 @@ def read(folder: Path) -> Note | None:
 
 def write(folder: Path, note: Note) -> None:
     write_durably(folder / NOTE_FILE, msgspec.json.encode(note).decode())
+
+
+def note_moved(folder: Path, before: str, url: str) -> None:
+    """The folder's events lie in another store from now on; both by their URLs."""
+    left, to = name_of(before, folder), name_of(url, folder)
+    known = read(folder)
+    others = [each for each in (known.left if known else []) if each not in (left, to)]
+    write(folder, Note(to, [*others, left], now_ms()))
 
 
 def check_left(folder: Path, url: str) -> None:

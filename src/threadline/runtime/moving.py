@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from threadline.contract.times import now_ms
 from threadline.control import Control
 from threadline.control.opened import open_nodes
 from threadline.control.others import node_of
@@ -20,7 +19,6 @@ from threadline.ingest.recovery import others_of, outliving
 from threadline.ingest.writer import Writer
 from threadline.runtime import events_store
 from threadline.runtime.comparing import Progressed, incomparable_in
-from threadline.runtime.events_store import Note
 from threadline.settings import Settings
 from threadline.store import Store, StoreError, moving, without_password
 from threadline.store.address import LOCAL, host_and_port, is_embedded, server_address
@@ -222,10 +220,7 @@ def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
 
 def finish(folder: Path, source: Store, target: Store) -> None:
     """The folder's events lie in the target from now on."""
-    left, to = events_store.name_of(source.url, folder), events_store.name_of(target.url, folder)
-    before = events_store.read(folder)
-    others = [each for each in (before.left if before else []) if each not in (left, to)]
-    events_store.write(folder, Note(to, [*others, left], now_ms()))
+    events_store.note_moved(folder, source.url, target.url)
     moving.end(target)
 
 

@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
+from clickhouse_connect.driver.client import Client
+
 from threadline.store import cluster, moving
 from threadline.store.address import Address, cluster_address, without_password
 from threadline.store.cluster import Division, Place
@@ -85,8 +87,8 @@ class Addition:
             if place not in before or version.block != before[place].block
         ]
         changed = {(table, partition) for _, table, partition in [*lost, *came]}
+        self._drop_others({(table, partition) for _, table, partition in now})
         for table in self._divided:
-            self._drop_others(table, {of for _, name, of in now if name == table.name})
             for partition in sorted(of for name, of in changed if name == table.name):
                 self._bring(table, partition, not known, read)
         months = sorted(partition for table, partition in changed if table == "events")
@@ -101,12 +103,13 @@ class Addition:
         divide(self.url)
         self.store.open()
 
-    def _drop_others(self, table: Table, partitions: set[str]) -> None:
+    def _drop_others(self, wanted: set[tuple[str, str]]) -> None:
         """What came in an earlier round, and is nowhere any more."""
+        names = {table.name for table in self._divided}
         for node in self.added:
-            there = {each.partition for each in moving.partitions(node) if each.table == table.name}
-            for partition in there - partitions:
-                moving.drop(node, table.name, partition)
+            for each in moving.partitions(node):
+                if each.table in names and each[:2] not in wanted:
+                    moving.drop(node, each.table, each.partition)
 
     def _bring(
         self, table: Table, partition: str, compares: bool, read: Callable[[int], None]
@@ -155,7 +158,7 @@ def is_begun(url: str) -> bool:
     `StoreError`."""
     address, nodes = _cluster(url), _in_order(url)
     for node in nodes:
-        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+        with _client(node) as client:
             if cluster.division(client, address) == Division(address.cluster, len(nodes)):
                 return True
     return False
@@ -165,7 +168,7 @@ def is_interrupted(url: str) -> bool:
     """Whether shards are being added to make this cluster: some are noted as new. Nobody else may
     `divide` it: where shards have changed places, all rows are another's. Raises `StoreError`."""
     for node in _in_order(url):
-        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+        with _client(node) as client:
             if client.query(IS_NEW).result_rows:
                 return True
     return False
@@ -184,7 +187,7 @@ def divide(url: str) -> None:
     address, nodes = _cluster(url), _in_order(url)
 
     def distribute(node: str) -> None:
-        with _naming(node), closing(connect(node, STATEMENT_S, {})) as client:
+        with _client(node, STATEMENT_S) as client:
             cluster.distribute(client, address, len(nodes), anew=True)
 
     def delete(shard: int) -> None:
@@ -207,7 +210,7 @@ def _in_order(url: str) -> list[str]:
     address = _cluster(url)
     found = {}
     for node in address.nodes:
-        with _naming(node), closing(connect(node, CONNECT_S, {})) as client:
+        with _client(node) as client:
             found[node] = cluster.places(client, address.cluster)
     if any(place.replica > 1 for place, _ in found.values()):
         raise StoreError(
@@ -241,10 +244,7 @@ def _cluster(url: str) -> Address:
 
 
 @contextmanager
-def _naming(node: str) -> Iterator[None]:
-    """An error of the engine says of which node it is."""
-    try:
-        with store_errors():
-            yield
-    except StoreError as error:
-        raise type(error)(f"The node at {without_password(node)}: {error}") from error
+def _client(node: str, timeout_s: int = CONNECT_S) -> Iterator[Client]:
+    """Of a node by its URL. Raises `StoreError` naming it."""
+    with cluster.naming(node), store_errors(), closing(connect(node, timeout_s, {})) as client:
+        yield client

@@ -9,12 +9,13 @@ What belongs to nobody's device (decisions, ids that came, notes) lies on the fi
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from threadline.store.address import LOCAL, Address
+from threadline.store.address import LOCAL, Address, without_password
 from threadline.store.connection import create_database
 from threadline.store.errors import StoreError
 
@@ -149,3 +150,12 @@ def distribute(client: Client, address: Address, shards: int, anew: bool = False
 def quoted(name: str) -> str:
     """Where the engine takes no bound identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+@contextmanager
+def naming(node: str) -> Iterator[None]:
+    """An error says of which node it is, by its URL."""
+    try:
+        yield
+    except StoreError as error:
+        raise type(error)(f"The node at {without_password(node)}: {error}") from error

@@ -9,7 +9,6 @@ from threadline.store.errors import StoreBusy
 
 # Who is inside for longer may well stay there.
 LONG_S = 3.0
-LOOK_AGAIN_S = 0.1
 STILL = "Questions or exports that were asked before still run."
 
 
@@ -40,11 +39,9 @@ class Gate:
     def await_long(self, wait_s: float) -> None:
         """Wait, while others pass, until those inside have come just now: `closed` would have all
         others wait for a slow one in vain. Raises `StoreBusy`."""
-        until = time.monotonic() + wait_s
-        while self._longest_s() > LONG_S:
-            if time.monotonic() > until:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._longest_s() <= LONG_S, wait_s):
                 raise StoreBusy(STILL)
-            time.sleep(LOOK_AGAIN_S)
 
     def _longest_s(self) -> float:
         with self._changed:

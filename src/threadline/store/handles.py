@@ -132,7 +132,7 @@ class Handles:
         found: dict[str, tuple[cluster.Place, list[cluster.Place]]] = {}
         by_url = {node.url: node for node in self._nodes}
         for url, node in by_url.items():
-            with _naming(node):
+            with cluster.naming(node.url):
                 node.open()
                 if self._was_open:  # one that is frozen is not waited for as a writer waits
                     node.ping()
@@ -143,7 +143,7 @@ class Handles:
         for node in self._nodes:
             place, _ = found[node.url]
             node.owns = cluster.own_visitors(place, shards)
-            with _naming(node), store_errors(), node._writers.handle() as client:
+            with cluster.naming(node.url), store_errors(), node._writers.handle() as client:
                 cluster.check_own(client, address, place, shards)
                 cluster.distribute(client, address, shards)
         with store_errors(), self._writers.handle() as client:
@@ -212,7 +212,7 @@ class Handles:
         self.open()
         if self._cluster:
             for node in self._nodes:
-                with _naming(node):
+                with cluster.naming(node.url):
                     node.ping()
             return
         with store_errors(), self._pings.handle(PING_S) as client:
@@ -253,12 +253,3 @@ class Handles:
         self.open()
         with store_errors(), self._writers.handle() as client:
             yield client
-
-
-@contextmanager
-def _naming(node: Handles) -> Iterator[None]:
-    """An error says of which node it is."""
-    try:
-        yield
-    except StoreError as error:
-        raise type(error)(f"The node at {without_password(node.url)}: {error}") from error
