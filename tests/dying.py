@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support import row_values
 from threadline.identity import states
 from threadline.ingest import row
+from threadline.jobs.locks import INSERTING, is_held
 from threadline.store import REBUILD, Params, Row, Statements, Store, store_url, unfinished
 
 TABLES = [state.table for state in states.STATES]
@@ -30,17 +31,21 @@ class Killed(Exception):
 
 class Dying:
     """A store whose process is killed before the nth statement from here on. Before each of the
-    last, events of a new user on a new device come, from a server whose clock is where it likes."""
+    last, events of a new user on a new device come, from a server whose clock is where it likes;
+    unless it sees to it that nobody inserts."""
 
     def __init__(
-        self, store: Store, statements: int, come: "Callable[[Store], None] | None" = None
+        self,
+        store: Store,
+        statements: int,
+        folder: Path,
+        come: "Callable[[Store], None] | None" = None,
     ) -> None:
         """`come`: what comes instead of these events."""
         self._store = store
         self._come = come or load
+        self._inserting = folder / INSERTING
         self.left = statements
-        # From where a rebuild looks what has come, until its table is the table: nobody inserts.
-        self._quiet = False
 
     @property
     def nodes(self) -> "tuple[Dying]":
@@ -48,7 +53,6 @@ class Dying:
 
     def look(self, sql: str, params: Params) -> list[Row]:
         self._next()
-        self._quiet = True
         return self._store.look(sql, params)
 
     def query(self, sql: str, params: Params) -> list[Row]:
@@ -58,8 +62,6 @@ class Dying:
     def execute(self, sql: str, params: Params | None = None) -> None:
         self._next()
         self._store.execute(sql, params)
-        if sql.startswith("EXCHANGE"):
-            self._quiet = False
 
     def insert(
         self, table: str, columns: Sequence[str], format: str, body: bytes, token: str
@@ -71,7 +73,7 @@ class Dying:
         if not self.left:
             raise Killed
         self.left -= 1
-        if self.left < LOADED_STATEMENTS and not self._quiet:
+        if self.left < LOADED_STATEMENTS and not is_held(self._inserting):
             self._come(self._store)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support import Json, Project, Server, ids, row_values
+from threadline.identity import states
 from threadline.ingest import row
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.log import ForgetRequest, Log
@@ -208,6 +209,36 @@ def test_a_store_that_refuses_is_asked_again(folder: Path, monkeypatch: pytest.M
         append(log, values("e1"))
         assert writer.catch_up(WAIT_S)
         assert stored(store) == ["e1"]
+        writer.close()
+        log.close()
+
+
+def test_states_made_anew_after_an_insert_was_cut_off(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are counted: the new ones have the events that came in before it was cut off, and
+    know of no insert that these came with."""
+    monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
+    with Store(store_url("chdb", folder)) as store:
+        insert, cut_off = store.insert, iter([True])
+
+        def cut_off_once(*arguments: Any, **named: Any) -> None:
+            if next(cut_off, False):
+                insert(*arguments, **named)
+                raise StoreError("cut off")
+            states.rebuild(store, ["names"])
+            insert(*arguments, **named)
+
+        log = Log(folder)
+        writer = Writer(log, store)
+        append(log, values("e1"))
+        assert writer.catch_up(WAIT_S)
+        monkeypatch.setattr(store, "insert", cut_off_once)
+        old = values("e2", timestamp=0, event_name="old")
+        append(log, old, values("e3"), values("e4", project_id="other"))
+        assert writer.catch_up(WAIT_S)
+        assert stored(store) == ["e1", "e2", "e3", "e4"]
+        assert [each for each in states.verify(store) if each[2:] != (0, 0, 0)] == []
         writer.close()
         log.close()
 

@@ -198,7 +198,7 @@ def test_killed_at_any_statement_it_is_listed_and_leaves_no_state_wrong(folder: 
         ever_wrong, statements, turn, progress = False, 0, 0, True
         while progress:
             site, source = sites[turn % 2], named[turn % 2]
-            dying = Dying(store, statements, lambda store: None)
+            dying = Dying(store, statements, folder, lambda store: None)
             with pytest.raises(Killed):
                 named_again(dying, site, killed)
             progress = not dying.left

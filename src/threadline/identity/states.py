@@ -116,7 +116,8 @@ def rebuild(
     `unfinished`; doing it once more is how it is finished. Two of them must not run at the same
     time. `forgotten` answers who was forgotten up to now: whoever was while a state was made may be
     in it again, so that one is made once more. `progressed` is called with each state to come.
-    `no_inserts`: no events get into the store as long as the block lasts; needed for moments only.
+    `no_inserts`: no events get into the store as long as the block lasts; needed for moments only,
+    for an insert that a table is taken from fails, and is in some states and not in others then.
     """
     chosen = [each for each in STATES if not tables or each.table in tables]
     names = [each.table for each in chosen]
@@ -151,14 +152,18 @@ def _make_anew(
         _make_exactly(store.nodes, chosen, made, no_inserts)
         return
     for node in store.nodes:
-        _make_beside_inserts(node, chosen, made, stays)
+        _make_beside_inserts(node, chosen, made, no_inserts, stays)
 
 
 def _make_beside_inserts(
-    store: Statements, chosen: State, made: str, stays: Collection[str]
+    store: Statements,
+    chosen: State,
+    made: str,
+    no_inserts: Callable[[], AbstractContextManager[object]],
+    stays: Collection[str],
 ) -> None:
-    """What comes meanwhile goes into the old table, the last of it perhaps even now: dropping it
-    waits for that. Then it is added once more, which changes nothing that is there already."""
+    """What came meanwhile is added, also of parts whose events are there already: that changes
+    nothing."""
     table = chosen.table
     newest = _newest_block(store)
     store.execute(f"CREATE TABLE {made} AS {table}")
@@ -169,12 +174,13 @@ def _make_beside_inserts(
             " WHERE project_id IN {outliving:Array(String)}",
             {"outliving": sorted(stays)},
         )
-    # Most of what came meanwhile, so that as little as may be is missing for a moment.
+    # Most of what came meanwhile, so that inserts wait for as little as may be.
     before, newest = newest, _newest_block(store)
     _fill(store, made, chosen, CAME_SINCE, {"block": before})
-    store.execute(f"EXCHANGE TABLES {table} AND {made}")
+    with no_inserts():
+        _fill(store, made, chosen, CAME_SINCE, {"block": newest})
+        store.execute(f"EXCHANGE TABLES {table} AND {made}")
     store.execute(f"DROP TABLE {made} SYNC")
-    _fill(store, table, chosen, CAME_SINCE, {"block": newest})
 
 
 def _make_exactly(

@@ -15,7 +15,8 @@ import numpy as np
 
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
-from threadline.ingest import forget_names
+from threadline.ingest import counted_names
+from threadline.ingest.counted_names import AT_ONCE
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget_plan import (
     DECISIONS,
@@ -41,9 +42,6 @@ __all__ = [
     "find",
     "find_ahead",
 ]
-
-# As many as the store has handles to write with.
-AT_ONCE = 2
 
 # Every table that tells of people; `event_ids`, `traffic_sources` and `names` do not.
 # Each with what it is about: where there is none of that, there is nothing to delete.
@@ -118,5 +116,4 @@ def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
     # Of the events that nothing is missing of any more.
     side_by_side(additions, AT_ONCE)
     for share in shares:
-        for node in store.nodes:
-            forget_names.count_anew(node, share, AT_ONCE)
+        counted_names.count_anew(store, share.project_id, counted_names.shares_of(share))

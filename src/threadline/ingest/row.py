@@ -7,6 +7,7 @@ the log to the store, joins and cuts bytes.
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from sys import byteorder
 from typing import NamedTuple, Self
@@ -73,6 +74,11 @@ WHERE = [
     COLUMNS.index(name)
     for name in ("project_id", "anonymous_id", "anonymous_id_generated", "user_id")
 ]
+
+# What is older lies in the first month, and no time is later (schema/017_baseline.sql).
+FIRST_MS, LAST_MS = (
+    int(datetime(*at, tzinfo=UTC).timestamp() * 1000) for at in ((2020, 1, 1), (2299, 12, 31))
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list)
@@ -151,6 +157,17 @@ class Rows(NamedTuple):
             )
             for project, device, generated, user in found
         ]
+
+    def months(self) -> dict[str, set[str]]:
+        """Of each project, the months that its events lie in, as the store divides them."""
+        found: dict[str, set[str]] = {}
+        for a, b in pairwise(self._ends().tolist()):
+            project, timestamp, *_ = decode(self.body[a:b])
+            if not isinstance(timestamp, int):  # the store has refused it
+                continue
+            at = datetime.fromtimestamp(min(max(timestamp, FIRST_MS), LAST_MS) // 1000, UTC)
+            found.setdefault(str(project), set()).add(f"{at:%Y%m}")
+        return found
 
     def _ends(self) -> Positions:
         """Where rows end, a zero before them."""
