@@ -402,6 +402,17 @@ def test_all_nodes_have_to_be_named(cluster: Cluster) -> None:
         Store(url.replace("cluster=threadline", "cluster=nothing"))
 
 
+def test_replicas_are_refused(tmp_path: Path) -> None:
+    """Their tables are not the same, unless the cluster writes to all of them and none was lost."""
+    with Cluster(tmp_path, shards=1, replicas=2) as running:
+        url = running.url("shop")
+        with pytest.raises(StoreError, match="Shard 1 of the cluster threadline has several repli"):
+            Store(url)
+        found = checks_cluster.cluster(settings_given.load(store=url), tmp_path)
+        assert found
+        assert "one replica of each shard" in found.found
+
+
 def test_what_a_migration_adds_can_be_asked(cluster: Cluster) -> None:
     url = cluster.url("older")
     with Store(url) as store:

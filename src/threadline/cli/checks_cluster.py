@@ -9,7 +9,7 @@ from threadline.cli.finding import Finding
 from threadline.settings import Settings
 from threadline.store import StoreError, store_url, without_password
 from threadline.store.address import cluster_address
-from threadline.store.cluster import own_visitors, places
+from threadline.store.cluster import own_visitors, place
 from threadline.store.connection import READONLY, connect
 from threadline.store.errors import store_errors
 
@@ -57,9 +57,7 @@ def _look(url: str, name: str) -> Node:
         before_ms = time.time_ns() // 1_000_000
         (row,) = client.query(NODE).named_results()
         after_ms = time.time_ns() // 1_000_000
-        mine, all_of_it = places(client, name)
-        shards = len({place.shard for place in all_of_it})
-        (counted,) = client.query(ASTRAY % own_visitors(mine, shards)).named_results()
+        (counted,) = client.query(ASTRAY % own_visitors(place(client, name))).named_results()
     # It was asked at some moment between the two.
     ahead_ms = int(row["now_ms"]) - min(max(int(row["now_ms"]), before_ms), after_ms)
     return Node(row["version"], row["schema"], ahead_ms, counted["events"], counted["astray"])

@@ -147,7 +147,7 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
         ]
         for number, node in enumerate(added, start=len(there) + 1):
             node.open()
-            node.owns = cluster.own_visitors(Place(number, 1), len(nodes))
+            node.owns = cluster.own_visitors(Place(number, len(nodes)))
             _claim(node)
             moving.check_alike(moving.described(store), moving.described(node))
         yield Addition(store, url, added, opened)
@@ -195,7 +195,7 @@ def divide(url: str) -> None:
             tables = [each.name for each in moving.described(node).values() if each.is_divided]
             # Events last: as long as they are there, nobody takes the rest for done (`check_own`).
             for table in sorted(tables, key=lambda name: name == "events"):
-                others = f"NOT ({cluster.own_visitors(Place(shard + 1, 1), len(nodes))})"
+                others = f"NOT ({cluster.own_visitors(Place(shard + 1, len(nodes)))})"
                 node.delete(table, others, {})
 
     with ThreadPoolExecutor(len(nodes), "threadline-divide") as beside:
@@ -211,12 +211,7 @@ def _in_order(url: str) -> list[str]:
     found = {}
     for node in address.nodes:
         with _client(node) as client:
-            found[node] = cluster.places(client, address.cluster)
-    if any(place.replica > 1 for place, _ in found.values()):
-        raise StoreError(
-            f"Shards of the cluster {address.cluster} have replicas, and shards can be added only"
-            " without. `threadline migrate-store` moves all events into another database of it."
-        )
+            found[node] = cluster.place(client, address.cluster)
     return cluster.in_order(address.cluster, found)
 
 

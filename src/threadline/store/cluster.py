@@ -48,7 +48,7 @@ ASTRAY = """
     FROM (SELECT visitor FROM events LIMIT 10000)
     WHERE NOT (%s)"""
 MEMBERS = """
-    SELECT shard_num, replica_num, host_name, is_local FROM system.clusters
+    SELECT shard_num, replica_num, is_local FROM system.clusters
     WHERE cluster = {cluster:String}
     ORDER BY shard_num, replica_num"""
 CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
@@ -60,42 +60,47 @@ ON_FIRST_SHARD = ("unlinks", "account_unlinks")
 
 
 class Place(NamedTuple):
-    """Of a node in its cluster; both count from 1."""
+    """Of a node in its cluster: which shard it is, the first being 1, and how many there are."""
 
     shard: int
-    replica: int
+    shards: int
 
 
-def places(client: Client, cluster: str) -> tuple[Place, list[Place]]:
-    """Where this node is, and all there are. Raises `StoreError`."""
+def place(client: Client, cluster: str) -> Place:
+    """Where this node is. Raises `StoreError`."""
     rows = list(client.query(MEMBERS, parameters={"cluster": cluster}).named_results())
     if not rows:
         known = ", ".join(name for (name,) in client.query(CLUSTERS).result_rows)
         raise StoreError(f"It knows no cluster {cluster}; there are {known or 'none'}.")
-    found = [Place(int(row["shard_num"]), int(row["replica_num"])) for row in rows]
-    mine = [place for place, row in zip(found, rows, strict=True) if row["is_local"]]
+    several = [row["shard_num"] for row in rows if row["replica_num"] > 1]
+    if several:
+        raise StoreError(
+            f"Shard {several[0]} of the cluster {cluster} has several replicas. Threadline's tables"
+            " are not replicated, so answers would depend on which of them is asked. Describe to"
+            " all nodes, in remote_servers, a cluster with one replica of each shard, and name it."
+        )
+    mine = [int(row["shard_num"]) for row in rows if row["is_local"]]
     if len(mine) != 1:
         raise StoreError(f"It finds itself {len(mine)} times in the cluster {cluster}, not once.")
-    return mine[0], found
+    return Place(mine[0], len(rows))
 
 
-def own_visitors(place: Place, shards: int) -> str:
+def own_visitors(place: Place) -> str:
     """SQL: a visitor is one of this node's."""
-    return f"{BY_VISITOR % shards} = {place.shard - 1}"
+    return f"{BY_VISITOR % place.shards} = {place.shard - 1}"
 
 
-def in_order(cluster: str, found: Mapping[str, tuple[Place, list[Place]]]) -> list[str]:
+def in_order(cluster: str, found: Mapping[str, Place]) -> list[str]:
     """The nodes, first shard first, by what each said of itself. Raises `StoreError` where they are
     not all of one cluster."""
-    (_, all_of_it), *others = found.values()
-    if any(said != all_of_it for _, said in others):
+    sizes = {place.shards for place in found.values()}
+    if len(sizes) > 1:
         raise StoreError(f"The nodes do not agree on what the cluster {cluster} is made of.")
-    missing = set(all_of_it) - {mine for mine, _ in found.values()}
+    missing = set(range(1, max(sizes) + 1)) - {place.shard for place in found.values()}
     if missing:
-        one = min(missing)
         raise StoreError(
-            f"THREADLINE_STORE does not name all nodes of the cluster {cluster}: replica"
-            f" {one.replica} of shard {one.shard} is not there. Write all hosts, with commas."
+            f"THREADLINE_STORE does not name all nodes of the cluster {cluster}: shard"
+            f" {min(missing)} is not there. Write all hosts, with commas."
         )
     return sorted(found, key=lambda node: found[node][0])
 
@@ -114,21 +119,21 @@ def division(client: Client, address: Address) -> Division | None:
     return Division(found[1], int(found[2])) if found else None
 
 
-def check_own(client: Client, address: Address, place: Place, shards: int) -> None:
+def check_own(client: Client, address: Address, place: Place) -> None:
     """Raises `StoreError` where the events are divided between more shards, or fewer, or where the
     node has some of another one."""
     now = division(client, address)
-    if now and now.shards != shards:
+    if now and now.shards != place.shards:
         raise StoreError(
             f"The events are divided between {now.shards} shards (cluster {now.cluster}), and the"
-            f" cluster {address.cluster} has {shards}. Set THREADLINE_STORE to all of those;"
+            f" cluster {address.cluster} has {place.shards}. Set THREADLINE_STORE to all of those;"
             " `threadline shard add` adds more, and goes on where it was interrupted."
         )
-    if client.query(ASTRAY % own_visitors(place, shards)).result_rows[0][0]:
+    if client.query(ASTRAY % own_visitors(place)).result_rows[0][0]:
         raise StoreError(
-            f"It is shard {place.shard} of {shards}, but has events of another one. Which shard is"
-            " which has to stay as it was when the first event came; `threadline shard add` adds"
-            " more, and goes on where it was interrupted."
+            f"It is shard {place.shard} of {place.shards}, but has events of another one. Which"
+            " shard is which has to stay as it was when the first event came; `threadline shard"
+            " add` adds more, and goes on where it was interrupted."
         )
 
 

@@ -129,7 +129,7 @@ class Handles:
 
     def _open_nodes(self, address: Address) -> None:
         """Migrate each, then make what is asked of all of them. Raises `StoreError` naming one."""
-        found: dict[str, tuple[cluster.Place, list[cluster.Place]]] = {}
+        found: dict[str, cluster.Place] = {}
         by_url = {node.url: node for node in self._nodes}
         for url, node in by_url.items():
             with cluster.naming(node.url):
@@ -137,15 +137,14 @@ class Handles:
                 if self._was_open:  # one that is frozen is not waited for as a writer waits
                     node.ping()
                 with store_errors(), node._writers.handle() as client:
-                    found[url] = cluster.places(client, address.cluster)
+                    found[url] = cluster.place(client, address.cluster)
         self._nodes = tuple(by_url[url] for url in cluster.in_order(address.cluster, found))
-        shards = len({place.shard for place, _ in found.values()})
         for node in self._nodes:
-            place, _ = found[node.url]
-            node.owns = cluster.own_visitors(place, shards)
+            place = found[node.url]
+            node.owns = cluster.own_visitors(place)
             with cluster.naming(node.url), store_errors(), node._writers.handle() as client:
-                cluster.check_own(client, address, place, shards)
-                cluster.distribute(client, address, shards)
+                cluster.check_own(client, address, place)
+                cluster.distribute(client, address, place.shards)
         with store_errors(), self._writers.handle() as client:
             self._reads_once = all(name in client.server_settings for name in READS_ONCE)
 
