@@ -179,7 +179,7 @@ def test_a_history_whose_times_and_ids_lie_deeper_is_not_stored_as_of_now(
         assert "in its properties, as time, distinct_id." in refused
         assert "an export of Mixpanel" in refused
     meant = run("import", str(path), "--now", "--no-ids", *where)
-    assert "1 events accepted" in meant.stderr
+    assert "1 event accepted" in meant.stderr
     # An event of a server's own, which has a time among what it says.
     path = write(tmp_path / "own.ndjson", [{"event": "run", "properties": {"time": 3}}])
     ok("import", str(path), *where)

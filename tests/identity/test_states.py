@@ -87,14 +87,14 @@ SPOILED = {
             "INSERT INTO traits (project_id, user_id, trait, said)"
             " SELECT project_id, 'dan', 'plan', (timestamp, event_id, 'pro') FROM events LIMIT 1"
         ],
-        "1 rows compared; 0 missing, 1 too many, 0 wrong",
+        "1 row compared; 0 missing, 1 too many, 0 wrong",
     ),
     "account_links": (
         [
             "INSERT INTO account_links (project_id, account_id, visitor, timestamp)"
             " SELECT project_id, 'acme', visitor, timestamp FROM events LIMIT 1"
         ],
-        "1 rows compared; 0 missing, 1 too many, 0 wrong",
+        "1 row compared; 0 missing, 1 too many, 0 wrong",
     ),
 }
 

@@ -182,7 +182,7 @@ def test_forgetting_is_idempotent_and_leaves_a_receipt(server: Server, project: 
     assert rows[:2] == [(receipts[0], 1, 1, 16), (receipts[1], 0, 1, 16)]
     assert len(rows) == 3
     text = ok("receipts", "--data", str(server.folder))
-    assert re.search(rf"{receipts[0]} .* {project.project_id}  done .*, 1 events", text)
+    assert re.search(rf"{receipts[0]} .* {project.project_id}  done .*, 1 event", text)
     assert "threadline_forgets_pending 0.0" in project.get("/metrics").body.decode()
 
 

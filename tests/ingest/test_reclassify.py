@@ -311,7 +311,7 @@ def test_the_command_says_what_became_of_agents(folder: Path) -> None:
     found = ok("reclassify", "--dry-run", *data)
     assert "1 events were taken for bots' because of the agent of the server" in found
     assert "they would count now" in found
-    assert "1 events would get another word for their device, browser or system" in found
+    assert "1 event would get another word for device, browser or system" in found
     assert "they count now" in ok("reclassify", *data)
     with Server(folder) as server:
         assert project.again(server).ask("/v1/users/bob")["user_id"] == "bob"

@@ -80,7 +80,7 @@ def test_a_request_to_forget_is_a_job_and_its_receipt_a_view_of_it(folder: Path)
         assert receipt["receipt_id"] == receipt_id
         assert receipt["erased"] is True
         assert receipt["accepted_ms"] <= receipt["finished_ms"] <= receipt["erased_ms"]
-        assert ", 1 events, off the disk 2" in ok("receipts", "--data", str(folder))
+        assert ", 1 event, off the disk 2" in ok("receipts", "--data", str(folder))
         text = ok("jobs", "--data", str(folder))
         assert text.splitlines()[0].split() == command.COLUMNS
         assert "cannot be taken back" in fails("jobs", "cancel", receipt_id, "--data", str(folder))

@@ -13,6 +13,7 @@ from rich.console import Console
 from threadline.cli.ask import questions
 from threadline.cli.keys import chosen_project
 from threadline.cli.opening import open_store
+from threadline.contract.words import counted
 from threadline.control import Control, Project
 from threadline.ingest.importing import NOTES, Notes, brought, notes_of, save_notes
 from threadline.ingest.row import Rows
@@ -71,7 +72,7 @@ def export_archive(
             unfinished.unlink(missing_ok=True)
     names = ", ".join(each.name for each in projects)
     console.print(
-        f"{out}: {events:,} events of {names}, {out.stat().st_size:,} bytes.", markup=False
+        f"{out}: {counted(events, 'event')} of {names}, {out.stat().st_size:,} bytes.", markup=False
     )
 
 
@@ -131,7 +132,10 @@ def _say(archive: Archive, coming: list[Arriving]) -> None:
     typer.echo(f"{archive.path}: an export of Threadline {head.version}, of {head.at}")
     for each in coming:
         of = each.of
-        typer.echo(f"  {each.name} ({of.project_id}): {of.events:,} events, settings and decisions")
+        typer.echo(
+            f"  {each.name} ({of.project_id}): {counted(of.events, 'event')},"
+            " settings and decisions"
+        )
 
 
 def _import(
@@ -183,11 +187,13 @@ def _events(
             if rows.size:
                 put(rows)
             came, known = came + rows.size, known + there
-            job.progress(came + known, of.events, f"{came:,} events in")
+            job.progress(came + known, of.events, f"{counted(came, 'event')} in")
         notes.accepted += came
         notes.known, notes.finished = known, True
         save_notes(notes_path, notes)
-    console.print(f"{into.name}: {came:,} events came in, {known:,} were there.", markup=False)
+    console.print(
+        f"{into.name}: {counted(came, 'event')} came in, {known:,} were there.", markup=False
+    )
     if came:
         console.print(f"  threadline import undo {notes.import_id} takes them back")
     return notes

@@ -26,6 +26,7 @@ from threadline.cli.options import AsJson, Data
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import format_ms, now_ms
+from threadline.contract.words import counted
 from threadline.runtime.backing_up import back_up_folder, recipients_of
 
 MAKE = "make"
@@ -180,8 +181,7 @@ def _prune(target: Target, keep: int, keep_days: int) -> tuple[Sequence[Manifest
 
 def _say_pruned(gone: Sequence[Manifest], freed: int, always: bool = False) -> None:
     if gone or always:
-        backups = "1 backup" if len(gone) == 1 else f"{len(gone):,} backups"
-        typer.echo(f"Deleted {backups}; {_bytes(freed)} are free again.")
+        typer.echo(f"Deleted {counted(len(gone), 'backup')}; {_bytes(freed)} are free again.")
 
 
 @contextmanager

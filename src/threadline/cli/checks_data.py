@@ -8,6 +8,7 @@ from pathlib import Path
 from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
 from threadline.contract.times import DAY_MS, format_ms, now_ms
+from threadline.contract.words import counted
 from threadline.control import Control, ControlError
 from threadline.control import check as check_control
 from threadline.ingest import dead_letters
@@ -49,7 +50,7 @@ def log(chosen: Settings, folder: Path) -> Finding:
         db.close()
     except sqlite3.Error as error:
         return Finding(f"{path}: {error}", "Restore the folder from a copy.")
-    found = f"{int(events):,} events on their way to the store, {size / GIB:.2f} GiB"
+    found = f"{counted(int(events), 'event')} on their way to the store, {size / GIB:.2f} GiB"
     if size > chosen.log_max_bytes / 2:
         return Finding(found, "The store does not keep up: look at its disk and the log.")
     return Finding(found)
@@ -67,7 +68,7 @@ def letters(chosen: Settings, folder: Path) -> Finding:
         return Finding("not known: the log cannot be read")
     if letters:
         mend = "threadline dead-letter list says why; retry or drop them."
-        return Finding(f"the store refused {letters:,} events", mend)
+        return Finding(f"the store refused {counted(letters, 'event')}", mend)
     return Finding("no dead letters")
 
 

@@ -13,6 +13,7 @@ from threadline.cli.checks import examine
 from threadline.cli.finding import Finding
 from threadline.cli.opening import open_store
 from threadline.cli.options import Data
+from threadline.contract.words import counted
 from threadline.identity import states
 from threadline.ingest.recovery import outliving
 from threadline.settings import Settings
@@ -56,7 +57,7 @@ def verify(chosen: Settings, sample: int) -> Iterator[tuple[str, Finding]]:
 
 
 def _difference(found: states.Difference) -> Finding:
-    what = f"{found.table}: {found.compared:,} rows compared"
+    what = f"{found.table}: {counted(found.compared, 'row')} compared"
     if not (found.beyond or found.missing or found.wrong):
         return Finding(f"{what}, all as the events say")
     return Finding(

@@ -15,6 +15,7 @@ from threadline.cli.archives import export_archive, is_archive
 from threadline.cli.ask import questions
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
+from threadline.contract.words import counted
 from threadline.control import ControlError
 from threadline.private import named_when_whole
 from threadline.questions.export import MEDIA_TYPES, Export
@@ -134,8 +135,7 @@ def _say(exported: Export, out: Path | None, console: Console) -> None:
     for warning in exported.warnings:
         console.print(warning, markup=False)
     size = f", {out.stat().st_size:,} bytes" if out and out.is_file() else ""
-    events = "1 event" if exported.events == 1 else f"{exported.events:,} events"
-    line = f"{out or 'Exported'}: {events}{size}."
+    line = f"{out or 'Exported'}: {counted(exported.events, 'event')}{size}."
     if exported.bots == 1:
         line += " One event of a bot was left out; --include-bots takes it along."
     elif exported.bots:

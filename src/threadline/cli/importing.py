@@ -18,6 +18,7 @@ from threadline.cli.file_columns import check_columns, say_columns, try_files
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.cli.way_in import way_in
+from threadline.contract.words import counted
 from threadline.control import Project
 from threadline.ingest.columns import OURS, meant
 from threadline.ingest.importing import NOTES, Import, Send, brought
@@ -159,7 +160,8 @@ def _import(
             notes = each.notes
             console.print(
                 f"{notes.file}: stopped after line {notes.lines:,}"
-                f" ({notes.accepted:,} events in, {notes.rejected:,} lines rejected)."
+                f" ({counted(notes.accepted, 'event')} in,"
+                f" {counted(notes.rejected, 'line')} rejected)."
             )
         console.print("The same command goes on from there.")
         raise typer.Exit(exit_status(interrupt)) from None
@@ -192,7 +194,7 @@ def _run(each: Import, file: EventFile, send: Send, console: Console, job: Work)
         def settled() -> None:
             rate = (each.notes.accepted - before) / (time.monotonic() - started)
             progress.update(bar, completed=file.bytes_read, rate=f"{rate:,.0f} events/s")
-            job.progress(file.bytes_read, file.size, f"{each.notes.accepted:,} events in")
+            job.progress(file.bytes_read, file.size, f"{counted(each.notes.accepted, 'event')} in")
 
         each.run(send, settled)
         progress.update(bar, completed=file.size)
@@ -203,7 +205,7 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
         notes = each.notes
         if each.repeated:
             continue
-        console.print(f"{notes.file}: {notes.accepted:,} events accepted")
+        console.print(f"{notes.file}: {counted(notes.accepted, 'event')} accepted")
         if notes.known:
             console.print(f"  {notes.known:,} were there already under their ids, and stayed out")
         if notes.untimed:

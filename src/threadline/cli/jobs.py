@@ -20,6 +20,7 @@ from threadline.cli.options import AsJson, Data
 from threadline.cli.signals import ended_by_signals, exit_status
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import format_ms
+from threadline.contract.words import counted
 from threadline.ingest import receipts
 from threadline.jobs import JobError, jobs_db
 from threadline.jobs.table import INTERRUPTED
@@ -131,7 +132,7 @@ def _print(jobs: Sequence[Shown]) -> None:
 def _cells(job: Shown) -> list[str]:
     state = f"{job.state}, to be cancelled" if job.cancelling else job.state
     took = "" if job.took_s is None else f"{job.took_s:,.1f} s"
-    about = job.about if job.events is None else f"{job.events:,} events"
+    about = job.about if job.events is None else counted(job.events, "event")
     started = (job.started or "")[:19].replace("T", " ")
     return [job.job_id, job.kind, job.project, state, _progress(job), started, took, about]
 

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from threadline.classify.visit import CLICK_IDS
+from threadline.contract.words import counted
 
 Answer = dict[str, Any]
 
@@ -266,5 +267,5 @@ def later(span: timedelta) -> str:
         ("minute", total // 60 % 60),
         ("second", total % 60),
     ]
-    named = [f"{count} {unit}{'' if count == 1 else 's'}" for unit, count in parts if count]
+    named = [counted(count, unit) for unit, count in parts if count]
     return f"{' '.join(named[:2])} later" if named else "at once"

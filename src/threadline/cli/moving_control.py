@@ -7,6 +7,7 @@ import typer
 
 from threadline.cli import folders
 from threadline.cli.options import Data
+from threadline.contract.words import counted
 from threadline.control.address import IN_FOLDER, without_password
 from threadline.runtime.folder import FolderInUse, folder_lock, running_server
 from threadline.runtime.moving_control import move
@@ -67,4 +68,4 @@ def migrate_control(
 def _counted(rows: int, table: str) -> str:
     """`1 project`, `2 share links`."""
     words = table.replace("_", " ")
-    return f"{rows:,} {words.removesuffix('s') if rows == 1 else words}"
+    return counted(rows, words.removesuffix("s"), words)

@@ -14,6 +14,7 @@ import typer
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import AsJson, Data
 from threadline.cli.projects import app, open_control
+from threadline.contract.words import counted
 from threadline.control import Control, ControlError, Project
 from threadline.control.definitions import Settings
 from threadline.runtime.project_changes import Difference, differences, merged, not_in
@@ -146,7 +147,6 @@ def _say(project: Project, found: list[Difference], kept: list[str], applied: bo
     if not found:
         typer.echo(f"{project.name} is as the file says.")
     elif applied:
-        many = "1 change" if len(found) == 1 else f"{len(found)} changes"
-        typer.echo(f"{project.name}: {many} made.")
+        typer.echo(f"{project.name}: {counted(len(found), 'change')} made.")
     else:
         typer.echo("Nothing was changed; --yes does it.")

@@ -20,6 +20,7 @@ from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.rebuilding import says_how_to_go_on
 from threadline.contract.times import Timestamp, format_ms
+from threadline.contract.words import counted
 from threadline.control import Control, ControlError
 from threadline.ingest.reclassify import Outcome, outdated
 from threadline.ingest.reclassify import reclassify as name_again
@@ -207,13 +208,13 @@ def _agents(outcome: Outcome, dry_run: bool) -> list[str]:
         )
     if outcome.reworded:
         found.append(
-            f"{outcome.reworded:,} events {'would get' if dry_run else 'got'} another word for"
-            " their device, browser or system."
+            f"{counted(outcome.reworded, 'event')} {'would get' if dry_run else 'got'} another word"
+            " for device, browser or system."
         )
     return found
 
 
 def _as_row(outcome: Outcome) -> dict[str, object]:
     names = ("events", "changed", "moved", "freed", "reworded")
-    counted = {name: getattr(outcome, name) for name in names}
-    return {**counted, "rows": msgspec.to_builtins(by_source(outcome))}
+    numbers = {name: getattr(outcome, name) for name in names}
+    return {**numbers, "rows": msgspec.to_builtins(by_source(outcome))}

@@ -16,6 +16,7 @@ from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import said
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import DAY_MS, format_ms, now_ms
+from threadline.contract.words import counted
 from threadline.control import Control, ControlError, Project
 from threadline.ingest.too_old import Cuts, Going, People, what_goes, who_goes
 from threadline.jobs import JobError, jobs_db, table
@@ -84,7 +85,7 @@ def run(project: ProjectName = None, data: Data = None, as_json: AsJson = False)
         typer.echo(json.dumps([{"project": each.name, "events": n} for each, n in rows]))
         return
     for each, events in zip(limited, gone, strict=True):
-        typer.echo(f"{each.name}: {_counted(events)} deleted; {said(each.keeping)}.")
+        typer.echo(f"{each.name}: {counted(events, 'event')} deleted; {said(each.keeping)}.")
 
 
 def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]:
@@ -164,16 +165,12 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
     events = sum(going.events for _, going in found)
     for line in touches:
         typer.echo(line)
-    typer.echo(f"{_counted(events)} would go; nothing was deleted.")
-
-
-def _counted(events: int) -> str:
-    return "1 event" if events == 1 else f"{events:,} events"
+    typer.echo(f"{counted(events, 'event')} would go; nothing was deleted.")
 
 
 def _touches(project: Project, who: People) -> str:
     """What becomes of the first touches of people whose events go."""
-    people = "1 person" if who.people == 1 else f"{who.people:,} people"
+    people = counted(who.people, "person", "people")
     have = "has" if who.gone == 1 else "have"
     said = f"{project.name}: of the {people} whose events go, {who.gone:,} {have} no later one"
     if project.keep_first_touch:
@@ -186,8 +183,8 @@ def _touches(project: Project, who: People) -> str:
 
 def _cells(project: Project, going: Going) -> list[str]:
     month = f"{going.month // 100}-{going.month % 100:02}"
-    counted = [f"{going.events:,}", f"{going.persons:,}"]
-    return [project.name, going.event, month, *counted, going.first[:19], going.last[:19]]
+    numbers = [f"{going.events:,}", f"{going.persons:,}"]
+    return [project.name, going.event, month, *numbers, going.first[:19], going.last[:19]]
 
 
 def _print_kept(chosen: Settings, projects: Sequence[Project], as_json: bool) -> None:

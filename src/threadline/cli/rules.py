@@ -9,6 +9,7 @@ from threadline.classify import RulesError, read_rules
 from threadline.cli.keys import chosen_project
 from threadline.cli.options import Data, ProjectName
 from threadline.cli.projects import open_control
+from threadline.contract.words import counted
 
 app = typer.Typer(
     help="A project's own rules for where its visitors come from, before the built-in ones. They "
@@ -28,7 +29,7 @@ def check(file: File) -> None:
     rules = read_rules(_read(file))
     for rule in rules:
         typer.echo(f"{rule.rule_id}: {rule.when}")
-    typer.echo(f"{_count(len(rules))}, all well.")
+    typer.echo(f"{counted(len(rules), 'rule')}, all well.")
 
 
 @app.command("set")
@@ -44,7 +45,7 @@ def set_rules(file: File, project: ProjectName = None, data: Data = None) -> Non
     with open_control(data) as control:
         chosen = chosen_project(control, project)
         control.set_site(chosen.project_id, rules=text)
-    typer.echo(f"{chosen.name} has {_count(count)} of its own. They count for new events.")
+    typer.echo(f"{chosen.name} has {counted(count, 'rule')} of its own. They count for new events.")
     typer.echo("What they would change in stored ones: threadline reclassify --dry-run")
 
 
@@ -76,7 +77,3 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise RulesError(f"{file} is not text in UTF-8.") from None
-
-
-def _count(rules: int) -> str:
-    return "1 rule" if rules == 1 else f"{rules} rules"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from threadline.contract.times import format_ms, now_ms
+from threadline.contract.words import counted
 from threadline.jobs.table import DONE, ERASING, FORGET, RUNNING, WAITING
 
 ANONYMISED = "anonymised"
@@ -100,7 +101,7 @@ def meaning(receipt: Receipt) -> str:
         )
     if receipt.finished_ms is None:
         return "under way; a running server, or the next one, carries it out"
-    done = f"done {format_ms(receipt.finished_ms)}, {receipt.events or 0:,} events"
+    done = f"done {format_ms(receipt.finished_ms)}, {counted(receipt.events or 0, 'event')}"
     if receipt.anonymised:
         done += " made somebody random's"
     if receipt.erased_ms:

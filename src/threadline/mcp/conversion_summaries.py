@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+from threadline.contract.words import counted
 from threadline.mcp.api import Json
 from threadline.mcp.words import (
     SHOWN,
-    counted,
     group,
     leads_on,
     listed,

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
+from threadline.contract.words import counted
 from threadline.mcp.api import Json
 from threadline.mcp.words import (
     SHOWN,
     change,
-    counted,
     day,
     group,
     listed,

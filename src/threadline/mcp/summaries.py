@@ -4,11 +4,11 @@ A function a tool; what all answers may say of themselves, such as warnings, is 
 
 from collections.abc import Callable, Mapping
 
+from threadline.contract.words import counted
 from threadline.mcp import conversion_summaries, number_summaries, user_summaries
 from threadline.mcp.api import Answered, Json
 from threadline.mcp.words import (
     SHOWN,
-    counted,
     day,
     leads_on,
     listed,

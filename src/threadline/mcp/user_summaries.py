@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
+from threadline.contract.words import counted
 from threadline.mcp.api import Json
 from threadline.mcp.words import (
     SHOWN,
-    counted,
     day,
     leads_on,
     listed,

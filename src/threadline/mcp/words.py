@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from threadline.contract.words import counted
 from threadline.mcp.api import Json
 
 # Of a name in a sentence: whatever somebody may have sent as one.
@@ -67,11 +68,6 @@ def seconds(value: object) -> str:
             text = f"{many:.1f}".removesuffix(".0")
             return f"{text} {unit}{'' if text == '1' else 's'}"
     return "no time at all" if value == 0 else f"{value:.2f} seconds"
-
-
-def counted(many: int, one: str, more: str = "") -> str:
-    """1 event, 2 events."""
-    return f"{many:,} {one if many == 1 else more or one + 's'}"
 
 
 def day(timestamp: object, zone: object = None) -> str:
