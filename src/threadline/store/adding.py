@@ -50,9 +50,8 @@ class Addition:
     """`store`: with the shards that there are; `added`: those that come to them, empty or filled by
     an earlier try."""
 
-    def __init__(self, store: Store, url: str, added: Sequence[Store], opened: ExitStack) -> None:
+    def __init__(self, store: Store, url: str, added: Sequence[Store]) -> None:
         self.store, self.url, self.added = store, url, added
-        self._opened = opened
         described = moving.described(store)
         self._divided = [table for table in described.values() if table.is_divided]
 
@@ -97,9 +96,7 @@ class Addition:
     def divide(self) -> None:
         """As below, and from here on the store is the larger cluster: where this fails, it is away
         until the rest is done. Nothing may be inserted or asked meanwhile."""
-        nodes = [*self.store.nodes, *self.added]
-        self._opened.pop_all()  # the store closes them
-        self.store.divide(self.url, nodes)
+        self.store.divide(self.url, [node.url for node in (*self.store.nodes, *self.added)])
         divide(self.url)
         self.store.open()
 
@@ -127,8 +124,7 @@ class Addition:
 @contextmanager
 def addition(store: Store, url: str) -> Iterator[Addition]:
     """What it takes to go on with the cluster of this URL, which has more shards. The new ones get
-    the schema; they are closed again unless they are taken (`Addition.divide`). Raises
-    `StoreError`."""
+    the schema. Raises `StoreError`."""
     nodes = _in_order(url)
     there = [node.url for node in store.nodes]
     now, wanted = _cluster(store.url), _cluster(url)
@@ -150,7 +146,7 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
             node.owns = cluster.own_visitors(Place(number, len(nodes)))
             _claim(node)
             moving.check_alike(moving.described(store), moving.described(node))
-        yield Addition(store, url, added, opened)
+        yield Addition(store, url, added)
 
 
 def is_begun(url: str) -> bool:

@@ -64,15 +64,15 @@ class Handles:
         # Of a node of a cluster: SQL, which visitors are its own.
         self.owns = ""
         self._cluster = cluster_address(url)
-        self._nodes: tuple[Self, ...] = tuple(
-            type(self)(node, query_seconds, query_bytes, log_sql)
-            for node in (self._cluster.nodes if self._cluster else ())
-        )
+        self._query_seconds = query_seconds
+        self._query_bytes = query_bytes
+        self._log_sql = log_sql
+        self._nodes: tuple[Self, ...] = ()
+        if self._cluster:
+            self._nodes = tuple(map(self._node, self._cluster.nodes))
         self._journal = journals[url]
         # Who asks all nodes passes it; closed, while they are made more.
         self.gate = Gate()
-        self._query_seconds = query_seconds
-        self._log_sql = log_sql
         self._opening = threading.Lock()
         self._migrated = False
         self._was_open = False
@@ -91,6 +91,9 @@ class Handles:
         self._pings = self._pool(1, PING_S, {"max_execution_time": PING_S})
         self._beside = ThreadPoolExecutor(READERS, "threadline-query")
         self._open_first()
+
+    def _node(self: Self, url: str) -> Self:
+        return type(self)(url, self._query_seconds, self._query_bytes, self._log_sql)
 
     def _open_first(self) -> None:
         url = without_password(self.url)
@@ -175,10 +178,12 @@ class Handles:
         with self.gate.passing(self._query_seconds):
             yield
 
-    def divide(self, url: str, nodes: Sequence[Self]) -> None:
-        """From here on it is the cluster of this URL, with these nodes, and has to be opened again.
-        To be called while the gate is closed."""
-        self.url, self._cluster, self._nodes = url, cluster_address(url), tuple(nodes)
+    def divide(self: Self, url: str, nodes: Sequence[str]) -> None:
+        """From here on it is the cluster of this URL, with nodes of these, and has to be opened
+        again. To be called while the gate is closed."""
+        there = {node.url: node for node in self._nodes}
+        divided = tuple(there.get(node) or self._node(node) for node in nodes)
+        self.url, self._cluster, self._nodes = url, cluster_address(url), divided
         self._migrated = False
 
     @property
