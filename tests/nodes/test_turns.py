@@ -14,6 +14,7 @@ from tests.ingest.test_once import WAIT_S, append, stored, values
 from tests.nodes.conftest import Start
 from threadline.control import ControlError
 from threadline.control.nodes import Nodes
+from threadline.identity import states
 from threadline.ingest import claims
 from threadline.ingest.claims import Claims
 from threadline.ingest.dedup import Dedup
@@ -107,7 +108,10 @@ def test_a_block_that_was_interrupted_comes_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Late: so many others have written since that the store does not know its token any more."""
-    rows = [values(f"e{number}", timestamp=1_777_644_000_000) for number in range(6)]
+    rows = [
+        values(f"e{number}", timestamp=1_777_644_000_000, user_id=f"u{number}")
+        for number in range(6)
+    ]
     monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
     insert = Store.insert
 
@@ -130,12 +134,16 @@ def test_a_block_that_was_interrupted_comes_once(
             store.delete("events", "event_id IN ('e1', 'e2')", {})
         if late:
             monkeypatch.setattr(claims, "BLOCKS_KNOWN", 0)
+            for state in states.STATES:  # as if it had been cut off between the events and these
+                store.execute(f"TRUNCATE TABLE {state.table}")
         log = Log(tmp_path, id_key=KEY)
         writer = Writer(log, store, others=nodes.locks)
         assert writer.catch_up(WAIT_S)
         writer.close()
         log.close()
     whole = [f"e{number}" for number in range(6)]
+    if late or landed != "a part":
+        assert [each for each in states.verify(store) if each[2:] != (0, 0, 0)] == []
     # A part is what a month or a shard has; the token knows it, so what was taken out stays out.
     assert stored(store) == (["e0", "e3", "e4", "e5"] if landed == "a part" and not late else whole)
 

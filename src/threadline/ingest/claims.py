@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from threadline.control.others import Turn
+from threadline.identity import states
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.row import Hashes, Rows, by_column
 from threadline.store import Store, StoreAway, StoreError
@@ -38,12 +39,13 @@ PATIENCE_S = 20.0
 # The store knows so many of the last blocks of all nodes by their tokens, with their parts
 # (`store.tables`). Of one that was tried before so many others, nobody can say whether it landed.
 BLOCKS_KNOWN = 300
-# By an event_id of its own, or of ours, each event is told from all others.
-STORED = """
-    SELECT project_id, event_id FROM events
-    WHERE project_id IN {projects:Array(String)}
-        AND received_at BETWEEN
+CAME_THEN = """e.project_id IN {projects:Array(String)}
+        AND e.received_at BETWEEN
             fromUnixTimestamp64Milli({first:Int64}) AND fromUnixTimestamp64Milli({last:Int64})"""
+# By an event_id of its own, or of ours, each event is told from all others.
+STORED = f"""
+    SELECT project_id, event_id FROM events AS e
+    WHERE {CAME_THEN}"""
 
 
 class Claims:
@@ -110,10 +112,11 @@ class Claims:
 
 def missing(store: Store, rows: Rows) -> Rows:
     """Those that are not in the store, of a block that may have got there, or a part of it, long
-    ago. Raises `StoreError`."""
+    ago. The states that have no sums get what follows from those that are, as the insert may have
+    been cut off before them. Raises `StoreError`."""
     columns = [by_column(rows.part(at, at + 1)) for at in range(rows.size)]
     received = [int(str(each["received_at"])) for each in columns]
-    bound = {
+    bound: dict[str, object] = {
         "projects": sorted({str(each["project_id"]) for each in columns}),
         "first": min(received),
         "last": max(received),
@@ -122,4 +125,8 @@ def missing(store: Store, rows: Rows) -> Rows:
     there = [
         at for at, each in enumerate(columns) if (each["project_id"], each["event_id"]) in stored
     ]
+    if there:
+        for state in states.STATES:
+            if not state.has_sums:
+                states.add(store, state.table, CAME_THEN, bound)
     return rows.without(np.array(there, dtype=np.intp))

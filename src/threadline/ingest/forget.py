@@ -15,8 +15,7 @@ import numpy as np
 
 from threadline.identity import states
 from threadline.identity.resolution import PROJECT
-from threadline.ingest import counted_names
-from threadline.ingest.counted_names import AT_ONCE
+from threadline.ingest.counted_states import AT_ONCE, count_anew, shares_of
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget_plan import (
     DECISIONS,
@@ -116,4 +115,4 @@ def delete(store: Store, dedup: Dedup, shares: Sequence[Share]) -> None:
     # Of the events that nothing is missing of any more.
     side_by_side(additions, AT_ONCE)
     for share in shares:
-        counted_names.count_anew(store, share.project_id, counted_names.shares_of(share))
+        count_anew(store, "names", share.project_id, shares_of(share))

@@ -12,7 +12,7 @@ import structlog
 
 from threadline.control.errors import ControlFileError
 from threadline.control.others import NOBODY, Known, Others
-from threadline.ingest import anonymise, claims, continuity, counted_names, forget, inserting
+from threadline.ingest import anonymise, claims, continuity, counted_states, forget, inserting
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
 from threadline.ingest.log import Block, Log
@@ -227,7 +227,7 @@ class Writer:
                     # What goes in parts is told by its places in the block as it was settled.
                     self._insert(rows, token, block.part if token == block.token else None)
                 if was_tried:
-                    self._count_names(block)
+                    self._count_states(block)
                 self._log.finish(block)
         with self._changed:
             self._changed.notify_all()
@@ -293,14 +293,18 @@ class Writer:
         self._log.settle(block, duplicates, claim)
         self._metrics.duplicates.inc(len(duplicates))
 
-    def _count_names(self, block: Block) -> None:
-        """The states may have been made anew, with events of it, since it was tried."""
-        for project_id, months in block.rows.months().items():
-            with self._others.nobody_inserts():
-                if counted_names.count_anew(self._store, project_id, months=months):
-                    _logger.warning(
-                        "names_counted_anew", project_id=project_id, months=sorted(months)
-                    )
+    def _count_states(self, block: Block) -> None:
+        """They may have been made anew, with events of it, since it was tried."""
+        with self._others.nobody_inserts():
+            for project_id, months in block.rows.months().items():
+                for table in counted_states.COUNTED:
+                    if counted_states.count_anew(self._store, table, project_id, months=months):
+                        _logger.warning(
+                            "state_counted_anew",
+                            table=table,
+                            project_id=project_id,
+                            months=sorted(months),
+                        )
 
     def _insert(self, rows: Rows, token: str, part: tuple[int, int] | None) -> None:
         if rows.size:
