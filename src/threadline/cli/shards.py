@@ -15,7 +15,7 @@ from threadline.jobs import Work, work
 from threadline.jobs.table import ADD_SHARDS, REBUILD
 from threadline.runtime import adding_shards, moving
 from threadline.runtime.admin_socket import SocketStore
-from threadline.runtime.folder import is_served
+from threadline.runtime.folder import folder_lock, is_served
 from threadline.settings import Settings
 from threadline.store import (
     StoreBusy,
@@ -115,7 +115,8 @@ def _switch(
     chosen: Settings, folder: Path, more: Addition, known: list[Version], console: Console
 ) -> None:
     if not is_served(folder):
-        adding_shards.switch_stopped(chosen, more, known)
+        with folder_lock(folder, ""):  # one that starts now would write into the smaller cluster
+            adding_shards.switch_stopped(chosen, more, known)
         return
     waits = False
     while True:
@@ -134,7 +135,6 @@ def _go_on(new: str, console: Console) -> bool:
     """Whether anything was left to do of a change that had begun."""
     try:
         with moving.opened(new) as store:
-            adding.end(store.nodes)
             return any(mark.name == REBUILD for mark in unfinished(store))
     except StoreError:  # not all of them are divided, or something is left to delete
         if not adding.is_interrupted(new):

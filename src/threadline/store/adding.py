@@ -7,11 +7,11 @@ nobody looks at them. In the end, for a moment, nothing is inserted and nothing 
 it is brought, tables are divided anew, and the others' rows of those visitors are deleted.
 
 From the first table that is divided anew the smaller cluster cannot be opened any more, and until
-the last row is deleted neither can the larger one (`cluster.check_own`). So whoever was killed in
-between does the rest once more.
+the last row is deleted neither can the larger one: the new shards' note of being added goes last
+(`cluster.check_own`). So whoever was killed in between does the rest once more.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
@@ -20,18 +20,13 @@ from clickhouse_connect.driver.client import Client
 
 from threadline.store import cluster, moving
 from threadline.store.address import Address, cluster_address, without_password
-from threadline.store.cluster import Division, Place
+from threadline.store.cluster import ADDED, Division, Place
 from threadline.store.connection import CONNECT_S, connect
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError, store_errors
 from threadline.store.moving import Table
 from threadline.store.versions import Version, versions
 
-# Noted on a node that is to be added, so that what is there is known to be of an earlier try.
-ORIGIN = "threadline shard add"
-IS_NEW = f"""
-    SELECT 1 FROM system.tables
-    WHERE database = currentDatabase() AND name = '{moving.UNFINISHED}'"""
 STATEMENT_S = 60
 # A month is read at once.
 LONGEST_S = 24 * 3600
@@ -136,6 +131,7 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
             f" {now.cluster} first, in the same order; both URLs have to name them in the same way,"
             " with the same user and database."
         )
+    _check_servers(wanted, nodes)
     with ExitStack() as opened:
         added = [
             opened.enter_context(Store(node, query_seconds=LONGEST_S))
@@ -163,18 +159,12 @@ def is_begun(url: str) -> bool:
 def is_interrupted(url: str) -> bool:
     """Whether shards are being added to make this cluster: some are noted as new. Nobody else may
     `divide` it: where shards have changed places, all rows are another's. Raises `StoreError`."""
+    address = _cluster(url)
     for node in _in_order(url):
         with _client(node) as client:
-            if client.query(IS_NEW).result_rows:
+            if cluster.is_added(client, address):
                 return True
     return False
-
-
-def end(nodes: Iterable[Store]) -> None:
-    """None of them is new any more."""
-    for node in nodes:
-        if ORIGIN in moving.origins(node):
-            moving.end(node)
 
 
 def divide(url: str) -> None:
@@ -189,8 +179,7 @@ def divide(url: str) -> None:
     def delete(shard: int) -> None:
         with Store(nodes[shard]) as node:
             tables = [each.name for each in moving.described(node).values() if each.is_divided]
-            # Events last: as long as they are there, nobody takes the rest for done (`check_own`).
-            for table in sorted(tables, key=lambda name: name == "events"):
+            for table in tables:
                 others = f"NOT ({cluster.own_visitors(Place(shard + 1, len(nodes)))})"
                 node.delete(table, others, {})
 
@@ -198,7 +187,9 @@ def divide(url: str) -> None:
         list(beside.map(distribute, nodes))
         list(beside.map(delete, range(len(nodes))))
     with ExitStack() as opened:
-        end(opened.enter_context(Store(node)) for node in nodes)
+        for node in [opened.enter_context(Store(each)) for each in nodes]:
+            if ADDED in moving.origins(node):
+                moving.end(node)
 
 
 def _in_order(url: str) -> list[str]:
@@ -211,9 +202,27 @@ def _in_order(url: str) -> list[str]:
     return cluster.in_order(address.cluster, found)
 
 
+def _check_servers(address: Address, nodes: Sequence[str]) -> None:
+    """Raises `StoreError` where not each of them reaches all of them, in order: once tables are
+    divided it is too late."""
+    servers = []
+    for node in nodes:
+        with _client(node) as client:
+            servers.append(tuple(client.query(cluster.SERVER).result_rows[0]))
+    try:
+        for node in nodes:
+            with _client(node) as client:
+                cluster.check_servers(client, address, servers)
+    except StoreError as error:
+        raise StoreError(
+            f"Not every node reaches every shard of the cluster {address.cluster} as its"
+            f" remote_servers describe it, so nothing was changed. {error}"
+        ) from error
+
+
 def _claim(node: Store) -> None:
     """Raises `StoreError` where anything is there that no try to add it has brought."""
-    if ORIGIN in moving.origins(node):
+    if ADDED in moving.origins(node):
         return
     for table in moving.table_names():
         if node.query(moving.ANY_ROW, {"table": table}):
@@ -221,7 +230,7 @@ def _claim(node: Store) -> None:
                 f"{without_password(node.url)} is not empty ({table}), so it cannot become a shard:"
                 " drop that database, if nobody needs it."
             )
-    moving.begin(node, ORIGIN, ORIGIN)
+    moving.begin(node, ADDED, ADDED)
 
 
 def _cluster(url: str) -> Address:

@@ -9,7 +9,7 @@ What belongs to nobody's device (decisions, ids that came, notes) lies on the fi
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -42,6 +42,14 @@ ENGINE = """
     SELECT engine_full FROM system.tables
     WHERE database = {database:String} AND name = 'events'"""
 OF_ENGINE = re.compile(r"Distributed\('([^']+)', .*jumpConsistentHash\(visitor, (\d+)\)")
+# A node's note of a move into its database that is not finished: from where. Of one that is to be
+# a new shard it is `ADDED`.
+UNFINISHED = "unfinished_move"
+ADDED = "threadline shard add"
+IS_NOTED = f"""
+    SELECT 1 FROM system.tables
+    WHERE database = {{database:String}} AND name = '{UNFINISHED}'"""
+IS_ADDED = f"SELECT 1 FROM {{database:Identifier}}.{UNFINISHED} WHERE origin = '{ADDED}' LIMIT 1"
 # A look at some is enough to see that shards have changed places, or are more than they were.
 ASTRAY = """
     SELECT count() AS astray
@@ -51,6 +59,9 @@ MEMBERS = """
     SELECT shard_num, replica_num, is_local FROM system.clusters
     WHERE cluster = {cluster:String}
     ORDER BY shard_num, replica_num"""
+# By what a server says of itself: under which name others know it may differ.
+SERVER = "SELECT hostName(), tcpPort()"
+SERVERS = "SELECT hostName(), tcpPort() FROM cluster('%s', system.one) ORDER BY _shard_num"
 CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
 DISTRIBUTED = """
     CREATE OR REPLACE TABLE {database}.{table} AS {local}.{table}
@@ -105,6 +116,19 @@ def in_order(cluster: str, found: Mapping[str, Place]) -> list[str]:
     return sorted(found, key=lambda node: found[node][0])
 
 
+def check_servers(client: Client, address: Address, servers: Sequence[tuple[str, int]]) -> None:
+    """Raises `StoreError` where this node, asking the cluster, reaches one of the others not, or
+    not in its place. `servers`: of all shards, each by what it says of itself (`SERVER`)."""
+    reached = client.query(SERVERS % address.cluster).result_rows
+    for shard, (own, found) in enumerate(zip(servers, reached, strict=True), start=1):
+        if own != tuple(found):
+            raise StoreError(
+                f"Its remote_servers have {found[0]}:{found[1]} for shard {shard} of the cluster"
+                f" {address.cluster}, and that is {own[0]}:{own[1]}. Describe the shards in the"
+                " same order on all nodes."
+            )
+
+
 class Division(NamedTuple):
     """Of the events: the cluster that they are asked through, and its shards."""
 
@@ -119,15 +143,28 @@ def division(client: Client, address: Address) -> Division | None:
     return Division(found[1], int(found[2])) if found else None
 
 
+def is_added(client: Client, address: Address) -> bool:
+    """Whether the node is to be a new shard of this cluster, and nobody has finished that."""
+    local = {"database": f"{address.database}{LOCAL}"}
+    noted = client.query(IS_NOTED, parameters=local).result_rows
+    return bool(noted and client.query(IS_ADDED, parameters=local).result_rows)
+
+
 def check_own(client: Client, address: Address, place: Place) -> None:
-    """Raises `StoreError` where the events are divided between more shards, or fewer, or where the
-    node has some of another one."""
+    """Raises `StoreError` where the events are divided between more shards, or fewer, where the
+    node has some of another one, or is still being added."""
     now = division(client, address)
     if now and now.shards != place.shards:
         raise StoreError(
             f"The events are divided between {now.shards} shards (cluster {now.cluster}), and the"
             f" cluster {address.cluster} has {place.shards}. Set THREADLINE_STORE to all of those;"
             " `threadline shard add` adds more, and goes on where it was interrupted."
+        )
+    # Until all that others have of its own is deleted: a look at some rows may miss that.
+    if is_added(client, address):
+        raise StoreError(
+            f"It is being added to the cluster {address.cluster}, or that was interrupted;"
+            " `threadline shard add` goes on where it was."
         )
     if client.query(ASTRAY % own_visitors(place)).result_rows[0][0]:
         raise StoreError(

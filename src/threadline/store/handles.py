@@ -147,7 +147,9 @@ class Handles:
             node.owns = cluster.own_visitors(place)
             with cluster.naming(node.url), store_errors(), node._writers.handle() as client:
                 cluster.check_own(client, address, place)
-                cluster.distribute(client, address, place.shards)
+        for node in self._nodes:  # nothing is made on any where one is not as it has to be
+            with cluster.naming(node.url), store_errors(), node._writers.handle() as client:
+                cluster.distribute(client, address, len(self._nodes))
         with store_errors(), self._writers.handle() as client:
             self._reads_once = all(name in client.server_settings for name in READS_ONCE)
 

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from threadline.store import tables
-from threadline.store.cluster import ON_FIRST_SHARD
+from threadline.store.cluster import ON_FIRST_SHARD, UNFINISHED
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError
 from threadline.store.pouring import BESIDE, FORMAT, Columns, beside
 from threadline.store.states import STATES
 
 CHUNK_BYTES = 1024**2
-# In the store that is moved into, as long as the move is not done: from where.
-UNFINISHED = "unfinished_move"
+# In the store that is moved into, as long as the move is not done.
 BEGIN = f"""
     CREATE TABLE IF NOT EXISTS {UNFINISHED} (origin String, shown String)
     ENGINE = MergeTree ORDER BY origin
