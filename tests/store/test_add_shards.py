@@ -185,6 +185,17 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return die_after
 
 
+def cut_off(folder: Path, three: str, four: str, dying: Callable[[int], None], steps: int) -> None:
+    """Add the fourth shard without a server, and be killed so many steps into changing over."""
+    chosen = settings_given.load(data=str(folder), store=three)
+    with Store(three) as store, adding.addition(store, four) as more:
+        known = adding_shards.copy(more, lambda size: None)
+        dying(steps)
+        with pytest.raises(Killed):
+            adding_shards.switch_stopped(chosen, more, known)
+        dying(-1)
+
+
 def test_a_change_that_is_cut_off_is_an_outage_until_it_goes_on(
     nodes: Cluster, tmp_path: Path, dying: Callable[[int], None]
 ) -> None:
@@ -197,13 +208,7 @@ def test_a_change_that_is_cut_off_is_an_outage_until_it_goes_on(
             project.batch(log(Random(steps), 200))
             wanted = answers(project)
             assert server.stop() == 0
-        chosen = settings_given.load(data=str(folder), store=three)
-        with Store(three) as store, adding.addition(store, four) as more:
-            known = adding_shards.copy(more, lambda size: None)
-            dying(steps)
-            with pytest.raises(Killed):
-                adding_shards.switch_stopped(chosen, more, known)
-            dying(-1)
+        cut_off(folder, three, four, dying, steps)
         # Once two of the four nodes are divided anew, neither cluster may answer.
         for url in (three, four) if steps > 1 else ():
             with pytest.raises(StoreError, match="shard add"):

@@ -12,14 +12,13 @@ from typer.testing import CliRunner
 
 from tests.cli.test_commands import fails, ok
 from tests.clickhouse_cluster import Cluster
-from tests.store.test_add_shards import Killed, dying, is_whole
+from tests.store.test_add_shards import cut_off, dying, is_whole
 from tests.store.test_cluster import log
 from tests.support import Project, Server
-from threadline import settings_given
 from threadline.cli import shards
 from threadline.runtime import adding_shards
 from threadline.runtime.folder import FolderInUse, folder_lock
-from threadline.store import Store, StoreError, adding
+from threadline.store import Store, StoreError
 
 __all__ = ["dying"]
 
@@ -58,13 +57,7 @@ def test_rows_that_are_not_looked_at_are_deleted_too(
         Project(server).batch(log(Random(8), 100))
         assert server.stop() == 0
     crowd(nodes, "crowd")
-    chosen = settings_given.load(data=str(tmp_path), store=three)
-    with Store(three) as store, adding.addition(store, four) as more:
-        known = adding_shards.copy(more, lambda size: None)
-        dying(SHARDS)
-        with pytest.raises(Killed):
-            adding_shards.switch_stopped(chosen, more, known)
-        dying(-1)
+    cut_off(tmp_path, three, four, dying, SHARDS)
     with pytest.raises(StoreError, match="being added to the cluster threadline"):
         Store(four).close()
     ok("shard", "add", four, "--data", str(tmp_path), THREADLINE_STORE=three)
@@ -85,7 +78,7 @@ def test_no_server_starts_while_a_stopped_one_changes_over(
 
     def switch_while_one_starts(*given: Any) -> None:
         with pytest.raises(FolderInUse), folder_lock(tmp_path, ""):
-            pass
+            raise AssertionError
         started.append(given)
         switch(*given)
 

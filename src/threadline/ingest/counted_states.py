@@ -6,9 +6,11 @@ so where events went with somebody forgotten, it has more than what is left. In 
 share of the visitors a state is counted anew.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
+
+import structlog
 
 from threadline.identity import states
 from threadline.identity.compose import fill
@@ -22,6 +24,8 @@ AT_ONCE = 2
 # The share of a visitor is its first bits, so that of the events it is one stretch.
 SHIFT = 60
 SHARES = range(16)
+
+_logger = structlog.get_logger("threadline.writer")
 
 
 class Counted(NamedTuple):
@@ -68,6 +72,21 @@ def shares_of(gone: Share) -> set[int]:
     """Those of the visitors that something goes from."""
     everywhere: set[int] = set().union(*(getattr(gone, name) for name in SLICED))
     return {visitor >> SHIFT for visitor in everywhere}
+
+
+def mend(store: Store, months: Mapping[str, Collection[str]]) -> None:
+    """Count all of `COUNTED` anew where it is needed, in these months of each project. To be called
+    where they may have been made anew, with events of a block, between two tries to insert it.
+    Raises `StoreError`."""
+    for project_id, of_project in months.items():
+        for table in COUNTED:
+            if count_anew(store, table, project_id, months=of_project):
+                _logger.warning(
+                    "state_counted_anew",
+                    table=table,
+                    project_id=project_id,
+                    months=sorted(of_project),
+                )
 
 
 def count_anew(

@@ -227,7 +227,8 @@ class Writer:
                     # What goes in parts is told by its places in the block as it was settled.
                     self._insert(rows, token, block.part if token == block.token else None)
                 if was_tried:
-                    self._count_states(block)
+                    with self._others.nobody_inserts():
+                        counted_states.mend(self._store, block.rows.months())
                 self._log.finish(block)
         with self._changed:
             self._changed.notify_all()
@@ -292,19 +293,6 @@ class Writer:
     def _settle(self, block: Block, duplicates: Positions, claim: int = 0) -> None:
         self._log.settle(block, duplicates, claim)
         self._metrics.duplicates.inc(len(duplicates))
-
-    def _count_states(self, block: Block) -> None:
-        """They may have been made anew, with events of it, since it was tried."""
-        with self._others.nobody_inserts():
-            for project_id, months in block.rows.months().items():
-                for table in counted_states.COUNTED:
-                    if counted_states.count_anew(self._store, table, project_id, months=months):
-                        _logger.warning(
-                            "state_counted_anew",
-                            table=table,
-                            project_id=project_id,
-                            months=sorted(months),
-                        )
 
     def _insert(self, rows: Rows, token: str, part: tuple[int, int] | None) -> None:
         if rows.size:
