@@ -30,7 +30,7 @@ from tests.support import Json, Project, Server
 
 from benchmarks.report import OUT, Report, memory_kb
 from threadline.control import Control
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 DAYS, DAY_S = 7, 86_400
 LOOKS_A_DAY = 4

@@ -32,8 +32,8 @@ from threadline.contract.times import DAY_MS, now_ms
 from threadline.control import Control
 from threadline.ingest.log import open_db
 from threadline.questions import context
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.sampling import keys, sample
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 
 # Rounds with a kill in each third of backup and restore; without any, one kill of each.

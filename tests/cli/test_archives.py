@@ -11,7 +11,7 @@ from tests.backup.test_backup import answers, same, told
 from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.cli.test_import_export import stored_in
 from tests.support import Json, Project, Server
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 STORED = "events unlinks account_unlinks alias_decisions aliases".split()
 

@@ -20,7 +20,7 @@ from tests.width import PACE_S, wide
 from threadline.identity import states
 from threadline.ingest.recovery import alone, finish_rebuilds
 from threadline.jobs.locks import INSERTING, is_held, wait_for
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import (
     REBUILD,

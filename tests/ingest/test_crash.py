@@ -14,7 +14,7 @@ from tests.width import wide
 from threadline.identity import states
 from threadline.ingest import receipts
 from threadline.ingest.log import open_db
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 CRASHES = int(os.environ.get("THREADLINE_TEST_CRASHES") or wide(2, 10))
 SENDERS = 4

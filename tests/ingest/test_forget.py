@@ -15,7 +15,7 @@ from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget import DELETED, delete, find
 from threadline.ingest.log import ForgetRequest, open_db
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 from threadline.store import REBUILD, Store, begin, store_url
 
 

@@ -155,8 +155,8 @@ def test_what_is_acknowledged_never_goes_back(folder: Path) -> None:
 def test_a_failure_is_called_what_it_is_and_said_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, what: str
 ) -> None:
-    monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
-    monkeypatch.setattr("threadline.ingest.writer.SAY_AGAIN_S", 0.0)
+    monkeypatch.setattr("threadline.ingest.failing.RETRY_S", (0.0,))
+    monkeypatch.setattr("threadline.ingest.failing.SAY_AGAIN_S", 0.0)
     metrics = Metrics()
     with Store(store_url("chdb", folder)) as store, capture_logs() as lines:
         insert, failures = store.insert, iter(range(3))

@@ -194,7 +194,7 @@ def test_a_crash_between_events_and_states_is_mended_by_the_replay(folder: Path)
 
 
 def test_a_store_that_refuses_is_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
+    monkeypatch.setattr("threadline.ingest.failing.RETRY_S", (0.0,))
     with Store(store_url("chdb", folder)) as store:
         insert, refusals = store.insert, iter(range(3))
 
@@ -218,7 +218,7 @@ def test_states_made_anew_after_an_insert_was_cut_off(
 ) -> None:
     """Some have sums: the new ones have the events that came in before it was cut off, and know of
     no insert that these came with."""
-    monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
+    monkeypatch.setattr("threadline.ingest.failing.RETRY_S", (0.0,))
     with Store(store_url("chdb", folder)) as store:
         insert, cut_off = store.insert, iter([True])
 

@@ -309,7 +309,7 @@ def test_the_command_says_what_became_of_agents(folder: Path) -> None:
         store.insert("events", row.COLUMNS, "MsgPack", body, "1")
     data = ("--project", project.project_id, "--data", str(folder))
     found = ok("reclassify", "--dry-run", *data)
-    assert "1 events were taken for bots' because of the agent of the server" in found
+    assert "for bots' because of the agent of the server that sent them: 1;" in found
     assert "they would count now" in found
     assert "1 event would get another word for device, browser or system" in found
     assert "they count now" in ok("reclassify", *data)

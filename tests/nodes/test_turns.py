@@ -112,7 +112,7 @@ def test_a_block_that_was_interrupted_comes_once(
         values(f"e{number}", timestamp=1_777_644_000_000, user_id=f"u{number}")
         for number in range(6)
     ]
-    monkeypatch.setattr("threadline.ingest.writer.RETRY_S", (0.0,))
+    monkeypatch.setattr("threadline.ingest.failing.RETRY_S", (0.0,))
     insert = Store.insert
 
     def crash(self: Store, table: str, *given: object, **named: object) -> None:

@@ -14,7 +14,7 @@ from tests.questions import filters_oracle as oracle
 from tests.support import Json, Project, Server
 from tests.visits.oracle import Event
 from tests.visits.oracle import World as Cut
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 COUNTRY = "X-Country"
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.test_commands import ok
 from tests.support import Json, Project, Server
 from tests.width import wide
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 DAY = "2026-05-04"  # a Monday
 RATES = """\

@@ -19,7 +19,7 @@ from threadline import settings_given
 from threadline.contract.times import DAY_MS, format_ms
 from threadline.identity import states
 from threadline.runtime import adding_shards
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 from threadline.store import (
     REBUILD,
     Store,
@@ -219,7 +219,7 @@ def test_a_change_that_is_cut_off_is_an_outage_until_it_goes_on(
             assert answers(project.again(server)) == wanted
             assert server.stop() == 0
         said = ok("shard", "add", four, "--data", str(folder), THREADLINE_STORE=four)
-        assert "are divided between the shards of threadline already" in said
+        assert "are divided between the shards of threadline already. Set THREADLINE_STORE=" in said
         for node in nodes.nodes:
             node.query(f"DROP DATABASE {database} SYNC")
             node.query(f"DROP DATABASE {database}_local SYNC")

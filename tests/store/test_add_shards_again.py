@@ -21,7 +21,7 @@ from tests.store.test_cluster import log
 from tests.support import Project, Server, until
 from threadline import settings_given
 from threadline.jobs.locks import ADDING, INSERTING, is_held, wait_for
-from threadline.runtime import adding_shards, admin_socket
+from threadline.runtime import adding_shards, admin_messages
 from threadline.store import Store, StoreError, adding, standing, versions
 
 
@@ -68,10 +68,10 @@ def test_who_asked_is_killed_while_the_server_changes_over(nodes: Cluster, tmp_p
         with (
             wait_for(tmp_path / INSERTING),
             closing(socket.socket(socket.AF_UNIX)) as asking,
-            admin_socket.address(tmp_path) as address,
+            admin_messages.address(tmp_path) as address,
         ):
             asking.connect(address)
-            asking.sendall(msgspec.json.encode(admin_socket.AddShards(four, [])) + b"\n")
+            asking.sendall(msgspec.json.encode(admin_messages.AddShards(four, [])) + b"\n")
             until(lambda: is_held(tmp_path / ADDING))
             assert "changes over to more shards" in fails(*given, THREADLINE_STORE=three)
         until(lambda: not is_held(tmp_path / ADDING))
@@ -93,8 +93,7 @@ def test_a_node_is_away_just_when_tables_are_to_be_divided(
         db.execute("UPDATE jobs SET finished_ms = NULL, hidden_ms = NULL WHERE kind = 'forget'")
     settings = settings_given.load(data=str(tmp_path), store=three)
     with Store(three) as store:
-        writer = SimpleNamespace(catch_up=bool, held=nullcontext, failing_since=None)
-        services: Any = SimpleNamespace(store=store, settings=settings, writer=writer)
+        services: Any = SimpleNamespace(store=store, settings=settings, caught_up=nullcontext)
         with monkeypatch.context() as patched:
             patched.setattr(adding, "divide", fail)
             with pytest.raises(StoreError, match="frozen"):

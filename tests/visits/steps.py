@@ -10,7 +10,7 @@ from tests.identity.steps import Step, decision
 from tests.support import Json, Project, Server
 from tests.visits import oracle
 from threadline.control import Control
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 
 # Before the clocks of Berlin are put forward and back; half an hour, and nothing special.
 STARTS = [

@@ -22,7 +22,7 @@ from threadline.identity.resolution import Policy
 from threadline.ingest import row
 from threadline.questions import visits
 from threadline.questions.context import Context
-from threadline.runtime.admin_socket import SocketStore
+from threadline.runtime.socket_store import SocketStore
 from threadline.store import Store, store_url
 
 MINUTE = 60_000

@@ -20,7 +20,7 @@ from threadline.ingest.row import Rows
 from threadline.ingest.undoing import id_key
 from threadline.jobs import work
 from threadline.jobs.table import IMPORT
-from threadline.runtime.admin_socket import SocketStore, append
+from threadline.runtime.admin_socket import append
 from threadline.runtime.archive import write
 from threadline.runtime.archive_check import Archive, open_archive
 from threadline.runtime.archive_taking import (
@@ -33,6 +33,7 @@ from threadline.runtime.archive_taking import (
 from threadline.runtime.arriving import Arriving, arriving
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import Statements
 

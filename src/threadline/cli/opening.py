@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from threadline.runtime import events_store
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import Store, store_url
 

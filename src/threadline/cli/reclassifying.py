@@ -203,8 +203,8 @@ def _agents(outcome: Outcome, dry_run: bool) -> list[str]:
     found = []
     if outcome.freed:
         found.append(
-            f"{outcome.freed:,} events were taken for bots' because of the agent of the server that"
-            f" sent them; they {'would count' if dry_run else 'count'} now."
+            "Events taken for bots' because of the agent of the server that sent them:"
+            f" {outcome.freed:,}; they {'would count' if dry_run else 'count'} now."
         )
     if outcome.reworded:
         found.append(

@@ -14,8 +14,8 @@ from threadline.ingest.recovery import alone, end_alike
 from threadline.jobs import Work, work
 from threadline.jobs.table import ADD_SHARDS, REBUILD
 from threadline.runtime import adding_shards, moving
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import folder_lock, is_served
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import (
     StoreBusy,
@@ -72,19 +72,22 @@ def add(
     with alone(chosen), stopped_by_signals(HOW_TO_GO_ON):
         is_begun = adding.is_begun(new)
         name = server_address(new).cluster
+        named = (
+            f"Set THREADLINE_STORE={without_password(new)} (with the password) where the server has"
+            " its settings."
+        )
         with work(folder, ADD_SHARDS, about=f"cluster {name}", unit="bytes") as job:
             if not is_begun:
                 _add(chosen, folder, new, console, job)
             elif not _go_on(new, console):
-                typer.echo(f"The events are divided between the shards of {name} already.")
+                typer.echo(f"The events are divided between the shards of {name} already. {named}")
                 return
             with moving.opened(new) as store:
                 adding_shards.finish(store, chosen, says_what_it_makes(console))
             end_alike(folder, REBUILD)
     typer.echo(
-        f"Added; what has moved goes off the disks of the other shards in the background.\n\n"
-        f"Set THREADLINE_STORE={without_password(new)} (with the password) where the server has its"
-        " settings. A server that runs uses it already; it does not start with the former one."
+        "Added; what has moved goes off the disks of the other shards in the background.\n\n"
+        f"{named} A server that runs uses it already; it does not start with the former one."
     )
 
 

@@ -17,9 +17,9 @@ from threadline.control import ControlError, Project
 from threadline.identity.reading import ASKED
 from threadline.questions.question import Question
 from threadline.questions.registry import QUESTIONS
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.contexts import context_of
 from threadline.runtime.params import read_params
+from threadline.runtime.socket_store import SocketStore
 from threadline.store import Params, Query, Row, Store
 
 # As the engine writes times in JSON, which does not know them.

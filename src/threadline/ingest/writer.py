@@ -1,6 +1,5 @@
 """The writer: takes blocks from the log to the store, in order, each exactly once."""
 
-import random
 import secrets
 import threading
 import time
@@ -10,37 +9,25 @@ from contextlib import contextmanager
 
 import structlog
 
-from threadline.control.errors import ControlFileError
 from threadline.control.others import NOBODY, Known, Others
 from threadline.ingest import anonymise, claims, continuity, counted_states, forget, inserting
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
+from threadline.ingest.failing import Failing
 from threadline.ingest.log import Block, Log
 from threadline.ingest.row import Hashes, Positions, Rows
 from threadline.jobs.locks import INSERTING, wait_for
 from threadline.metrics import Metrics
-from threadline.store import Store, StoreAway, StoreError
+from threadline.store import Store
 
 # While nobody waits for them, the writer lets events gather this long from the first on: the store
 # likes fewer, larger blocks. A reader that does wait is served at once.
 GATHER_S = 0.2
-RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 # After this long a store that fails is taken for away, and is tried only once for who waits.
 AWAY_S = 1.0
 ONE_TRY_S = 0.5
 # How often to look whether somebody wants a dead letter tried again.
 LOOK_AROUND_S = 1.0
-# How often to say that writing still fails.
-SAY_AGAIN_S = 60.0
-
-# What a failure is: the store cannot be reached, or does not carry out what it is given; anything
-# else is ours to mend.
-FAILURES: tuple[tuple[type[Exception], str], ...] = (
-    (StoreAway, "store_away"),
-    (StoreError, "store_failed"),
-    (ControlFileError, "control_away"),
-)
-BUG = "writer_failed"
 
 _logger = structlog.get_logger("threadline.writer")
 
@@ -70,8 +57,7 @@ class Writer:
         self._closing = False
         self._looked_around = 0.0
         # On the clock that nobody sets.
-        self.failing_since: float | None = None if store.is_open else time.monotonic()
-        self._said: tuple[str, float] = ("", 0.0)
+        self._failing = Failing(self._metrics, is_away=not store.is_open)
         self._deciding = threading.Lock()
         self._inserting = threading.Lock()
         self._begun = False
@@ -79,6 +65,11 @@ class Writer:
         self._eraser = Eraser(log, store, lambda: self._inserting)
         self._thread = threading.Thread(target=self._run, name="threadline-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def failing_since(self) -> float | None:
+        """As `Failing.since`."""
+        return self._failing.since
 
     def close(self) -> None:
         """Write what is in the log, then stop. If the store refuses, it waits there for the next
@@ -125,7 +116,8 @@ class Writer:
         seq = self._log.acked_seq
         if self._log.written_seq >= seq:
             return True
-        if self.failing_since and time.monotonic() - self.failing_since > AWAY_S:
+        since = self.failing_since
+        if since is not None and time.monotonic() - since > AWAY_S:
             timeout_s = min(timeout_s, ONE_TRY_S)
         with self._changed:
             self._waiting_readers += 1
@@ -149,38 +141,18 @@ class Writer:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        failures = 0
         while self._wait_for_work():
             try:
                 reached = self._write_next()
             except Exception as error:  # noqa: BLE001 - counted and said, whatever it is
-                pause = RETRY_S[min(failures, len(RETRY_S) - 1)] * random.uniform(0.75, 1.25)
-                failures += 1
-                self._failed(error, failures)
+                pause_s = self._failing.again(error)
                 with self._changed:
                     if self._closing:
                         return
-                    self._changed.wait(pause)
+                    self._changed.wait(pause_s)
             else:
-                if not reached:
-                    continue
-                if self.failing_since is not None:
-                    away_s = round(time.monotonic() - self.failing_since, 1)
-                    _logger.info("store_back", away_s=away_s, attempts=failures)
-                failures, self.failing_since = 0, None
-
-    def _failed(self, error: Exception, failures: int) -> None:
-        """Count it, and say what it is: when it begins or changes, and again while it lasts."""
-        what = next((name for kind, name in FAILURES if isinstance(error, kind)), BUG)
-        self._metrics.write_failures.labels(what).inc()
-        now = time.monotonic()
-        first = self.failing_since is None
-        if first:
-            self.failing_since = now
-        said, said_at = self._said
-        if first or said != what or now - said_at > SAY_AGAIN_S:
-            self._said = (what, now)
-            _logger.error(what, error=str(error), attempts=failures, exc_info=what == BUG)
+                if reached:
+                    self._failing.is_over()
 
     def _wait_for_work(self) -> bool:
         """True when there may be something to write now, False when all is written and we close."""
@@ -199,17 +171,7 @@ class Writer:
         """Whether the store was there for anything."""
         looked = time.monotonic() - self._looked_around > LOOK_AROUND_S
         if looked:
-            self._looked_around = time.monotonic()
-            self._store.open()
-            if self._others.are_there:
-                self._claims.begin()
-            self._dedup.look_around()
-            if not self._begun:
-                self._metrics.logs_lost.set(continuity.check(self._store, self._log, self._before))
-                self._begun = True
-                self._eraser.wake()
-            if taken := self._log.requeue_dead_letters():
-                _logger.info("dead_letters_retried", events=taken)
+            self._look_around()
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return looked
@@ -220,19 +182,35 @@ class Writer:
             self._eraser.wake()
         else:
             with self._alone_here():
-                # What was cut off may have brought some of its events into the store.
-                was_tried = block.duplicates is not None
-                rows, token = self._claimed(block) if self._others.are_there else self._new(block)
-                with self._others.inserting():
-                    # What goes in parts is told by its places in the block as it was settled.
-                    self._insert(rows, token, block.part if token == block.token else None)
-                if was_tried:
-                    with self._others.nobody_inserts():
-                        counted_states.mend(self._store, block.rows.months())
+                self._write(block)
                 self._log.finish(block)
         with self._changed:
             self._changed.notify_all()
         return True
+
+    def _look_around(self) -> None:
+        self._looked_around = time.monotonic()
+        self._store.open()
+        if self._others.are_there:
+            self._claims.begin()
+        self._dedup.look_around()
+        if not self._begun:
+            self._metrics.logs_lost.set(continuity.check(self._store, self._log, self._before))
+            self._begun = True
+            self._eraser.wake()
+        if taken := self._log.requeue_dead_letters():
+            _logger.info("dead_letters_retried", events=taken)
+
+    def _write(self, block: Block) -> None:
+        # What was cut off may have brought some of its events into the store.
+        was_tried = block.duplicates is not None
+        rows, token = self._claimed(block) if self._others.are_there else self._new(block)
+        with self._others.inserting():
+            # What goes in parts is told by its places in the block as it was settled.
+            self._insert(rows, token, block.part if token == block.token else None)
+        if was_tried:
+            with self._others.nobody_inserts():
+                counted_states.mend(self._store, block.rows.months())
 
     def _forget(self, block: Block) -> None:
         """What has to go is settled before the first try, as duplicates are, because the first try

@@ -29,7 +29,6 @@ from threadline.store.versions import Version
 # Once a round takes no longer, the rest is brought while events wait.
 QUICK_S = 3.0
 MOST_ROUNDS = 8
-CATCH_UP_S = 60.0
 DELETIONS_S = 600.0
 DELETIONS_HELD_S = 20.0
 # For so long questions wait for those that have begun just now; and so much longer than one may
@@ -107,14 +106,7 @@ def _change_over(
     with adding.addition(store, url) as more:
         standing.await_deletions(store, DELETIONS_S)
         store.gate.await_long(settings.query_seconds + QUESTIONS_S)
-        if not services.writer.catch_up(CATCH_UP_S):
-            raise StoreError(
-                "The store does not take what lies in the log. The server's log says why; try again"
-                " once it is well."
-            )
-        with services.writer.held():
-            if services.writer.failing_since is not None:
-                raise StoreError("The store went away in the middle of a block. Try again.")
+        with services.caught_up():
             check_alone(settings)  # one may have been started since
             _end(more, Path(settings.data), known, gone)
 

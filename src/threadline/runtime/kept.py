@@ -10,8 +10,8 @@ from threadline.backup import snapshot
 from threadline.backup.manifest import EMBEDDED, SERVER, BackupError, Moment
 from threadline.backup.packing import Piece, pieces
 from threadline.runtime import server_snapshots, snapshots
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import store_url, without_password
 from threadline.store.address import is_embedded

@@ -21,9 +21,10 @@ from threadline.ingest.recovery import (
 )
 from threadline.jobs import Cancelled, Job, Work, jobs_db, table, work
 from threadline.jobs.working import interrupted
-from threadline.runtime.admin_socket import STATEMENT_S, SocketStore
+from threadline.runtime.admin_socket import STATEMENT_S
 from threadline.runtime.housekeeping import persistent
 from threadline.runtime.services import Services, site_of
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import (
     REBUILD,

@@ -26,9 +26,6 @@ from threadline.store import Store, StoreError, standing, store_url, tables
 
 # In the data folder, as long as a backup is made.
 FOLDER = ".backup"
-# All that was acknowledged before has to be in the store: a block that is half on its way is known
-# to this server, and to no copy of it.
-CATCH_UP_S = 60.0
 # Deletions are carried out in seconds; the second wait is one while nothing is inserted.
 DELETIONS_S = 600.0
 DELETIONS_HELD_S = 20.0
@@ -41,14 +38,8 @@ def take(services: Services, name: str) -> Moment:
     with no_rebuild(settings):
         standing.prepare(store, mark_of(folder, name))
         standing.await_deletions(store, DELETIONS_S)
-        if not services.writer.catch_up(CATCH_UP_S):
-            raise BackupError(
-                "The store does not take what lies in the log, so there is no moment that could be"
-                " backed up. The server's log says why; try again once it is well."
-            )
-        with services.writer.held():
-            if services.writer.failing_since is not None:
-                raise BackupError("The store went away in the middle of a block. Try again.")
+        # A block that is half on its way is known to this server, and to no copy of it.
+        with services.caught_up():
             return _hold(settings, store, services.control, name)
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, cast
@@ -35,12 +35,14 @@ from threadline.runtime.refusals import Refusals
 from threadline.runtime.this_node import LOOK_EVERY_S, ThisNode
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
-from threadline.store import Store, Work, store_url
+from threadline.store import Store, StoreError, Work, store_url
 
 if TYPE_CHECKING:  # what speaks to PostgreSQL is an extra
     from threadline.control.nodes import Nodes
 
 HOUSEKEEPING_EVERY_S = 60.0
+# All that was acknowledged is in the store by then, unless something is wrong.
+CATCH_UP_S = 60.0
 # Large bodies are read beside the event loop, so many at a time: the others wait, still packed.
 LARGE_AT_ONCE = 2
 # Each takes some tens of milliseconds.
@@ -137,6 +139,20 @@ class Services:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @contextmanager
+    def caught_up(self) -> Iterator[None]:
+        """The store has all that was acknowledged before, and as long as the block lasts nothing
+        comes or changes there, and no block is half on its way. Raises `StoreError`."""
+        if not self.writer.catch_up(CATCH_UP_S):
+            raise StoreError(
+                "The store does not take what lies in the log. The server's log says why; try again"
+                " once it is well."
+            )
+        with self.writer.held():
+            if self.writer.failing_since is not None:
+                raise StoreError("The store went away in the middle of a block. Try again.")
+            yield
 
     async def beside(self, size: int, step: Callable[[], Result]) -> Result:
         """Have a step done that takes time in proportion to `size` bytes: at once if that is next

@@ -10,8 +10,8 @@ from threadline import migrations, upgrade_copies
 from threadline.control.address import IN_FOLDER, WHAT
 from threadline.control.opened import postgres_schemas
 from threadline.migrations import Migration
-from threadline.runtime.admin_socket import SocketStore
 from threadline.runtime.folder import running_server
+from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import StoreAway, free_bytes, migrating, store_url, tables
 from threadline.store.address import is_embedded
