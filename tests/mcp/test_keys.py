@@ -1,5 +1,7 @@
 """Which key may what over MCP, and what is said to one that may not."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +34,13 @@ def shop(server: Server) -> Project:
     account_key(server.folder, project)
     project.track("signup", anonymous_id="a", user_id="u")
     return project
+
+
+@pytest.fixture
+def alone(folder: Path) -> Iterator[Server]:
+    """All its projects are asked, and the one of all tests has hundreds."""
+    with Server(folder) as running:
+        yield running
 
 
 def test_kinds_of_keys(shop: Project) -> None:
@@ -105,8 +114,10 @@ def ask(shop: Project, tool: str, **arguments: object) -> Json:
     return result
 
 
-def test_an_account_has_all_projects(server: Server, shop: Project) -> None:
-    other = Project(server)
+def test_an_account_has_all_projects(alone: Server) -> None:
+    shop, other = Project(alone), Project(alone)
+    account_key(alone.folder, shop)
+    shop.track("signup", anonymous_id="a", user_id="u")
     for number in range(3):
         other.track("signup", anonymous_id=f"b{number}", user_id=f"v{number}")
     rows = ask(shop, "list_projects")["structuredContent"]["rows"]

@@ -108,6 +108,19 @@ OF_EVENTS: dict[str, tuple[str, dict[str, str]]] = {
 ALL = ASKED_OF | OF_EVENTS
 
 
+@cache
+def answers_of(store: Store) -> dict[tuple[str, str], list[Row]]:
+    """What the engine said up to now, by statement and values: nothing changes in this store, and
+    planning the same thing again takes longer than all else here."""
+    return {}
+
+
+@cache
+def asked_at_ms(store: Store) -> int:
+    """Later than all decisions."""
+    return int(datetime.now(UTC).timestamp() * 1000) + 60_000
+
+
 class Recorder:
     """A store that remembers what it was asked, and answered. `begin` tells it what to answer
     without looking, in this order; what comes after that is asked of the engine."""
@@ -131,10 +144,18 @@ class Recorder:
         self.asked.append(sql.strip().replace(f" {ASKED},", "", 1))
         number = len(self.answered)
         known = number < len(self._known)
-        rows = self._known[number] if known else self._store.query(sql, params)
+        rows = self._known[number] if known else self._answer(sql, params)
         self.answered.append(rows)
         by = {"asked_by": params["asked_by"]} if "asked_by" in params else {}
         return [{**deepcopy(row), **by} for row in rows]
+
+    def _answer(self, sql: str, params: Params) -> list[Row]:
+        values = {name: value for name, value in params.items() if name != "asked_by"}
+        key = sql.replace(f" {ASKED},", "", 1), repr(sorted(values.items()))
+        answers = answers_of(self._store)
+        if key not in answers:
+            answers[key] = self._store.query(sql, params)
+        return answers[key]
 
     def query_all(self, *queries: Query) -> list[list[Row]]:
         return [self.query(*query) for query in queries]
@@ -207,12 +228,11 @@ def ask(
     question, params = QUESTIONS[given[0]], dict(given[1])
     in_path = {name: params.pop(name) for name in question.in_path}
     recorder = Recorder(store)
-    now_ms = int(datetime.now(UTC).timestamp() * 1000) + 60_000
     context = Context(
         cast(Any, recorder),
         "decided" if kind in ("decided", "as_of") else "plain",
         policy,
-        now_ms if kind == "as_of" else None,
+        asked_at_ms(store) if kind == "as_of" else None,
         keeper=(keeper_of if known else keeping)(store) if kind == "kept" else None,
     )
     if given[0] not in OF_EVENTS:
