@@ -11,13 +11,18 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_commands import fails, ok
 from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values
+from threadline.contract.times import DAY_MS
 from threadline.control import Control
-from threadline.ingest import dead_letters, row
+from threadline.ingest import dead_letters, removal, row
+from threadline.ingest.accept import event_id_hash
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.log import open_db
+from threadline.store import Store, bound_ms, store_url
 
 
 def ago(days: float) -> str:
@@ -370,3 +375,32 @@ def test_a_person_gets_all_that_is_stored_of_them(folder: Path) -> None:
 def read_zip(body: bytes) -> dict[str, str]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def test_ids_are_forgotten_some_at_a_time_where_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    with Store(store_url("chdb", tmp_path)) as store:
+        sent = [("gone", n, now) for n in range(300)] + [("stays", n, now) for n in range(3)]
+        old = ("gone", 300, now - 20 * DAY_MS)
+        rows = [
+            row_values(project_id=p, event_id=f"{n}", anonymous_id=f"a{n}", received_at=at)
+            for p, n, at in (*sent, old)
+        ]
+        body = b"".join(row.encode(each) for each in rows)
+        store.insert("events", row.COLUMNS, "MsgPack", body, "1")
+        wanted = sorted(event_id_hash(7, "gone", f"{n}") for n in range(300))
+        since = bound_ms(now - DAY_MS)
+        for at_once, times in ((removal.IDS_AT_ONCE, 1), (100, 3)):
+            monkeypatch.setattr(removal, "IDS_AT_ONCE", at_once)
+            told: list[list[int]] = []
+            removal.forget_event_ids(
+                store,
+                "gone",
+                7,
+                since,
+                lambda ids: told.append([*map(int, ids)]),  # noqa: B023
+            )
+            assert sorted(each for ids in told for each in ids) == wanted
+            assert len(told) == times

@@ -23,6 +23,7 @@ from threadline.jobs import JobError, jobs_db, table
 from threadline.jobs.view import OVER, state_of
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import Services
+from threadline.runtime.socket_store import SocketStore
 from threadline.runtime.upkeep import expire
 from threadline.settings import Settings
 
@@ -98,6 +99,7 @@ def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]
             asked.append(f"{table.RETENTION}-{secrets.token_hex(4)}")
             about = format_ms(day * DAY_MS)[:10]
             table.ask(db, asked[-1], table.RETENTION, project.project_id, about)
+        SocketStore(folder).look_around()
         gone = []
         for job_id in asked:
             job = table.find(db, job_id)

@@ -80,6 +80,7 @@ async def delete_project(request: Request) -> Answer:
         message = f"Write the name of the project that is to go, which is {named[project_id]}"
         raise InvalidPayload(f"{message}.", fieldErrors={"name": [message]})
     await write_control(partial(request.services.control.delete_project, project_id))
+    request.services.upkeep_asked.set()
     return answer(DeletedProject(project_id), 202)
 
 

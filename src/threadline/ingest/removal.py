@@ -43,11 +43,14 @@ MONTHLY = ("half_hours", "names", "events")
 OF_WORK = "subject = {project_id:String}"
 
 # The log knows an id for some days; most events that lie here are older.
+LATELY = f"{PROJECT} AND received_at >= {{since:DateTime64(3, 'UTC')}}"
+HOW_MANY = f"SELECT count() AS events FROM events WHERE {LATELY}"
 EVENT_IDS = f"""
     SELECT event_id FROM events
-    WHERE {PROJECT} AND received_at >= {{since:DateTime64(3, 'UTC')}}
-        AND bitShiftRight(visitor, 56) = {{stretch:UInt8}}"""
+    WHERE {LATELY} AND visitor BETWEEN {{first:UInt64}} AND {{last:UInt64}}"""
+# Of more events than go at once, those of so large a part of all visitors at a time.
 STRETCHES = 256
+VISITORS = 1 << 64
 ROW = msgspec.json.Decoder(tuple[str])
 # The engine refuses more than a thousand deletions at a time.
 IDS_AT_ONCE = 250_000
@@ -66,12 +69,15 @@ def forget_event_ids(
 ) -> None:
     """That these ids came. `id_key`: the log's; `since`: a time as the store takes it; `forget`:
     the writer's. Raises `StoreError`."""
+    bound: dict[str, object] = {"project_id": project_id, "since": since}
+    (lately,) = store.query(HOW_MANY, bound)
+    width = VISITORS // (STRETCHES if lately["events"] > IDS_AT_ONCE else 1)
     hashes = array("Q")
-    for stretch in range(STRETCHES):
-        bound = {"project_id": project_id, "since": since, "stretch": stretch}
-        for line in store.query_bytes(EVENT_IDS, bound, "JSONCompactEachRow").splitlines():
+    for first in range(0, VISITORS, width):
+        of_stretch = {**bound, "first": first, "last": first + width - 1}
+        for line in store.query_bytes(EVENT_IDS, of_stretch, "JSONCompactEachRow").splitlines():
             hashes.append(event_id_hash(id_key, project_id, ROW.decode(line)[0]))
-        if len(hashes) >= IDS_AT_ONCE or (hashes and stretch == STRETCHES - 1):
+        if len(hashes) >= IDS_AT_ONCE or (hashes and first + width == VISITORS):
             forget(np.frombuffer(hashes, dtype=np.uint64))
             hashes = array("Q")
             _await(store)

@@ -67,6 +67,10 @@ class AddShards(msgspec.Struct, tag=True):
     known: list[Version]
 
 
+class LookAround(msgspec.Struct, tag=True):
+    """There is something to do for `upkeep`. Nobody waits for it."""
+
+
 class AppendRows(msgspec.Struct, tag=True):
     """Rows for the log, as `ingest.row.Rows` has them. Answered when they are on disk."""
 
@@ -75,7 +79,7 @@ class AppendRows(msgspec.Struct, tag=True):
     hashes: bytes
 
 
-Message = Statement | Insert | Asked | TakeSnapshot | AddShards | AppendRows
+Message = Statement | Insert | Asked | TakeSnapshot | AddShards | LookAround | AppendRows
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from threadline.runtime.admin_messages import (
     AppendRows,
     Asked,
     Insert,
+    LookAround,
     Message,
     Statement,
     TakeSnapshot,
@@ -78,35 +79,39 @@ class AdminSocket(ThreadingUnixStreamServer):
 
     def carry_out(self, asked: Message, gone: Callable[[], bool]) -> bytes:
         """`gone`: whether who asked does not wait any more. Raises `StoreError`, `BackupError`."""
-        if isinstance(asked, AppendRows):
-            append(self._services, Rows(asked.body, asked.lengths, asked.hashes))
-            return b""
-        if isinstance(asked, TakeSnapshot):
-            with self._snapshots:
-                if gone():
-                    return b""
-                return msgspec.json.encode(taking.take(self._services, asked.name))
-        if isinstance(asked, AddShards):
-            adding_shards.switch(self._services, asked.url, asked.known, gone)
-            return b""
+        match asked:
+            case AppendRows(body, lengths, hashes):
+                append(self._services, Rows(body, lengths, hashes))
+            case LookAround():
+                self._services.upkeep_asked.set()
+            case AddShards(url, known):
+                adding_shards.switch(self._services, url, known, gone)
+            case TakeSnapshot(name):
+                with self._snapshots:
+                    if not gone():
+                        return msgspec.json.encode(taking.take(self._services, name))
+            case Asked():
+                self._services.writer.catch_up(CATCH_UP_S)
+                return self._answer(asked)
+            case Statement() | Insert():
+                return self._one_by_one(asked, gone)
+        return b""
+
+    def _one_by_one(self, asked: Statement | Insert, gone: Callable[[], bool]) -> bytes:
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
-        if isinstance(asked, Asked) or (
-            isinstance(asked, Statement) and asked.format and asked.fresh
-        ):
+        if isinstance(asked, Statement) and asked.format and asked.fresh:
             self._services.writer.catch_up(CATCH_UP_S)
-        if isinstance(asked, Asked):
-            return self._answer(asked)
         with self._lock:
             if gone():  # others may be at work now, who do not expect it
                 return b""
             store = self._own_store()
             if isinstance(asked, Insert):
                 store.insert(*msgspec.structs.astuple(asked))
-                return b""
-            if asked.format is None:
+            elif asked.format is None:
                 store.execute(asked.sql, asked.params)
-                return b""
-            return store.query_bytes(asked.sql, asked.params, asked.format)
+            else:
+                return store.query_bytes(asked.sql, asked.params, asked.format)
+        return b""
 
     def _answer(self, asked: Asked) -> bytes:
         """Beside all else: it must not keep a rebuild waiting."""

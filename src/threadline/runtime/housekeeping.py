@@ -39,14 +39,21 @@ def persistent(
     failed: str,
     later: tuple[type[BaseException], ...],
     stop_s: float,
+    at_once: threading.Event | None = None,
 ) -> Iterator[None]:
     """As `repeated`, of work that stays to be done until it is done: after a failure, which is
     logged as `failed`, it is left alone for longer and longer. `look` is given what says that it is
-    to stop, and not waited for longer than `stop_s`. `later`: raised where its turn is not yet."""
+    to stop, and not waited for longer than `stop_s`. `later`: raised where its turn is not yet.
+    `at_once`: set by who knows of something to do."""
+    woken = at_once or threading.Event()
 
     def run(stopping: threading.Event) -> None:
         wait_s, failures = 0.0, 0
-        while not stopping.wait(wait_s):
+        while True:
+            woken.wait(wait_s)
+            woken.clear()
+            if stopping.is_set():
+                return
             try:
                 look(stopping)
             except later:
@@ -60,13 +67,16 @@ def persistent(
                 failures = 0
             wait_s = min(every_s * 2**failures, LONGEST_WAIT_S)
 
-    with _on_a_thread(run, name, stop_s):
+    with _on_a_thread(run, name, stop_s, woken.set):
         yield
 
 
 @contextmanager
 def _on_a_thread(
-    run: Callable[[threading.Event], None], name: str, stop_s: float | None
+    run: Callable[[threading.Event], None],
+    name: str,
+    stop_s: float | None,
+    wake: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
     stopping = threading.Event()
     thread = threading.Thread(target=run, args=(stopping,), name=f"threadline-{name}", daemon=True)
@@ -75,4 +85,5 @@ def _on_a_thread(
         yield
     finally:
         stopping.set()
+        wake()
         thread.join(stop_s)

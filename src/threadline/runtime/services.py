@@ -1,6 +1,7 @@
 """What the routes stand on, opened in order and closed in reverse."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,7 @@ class Services:
             self.throttle = Throttle()
             self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
+            self.upkeep_asked = threading.Event()  # there is something to do for `upkeep`
             self.unfinished: list[Work] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)

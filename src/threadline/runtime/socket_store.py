@@ -4,6 +4,7 @@ socket (`admin_messages`)."""
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from threadline.runtime.admin_messages import (
     AppendRows,
     Asked,
     Insert,
+    LookAround,
     Message,
     Statement,
     TakeSnapshot,
@@ -73,6 +75,11 @@ class SocketStore:
     def add_shards(self, url: str, known: Sequence[Version]) -> None:
         """As `adding_shards.switch`."""
         self._send(AddShards(url, list(known)))
+
+    def look_around(self) -> None:
+        """Have the server do now what it does by itself. One that is starting does, anyway."""
+        with suppress(ServerStarting):
+            self._send(LookAround())
 
     def append(self, rows: Rows) -> None:
         """As `append`."""

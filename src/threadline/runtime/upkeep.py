@@ -39,7 +39,8 @@ def kept_up(services: Services) -> AbstractContextManager[None]:
             look_around(services)
 
     later = (AtWork, StoreBusy, NotYet, CancelledError)
-    return persistent(look, LOOK_EVERY_S, "upkeep", "upkeep_failed", later, STOP_S)
+    asked = services.upkeep_asked
+    return persistent(look, LOOK_EVERY_S, "upkeep", "upkeep_failed", later, STOP_S, asked)
 
 
 def look_around(services: Services) -> None:
