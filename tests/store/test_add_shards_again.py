@@ -18,10 +18,11 @@ from tests.cli.test_commands import fails
 from tests.clickhouse_cluster import Cluster
 from tests.store.test_add_shards import is_whole
 from tests.store.test_cluster import log
-from tests.support import Project, Server, until
+from tests.support import Project, Server, row_values, until
 from threadline import settings_given
+from threadline.ingest import row, unused_traffic_sources
 from threadline.jobs.locks import ADDING, INSERTING, is_held, wait_for
-from threadline.runtime import adding_shards, admin_messages
+from threadline.runtime import adding_shards, admin_messages, backing_up, server_snapshots
 from threadline.store import Store, StoreError, adding, standing, versions
 
 
@@ -141,3 +142,50 @@ def test_parts_are_merged_while_deleted_rows_are_counted(
         monkeypatch.setattr(Store, "look", merge_before)
         counted = [each.rows for each in more.versions() if each.table == "names"]
         assert counted == [4, 4, 4]
+
+
+def test_a_first_touch_that_outlives_its_event_keeps_its_source(nodes: Cluster) -> None:
+    """It moves with its visitor. Where the event is gone, the name of its source stays where it
+    was, and nobody there seems to have come by it."""
+    three, four = nodes.url("outlived", "three"), nodes.url("outlived")
+    with Store(three) as store, adding.addition(store, four) as more:
+        came = [
+            row_values(anonymous_id=f"{each}", event_id=f"{each}", source=f"source {each}")
+            for each in range(20)
+        ]
+        body = b"".join(row.encode(each) for each in [*came, row_values(source="of nobody")])
+        store.insert("events", row.COLUMNS, "MsgPack", body, "outlived")
+        store.delete("events", "TRUE", {})
+        store.delete("visitor_touches", "visitor = sipHash64('a')", {})
+        adding_shards.copy(more, lambda size: None)
+        more.divide()
+        named = "SELECT DISTINCT traffic_source AS number, source FROM traffic_sources"
+        numbers = [each["number"] for each in store.query(named, {})]
+        unused_traffic_sources.delete(store, "p", numbers, nullcontext)
+        left = {each["source"] for each in store.query(named, {})}
+        assert left == {f"source {each}" for each in range(20)}
+
+
+def test_the_servers_own_backups_go_on(nodes: Cluster, tmp_path: Path) -> None:
+    """It was started with the smaller cluster, and goes on with the larger one."""
+    three, four = nodes.url("backed", "three"), nodes.url("backed")
+    folder, target = tmp_path / "data", str(tmp_path / "backups")
+    with Server(folder, THREADLINE_STORE=three) as server:
+        Project(server).batch(log(Random(6), 60))
+        assert server.stop() == 0
+    started = settings_given.load(
+        data=str(folder), store=three, backup_every="24h", backup_to=target
+    )
+    now, made, failed = [started], list[int](), list[str]()
+    scheduled = backing_up.Scheduled(
+        lambda: now[0],
+        lambda name: server_snapshots.take_stopped(now[0], name),
+        lambda: None,
+        made.append,
+        lambda: failed.append("once more"),
+    )
+    with Store(three) as store, adding.addition(store, four) as more:
+        adding_shards.switch_stopped(started, more, adding_shards.copy(more, lambda size: None))
+    now[0] = msgspec.structs.replace(started, store=four)
+    scheduled.look()
+    assert (len(made), failed) == (1, [])

@@ -1,6 +1,6 @@
 """Names of sources and campaigns that nobody comes by any more, after people were forgotten."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 
 from threadline.identity.resolution import PROJECT
@@ -40,31 +40,42 @@ def delete(
     `no_inserts`: nothing gets into the store as long as the block lasts; not needed while it is
     looked for. Raises `StoreError`.
     """
-    if len(store.nodes) > 1:  # each has the names of its own events
-        for node in store.nodes:
-            delete(node, project_id, traffic_sources, no_inserts)
+    for node in store.nodes:  # each has the names of its own events
+        for start in range(0, len(traffic_sources), TRAFFIC_SOURCES_AT_ONCE):
+            some = traffic_sources[start : start + TRAFFIC_SOURCES_AT_ONCE]
+            _delete_on(node, store, {"project_id": project_id}, some, no_inserts)
+
+
+def _delete_on(
+    node: Store,
+    store: Store,
+    bound: dict[str, object],
+    some: Sequence[int],
+    no_inserts: Callable[[], AbstractContextManager[object]],
+) -> None:
+    """Of one of the store's nodes."""
+
+    def those(sql: str, some: Collection[int], at: Store = node, **more: object) -> set[int]:
+        if not some:
+            return set()
+        rows = at.query(sql, {**bound, "traffic_sources": sorted(some), **more})
+        return {row["traffic_source"] for row in rows}
+
+    (newest,) = node.query(NEWEST, {})
+    unused = those(NAMED, some)
+    unused -= those(USED, unused, most=len(unused))
+    # A touch whose event is gone may lie on another shard by now than the name.
+    looked_at = store.nodes
+    for each in looked_at:
+        unused -= those(TOUCHED, unused, at=each)
+    if not unused:
         return
-    for start in range(0, len(traffic_sources), TRAFFIC_SOURCES_AT_ONCE):
-        bound: dict[str, object] = {"project_id": project_id}
-
-        def those(sql: str, some: Sequence[int], **more: object) -> set[int]:
-            rows = store.query(sql, {**bound, "traffic_sources": some, **more})  # noqa: B023
-            return {row["traffic_source"] for row in rows}
-
-        (newest,) = store.query(NEWEST, {})
-        unused = those(NAMED, traffic_sources[start : start + TRAFFIC_SOURCES_AT_ONCE])
+    with no_inserts():
+        # What came since brought its name along, into a row of its own or this one.
+        unused -= those(USED_SINCE, unused, block=newest["block"])
+        for each in store.nodes:
+            if each not in looked_at:  # a shard that was added meanwhile
+                unused -= those(TOUCHED, unused, at=each)
         if unused:
-            unused -= those(USED, sorted(unused), most=len(unused))
-        if unused:
-            unused -= those(TOUCHED, sorted(unused))
-        if not unused:
-            continue
-        with no_inserts():
-            # What came since brought its name along, into a row of its own or this one.
-            unused -= those(USED_SINCE, sorted(unused), block=newest["block"])
-            if unused:
-                store.delete(
-                    "traffic_sources",
-                    OF_TRAFFIC_SOURCES,
-                    bound | {"traffic_sources": sorted(unused)},
-                )
+            named = bound | {"traffic_sources": sorted(unused)}
+            node.delete("traffic_sources", OF_TRAFFIC_SOURCES, named)

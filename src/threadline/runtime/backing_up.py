@@ -122,7 +122,7 @@ def backups_made(services: Services) -> Iterator[None]:
     """The server's own backups, as long as the block lasts."""
     metrics = services.metrics
     scheduled = Scheduled(
-        services.settings,
+        lambda: services.settings,
         lambda name: taking.take(services, name),
         lambda: taking.clear_up(services),
         lambda at_ms: metrics.backup_at.set(at_ms / 1000),
@@ -140,24 +140,25 @@ class Scheduled:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Callable[[], Settings],
         take: Callable[[str], Moment],
         clear_up: Callable[[], object],
         made: Callable[[int], None],
         failed: Callable[[], None],
     ) -> None:
-        """`clear_up`: after backups that were killed. `made`: is told the moment of the latest.
-        Raises `SettingsError`."""
-        check_settings(settings)
+        """`settings`: as they are now, for shards may be added meanwhile. `clear_up`: after backups
+        that were killed. `made`: is told the moment of the latest. Raises `SettingsError`."""
+        chosen = settings()
+        check_settings(chosen)
         self._settings = settings
-        self._every_s = seconds_of(settings.backup_every)
+        self._every_s = seconds_of(chosen.backup_every)
         self._take = take
         self._clear_up = clear_up
         self._made = made
         self._failed = failed
         self._not_before = 0.0
         self._stopping = threading.Event()
-        self._target = open_target(settings.backup_to) if self._every_s else None
+        self._target = open_target(chosen.backup_to) if self._every_s else None
 
     def stop(self) -> None:
         """The one that is under way ends; the next takes what it wrote."""
@@ -187,10 +188,10 @@ class Scheduled:
             self._made(latest)
         if latest > now_ms() - self._every_s * 1000:
             return
-        started = time.monotonic()
+        started, settings = time.monotonic(), self._settings()
         with suppress(JobError):  # a command does it
             made = back_up_folder(
-                self._settings, target, recipients_of(self._settings), self._progressed, self._take
+                settings, target, recipients_of(settings), self._progressed, self._take
             )
             self._made(made.moment.at_ms)
             gone = self._prune(target)
@@ -205,7 +206,8 @@ class Scheduled:
             )
 
     def _prune(self, target: Target) -> int:
-        keep, keep_days = self._settings.backup_keep, self._settings.backup_keep_days
+        settings = self._settings()
+        keep, keep_days = settings.backup_keep, settings.backup_keep_days
         with target.alone():
             gone = listing.outdated(listing.listed(target).backups, now_ms(), keep, keep_days)
             if gone:
