@@ -18,7 +18,7 @@ from tests.support import Project, Server
 from threadline.cli import shards
 from threadline.runtime import adding_shards
 from threadline.runtime.folder import FolderInUse, folder_lock
-from threadline.store import Store, StoreError
+from threadline.store import Store, StoreError, adding
 
 __all__ = ["dying"]
 
@@ -34,6 +34,7 @@ CROWD = """
         )
     )"""
 SECRET = re.compile("<secret>[^<]*")
+ALL_RIGHTS = "<access_management>1</access_management>"
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +91,12 @@ def test_no_server_starts_while_a_stopped_one_changes_over(
     is_whole(nodes, four)
 
 
-def misdescribed(folder: Path, node: int, change: Callable[[str, Cluster], str]) -> Cluster:
-    """Four shards, of which this one has another `remote_servers`."""
+def misdescribed(
+    folder: Path, node: int, change: Callable[[str, Cluster], str], file: str = "config.xml"
+) -> Cluster:
+    """Four shards, of which this one has another `remote_servers`, or other users."""
     cluster = Cluster(folder, SHARDS, also={"three": 3})
-    path = cluster.nodes[node].folder / "config.xml"
+    path = cluster.nodes[node].folder / file
     path.write_text(change(path.read_text(), cluster))
     return cluster
 
@@ -132,3 +135,37 @@ def test_servers_that_do_not_reach_each_other_change_nothing(
             assert len(project.stored()) > 60
             assert not nodes.nodes[3].query("SHOW TABLES FROM secret_local")
             assert server.stop() == 0
+
+
+def granting(*statements: str) -> Callable[[str, Cluster], str]:
+    """Nothing else."""
+    grants = "".join(f"<query>{each}</query>" for each in statements)
+    return lambda users, cluster: users.replace(ALL_RIGHTS, f"<grants>{grants}</grants>")
+
+
+@pytest.mark.parametrize(
+    ("grants", "missing"),
+    [
+        (
+            ["SELECT, REMOTE, TABLE ENGINE ON *.*", "ALL ON rights_local.*"],
+            "grant CREATE DATABASE ON rights",
+        ),
+        (["ALL ON *.*", "REVOKE ALTER DELETE ON *.*"], "grant ALTER DELETE ON rights_local"),
+    ],
+    ids=["to divide", "to delete"],
+)
+def test_rights_that_are_needed_in_the_end_are_looked_at_before(
+    tmp_path: Path, grants: list[str], missing: str
+) -> None:
+    """While tables are divided it would be an outage."""
+    users = granting(*(each if "REVOKE" in each else f"GRANT {each}" for each in grants))
+    with misdescribed(tmp_path, 3, users, "users.xml") as nodes:
+        three, four = nodes.url("rights", "three"), nodes.url("rights")
+        with Store(three) as store:
+            with (
+                pytest.raises(StoreError, match=f"nothing was changed; grant .*{missing}"),
+                adding.addition(store, four),
+            ):
+                pass
+            store.ping()
+        assert not adding.is_begun(four)

@@ -142,6 +142,7 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
             node.owns = cluster.own_visitors(Place(number, len(nodes)))
             _claim(node)
             moving.check_alike(moving.described(store), moving.described(node))
+            _check_rights(node, wanted)
         yield Addition(store, url, added)
 
 
@@ -217,6 +218,21 @@ def _check_servers(address: Address, nodes: Sequence[str]) -> None:
         raise StoreError(
             f"Not every node reaches every shard of the cluster {address.cluster} as its"
             f" remote_servers describe it, so nothing was changed. {error}"
+        ) from error
+
+
+def _check_rights(node: Store, address: Address) -> None:
+    """Raises `StoreError` where the user may not do on a new shard what it takes in the end: once
+    tables are divided it is too late."""
+    try:
+        with _client(node.url) as client:
+            cluster.try_distributing(client, address)
+            # Without rows it is done at once.
+            client.command(f"DELETE FROM {cluster.UNFINISHED} WHERE FALSE")
+    except StoreError as error:
+        raise StoreError(
+            "On a new shard the user may not do what it takes, so nothing was changed; grant what"
+            f" the user may do on the others, and try again. {error}"
         ) from error
 
 

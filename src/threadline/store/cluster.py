@@ -189,6 +189,18 @@ def distribute(client: Client, address: Address, shards: int, anew: bool = False
         client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **names))
 
 
+def try_distributing(client: Client, address: Address) -> None:
+    """Make a table as `distribute` does, over one that is no part of the schema, and drop it:
+    whether the user may."""
+    create_database(client, address.database)
+    database, local, table = map(
+        quoted, (address.database, f"{address.database}{LOCAL}", UNFINISHED)
+    )
+    of = {"database": database, "local": local, "table": table, "key": FIRST_SHARD}
+    client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", **of))
+    client.command(f"DROP TABLE {database}.{table} SYNC")
+
+
 def quoted(name: str) -> str:
     """Where the engine takes no bound identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
