@@ -2,8 +2,10 @@
 
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
+
+import pytest
 
 from tests.cli.test_commands import ok
 from tests.dying import wrong
@@ -14,7 +16,7 @@ from threadline.ingest import dead_letters, erase, receipts, row
 from threadline.ingest.dead_letters import Refused
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget import DELETED, delete, find
-from threadline.ingest.log import ForgetRequest, open_db
+from threadline.ingest.log import ForgetRequest, Log, open_db
 from threadline.runtime.socket_store import SocketStore
 from threadline.store import REBUILD, Store, begin, store_url
 
@@ -130,6 +132,31 @@ def test_nothing_shows_them_before_any_part_is_rewritten(folder: Path) -> None:
         masked = "SELECT 1 FROM system.parts WHERE active AND has_lightweight_delete"
         assert store.query(masked, {}) == []
         assert wrong(store) <= {"traffic_sources"}
+
+
+def test_what_was_deleted_is_struck_off_the_notes_a_moment_after_it_is_done(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question takes the parts, then what is noted of them: what goes off the notes in between
+    is in its answer again. One of 5,000 was so."""
+    monkeypatch.setattr(erase, "STRIKE_OFF_S", 3600.0)
+    monkeypatch.setattr(erase, "CLOSE_S", 0.0)
+    log = Log(folder, 1 << 20, 7)
+    with Store(store_url("chdb", folder)) as store, closing(log):
+        store.insert("events", row.COLUMNS, "MsgPack", row.encode(row_values()), "token")
+        store.delete("events", "TRUE", {})
+        eraser = erase.Eraser(log, store, nullcontext)
+        erased = eraser.erase()
+        until(lambda: not store.deletions() and bool(store.carried_out()))
+        store.deletions()
+        assert "events" in {each.table for each in store.carried_out()}
+        eraser.close()
+        assert erased.cancelled()
+        monkeypatch.setattr(erase, "STRIKE_OFF_S", 0.1)
+        eraser = erase.Eraser(log, store, nullcontext)
+        eraser.erase().result()
+        assert store.carried_out() == []
+        eraser.close()
 
 
 def test_a_device_goes_and_its_users_keep_the_rest(project: Project) -> None:

@@ -20,6 +20,8 @@ from threadline.store import Store, StoreError
 LOOK_AGAIN_S = 0.05
 # Looking takes some of what the rewriting needs, so of what takes long it is done less often.
 LONGEST_LOOK_S = 0.5
+# Questions take parts and what is noted of them within so long (`Store.strike_off`).
+STRIKE_OFF_S = 1.0
 # After a failure.
 RETRY_S = 1.0
 # How often to say that something still stands in the way.
@@ -104,8 +106,6 @@ class Eraser:
         while self._wait_for_work():
             try:
                 if self._store.is_open:
-                    # The notes of versions that left them, too.
-                    self._store.deletions()
                     asked = list(self._asked)
                     self._erase(self._log.forgettings(), bool(asked))
                     for done in asked:
@@ -149,6 +149,8 @@ class Eraser:
             self._await_deletions()
             for node in self._store.nodes:
                 self._drop_old_parts(node)
+        self._strike_off()
+        if deleting:
             self._log.forgotten([forgetting.last_seq for forgetting in deleting])
         if forgettings or asked:
             self._erase_log([forgetting.last_seq for forgetting in forgettings])
@@ -166,6 +168,13 @@ class Eraser:
             for deletion in awaited:
                 if left[deletion] and PUT_OFF not in left[deletion]:
                     self._say("forget_delayed", f"{deletion.table}: {left[deletion]}")
+
+    def _strike_off(self) -> None:
+        """The engine's notes of what was deleted, also by versions that left them there."""
+        if done := self._store.carried_out():
+            if self._closed(STRIKE_OFF_S):
+                raise _Stopped
+            self._store.strike_off(done)
 
     def _drop_old_parts(self, store: Store) -> None:
         """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,

@@ -20,6 +20,9 @@ UNFINISHED = """
     SELECT table, mutation_id, latest_fail_reason
     FROM system.mutations
     WHERE database = currentDatabase() AND NOT is_done"""
+CARRIED_OUT = """
+    SELECT table, mutation_id FROM system.mutations
+    WHERE database = currentDatabase() AND is_done"""
 
 MASKED = """
     SELECT DISTINCT table FROM system.parts
@@ -118,19 +121,42 @@ class Store(Streaming):
             )
 
     def deletions(self) -> dict[Deletion, str]:
-        """Those that parts are still rewritten for, with what last stood in the way of each. All
-        others are struck from the engine's notes, which tell what was deleted."""
+        """Those that parts are still rewritten for, with what last stood in the way of each."""
         if self._cluster:
             return {
                 each._replace(node=number): failed
                 for number, node in enumerate(self.nodes)
                 for each, failed in node.deletions().items()
             }
-        self.arrange("KILL MUTATION WHERE database = currentDatabase() AND is_done")
         return {
             Deletion(row["table"], row["mutation_id"]): row["latest_fail_reason"]
             for row in self.query(UNFINISHED, {})
         }
+
+    def carried_out(self) -> list[Deletion]:
+        """Those that are done, and still in the engine's notes, which tell what was deleted."""
+        if self._cluster:
+            return [
+                each._replace(node=number)
+                for number, node in enumerate(self.nodes)
+                for each in node.carried_out()
+            ]
+        return [Deletion(row["table"], row["mutation_id"]) for row in self.query(CARRIED_OUT, {})]
+
+    def strike_off(self, deletions: Sequence[Deletion]) -> None:
+        """Strike what was carried out a moment ago off the engine's notes. Not at once: a question
+        takes the parts, then what is noted of them. Where a note is struck off in between, it has
+        the parts as they were, and answers with the rows that were deleted."""
+        if self._cluster:
+            for number, node in enumerate(self.nodes):
+                node.strike_off([each for each in deletions if each.node == number])
+            return
+        if deletions:
+            named = ", ".join(f"('{each.table}', '{each.mutation_id}')" for each in deletions)
+            self.arrange(
+                "KILL MUTATION WHERE database = currentDatabase() AND is_done"
+                f" AND (table, mutation_id) IN ({named})"
+            )
 
     def insert(
         self,
