@@ -198,11 +198,16 @@ def visits(
         within.append(f"({BEFORE} OR {GOES_ON})".replace("$at", wanted.until))
     return {
         "event_stretches": state("half_hours").of_each_event("TRUE", COUNTED),
-        **(KEPT_CHANGING if resolution.kept else changing()),
+        **changing_hands(resolution),
         "page_stretches": _page_stretches(resolution, timeout_ms, within),
         "person_stretches": known["person_events"].replace("considered", "page_stretches"),
         **_visits(wanted),
     }
+
+
+def changing_hands(resolution: Resolution) -> Mapping[str, str]:
+    """As `changing`, of all devices, where it may be kept."""
+    return KEPT_CHANGING if resolution.kept else changing()
 
 
 def changing(near: str = "") -> dict[str, str]:

@@ -9,7 +9,8 @@ Relations, besides those of `identity.accounts`: `account_…`, what a question 
     account_person_events, account_first_events, account_in_order, account_visits, account_touches
     account_first_facts   (person, source, medium, campaign, channel, path, country)
     account_changes       (visitor, half_hour)  half hours in which an event may count for another
-                                                account than the next; of these the events are read
+                                                account than the next, also because the device
+                                                changes hands; of these the events are read
     asked_people          (person)              who passes the filters
     account_stretches     as `stretches`, but of those half hours a row for each event
 """
@@ -24,6 +25,7 @@ from threadline.identity.accounts import BEGINNING
 from threadline.identity.compose import fill
 from threadline.identity.relations import COUNTED, STRETCHES
 from threadline.identity.resolution import HALF_HOUR, SEVERAL, TOUCH, Resolution
+from threadline.identity.visits import changing_hands
 from threadline.questions.facts import Facts, with_names
 from threadline.questions.filters import refused
 from threadline.store.states import HALF_HOUR_MS, state
@@ -68,6 +70,11 @@ WHERE r.half_hour IN (
         WHERE since > {BEGINNING}
     )
     AND {WHERE_SEVERAL}"""
+# Or somebody else's.
+OWNER_CHANGES = """
+UNION DISTINCT
+SELECT visitor, half_hour
+FROM changing_half_hours"""
 CHANGING = f"{HALF_HOUR} IN (SELECT visitor, half_hour FROM account_changes)"
 SPLIT = """
 SELECT *
@@ -126,12 +133,14 @@ def relations_of_accounts(
         return fill(EVENTS, {"relation": relation})
 
     slots = resolution.slots
+    by_next = resolution.policy == "next"
     severals = people["person_events"].replace("FROM considered", "FROM severals_touches")
     by_event = fill(STRETCHES, {**slots, "half_hours": "account_changed_events"})
     found = {
         "asked_people": "SELECT person FROM first_events",
         "account_person_events": of("person_events"),
-        "account_changes": fill(CHANGES, slots),
+        **(changing_hands(resolution) if by_next else {}),
+        "account_changes": fill(CHANGES, slots) + (OWNER_CHANGES if by_next else ""),
         "account_changed_events": state("half_hours").of_each_event(CHANGING, COUNTED),
         "account_stretches": fill(SPLIT, {"changing": by_event}),
         "severals_touches": fill(SEVERALS_TOUCHES, slots),
