@@ -88,6 +88,10 @@ def _acquire(client: Client) -> int:
                 if error.code != TABLE_ALREADY_EXISTS:
                     raise
                 continue
+            if not _is_newest(client, newest + 1):
+                # Since we looked, others had it and dropped it: this number is an old one.
+                client.command(f"DROP TABLE IF EXISTS schema_lock_{newest + 1} SYNC")
+                continue
             if held:
                 _logger.warning("migration_taken_over", owner=held.owner, silent_s=held.silent_s)
             _sign(client, newest + 1, released=False)
@@ -115,9 +119,13 @@ def _held(client: Client, number: int) -> Held | None:
     return Held(str(owner), int(silent_s))
 
 
-def _hold(client: Client, number: int) -> None:
+def _is_newest(client: Client, number: int) -> bool:
     ((newest, _),) = client.query(LOCKS).result_rows[-1:] or [(0, 0)]
-    if newest != number:
+    return bool(newest == number)
+
+
+def _hold(client: Client, number: int) -> None:
+    if not _is_newest(client, number):
         raise StoreAway("Another process has taken over the migration of the event store.")
 
 
