@@ -377,6 +377,13 @@ def read_zip(body: bytes) -> dict[str, str]:
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
+def ids_told(store: Store, since: str) -> list[list[int]]:
+    """Those of the project `gone`, as they are told."""
+    told: list[list[int]] = []
+    removal.forget_event_ids(store, "gone", 7, since, lambda ids: told.append([*map(int, ids)]))
+    return told
+
+
 def test_ids_are_forgotten_some_at_a_time_where_there_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,16 +398,8 @@ def test_ids_are_forgotten_some_at_a_time_where_there_are_many(
         body = b"".join(row.encode(each) for each in rows)
         store.insert("events", row.COLUMNS, "MsgPack", body, "1")
         wanted = sorted(event_id_hash(7, "gone", f"{n}") for n in range(300))
-        since = bound_ms(now - DAY_MS)
         for at_once, times in ((removal.IDS_AT_ONCE, 1), (100, 3)):
             monkeypatch.setattr(removal, "IDS_AT_ONCE", at_once)
-            told: list[list[int]] = []
-            removal.forget_event_ids(
-                store,
-                "gone",
-                7,
-                since,
-                lambda ids: told.append([*map(int, ids)]),  # noqa: B023
-            )
+            told = ids_told(store, bound_ms(now - DAY_MS))
             assert sorted(each for ids in told for each in ids) == wanted
             assert len(told) == times

@@ -171,10 +171,12 @@ class Eraser:
 
     def _strike_off(self) -> None:
         """The engine's notes of what was deleted, also by versions that left them there."""
-        if done := self._store.carried_out():
+        done = [(node, node.carried_out()) for node in self._store.nodes]
+        if any(deletions for _, deletions in done):
             if self._closed(STRIKE_OFF_S):
                 raise _Stopped
-            self._store.strike_off(done)
+            for node, deletions in done:
+                node.strike_off(deletions)
 
     def _drop_old_parts(self, store: Store) -> None:
         """The engine keeps parts that it has rewritten for a while. Those in its own folder go now,

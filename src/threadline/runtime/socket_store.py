@@ -77,8 +77,9 @@ class SocketStore:
         self._send(AddShards(url, list(known)))
 
     def look_around(self) -> None:
-        """Have the server do now what it does by itself. One that is starting does, anyway."""
-        with suppress(ServerStarting):
+        """Have the server do now what it does by itself. It only saves time: one that is starting,
+        stopping or of an older version looks, or is gone, by itself, and who waits for it sees."""
+        with suppress(ServerStarting, StoreError, OSError):
             self._send(LookAround())
 
     def append(self, rows: Rows) -> None:

@@ -134,23 +134,14 @@ class Store(Streaming):
         }
 
     def carried_out(self) -> list[Deletion]:
-        """Those that are done, and still in the engine's notes, which tell what was deleted."""
-        if self._cluster:
-            return [
-                each._replace(node=number)
-                for number, node in enumerate(self.nodes)
-                for each in node.carried_out()
-            ]
+        """Those of this node that are done, and still in the engine's notes, which tell what was
+        deleted."""
         return [Deletion(row["table"], row["mutation_id"]) for row in self.query(CARRIED_OUT, {})]
 
     def strike_off(self, deletions: Sequence[Deletion]) -> None:
         """Strike what was carried out a moment ago off the engine's notes. Not at once: a question
         takes the parts, then what is noted of them. Where a note is struck off in between, it has
         the parts as they were, and answers with the rows that were deleted."""
-        if self._cluster:
-            for number, node in enumerate(self.nodes):
-                node.strike_off([each for each in deletions if each.node == number])
-            return
         if deletions:
             named = ", ".join(f"('{each.table}', '{each.mutation_id}')" for each in deletions)
             self.arrange(
