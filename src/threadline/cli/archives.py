@@ -32,13 +32,12 @@ from threadline.runtime.archive_taking import (
 )
 from threadline.runtime.arriving import Arriving, arriving
 from threadline.runtime.folder import running_server
-from threadline.runtime.services import Services
+from threadline.runtime.services import CATCH_UP_S, Services
 from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
 from threadline.store import Statements
 
 ENDING = ".zip"
-CATCH_UP_S = 60.0
 
 
 def is_archive(path: Path) -> bool:

@@ -15,9 +15,7 @@ from threadline.client.wire import in_path
 from threadline.control import Control
 from threadline.runtime import one_person
 from threadline.runtime.folder import running_server
-from threadline.runtime.services import Services
-
-CATCH_UP_S = 60.0
+from threadline.runtime.services import CATCH_UP_S, Services
 
 app = typer.Typer(help="What is stored of one person.", no_args_is_help=True)
 

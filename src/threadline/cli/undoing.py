@@ -25,11 +25,9 @@ from threadline.ingest.undoing import Undone, undo
 from threadline.jobs import jobs_db, work
 from threadline.jobs.table import DONE, REBUILD, UNDO, listed
 from threadline.runtime.folder import is_served, running_server
-from threadline.runtime.services import Services
+from threadline.runtime.services import CATCH_UP_S, Services
 from threadline.settings import Settings
 from threadline.store import Statements
-
-CATCH_UP_S = 60.0
 
 
 @app.command("list")

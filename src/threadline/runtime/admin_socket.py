@@ -31,10 +31,9 @@ from threadline.runtime.admin_messages import (
     TakeSnapshot,
     address,
 )
-from threadline.runtime.services import Services
+from threadline.runtime.services import CATCH_UP_S, Services
 from threadline.store import Store, StoreBusy, StoreError, store_url
 
-CATCH_UP_S = 60.0
 # The log may be this far ahead of the store.
 AHEAD_EVENTS = 500_000
 # Questions that people write, at the same time: each may take as much memory as it may.

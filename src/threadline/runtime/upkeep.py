@@ -15,12 +15,11 @@ from threadline.ingest.recovery import AtWork, alone
 from threadline.ingest.too_old import Cuts
 from threadline.jobs import JobError, jobs_db, table, work
 from threadline.runtime.housekeeping import persistent
-from threadline.runtime.services import Services
+from threadline.runtime.services import CATCH_UP_S, Services
 from threadline.store import StoreBusy, StoreError, bound_ms
 
 LOOK_EVERY_S = 5.0
 STOP_S = 10.0
-CATCH_UP_S = 60.0
 # The store was told to, and the next start goes on.
 LEFT_BY = (CancelledError, StoreError)
 

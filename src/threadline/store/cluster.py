@@ -184,21 +184,21 @@ def distribute(client: Client, address: Address, shards: int, anew: bool = False
     tables = client.query(TO_MAKE, parameters={**bound, "anew": anew}).result_rows
     for table, has_visitor in tables:
         by_visitor = has_visitor and table not in ON_FIRST_SHARD
-        key = BY_VISITOR % shards if by_visitor else FIRST_SHARD
-        names = {what: quoted(str(name)) for what, name in {**bound, "table": table}.items()}
-        client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **names))
+        _distribute_one(client, address, table, BY_VISITOR % shards if by_visitor else FIRST_SHARD)
+
+
+def _distribute_one(client: Client, address: Address, table: str, key: str) -> None:
+    names = {"database": address.database, "local": f"{address.database}{LOCAL}", "table": table}
+    written = {what: quoted(name) for what, name in names.items()}
+    client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **written))
 
 
 def try_distributing(client: Client, address: Address) -> None:
     """Make a table as `distribute` does, over one that is no part of the schema, and drop it:
     whether the user may."""
     create_database(client, address.database)
-    database, local, table = map(
-        quoted, (address.database, f"{address.database}{LOCAL}", UNFINISHED)
-    )
-    of = {"database": database, "local": local, "table": table, "key": FIRST_SHARD}
-    client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", **of))
-    client.command(f"DROP TABLE {database}.{table} SYNC")
+    _distribute_one(client, address, UNFINISHED, FIRST_SHARD)
+    client.command(f"DROP TABLE {quoted(address.database)}.{quoted(UNFINISHED)} SYNC")
 
 
 def quoted(name: str) -> str:
