@@ -170,7 +170,7 @@ Process = Forked | subprocess.Popen[str]
 def _end(wanted: int | None, own: int, given: ExitStack) -> tuple[IO[str] | None, int]:
     """What is read from here, and what the process gets, which is open until that is done."""
     if wanted != PIPE:
-        return None, own
+        return None, own if wanted is None else wanted
     ours, theirs = os.pipe()
     given.callback(os.close, theirs)
     return open(ours), theirs
@@ -183,8 +183,8 @@ def start(
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> Process:
-    """`threadline` with these arguments, and nothing to read. `stdout`, `stderr`: `PIPE`, or None
-    for this process's own."""
+    """`threadline` with these arguments, and nothing to read. `stdout`, `stderr`: `PIPE`, a
+    descriptor, or None for this process's own."""
     env = dict(os.environ if env is None else env)
     if all(
         value == os.environ.get(name)
