@@ -218,7 +218,13 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
         assert "of the 1 person whose events go, 1 has no later one, and their links and" in said
         assert going["meaning"] in said.splitlines(), "JSON says what becomes of first touches, too"
         assert project.stored(anonymous_id="device-late7q"), "a dry run deletes nothing"
-        assert "1 event deleted" in ok("retention", "run", *data)
+        said = "1 event deleted, 4 had gone earlier today (UTC)"
+        assert said in ok("retention", "run", *data), "not that what was just to go is nowhere"
+        (again,) = json.loads(ok("retention", "run", "--json", *data))
+        assert (again["events"], again["events_today"]) == (0, 5)
+        jobs = json.loads(ok("jobs", "--json", *data))
+        assert [job["events"] for job in jobs if job["kind"] == "retention"] == [4, 1, 0]
+        assert all(job["started"] and job["took_s"] is not None for job in jobs)
         assert project.stored(anonymous_id="device-late7q") == []
         (warning,) = project.ask("/v1/stats", metric="count", from_=ago(90))["warnings"]
         assert (warning["code"], warning["parameter"]) == ("older_than_kept", "from")

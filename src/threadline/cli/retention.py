@@ -15,7 +15,7 @@ from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
 from threadline.cli.projects import said
 from threadline.cli.table import as_table, terminal_width
-from threadline.contract.times import DAY_MS, format_ms, now_ms
+from threadline.contract.times import DAY_MS, format_day, format_ms, now_ms
 from threadline.contract.words import counted
 from threadline.control import Control, ControlError, Project
 from threadline.ingest.too_old import Cuts, Going, People, what_goes, who_goes
@@ -77,19 +77,34 @@ def run(project: ProjectName = None, data: Data = None, as_json: AsJson = False)
                 "No project says how long it keeps its events; `threadline project set NAME"
                 " --keep-days 400` does."
             )
-        gone = _by_server(folder, limited, day) if running_server(folder) else None
+        about = format_day(day)
+        gone = _by_server(folder, limited, about) if running_server(folder) else None
     if gone is None:
         with Services(chosen) as services:
             gone = [expire(services, each, day) for each in limited]
+    with jobs_db(folder) as db:
+        assert db is not None
+        today = [table.events_of(db, table.RETENTION, each.project_id, about) for each in limited]
+    rows = list(zip(limited, gone, today, strict=True))
     if as_json:
-        rows = zip(limited, gone, strict=True)
-        typer.echo(json.dumps([{"project": each.name, "events": n} for each, n in rows]))
+        typer.echo(
+            json.dumps(
+                [
+                    {"project": each.name, "events": events, "events_today": of_day}
+                    for each, events, of_day in rows
+                ]
+            )
+        )
         return
-    for each, events in zip(limited, gone, strict=True):
-        typer.echo(f"{each.name}: {counted(events, 'event')} deleted; {said(each.keeping)}.")
+    for each, events, of_day in rows:
+        # Whoever has just seen what would go need not wonder where it is.
+        before = f", {of_day - events:,} had gone earlier today (UTC)" if of_day > events else ""
+        typer.echo(
+            f"{each.name}: {counted(events, 'event')} deleted{before}; {said(each.keeping)}."
+        )
 
 
-def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]:
+def _by_server(folder: Path, projects: Sequence[Project], about: str) -> list[int]:
     """Have it done, and wait until it is. Raises `JobError` where it fails."""
     asked = []
     with jobs_db(folder) as db:
@@ -97,7 +112,6 @@ def _by_server(folder: Path, projects: Sequence[Project], day: int) -> list[int]
             raise JobError("The log is of an older version; start the server once to migrate it.")
         for project in projects:
             asked.append(f"{table.RETENTION}-{secrets.token_hex(4)}")
-            about = format_ms(day * DAY_MS)[:10]
             table.ask(db, asked[-1], table.RETENTION, project.project_id, about)
         SocketStore(folder).look_around()
         gone = []

@@ -168,6 +168,11 @@ def format_ms(ms: int) -> str:
     return format_utc(EPOCH + ms * ONE_MS)
 
 
+def format_day(day: int) -> str:
+    """A day, counted from 1970 (UTC), to `2026-05-01`."""
+    return format_ms(day * DAY_MS)[:10]
+
+
 def format_utc(moment: datetime) -> str:
     """A datetime, aware or naive (then UTC), to `2026-05-01T14:00:00.000Z`."""
     return as_utc(moment).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

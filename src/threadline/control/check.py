@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from threadline.contract.times import DAY_MS, format_ms
+from threadline.contract.times import format_day
 from threadline.control.address import is_postgres, without_password
 from threadline.control.database import Statements
 from threadline.control.errors import ControlError
@@ -127,8 +127,8 @@ def _clock(db: Statements) -> Iterator[Problem]:
     for day, doubted, looks in db.execute("SELECT day, doubted_day, looks FROM clock"):
         if looks:
             yield Problem(
-                f"the clock jumped from {_date(day)} to {_date(doubted)}; salts stay as they are "
-                "until it has said so for an hour",
+                f"the clock jumped from {format_day(day)} to {format_day(doubted)}; salts stay as"
+                " they are until it has said so for an hour",
                 "Set the clock if it is wrong (timedatectl set-ntp true).",
             )
 
@@ -160,7 +160,3 @@ def _modes(folder: Path) -> Iterator[Problem]:
     for path in (folder / name for name in PRIVATE):
         if path.exists() and path.stat().st_mode & OTHERS:
             yield Problem(f"other users may read {path}", f"chmod 600 {path}")
-
-
-def _date(day: int) -> str:
-    return format_ms(day * DAY_MS)[:10]

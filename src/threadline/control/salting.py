@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from threadline.contract.times import DAY_MS, format_ms
+from threadline.contract.times import DAY_MS, format_day
 from threadline.control import salts
 from threadline.control.errors import log_line
 from threadline.control.first_run import FirstRun
@@ -102,9 +102,9 @@ def _say_what_is_doubted(before: salts.Clock, after: salts.Clock) -> None:
     if after.looks == 1:
         log_line(
             "clock_doubted",
-            clock_says=format_ms(after.doubted_day * DAY_MS)[:10],
-            believed=format_ms(after.day * DAY_MS)[:10],
+            clock_says=format_day(after.doubted_day),
+            believed=format_day(after.day),
             what="Salts stay as they are until the clock has said so for an hour.",
         )
     elif before.looks and not after.looks:
-        log_line("clock_believed", day=format_ms(after.day * DAY_MS)[:10])
+        log_line("clock_believed", day=format_day(after.day))

@@ -114,7 +114,8 @@ def start(
     db.execute(
         "INSERT INTO jobs (job_id, kind, project_id, about, state, unit, requested_ms, started_ms,"
         " may_cancel) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET state ="
-        " excluded.state, step = '', done = 0, total = 0, unit = excluded.unit, finished_ms = NULL,"
+        " excluded.state, step = '', done = 0, total = 0, unit = excluded.unit,"
+        " started_ms = coalesce(started_ms, excluded.started_ms), finished_ms = NULL,"
         " may_cancel = excluded.may_cancel, cancel = 0, error = ''",
         (job_id, kind, project_id, about, RUNNING, unit, at, at, may_cancel),
     )
@@ -134,14 +135,24 @@ def count(db: sqlite3.Connection, job_id: str, events: int) -> None:
     db.execute("UPDATE jobs SET events = ? WHERE job_id = ?", (events, job_id))
 
 
-def keep_latest(db: sqlite3.Connection, kind: str, project_id: str) -> None:
-    """Of what is done every day, the last time is enough to know."""
+def keep_last_day(db: sqlite3.Connection, kind: str, project_id: str) -> None:
+    """Of what is done every day, and is about it, the last day is enough to know."""
     db.execute(
         "DELETE FROM jobs WHERE kind = ?1 AND project_id = ?2 AND finished_ms IS NOT NULL"
-        " AND job_id != (SELECT job_id FROM jobs WHERE kind = ?1 AND project_id = ?2"
+        " AND about != (SELECT about FROM jobs WHERE kind = ?1 AND project_id = ?2"
         " ORDER BY requested_ms DESC, job_id LIMIT 1)",
         (kind, project_id),
     )
+
+
+def events_of(db: sqlite3.Connection, kind: str, project_id: str, about: str) -> int:
+    """How many events all that was done of this took."""
+    (events,) = db.execute(
+        "SELECT coalesce(sum(events), 0) FROM jobs"
+        " WHERE kind = ? AND project_id = ? AND about = ? AND state = ?",
+        (kind, project_id, about, DONE),
+    ).fetchone()
+    return int(events)
 
 
 def latest(db: sqlite3.Connection, kind: str, project_id: str) -> Job | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from threadline.contract.times import DAY_MS, format_ms
+from threadline.contract.times import DAY_MS, format_day
 from threadline.control.keeping import Keeping
 from threadline.identity.compose import all_of, bound, fill, where
 from threadline.identity.reading import Reading
@@ -89,7 +89,7 @@ def older_than_kept(
     said = []
     others = not events or any(keeping.days_of(name) == keeping.days for name in events)
     if keeping.days is not None and keeping.days < asked_days and others:
-        since = format_ms((today - keeping.days) * DAY_MS)[:10]
+        since = format_day(today - keeping.days)
         said.append(
             f"events are kept for {keeping.days} days, so there are none from before {since}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from threadline.contract.times import DAY_MS, format_ms, now_ms, parse_ms
+from threadline.contract.times import DAY_MS, format_day, format_ms, now_ms, parse_ms
 from threadline.control import Project
 from threadline.ingest import expiry, removal
 from threadline.ingest.recovery import AtWork, alone
@@ -97,7 +97,7 @@ def _due(services: Services, limited: list[Project], today: int) -> list[tuple[P
                 if job.project_id == project.project_id
             }
             last = table.latest(db, table.RETENTION, project.project_id)
-            if last is None or last.about < _date(today):
+            if last is None or last.about < format_day(today):
                 days.add(today)
             found.append((project, sorted(days)))
     return found
@@ -106,7 +106,7 @@ def _due(services: Services, limited: list[Project], today: int) -> list[tuple[P
 def expire(services: Services, project: Project, today: int) -> int:
     """Delete what the project does not keep any longer on this day, counted from 1970 (UTC); how
     many events that were. Raises `AtWork`, `JobError`, `NotYet` or `StoreError`."""
-    return _expire(services, Cuts.of(project.project_id, project.keeping, today), _date(today))
+    return _expire(services, Cuts.of(project.project_id, project.keeping, today), format_day(today))
 
 
 def _expire(services: Services, cuts: Cuts, day: str) -> int:
@@ -144,7 +144,7 @@ def _expire(services: Services, cuts: Cuts, day: str) -> int:
             )
     with jobs_db(folder) as db:
         if db is not None:
-            table.keep_latest(db, table.RETENTION, project_id)
+            table.keep_last_day(db, table.RETENTION, project_id)
     return events
 
 
@@ -209,7 +209,3 @@ def _catch_up(services: Services) -> None:
             f"What {', '.join(behind)} acknowledged is not in the store yet; start it again, or, if"
             " its data folder is lost for good, take it off the list: threadline node remove."
         )
-
-
-def _date(day: int) -> str:
-    return format_ms(day * DAY_MS)[:10]
