@@ -17,7 +17,7 @@ from tests.cli.test_commands import CLEAN, fails, ok, run
 from tests.dying import Killed, listed, load, unsynced_store, wrong
 from tests.ingest.leftovers import until_erased
 from tests.ingest.test_reclassify import RULES, fill, sources
-from tests.support import Json, Project, Server
+from tests.support import Json, Project, Server, until
 from tests.width import wide
 from threadline.cli import jobs as command
 from threadline.cli.main import COMMANDS, create_cli
@@ -47,11 +47,34 @@ def events_file(folder: Path) -> Path:
     return path
 
 
+def freeze(server: Server) -> None:
+    """Where it does not hold a lock that everybody else would wait for."""
+    while True:
+        server.process.send_signal(signal.SIGSTOP)
+        until(lambda: is_stopped(server.process.pid))
+        try:
+            for name in ("log.db", "control.db"):
+                with closing(sqlite3.connect(server.folder / name, timeout=0)) as db:
+                    db.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            server.process.send_signal(signal.SIGCONT)
+
+
+def is_stopped(pid: int) -> bool:
+    """With all its threads."""
+    try:
+        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # a thread has just ended
+        return False
+    return all(task.rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 @contextmanager
 def importing(server: Server, project: Project, path: Path) -> Iterator[forked.Process]:
     """An import that is at work, and comes no further than its first requests: the server is kept
     from answering until the block goes on with it."""
-    server.process.send_signal(signal.SIGSTOP)
+    freeze(server)
     arguments = ["import", str(path), "--project", project.project_id]
     with forked.start(
         *arguments, "--data", str(server.folder), env=CLEAN, stdout=PIPE, stderr=PIPE
