@@ -166,5 +166,8 @@ def admin_socket(services: Services) -> Iterator[None]:
         try:
             yield
         finally:
+            # Else it looks only twice a second whether it is to stop.
+            with suppress(OSError):
+                listening.socket.shutdown(socket.SHUT_RDWR)
             listening.shutdown()
             thread.join()
