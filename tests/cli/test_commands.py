@@ -135,7 +135,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_the_commands_are_grouped_by_what_they_are_for() -> None:
     titles = re.findall(r"^(\w+)$", ok("--help"), flags=re.MULTILINE)
-    assert titles == ["Run", "Data", "Ask", "Mend", "Options"]
+    assert titles == ["Run", "Data", "Ask", "Maintain", "Options"]
     assert "Times are UTC" in ok("--help")
 
 
@@ -360,7 +360,7 @@ def test_a_demo_that_is_stopped_while_it_loads_says_so(folder: Path) -> None:
     demo.send_signal(signal.SIGINT)
     told, log = demo.communicate(timeout=60)
     assert demo.returncode == 0
-    assert "Stopped while loading; the next start goes on." in told
+    assert "Stopped while loading; the next start continues." in told
     assert "failed" not in told + log
 
 

@@ -245,7 +245,7 @@ def test_another_project_becomes_the_same(
         "+ annotation prices: 2026-05-01, text New prices: all",
         "+ insight Sales: stats, params event=goal:sale&from=30d, chart line",
         "+ board Week: Sales (12), description Every Monday",
-        "Nothing was changed; --yes does it.",
+        "Nothing was changed; --yes applies it.",
     ]
     assert ok("project", "list", *other).split()[1] == "blog"
     assert "shop: 13 changes made." in ok(

@@ -400,7 +400,7 @@ def test_an_export_says_what_it_left_out(server: Server, project: Project, tmp_p
     where = ("--data", str(server.folder), "--project", project.project_id)
     out = tmp_path / "out.ndjson"
     done = run("export", *where, "-o", str(out))
-    assert "One event of a bot was left out; --include-bots takes it along." in done.stderr
+    assert "One event of a bot was left out; --include-bots includes it." in done.stderr
     assert len(ok("export", *where, "--include-bots").splitlines()) == 2
     done = run("export", *where, "-o", str(out), "--event", "signupp")
     assert done.returncode == 0

@@ -284,7 +284,7 @@ def test_a_store_that_goes_away_in_the_middle_is_gone_on_with(copied: Path, tmp_
             node.kill()
             _, said = process.communicate()
             assert process.wait() == 1
-        assert "The same command goes on where it was." in said
+        assert "The same command continues where it stopped." in said
         node.start()
         assert "All is equal." in ok(*command)
 

@@ -337,7 +337,10 @@ def test_stopped_by_hand_it_says_how_to_go_on(
         stopping.setattr(source_changes, "finish", stop)
         done = CliRunner().invoke(create_cli(COMMANDS), ["reclassify", *data])
     assert done.exit_code == 130
-    assert "The same command goes on where it was (threadline reclassify --project" in done.stderr
+    assert (
+        "The same command continues where it stopped (threadline reclassify --project"
+        in done.stderr
+    )
     found = run("doctor", "--data", str(folder))
     assert found.returncode == 1
     assert f"interrupted: reclassify of {project.project_id} since 2" in found.stdout

@@ -24,10 +24,12 @@ LISTED = {name: question for name, question in QUESTIONS.items() if name != "exp
 
 
 def ask(
-    name: Annotated[str | None, typer.Argument(metavar="QUESTION", help="None: list them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="Leave it out to list them.")
+    ] = None,
     given: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PARAM=VALUE…", help="As in an address of the API."),
+        typer.Argument(metavar="PARAM=VALUE…", help="As in the query string of the API."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--params", help="List the parameters of the question.")
@@ -38,9 +40,9 @@ def ask(
 ) -> None:
     """Ask any question of the API and print the answer as a table.
 
-    Without a question, lists them; with --params, what one of them takes. Works whether the server
-    runs or not. Days
-    begin by the clocks of the project's time zone, else by UTC, unless tz says otherwise.
+    Without a question, lists all of them; with --params, lists the parameters of one. Works whether
+    the server runs or not. Days begin in the project's time zone, else in UTC, unless tz says
+    otherwise.
 
     Example: `threadline ask funnel steps='$pageview,signup' window=30d`
     """

@@ -54,8 +54,8 @@ class Backups(help.Defaulting):
 app = typer.Typer(
     cls=Backups,
     no_args_is_help=True,
-    help="Back a data folder up while it is in use: `threadline backup TARGET`.\n\n"
-    "Example: `threadline backup /mnt/backups --keep 14`",
+    help="Back up a data folder while it is in use: `threadline backup TARGET`.\n\nExample: "
+    "`threadline backup /mnt/backups --keep 14`",
 )
 
 
@@ -64,9 +64,7 @@ def make(
     target: Where,
     encrypt_to: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="AGE1…", help="Encrypt to this public key of age; may be given several times."
-        ),
+        typer.Option(metavar="AGE1…", help="Encrypt to this public key of age; may be repeated."),
     ] = None,
     keep: Keep = 0,
     keep_days: KeepDays = 0,
@@ -75,9 +73,9 @@ def make(
 ) -> None:
     """Make a backup of the data folder, as it is at one moment.
 
-    Works whether the server runs or not; events and questions go on meanwhile. Only what the target
-    does not have yet is written, packed with zstd, and read back. Stopped or killed, it leaves no
-    half backup, and the same command goes on with what is there.
+    Works whether the server runs or not, and does not hold up events or questions. Only what the
+    target does not have yet is written, compressed with zstd, and read back. If it is stopped or
+    killed, no half backup is left, and the same command reuses what was already written.
 
     Example: `threadline backup /mnt/backups --keep 14`
     """
@@ -86,7 +84,7 @@ def make(
     where = open_target(target)
     recipients = recipients_of(chosen) if encrypt_to is None else encrypt_to
     started = time.monotonic()
-    with stopped_by_signals("Stopped; no backup was made. What is written is used by the next."):
+    with stopped_by_signals("Stopped; no backup was made. The next one reuses what was written."):
         with bar("Backing up", console) as progressed:
             made = back_up_folder(chosen, where, recipients, progressed)
         gone, freed = _prune(where, keep, keep_days)
@@ -103,7 +101,7 @@ def make(
 
 @app.command("list")
 def list_backups(target: Where, as_json: AsJson = False) -> None:
-    """List the backups of a target: their moments, how large they are, and what each added.
+    """List the backups in a target: when each was made, how large it is, and how much it added.
 
     Example: `threadline backup list /mnt/backups`
     """
@@ -130,8 +128,8 @@ def check(
 ) -> None:
     """Read a backup back and compare it with what was written, byte by byte.
 
-    No key is needed, as what is compared is what lies there. `threadline restore --check` compares
-    what is in it.
+    No decryption key is needed, because the stored files are compared as they are. `threadline
+    restore --check` compares their contents.
 
     Example: `threadline backup check /mnt/backups`
     """
@@ -152,8 +150,8 @@ def check(
         typer.echo(problem, err=True)
     if problems:
         typer.echo(
-            "What is damaged cannot be restored. Make another backup, which writes it anew, and let"
-            " this one go: threadline backup prune TARGET --keep 1.",
+            "A damaged backup cannot be restored. Make another backup, which writes the damaged "
+            "files again, and delete this one: threadline backup prune TARGET --keep 1.",
             err=True,
         )
         raise typer.Exit(1)
@@ -161,7 +159,7 @@ def check(
 
 @app.command("prune")
 def prune(target: Where, keep: Keep = 0, keep_days: KeepDays = 0) -> None:
-    """Delete old backups, and what only they needed. The latest stays always.
+    """Delete old backups, and the files that only they needed. The latest always stays.
 
     Example: `threadline backup prune /mnt/backups --keep 14`
     """
@@ -219,7 +217,7 @@ def bar(title: str, console: Console) -> Iterator[Callable[[int, int], None]]:
 
 def says_what_it_makes(console: Console) -> Callable[[str], None]:
     """Says of each state of identity that it is made anew: that may take as long as the rest."""
-    return lambda state: console.print(f"Making {state} anew, on each node, of its own events ...")
+    return lambda state: console.print(f"Recomputing {state} on each node from its own events ...")
 
 
 def _cells(each: Manifest) -> list[str]:

@@ -15,11 +15,11 @@ from threadline.runtime.services import site_of
 
 
 def classify(
-    url: Annotated[str, typer.Argument(help="The page, with its parameters.")],
-    referrer: Annotated[str, typer.Option(help="Where the browser came from.")] = "",
+    url: Annotated[str, typer.Argument(help="Address of the page, with its parameters.")],
+    referrer: Annotated[str, typer.Option(help="The page that the browser came from.")] = "",
     project: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="With this project's rules and origins. Default: none."),
+        typer.Option(metavar="ID", help="Apply this project's rules and origins. Default: none."),
     ] = None,
     data: Data = None,
     as_json: AsJson = False,

@@ -16,7 +16,7 @@ from threadline.control.access import LINK_MS, MINUTE_MS, Purpose
 from threadline.http.listen import bracketed
 from threadline.runtime.folder import running_server
 
-app = typer.Typer(help="The dashboard: who may sign in, and links that do.", no_args_is_help=True)
+app = typer.Typer(help="The dashboard: who may sign in, and sign-in links.", no_args_is_help=True)
 members = typer.Typer(
     help="Who may sign in to the dashboard. All work while the server runs.", no_args_is_help=True
 )
@@ -26,8 +26,8 @@ RoleName = Annotated[
     str,
     typer.Argument(
         metavar="ROLE",
-        help="viewer (looks at everything), editor (keeps goals, segments and boards, too) or owner"
-        " (does everything).",
+        help="viewer (sees everything), editor (may also change goals, segments and boards) or "
+        "owner (may do everything).",
     ),
 ]
 
@@ -36,7 +36,7 @@ RoleName = Annotated[
 def login_link(
     email: Annotated[
         str | None,
-        typer.Option(help="Whom to sign in; may be left out if there is only one owner."),
+        typer.Option(help="Member to sign in; may be left out if there is only one owner."),
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -94,7 +94,7 @@ def list_members(data: Data = None, as_json: AsJson = False) -> None:
 def add(
     email: Annotated[str, typer.Argument(help="E-mail address.")],
     role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}.")] = "viewer",
-    name: Annotated[str, typer.Option(help="As others see it.")] = "",
+    name: Annotated[str, typer.Option(help="Name that others see.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,12 +119,12 @@ def remove(member: Who, data: Data = None) -> None:
     with open_control(data) as control:
         found = control.find_member(member)
         control.remove_member(found.member_id)
-    typer.echo(f"{found.email} can sign in no more.")
+    typer.echo(f"{found.email} can no longer sign in.")
 
 
 @members.command("role")
 def role(member: Who, role: RoleName, data: Data = None) -> None:
-    """Give a member another role. It counts for the next request.
+    """Give a member another role. It applies from the next request.
 
     Example: `threadline dashboard members role bo@example.com owner`
     """
@@ -152,7 +152,7 @@ def _only_owner(control: Control) -> Member:
     owners = [member for member in control.members() if member.role == "owner"]
     if len(owners) > 1:
         there = ", ".join(member.email for member in owners)
-        raise ControlError(f"Say who is to sign in, with --email. The owners are: {there}.")
+        raise ControlError(f"Choose who is to sign in, with --email. The owners are: {there}.")
     return owners[0]
 
 
@@ -162,7 +162,7 @@ def _link(data: str | None, purpose: Purpose, token: str) -> str:
     running = running_server(Path(chosen.data))
     local = running.url if running else f"http://{bracketed(chosen.host)}:{chosen.port}"
     if not running:
-        typer.echo("The server does not run; start it before you open the link.", err=True)
+        typer.echo("The server is not running; start it before you open the link.", err=True)
     return link_to(chosen.base_url(local), purpose, token)
 
 

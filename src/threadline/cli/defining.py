@@ -19,17 +19,17 @@ from threadline.questions import annotations as notes
 from threadline.questions import definitions as allowed
 
 segments = typer.Typer(
-    help="Segments: people with a name, by filters on people. In every question "
-    "`filters=segment==NAME` asks about them.",
+    help="Segments: named groups of people, defined by filters. `filters=segment==NAME` in any "
+    "question asks about them.",
     no_args_is_help=True,
 )
 goals = typer.Typer(
-    help="Goals: conversions with a name. In questions, `goal:NAME` stands where an event's name "
-    "does.",
+    help="Goals: named conversions. Questions take `goal:NAME` wherever they take the name of an "
+    "event.",
     no_args_is_help=True,
 )
 annotations = typer.Typer(
-    help="Annotations: dated notes, which come with every series that reaches over their time.",
+    help="Annotations: dated notes, shown with every time series that covers their date.",
     no_args_is_help=True,
 )
 
@@ -37,7 +37,9 @@ Name = Annotated[str, typer.Argument(help="A name of your choice.")]
 Named = Annotated[str, typer.Argument(metavar="NAME", help="As the list shows it.")]
 Filters = Annotated[
     str,
-    typer.Argument(help="Conditions on people, by semicolons: 'first.medium==paid;did==signup'."),
+    typer.Argument(
+        help="Conditions on people, separated by semicolons: 'first.medium==paid;did==signup'."
+    ),
 ]
 
 
@@ -59,10 +61,10 @@ def set_segment(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a segment, in place of one of this name. It counts for the next question.
+    """Save a segment; one of the same name is replaced. It applies from the next question.
 
-    Its people are whoever passes its filters when a question is asked. It may name other segments.
-    Works while the server runs.
+    It consists of the people who pass its filters when a question is asked. It may refer to other
+    segments. Works while the server runs.
 
     Example: `threadline segment set buyers 'did(30d)==purchase;first.medium==paid'`
     """
@@ -73,7 +75,7 @@ def set_segment(
 
 @segments.command("delete")
 def delete_segment(name: Named, project: ProjectName = None, data: Data = None) -> None:
-    """Delete a segment that no other one names.
+    """Delete a segment that no other segment uses.
 
     Example: `threadline segment delete buyers`
     """
@@ -96,7 +98,9 @@ def set_goal(
     name: Name,
     event: Annotated[
         str,
-        typer.Argument(help="Event name, perhaps with conditions in braces, as a funnel's step."),
+        typer.Argument(
+            help="Event name, optionally with conditions in braces, as in a funnel's step."
+        ),
     ],
     filters: Annotated[
         str, typer.Option(help="Conditions that the event has to pass: 'properties.plan==pro'.")
@@ -108,13 +112,13 @@ def set_goal(
         str, typer.Option(metavar="PROPERTY", help="The property that holds the currency of that.")
     ] = "",
     description: Annotated[
-        str, typer.Option(metavar="TEXT", help="What it means, for whoever reads the list.")
+        str, typer.Option(metavar="TEXT", help="What it means, for people who read the list.")
     ] = "",
     project: ProjectName = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep a goal, in place of one of this name. It counts for the next question.
+    """Save a goal; one of the same name is replaced. It applies from the next question.
 
     Works while the server runs.
 
@@ -135,7 +139,7 @@ def set_goal(
 
 @goals.command("delete")
 def delete_goal(name: Named, project: ProjectName = None, data: Data = None) -> None:
-    """Delete a goal that no segment names.
+    """Delete a goal that no segment uses.
 
     Example: `threadline goal delete sale`
     """
@@ -163,16 +167,19 @@ def set_annotation(
     ],
     text: Annotated[str, typer.Argument(help="What happened.")],
     link: Annotated[
-        str, typer.Option(metavar="URL", help="Where more about it is, with http or https.")
+        str, typer.Option(metavar="URL", help="Link to more about it, with http or https.")
     ] = "",
     annotation_id: Annotated[
-        str, typer.Option("--id", metavar="ID", help="In place of this one. Default: a new one.")
+        str,
+        typer.Option(
+            "--id", metavar="ID", help="Id of the annotation to replace. Default: make a new one."
+        ),
     ] = "",
     project: ProjectName = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Note what happened. The same note of the same time is kept once.
+    """Note what happened. The same text at the same time is stored once.
 
     Works while the server runs.
 

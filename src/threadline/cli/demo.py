@@ -32,7 +32,7 @@ from threadline.store import StoreError
 
 PROJECT = "demo"
 OWNER = "demo@threadline.example"
-STOPPED = "Stopped while loading; the next start goes on."
+STOPPED = "Stopped while loading; the next start continues."
 ORIGIN = "http://localhost:3000"
 NOTES = "demo.json"
 EVENTS = 100_000
@@ -41,7 +41,7 @@ HOUR_MS = 3_600_000
 
 def demo(
     events: Annotated[
-        int | None, typer.Option(min=1, help="Events to make. Default: 100,000.")
+        int | None, typer.Option(min=1, help="Events to generate. Default: 100,000.")
     ] = None,
     visitors: Annotated[
         int | None, typer.Option(min=1, help="Devices. Default: a twentieth of the events.")
@@ -50,16 +50,17 @@ def demo(
         int | None, typer.Option(min=0, help="People who sign up. Default: a fifth of the devices.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same numbers, seed and hour: same log. Default: 1.")
+        int | None,
+        typer.Option(help="The same seed, numbers and hour give the same events. Default: 1."),
     ] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Data folder.")] = ".demo",
     host: Host = None,
     port: Port = None,
 ) -> None:
-    """Start a server on a folder of its own and load a believable log into it.
+    """Start a server with a folder of its own and load realistic sample events into it.
 
-    The first start loads the events over HTTP, as your own would come; later starts find them
-    again. Delete the folder to begin anew.
+    The first start loads the events over HTTP, as your own would arrive; later starts find them
+    again. Delete the folder to start over.
 
     Example: `threadline demo --events 20000 --seed 7 --data /tmp/demo`
     """

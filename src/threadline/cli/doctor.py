@@ -26,12 +26,15 @@ def doctor(
         typer.Option(help="Recompute links and first touches from the events, and compare."),
     ] = False,
     sample: Annotated[
-        int, typer.Option(min=1, metavar="N", help="With it: of one in N users and visitors.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="With --verify-identity: check one in N users and visitors."
+        ),
     ] = 1,
 ) -> None:
     """Check settings, data folder, who may read it, engine, disk, clock, log and more.
 
-    Exit status 1 if anything needs mending; each such line says how. Changes nothing.
+    Exits with status 1 if anything needs fixing; each such line says how. Changes nothing.
 
     Example: `threadline doctor --data /var/lib/threadline`
     """
@@ -62,5 +65,5 @@ def _difference(found: states.Difference) -> Finding:
         return Finding(f"{what}, all as the events say")
     return Finding(
         f"{what}; {found.missing:,} missing, {found.beyond:,} too many, {found.wrong:,} wrong",
-        "threadline rebuild makes them anew from the events.",
+        "threadline rebuild recomputes them from the events.",
     )

@@ -42,26 +42,31 @@ def export_file(
     event: Annotated[str | None, typer.Option(help="Only events of this name.")] = None,
     source: Annotated[str | None, typer.Option(help="Only events from this source.")] = None,
     medium: Annotated[str | None, typer.Option(help="Only events of this medium.")] = None,
-    user_id: Annotated[str | None, typer.Option(help="Only events tagged with this user.")] = None,
+    user_id: Annotated[
+        str | None, typer.Option(help="Only events that carry this user id.")
+    ] = None,
     anonymous_id: Annotated[str | None, typer.Option(help="Only events of this device.")] = None,
     include_bots: Annotated[
-        bool, typer.Option("--include-bots", help="With crawlers and other programs.")
+        bool, typer.Option("--include-bots", help="Include events of crawlers and other programs.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="With FILE.zip: all projects.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="With FILE.zip: export all projects.")
+    ] = False,
     keys: Annotated[
-        bool, typer.Option("--keys", help="With FILE.zip: the hashes of keys, too.")
+        bool, typer.Option("--keys", help="With FILE.zip: include the hashes of keys.")
     ] = False,
     project: ProjectName = None,
     data: Data = None,
 ) -> None:
     """Export stored events as NDJSON, CSV or Parquet. Times are UTC.
 
-    FILE.zip takes whole projects out instead: every event as it is stored, those of bots included,
-    what was decided about identity, settings, segments, goals, boards and exchange rates.
-    `threadline import FILE.zip` takes it back, elsewhere or here.
+    FILE.zip exports whole projects instead: every event as it is stored, bots included, decisions
+    about identity, settings, segments, goals, boards and exchange rates. `threadline import
+    FILE.zip` imports it, here or elsewhere.
 
-    Works whether the server runs or not; an export of any size needs little memory, and no room but
-    FILE's. `threadline import` reads NDJSON and CSV back. FILE is there when it is complete.
+    Works whether the server runs or not; an export of any size needs little memory, and no disk
+    space beyond FILE. `threadline import` reads NDJSON and CSV. FILE appears only when it is
+    complete.
 
     Example: `threadline export --from 2026-01-01 --to 2026-02-01 -o january.parquet`
     """
@@ -82,7 +87,7 @@ def export_file(
         asked = {**given, "format": format, "include_bots": None}
         filters = [f"--{name.replace('_', '-')}" for name, text in asked.items() if text]
         if filters:
-            raise ControlError(f"{out} is of whole projects: leave out {', '.join(filters)}.")
+            raise ControlError(f"{out} exports whole projects: leave out {', '.join(filters)}.")
     elif every or keys:
         raise ControlError("--all and --keys go with a FILE that ends in .zip.")
     try:
@@ -137,7 +142,7 @@ def _say(exported: Export, out: Path | None, console: Console) -> None:
     size = f", {out.stat().st_size:,} bytes" if out and out.is_file() else ""
     line = f"{out or 'Exported'}: {counted(exported.events, 'event')}{size}."
     if exported.bots == 1:
-        line += " One event of a bot was left out; --include-bots takes it along."
+        line += " One event of a bot was left out; --include-bots includes it."
     elif exported.bots:
-        line += f" {exported.bots:,} events of bots were left out; --include-bots takes them along."
+        line += f" {exported.bots:,} events of bots were left out; --include-bots includes them."
     console.print(line, markup=False)

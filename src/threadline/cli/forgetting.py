@@ -22,22 +22,24 @@ from threadline.runtime.services import Services
 def forget(
     user_id: Annotated[str | None, typer.Argument(help="An id of the person.")] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="ID", help="A device, by its anonymous id, instead.")
+        str | None,
+        typer.Option(metavar="ID", help="The anonymous id of a device, instead of a user id."),
     ] = None,
     anonymise: Annotated[
         bool,
         typer.Option(
             "--anonymise",
-            help="Leave events of one random person in the place of theirs, so that sums stay.",
+            help="Replace their events with those of one random person, so that totals stay the "
+            "same.",
         ),
     ] = False,
     project: ProjectName = None,
     data: Data = None,
 ) -> None:
-    """Delete everything about a person, or about a device. Nothing brings it back.
+    """Delete everything about a person, or about a device. This cannot be undone.
 
-    All ids of the person go, by aliases, too. A running server carries it out, or this command
-    does; `threadline receipts` shows how far it is.
+    All ids of the person are covered, aliases included. A running server does it, otherwise this
+    command does; `threadline receipts` shows the progress.
 
     Example: `threadline forget user_42`
     """
@@ -65,4 +67,4 @@ def forget(
             decide.ask_to_forget(services, request, on_disk)
             on_disk.result()
             receipt_id = request.receipt_id
-    typer.echo(f"{receipt_id}: accepted; `threadline receipts` shows how far it is.")
+    typer.echo(f"{receipt_id}: accepted; `threadline receipts` shows the progress.")

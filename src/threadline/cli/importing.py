@@ -59,32 +59,42 @@ def import_files(
     ],
     project: ProjectName = None,
     format: Annotated[
-        str | None, typer.Option(help="ndjson or csv, where the file's name does not say it.")
+        str | None, typer.Option(help="ndjson or csv, if the file's name does not tell.")
     ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option(metavar="THEIRS=OURS", help="A column that has another name here."),
+        typer.Option(metavar="THEIRS=OURS", help="Import the column THEIRS as OURS."),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column that is not known here and is left out."),
+        typer.Option(
+            metavar="COLUMN", help="Leave out this column, which Threadline does not know."
+        ),
     ] = None,
     now: Annotated[
-        bool, typer.Option("--now", help="A file without times: store its events as of now.")
+        bool,
+        typer.Option(
+            "--now", help="For a file without times: store its events with the current time."
+        ),
     ] = False,
     no_ids: Annotated[
-        bool, typer.Option("--no-ids", help="A file without ids: each event is a visitor.")
+        bool,
+        typer.Option(
+            "--no-ids", help="For a file without ids: each event becomes a visitor of its own."
+        ),
     ] = False,
     only: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of a .zip with several projects: only this one."),
+        typer.Option(
+            metavar="NAME", help="From a .zip with several projects, import only this one."
+        ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="Of a .zip: what its one project is named here."),
+        typer.Option("--as", metavar="NAME", help="Name that the project in the .zip gets here."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen; import nothing.")
+        bool, typer.Option("--dry-run", help="Show what would happen; import nothing.")
     ] = False,
     data: Data = None,
     as_json: AsJson = False,
@@ -92,15 +102,15 @@ def import_files(
     """Import events from NDJSON or CSV files, also packed with gzip or zstd.
 
     A line, or a row under a line of column names, is an event as `POST /v1/track` takes it; times
-    without a zone are UTC. A file with columns that are not known is refused: --map gives one its
-    name here, --ignore leaves one out. Works whether the server runs or not. Stopped by Ctrl-C or a
-    crash, the same command goes on where it was; events that are there already under their ids stay
-    out, however old they are. Lines that are not events go to FILE.rejected, with the reason; the
-    exit status is 1 then. `threadline import undo ID` takes an import back.
+    without a zone are UTC. A file with unknown columns is refused: --map renames one, --ignore
+    leaves one out. Works whether the server runs or not. If it is stopped by Ctrl-C or a crash, the
+    same command continues where it stopped; events whose ids are already stored are skipped,
+    however old they are. Lines that are not events are written to FILE.rejected, with the reason,
+    and the exit status is 1. `threadline import undo ID` undoes an import.
 
-    An export that ends in .zip brings whole projects, and is taken as it is. It is checked first:
-    of one that is damaged nothing comes in. Where another project here has the name, --as gives a
-    new one; of several projects, --only NAME chooses one.
+    An export that ends in .zip contains whole projects. It is checked first: from a damaged one
+    nothing is imported. If another project here already has the name, --as gives it a new one;
+    --only NAME chooses one of several projects.
 
     Example: `threadline import 2026-0*.ndjson.gz --project shop`
     """
@@ -163,7 +173,7 @@ def _import(
                 f" ({counted(notes.accepted, 'event')} in,"
                 f" {counted(notes.rejected, 'line')} rejected)."
             )
-        console.print("The same command goes on from there.")
+        console.print("The same command continues from there.")
         raise typer.Exit(exit_status(interrupt)) from None
     return imports
 
@@ -207,7 +217,9 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
             continue
         console.print(f"{notes.file}: {counted(notes.accepted, 'event')} accepted")
         if notes.known:
-            console.print(f"  {notes.known:,} were there already under their ids, and stayed out")
+            console.print(
+                f"  {notes.known:,} were already stored under their ids, and were skipped"
+            )
         if notes.untimed:
             console.print(f"  {notes.untimed:,} of them have no time and are stored as of now")
         for code, times in sorted(notes.warnings.items()):
@@ -215,7 +227,7 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
         if notes.rejected:
             console.print(f"  {notes.rejected:,} lines rejected: see {each.rejected_path}")
         if notes.accepted:
-            console.print(f"  threadline import undo {notes.import_id} takes it back")
+            console.print(f"  threadline import undo {notes.import_id} undoes it")
     if not all(each.repeated for each in imports):
         console.print(f"Done in {seconds:.1f} s.")
 

@@ -44,10 +44,10 @@ def list_jobs(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what takes long: requests to forget, imports, rebuilds, reclassifies.
+    """List long-running work: requests to forget, imports, rebuilds, backups and so on.
 
-    All that are not over, and the latest of the others. Works whether the server runs or not.
-    `threadline jobs cancel ID` ends one.
+    Shows all jobs that are not over, and the latest of those that are. Works whether the server
+    runs or not. `threadline jobs cancel ID` cancels one.
 
     Example: `threadline jobs --follow`
     """
@@ -64,7 +64,7 @@ def list_jobs(
     if as_json:
         typer.echo(json.dumps([job._asdict() for job in found]))
     elif not found:
-        typer.echo("No jobs: nothing that takes long was asked for.")
+        typer.echo("No jobs: no long-running work has been started.")
     else:
         _print(found)
 
@@ -73,9 +73,10 @@ def list_jobs(
 def cancel_job(
     job_id: Annotated[str, typer.Argument(help="`threadline jobs` shows it.")], data: Data = None
 ) -> None:
-    """End a job: what it has done so far stays.
+    """Cancel a job: what it has done so far stays.
 
-    A request to forget cannot be taken back, and what would leave tables wrong is finished.
+    A request to forget cannot be taken back, and a job whose tables would be wrong without its end
+    is finished first.
 
     Example: `threadline jobs cancel import-1f2e3d4c`
     """
@@ -84,10 +85,10 @@ def cancel_job(
 
 
 def list_receipts(data: Data = None, as_json: AsJson = False) -> None:
-    """List requests to forget: when they came, whether they are done, how many events went, and
-    since when all is off the disk.
+    """List requests to forget: when they came, whether they are done, how many events were deleted,
+    and when everything was off the disk.
 
-    Whom they were about is not kept, only a keyed hash. Works while the server runs.
+    Who they were about is not kept, only a keyed hash. Works while the server runs.
 
     Example: `threadline receipts --json`
     """

@@ -47,9 +47,9 @@ def create(
     ],
     project: ProjectName = None,
     env: Annotated[str, typer.Option(help="live or test: a label, written into the key.")] = "live",
-    name: Annotated[str, typer.Option(help="What it is for, as lists show it.")] = "",
+    name: Annotated[str, typer.Option(help="What the key is for; lists show it.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option(help="What it may do besides: sql (docs/sql.md).")
+        list[str] | None, typer.Option(help="Extra permission: sql (docs/sql.md).")
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -88,7 +88,7 @@ def list_keys(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """List keys: what for, of which project, when created and last used, and how they stand.
+    """List keys: purpose, project, state, and when they were created and last used.
 
     Times are UTC.
 
@@ -114,10 +114,10 @@ def list_keys(
 @app.command("grant")
 def grant(
     named: Named,
-    scope: Annotated[str, typer.Option(help="What it may do besides: sql.")],
+    scope: Annotated[str, typer.Option(help="The extra permission: sql.")],
     data: Data = None,
 ) -> None:
-    """Let a key do more than others of its kind. It may with the next request.
+    """Give a key an extra permission. It applies from the next request.
 
     Example: `threadline key grant rk_live_5fK2bQx0Za --scope sql`
     """
@@ -133,10 +133,10 @@ def grant(
 @app.command("withdraw")
 def withdraw(
     named: Named,
-    scope: Annotated[str, typer.Option(help="What it may not do any more: sql.")],
+    scope: Annotated[str, typer.Option(help="The permission to take away: sql.")],
     data: Data = None,
 ) -> None:
-    """Take back what `grant` gave a key. The key itself goes on working.
+    """Take away a permission that `grant` gave. The key itself keeps working.
 
     Example: `threadline key withdraw rk_live_5fK2bQx0Za --scope sql`
     """
@@ -169,7 +169,7 @@ def rotate(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="How long the old key goes on working: 30m, 24h or 7d. Default: not at all.",
+            help="How long the old key keeps working: 30m, 24h or 7d. Default: not at all.",
         ),
     ] = None,
     data: Data = None,
@@ -197,7 +197,7 @@ def rotate(
 
 @app.command("replace-pepper")
 def replace_pepper(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     data: Data = None,
 ) -> None:
     """Replace a pepper that is lost or damaged. All keys stop working for good.
@@ -210,7 +210,7 @@ def replace_pepper(
     chosen = folders.load(data, needs=None)
     folder = Path(chosen.data)
     if not yes:
-        typer.confirm(f"All keys of {folder} stop working for good. Go on?", abort=True)
+        typer.confirm(f"All keys of {folder} stop working for good. Continue?", abort=True)
     count = new_pepper(folder, chosen.control)
     typer.echo(f"{folder / 'pepper'} is new. {count} keys are revoked; make others with")
     typer.echo("  threadline key create --project NAME --kind KIND")

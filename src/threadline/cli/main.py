@@ -33,50 +33,63 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("Run", "Run the server.", "serving", "serve"),
-    "demo": Command("Run", "Start a server with a believable log in it.", "demo", "demo"),
-    "mcp": Command("Run", "Let an agent on this machine ask, by MCP.", "mcp", "mcp"),
+    "demo": Command("Run", "Start a server filled with realistic sample events.", "demo", "demo"),
+    "mcp": Command("Run", "Let an AI agent on this machine ask questions (MCP).", "mcp", "mcp"),
     "project": Command("Run", "Sites and products, each with events of its own.", "project_files"),
     "key": Command("Run", "API keys: create, list, revoke, rotate.", "keys"),
-    "dashboard": Command("Run", "Who may sign in, and links that do.", "dashboard"),
-    "import": Command("Data", "Take events from files, or undo that.", "undoing"),
-    "export": Command("Data", "Give stored events as a file.", "exporting", "export_file"),
-    "backup": Command("Data", "Copy the data folder while it is in use.", "backing_up"),
-    "restore": Command("Data", "Make a backup a data folder again.", "restoring", "restore_folder"),
+    "dashboard": Command("Run", "Who may sign in, and sign-in links.", "dashboard"),
+    "import": Command("Data", "Import events from files, or undo an import.", "undoing"),
+    "export": Command("Data", "Export stored events to a file.", "exporting", "export_file"),
+    "backup": Command("Data", "Back up the data folder while it is in use.", "backing_up"),
+    "restore": Command(
+        "Data", "Restore a backup into a new data folder.", "restoring", "restore_folder"
+    ),
     "migrate-control": Command(
-        "Data", "Move projects and keys to PostgreSQL.", "moving_control", "migrate_control"
+        "Data",
+        "Move projects and keys to PostgreSQL, or back.",
+        "moving_control",
+        "migrate_control",
     ),
     "migrate-store": Command(
         "Data", "Move all events to another store.", "moving", "migrate_store"
     ),
-    "shard": Command("Data", "More shards for the cluster that the events lie in.", "shards"),
-    "rates": Command("Data", "Exchange rates, for sums in one currency.", "rates"),
+    "shard": Command("Data", "Add shards to the cluster that holds the events.", "shards"),
+    "rates": Command("Data", "Exchange rates, for totals in one currency.", "rates"),
     "rules": Command("Data", "A project's own rules for where visits come from.", "rules"),
     "reclassify": Command(
-        "Data", "Name stored sources by today's rules.", "reclassifying", "reclassify"
+        "Data", "Apply today's source rules to stored events.", "reclassifying", "reclassify"
     ),
-    "retention": Command("Data", "How long events are kept, and what is too old.", "retention"),
+    "retention": Command("Data", "How long events are kept; delete what is too old.", "retention"),
     "forget": Command(
         "Data", "Delete everything about a person or device.", "forgetting", "forget"
     ),
-    "person": Command("Data", "Write out all that is stored of a person.", "person"),
+    "person": Command("Data", "Export everything stored about a person.", "person"),
     "receipts": Command(
-        "Data", "Requests to forget, and how far they are.", "jobs", "list_receipts"
+        "Data", "Requests to forget people, and their progress.", "jobs", "list_receipts"
     ),
     "ask": Command("Ask", "Ask any question of the API.", "asking", "ask"),
     "user": Command("Ask", "Show one user's first touch and journey.", "user", "user"),
-    "sql": Command("Ask", "Ask with SQL.", "sql", "sql"),
-    "segment": Command("Ask", "People with a name, by filters.", "defining", "segments"),
-    "goal": Command("Ask", "Conversions with a name.", "defining", "goals"),
-    "annotation": Command("Ask", "Dated notes on every series.", "defining", "annotations"),
+    "sql": Command("Ask", "Query events with SQL.", "sql", "sql"),
+    "segment": Command(
+        "Ask", "Named groups of people, defined by filters.", "defining", "segments"
+    ),
+    "goal": Command("Ask", "Named conversions.", "defining", "goals"),
+    "annotation": Command(
+        "Ask", "Dated notes, shown with every time series.", "defining", "annotations"
+    ),
     "classify": Command(
         "Ask", "Say where a visit would come from, and why.", "classifying", "classify"
     ),
-    "jobs": Command("Mend", "What takes long, and how far it is.", "jobs"),
-    "doctor": Command("Mend", "Check everything that is known to go wrong.", "doctor", "doctor"),
-    "upgrade": Command("Mend", "Bring the data folder to this version.", "upgrading", "upgrade"),
-    "rebuild": Command("Mend", "Make links and first touches anew.", "rebuilding", "rebuild"),
-    "node": Command("Mend", "Several Threadlines that write into one store.", "nodes"),
-    "dead-letter": Command("Mend", "Events that the store refused.", "dead_letters"),
+    "jobs": Command("Maintain", "Long-running work, and its progress.", "jobs"),
+    "doctor": Command(
+        "Maintain", "Check everything that is known to go wrong.", "doctor", "doctor"
+    ),
+    "upgrade": Command(
+        "Maintain", "Upgrade the data folder to this version.", "upgrading", "upgrade"
+    ),
+    "rebuild": Command("Maintain", "Recompute links and first touches.", "rebuilding", "rebuild"),
+    "node": Command("Maintain", "Threadline servers that write into one store.", "nodes"),
+    "dead-letter": Command("Maintain", "Events that the store refused.", "dead_letters"),
 }
 # They run long enough for their log to matter, and the servers set it up themselves.
 SERVERS = ("serve", "demo", "mcp")

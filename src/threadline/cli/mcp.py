@@ -49,23 +49,27 @@ def mcp(
     project: ProjectName = None,
     write: Annotated[
         bool,
-        typer.Option("--write", help="Tools that change something, too: track_event, unlink, …"),
+        typer.Option(
+            "--write", help="Offer tools that change something, too: track_event, unlink, …"
+        ),
     ] = False,
     account: Annotated[
-        bool, typer.Option("--account", help="All projects, to read and to compare.")
+        bool, typer.Option("--account", help="Read and compare all projects.")
     ] = False,
     data: Data = None,
 ) -> None:
-    """Let an agent on this machine ask, by the Model Context Protocol on standard input and output.
+    """Let an AI agent on this machine ask questions: the Model Context Protocol over standard input
+    and output.
 
-    Clients such as Claude Desktop start it themselves. It asks the running server, or runs one of
-    its own for as long as it lasts. Over the network agents use the server's /mcp (docs/mcp.md).
+    Clients such as Claude Desktop start it themselves. It uses the running server, or starts one of
+    its own and stops that when it ends. Over the network agents use the server's /mcp
+    (docs/mcp.md).
 
     Example: `threadline mcp --project shop --data /var/lib/threadline`
     """
     if account and (write or project):
         given = "--write" if write else "--project"
-        raise ControlError(f"--account reads all projects, so it goes without {given}.")
+        raise ControlError(f"--account reads all projects: leave out {given}.")
     settings = folders.load(data)
     folders.used.clear()  # standard output is the protocol's, and clients show what is on stderr
     log_to_stderr(logging.INFO)

@@ -21,7 +21,9 @@ from threadline.settings import Settings
 from threadline.store import Store, StoreError, store_url, without_password
 from threadline.store.address import is_embedded
 
-HOW_TO_GO_ON = "Stopped; nothing uses the new store yet. The same command goes on where it was."
+HOW_TO_GO_ON = (
+    "Stopped; nothing uses the new store yet. The same command continues where it stopped."
+)
 
 
 def migrate_store(
@@ -38,19 +40,21 @@ def migrate_store(
         bool,
         typer.Option(
             "--ahead",
-            help="Copy while the server runs; then, with it stopped, only what came since is left.",
+            help="Copy while the server runs; what has arrived since is then moved with the "
+            "server stopped.",
         ),
     ] = False,
     data: Data = None,
 ) -> None:
-    """Move all events from one store into another, compare the two, and say what to set.
+    """Move all events from one store into another, compare the two, and print the setting to
+    change.
 
     A store is `chdb`, the embedded engine in the data folder, or `clickhouse://…`, a ClickHouse
-    server or, with `?cluster=NAME`, a cluster; out of one into a database on more shards, or fewer,
-    is how their number changes. The server of the folder has to be stopped; of a ClickHouse,
-    --ahead copies before that, so that it is stopped for as long as the last month takes. Killed or
-    cut off at any moment, the same command goes on: nothing is there twice, nothing is lost. FROM
-    stays as it is.
+    server or, with `?cluster=NAME`, a cluster; to change the number of shards, move from one
+    cluster into a database on another. The server of the folder has to be stopped. From a
+    ClickHouse, --ahead copies before that, so that the server is stopped only for as long as the
+    last month takes. If it is killed or loses the connection, the same command continues: nothing
+    is stored twice, nothing is lost. FROM stays as it is.
 
     Example: `threadline migrate-store chdb clickhouse://threadline:secret@db:8123/threadline`
     """
@@ -63,8 +67,9 @@ def migrate_store(
     if server := running_server(folder):
         at = f"{server.url}, process {server.pid}" if server.url else f"process {server.pid}"
         raise FolderInUse(
-            f"{folders.shown(folder)} is served ({at}), and events come in. Stop it (systemctl stop"
-            " threadline, or Ctrl-C where it runs), then give the same command again."
+            f"{folders.shown(folder)} is in use by a running server ({at}), and events are "
+            f"arriving. Stop it (systemctl stop"
+            " threadline, or Ctrl-C where it runs), then run the same command again."
         )
     with folder_lock(folder, ""), stopped_by_signals(HOW_TO_GO_ON):
         moving.check_urls(from_url, to_url)
@@ -75,8 +80,8 @@ def migrate_store(
 def _copy_ahead(chosen: Settings, folder: Path, from_url: str, to_url: str) -> None:
     if is_embedded(from_url):
         raise StoreError(
-            "--ahead is for events on a ClickHouse server or cluster: those in the data folder are"
-            " the running server's alone. Stop it, and give the command without --ahead."
+            "--ahead is for events on a ClickHouse server or cluster: those in the data folder "
+            "are the running server's alone. Stop it, and run the command without --ahead."
         )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with alone(chosen), stopped_by_signals(HOW_TO_GO_ON):
@@ -95,7 +100,7 @@ def _move(chosen: Settings, folder: Path, source: Store, target: Store) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     started = time.monotonic()
     if moving.claim(folder, source, target):
-        console.print("Going on with a move that was interrupted.")
+        console.print("Continuing a move that was interrupted.")
     moving.drain(chosen, source)
     with _says_how_to_go_on():
         with bar("Moving", console) as progressed:

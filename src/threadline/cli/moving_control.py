@@ -17,7 +17,8 @@ def migrate_control(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FROM", help="What has projects and keys, as THREADLINE_CONTROL names it."
+            metavar="FROM",
+            help="The database that has the projects and keys, as THREADLINE_CONTROL names it.",
         ),
     ],
     target: Annotated[
@@ -26,12 +27,13 @@ def migrate_control(
     ],
     data: Data = None,
 ) -> None:
-    """Move projects, keys, members and salts into another database, and say what to set.
+    """Move projects, keys, members and salts into another database, and print the setting to
+    change.
 
     A database is `control.db`, the file in the data folder, or `postgresql://…`. The server of the
-    folder has to be stopped. All goes over in one transaction, every row is compared before it
-    counts, and keys go on working. Killed or cut off at any moment, the same command does it. The
-    file `pepper` stays in the data folder.
+    folder has to be stopped. Everything is moved in one transaction, every row is compared before
+    it takes effect, and keys keep working. If it is killed or loses the connection, run the same
+    command again. The file `pepper` stays in the data folder.
 
     Example: `threadline migrate-control control.db postgresql://threadline:secret@db/threadline`
     """
@@ -39,8 +41,8 @@ def migrate_control(
     if server := running_server(folder):
         raise FolderInUse(
             f"{folders.shown(folder)} is served (process {server.pid}), and keys are in use. Stop"
-            " it (systemctl stop threadline, or Ctrl-C where it runs), then give the same command"
-            " again."
+            " it (systemctl stop threadline, or Ctrl-C where it runs), then run the same command "
+            f"again."
         )
     with folder_lock(folder, ""):
         moved = move(folder, source, target)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:  # what speaks to PostgreSQL is an extra
     from threadline.control.nodes import Nodes
 
 app = typer.Typer(
-    help="Several Threadlines that write into one store: list them, take one off the list.",
+    help="Threadline servers that write into one store: list them, or take one off the list.",
     no_args_is_help=True,
 )
 
-Named = Annotated[str, typer.Argument(help="It or its name; `threadline node list` shows both.")]
+Named = Annotated[
+    str, typer.Argument(help="The node's id or name; `threadline node list` shows both.")
+]
 COLUMNS = "node state unwritten heard name".split()
 
 
@@ -49,10 +51,10 @@ def list_nodes(data: Data = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(node: Named, data: Data = None) -> None:
-    """Take a node off the list that does not come back, so that nobody waits for it.
+    """Take a node that will not come back off the list, so that nothing waits for it.
 
-    What it had acknowledged and not written is lost with its data folder. Requests to forget that
-    wait for it go on.
+    Events that it had acknowledged but not written to the store are lost with its data folder.
+    Requests to forget that wait for it go on.
 
     Example: `threadline node remove 1f2e3d4c5b6a7988`
     """
@@ -73,10 +75,10 @@ def remove(node: Named, data: Data = None) -> None:
 
 @app.command()
 def restore(node: Named, data: Data = None) -> None:
-    """Take a node back that was removed, because its data folder has turned up again.
+    """Put a removed node back on the list, because its data folder has turned up again.
 
-    What its log has of people who were forgotten meanwhile comes into the store again: forget them
-    once more.
+    If its log has events of people who were forgotten meanwhile, these are stored again: forget
+    those people once more.
 
     Example: `threadline node restore 1f2e3d4c5b6a7988`
     """
@@ -105,9 +107,9 @@ def _nodes(data: str | None) -> Iterator["Nodes"]:
     chosen = folders.load(data)
     if not chosen.is_one_of_several:
         raise ControlError(
-            "This Threadline has its store for itself. Several write into one where"
-            " THREADLINE_CONTROL is a PostgreSQL and THREADLINE_STORE a ClickHouse; see"
-            " docs/scaling.md."
+            "This server does not share its store. Several servers can write into one store if "
+            "THREADLINE_CONTROL names a PostgreSQL database and THREADLINE_STORE a ClickHouse "
+            "server; see docs/scaling.md."
         )
     with open_nodes(chosen.control) as nodes:
         yield nodes

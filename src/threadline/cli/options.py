@@ -13,8 +13,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help=f"Data folder. Default: what settings name, else {DEFAULTS.data}, if it is there."
-        " [env: THREADLINE_DATA]",
+        help=f"Data folder. Default: the one that the settings name, else {DEFAULTS.data}, if it "
+        f"exists. [env: THREADLINE_DATA]",
     ),
 ]
 Host = Annotated[

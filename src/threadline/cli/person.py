@@ -17,7 +17,7 @@ from threadline.runtime import one_person
 from threadline.runtime.folder import running_server
 from threadline.runtime.services import CATCH_UP_S, Services
 
-app = typer.Typer(help="What is stored of one person.", no_args_is_help=True)
+app = typer.Typer(help="Everything that is stored about one person.", no_args_is_help=True)
 
 
 @app.callback()
@@ -32,10 +32,10 @@ def export(
     project: ProjectName = None,
     data: Data = None,
 ) -> None:
-    """Write everything that is stored of a person into a ZIP of JSON and CSV.
+    """Write everything that is stored about a person into a ZIP of JSON and CSV.
 
     All their events with all columns, devices, traits, accounts, first touches, decisions, dead
-    letters and receipts, by whichever of their ids. A text in it says what is on devices that
+    letters and receipts, under any of their ids. A text file in it says what is on devices that
     others use, too. Works whether the server runs or not.
 
     Example: `threadline person export user_42 --to user_42.zip`
@@ -58,4 +58,4 @@ def export(
         with Services(chosen) as services, target(to) as file:
             services.writer.catch_up(CATCH_UP_S)
             one_person.write(services, owner, user_id, file)
-    typer.echo(f"{to}: everything that is stored of {user_id}, {to.stat().st_size:,} bytes.")
+    typer.echo(f"{to}: everything that is stored about {user_id}, {to.stat().st_size:,} bytes.")

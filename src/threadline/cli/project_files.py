@@ -32,14 +32,14 @@ def export_file(
         str | None, typer.Argument(help="Project id or name. Default: the only one there is.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to. Default: standard output.")
+        Path | None, typer.Option("--output", "-o", help="File to write. Default: standard output.")
     ] = None,
     data: Data = None,
 ) -> None:
     """Write all settings of a project as one YAML file that can live in git.
 
     Name, policy, visit timeout, origins, subdomains, rules, segments, goals, annotations, insights
-    and boards, always in the same order. Keys are no part of it.
+    and boards, always in the same order. Keys are not included.
 
     Example: `threadline project export shop --output shop.yaml`
     """
@@ -57,22 +57,22 @@ def export_file(
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The settings, as YAML.")],
     project: Wanted = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Change what differs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply the changes.")] = False,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Delete origins, segments, goals, annotations, insights and boards that the file "
-            "does not have, where it has a list of them.",
+            help="Delete origins, segments, goals, annotations, insights and boards that are "
+            "missing from the file's list of them.",
         ),
     ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a file of settings would change in a project; with --yes, change it.
+    """Show what a settings file would change in a project; with --yes, apply it.
 
-    What the file does not have stays as it is. All of it is changed at once, or nothing. Works
-    while the server runs.
+    What is not in the file stays as it is. Either all of it is applied, or nothing. Works while the
+    server runs.
 
     Example: `threadline project import shop.yaml --yes`
     """
@@ -104,7 +104,7 @@ def _read(file: Path) -> ProjectFile:
     try:
         return read(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
-        raise ControlError(f"{file} is not text in UTF-8.") from None
+        raise ControlError(f"{file} is not UTF-8 text.") from None
     except ControlError as error:
         raise ControlError(f"{file}: {error}") from None
 
@@ -149,4 +149,4 @@ def _say(project: Project, found: list[Difference], kept: list[str], applied: bo
     elif applied:
         typer.echo(f"{project.name}: {counted(len(found), 'change')} made.")
     else:
-        typer.echo("Nothing was changed; --yes does it.")
+        typer.echo("Nothing was changed; --yes applies it.")

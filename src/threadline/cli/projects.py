@@ -26,8 +26,9 @@ SUBDOMAINS = ("same", "separate")
 Subdomains = Annotated[
     str | None,
     typer.Option(
-        help="Is a referrer on another subdomain of the page's domain the `same` site (the "
-        "default), or `separate`? Origins of the project are the site itself in any case."
+        help="Whether a referrer on another subdomain of the page's domain counts as the `same` "
+        "site (the default) or a `separate` one. The project's origins always count as the "
+        "same site."
     ),
 ]
 
@@ -35,8 +36,8 @@ VisitTimeout = Annotated[
     int | None,
     typer.Option(
         metavar="MINUTES",
-        help="A visit ends where nothing happens for longer: from 5 to 240, 30 if nothing is said. "
-        "It counts for every question from then on, of the past, too.",
+        help="A visit ends after this many minutes without an event: 5 to 240, default 30. It "
+        "applies to every question from now on, also about the past.",
     ),
 ]
 
@@ -46,28 +47,30 @@ TimeZone = Annotated[
     typer.Option(
         "--timezone",
         metavar="ZONE",
-        help="By whose clocks days begin where a question has no tz, as Europe/Berlin; `none`: by"
-        " those of UTC.",
+        help="Time zone in which days begin where a question has no tz, such as Europe/Berlin; "
+        "`none`: UTC.",
     ),
 ]
 KeepDays = Annotated[
     str | None,
     typer.Option(
         metavar="DAYS",
-        help="Events older than so many days are deleted, every day; `never`: none is.",
+        help="Delete events older than this many days, once a day; `never`: delete none.",
     ),
 ]
 KeepEvent = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=DAYS",
-        help="The same of events with this name; NAME=never takes that back. Repeat for more.",
+        help="The same for events of this name, instead of --keep-days; NAME=never removes this "
+        "exception. Repeat for more.",
     ),
 ]
 KeepFirstTouch = Annotated[
     bool | None,
     typer.Option(
-        help="Do links and first touches, the source that a person came by, outlive the events?"
+        help="Whether links and first touches (the source that a person came from) are kept when "
+        "their events are deleted."
     ),
 ]
 
@@ -79,7 +82,7 @@ def create(
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Where browser keys (pk) may be used from: https://example.com or "
+            help="Site that browser keys (pk) may be used from: https://example.com or "
             "https://*.example.com. Repeat for more.",
         ),
     ] = None,
@@ -129,11 +132,11 @@ def set_project(
     project: Annotated[str, typer.Argument(help="Project id or name.")],
     add_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Let browser keys be used from here, too."),
+        typer.Option(metavar="ORIGIN", help="Add a site that browser keys may be used from."),
     ] = None,
     remove_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Take this origin off the list."),
+        typer.Option(metavar="ORIGIN", help="Remove this site from the list."),
     ] = None,
     subdomains: Subdomains = None,
     visit_timeout: VisitTimeout = None,
@@ -143,7 +146,7 @@ def set_project(
     keep_first_touch: KeepFirstTouch = None,
     data: Data = None,
 ) -> None:
-    """Change a project. Works while the server runs; counts for the next event or question.
+    """Change a project. Works while the server runs; applies from the next event or question.
 
     Example: `threadline project set shop --add-origin https://shop.example.de`
     """
@@ -209,15 +212,19 @@ def delete_project(
     project: Annotated[str, typer.Argument(help="Project id or name.")],
     yes: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The project's name once more, so that no other goes."),
+        typer.Option(
+            metavar="NAME",
+            help="The project's name again, to confirm that this one is to be deleted.",
+        ),
     ] = None,
     data: Data = None,
 ) -> None:
-    """Delete a project with everything that is stored of it. Nothing brings it back.
+    """Delete a project and everything that is stored in it. This cannot be undone.
 
-    Its keys stop at once; then events, people, definitions, share links and all else goes, also
-    from the disk. Other projects stay as they are. A running server does it, else this command;
-    interrupted, whoever comes next goes on. `threadline jobs` shows how far it is.
+    Its keys stop working at once; then events, people, definitions, share links and everything else
+    are deleted, also from the disk. Other projects stay as they are. A running server does the
+    work, otherwise this command does; if it is interrupted, the next server or the same command
+    continues. `threadline jobs` shows the progress.
 
     Example: `threadline project delete shop --yes shop`
     """
@@ -228,11 +235,14 @@ def delete_project(
         if yes != chosen.name:
             wrong = "" if yes is None else f", not {yes}"
             raise ControlError(
-                f"Nothing was deleted. To delete {chosen.name} ({chosen.project_id}) with all that"
-                f" is stored of it, type its name: --yes {shlex.quote(chosen.name)}{wrong}."
+                f"Nothing was deleted. To delete {chosen.name} ({chosen.project_id}) with "
+                f"everything stored in it, repeat its name: --yes "
+                f"{shlex.quote(chosen.name)}{wrong}."
             )
         control.delete_project(chosen.project_id)
-    typer.echo(f"{chosen.name} is deleted: its keys have stopped. Deleting what is stored …")
+    typer.echo(
+        f"{chosen.name} is deleted: its keys have stopped working. Deleting what is stored …"
+    )
     delete_stored(folders.load(data), chosen.project_id)
     typer.echo("Done: nothing of it is stored any more.")
 

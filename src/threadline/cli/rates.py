@@ -24,10 +24,11 @@ NONE = (
 
 @app.callback(invoke_without_command=True)
 def show_rates(context: typer.Context, data: Data = None, as_json: AsJson = False) -> None:
-    """Show which exchange rates there are: questions with `currency=EUR` convert amounts by them.
+    """Show which exchange rates are loaded: questions with `currency=EUR` convert amounts with
+    them.
 
-    They are of the whole installation. Of a day without a rate, such as Sunday, the last one of the
-    seven days before counts. Works whether the server runs or not.
+    They apply to the whole installation. For a day without a rate, such as a Sunday, the last one
+    of the seven days before is used. Works whether the server runs or not.
 
     Example: `threadline rates --json`
     """

@@ -20,12 +20,12 @@ from threadline.runtime.folder import is_served, running_server
 
 
 def rebuild(data: Data = None) -> None:
-    """Make links and first touches anew from the events.
+    """Recompute links and first touches from the events.
 
-    Works whether the server runs or not; events and questions go on meanwhile. If it is stopped in
-    the middle (Ctrl-C, a power cut), a running server finishes it by itself, also one that is
-    started later; without a server the same command does. `threadline jobs` shows how far it is,
-    `threadline doctor` what is left.
+    Works whether the server runs or not; it does not hold up events or questions. If it is stopped
+    in the middle (Ctrl-C, a power cut), a running server finishes it by itself, also one that is
+    started later; without a server, run the same command again. `threadline jobs` shows the
+    progress, `threadline doctor` what is left.
 
     Example: `threadline rebuild --data /var/lib/threadline`
     """

@@ -47,14 +47,14 @@ def reclassify(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the sources of stored events by today's rules: the built-in ones and the project's own.
-    Device, browser and system get today's words, too, and events that older versions took for bots'
-    because of the agent of the server that sent them count.
+    """Apply today's source rules to stored events: the built-in ones and the project's own. Device,
+    browser and operating system get today's names, too, and events that older versions took for
+    bots because of the user agent of the server that sent them are counted again.
 
-    Events keep the version of the rules that named them, and only those of another version are
-    looked at. Works whether the server runs or not; stopped at any moment (Ctrl-C), the same
-    command goes on where it was, and a server goes on with one that was killed. Afterwards first
-    touches are made anew. `threadline jobs` shows how far it is.
+    Each event keeps the version of the rules that gave it its source, and only events of other
+    versions are looked at. Works whether the server runs or not; if it is stopped (Ctrl-C), the
+    same command continues where it stopped, and if it is killed, a server continues it. Afterwards
+    first touches are recomputed. `threadline jobs` shows the progress.
 
     Example: `threadline reclassify --since 2026-01-01 --dry-run`
     """
@@ -110,10 +110,10 @@ def _how_to_go_on(folder: Path, project: str, dry_run: bool) -> str:
     touches = (
         "The server brings first touches up to date meanwhile."
         if running_server(folder)
-        else "Until then first touches may be the old ones."
+        else "Until then first touches may be outdated."
     )
     return (
-        "Stopped. What was named anew stays so. The same command goes on where it was"
+        "Stopped. What was named anew stays so. The same command continues where it stopped"
         f" (threadline reclassify --project {project}). {touches}"
     )
 

@@ -28,14 +28,16 @@ def restore_folder(
     at: OfBackup = None,
     identity: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With the secret key of age, if it is encrypted."),
+        typer.Option(
+            metavar="FILE", help="File with the age secret key, if the backup is encrypted."
+        ),
     ] = None,
     store: Annotated[
         str,
         typer.Option(
             metavar="URL",
-            help="Where the events go, if they lay on a ClickHouse server: clickhouse://…, an"
-            " empty database. Default: chdb, into the folder.",
+            help="Where to put events that were on a ClickHouse server: clickhouse://… with an "
+            "empty database, or chdb, which is in the folder.",
         ),
     ] = "chdb",
     check: Annotated[
@@ -43,11 +45,12 @@ def restore_folder(
         typer.Option("--check", help="Compare rows, states and answers with what they were."),
     ] = False,
 ) -> None:
-    """Make a backup a data folder again, never over one that is there.
+    """Restore a backup into a new data folder; an existing one is never overwritten.
 
-    It answers as the original did at its moment. Killed, the same command begins anew, and until it
-    is done no command takes the folder for a data folder. What was backed up from a ClickHouse
-    server or cluster goes into the folder, or with --store onto a server or cluster.
+    The restored folder gives the answers that the original gave when it was backed up. If it is
+    killed, the same command starts over; until it has finished, no command accepts the folder as a
+    data folder. What was backed up from a ClickHouse server or cluster is restored into the folder,
+    or with --store onto a server or cluster.
 
     Example: `threadline restore /mnt/backups --to /var/lib/threadline --check`
     """
@@ -67,7 +70,7 @@ def restore_folder(
     if not chosen.is_of_rows:
         pour = partial(restoring.note_in_folder, to)
     started = time.monotonic()
-    with stopped_by_signals("Stopped; the folder is not restored. The same command does it."):
+    with stopped_by_signals("Stopped; the folder is not restored. Run the same command again."):
         with bar("Restoring", console) as progressed:
             restore(where, chosen, to, identities, progressed, pour)
         typer.echo(

@@ -36,13 +36,14 @@ LOOK_AGAIN_S = 0.2
 def show(
     context: typer.Context,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would go today, and delete nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show what would be deleted today, and delete nothing."),
     ] = False,
     project: ProjectName = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long each project keeps its events, and when older ones were last deleted.
+    """Show how long each project keeps its events, and when older ones were last deleted.
 
     The server deletes them once a day. `threadline project set --keep-days` says how long they are
     kept; `threadline retention run` deletes now. Works whether the server runs or not.
@@ -63,7 +64,8 @@ def show(
 def run(project: ProjectName = None, data: Data = None, as_json: AsJson = False) -> None:
     """Delete the events that are too old by today's date, of all projects or of one.
 
-    A running server does it, else this command. Interrupted, whoever comes next goes on.
+    A running server does it, otherwise this command does. If it is interrupted, the next server or
+    the same command continues.
 
     Example: `threadline retention run`
     """
@@ -172,7 +174,7 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
     if not found:
         for line in touches:
             typer.echo(line)
-        typer.echo("No event would go: none is older than its project keeps it.")
+        typer.echo("No event would be deleted: none is older than its project keeps it.")
         return
     text, hidden = as_table(COLUMNS, [_cells(*each) for each in found], terminal_width())
     typer.echo(text)
@@ -181,7 +183,7 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
     events = sum(going.events for _, going in found)
     for line in touches:
         typer.echo(line)
-    typer.echo(f"{counted(events, 'event')} would go; nothing was deleted.")
+    typer.echo(f"{counted(events, 'event')} would be deleted; nothing was.")
 
 
 def _touches(project: Project, who: People) -> str:

@@ -22,21 +22,21 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The rules, as YAML."
 
 @app.command("check")
 def check(file: File) -> None:
-    """Say whether the rules are well written, and if not, which line is wrong.
+    """Check whether the rules are valid, and if not, say which line is wrong.
 
     Example: `threadline rules check rules.yaml`
     """
     rules = read_rules(_read(file))
     for rule in rules:
         typer.echo(f"{rule.rule_id}: {rule.when}")
-    typer.echo(f"{counted(len(rules), 'rule')}, all well.")
+    typer.echo(f"{counted(len(rules), 'rule')}, all valid.")
 
 
 @app.command("set")
 def set_rules(file: File, project: ProjectName = None, data: Data = None) -> None:
-    """Give a project these rules in place of those it has. Works while the server runs.
+    """Replace a project's rules with these. Works while the server runs.
 
-    They count for the next event. `threadline reclassify` applies them to stored ones.
+    They apply from the next event. `threadline reclassify` applies them to stored ones.
 
     Example: `threadline rules set rules.yaml --project shop`
     """
@@ -45,7 +45,7 @@ def set_rules(file: File, project: ProjectName = None, data: Data = None) -> Non
     with open_control(data) as control:
         chosen = chosen_project(control, project)
         control.set_site(chosen.project_id, rules=text)
-    typer.echo(f"{chosen.name} has {counted(count, 'rule')} of its own. They count for new events.")
+    typer.echo(f"{chosen.name} has {counted(count, 'rule')} of its own. They apply to new events.")
     typer.echo("What they would change in stored ones: threadline reclassify --dry-run")
 
 
@@ -62,7 +62,7 @@ def show(project: ProjectName = None, data: Data = None) -> None:
 
 @app.command("clear")
 def clear(project: ProjectName = None, data: Data = None) -> None:
-    """Take a project's own rules away; the built-in ones stay.
+    """Remove a project's own rules; the built-in ones stay.
 
     Example: `threadline rules clear --project shop`
     """
@@ -76,4 +76,4 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RulesError(f"{file} is not text in UTF-8.") from None
+        raise RulesError(f"{file} is not UTF-8 text.") from None

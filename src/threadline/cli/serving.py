@@ -38,6 +38,7 @@ def _greet(services: Services, url: str) -> None:
     link = link_to(services.settings.base_url(url), "setup", token)
     print(
         f"Nobody can sign in to the dashboard yet. Open this link to set it up:\n\n  {link}\n\n"
-        f"It works once, within {lasts('setup')}; `threadline dashboard login-link` makes another.",
+        f"It works once, within {lasts('setup')}; `threadline dashboard login-link` makes "
+        f"another.",
         flush=True,
     )

@@ -29,9 +29,9 @@ from threadline.store.adding import Addition
 from threadline.store.address import server_address
 from threadline.store.versions import Version
 
-app = typer.Typer(help="More shards for the cluster that the events lie in.", no_args_is_help=True)
+app = typer.Typer(help="Add shards to the cluster that holds the events.", no_args_is_help=True)
 
-HOW_TO_GO_ON = "Stopped. The same command goes on where it was."
+HOW_TO_GO_ON = "Stopped. The same command continues where it stopped."
 TRY_AGAIN_S = 5.0
 
 
@@ -46,22 +46,23 @@ def add(
         str,
         typer.Argument(
             metavar="URL",
-            help="The cluster with the new shards behind the others, as THREADLINE_STORE is to name"
-            " it: all hosts, the same user and database, and the cluster's new name.",
+            help="The cluster with the new shards after the others, as THREADLINE_STORE will name "
+            "it: all hosts, the same user and database, and the cluster's new name.",
         ),
     ],
     data: Data = None,
 ) -> None:
     """Add shards to the cluster, while the server runs.
 
-    Before that, describe the larger cluster to all of its nodes (`remote_servers`) under a name of
-    its own, and leave the other one there: the shards that there are first, in the same order, each
-    with one replica. The new ones get the rows of the visitors that are theirs from now on. In the
-    end events wait in the log for a moment, and so do questions. Then the server uses the larger
-    cluster; its answers are the same at every step. Set THREADLINE_STORE to URL for its next start.
+    Before that, describe the larger cluster to all of its nodes (`remote_servers`) under a new
+    name, and leave the old one there: first the existing shards, in the same order, then the new
+    ones, each with one replica. The new shards get the rows of the visitors that belong to them
+    from now on. At the end, events wait in the log for a moment, and so do questions. Then the
+    server uses the larger cluster; its answers are the same at every step. Set THREADLINE_STORE to
+    URL for its next start.
 
-    Killed or cut off at any moment, the same command goes on. `threadline jobs` shows how far it
-    is.
+    If it is killed or loses the connection, the same command continues. `threadline jobs` shows the
+    progress.
 
     Example: `threadline shard add 'clickhouse://u:pw@h1,h2,h3,h4/shop?cluster=four'`
     """
@@ -142,6 +143,6 @@ def _go_on(new: str, console: Console) -> bool:
     except StoreError:  # not all of them are divided, or something is left to delete
         if not adding.is_interrupted(new):
             raise
-        console.print("Going on with the change, which was interrupted ...")
+        console.print("Continuing the change, which was interrupted ...")
         adding.divide(new)
         return True

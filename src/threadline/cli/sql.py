@@ -39,17 +39,19 @@ def sql(
         str,
         typer.Option(
             metavar="QUESTION",
-            help="Instead, print what a question of the API asks: '/v1/funnel?steps=a,b'.",
+            help="Instead, print the SQL of a question of the API: '/v1/funnel?steps=a,b'.",
         ),
     ] = "",
     stitch: Annotated[str, typer.Option(help=f"{', '.join(POLICIES)}.")] = "next",
     project: ProjectName = None,
     format: Annotated[str, typer.Option(help="table, csv, json or ndjson.")] = "table",
-    rows: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
-    seconds: Annotated[int, typer.Option(min=1, help="Stop after so long.")] = 60,
-    include_bots: Annotated[bool, typer.Option(help="With crawlers and other programs.")] = False,
+    rows: Annotated[int, typer.Option(min=1, help="Return at most this many rows.")] = 1000,
+    seconds: Annotated[int, typer.Option(min=1, help="Stop after this many seconds.")] = 60,
+    include_bots: Annotated[
+        bool, typer.Option(help="Include events of crawlers and other programs.")
+    ] = False,
     as_of: Annotated[
-        str, typer.Option(metavar="TIME", help="As it was known then: ISO 8601.")
+        str, typer.Option(metavar="TIME", help="Answer with what was known at this time: ISO 8601.")
     ] = "",
     param: Annotated[
         list[str] | None,
@@ -60,7 +62,7 @@ def sql(
     ] = None,
     data: Data = None,
 ) -> None:
-    """Ask with SQL. `stitched_events` holds the project's events with whose they are.
+    """Query events with SQL. `stitched_events` holds the project's events, each with its owner.
 
     Its columns are those of `GET /v1/query`; `owner`: a user id where `known`, else the id of a
     visitor; `term`, `content`, `classifier_version` and `is_bot`. `events` holds them as they are

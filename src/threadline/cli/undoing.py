@@ -32,7 +32,7 @@ from threadline.store import Statements
 
 @app.command("list")
 def list_imports(data: Data = None, as_json: AsJson = False) -> None:
-    """List the imports that there were, with the ids by which they can be taken back.
+    """List past imports, with the ids by which they can be undone.
 
     Example: `threadline import list`
     """
@@ -52,12 +52,12 @@ def undo_import(
     import_id: Annotated[str, typer.Argument(help="`threadline import list` shows it.")],
     data: Data = None,
 ) -> None:
-    """Take an import back: exactly the events that it brought go, and what follows from them.
+    """Undo an import: delete exactly the events that it added, and what was derived from them.
 
-    Events that were there before stay, also where the file had them, too. Those that were forgotten
-    or made anonymous meanwhile are not found, which is said. Works whether the server
-    runs or not; stopped or killed, the same command does the rest. Afterwards the file can be
-    imported again.
+    Events that were there before stay, even if the file contains them, too. Those that were
+    forgotten or made anonymous meanwhile cannot be found; the command says how many. Works whether
+    the server runs or not; if it is stopped or killed, run the same command again to finish.
+    Afterwards the file can be imported again.
 
     Example: `threadline import undo imp-1f2e3d4c`
     """
@@ -66,7 +66,7 @@ def undo_import(
     path, notes = _wanted(folder, import_id)
     ids = ids_path(folder / NOTES, notes)
     with (
-        says_how_to_go_on("Stopped. The same command does the rest."),
+        says_how_to_go_on("Stopped. Run the same command again to finish."),
         alone(chosen),
         _all_written(chosen) as store,
         work(folder, UNDO, notes.project_id, import_id, may_cancel=False) as job,
@@ -143,7 +143,7 @@ def _all_written(chosen: Settings) -> Iterator[Statements]:
         return
     with Services(chosen) as services:
         if not services.writer.catch_up(CATCH_UP_S):
-            raise ControlError("The store does not keep up, so nothing was taken back; try again.")
+            raise ControlError("The store does not keep up, so nothing was undone; try again.")
         yield services.store
 
 

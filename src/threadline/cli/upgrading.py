@@ -20,15 +20,15 @@ MIB = 1024**2
 
 def upgrade(
     check: Annotated[
-        bool, typer.Option("--check", help="Only say what would be done; change nothing.")
+        bool, typer.Option("--check", help="Only show what would be done; change nothing.")
     ] = False,
     data: Data = None,
 ) -> None:
-    """Bring the data folder to this version, as the next start of the server would.
+    """Upgrade the data folder to this version, as the next start of the server would.
 
     Before anything is changed, control.db, log.db, the pepper and the embedded engine's files are
-    copied to `before-upgrade` in the folder, and kept for 14 days. May be killed and run again.
-    docs/upgrading.md says the way back.
+    copied to `before-upgrade` in the folder, and kept for 14 days. It is safe to kill it and run it
+    again. docs/upgrading.md explains how to go back.
 
     Example: `threadline upgrade --check`
     """
@@ -36,7 +36,7 @@ def upgrade(
     found = plan(chosen)
     _say(found, chosen)
     if not any(waiting.statements for waiting in found.waiting):
-        typer.echo("Nothing is to be done: the folder is of this version.")
+        typer.echo("Nothing to do: the folder has this version already.")
         return
     if check:
         typer.echo("Nothing was changed. `threadline upgrade` does it, and so does the next start.")
@@ -70,15 +70,17 @@ def _say(found: Plan, chosen: Settings) -> None:
         typer.echo(f"{said}.")
     if any(waiting.statements for waiting in found.waiting):
         typer.echo(
-            f"Space: {_size(found.copied)} for a copy, up to {_size(found.rewritten)} more for"
-            f" tables that are written anew; {_size(found.free)} are free."
+            f"Space: {_size(found.copied)} for a copy, up to {_size(found.rewritten)} more for "
+            f"tables that are rewritten; {_size(found.free)} are free."
         )
         if not chosen.store.startswith("chdb"):
             typer.echo(
-                "The copy has nothing of the ClickHouse server: `threadline backup` has, first."
+                "The copy does not include the ClickHouse server: make a `threadline backup` first."
             )
         if not chosen.control_in_folder:
-            typer.echo("The copy has nothing of PostgreSQL: back its database up first (pg_dump).")
+            typer.echo(
+                "The copy does not include PostgreSQL: back its database up first (pg_dump)."
+            )
     if found.copied + found.rewritten > found.free:
         typer.echo("That may be too little: free some space first.", err=True)
 

@@ -19,13 +19,13 @@ from threadline.control import ControlError
 
 
 def user(
-    user_id: Annotated[str, typer.Argument(help="The id given to identify.")],
+    user_id: Annotated[str, typer.Argument(help="The user id, as given to identify.")],
     project: ProjectName = None,
     stitch: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(POLICIES)}: whose are untagged events on a device with"
-            " users? Default: the project's, else any."
+            help=f"{', '.join(POLICIES)}: who owns the events without a user id on a device with "
+            f"users. Default: the project's, else any."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,
