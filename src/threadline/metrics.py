@@ -16,24 +16,27 @@ class Metrics:
         self.accepted = self._counter("events_accepted", "Events acknowledged, by route.", "route")
         self.rejected = self._counter("requests_rejected", "Ingest requests refused.", "code")
         self.warned = self._counter(
-            "events_warned", "Warnings: what of events was changed or ignored.", "reason"
+            "events_warned", "Warnings: parts of events that were changed or ignored.", "reason"
         )
         self.bots = self._counter(
-            "bot_events", "Events stored as a bot's, by what it is for.", "reason"
+            "bot_events", "Events stored as a bot's, by the kind of bot.", "reason"
         )
         self.dropped = self._counter(
-            "events_dropped", "Events left out of a batch whose rest was stored.", "reason"
+            "events_dropped",
+            "Events rejected from a batch whose other events were stored.",
+            "reason",
         )
         self.dropped_by_senders = self._counter(
-            "events_dropped_by_senders", "Events browsers had no room for."
+            "events_dropped_by_senders",
+            "Events that browsers dropped because their queue was full.",
         )
         self.placeholders = self._counter(
             "placeholder_ids", "Placeholder ids that were dropped or refused."
         )
         self.duplicates = self._counter(
-            "events_duplicate", "Events left out: their event_id was there before."
+            "events_duplicate", "Events not stored because their event_id was stored before."
         )
-        self.written = self._counter("events_written", "Events that the store has taken.")
+        self.written = self._counter("events_written", "Events written to the store.")
         self.dead_letters = self._gauge("dead_letters", "Events that the store refuses.")
         self.forgets = self._gauge("forgets_pending", "Requests to forget not yet carried out.")
         self.unfinished_work = self._gauge(
@@ -41,18 +44,22 @@ class Metrics:
         )
         self.forgets_on_disk = self._gauge(
             "forgets_on_disk",
-            "Requests to forget that no answer shows any more, but the disk still does.",
+            "Requests to forget whose events are in no answer any more, but still on the disk.",
         )
         self.backup_at = self._gauge(
-            "last_backup_timestamp_seconds", "Moment of the latest backup that the server made."
+            "last_backup_timestamp_seconds", "Time of the latest backup that the server made."
         )
         self.backup_failures = self._counter("backup_failures", "The server's backups that failed.")
-        self.expired = self._counter("events_expired", "Events older than their projects keep.")
+        self.expired = self._counter(
+            "events_expired", "Events older than their projects keep them."
+        )
         self.retention_ran = self._gauge(
             "retention_ran_timestamp_seconds",
-            "When retention last ran, of the project that has waited longest; 0: never.",
+            "When retention last ran for the project that has waited longest; 0: never.",
         )
-        self.write_failures = self._counter("write_failures", "Failed tries to write.", "kind")
+        self.write_failures = self._counter(
+            "write_failures", "Failed attempts to write to the store.", "kind"
+        )
         self.logs_lost = self._gauge("logs_lost", "Logs that were lost, replaced or cut so far.")
         self.log_events = self._gauge("log_events", "Acknowledged events not yet in the store.")
         self.log_bytes = self._gauge(
@@ -60,15 +67,15 @@ class Metrics:
         )
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
         self.nodes_away = self._gauge(
-            "nodes_away", "Other nodes with events that the store has not, which say nothing."
+            "nodes_away", "Other nodes that are silent and have events that are not in the store."
         )
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.control_up = self._gauge(
-            "control_up", "1: what has projects and keys could be read the last time."
+            "control_up", "1: projects and keys could be read at the last attempt."
         )
-        self.sql = self._counter("sql_questions", "Questions in SQL, by how they ended.", "outcome")
+        self.sql = self._counter("sql_questions", "SQL queries, by how they ended.", "outcome")
         self.sign_ins = self._counter(
-            "sign_ins", "Tries to sign in to the dashboard, by how they ended.", "outcome"
+            "sign_ins", "Attempts to sign in to the dashboard, by how they ended.", "outcome"
         )
         self.busy = self._counter("questions_busy", "Questions refused: too many at once.")
         self.behind_proxy = self._counter(

@@ -29,25 +29,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: Annotated[
         str,
         msgspec.Meta(
-            description="Where people open the dashboard, such as `https://stats.example.com`: for "
-            "links that are printed, and for signing in by OpenID Connect. Empty: the address that "
-            "a request names, or that the server listens on."
+            description="Where people open the dashboard, such as `https://stats.example.com`: "
+            "used in printed links and for signing in with OpenID Connect. Empty: the "
+            "address that a request was sent to, or that the server listens on."
         ),
     ] = ""
     prefix: Annotated[
         str,
         msgspec.Meta(
-            description="Path below which people and pages find Threadline on a site that is there "
-            "already, such as `/stats`. The proxy may keep it or take it away "
-            "(docs/deploying.md)."
+            description="Path under which Threadline is served on an existing site, such as "
+            "`/stats`. The proxy may keep it or remove it (docs/deploying.md)."
         ),
     ] = ""
     store: Annotated[
         str,
         msgspec.Meta(
             description="Where events live: `chdb` is the embedded engine inside the data folder, "
-            "`chdb:///path` the same elsewhere, `clickhouse://user:password@host:8123/database` a "
-            "ClickHouse server (`clickhouses://` for TLS), of a cluster all hosts and "
+            "`chdb:///path` the same engine in another folder, "
+            "`clickhouse://user:password@host:8123/database` a ClickHouse server "
+            "(`clickhouses://` for TLS); for a cluster, name all hosts and add "
             "`?cluster=name` (docs/scaling.md)."
         ),
     ] = "chdb"
@@ -69,22 +69,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: Annotated[
         Positive,
         msgspec.Meta(
-            description="How many proxies of yours add an entry to that header: with 2, a CDN and "
-            "nginx, the last entry but one is the visitor's address."
+            description="How many of your proxies add an entry to that header: with 2, such as a "
+            "CDN and nginx, the second entry from the end is the visitor's address."
         ),
     ] = 1
     country_header: Annotated[
         str,
         msgspec.Meta(
-            description="Headers with the visitor's two-letter country, by commas, set by a proxy "
-            "you trust, such as `CF-IPCountry`; the first that says one counts."
+            description="Headers with the visitor's two-letter country code, separated by commas, "
+            "set by a proxy you trust, such as `CF-IPCountry`; the first one that has "
+            "a country counts."
         ),
     ] = ""
     country_db: Annotated[
         str,
         msgspec.Meta(
-            description="File in MaxMind's format (`.mmdb`) to look countries up in where no "
-            "header says it; read again when it is replaced."
+            description="File in MaxMind's format (`.mmdb`) to look up countries that no header "
+            "gives; read again when it is replaced."
         ),
     ] = ""
     scrub: Annotated[
@@ -97,40 +98,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scrub_params: Annotated[
         str,
         msgspec.Meta(
-            description="URL parameters, by commas, whose values are removed besides: "
-            "`member_no`; `*_ref` for all that end so."
+            description="Additional URL parameters, separated by commas, whose values are "
+            "removed: `member_no`; `*_ref` for all that end in `_ref`."
         ),
     ] = ""
     track_per_second: Annotated[
         Positive, msgspec.Meta(description="Browser keys: track and identify requests a second.")
     ] = 50
     track_burst: Annotated[
-        Positive, msgspec.Meta(description="Browser keys: track and identify requests at once.")
+        Positive,
+        msgspec.Meta(description="Browser keys: track and identify requests in one burst."),
     ] = 200
     batch_per_second: Annotated[
         Positive, msgspec.Meta(description="Browser keys: batch requests a second.")
     ] = 5
     batch_burst: Annotated[
-        Positive, msgspec.Meta(description="Browser keys: batch requests at once.")
+        Positive, msgspec.Meta(description="Browser keys: batch requests in one burst.")
     ] = 20
     events_per_second: Annotated[
         Positive,
-        msgspec.Meta(description="Browser keys: events a second, in whatever requests."),
+        msgspec.Meta(description="Browser keys: events a second, in requests of any kind."),
     ] = 1000
-    events_burst: Annotated[Positive, msgspec.Meta(description="Browser keys: events at once.")] = (
-        20_000
-    )
+    events_burst: Annotated[
+        Positive, msgspec.Meta(description="Browser keys: events in one burst.")
+    ] = 20_000
     bytes_per_second: Annotated[
         Positive, msgspec.Meta(description="Browser keys: unpacked bytes a second.")
     ] = 1024**2
     bytes_burst: Annotated[
-        Positive, msgspec.Meta(description="Browser keys: unpacked bytes at once.")
+        Positive, msgspec.Meta(description="Browser keys: unpacked bytes in one burst.")
     ] = 32 * 1024**2
     mcp_per_second: Annotated[
-        Positive, msgspec.Meta(description="Calls of agents' tools a second, with one key.")
+        Positive, msgspec.Meta(description="Tool calls by agents a second, with one key.")
     ] = 50
     mcp_burst: Annotated[
-        Positive, msgspec.Meta(description="Calls of agents' tools at once, with one key.")
+        Positive, msgspec.Meta(description="Tool calls by agents in one burst, with one key.")
     ] = 500
     body_seconds: Annotated[
         Positive, msgspec.Meta(description="A request body that takes longer to arrive is cut off.")
@@ -138,92 +140,110 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     placeholder_ids: Annotated[
         str,
         msgspec.Meta(
-            description="Placeholder ids, by commas, besides `undefined`, `null`, `guest` and "
-            "their like: what your callers send when they have no id."
+            description="Additional placeholder ids, separated by commas: what your callers send "
+            "when they have no id. `undefined`, `null`, `guest` and similar words are "
+            "known already."
         ),
     ] = ""
     dedup_days: Annotated[
         Positive,
         msgspec.Meta(
-            description="An event_id is stored once within this many days in which the server runs."
+            description="An event_id that was already stored within this many days is not stored "
+            "again; only days on which the server runs count."
         ),
     ] = 7
     log_max_bytes: Annotated[
-        Positive, msgspec.Meta(description="Unwritten events on disk before new ones get a 503.")
+        Positive,
+        msgspec.Meta(
+            description="Bytes of events waiting on disk for the store; above "
+            "this, new events get a 503."
+        ),
     ] = 4 * 1024**3
     query_seconds: Annotated[
-        Positive, msgspec.Meta(description="A question that takes longer is stopped.")
+        Positive, msgspec.Meta(description="A question that takes longer than this is stopped.")
     ] = 30
     query_memory: Annotated[
         int,
         msgspec.Meta(
             ge=0,
-            description="Bytes of memory one question may take. 0: an eighth of the machine's; on a"
-            " ClickHouse server whatever is configured there.",
+            description="Bytes of memory one question may take. 0: an eighth of the machine's; on "
+            "a ClickHouse server, what is configured there.",
         ),
     ] = 0
     log_sql: Annotated[
         bool,
         msgspec.Meta(
-            description="Log each statement of a question with its values, its time and the rows it"
-            " read; ids of users are among the values. Each is planned once more for that."
+            description="Log each SQL statement of a question with its values, its time and the "
+            "rows it read. The values include user ids; each statement is planned a "
+            "second time for this."
         ),
     ] = False
     backup_every: Annotated[
         str,
         msgspec.Meta(
             description="How often the server backs its folder up: `30m`, `24h`, `7d` "
-            "(docs/backup.md). Empty: never by itself."
+            "(docs/backup.md). Empty: no automatic backups."
         ),
     ] = ""
     backup_to: Annotated[
         str,
         msgspec.Meta(
-            description="Where its backups go: a folder, best on another disk, or "
+            description="Where automatic backups are written: a folder, best on another disk, or "
             "`s3://bucket/prefix`."
         ),
     ] = ""
     backup_keep: Annotated[
         int,
         msgspec.Meta(
-            ge=0, description="How many of its backups stay; the latest does always. 0: all."
+            ge=0, description="How many automatic backups are kept; the latest always is. 0: all."
         ),
     ] = 0
     backup_keep_days: Annotated[
         int,
-        msgspec.Meta(ge=0, description="Of how many days its backups stay. 0: of all."),
+        msgspec.Meta(
+            ge=0, description="For how many days automatic backups are kept. 0: for ever."
+        ),
     ] = 0
     backup_encrypt_to: Annotated[
         str,
         msgspec.Meta(
-            description="Public keys of age (`age1…`), by commas, that backups are encrypted to. "
-            "Empty: they are not."
+            description="Public age keys (`age1…`), separated by commas, that automatic backups "
+            "are encrypted to. Empty: they are not encrypted."
         ),
     ] = ""
     oidc_issuer: Annotated[
         str,
         msgspec.Meta(
-            description="OpenID Connect provider that people may sign in to the dashboard by: its "
-            "address, such as `https://accounts.google.com`, or that of its discovery document "
-            "(docs/dashboard-access.md)."
+            description="OpenID Connect provider with which people may sign in to the dashboard: "
+            "its address, such as `https://accounts.google.com`, or that of its "
+            "discovery document (docs/dashboard-access.md)."
         ),
     ] = ""
     oidc_client_id: Annotated[
-        str, msgspec.Meta(description="Who we are to the OpenID Connect provider.")
+        str,
+        msgspec.Meta(
+            description="The client id that the OpenID Connect provider gave to this server."
+        ),
     ] = ""
     oidc_client_secret: Annotated[
         str,
-        msgspec.Meta(description="The provider's secret for us. Empty: a client without one."),
+        msgspec.Meta(
+            description="The client secret that the provider gave to this server. Empty: "
+            "a public client, which has none."
+        ),
     ] = ""
     oidc_name: Annotated[
         str,
-        msgspec.Meta(description="What the button to sign in says. Empty: the provider's host."),
+        msgspec.Meta(
+            description="Name of the provider on the sign-in button. Empty: the provider's host."
+        ),
     ] = ""
     oidc_domains: Annotated[
         str,
         msgspec.Meta(
-            description="Domains of e-mail addresses, by commas, whose owners become viewers when "
-            "they first sign in by OpenID Connect. Empty: only members sign in."
+            description="E-mail domains, separated by commas: people with an address there become "
+            "viewers when they first sign in with OpenID Connect. Empty: only members "
+            "may sign in."
         ),
     ] = ""
     metrics_open: Annotated[bool, msgspec.Meta(description="`/metrics` answers without a key.")] = (

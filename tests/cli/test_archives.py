@@ -228,7 +228,7 @@ def test_an_undo_that_is_done_in_two_goes_says_what_went(folder: Path, tmp_path:
         text=True,
     )
     assert ended.returncode != 0
-    assert "The same command does the rest" in ended.stderr
+    assert "Run the same command again to finish" in ended.stderr
     assert events_of(folder) == set()
     assert "20 events of" in (said := ok("import", "undo", notes["import_id"], *where))
     assert "not found" not in said

@@ -132,8 +132,8 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "no events": (without("ID/events.ndjson"), "events.ndjson"),
     "no decisions": (without("ID/aliases.ndjson"), "aliases.ndjson"),
     "no rates": (without("exchange_rates.ndjson"), "exchange_rates.ndjson"),
-    "no head": (without("archive.json"), "no export of threadline"),
-    "head is no JSON": (body("archive.json", b"{"), "no export of threadline"),
+    "no head": (without("archive.json"), "not an export of Threadline"),
+    "head is no JSON": (body("archive.json", b"{"), "not an export of Threadline"),
     "project.json is no JSON": (body("ID/project.json", b'{"name"'), "project.json"),
     "project.json of another": (fields("project.json", project_id="prj_x"), "another project"),
     "another name": (fields("project.json", name="nobody"), "another project"),
@@ -155,7 +155,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a pepper that is none": (body("pepper", b"pepper"), "damaged"),
     "an id that is a path": (
         fields("archive.json", projects={"../../x": "blog"}),
-        "no id of a project",
+        "not the id of a project",
     ),
 }
 

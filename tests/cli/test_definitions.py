@@ -92,7 +92,7 @@ def test_annotations_are_kept_once(data: tuple[str, ...]) -> None:
         (["segment", "set", "x" * 101, "known==true"], "100"),
         (["segment", "set", "x", "y" * 4001], "4000"),
         (["segment", "set", "x", "known==true", "--project", "z"], "There is no project 'z'"),
-        (["goal", "set", "x", "a{b"], "event: 'a{b' is no event"),
+        (["goal", "set", "x", "a{b"], "event: 'a{b' is not an event"),
         (["goal", "set", "x", "a", "--filters", "did==b"], "a goal takes conditions on events"),
         (["goal", "set", "x", "a", "--currency-property", "c"], "needs value_property"),
         (["annotation", "set", "May 1", "x"], "at: write ISO 8601"),
@@ -285,7 +285,7 @@ def test_what_the_file_does_not_have_stays_unless_pruned(
     [
         ("nmae: shop", "Line 1: there is no 'nmae'; did you mean name?"),
         ("name: shop\ntokens: []", "Line 2: there is no 'tokens'; known: name, stitch"),
-        ("name: shop\nkeep_days: soon", "Line 2: 'soon' is no number of days"),
+        ("name: shop\nkeep_days: soon", "Line 2: 'soon' is not a number of days"),
         ("name: shop\nkeep_days: 0", "Line 2: Events cannot be kept for 0 days"),
         ("name: shop\nkeep_days: '12345678901'", "cannot be kept for 12345678901 days"),
         ("name: shop\nkeep_days_by_event:\n  x: [1]", "Line 3: expected a text"),

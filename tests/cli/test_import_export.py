@@ -189,7 +189,7 @@ def test_interrupted_it_goes_on_and_counts_nothing_twice(
     if how != signal.SIGKILL:
         assert process.returncode == 128 + how
         assert "stopped after line" in said
-        assert "The same command goes on" in said
+        assert "The same command continues" in said
     done = run("import", str(path), "--data", str(folder), "--json")
     assert done.returncode == 0, done.stderr
     assert "going on after line" in done.stderr

@@ -268,7 +268,7 @@ def test_a_command_that_is_killed_in_the_middle_goes_on(
     starting = run("serve", "--data", str(copied), THREADLINE_STORE=url, THREADLINE_PORT="0")
     assert starting.returncode == 1
     assert "was interrupted" in starting.stderr
-    assert "Going on with a move" in run(*command).stderr
+    assert "Continuing a move" in run(*command).stderr
     with Server(copied, THREADLINE_STORE=url) as server:
         same(answers(project.again(server)), before)
 
@@ -365,7 +365,7 @@ def test_a_folder_that_is_served_is_left_alone(
 ) -> None:
     with Server(copied) as server:
         refused = fails("migrate-store", "chdb", database(node, request), "--data", str(copied))
-        assert f"is served ({server.url}, process " in refused
+        assert f"is in use by a running server ({server.url}, process " in refused
         assert "Stop it" in refused
 
 

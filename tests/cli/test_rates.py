@@ -163,28 +163,28 @@ def test_a_file_of_all_days(bank: Server) -> None:
 
 
 WRONG: dict[str | bytes, str] = {
-    "": "line 1: no column names of exchange rates: it should begin with Date",
+    "": "line 1: not column names of exchange rates: it should begin with Date",
     "Date,USD\n": "has column names, but no rates below",
     "Date\n2026-05-04\n": "line 1: there is no currency",
     "event,user_id\nsignup,ada\n": "it should begin with Date, and begins with 'event'",
     "Date;USD;JPY\n2026-05-04;1,2;160\n": "its columns are separated by ; and should be by commas",
-    "Date,USD\n2026-05-04,1.2\n2026-05-05,zwei\n": "line 3: USD is 'zwei', which is no rate",
-    'Date,USD\n2026-05-04,"1,2"\n': "line 2: USD is '1,2', which is no rate",
+    "Date,USD\n2026-05-04,1.2\n2026-05-05,zwei\n": "line 3: USD is 'zwei', which is not a rate",
+    'Date,USD\n2026-05-04,"1,2"\n': "line 2: USD is '1,2', which is not a rate",
     "Date,USD\n2026-05-04,1,2\n": "line 2: there are 1 currencies, but 2 rates",
     "Date,USD,JPY\n2026-05-04,1.2\n": "line 2: there are 2 currencies, but 1 rates",
-    "Date,USD\n2026-05-04,-1.2\n": "line 2: USD is '-1.2', which is no rate",
-    "Date,USD\n2026-05-04,0\n": "line 2: USD is '0', which is no rate",
-    "Date,USD\n2026-05-04,NaN\n": "line 2: USD is 'NaN', which is no rate",
-    "Date,USD\n2026-05-04,inf\n": "line 2: USD is 'inf', which is no rate",
-    "Date,USD\n2026-05-04,1e3\n": "line 2: USD is '1e3', which is no rate",
-    "Date,USD\n2026-05-04,1000000000000\n": "line 2: USD is '1000000000000', which is no rate",
+    "Date,USD\n2026-05-04,-1.2\n": "line 2: USD is '-1.2', which is not a rate",
+    "Date,USD\n2026-05-04,0\n": "line 2: USD is '0', which is not a rate",
+    "Date,USD\n2026-05-04,NaN\n": "line 2: USD is 'NaN', which is not a rate",
+    "Date,USD\n2026-05-04,inf\n": "line 2: USD is 'inf', which is not a rate",
+    "Date,USD\n2026-05-04,1e3\n": "line 2: USD is '1e3', which is not a rate",
+    "Date,USD\n2026-05-04,1000000000000\n": "line 2: USD is '1000000000000', which is not a rate",
     "Date,USD\n2026-05-04,0.0000000000001\n": "line 2: USD is '0.0000000000001', which is no",
-    "Date,USD\n04.05.2026,1.2\n": "line 2: '04.05.2026' is no day; write it as 2026-05-04",
+    "Date,USD\n04.05.2026,1.2\n": "line 2: '04.05.2026' is not a date; write it as 2026-05-04",
     "Date,USD\n2026-02-30,1.2\n": "line 2: '2026-02-30' is no day",
     "Date,USD\n,1.2\n": "line 2: '' is no day",
     "Date,USD\n2026-05-04,1.2\n2026-05-04,1.3\n": "line 3: 2026-05-04 is there already, in line 2",
     "Date,USD,USD\n2026-05-04,1,2\n": "line 1: there are two columns USD",
-    "Date,Dollar\n2026-05-04,1\n": "line 1: 'DOLLAR' is no code of a currency",
+    "Date,Dollar\n2026-05-04,1\n": "line 1: 'DOLLAR' is not a currency code",
     "Date,EUR,USD\n2026-05-04,1,2\n": "line 1: EUR is what all rates are against",
     "Date,USD,\n2026-05-04,1.2,7\n": "line 2: '7' stands in a column without a name",
     b"Date,USD\n2026-05-04,1.2\n2026-05-05,\xff\n": "line 3: no text in UTF-8",
@@ -216,7 +216,9 @@ def test_a_wrong_file_changes_nothing(bank: Server) -> None:
     path = bank.folder / "wrong.csv"
     path.write_text("Date,CAD\n2026-05-04,1.2\n2026-05-05,zwei\n")
     said = fails("rates", "import", str(path), *data)
-    assert "wrong.csv, line 3: CAD is 'zwei', which is no rate; write how much one euro is" in said
+    assert (
+        "wrong.csv, line 3: CAD is 'zwei', which is not a rate; write how much one euro is" in said
+    )
     assert "Nothing was imported." in said
     assert ok("rates", "--json", *data) == before
     assert "No such file" in fails("rates", "import", str(bank.folder / "missing.csv"), *data)

@@ -158,7 +158,7 @@ REFUSED = {
         "WITH links AS (SELECT 1 AS a) SELECT * FROM links",
         "SELECT * FROM (WITH links AS (SELECT 1) SELECT * FROM links), links",
     ],
-    "is no table to ask": [
+    "is not a table here": [
         "SELECT * FROM url('http://127.0.0.1:1/x', 'LineAsString')",
         "SELECT * FROM file('/etc/passwd', 'LineAsString')",
         "SELECT * FROM merge('default', '.*')",

@@ -79,7 +79,7 @@ def test_the_overview_is_arranged_for_everybody(
     assert titles(shared) == titles(again)
     page.get_by_role("button", name="Overview: More").click()
     page.get_by_role("button", name="Arrange this page").click()
-    page.get_by_role("button", name="As it came").click()
+    page.get_by_role("button", name="Default layout").click()
     expect(page.get_by_role("article").nth(3)).to_have_attribute("aria-label", "Entry pages")
     assert house.ask("/v1/boards")["rows"] == []
 

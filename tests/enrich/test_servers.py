@@ -76,7 +76,7 @@ def test_in_every_shape(project: Project, path: str) -> None:
 
 def test_an_agent_that_an_event_says_is_a_visitors(project: Project) -> None:
     """The mail scanner that opens every link; in our shape and in Segment's."""
-    for agent, reason in ((BARRACUDA, "a scanner of mails (barracuda)"), (GOOGLEBOT, "a crawler")):
+    for agent, reason in ((BARRACUDA, "an e-mail scanner (barracuda)"), (GOOGLEBOT, "a crawler")):
         (warning,) = project.track("open", anonymous_id="d", user_agent=agent)["warnings"]
         assert (warning["field"], warning["code"]) == ("user_agent", "stored_as_bot")
         assert reason in warning["message"]

@@ -97,8 +97,8 @@ def test_what_is_odd_about_a_visit_is_said(project: Project) -> None:
     assert found["agent"]["is_bot"]
     assert found["agent"]["reason"] == "crawler"
     url, referrer = found["problems"]
-    assert "url shop.example/a is no address with a host" in url
-    assert "referrer google is no address with a host" in referrer
+    assert "url shop.example/a is not an address with a host" in url
+    assert "referrer google is not an address with a host" in referrer
     assert refused(project.post("/v1/rules/test", {"url": "x" * 2049}), "url")
     assert refused(project.post("/v1/rules/test", {"urls": POD}), "urls")
 

@@ -369,7 +369,7 @@ def test_what_is_in_the_middle_is_told_everywhere(folder: Path) -> None:
             assert "links is not made anew" in work["left"]
             assert "threadline_unfinished_work 1.0" in project.get("/metrics").body.decode()
             assert "under way: rebuild of links since 2" in ok("doctor", *data)
-            assert "is at work in" in fails("rebuild", *data)
+            assert "is running in" in fails("rebuild", *data)
         await_line(server, "rebuild_finished", '["links"]')
         assert project.send("GET", "/readyz").json == {"ok": True}
         assert "threadline_unfinished_work 0.0" in project.get("/metrics").body.decode()

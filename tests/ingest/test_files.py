@@ -153,7 +153,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"write it to one first"):
         EventFile(tmp_path / "a.ndjson")
     (tmp_path / "b.csv").mkdir()
-    with pytest.raises(FileError, match=r"is no regular file"):
+    with pytest.raises(FileError, match=r"is not a regular file"):
         EventFile(tmp_path / "b.csv")
 
 

@@ -181,7 +181,7 @@ def test_two_kinds_at_once_and_two_that_exclude_each_other(folder: Path) -> None
             text = ok("jobs", *data)
             assert f"{2 / len(STATES):.0%}, 2 of {len(STATES)} tables, half_hours" in text
             for other in ("rebuild", f"reclassify --project {project.project_id}"):
-                assert "is at work in" in fails(*other.split(), *data)
+                assert "is running in" in fails(*other.split(), *data)
         ok("rebuild", *data)
         assert [each["state"] for each in jobs(folder)] == ["done", "done", "done"]
         assert server.stop() == 0
@@ -277,7 +277,7 @@ def test_one_that_was_killed_is_cancelled_at_once(folder: Path) -> None:
     Log(folder).close()
     with pytest.raises(Killed), work(folder, table.IMPORT, "p", "file", left_by=(Killed,)) as job:
         raise Killed
-    assert "nobody goes on with it" in ok("jobs", "cancel", job.job_id, "--data", str(folder))
+    assert "will not be continued" in ok("jobs", "cancel", job.job_id, "--data", str(folder))
     assert [each["state"] for each in jobs(folder)] == ["cancelled"]
 
 

@@ -138,7 +138,7 @@ def test_what_is_left_out_is_summed(shop: Project) -> None:
 @pytest.mark.parametrize(
     ("path", "params", "parameter", "said"),
     [
-        ("attribution", {"conversion": "a{b}"}, "conversion", "is no condition"),
+        ("attribution", {"conversion": "a{b}"}, "conversion", "is not a condition"),
         ("attribution", {"conversion": "goal:x"}, "conversion", "there is no goal 'x'"),
         ("attribution", {"conversion": "a", "order": "value"}, "order", "goes with value_property"),
         ("time-to-conversion", {"conversion": "a{}"}, "conversion", "cannot read"),

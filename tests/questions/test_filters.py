@@ -138,7 +138,7 @@ def test_a_filter_keeps_what_it_says(shop: Project, filters: str, expected: int)
         ("plan==pro", "there is no dimension 'plan'"),
         ("sorce==x", "did you mean source?"),
         ("source=x", "write == for equal"),
-        ("source", "is no condition"),
+        ("source", "is not a condition"),
         ("source==", "a value is empty"),
         ("source==a|", "a value is empty"),
         ("source>3", "source takes =="),

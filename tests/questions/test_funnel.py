@@ -151,7 +151,7 @@ REFUSED: list[tuple[Json, str, str]] = [
     ({"steps": "$pageview,x|"}, "steps", "write event names by commas"),
     ({"steps": "$pageview,x{}"}, "steps", "write event names by commas"),
     ({"steps": "$pageview,x{a=1"}, "steps", "each { needs its }"),
-    ({"steps": "$pageview,x{plan}"}, "steps", "is no condition"),
+    ({"steps": "$pageview,x{plan}"}, "steps", "is not a condition"),
     ({"steps": "$pageview,x{plan>a}"}, "steps", "takes a number or a time"),
     ({"steps": "$pageview,x{path=~[}"}, "steps", "cannot be read"),
     ({"steps": "$pageview,x{first.source=a}"}, "steps", "write filters=first.source==a"),

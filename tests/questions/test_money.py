@@ -185,7 +185,7 @@ def test_what_is_no_currency_is_none_aloud(project: Project) -> None:
     for answer in (total(project), credited(project)):
         assert answer["rows"][0]["value"] == {"EUR": 2, "none": 8}
         assert codes(answer) == ["unknown_currency"]
-        assert "8 events have a 'currency' that is no currency code" in str(answer["warnings"])
+        assert "8 events have a 'currency' that is not a currency code" in str(answer["warnings"])
 
 
 NAMES = ["price", "null", "1", "a b", "a`b", 'a"b', "a'b", "a\\b", "é", "currency.x", "$v", "{v}"]

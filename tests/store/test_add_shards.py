@@ -267,8 +267,8 @@ def test_who_was_forgotten_meanwhile_does_not_come_back(nodes: Cluster, tmp_path
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("chdb", "is no cluster"),
-        ("clickhouse://u:p@127.0.0.1:1/shop", "is no cluster"),
+        ("chdb", "is not a cluster"),
+        ("clickhouse://u:p@127.0.0.1:1/shop", "is not a cluster"),
         ("three", "are divided between the shards of three already"),
     ],
 )

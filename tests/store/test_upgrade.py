@@ -171,7 +171,7 @@ def test_the_command_says_and_does_the_same(tmp_path: Path) -> None:
         "upgrade", *data
     )
     for arguments in (("--check",), ()):
-        assert "Nothing is to be done" in ok("upgrade", *arguments, *data)
+        assert "Nothing to do" in ok("upgrade", *arguments, *data)
 
 
 def test_a_new_folder_keeps_nothing(folder: Path) -> None:

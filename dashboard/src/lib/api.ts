@@ -185,7 +185,7 @@ async function request(
 const NOBODY: Failure = { status: 0, code: "unreachable", message: "", fieldErrors: {} };
 
 function unreachable(error: unknown): string {
-  const reason = error instanceof SyntaxError ? "What it answered is no JSON." : "";
+  const reason = error instanceof SyntaxError ? "Its answer is not JSON." : "";
   return `The server cannot be reached. ${reason} Check that it runs, then try again.`.replace(
     "  ",
     " ",

@@ -73,7 +73,9 @@ def _rule(node: Node) -> Rule:
             _fail(node, f"{name} is missing")
     rule_id = _text(found["id"])
     if not ID.fullmatch(rule_id):
-        _fail(found["id"], f"{rule_id!r} is no id: small letters, digits, _ and -, at most 64")
+        _fail(
+            found["id"], f"{rule_id!r} is not an id: use small letters, digits, _ and -, at most 64"
+        )
     verdict = (_text(found["source"]).casefold(), _text(found["medium"]).casefold())
     confidence = _text(found["confidence"]) if "confidence" in found else HIGH
     if confidence not in (HIGH, MEDIUM, LOW):
@@ -175,11 +177,11 @@ def _text(node: Node) -> str:
 def _host_name(node: Node) -> str:
     host = _text(node).lower().removeprefix("www.")
     if not HOST.fullmatch(host):
-        _fail(node, f"{host!r} is no host: write partner.example, which stands for all below it")
+        _fail(node, f"{host!r} is not a host: write partner.example, which stands for all below it")
     try:
         return host.encode("idna").decode()  # browsers send it so
     except UnicodeError:
-        _fail(node, f"{host!r} is no host")
+        _fail(node, f"{host!r} is not a host")
 
 
 def _fail(node: Node, problem: str) -> NoReturn:

@@ -38,7 +38,7 @@ def no_address(name: str, address: str) -> str:
     """What to say of an address without a host; of any other, nothing. `name`: of the field."""
     if not address or urlsplit(address).netloc:
         return ""
-    return f"{name} {address} is no address with a host, so nothing is read from its host."
+    return f"{name} {address} is not an address with a host, so nothing is read from its host."
 
 
 def explain(url: str, referrer: str, site: Site = NO_SITE) -> Classification:

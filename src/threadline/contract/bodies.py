@@ -67,8 +67,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
             str,
             msgspec.Meta(
                 max_length=MAX_ADDRESS,
-                description="The visitor's, where a server speaks for them (sk). The request's own"
-                " is taken only with a browser key.",
+                description="The visitor's user agent, if a server sends the event (sk). The "
+                "request's own is used only with a browser key.",
             ),
         ]
         | None
@@ -78,8 +78,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
             str,
             msgspec.Meta(
                 max_length=64,
-                description="The visitor's address, where a server speaks for them (sk). Never"
-                " stored; see docs/privacy.md. Default: the request's own.",
+                description="The visitor's IP address, if a server sends the event (sk). Never "
+                "stored; see docs/privacy.md. Default: the request's own.",
             ),
         ]
         | None
@@ -107,7 +107,7 @@ class Batch(msgspec.Struct, gc=False):
     key: (
         Annotated[
             str,
-            msgspec.Meta(description="A browser key, where no header can carry it: in a beacon."),
+            msgspec.Meta(description="A browser key, if no header can carry it, as in a beacon."),
         ]
         | None
     ) = None
@@ -126,7 +126,7 @@ class Batch(msgspec.Struct, gc=False):
         msgspec.Meta(
             ge=0,
             le=MAX_DROPPED,
-            description="Events the sender had to drop, because there was no room.",
+            description="Number of events that the sender had to drop because its queue was full.",
         ),
     ] = 0
 

@@ -11,7 +11,7 @@ Origins = Annotated[
     msgspec.Meta(
         max_length=100,
         description="Where browser keys (pk) may be used from: https://shop.example or "
-        "https://*.shop.example. In a change, all there are to be.",
+        "https://*.shop.example. In a change, give the complete list.",
     ),
 ]
 Stitch = Annotated[
@@ -20,35 +20,38 @@ Stitch = Annotated[
 ]
 Subdomains = Annotated[
     Literal["same", "separate"],
-    msgspec.Meta(description="Is another subdomain of the page's domain the same site?"),
+    msgspec.Meta(description="Whether another subdomain of the page's domain is the same site."),
 ]
 VisitTimeout = Annotated[
     int,
     msgspec.Meta(
-        ge=5, le=240, description="A visit ends where nothing happens for so many minutes."
+        ge=5, le=240, description="A visit ends after this many minutes without an event."
     ),
 ]
 TimeZone = Annotated[
     str | None,
     msgspec.Meta(
-        description="Name of the IANA database, as Europe/Berlin: by whose clocks days begin where "
-        "a question has no `tz`; null: UTC, and in the dashboard those of whoever looks."
+        description="IANA time zone, such as Europe/Berlin, in which days begin where a question "
+        "has no `tz`; null: UTC, and in the dashboard the time zone of the browser."
     ),
 ]
 KeepDays = Annotated[
     Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None,
-    msgspec.Meta(description="Events older than so many days are deleted; null: never."),
+    msgspec.Meta(description="Events older than this many days are deleted; null: none are."),
 ]
 KeepDaysByEvent = Annotated[
     dict[str, Annotated[int, msgspec.Meta(ge=1, le=36_500)]],
     msgspec.Meta(
         max_length=100,
-        description="The same of events with these names. In a change, all there are to be.",
+        description="The same for events with these names. In a change, give the complete list.",
     ),
 ]
 KeepFirstTouch = Annotated[
     bool,
-    msgspec.Meta(description="Do links and first touches outlive the events they follow from?"),
+    msgspec.Meta(
+        description="Whether links and first touches are kept when the events they "
+        "follow from are deleted."
+    ),
 ]
 KeyKind = Literal["pk", "sk", "rk"]
 

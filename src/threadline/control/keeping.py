@@ -45,7 +45,7 @@ def checked_by_event(given: Mapping[str, int]) -> ByEvent:
     for name, days in given.items():
         if not 0 < len(name) <= MAX_EVENT:
             raise ControlError(
-                f"The name of an event has 1 to {MAX_EVENT} characters; {name!r} has not."
+                f"The name of an event has 1 to {MAX_EVENT} characters, but {name!r} has not."
             )
         check_days(days)
     return tuple(sorted(given.items()))
@@ -62,7 +62,7 @@ def read_days(text: str) -> int | None:
     if text == NEVER:
         return None
     if not text.isascii() or not text.isdigit():
-        raise ControlError(f"{text!r} is no number of days; {TO_WRITE}.")
+        raise ControlError(f"{text!r} is not a number of days; {TO_WRITE}.")
     if len(text) > DIGITS:
         raise ControlError(_out_of_bounds(text))
     days = int(text)

@@ -86,7 +86,7 @@ def _one(db: Statements, member_id: str) -> None:
 def _keep_an_owner(db: Statements) -> None:
     if not _owners(db):
         raise LastOwner(
-            "This is the last owner, and nobody could change anything afterwards. Make somebody "
+            "This is the last owner, so nobody could change anything afterwards. Make somebody "
             "else an owner first."
         )
 

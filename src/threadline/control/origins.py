@@ -83,7 +83,7 @@ def _host(text: str) -> str:
         try:
             host = idna.encode(text, uts46=True).decode()
         except idna.IDNAError as error:
-            raise ValueError(f"its host is no domain name ({error}).") from None
+            raise ValueError(f"its host is not a domain name ({error}).") from None
     if len(host) > MAX_HOST:
         raise ValueError(f"its host has {len(host)} characters; at most {MAX_HOST} are possible.")
     if not _HOST.fullmatch(host):
@@ -95,7 +95,7 @@ def _host(text: str) -> str:
         try:
             IPv4Address(host)
         except ValueError:
-            raise ValueError("its host is no IPv4 address such as 192.168.0.10.") from None
+            raise ValueError("its host is not an IPv4 address such as 192.168.0.10.") from None
     return host
 
 
@@ -103,7 +103,7 @@ def _ipv6(text: str) -> str:
     try:
         address = IPv6Address(text)
     except ValueError:
-        raise ValueError("its host is no IPv6 address such as [::1].") from None
+        raise ValueError("its host is not an IPv6 address such as [::1].") from None
     mapped = address.ipv4_mapped
     if mapped:  # browsers write hexadecimal digits here, too; Python does up to 3.12 only
         high, low = divmod(int(mapped), 0x10000)

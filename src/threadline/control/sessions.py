@@ -120,7 +120,7 @@ class Sessions(Members):
             (member_id,),
         ).fetchone()
         if not found:
-            raise InvalidLink("Whose this was is no member any more. Ask an owner.")
+            raise InvalidLink("The person it belonged to is no longer a member. Ask an owner.")
         token, now_ms = new_secret(), self._now_ms()
         hashed = token_hash(self.pepper, "session", token)
         session = Session(new_id("ses"), member_id, hashed, by, device[:MAX_DEVICE], now_ms, now_ms)
@@ -146,8 +146,8 @@ class Sessions(Members):
         ).fetchone()
         if not found or found[0] not in purposes:
             raise InvalidLink(
-                "This link was used already, or never was one. Ask an owner for another, or run "
-                "`threadline dashboard login-link` where the server runs."
+                "This link has been used already, or never existed. Ask an owner for another, or "
+                "run `threadline dashboard login-link` where the server runs."
             )
         purpose, member_id, expires_ms = found
         if self._now_ms() >= expires_ms:

@@ -89,7 +89,8 @@ def admit(request: Request, doc: Doc, token: str = "") -> None:
         raise doc.refusal(f"A {key.kind} key may not do this; use {' or '.join(doc.keys)}.{way}")
     if doc.scope and doc.scope not in key.scope_names:
         raise doc.refusal(
-            f"This key may not {SCOPES[doc.scope]}. Let it with `threadline key grant {key.label}"
+            f"This key may not {SCOPES[doc.scope]}. Allow it with `threadline key grant "
+            f"{key.label}"
             f" --scope {doc.scope}`. {_way_to(doc.scope)}"
         )
     origin = request.header("origin")
@@ -122,7 +123,7 @@ def key_in_address(request: Request) -> str:
     query = parse_qs(request.query)
     token = query.get("writeKey", [""])[0]
     if token and not token.startswith("pk_"):
-        raise KeyKindNotAllowed("Only browser keys (pk) may come in the address.")
+        raise KeyKindNotAllowed("Only browser keys (pk) may be sent in the address.")
     return token
 
 
@@ -135,7 +136,7 @@ def _key_in(body: bytes, doc: Doc) -> str:
         found = _decoded_key(body)
     if doc.body is Batch and found.key:
         if not found.key.startswith("pk_"):
-            raise KeyKindNotAllowed("Only browser keys (pk) may come in the body.")
+            raise KeyKindNotAllowed("Only browser keys (pk) may be sent in the body.")
         return found.key
     return found.write_key or ""
 

@@ -179,7 +179,7 @@ def refuse_rebinding(request: Request) -> None:
     forwarded = FORWARDED.intersection(dict(request.scope["headers"]))
     if local and not forwarded and not _is_address(host) and host not in own:
         raise OriginNotAllowed(
-            f"Nobody said that this server is called {host[:100]!r}. Use the address that it"
+            f"This server does not know the host name {host[:100]!r}. Use the address that it"
             " listens on, or set THREADLINE_PUBLIC_URL to the one that people use."
         )
     if not origin or origin_allowed(origin, request.project.origins):
@@ -188,8 +188,8 @@ def refuse_rebinding(request: Request) -> None:
     if page in own - {""} or (is_loopback(page) and is_loopback(host)):
         return
     raise OriginNotAllowed(
-        f"Origin {origin[:100]} may not speak MCP here. Add it to the project's origins, or leave"
-        " the header out where no browser asks."
+        f"Origin {origin[:100]} may not use MCP here. Add it to the project's origins, or leave "
+        f"the header out if the client is not a browser."
     )
 
 

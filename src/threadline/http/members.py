@@ -143,7 +143,8 @@ ROUTES = [
         "/v1/members/{member_id}/link",
         new_link,
         Doc(
-            summary="A new one-time link, for who has lost theirs or forgotten the password",
+            summary="A new one-time link, for somebody who has lost theirs or forgotten their "
+            "password",
             tag=TAG,
             role="owner",
             path_params=IN_PATH,

@@ -26,7 +26,7 @@ class Refusal(msgspec.Struct):
     meaning: str
     project_id: Annotated[
         str | None,
-        msgspec.Meta(description="Null where no key told whose it was meant to be."),
+        msgspec.Meta(description="Null if no key said which project it was meant for."),
     ]
     count: int
     first_at: str

@@ -34,7 +34,7 @@ def admit_member(request: Request, doc: Doc) -> bool:
     request.session, request.member = _, member = found
     if not member.may(role):
         raise InsufficientRole(
-            f"This takes the role {role}, and you are {_a(member.role)}. An owner can change your"
+            f"This needs the role {role}, and you are {_a(member.role)}. An owner can change your"
             " role on the page Settings."
         )
     if doc.keys:

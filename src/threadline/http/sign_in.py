@@ -41,8 +41,8 @@ async def by_password(request: Request) -> Answer:
     if not member or not right:
         services.metrics.sign_ins.labels("failed").inc()
         raise SignInFailed(
-            "The e-mail address or the password is wrong. Who has forgotten it asks an owner for a"
-            " link, or runs `threadline dashboard login-link` where the server runs."
+            "The e-mail address or the password is wrong. If you have forgotten it, ask an owner "
+            "for a link, or run `threadline dashboard login-link` where the server runs."
         )
     services.throttle.give_back(request.address, email)
     signed = await write_control(

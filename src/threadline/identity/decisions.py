@@ -199,7 +199,7 @@ def _decide_account(
     unlinked: bool,
 ) -> bool:
     if bool(user_id) == bool(anonymous_id):
-        message = "Say whom it is about: either user_id or anonymous_id."
+        message = "Give either user_id or anonymous_id."
         raise InvalidPayload(message, fieldErrors={"user_id": [message]})
     values = {
         "project_id": project_id,

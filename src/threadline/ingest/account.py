@@ -33,13 +33,13 @@ def no_account(event_name: str, properties: str) -> str | None:
     if event_name == GROUP and found in (None, ""):
         found = said.group_id
         if found is None:
-            return "A group call without account_id among its properties says no account."
+            return "A group call without account_id among its properties names no account."
     if found is None or _is_id(found):
         return None
     return (
         f"{str(found)[:80]!r} is not the id of an account, which is a text of at most"
-        f" {MAX_ACCOUNT_ID} characters or a whole number; the event was stored, and shows nobody"
-        " in one."
+        f" {MAX_ACCOUNT_ID} characters or a whole number; the event was stored, and puts nobody "
+        f"into an account."
     )
 
 

@@ -86,7 +86,7 @@ class Claims:
         latest = time.monotonic() + PATIENCE_S
         while home.query(ON_THEIR_WAY, {"insert": INSERT})[0]["claims"]:
             if time.monotonic() > latest:
-                raise StoreAway("The store does not come to the end of another node's insert.")
+                raise StoreAway("The store does not finish another node's insert.")
             time.sleep(LOOK_AGAIN_S)
 
     def _look_at_fences(self, at_least: int) -> None:

@@ -134,15 +134,15 @@ class RatesFile:
                     yield reader.line_num, [cell.strip() for cell in cells]
         except UnicodeDecodeError:
             raise self._wrong(
-                reader.line_num + 1, "no text in UTF-8; save the file as that"
+                reader.line_num + 1, "not UTF-8 text; save the file as UTF-8"
             ) from None
         except csv.Error as error:
-            raise self._wrong(reader.line_num, f"no line of CSV ({error})") from None
+            raise self._wrong(reader.line_num, f"not a line of CSV ({error})") from None
 
     def _measured(self, text: IO[str]) -> Iterator[str]:
         for number, line in enumerate(text, start=1):
             if not line.isprintable() and any("\udc80" <= char <= "\udcff" for char in line):
-                raise self._wrong(number, "no text in UTF-8; save the file as that")
+                raise self._wrong(number, "not UTF-8 text; save the file as UTF-8")
             self.bytes_read += len(line)
             yield line
 
@@ -155,12 +155,12 @@ class RatesFile:
                 if ";" in shown
                 else f"it should begin with Date, and begins with {shown!r}"
             )
-            raise self._wrong(number, f"no column names of exchange rates: {hint}. {WAY_OUT}")
+            raise self._wrong(number, f"not column names of exchange rates: {hint}. {WAY_OUT}")
         found = [name.upper() for name in names[1:]]
         for name in found:
             if name and not CODE.fullmatch(name):
                 raise self._wrong(
-                    number, f"{name[:40]!r} is no code of a currency; write three letters, as USD"
+                    number, f"{name[:40]!r} is not a currency code; write three letters, as USD"
                 )
             if name == EURO:
                 raise self._wrong(number, "EUR is what all rates are against; leave the column out")
@@ -178,7 +178,7 @@ class RatesFile:
                 continue
             if EPOCH <= day <= LAST:
                 return day
-        raise self._wrong(number, f"{text[:40]!r} is no day; write it as 2026-05-04")
+        raise self._wrong(number, f"{text[:40]!r} is not a date; write it as 2026-05-04")
 
     def _rates(
         self, number: int, day: date, currencies: Sequence[str], cells: Sequence[str]
@@ -206,8 +206,8 @@ class RatesFile:
                 return rounded
         raise self._wrong(
             number,
-            f"{currency} is {cell[:40]!r}, which is no rate; write how much one euro is, such as "
-            "1.0834, or N/A",
+            f"{currency} is {cell[:40]!r}, which is not a rate; write how much one euro is, "
+            "such as 1.0834, or N/A",
         )
 
     def _wrong(self, number: int, what: str) -> FileError:

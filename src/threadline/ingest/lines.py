@@ -98,8 +98,8 @@ class EventFile:
         self.format = found
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe could wait for ever
             raise FileError(
-                f"{path} is no regular file. An import that is interrupted goes on by reading the "
-                f"file again: write it to one first, for example: cat {path} > events.{found}"
+                f"{path} is not a regular file. An interrupted import continues by reading "
+                f"the file again: write it to one first, for example: cat {path} > events.{found}"
             )
         self._raw: BinaryIO = path.open("rb")
         self.size = os.fstat(self._raw.fileno()).st_size

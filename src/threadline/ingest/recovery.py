@@ -43,8 +43,8 @@ def alone(settings: Settings) -> Iterator[None]:
             held.enter_context(hold(folder / EXCLUSIVE))
         except Held:
             raise AtWork(
-                f"A rebuild, reclassify or shard add is at work in {folder}, or the server finishes"
-                " it; wait for it and try again. `threadline jobs` shows how far it is."
+                f"A rebuild, reclassify or shard add is running in {folder}, or the server is "
+                f"finishing one; wait for it and try again. `threadline jobs` shows the progress."
             ) from None
         if is_held(folder / ADDING):
             raise AtWork(

@@ -62,10 +62,10 @@ NO_PAGE = ("direct", "direct", "low", "no_page")
 # What sends the agents of bots, as a sentence names it.
 SENDERS = {
     "ai_agent": "an AI agent",
-    "preview": "a service that fetches previews",
-    "mail_scanner": "a scanner of mails",
-    "monitor": "a service that watches or measures pages",
-    "headless": "a browser without a person",
+    "preview": "a link preview service",
+    "mail_scanner": "an e-mail scanner",
+    "monitor": "a monitoring service",
+    "headless": "a headless browser",
     "crawler": "a crawler or another program",
 }
 
@@ -259,7 +259,7 @@ def _corrected(timestamp: int, context: IngestContext, warnings: Warnings) -> in
     corrected = timestamp + context.skew_ms
     if corrected >= FIRST_MS:
         return corrected
-    message = "The time when the batch was sent cannot be right; it was not taken into account."
+    message = "The time when the batch was sent cannot be right, so it was ignored."
     warnings.warn("timestamp", "clock_ignored", message)
     return min(timestamp, context.now_ms)
 

@@ -16,8 +16,8 @@ MEANINGS = {
     table.WAITING: "waits for the server to carry it out",
     table.RUNNING: "is being worked on",
     table.ERASING: "in no answer any more; the disk is being cleaned",
-    table.STOPPED: "was stopped by hand; the same command goes on",
-    table.INTERRUPTED: "whoever worked on it was killed",
+    table.STOPPED: "was stopped by hand; the same command continues it",
+    table.INTERRUPTED: "the process that worked on it was killed",
     table.DONE: "done",
     table.FAILED: "failed",
     table.CANCELLED: "was cancelled",
@@ -80,13 +80,13 @@ def cancel(db: sqlite3.Connection, folder: Path, job_id: str) -> str:
         raise JobError(f"{job_id} is over: {MEANINGS[state]}.")
     if not job.may_cancel:
         raise JobError(
-            f"{job_id} has to be finished: the tables that it writes would be wrong without it."
+            f"{job_id} cannot be cancelled: the tables that it writes would be left wrong."
         )
     if state == table.RUNNING:
         table.ask_cancel(db, job_id)
         return f"{job_id} stops at its next step; `threadline jobs` shows when it has."
     table.end(db, [job_id], table.CANCELLED)
-    return f"{job_id} is cancelled; nobody goes on with it."
+    return f"{job_id} is cancelled and will not be continued."
 
 
 def _shown(job: Job, folder: Path) -> Shown:

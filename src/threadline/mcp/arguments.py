@@ -24,6 +24,6 @@ def _text(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
         if name in ALONE and len(value) > 1:
-            raise invalid(name, "takes one; ask once for each")
+            raise invalid(name, "takes one value; call once for each")
         return APART.get(name, ",").join(_text(name, part) for part in value)
     raise invalid(name, "write text, a number, true or false, or a list of texts")

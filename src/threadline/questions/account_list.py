@@ -27,8 +27,8 @@ class AccountsParams(Filtered, kw_only=True):
             msgspec.Meta(
                 min_length=1,
                 max_length=200,
-                description="Accounts with this text in their id or in what a group call said of "
-                "them, in capitals or not.",
+                description="Accounts with this text in their id or their traits; case does not "
+                "matter.",
             ),
         ]
         | None
@@ -38,7 +38,7 @@ class AccountsParams(Filtered, kw_only=True):
             "-last_seen", "last_seen", "-first_seen", "first_seen", "-people", "people",
             "-events", "events",
         ],
-        msgspec.Meta(description="With `-` the latest, or the greatest, come first."),
+        msgspec.Meta(description="With `-`, the latest or greatest come first."),
     ] = "-last_seen"  # fmt: skip
     limit: Limit = 100
     cursor: CursorText | None = None

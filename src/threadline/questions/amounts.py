@@ -272,8 +272,8 @@ def warnings(amounts: Amounts, doubts: Doubts, left: Unconverted) -> list[Answer
         found.append(AnswerWarning("rounded_values", amounts.parameter, message))
     if doubts.miscoded:
         message = (
-            f"{_events(doubts.miscoded)} a {amounts.currency_property!r} that is no currency code "
-            "such as EUR; the amount counts as one without a currency."
+            f"{_events(doubts.miscoded)} a {amounts.currency_property!r} that is not a currency "
+            "code such as EUR; the amount counts as one without a currency."
         )
         found.append(AnswerWarning("unknown_currency", "currency_property", message))
     if left is not msgspec.UNSET:

@@ -48,7 +48,7 @@ def read_event(text: str) -> tuple[str, str]:
     name, conditions = name_and_conditions(text)
     if not name:
         raise invalid(
-            "event", f"{text!r} is no event; write a name, or one as in purchase{{plan=pro}}"
+            "event", f"{text!r} is not an event; write a name, or one as in purchase{{plan=pro}}"
         )
     return name, conditions or ""
 

@@ -158,7 +158,8 @@ def _condition(text: str, of_steps: bool) -> Condition:
     match = CONDITION.fullmatch(text)
     if not match:
         raise ValueError(
-            f"{shown!r} is no condition; write a name, an operator and a value, such as country==DE"
+            f"{shown!r} is not a condition; write a name, an operator and a value, such as "
+            "country==DE"
         )
     name, brackets, operator, rest = plain(match[1]), match[2], match[3], match[4]
     if operator == "=":

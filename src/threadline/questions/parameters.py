@@ -30,12 +30,12 @@ UserId = Annotated[
 StitchText = Annotated[
     Policy,
     msgspec.Meta(
-        description="Whose are untagged events on a device with users? `any`: every user's ever "
-        "seen there; `first`: the first one's; `next`: whose login ends the interval; `last`: the "
-        "latest one's; `none`: the anonymous visitor's.",
+        description="Who owns the events without a user id on a device with users? `any`: every "
+        "user's ever seen there; `first`: the first one's; `next`: whose login ends "
+        "the interval; `last`: the latest one's; `none`: the anonymous visitor's.",
     ),
 ]
-IncludeBots = Annotated[bool, msgspec.Meta(description="Crawlers and other programs count, too.")]
+IncludeBots = Annotated[bool, msgspec.Meta(description="Include crawlers and other programs.")]
 RELATIVE: dict[str, str] = {"relative": RELATIVE_TIMES}
 From = Annotated[
     Timestamp,
@@ -56,9 +56,8 @@ To = Annotated[
 TimeZone = Annotated[
     str,
     msgspec.Meta(
-        description="Name of the IANA database, as Europe/Berlin, whose clocks decide when days "
-        "begin, those of `from`, `to` and `as_of` included. Default: the project's `timezone`, "
-        "else UTC."
+        description="IANA time zone, such as Europe/Berlin, in which days begin, those of `from`, "
+        "`to` and `as_of` included. Default: the project's `timezone`, else UTC."
     ),
 ]
 

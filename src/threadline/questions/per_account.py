@@ -33,8 +33,8 @@ from threadline.store.states import HALF_HOUR_MS, state
 Per = Annotated[
     Literal["person", "account"],
     msgspec.Meta(
-        description="`account`: accounts are counted, wherever this speaks of persons, and people "
-        "who belong to none are left out."
+        description="`account`: accounts are counted instead of persons everywhere, and people "
+        "who belong to no account are left out."
     ),
 ]
 

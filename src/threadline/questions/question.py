@@ -49,7 +49,7 @@ class Question:
         narrows = "; ".join(f"{scope}s: {what}" for scope, what in self.narrows.items())
         return {
             "stitch": f"Default: the project's, else `{of_people}`.",
-            "filters": f"What they narrow, by what they speak of. {narrows}.",
+            "filters": f"What a filter narrows depends on what it is about. {narrows}.",
         }
 
     @property

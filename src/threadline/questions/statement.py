@@ -175,7 +175,7 @@ def _check(
         if place == "table_function":
             if name not in TABLE_FUNCTIONS:
                 raise NotAllowed(
-                    f"{node['name']}(…) is no table to ask; ask {' or '.join(TABLES)}."
+                    f"{node['name']}(…) is not a table here; use {' or '.join(TABLES)}."
                 )
         else:
             _check_function(node["name"])

@@ -75,5 +75,5 @@ def check_per(params: StatsParams) -> None:
     else:
         counts = METRICS[params.metric].relation == "person_events"
     if not counts:
-        message = "accounts are counted in the place of persons; choose metric=persons,"
+        message = "accounts are counted instead of persons; choose metric=persons,"
         raise refused("per", f"{message} conversion_rate, or per_person without a property")

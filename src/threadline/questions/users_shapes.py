@@ -32,8 +32,8 @@ class UsersParams(Filtered, kw_only=True):
             msgspec.Meta(
                 min_length=1,
                 max_length=200,
-                description="Users whose id, e-mail or any other trait has this text in it, in "
-                "capitals or not.",
+                description="Users with this text in their id, e-mail or any other trait; case "
+                "does not matter.",
             ),
         ]
         | None
@@ -65,12 +65,13 @@ class UsersParams(Filtered, kw_only=True):
             "-value",
             "value",
         ],
-        msgspec.Meta(description="With `-` the latest, or the greatest, come first."),
+        msgspec.Meta(description="With `-`, the latest or greatest come first."),
     ] = "-known_since"
     columns: Annotated[
         str,
         msgspec.Meta(
-            description=f"What to show of each user, by commas: {', '.join(COLUMNS)}, first.source "
+            description=f"What to show for each user, separated by commas: {', '.join(COLUMNS)}, "
+            f"first.source "
             "and the like, last.source and the like, traits.KEY.",
             extra_json_schema={"type": "array", "items": {"type": "string"}},
         ),

@@ -112,7 +112,7 @@ def skipped_values(parameter: str, name: str, skipped: int) -> list[AnswerWarnin
     if not skipped:
         return []
     events = "One event has" if skipped == 1 else f"{skipped} events have"
-    message = f"{events} a {name!r} that is no number of usable size; it counts as none."
+    message = f"{events} a {name!r} that is not a number of usable size; it counts as none."
     return [AnswerWarning("skipped_values", parameter, message)]
 
 

@@ -115,7 +115,9 @@ class AdminSocket(ThreadingUnixStreamServer):
     def _answer(self, asked: Asked) -> bytes:
         """Beside all else: it must not keep a rebuild waiting."""
         if not self._asking.acquire(blocking=False):
-            raise StoreBusy(f"{ASKING} questions in SQL run already; ask again when one is done.")
+            raise StoreBusy(
+                f"{ASKING} SQL queries are running already; try again when one is done."
+            )
         try:
             return self._services.store.query_read_only(*msgspec.structs.astuple(asked))
         finally:

@@ -76,7 +76,7 @@ def open_archive(path: Path) -> Archive:
         raise
     except UNFIT:
         raise ArchiveError(
-            f"{path} is no export of threadline, or is damaged: `threadline export -o FILE.zip`"
+            f"{path} is not an export of Threadline, or is damaged: `threadline export -o FILE.zip`"
             " makes one. Nothing was imported."
         ) from None
     if head.format > FORMAT:
@@ -128,7 +128,7 @@ def _read_through(file: ZipFile, events: Collection[str]) -> None:
 
 def _project(file: ZipFile, head: Head, project_id: str) -> tuple[OfProject, ProjectFile]:
     if not PROJECT_ID.fullmatch(project_id):
-        raise ArchiveError(f"{project_id!r} is no id of a project")
+        raise ArchiveError(f"{project_id!r} is not the id of a project")
     inside = f"projects/{project_id}"
     of = _decoded(f"{inside}/project.json", _small(file, f"{inside}/project.json"), OfProject)
     if (of.project_id, of.name) != (project_id, head.projects[project_id]):
@@ -199,7 +199,7 @@ def _check_events(file: ZipFile, of: OfProject) -> None:
         width = len(_each(member, number, _values, line))
         event: StoredEvent = _each(member, number, read_event, line)
         if width != len(columns) or not _is_storable(event, of.project_id):
-            raise ArchiveError(f"line {number:,} of {member} is no event of {of.project_id}")
+            raise ArchiveError(f"line {number:,} of {member} is not an event of {of.project_id}")
     if number - 1 != of.events:
         raise ArchiveError(
             f"{member} has {number - 1:,} events, and project.json says {of.events:,}"

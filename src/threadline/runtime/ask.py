@@ -197,8 +197,8 @@ class Asking:
             ) from error
         except QueryTooLarge as error:
             raise Unavailable(
-                "The question takes more memory than one may; narrow it with from and to, ask for "
-                "fewer groups, or raise THREADLINE_QUERY_MEMORY."
+                "The question needs more memory than a question may take; narrow it with from and "
+                "to, ask for fewer groups, or raise THREADLINE_QUERY_MEMORY."
             ) from error
         except StoreBusy as error:
             self._refused()

@@ -99,13 +99,13 @@ class Turns:
     async def _turn(self) -> None:
         if self._waiting >= MOST_WAITING:
             self._refused()
-            raise Busy("Too many questions in SQL are waiting; try again in a few seconds.")
+            raise Busy("Too many SQL queries are waiting; try again in a few seconds.")
         self._waiting += 1
         try:
             await asyncio.wait_for(self._free.acquire(), self._patience_s)
         except TimeoutError:
             self._refused()
-            raise Busy("The questions in SQL before this one took too long; try again.") from None
+            raise Busy("The SQL queries before this one took too long; try again.") from None
         finally:
             self._waiting -= 1
 

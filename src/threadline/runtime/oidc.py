@@ -260,5 +260,5 @@ def _ask(url: str, headers: Mapping[str, str] = {}, body: bytes | None = None) -
     except (OSError, HTTPException, ValueError) as error:
         raise OidcError("oidc_unavailable", f"{url} does not answer: {error}") from None
     if not isinstance(found, dict):
-        raise OidcError("oidc_unavailable", f"{url} answers no JSON object")
+        raise OidcError("oidc_unavailable", f"{url} does not answer with a JSON object")
     return found

@@ -148,8 +148,8 @@ class Services:
         comes or changes there, and no block is half on its way. Raises `StoreError`."""
         if not self.writer.catch_up(CATCH_UP_S):
             raise StoreError(
-                "The store does not take what lies in the log. The server's log says why; try again"
-                " once it is well."
+                "The store does not accept the events in the log. The server's log says why; try "
+                "again when that is solved."
             )
         with self.writer.held():
             if self.writer.failing_since is not None:

@@ -253,7 +253,7 @@ def _cluster(url: str) -> Address:
     address = cluster_address(url)
     if address is None:
         raise StoreError(
-            f"{without_password(url)} is no cluster, which shards could be added to: it has no"
+            f"{without_password(url)} is not a cluster, so no shards can be added: it has no"
             " ?cluster=NAME. `threadline migrate-store` moves all events into one."
         )
     return address

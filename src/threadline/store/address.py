@@ -45,7 +45,7 @@ def server_address(url: str) -> Address:
     user, _, password = login.partition(":")
     given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     if unknown := given.keys() - set(PARAMETERS):
-        raise ValueError(f"?{min(unknown)}= is no parameter; there are {', '.join(PARAMETERS)}")
+        raise ValueError(f"?{min(unknown)}= is not a parameter; there are {', '.join(PARAMETERS)}")
     secure = SERVER_SCHEMES[scheme] or given.get("secure") == "true"
     found = hosts.split(",")
     for host in found:
@@ -69,7 +69,7 @@ def host_and_port(text: str, secure: bool) -> tuple[str, int]:
     """Of one of the hosts. Raises `ValueError` for what is none."""
     address = urlsplit(f"//{text}")
     if not address.hostname or address.port == 0:
-        raise ValueError(f"{text!r} is no host")
+        raise ValueError(f"{text!r} is not a host")
     return address.hostname, address.port or PORTS[secure]
 
 

@@ -13,7 +13,7 @@ export function warningsOf(row: Row, arrivedMs: number): string[] {
   const found: string[] = [];
   if (row.is_bot) found.push("A bot: it counts nowhere unless bots are asked for.");
   if (row.user_id !== null && PLACEHOLDER.test(row.user_id.trim()))
-    found.push(`The user id ${JSON.stringify(row.user_id)} stands for nobody.`);
+    found.push(`The user id ${JSON.stringify(row.user_id)} is a placeholder, not an id.`);
   if (row.source_confidence === "low" && row.source !== "direct")
     found.push("Where it came from is a guess: no parameter says so.");
   if (row.url && PERSONAL.test(decoded(row.url)))

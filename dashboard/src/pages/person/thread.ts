@@ -5,7 +5,7 @@ import type { Schemas } from "../../lib/api";
 
 export type EventRow = Schemas["EventRow"];
 /** `known`: of the person, once the device was tied to them. `claimed`: of the past that the tie
- * has claimed. `stranger`: not theirs as it is looked at. `later`: had not happened then. */
+ * made theirs. `stranger`: not theirs as it is looked at. `later`: had not happened then. */
 export type State = "known" | "claimed" | "stranger" | "later";
 
 export interface Dot {
