@@ -1,4 +1,4 @@
-"""What the control plane is kept in, behind one door: `control.db` or PostgreSQL.
+"""What the control plane is kept in, behind one interface: `control.db` or PostgreSQL.
 
 All statements are written once, in what SQLite and PostgreSQL both understand, with `?` for values.
 What only one of them has is in `on_sqlite` and `on_postgres`.

@@ -36,7 +36,7 @@ from threadline.identity.kept_texts import (
     SHARED,
     WRITTEN,
 )
-from threadline.identity.large_tables import Asked, LargeKeeper, OfProject
+from threadline.identity.large_tables import LargeKeeper, OfProject, TableRequest
 from threadline.identity.parts import (
     CHANGED_OWNERS,
     MOST_NEWER,
@@ -125,7 +125,9 @@ class Keeper:
             if known.kept is not on.kept:
                 return None  # somebody else has looked meanwhile, and owners are others now
             made_for = {"visit_timeout_ms": timeout_ms}
-            return self._visits.tables(known.visits, Asked(reads, on, known.seen, made_for, {}))
+            return self._visits.tables(
+                known.visits, TableRequest(reads, on, known.seen, made_for, {})
+            )
 
     def touches(self, reads: Reads, on: Resolution) -> dict[str, object] | None:
         """The same of `kept_touches`."""
@@ -137,7 +139,7 @@ class Keeper:
             if on.policy == "next" and on.kept and on.kept.is_shared:
                 values = self._table(known, reads, on, "shared_touches")
             of_project = known.touches.setdefault(on.policy, OfProject())
-            return self._touches.tables(of_project, Asked(reads, on, known.seen, {}, values))
+            return self._touches.tables(of_project, TableRequest(reads, on, known.seen, {}, values))
 
     def answer(self, name: str, like: str, query: Query) -> dict[str, object]:
         """What a statement binds that reads a table with the answer to another, which is there as

@@ -98,7 +98,7 @@ class OfProject:
     is_being_made: bool = False
 
 
-class Asked(NamedTuple):
+class TableRequest(NamedTuple):
     """What tables are wanted for. `seen`: when the owners were looked up that this resolution has.
     `made_for`: what they are worked out with, beside it; `values`: what statements bind besides."""
 
@@ -129,7 +129,7 @@ class LargeKeeper:
         # Of how many rows each table is that is there, by what it is held by.
         self._rows = WeakKeyDictionary[object, int]()
 
-    def tables(self, of_project: OfProject, asked: Asked) -> dict[str, object] | None:
+    def tables(self, of_project: OfProject, asked: TableRequest) -> dict[str, object] | None:
         """What a statement binds that reads them as they are now, or None where they are not
         kept."""
         if before := of_project.tables:
@@ -154,7 +154,7 @@ class LargeKeeper:
         long_ago = begun_at_s is None or monotonic() - begun_at_s >= AGAIN_S
         return long_ago and not of_project.is_being_made
 
-    def _make(self, of_project: OfProject, asked: Asked) -> None:
+    def _make(self, of_project: OfProject, asked: TableRequest) -> None:
         try:
             of_project.tables = self._anew(asked)
         except Exception as error:  # noqa: BLE001 - nobody waits for it who would say so
@@ -164,7 +164,7 @@ class LargeKeeper:
         finally:
             of_project.is_being_made = False
 
-    def _up_to_date(self, before: LargeTables, asked: Asked) -> LargeTables | None:
+    def _up_to_date(self, before: LargeTables, asked: TableRequest) -> LargeTables | None:
         assert asked.on.kept
         if (before.decisions, before.made_for) != (asked.on.kept.decisions, asked.made_for):
             return None
@@ -184,7 +184,7 @@ class LargeKeeper:
         name, hold = self._made(asked, newer)
         return replace(before, seen=asked.seen, newer=name, newer_hold=hold, newer_keys=newer)
 
-    def _changed(self, before: Seen, asked: Asked) -> set[int] | None:
+    def _changed(self, before: Seen, asked: TableRequest) -> set[int] | None:
         """Whose rows may be others now; None: perhaps anybody's."""
         devices = self._changed_devices(before, asked)
         if not devices or not self._kind.changed_keys:
@@ -193,7 +193,7 @@ class LargeKeeper:
         rows = asked.reads.query(sql, bound(sql, {**asked.on.params, "devices": sorted(devices)}))
         return {row["key"] for row in rows}
 
-    def _changed_devices(self, before: Seen, asked: Asked) -> set[int] | None:
+    def _changed_devices(self, before: Seen, asked: TableRequest) -> set[int] | None:
         reads, now, project_id = asked.reads, asked.seen, str(asked.on.params["project_id"])
         written = self._changes.written(before, now.version, project_id)
         if written:
@@ -202,7 +202,7 @@ class LargeKeeper:
         looked = Seen(now.version, parts_now(reads))
         return changed_devices(self._kind.changed, before, looked, reads, asked.on.params)
 
-    def _anew(self, asked: Asked) -> LargeTables | None:
+    def _anew(self, asked: TableRequest) -> LargeTables | None:
         assert asked.on.kept
         (row,) = asked.reads.query(self._kind.rows, bound(self._kind.rows, asked.on.params))
         rows = row["rows"]
@@ -214,7 +214,7 @@ class LargeKeeper:
         decisions, made_for = asked.on.kept.decisions, asked.made_for
         return LargeTables(asked.seen, decisions, made_for, older, older_hold, newer, newer_hold)
 
-    def _made(self, asked: Asked, keys: frozenset[int] | None = None) -> tuple[str, object]:
+    def _made(self, asked: TableRequest, keys: frozenset[int] | None = None) -> tuple[str, object]:
         """A table with all rows, or with those of some keys; its name, and what it is held by."""
         table = self._memory.table(self._kind.name, self._kind.like, "compress = 1")
         hold = self._hold([table])

@@ -220,17 +220,17 @@ def _newest_block(store: Statements) -> int:
     return int(found["block"])
 
 
-def add(store: Statements, table: str, where: str, bound: dict[str, object]) -> None:
+def add(store: Statements, table: str, where: str, params: dict[str, object]) -> None:
     """Add to a state what follows from these events `e`, after its rows of them were deleted."""
     for node in store.nodes:
-        _fill(node, table, state(table), where, bound)
+        _fill(node, table, state(table), where, params)
 
 
 def _fill(
-    store: Statements, table: str, chosen: State, where: str, bound: dict[str, object]
+    store: Statements, table: str, chosen: State, where: str, params: dict[str, object]
 ) -> None:
     columns = chosen.columns
     store.execute(
         f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({chosen.from_events(where)})",
-        bound,
+        params,
     )

@@ -214,12 +214,12 @@ class _Search:
         events.update({request.receipt_id: 0 for request in self._requests})
         traffic_sources, visitors, hashes = set(), set(), []
         decided: set[str] = set()
-        for bound in share.slices():
+        for params in share.slices():
             for table in self._decided - decided:
                 sql = f"SELECT 1 FROM {table} WHERE {DECISIONS[table]} LIMIT 1"
-                if self._store.query(sql, bound):
+                if self._store.query(sql, params):
                     decided.add(table)
-            lines = self._store.query_bytes(FOUND, bound, "JSONCompactEachRow").splitlines()
+            lines = self._store.query_bytes(FOUND, params, "JSONCompactEachRow").splitlines()
             for line in lines:
                 user_hash, visitor, traffic_source, event_id = ROW.decode(line)
                 turn = turns.first(int(user_hash), int(visitor))
@@ -238,11 +238,11 @@ class _Search:
 
     def _ask(self, sql: str, name: str, values: Sequence[object], at_once: int) -> list[Row]:
         """All rows, for as many values at a time as a server takes."""
-        bound = {"project_id": self._project_id}
+        params = {"project_id": self._project_id}
         return [
             row
             for some in in_turn(values, at_once)
-            for row in self._store.query(sql, {**bound, name: some})
+            for row in self._store.query(sql, {**params, name: some})
         ]
 
     @staticmethod

@@ -77,7 +77,7 @@ class Log(OpenedLog):
         self._commits.close()
         super().close()
 
-    # -- in through the door ----------------------------------------------------------------
+    # -- what comes in ----------------------------------------------------------------------
 
     def append(self, rows: Rows, done: Done) -> None:
         """`done` completes when the rows are on disk.

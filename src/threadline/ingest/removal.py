@@ -69,12 +69,12 @@ def forget_event_ids(
 ) -> None:
     """That these ids came. `id_key`: the log's; `since`: a time as the store takes it; `forget`:
     the writer's. Raises `StoreError`."""
-    bound: dict[str, object] = {"project_id": project_id, "since": since}
-    (lately,) = store.query(HOW_MANY, bound)
+    params: dict[str, object] = {"project_id": project_id, "since": since}
+    (lately,) = store.query(HOW_MANY, params)
     width = VISITORS // (STRETCHES if lately["events"] > IDS_AT_ONCE else 1)
     hashes = array("Q")
     for first in range(0, VISITORS, width):
-        of_stretch = {**bound, "first": first, "last": first + width - 1}
+        of_stretch = {**params, "first": first, "last": first + width - 1}
         for line in store.query_bytes(EVENT_IDS, of_stretch, "JSONCompactEachRow").splitlines():
             hashes.append(event_id_hash(id_key, project_id, ROW.decode(line)[0]))
         if len(hashes) >= IDS_AT_ONCE or (hashes and first + width == VISITORS):
@@ -96,21 +96,21 @@ def remove_from_store(
 ) -> None:
     """No answer has any of it from here on; the disk has it until what held it is rewritten.
     `progressed`: how many tables are done, and the next. Raises `StoreError`."""
-    bound = {"project_id": project_id}
+    params = {"project_id": project_id}
     with no_inserts():
         for done, table in enumerate(TABLES):
             progressed(done, table)
             for node in store.nodes:
-                _remove(node, table, bound)
-        store.delete("unfinished_work", OF_WORK, bound)
+                _remove(node, table, params)
+        store.delete("unfinished_work", OF_WORK, params)
 
 
-def _remove(store: Store, table: str, bound: Params) -> None:
+def _remove(store: Store, table: str, params: Params) -> None:
     if table in MONTHLY:
-        for row in store.query(OWN_MONTHS.format(table=table), bound):
+        for row in store.query(OWN_MONTHS.format(table=table), params):
             store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(row['month'])}'")
-    if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", bound):
-        store.delete(table, PROJECT, bound)
+    if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", params):
+        store.delete(table, PROJECT, params)
 
 
 def is_any_left(store: Store, project_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""What happens to an event between the door and the log: `STEPS`, from top to bottom.
+"""What happens to an event between the request and the log: `STEPS`, from top to bottom.
 
 Each step is a plain function of the event as it was sent, the row that it becomes, and the context
 that it came in. It fills in its part of the row. A step that changes what was sent warns; one that

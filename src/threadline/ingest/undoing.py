@@ -99,16 +99,16 @@ class Brought:
         return found
 
     def _known(self, events: Sequence[Event | StoredEvent]) -> set[str]:
-        bound: dict[str, object] = {
+        params: dict[str, object] = {
             "project_id": self._project_id,
             "ids": [event.event_id for event in events],
         }
         sql = KNOWN
         if all(event.anonymous_id or event.user_id for event in events):
             sql += OF_THESE
-            bound["devices"] = [event.anonymous_id for event in events if event.anonymous_id]
-            bound["users"] = [event.user_id for event in events if event.user_id]
-        return {str(row["event_id"]) for row in self._store.look(sql, bound)}
+            params["devices"] = [event.anonymous_id for event in events if event.anonymous_id]
+            params["users"] = [event.user_id for event in events if event.user_id]
+        return {str(row["event_id"]) for row in self._store.look(sql, params)}
 
     def note(self, events: Sequence[Event | StoredEvent]) -> None:
         """These are about to be sent."""
@@ -154,8 +154,8 @@ def undo(
         node.execute(CREATE.format(table=table))
         for number, body in enumerate(_blocks(path)):
             node.insert(table, ["event", "id"], "RowBinary", body, f"{table}-{number}")
-    bound = {"project_id": project_id}
-    found = [node.query(COUNT.format(table=table), bound)[0] for node in store.nodes]
+    params = {"project_id": project_id}
+    found = [node.query(COUNT.format(table=table), params)[0] for node in store.nodes]
     # An id is on one node, on which its device's events are.
     known = sum(int(row["ids"]) for row in found)
     counted(Undone(sum(int(row["events"]) for row in found), int(found[0]["brought"]) - known))
@@ -163,7 +163,7 @@ def undo(
     begin(store, REBUILD, [state.table for state in STATES])
     progressed("deleting")
     for node in store.nodes:
-        node.execute(DELETE.format(table=table), bound)
+        node.execute(DELETE.format(table=table), params)
         node.execute(FORGET_IDS.format(table=table))
     rebuild()
     for node in store.nodes:

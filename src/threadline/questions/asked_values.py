@@ -27,7 +27,7 @@ LISTED = {
 
 KNOWN_USERS = f"SELECT DISTINCT user_id FROM user_touches WHERE {PROJECT} AND {USERS}"
 
-Asked = tuple[str, Condition]
+AskedValue = tuple[str, Condition]
 
 
 class _Came(NamedTuple):
@@ -50,7 +50,7 @@ def _counts(found: Any) -> bool:
     return not isinstance(found, str) and bool(found)
 
 
-def unknown_values(context: Context, asked: Iterable[Asked]) -> list[AnswerWarning]:
+def unknown_values(context: Context, asked: Iterable[AskedValue]) -> list[AnswerWarning]:
     """A warning for each value, with the parameter it stands in, that its dimension never had."""
     found: list[AnswerWarning] = []
     known: dict[str, _Came] = {}

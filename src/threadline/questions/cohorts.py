@@ -112,7 +112,7 @@ IS_BACK = {
 }
 
 
-class Asked(NamedTuple):
+class CohortsRequest(NamedTuple):
     """What fills `COHORTS`. `begins`, `returns`: the events, where they are named."""
 
     values: dict[str, object]
@@ -123,7 +123,7 @@ class Asked(NamedTuple):
 
 def read(
     context: Context, params: Cohorts, groups: Sequence[str] = (), divided: bool = False
-) -> Asked:
+) -> CohortsRequest:
     """The question's parts. `groups`: dimensions of the event that people began with, and of
     persons, which become `group_1`, `group_2`, …. `divided`: without any, rows of `cohorts` are of
     some `people`, as on several machines. Raises `InvalidParams`."""
@@ -154,7 +154,7 @@ def read(
         slots["began_with"] = f",\n{first} AS began_with"
     slots["people"] = _people(slots, conditions, divided)
     slots["considered"] = _considered(context, params, values, besides, bool(begins or returns))
-    return Asked(values, slots, begins, returns)
+    return CohortsRequest(values, slots, begins, returns)
 
 
 def _people(slots: Mapping[str, str], conditions: Sequence[str], divided: bool) -> str:

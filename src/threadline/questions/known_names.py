@@ -41,12 +41,12 @@ OF_EVENTS = "AND event_name IN {events:Array(String)}"
 
 def never_came(reading: Reading, project_id: str, wanted: Sequence[Name]) -> list[Name]:
     """Those that no event ever came with, bots' included."""
-    bound = {
+    values = {
         "project_id": project_id,
         "events": [event for name in wanted for event in name.events],
         "keys": [name.key for name in wanted if name.key is not None],
     }
-    rows = reading.query(CAME, bound)
+    rows = reading.query(CAME, values)
     events = {row["event"] for row in rows if row["is_event"]}
     having: dict[str, set[str]] = {}
     for row in rows:
@@ -77,11 +77,11 @@ def guess(reading: Reading, project_id: str, name: Name) -> Guess:
     """What may have been meant by a name that never came."""
     of_event = name.key is None
     kind = "type = 0" if of_event else "type != 0"
-    bound: dict[str, object] = {"project_id": project_id}
+    values: dict[str, object] = {"project_id": project_id}
     if not of_event and name.events:
         kind = f"{kind} {OF_EVENTS}"
-        bound["events"] = list(name.events)
+        values["events"] = list(name.events)
     sql = fill(FREQUENT, {"named": "toString(event_name)" if of_event else "name", "kind": kind})
-    frequent = [row["called"] for row in reading.query(sql, bound)]
+    frequent = [row["called"] for row in reading.query(sql, values)]
     meant = name.events[0] if of_event else name.key or ""
     return Guess(nearest(meant, frequent), frequent)

@@ -92,13 +92,13 @@ def values_by_frequency(
     context: Context, of: str, event: str | None, search: str, bots: bool, limit: int
 ) -> Values:
     """Values of a dimension. `event`: of only such events. Raises `InvalidParams`."""
-    bound: dict[str, object] = {"project_id": context.project_id, "search": search}
+    values: dict[str, object] = {"project_id": context.project_id, "search": search}
     slots = {"conditions": all_of([PROJECT, *([] if bots else ["NOT is_bot"])]), "limit": limit}
     if of in ("event", "event_name", DID):
-        return Values(of, 1.0, _rows(context, fill(EVENT_NAMES, slots), bound))
-    slots["value"] = _value(of, bound)
-    slots["kind"] = "type != 0 AND name = {key:String}" if "key" in bound else "type = 0"
-    came = context.reading.query(fill(COUNTS, slots), bound)
+        return Values(of, 1.0, _rows(context, fill(EVENT_NAMES, slots), values))
+    slots["value"] = _value(of, values)
+    slots["kind"] = "type != 0 AND name = {key:String}" if "key" in values else "type = 0"
+    came = context.reading.query(fill(COUNTS, slots), values)
     if of.startswith(TRAITS):
         event = IDENTIFY
     having = {
@@ -107,15 +107,15 @@ def values_by_frequency(
         if row["having"] and event in (None, row["event"])
     }
     last = until(sum(row["events"] for row in came), sum(having.values()))
-    bound |= {"named": list(having), "until": last}
-    rows = _rows(context, fill(BY_FREQUENCY, slots), bound)
+    values |= {"named": list(having), "until": last}
+    rows = _rows(context, fill(BY_FREQUENCY, slots), values)
     return Values(of, round(last / LAST_VISITOR, 4), rows)
 
 
-def _value(of: str, bound: dict[str, object]) -> str:
+def _value(of: str, values: dict[str, object]) -> str:
     """SQL for the value of an event `e`."""
     if key := key_of(of):
-        bound["key"] = key
+        values["key"] = key
         return json_text("e.properties", "{key:String}")
     if scope_of(of) is None:
         raise refused("values_of", f"there is no dimension {of!r}; {_hint(of)}")
@@ -135,5 +135,5 @@ def _hint(of: str) -> str:
     return f"did you mean {near}?" if near else f"there are {', '.join(ALL_DIMENSIONS)}"
 
 
-def _rows(context: Context, sql: str, bound: Params) -> list[NamedValue]:
-    return [NamedValue(row["value"], row["count"]) for row in context.reading.query(sql, bound)]
+def _rows(context: Context, sql: str, values: Params) -> list[NamedValue]:
+    return [NamedValue(row["value"], row["count"]) for row in context.reading.query(sql, values)]

@@ -7,7 +7,7 @@ import msgspec
 
 from threadline.contract.times import format_utc, parse_ms, utc_ms
 from threadline.questions.answers import Measured, grouped_rows
-from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read
+from threadline.questions.cohorts import COHORTS, IS_BACK, Cohorts, CohortsRequest, begun, read
 from threadline.questions.compare import compared
 from threadline.questions.compared_rows import Rows
 from threadline.questions.context import Context
@@ -169,7 +169,7 @@ def _cohorts(
             }
 
 
-def _unknown(context: Context, asked: Asked, answer: Retention) -> list[AnswerWarning]:
+def _unknown(context: Context, asked: CohortsRequest, answer: Retention) -> list[AnswerWarning]:
     names: dict[str, list[str | None]] = {}
     if not answer.rows and asked.begins:
         names["cohort"] = [asked.begins.event]

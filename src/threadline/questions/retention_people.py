@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from threadline.contract.times import Timestamp, format_ms, format_utc
-from threadline.questions.cohorts import COHORTS, IS_BACK, Asked, Cohorts, begun, read
+from threadline.questions.cohorts import COHORTS, IS_BACK, Cohorts, CohortsRequest, begun, read
 from threadline.questions.context import Context
 from threadline.questions.cursors import CursorText, question_of, read_cursor, write_cursor
 from threadline.questions.filters import refused
@@ -116,7 +116,7 @@ def ask(context: Context, params: RetentionPeopleParams) -> RetentionPeople:
     )
 
 
-def _unknown(context: Context, asked: Asked) -> list[AnswerWarning]:
+def _unknown(context: Context, asked: CohortsRequest) -> list[AnswerWarning]:
     named = {"cohort": asked.begins, "event": asked.returns}
     return unknown_events(
         context, {name: [event.event] for name, event in named.items() if event is not None}

@@ -195,21 +195,21 @@ def _said(answer: Schema, warnings: list[AnswerWarning]) -> Schema:
 
 
 def _names(context: Context, params: SchemaParams) -> list[Row]:
-    bound: dict[str, object] = {"project_id": context.project_id, "search": params.search}
-    conditions = _conditions(params, bound)
+    values: dict[str, object] = {"project_id": context.project_id, "search": params.search}
+    conditions = _conditions(params, values)
     slots = {
         "conditions": all_of(conditions),
         "found": FOUND if params.search else "TRUE",
         "limit": params.limit,
     }
-    return context.reading.query(fill(NAMES, slots), bound)
+    return context.reading.query(fill(NAMES, slots), values)
 
 
-def _conditions(params: SchemaParams, bound: dict[str, object]) -> list[str]:
-    """On names and on events; what they bind goes into `bound`."""
+def _conditions(params: SchemaParams, values: dict[str, object]) -> list[str]:
+    """On names and on events; what they bind goes into `values`."""
     conditions = [PROJECT, *([] if params.include_bots else ["NOT is_bot"])]
     if params.event is not None:
-        bound["event"] = params.event
+        values["event"] = params.event
         conditions.append("event_name = {event:String}")
     return conditions
 
@@ -222,18 +222,18 @@ def _examples(
         return {}
     counts = {row["event"]: row["count"] for row in rows if row["is_event"]}
     (total,) = context.reading.query(ALL_EVENTS, {"project_id": context.project_id})
-    bound: dict[str, object] = {"project_id": context.project_id, "named": list(counts)}
-    slots = {"conditions": all_of(_conditions(params, bound)), "enough": "TRUE"}
+    values: dict[str, object] = {"project_id": context.project_id, "named": list(counts)}
+    slots = {"conditions": all_of(_conditions(params, values)), "enough": "TRUE"}
     if len(counts) == 1:
         (count,) = counts.values()
-        bound["until"] = until(total["events"], count, ENOUGH_OF_ONE)
+        values["until"] = until(total["events"], count, ENOUGH_OF_ONE)
     else:
         of_each = [
             until(total["events"], count, ENOUGH_OF_EACH, MOST_OF_ALL) for count in counts.values()
         ]
-        bound |= {"until": max(of_each), "of_each": of_each}
+        values |= {"until": max(of_each), "of_each": of_each}
         slots["enough"] = ENOUGH
-    found = context.reading.query(fill(EXAMPLE_VALUES, slots), bound)
+    found = context.reading.query(fill(EXAMPLE_VALUES, slots), values)
     examples: dict[tuple[str, str], list[str]] = {}
     for row in found:
         examples.setdefault((row["event"], row["name"]), []).append(row["value"])

@@ -2,7 +2,7 @@
 
 The engine parses it, as data; nothing is decided by looking at the text. What passes here is asked
 on a handle that can only read and sees the rows of one project only (`runtime/sql`), so this is
-the first of two doors.
+the first of two checks.
 """
 
 import re

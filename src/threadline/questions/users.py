@@ -28,7 +28,7 @@ from threadline.questions.user_list import (
     their_last_seen,
 )
 from threadline.questions.user_search import newest
-from threadline.questions.users_asked import Asked, read_asked
+from threadline.questions.users_asked import UsersRequest, read_asked
 from threadline.questions.users_shapes import (
     DEFAULT,
     DEFAULT_LIMIT,
@@ -116,7 +116,7 @@ def everybody(context: Context, params: UsersParams) -> Everybody:
 
 
 def _unknown(
-    context: Context, params: UsersParams, asked: Asked, is_anybody: bool, is_told: bool
+    context: Context, params: UsersParams, asked: UsersRequest, is_anybody: bool, is_told: bool
 ) -> list[AnswerWarning]:
     """Names that never came. `is_told`: somebody converted, so the conversion's came."""
     unknown = []
@@ -144,7 +144,7 @@ def _named(context: Context) -> tuple[Context, list[str] | None]:
 def _list(
     context: Context,
     params: UsersParams,
-    asked: Asked,
+    asked: UsersRequest,
     named: list[str] | None,
     most: int | None,
 ) -> UserList:
@@ -179,7 +179,7 @@ def _list(
 
 
 def _shown(
-    context: Context, params: UsersParams, asked: Asked, page: list[Row]
+    context: Context, params: UsersParams, asked: UsersRequest, page: list[Row]
 ) -> tuple[list[User], list[str], bool]:
     """The users of a page, the shared devices among theirs, and whether anybody converted."""
     if not page:
@@ -199,7 +199,7 @@ def _shown(
     return users, [row["anonymous_id"] for row in shared], bool(converted_at)
 
 
-def _users(params: UsersParams, asked: Asked, found: list[Row]) -> list[User]:
+def _users(params: UsersParams, asked: UsersRequest, found: list[Row]) -> list[User]:
     """Rows as they go out."""
     if asked.paid:
         _add_values(asked, found)
@@ -229,7 +229,7 @@ def _fact(value: object) -> object:
     return None if value == "" else value
 
 
-def _add_values(asked: Asked, page: list[Row]) -> None:
+def _add_values(asked: UsersRequest, page: list[Row]) -> None:
     """What each was worth, and what there is to say of that."""
     assert asked.paid
     doubts = Doubts.together([Doubts.of(row) for row in page])
@@ -241,7 +241,7 @@ def _add_values(asked: Asked, page: list[Row]) -> None:
     asked.warnings.extend(several_currencies(asked.order, asked.paid, totals))
 
 
-def _about(context: Context, asked: Asked, page: list[Row]) -> list[Query]:
+def _about(context: Context, asked: UsersRequest, page: list[Row]) -> list[Query]:
     """What there is to say of these users besides."""
     touches = [row["first_touch"] for row in page]
     values = {

@@ -20,7 +20,7 @@ from threadline.questions.warned import AnswerWarning
 OF_PEOPLE = [name for name, each in DIMENSIONS.items() if each.scope == "person"]
 
 
-class Asked(NamedTuple):
+class UsersRequest(NamedTuple):
     """What was asked, as it was understood. `question`: for its cursors. `warnings`: what comes up
     on the way."""
 
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
         return [name for name in self.columns if name not in COLUMNS]
 
 
-def read_asked(context: Context, params: UsersParams) -> Asked:
+def read_asked(context: Context, params: UsersParams) -> UsersRequest:
     """Raises `InvalidParams`."""
     values: dict[str, object] = {}
     converting = None
@@ -53,7 +53,7 @@ def read_asked(context: Context, params: UsersParams) -> Asked:
     if params.order != DEFAULT:
         worth = (params.conversion, paid) if params.order.endswith("value") else ()
         question = f"{question} {params.order} {worth}"
-    return Asked(values, columns, converting, paid, params.order, question, [])
+    return UsersRequest(values, columns, converting, paid, params.order, question, [])
 
 
 def _columns(params: UsersParams, converting: NamedEvent | None, paid: Amounts | None) -> list[str]:

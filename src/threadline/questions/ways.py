@@ -174,7 +174,7 @@ WHERE $done AND id IN {ids:Array(UInt64)}
 LIMIT $many"""
 
 
-class Asked(NamedTuple):
+class WaysRequest(NamedTuple):
     """`anchor`: what paths begin or end with; `end`: what ways lead to. `done`: which events are
     steps."""
 
@@ -188,7 +188,7 @@ class Walked(NamedTuple):
     """What asks for `ways`: what was read of the parameters, what is bound, and what stands for
     structure. `visits`: the time of those that are needed."""
 
-    asked: Asked
+    asked: WaysRequest
     values: dict[str, object]
     slots: dict[str, object]
     visits: Wanted | None
@@ -218,7 +218,7 @@ def walked(context: Context, params: PathsAsked) -> Walked:
     return Walked(asked, values, slots, visits)
 
 
-def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> Asked:
+def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> WaysRequest:
     def read(parameter: str) -> NamedEvent:
         text = getattr(params, parameter)
         if text.startswith("/") and params.by == "page" and parameter != "event":
@@ -231,11 +231,11 @@ def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> As
     end = read("end") if name == "start" and params.end is not None else None
     exempt = anchor.condition + (f" OR {end.condition}" if end else "")
     is_after = params.direction == "after" if name == "event" else name == "start"
-    return Asked(anchor, end, is_after, DONE % exempt)
+    return WaysRequest(anchor, end, is_after, DONE % exempt)
 
 
 def _slots(
-    context: Context, params: PathsAsked, asked: Asked, values: dict[str, object]
+    context: Context, params: PathsAsked, asked: WaysRequest, values: dict[str, object]
 ) -> dict[str, object]:
     narrowing, besides = context.narrowing, dict[str, str]()
     anchor = asked.anchor.condition

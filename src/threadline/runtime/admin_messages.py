@@ -35,7 +35,7 @@ class Statement(msgspec.Struct, tag=True):
     fresh: bool = True
 
 
-class Asked(msgspec.Struct, tag=True):
+class ReadOnlyQuery(msgspec.Struct, tag=True):
     """The arguments of `Store.query_read_only`."""
 
     sql: str
@@ -79,7 +79,7 @@ class AppendRows(msgspec.Struct, tag=True):
     hashes: bytes
 
 
-Message = Statement | Insert | Asked | TakeSnapshot | AddShards | LookAround | AppendRows
+Message = Statement | Insert | ReadOnlyQuery | TakeSnapshot | AddShards | LookAround | AppendRows
 
 
 @contextmanager

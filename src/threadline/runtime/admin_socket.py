@@ -23,10 +23,10 @@ from threadline.runtime.admin_messages import (
     SOCKET,
     AddShards,
     AppendRows,
-    Asked,
     Insert,
     LookAround,
     Message,
+    ReadOnlyQuery,
     Statement,
     TakeSnapshot,
     address,
@@ -89,7 +89,7 @@ class AdminSocket(ThreadingUnixStreamServer):
                 with self._snapshots:
                     if not gone():
                         return msgspec.json.encode(taking.take(self._services, name))
-            case Asked():
+            case ReadOnlyQuery():
                 self._services.writer.catch_up(CATCH_UP_S)
                 return self._answer(asked)
             case Statement() | Insert():
@@ -112,7 +112,7 @@ class AdminSocket(ThreadingUnixStreamServer):
                 return store.query_bytes(asked.sql, asked.params, asked.format)
         return b""
 
-    def _answer(self, asked: Asked) -> bytes:
+    def _answer(self, asked: ReadOnlyQuery) -> bytes:
         """Beside all else: it must not keep a rebuild waiting."""
         if not self._asking.acquire(blocking=False):
             raise StoreBusy(

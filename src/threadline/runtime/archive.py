@@ -125,17 +125,17 @@ def _write_project(
     refused: int,
 ) -> int:
     inside = f"projects/{project.project_id}"
-    bound: dict[str, object] = {"project_id": project.project_id}
+    params: dict[str, object] = {"project_id": project.project_id}
     events = 0
     with file.open(events_name(project.project_id), "w", force_zip64=True) as target:
         target.write(msgspec.json.encode(COLUMNS) + b"\n")
-        for some in _pieces(store, bound, until):
+        for some in _pieces(store, params, until):
             target.write(some)
             events += some.count(b"\n")
     for table, columns in DECIDED.items():
         names = columns.replace(" ", ", ")
         sql = f"SELECT {names} FROM {table} WHERE project_id = {{project_id:String}} ORDER BY ALL"
-        file.writestr(f"{inside}/{table}.ndjson", store.query_bytes(sql, bound, "JSONEachRow"))
+        file.writestr(f"{inside}/{table}.ndjson", store.query_bytes(sql, params, "JSONEachRow"))
     file.writestr(
         f"{inside}/project.yaml", write_yaml(project, control.definitions(project.project_id))
     )
@@ -147,11 +147,11 @@ def _write_project(
     return events
 
 
-def _pieces(store: Reads, bound: Mapping[str, object], until: int) -> Iterator[bytes]:
-    for row in store.query(MONTHS, bound):
+def _pieces(store: Reads, params: Mapping[str, object], until: int) -> Iterator[bytes]:
+    for row in store.query(MONTHS, params):
         for piece in range(PIECES):
             at = format_ms(until).replace("T", " ").removesuffix("Z")
-            values = {**bound, "month": row["month"], "piece": piece, "until": at}
+            values = {**params, "month": row["month"], "piece": piece, "until": at}
             yield store.query_bytes(EVENTS, values, "JSONCompactEachRow")
 
 

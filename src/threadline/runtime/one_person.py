@@ -174,7 +174,7 @@ def write(services: Services, project: Project, user_id: str, target: IO[bytes])
 
 
 def _tables(services: Services, share: Share, users: list[str]) -> dict[str, Table]:
-    bound = {
+    params = {
         "project_id": share.project_id,
         "users": users,
         "shared": share.shared,
@@ -183,7 +183,7 @@ def _tables(services: Services, share: Share, users: list[str]) -> dict[str, Tab
     return {
         name: [
             json.loads(line)
-            for line in services.store.query_bytes(sql, bound, "JSONEachRow").splitlines()
+            for line in services.store.query_bytes(sql, params, "JSONEachRow").splitlines()
         ]
         for name, _, sql in TABLES
     }
@@ -242,15 +242,15 @@ def _write_events(services: Services, share: Share, archive: ZipFile) -> None:
     with archive.open("events.json", "w", force_zip64=True) as file:
         file.write(b"[")
         before = b"\n"
-        for bound in slices:
-            for line in services.store.query_bytes(ALL_EVENTS, bound, "JSONEachRow").splitlines():
+        for params in slices:
+            for line in services.store.query_bytes(ALL_EVENTS, params, "JSONEachRow").splitlines():
                 file.write(before + line)
                 before = b",\n"
         file.write(b"\n]\n")
     with archive.open("events.csv", "w", force_zip64=True) as file:
         format_ = "CSVWithNames"
-        for bound in slices:
-            file.write(services.store.query_bytes(ALL_EVENTS, bound, format_))
+        for params in slices:
+            file.write(services.store.query_bytes(ALL_EVENTS, params, format_))
             format_ = "CSV"
 
 

@@ -16,10 +16,10 @@ from threadline.runtime.admin_messages import (
     OK,
     AddShards,
     AppendRows,
-    Asked,
     Insert,
     LookAround,
     Message,
+    ReadOnlyQuery,
     Statement,
     TakeSnapshot,
     address,
@@ -58,7 +58,7 @@ class SocketStore:
     def query_read_only(
         self, sql: str, params: Params, format: str, settings: Mapping[str, object]
     ) -> bytes:
-        return self._send(Asked(sql, dict(params), format, dict(settings)))
+        return self._send(ReadOnlyQuery(sql, dict(params), format, dict(settings)))
 
     def execute(self, sql: str, params: Params | None = None) -> None:
         self._send(Statement(sql, dict(params or {}), None))

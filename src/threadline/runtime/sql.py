@@ -1,6 +1,6 @@
 """Questions that people write in SQL: checked, and asked on a handle that can only read.
 
-The first door is `questions/statement`: what the statement names. The second is the engine's own:
+The first check is `questions/statement`: what the statement names. The second is the engine's own:
 whatever a query says, it sees one project's rows only, and can change neither data nor settings.
 """
 

@@ -1,4 +1,4 @@
-"""The one door to ClickHouse: the embedded engine or a server."""
+"""The one way to ClickHouse: the embedded engine or a server."""
 
 import shutil
 import time

@@ -130,8 +130,8 @@ def _hold(client: Client, number: int) -> None:
 
 
 def _sign(client: Client, number: int, released: bool) -> None:
-    bound = {"owner": f"{socket.gethostname()} {threading.get_native_id()}", "released": released}
-    client.command(SIGN % number, parameters=bound)
+    params = {"owner": f"{socket.gethostname()} {threading.get_native_id()}", "released": released}
+    client.command(SIGN % number, parameters=params)
 
 
 def _sign_on(url: str, number: int, left: threading.Event) -> None:
