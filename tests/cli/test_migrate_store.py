@@ -160,7 +160,7 @@ def test_into_a_cluster_and_onto_another_number_of_shards(
             done = run("migrate-store", source, target, "--data", str(copied))
             said = done.stdout
             assert "All is equal." in said, done.stderr
-            makes = "Making user_touches anew, on each node, of its own events ..."
+            makes = "Recomputing user_touches on each node from its own events ..."
             assert (makes in done.stderr) == ("cluster=" in target)
             with Store(target) as store:
                 assert not any(each[2:] != (0, 0, 0) for each in states.verify(store))
@@ -327,7 +327,7 @@ def test_another_move_into_the_same_store_is_refused(
         ("chdb", "chdb", "FROM and TO are the same store"),
         ("chdb", "chdb:///elsewhere/store", "cp -a"),
         ("chdb", "clickhouse://u:geheim@a:1,b:2/x", "several hosts need ?cluster=NAME"),
-        ("chdb", "clickhouse://u:geheim@a:1/x?shards=3", "?shards= is no parameter"),
+        ("chdb", "clickhouse://u:geheim@a:1/x?shards=3", "?shards= is not a parameter"),
         ("chdb", "postgres://db", "is not supported: write chdb"),
         (
             "chdb:///nowhere/at/all",

@@ -42,7 +42,7 @@ WRONG: list[tuple[str, str]] = [
     ("/v1/query?include_bots=null", "include_bots: write true or false."),
     ("/v1/query?user_id=", "user_id: give it a value, or leave it out."),
     ("/v1/query?cursor=", "cursor: give it a value, or leave it out."),
-    ("/v1/query?cursor=%21%21", "cursor: this cursor is not one of ours"),
+    ("/v1/query?cursor=%21%21", "cursor: this is not a valid cursor"),
     ("/v1/attribution?conversion=x&model=firsttouch", "model: choose one of first_touch, last_"),
     (
         "/v1/attribution?conversion=x&convertion=x",

@@ -265,7 +265,7 @@ def test_what_has_to_be_finished_cannot_be_cancelled(folder: Path) -> None:
     with jobs_db(folder) as db, work(folder, table.RECLASSIFY, "p", unit="visits") as job:
         assert db is not None
         job.keep()
-        with pytest.raises(JobError, match="has to be finished"):
+        with pytest.raises(JobError, match="cannot be cancelled"):
             view.cancel(db, folder, job.job_id)
         table.ask_cancel(db, job.job_id)  # as somebody who was a moment too late
         job.progress(1, now=True)

@@ -100,7 +100,7 @@ def test_an_account_takes_no_other_options(server: Server, option: list[str]) ->
         [*command, "--data", str(server.folder)], capture_output=True, text=True, timeout=60
     )
     assert ran.returncode
-    assert f"without {option[0]}" in " ".join(ran.stderr.split())
+    assert f"leave out {option[0]}" in " ".join(ran.stderr.split())
 
 
 def test_a_decision_that_changes_nothing_is_no_call_to_do_it(shop: Project) -> None:

@@ -69,7 +69,7 @@ def test_rows_without_one(shop: Project) -> None:
     again = found(shop, "get_stats", group_by="path", limit=1000)
     cursor = again["next_cursor"]
     said = refused(shop, "get_stats", group_by="path", limit=999, cursor=cursor)
-    assert "it is of another question" in said
+    assert "it belongs to another question" in said
     for bad in ("x", "!", "e30", cursor[:-2]):
         assert "cursor:" in refused(shop, "get_stats", group_by="path", limit=1000, cursor=bad)
 

@@ -403,7 +403,9 @@ def test_all_nodes_have_to_be_named(cluster: Cluster) -> None:
     first, *_ = url.split(",")
     with pytest.raises(StoreError, match="does not name all nodes of the cluster threadline"):
         Store(f"{first}/other?cluster=threadline")
-    with pytest.raises(StoreError, match="It knows no cluster nothing; there are threadline"):
+    with pytest.raises(
+        StoreError, match="It does not know the cluster nothing; there are threadline"
+    ):
         Store(url.replace("cluster=threadline", "cluster=nothing"))
 
 

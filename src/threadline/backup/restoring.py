@@ -85,7 +85,9 @@ def _alone(folder: Path) -> Iterator[None]:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise BackupError(f"Somebody restores into {folder} now; wait for that.") from None
+        raise BackupError(
+            f"Another restore into {folder} is running; wait for it to finish."
+        ) from None
     finally:
         os.close(opened)
 

@@ -112,8 +112,8 @@ def check(store: Store, table: Table, blobs: Mapping[str, Blob]) -> None:
     there = sum(each.rows for each in found)
     if (there, sum(each.hash for each in found) % 2**64) != (rows, expected):
         raise BackupError(
-            f"{table.name} has {there:,} rows, and {rows:,} were backed up, or their values are"
-            " others. Take another backup with --at."
+            f"{table.name} has {there:,} rows, and {rows:,} were backed up, or their values "
+            f"differ. Take another backup with --at."
         )
 
 

@@ -116,7 +116,7 @@ def retention(chosen: Settings, folder: Path) -> Finding:
                 for each in limited
             }
     except (ControlError, SchemaError, sqlite3.Error):
-        return Finding("not known: mend what `control` and `log` say first")
+        return Finding("not known: fix what `control` and `log` report first")
     if not limited:
         return Finding("every project keeps its events for ever")
     late_ms = now_ms() - RETENTION_LATE_MS
@@ -174,7 +174,7 @@ def projects(chosen: Settings, folder: Path) -> Finding:
         with Control.of(chosen, create=False) as control:
             projects = control.projects()
     except (ControlError, SchemaError, sqlite3.Error) as error:
-        return Finding(str(error), "Mend what `control` says first.")
+        return Finding(str(error), "Fix what `control` reports first.")
     if not projects:
         return Finding("none", "threadline project create NAME makes one.")
     without = [project.name for project in projects if not project.origins]

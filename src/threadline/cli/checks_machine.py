@@ -42,7 +42,7 @@ def folder(chosen: Settings, folder: Path) -> Finding:
     except PermissionError:
         closed_by = folders.owner_of_closed(folder)
         mend = f"Run this as the folder's owner: {folders.as_owner(closed_by, folder)}"
-        return Finding(f"{folder} may not be looked at by this user", mend)
+        return Finding(f"{folder} cannot be read by this user", mend)
     except FileNotFoundError:
         mend = "Start the server once (`threadline serve`), or name the right --data folder."
         return Finding(f"{folder} does not exist", mend)

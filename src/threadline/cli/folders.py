@@ -98,7 +98,7 @@ def _owner(folder: Path) -> int | None:
     except PermissionError:
         uid = owner_of_closed(folder)
         raise FolderError(
-            f"{shown(folder)} may not be looked at by this user. Run it as the folder's owner:"
+            f"{shown(folder)} cannot be read by this user. Run it as the folder's owner:"
             f" {as_owner(uid, folder)}"
         ) from None
 

@@ -64,8 +64,8 @@ class Message(msgspec.Struct, kw_only=True, rename="camel"):
         msgspec.Raw,
         msgspec.Meta(
             extra_json_schema={"type": "object"},
-            description="Of it are read page, campaign, userAgent, ip, locale, timezone,"
-            " traits and groupId.",
+            description="The parts that are used: page, campaign, userAgent, ip, locale, "
+            "timezone, traits and groupId.",
         ),
     ] = msgspec.field(default_factory=no_properties)
     timestamp: Timestamp | None = None

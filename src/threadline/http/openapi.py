@@ -48,7 +48,8 @@ def document(routes: Iterable[Route], root_path: str = "") -> Json:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": SESSION,
-                    "description": "Of a member of the dashboard. The project is named by the "
+                    "description": "The session cookie of a member of the dashboard. The project "
+                    f"is named by the "
                     f"header {IN_HEADER}, or by the parameter {IN_QUERY} in an address.",
                 },
             },

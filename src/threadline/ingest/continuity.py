@@ -52,12 +52,12 @@ MEANINGS = {
 }
 STORE_WAY_OUT = (
     "Stop the server and put the store's folder back from a copy, or correct THREADLINE_STORE. If "
-    "nothing is to be had back, go on: what comes from now on counts."
+    "nothing can be recovered, continue: events are stored from now on."
 )
 WAY_OUT = (
     "If you have the former log.db and log.db-wal: stop the server, put both back together, start "
-    "it. Else have senders send again what is missing. Copy log.db and log.db-wal only together, "
-    "and only while the server is stopped."
+    "it. Otherwise have the senders send the missing events again. Copy log.db and log.db-wal "
+    "only together, and only while the server is stopped."
 )
 
 _logger = structlog.get_logger("threadline.log")

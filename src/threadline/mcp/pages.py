@@ -136,9 +136,9 @@ def _read(cursor: str, arguments: str) -> Place:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         place = msgspec.json.decode(packed, type=Place)
     except (ValueError, binascii.Error):
-        raise invalid("cursor", "send next_cursor of an answer as it came, or none") from None
+        raise invalid("cursor", "send next_cursor of an answer unchanged, or none") from None
     if place.arguments != arguments or place.taken < 0:
         raise invalid(
-            "cursor", "it is of another question or project; send the same arguments as before"
+            "cursor", "it belongs to another question or project; send the same arguments as before"
         )
     return place

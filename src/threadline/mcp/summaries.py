@@ -24,7 +24,7 @@ def summary(tool: str, arguments: Json, answered: Answered) -> str:
     """The paragraph."""
     found = answered.found
     said = SUMMARIES.get(tool, _anything)(found, arguments)
-    stale = "A moment's newest events may be missing." if answered.stale else ""
+    stale = "The newest events may be missing." if answered.stale else ""
     warnings = [str(each["message"]) for each in found.get("warnings") or []]
     return sentence([said, _when(found), *answered.notes, stale, *warnings])
 

@@ -66,7 +66,12 @@ class AttributionParams(Filtered, kw_only=True):
     ] = "-conversions"
     limit: (
         Annotated[
-            int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Rows, first of the order. Else all.")
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=MAX_LIMIT,
+                description="At most this many rows, in the given order. Default: all.",
+            ),
         ]
         | None
     ) = None

@@ -24,7 +24,7 @@ class Cohorts(Filtered, kw_only=True):
     """`from` and `to` choose cohorts by when people began."""
 
     interval: Annotated[
-        Literal["day", "week", "month"], msgspec.Meta(description="By the clocks of `tz`.")
+        Literal["day", "week", "month"], msgspec.Meta(description="In the time zone `tz`.")
     ] = "week"
     week_start: WeekStart = "monday"
     cohort: Annotated[

@@ -13,7 +13,7 @@ from threadline.store import Row, bound_ms
 CursorText = Annotated[
     str,
     msgspec.Meta(
-        description="`next_cursor` of the answer before, to go on from there.",
+        description="`next_cursor` of the previous answer, to continue from there.",
         extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
     ),
 ]
@@ -21,7 +21,7 @@ CursorText = Annotated[
 # What may differ from page to page.
 OF_PAGES = ("limit", "cursor", "format", "from_", "to", "as_of")
 
-NOT_OURS = "this cursor is not one of ours; send next_cursor of the answer before, as it came"
+NOT_OURS = "this is not a valid cursor; send next_cursor of the previous answer unchanged"
 OF_ANOTHER = "this cursor came with the answer to another question, or from another project"
 
 

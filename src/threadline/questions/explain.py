@@ -17,7 +17,10 @@ class ExplainParams(Stitched, kw_only=True):
     """An event that is stored, or a device and a time."""
 
     event_id: (
-        Annotated[str, msgspec.Meta(description="Looked for everywhere; faster with its device.")]
+        Annotated[
+            str,
+            msgspec.Meta(description="The event; it is found faster if its device is given, too."),
+        ]
         | None
     ) = None
     anonymous_id: (

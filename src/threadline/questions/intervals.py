@@ -13,7 +13,7 @@ from threadline.contract.times import EPOCH, HOUR_MS, ONE_MS, midnight_ms
 
 Interval = Annotated[
     Literal["hour", "day", "week", "month"],
-    msgspec.Meta(description="Weeks begin on Monday. By the clocks of `tz`."),
+    msgspec.Meta(description="Weeks begin on Monday. In the time zone `tz`."),
 ]
 WeekStart = Annotated[
     Literal["monday", "sunday"],

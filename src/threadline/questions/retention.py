@@ -26,14 +26,17 @@ class RetentionParams(Cohorts, kw_only=True):
     """`from` and `to` choose cohorts by when people began."""
 
     periods: Annotated[
-        int, msgspec.Meta(ge=1, le=60, description="Intervals to follow each cohort.")
+        int, msgspec.Meta(ge=1, le=60, description="For how many intervals to follow each cohort.")
     ] = 8
     group_by: Annotated[
         str, any_dimension(of="Of the event that people began with, or of themselves: ")
     ] = ""
     compare: CompareText | None = None
     limit: Annotated[
-        int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, those of most people.")
+        int,
+        msgspec.Meta(
+            ge=1, le=MAX_LIMIT, description="At most this many groups, those with the most people."
+        ),
     ] = 50
     per: Per = "person"
 

@@ -65,7 +65,8 @@ class SchemaParams(msgspec.Struct, kw_only=True):
         str,
         msgspec.Meta(
             max_length=200,
-            description="How names begin, or with `values_of` values; in upper or lower case.",
+            description="Only names, or with `values_of` values, that begin with this text; case "
+            "does not matter.",
         ),
     ] = ""
     limit: Annotated[Limit, msgspec.Meta(description="Events, or values.")] = 100

@@ -56,7 +56,10 @@ class StatsParams(OverTime, kw_only=True):
         | None
     ) = None
     exact: Annotated[
-        bool, msgspec.Meta(description="False: uniques and persons by HyperLogLog, within 2 %.")
+        bool,
+        msgspec.Meta(
+            description="`false`: estimate uniques and persons by HyperLogLog, within 2 %."
+        ),
     ] = True
     per: Per = "person"
 

@@ -42,7 +42,12 @@ class TimeToConversionParams(Filtered, kw_only=True):
     compare: CompareText | None = None
     limit: (
         Annotated[
-            int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Groups, of most persons. Else all.")
+            int,
+            msgspec.Meta(
+                ge=1,
+                le=MAX_LIMIT,
+                description="At most this many groups, those with the most persons. Default: all.",
+            ),
         ]
         | None
     ) = None

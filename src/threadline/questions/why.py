@@ -43,7 +43,8 @@ class WhyParams(Stitched, kw_only=True):
             str,
             msgspec.Meta(
                 min_length=1,
-                description="Which of several, as journeys show it. Default: the latest.",
+                description="Id of the event, if there are several conversions; journeys show it. "
+                "Default: the latest.",
             ),
         ]
         | None

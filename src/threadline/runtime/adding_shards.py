@@ -47,8 +47,9 @@ def check_alone(settings: Settings) -> None:
         running = [each.name for each in nodes.listed() if not (each.stopped or each.is_silent)]
     if len(running) > is_served(Path(settings.data)):
         raise StoreError(
-            f"Several Threadlines write into this store ({', '.join(running)}), and shards are"
-            " added by one. Stop the others; start them with the new THREADLINE_STORE afterwards."
+            f"Several Threadlines write into this store ({', '.join(running)}), and shards can "
+            f"be added only while one does. Stop the others; start them with the new "
+            f"THREADLINE_STORE afterwards."
         )
 
 

@@ -82,7 +82,7 @@ def place(client: Client, cluster: str) -> Place:
     rows = list(client.query(MEMBERS, parameters={"cluster": cluster}).named_results())
     if not rows:
         known = ", ".join(name for (name,) in client.query(CLUSTERS).result_rows)
-        raise StoreError(f"It knows no cluster {cluster}; there are {known or 'none'}.")
+        raise StoreError(f"It does not know the cluster {cluster}; there are {known or 'none'}.")
     several = [row["shard_num"] for row in rows if row["replica_num"] > 1]
     if several:
         raise StoreError(
