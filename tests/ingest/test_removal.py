@@ -237,6 +237,41 @@ def test_retention_leaves_no_byte_and_says_what_it_does(folder: Path) -> None:
     assert "retention" in ok("doctor", *data)
 
 
+def test_a_name_that_is_never_deleted(server: Server) -> None:
+    project = Project(server)
+    data = ("--data", str(server.folder))
+    keep = ("project", "set", project.project_id, "--keep-event")
+    for event in ("invoice", "seen"):
+        project.track(event, anonymous_id="a", timestamp=ago(50))
+    said = "kept for 30 days, invoice for ever"
+    assert said in ok(*keep, "invoice=never", "--keep-days", "30", *data)
+    (kept,) = json.loads(ok("retention", "--json", *data))
+    assert kept["keep_days_by_event"] == {"invoice": None}
+    exported = ok("project", "export", project.project_id, *data)
+    assert "keep_days_by_event:\n  invoice: null\n" in exported
+    file = server.folder.parent / "shop.yaml"
+    file.write_text(exported.replace("invoice: null", "invoice: 5"))
+    changes = ok("project", "import", str(file), *data)
+    assert "keep_days invoice: never → 5" in changes
+    file.write_text(exported.replace("invoice: null", "invoice: never"))
+    assert "keep_days" not in ok("project", "import", str(file), *data)
+
+    run = ("retention", "run", "--project", project.project_id, *data)
+    ok(*run)
+    assert [row["event_name"] for row in project.stored()] == ["invoice"]
+    late = project.track("invoice", anonymous_id="a", timestamp=ago(60))
+    assert "warnings" not in late
+    over_http = {"keep_days_by_event": {"invoice": None, "seen": 5}}
+    path = f"/v1/projects/{project.project_id}"
+    assert project.change("PUT", path, over_http).json["keep_days_by_event"] == {
+        "invoice": None,
+        "seen": 5,
+    }
+    assert "invoice" not in ok(*keep, "invoice=default", *data)
+    ok(*run)
+    assert project.stored() == []
+
+
 def test_a_source_outlives_the_events(server: Server) -> None:
     project = Project(server)
     path = f"/v1/projects/{project.project_id}"

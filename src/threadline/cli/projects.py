@@ -11,6 +11,7 @@ import typer
 from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, check_stitch
 from threadline.contract.policies import POLICIES
+from threadline.contract.words import counted
 from threadline.contract.zones import as_sentence, check_zone
 from threadline.control import Control, ControlError, normalise_origin
 from threadline.control.keeping import Keeping, checked_by_event, read_days
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 
 SUBDOMAINS = ("same", "separate")
+DEFAULT = "default"
 
 Subdomains = Annotated[
     str | None,
@@ -62,8 +64,8 @@ KeepEvent = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=DAYS",
-        help="The same for events of this name, instead of --keep-days; NAME=never removes this "
-        "exception. Repeat for more.",
+        help="The same for events of this name; NAME=never: delete none of them, NAME=default: as "
+        "--keep-days says. Repeat for more.",
     ),
 ]
 KeepFirstTouch = Annotated[
@@ -180,17 +182,21 @@ def _keeping(
         return None
     wanted = None if days is None else read_days(days)
     named: dict[str, int | None] = {}
+    as_others = set()
     for text in events:
         name, equals, said_days = text.rpartition("=")
         if not equals:
             raise ControlError(f"--keep-event {text}: write NAME=DAYS, such as $pageview=90.")
-        named[name] = read_days(said_days)
+        if said_days == DEFAULT:
+            as_others.add(name)
+        else:
+            named[name] = read_days(said_days)
 
     def change(before: Keeping) -> Keeping:
         after = {**dict(before.by_event), **named}
         return Keeping(
             before.days if days is None else wanted,
-            checked_by_event({name: kept for name, kept in after.items() if kept is not None}),
+            checked_by_event({name: kept for name, kept in after.items() if name not in as_others}),
             before.first_touch if first_touch is None else first_touch,
         )
 
@@ -201,10 +207,13 @@ def said(keeping: Keeping) -> str:
     """How long events are kept, as a part of a sentence."""
     if not keeping.is_limited:
         return "events are kept for ever"
-    kept = "for ever" if keeping.days is None else f"for {keeping.days} days"
-    others = "".join(f", {name} for {days}" for name, days in keeping.by_event)
+    others = "".join(f", {name} {_how_long(days)}" for name, days in keeping.by_event)
     touches = "stay" if keeping.first_touch else "go with them"
-    return f"events are kept {kept}{others}; first touches {touches}"
+    return f"events are kept {_how_long(keeping.days)}{others}; first touches {touches}"
+
+
+def _how_long(days: int | None) -> str:
+    return "for ever" if days is None else f"for {counted(days, 'day')}"
 
 
 @app.command("delete")

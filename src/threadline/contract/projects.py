@@ -40,10 +40,11 @@ KeepDays = Annotated[
     msgspec.Meta(description="Events older than this many days are deleted; null: none are."),
 ]
 KeepDaysByEvent = Annotated[
-    dict[str, Annotated[int, msgspec.Meta(ge=1, le=36_500)]],
+    dict[str, Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None],
     msgspec.Meta(
         max_length=100,
-        description="The same for events with these names. In a change, give the complete list.",
+        description="The same for events with these names; null: none of them is deleted. In a "
+        "change, give the complete list.",
     ),
 ]
 KeepFirstTouch = Annotated[
@@ -96,7 +97,7 @@ class ProjectRow(msgspec.Struct):
     visit_timeout_minutes: int
     timezone: str | None
     keep_days: int | None
-    keep_days_by_event: dict[str, int]
+    keep_days_by_event: dict[str, int | None]
     keep_first_touch: bool
 
 

@@ -12,12 +12,12 @@ MAX_EVENT = 128
 NEVER = "never"
 TO_WRITE = f"write whole days from {KEEP_DAYS[0]} to {KEEP_DAYS[-1]:,}, or {NEVER}"
 
-ByEvent = tuple[tuple[str, int], ...]
+ByEvent = tuple[tuple[str, int | None], ...]
 
 
 class Keeping(NamedTuple):
-    """`days`: events older than that are deleted; None: never. `by_event`: the same of events with
-    one of these names, in their order. `first_touch`: links and first touches stay all the same."""
+    """`days`: events older than that are deleted; None: none is. `by_event`: the same of events
+    with one of these names, in their order. `first_touch`: links and first touches stay anyway."""
 
     days: int | None = None
     by_event: ByEvent = ()
@@ -26,7 +26,7 @@ class Keeping(NamedTuple):
     @property
     def is_limited(self) -> bool:
         """Whether anything is deleted at all."""
-        return self.days is not None or bool(self.by_event)
+        return any(days is not None for days in (self.days, *dict(self.by_event).values()))
 
     def days_of(self, event_name: str) -> int | None:
         """How long events of this name are kept; None: for ever."""
@@ -36,7 +36,7 @@ class Keeping(NamedTuple):
 FOR_EVER = Keeping()
 
 
-def checked_by_event(given: Mapping[str, int]) -> ByEvent:
+def checked_by_event(given: Mapping[str, int | None]) -> ByEvent:
     """In a stable order. Raises `ControlError`."""
     if len(given) > MAX_NAMED:
         raise ControlError(
@@ -47,7 +47,8 @@ def checked_by_event(given: Mapping[str, int]) -> ByEvent:
             raise ControlError(
                 f"The name of an event has 1 to {MAX_EVENT} characters, but {name!r} has not."
             )
-        check_days(days)
+        if days is not None:
+            check_days(days)
     return tuple(sorted(given.items()))
 
 

@@ -106,7 +106,7 @@ def read_projects(db: Statements) -> tuple[Project, ...]:
 
 
 def _by_event(text: str) -> ByEvent:
-    return tuple(sorted(msgspec.json.decode(text, type=dict[str, int]).items()))
+    return tuple(sorted(msgspec.json.decode(text, type=dict[str, int | None]).items()))
 
 
 def read_definitions(db: Statements) -> dict[str, Definitions]:

@@ -96,7 +96,7 @@ def older_than_kept(
     named = [
         f"{name} for {days} days"
         for name, days in keeping.by_event
-        if days < asked_days and (not events or name in events)
+        if days is not None and days < asked_days and (not events or name in events)
     ]
     if named:
         more = f" and {len(named) - 5} more" if len(named) > 5 else ""

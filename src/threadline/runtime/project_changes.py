@@ -9,6 +9,7 @@ import msgspec
 from threadline.contract.definitions import Annotation, Definitions
 from threadline.control import ControlError
 from threadline.control.definitions import Settings
+from threadline.control.keeping import NEVER
 from threadline.questions.annotations import new_id, same_annotation
 from threadline.questions.defined import MAX_EACH
 from threadline.questions.definitions import check_all
@@ -107,7 +108,10 @@ def _differences(before: Settings, after: Settings) -> Iterator[Difference]:
     for name in SETTINGS:
         if getattr(project, name) != getattr(wanted, name):
             yield Difference(name, "", getattr(project, name), getattr(wanted, name))
-    days, wanted_days = dict(project.keep_days_by_event), dict(wanted.keep_days_by_event)
+    days, wanted_days = (
+        {name: NEVER if days is None else days for name, days in each.keep_days_by_event}
+        for each in (project, wanted)
+    )
     for name in sorted(days.keys() | wanted_days.keys()):
         if days.get(name) != wanted_days.get(name):
             yield Difference("keep_days", name, days.get(name), wanted_days.get(name))

@@ -166,8 +166,7 @@ def _keep_days(node: Node) -> int | None:
 
 
 def _keep_days_by_event(node: Node) -> ByEvent:
-    days = {name: _keep_days(value) for name, value in entries(node)}
-    given = {name: kept for name, kept in days.items() if kept is not None}
+    given = {name: _keep_days(value) for name, value in entries(node)}
     return checked(node, checked_by_event, given)
 
 
