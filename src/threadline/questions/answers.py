@@ -133,9 +133,17 @@ class Grouped(msgspec.Struct, kw_only=True):
     channel: Group = msgspec.UNSET
 
 
-# What `compare` puts beside numbers: one, or several by their names, such as currencies; of a list
-# as many.
-Measured = float | dict[str, Any] | msgspec.UnsetType | None
+# What `compare` puts beside a number; beside several, by their names; and beside those that are
+# themselves by model, by currency or by both.
+ByCurrency = dict[str, float | None]
+ByName = dict[str, float | ByCurrency | None]
+Measured = (
+    float
+    | list[float | None]
+    | dict[str, float | list[float | None] | ByName | None]
+    | msgspec.UnsetType
+    | None
+)
 
 
 class Compared(Grouped, kw_only=True):
