@@ -1,7 +1,6 @@
 """Answers as plain ASGI messages, and every error in the one shape that errors have."""
 
 import asyncio
-import errno
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import NamedTuple, Protocol
@@ -9,11 +8,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from threadline.contract.errors import ApiError, InternalError, MethodNotAllowed, Unavailable
+from threadline.contract.errors import ApiError, MethodNotAllowed
 from threadline.contract.replies import Error, SegmentError
-from threadline.enrich import time_ordered_id
 from threadline.http.asgi import Headers, Send
-from threadline.store import StoreAway
 from threadline.web import Asset
 
 RETRY_AFTER_S = 1
@@ -22,8 +19,6 @@ STALLED_S = 60.0
 # The page of the documentation where each error has a heading.
 ERRORS = "/docs/errors/"
 JSON = (b"content-type", b"application/json")
-# What goes away when others are done or an operator makes room.
-FULL = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 
 CHUNK_BYTES = 256 * 1024
 
@@ -125,20 +120,3 @@ def answer_error(error: ApiError, base_url: str, segment: bool = False) -> Answe
     if segment:
         reply = SegmentError(error.code, error.details, docs_url, error.code, str(error))
     return Answer(error.status, headers, msgspec.json.encode(reply))
-
-
-def as_api_error(error: Exception, method: str, path: str) -> ApiError:
-    """What went wrong, as callers are told: the one place where other errors become ours.
-
-    What nobody foresaw is one line in the log, and its id to the caller."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, StoreAway):
-        return Unavailable("The store does not answer now; try again.")
-    if isinstance(error, OSError) and error.errno in FULL:
-        _logger.error("machine_full", path=path, error=str(error))
-        return Unavailable(f"The server cannot answer now ({error.strerror}); try again.")
-    request_id = time_ordered_id()
-    _logger.error("request_failed", request_id=request_id, method=method, path=path, exc_info=error)
-    message = f"This is a bug in Threadline. The log has it under {request_id}."
-    return InternalError(message, request_id=request_id)

@@ -36,11 +36,12 @@ from threadline.http import (
     skills,
     sql,
 )
-from threadline.http.answers import Answer, answer_error, as_api_error
+from threadline.http.answers import Answer, answer_error
 from threadline.http.asgi import Headers, Receive, Scope, Send, header
 from threadline.http.auth import let_in
 from threadline.http.request import Request, base_url
 from threadline.http.routing import Route, Routes
+from threadline.runtime.failures import as_api_error
 from threadline.runtime.memory import Hold
 from threadline.runtime.refusals import NO_PROJECT
 from threadline.runtime.services import Services
@@ -146,7 +147,7 @@ class App:
                 await let_in(request, route.doc)
             return await route.handle(request)
         except Exception as raised:  # noqa: BLE001 - what is not foreseen is logged with an id
-            error = as_api_error(raised, request.method, request.path)
+            error = as_api_error(raised, method=request.method, path=request.path)
             if route and route.doc and route.doc.takes_events:
                 self._services.metrics.rejected.labels(error.code).inc()
                 self._services.refusals.note(

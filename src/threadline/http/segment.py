@@ -41,6 +41,7 @@ from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
 from threadline.ingest.segment import Alias, Calls, identified
 from threadline.runtime.decide import decide, refuse_placeholders
+from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.services import Services
 from threadline.store import StoreError
 
@@ -154,7 +155,7 @@ async def _alias(request: Request, calls: Calls, index: int, alias: Alias) -> No
             return
         await decide(services, decisions.alias, project_id, request.key.prefix, given)
     except StoreError:
-        calls.refuse(index, Unavailable("The store does not answer now; try again."))
+        calls.refuse(index, Unavailable(STORE_AWAY))
     except ApiError as error:
         calls.refuse(index, error)
     else:

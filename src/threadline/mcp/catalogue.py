@@ -9,8 +9,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from threadline.contract.errors import ApiError, InternalError
-from threadline.enrich import time_ordered_id
+from threadline.contract.errors import ApiError
 from threadline.mcp.api import ACCOUNT, EXPLAINED, Json, Refused, Session, invalid
 from threadline.mcp.more_tools import account_tools, reading_tools
 from threadline.mcp.summaries import summary
@@ -18,6 +17,7 @@ from threadline.mcp.tools import Tool, question_tools
 from threadline.mcp.words import one_line
 from threadline.mcp.writing_tools import writing_tools
 from threadline.questions.near import did_you_mean
+from threadline.runtime.failures import as_api_error
 
 # Errors of JSON-RPC, in the range that it leaves to servers. What is wrong with arguments is none
 # of them: that is a result, which a model reads and mends.
@@ -99,14 +99,10 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
     except Failed as error:
         outcome = str(error.data.get("error", error.code))
         raise
-    except ApiError as error:
-        outcome = error.code
-        raise failed(error) from None
-    except Exception as error:
-        outcome, request_id = "internal_error", time_ordered_id()
-        _logger.error("mcp_call_failed", request_id=request_id, what=what[:64], exc_info=error)
-        message = f"This is a bug in Threadline. The log has it under {request_id}."
-        raise failed(InternalError(message, request_id=request_id)) from None
+    except Exception as error:  # noqa: BLE001 - said, and logged
+        said = as_api_error(error, what=what[:64])
+        outcome = said.code
+        raise failed(said) from None
     finally:
         _logger.info(
             "mcp_call",

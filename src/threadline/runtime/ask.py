@@ -29,6 +29,7 @@ from threadline.questions.warned import (
     unknown_names,
 )
 from threadline.runtime.contexts import answered, context_of
+from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.kept_answers import KeptAnswers, asked, minute
 from threadline.runtime.slots import Slots
 from threadline.runtime.this_node import ThisNode
@@ -205,7 +206,7 @@ class Asking:
             message = "Too many questions are being answered; try again in a few seconds."
             raise Busy(message) from error
         except StoreAway as error:
-            raise Unavailable("The store does not answer now; try again.") from error
+            raise Unavailable(STORE_AWAY) from error
 
 
 def _echoed(answer: Any, project: Project, params: msgspec.Struct) -> Any:
