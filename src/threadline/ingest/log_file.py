@@ -11,6 +11,7 @@ from threadline.enrich import time_ordered_id
 from threadline.ingest import dead_letters
 from threadline.ingest.row import COLUMNS, Rows
 from threadline.private import make_file
+from threadline.sqlite import transaction
 
 # How long to wait for another process that has the file.
 BUSY_S = 10
@@ -48,19 +49,6 @@ def prepare(db: sqlite3.Connection) -> None:
 def checksum(rows: Rows) -> int:
     """Of a record, as it is kept beside it."""
     return crc32(rows.hashes, crc32(rows.lengths, crc32(rows.body)))
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing. One at a time: whoever shares the connection holds a lock."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def erase_free_pages(db: sqlite3.Connection) -> None:

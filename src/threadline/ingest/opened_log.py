@@ -9,6 +9,7 @@ from pathlib import Path
 from threadline.ingest import dead_letters, log_file, receipts
 from threadline.ingest.log_file import open_db
 from threadline.ingest.receipts import Forgetting, Receipt
+from threadline.sqlite import transaction
 
 
 def own_id_key(log_id: str) -> int:
@@ -104,5 +105,5 @@ class OpenedLog:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock, log_file.transaction(self._db):
+        with self._lock, transaction(self._db):
             yield
