@@ -78,7 +78,8 @@ class Handles:
         self._was_open = False
         self._reads_once = False
         self._sees_deletions = False
-        # The engine gives up first, and says why.
+        # The engine gives up first, and says why. From half of the memory on it sorts and groups on
+        # disk: `max_bytes_ratio_before_external_group_by` and its like are 0.5 by themselves.
         limits = {
             "max_execution_time": query_seconds,
             "max_memory_usage": query_bytes or share_of_memory(url),
