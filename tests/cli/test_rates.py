@@ -167,7 +167,7 @@ WRONG: dict[str | bytes, str] = {
     "Date,USD\n": "has column names, but no rates below",
     "Date\n2026-05-04\n": "line 1: there is no currency",
     "event,user_id\nsignup,ada\n": "it should begin with Date, and begins with 'event'",
-    "Date;USD;JPY\n2026-05-04;1,2;160\n": "its columns are separated by ; and should be by commas",
+    "Date;USD;JPY\n2026-05-04;1,2;160\n": "its columns are separated by semicolons; separate them",
     "Date,USD\n2026-05-04,1.2\n2026-05-05,zwei\n": "line 3: USD is 'zwei', which is not a rate",
     'Date,USD\n2026-05-04,"1,2"\n': "line 2: USD is '1,2', which is not a rate",
     "Date,USD\n2026-05-04,1,2\n": "line 2: there are 1 currencies, but 2 rates",

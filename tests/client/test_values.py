@@ -340,7 +340,7 @@ def test_a_batch_takes_what_it_can_and_says_what_not(caplog: pytest.LogCaptureFi
     assert recorder.recorded[1]["user_id"] == "u"
     (line,) = [line for line in caplog.messages if "ignored" in line]
     assert line == (
-        "batch ignored what no event has: 'plan' (put it into properties), 'userId' (did you mean"
+        "batch ignored unknown fields: 'plan' (put it into properties), 'userId' (did you mean"
         " user_id?), 'distinct_id' (did you mean user_id or anonymous_id?), 5 (put it into"
         " properties)"
     )

@@ -461,7 +461,7 @@ def test_unknown_fields_are_named(project: Project) -> None:
         0,
         "There is no field 'anonymousId'; did you mean anonymous_id? It was ignored.",
     )
-    assert found["source"] == (0, "source is made by the server. It was ignored.")
+    assert found["source"] == (0, "source is set by the server. It was ignored.")
     assert found["batchId"][1].endswith("It was ignored.")
     assert max(map(len, found)) == 64
     answers = [

@@ -366,7 +366,7 @@ def test_what_is_in_the_middle_is_told_everywhere(folder: Path) -> None:
             (work,) = ready()["unfinished"]
             assert work["name"] == "rebuild"
             assert work["since"].endswith("Z")
-            assert "links is not made anew" in work["left"]
+            assert "The rebuild of links was not finished" in work["left"]
             assert "threadline_unfinished_work 1.0" in project.get("/metrics").body.decode()
             assert "under way: rebuild of links since 2" in ok("doctor", *data)
             assert "is running in" in fails("rebuild", *data)

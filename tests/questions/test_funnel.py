@@ -147,9 +147,9 @@ def test_filters_narrow_all_steps(
 
 REFUSED: list[tuple[Json, str, str]] = [
     ({"steps": "$pageview"}, "steps", "name 2 to 10 events"),
-    ({"steps": "$pageview,,x"}, "steps", "write event names by commas"),
-    ({"steps": "$pageview,x|"}, "steps", "write event names by commas"),
-    ({"steps": "$pageview,x{}"}, "steps", "write event names by commas"),
+    ({"steps": "$pageview,,x"}, "steps", "write event names separated by commas"),
+    ({"steps": "$pageview,x|"}, "steps", "write event names separated by commas"),
+    ({"steps": "$pageview,x{}"}, "steps", "write event names separated by commas"),
     ({"steps": "$pageview,x{a=1"}, "steps", "each { needs its }"),
     ({"steps": "$pageview,x{plan}"}, "steps", "is not a condition"),
     ({"steps": "$pageview,x{plan>a}"}, "steps", "takes a number or a time"),
@@ -396,7 +396,11 @@ def test_people_of_a_step_are_named(shop: Project) -> None:
         ({"step": 3}, "step", "the funnel has 2 steps"),
         ({"step": 1, "dropped": "true"}, "step", "nobody drops off before the first step"),
         ({"step": 1, "group": "x"}, "group", "it goes with group_by"),
-        ({"step": 1, "group_by": "path,source", "group": "x"}, "group", "2 values by commas"),
+        (
+            {"step": 1, "group_by": "path,source", "group": "x"},
+            "group",
+            "2 values separated by",
+        ),
         ({"step": 0}, "step", "1"),
         ({}, "step", "required"),
     ],

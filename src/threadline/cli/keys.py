@@ -59,8 +59,8 @@ def create(
     Example: `threadline key create --project shop --kind rk --name dashboard`
     """
     if kind not in KINDS:
-        kinds = "; ".join(f"{name}: {use}" for name, use in KINDS.items())
-        raise ControlError(f"There is no kind {kind!r}. Kinds: {kinds}.")
+        kinds = "; ".join(f"{name} ({use})" for name, use in KINDS.items())
+        raise ControlError(f"There is no kind {kind!r} of keys. Choose one of: {kinds}.")
     if env not in ENVS:
         raise ControlError(f"--env {env}: choose live or test.")
     with open_control(data) as control:

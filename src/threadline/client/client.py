@@ -140,7 +140,7 @@ class Client(Sender, Reader):
             elif properties is not None:
                 fields["properties"] = snapshot(properties, self._note)
             if unknown:
-                self._note(f"track ignored what no event has: {ignored(unknown)}")
+                self._note(f"track ignored unknown fields: {ignored(unknown)}")
             context = current()
             if context is not None:
                 fill(fields, context)
@@ -243,7 +243,7 @@ class Client(Sender, Reader):
         except Exception as error:  # noqa: BLE001 - of what the events come from
             _logger.error("batch stopped after %d events: %s", len(sent), said(error))
         if unknown:
-            _logger.warning("batch ignored what no event has: %s", ignored(unknown))
+            _logger.warning("batch ignored unknown fields: %s", ignored(unknown))
         return sent
 
     def _track(self, event: str, properties: Any, fields: dict[str, Any]) -> str:

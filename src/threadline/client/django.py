@@ -60,7 +60,9 @@ def _set_up() -> Rules:
     unknown = given.keys() - RULES - CLIENT
     if unknown:
         known = ", ".join(sorted(RULES | CLIENT))
-        raise ImproperlyConfigured(f"THREADLINE knows no {', '.join(unknown)}; it knows {known}.")
+        raise ImproperlyConfigured(
+            f"THREADLINE has no option {', '.join(unknown)}; its options are {known}."
+        )
     if options := {name: given[name] for name in given.keys() & CLIENT}:
         default.init(**options)
     return Rules(user_id=_user_id, **{name: given[name] for name in given.keys() & RULES})

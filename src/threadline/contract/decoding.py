@@ -159,7 +159,7 @@ def _names(struct: type[msgspec.Struct]) -> frozenset[str]:
 
 def _unknown(name: str, known: frozenset[str]) -> str:
     if name in SERVER_MADE:
-        return f"{name} is made by the server."
+        return f"{name} is set by the server."
     # Comparing takes the square of the length.
     near = difflib.get_close_matches(name[:MAX_SHOWN].lower(), sorted(known), n=1)
     return f"There is no field {name[:MAX_SHOWN]!r}{f'; did you mean {near[0]}?' if near else '.'}"

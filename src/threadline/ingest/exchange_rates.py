@@ -151,7 +151,7 @@ class RatesFile:
         if names[0].casefold() != "date":
             shown = names[0][:40]
             hint = (
-                "its columns are separated by ; and should be by commas"
+                "its columns are separated by semicolons; separate them by commas"
                 if ";" in shown
                 else f"it should begin with Date, and begins with {shown!r}"
             )

@@ -139,7 +139,8 @@ SAYS: Mapping[str, Says] = {
         "Which source earns the conversions",
         "Credits conversions (an event, or goal:NAME) to the sources that brought the people, also "
         "from before they were known. model=first_touch says what brought them, last_touch what "
-        "closed; name several, by commas, to see them side by side. Rows sum to the total.",
+        "closed; name several, separated by commas, to see them side by side. Rows sum to the "
+        "total.",
     ),
     "why": Says(
         "why",
@@ -151,8 +152,8 @@ SAYS: Mapping[str, Says] = {
         "funnel",
         "How far people get, step by step",
         "How many people do each of several steps in order, across devices, and where they drop "
-        "off. steps are names of events by commas: $pageview,signup,purchase; window is the time "
-        "they have. Who dropped off: funnel_people.",
+        "off. steps are names of events separated by commas: $pageview,signup,purchase; window is "
+        "the time they have. Who dropped off: funnel_people.",
     ),
     "funnel_people": Says(
         "funnel_people",

@@ -33,8 +33,8 @@ class AttributionParams(Filtered, kw_only=True):
             str,
             msgspec.Meta(
                 description="Only rows of this group: a value for each of the first names in "
-                "`group_by`, by commas; `(none)`: absent. With user_id as the last name, they are "
-                "the people behind one row."
+                "`group_by`, separated by commas; `(none)`: absent. With user_id as the last name, "
+                "they are the people behind one row."
             ),
         ]
         | None

@@ -28,7 +28,7 @@ HALF_LIFE_MS = 7 * DAY_MS
 ModelsText = Annotated[
     str,
     msgspec.Meta(
-        description=f"{', '.join(MODELS)}, by commas: several are answered side by side. "
+        description=f"{', '.join(MODELS)}, separated by commas: several are answered side by side. "
         "`last_non_direct`: the last touch that is not direct, else the last; "
         "`position_based`: 40 % to the first and the last, 20 % to those between; "
         "`time_decay`: half as much for every seven days before the conversion.",

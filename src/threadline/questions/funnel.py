@@ -39,8 +39,8 @@ class FunnelAsked(Filtered, kw_only=True):
     steps: Annotated[
         str,
         msgspec.Meta(
-            description="Events in order, by commas: `$pageview,signup,purchase`; one may come "
-            "again. With conditions as in `filters`: `$pageview{path=^/docs/*}`, "
+            description="Events in order, separated by commas: `$pageview,signup,purchase`; one "
+            "may come again. With conditions as in `filters`: `$pageview{path=^/docs/*}`, "
             "`purchase{plan=pro;amount>=10}`. One of several: `signup|trial_started`. Optional: "
             "`signup?`. A goal: `goal:NAME`. Of a name, `,` is `\\,`, and so are `|`, `{`, `}`, "
             "`\\` and a `?` at the end.",
@@ -63,7 +63,7 @@ class FunnelAsked(Filtered, kw_only=True):
             msgspec.Meta(
                 min_length=1,
                 description="Events that, between steps, start the funnel over: as steps are "
-                "written, by commas.",
+                "written, separated by commas.",
             ),
         ]
         | None

@@ -153,7 +153,7 @@ def _of_group(
     if not names:
         raise refused("group", "it goes with group_by, which says what the group is of")
     if len(wanted) != len(names):
-        many = "one value" if len(names) == 1 else f"{len(names)} values by commas"
+        many = "one value" if len(names) == 1 else f"{len(names)} values separated by commas"
         raise refused("group", f"write {many}, for {', '.join(names)}; a comma in one is \\,")
     for nth, value in enumerate(wanted, start=1):
         values[f"of_group_{nth}"] = "" if value.strip() == NONE else plain(value)

@@ -164,7 +164,7 @@ GROUPS = {
 def grouping(*allowed: str, of: str = "") -> msgspec.Meta:
     """What a parameter `group_by` says of itself."""
     return msgspec.Meta(
-        description=f"{of}{', '.join(allowed)}, by commas.",
+        description=f"{of}{', '.join(allowed)}, separated by commas.",
         extra_json_schema={"type": "array", "items": {"type": "string", "enum": list(allowed)}},
     )
 
@@ -174,7 +174,7 @@ def any_dimension(*also: str, of: str = "") -> msgspec.Meta:
     names = f"{', '.join(also)}, and any" if also else "any"
     return msgspec.Meta(
         description=f"{of}{names} dimension of the filters, such as properties.plan, traits.plan, "
-        "first.path, last.source, known; by commas, and \\, for one in a name.",
+        "first.path, last.source, known; separated by commas, and \\, for one in a name.",
         extra_json_schema={
             "type": "array",
             "items": {

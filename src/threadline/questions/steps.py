@@ -105,7 +105,7 @@ def _step(text: str, parameter: str) -> Step:
     match = STEP.fullmatch(text)
     named = list(split(match[1], "|")) if match else []
     if not match or not all(map(plain, named)) or (match[2] is not None and not match[2].strip()):
-        raise refused(parameter, f"write event names by commas, such as {EXAMPLE}")
+        raise refused(parameter, f"write event names separated by commas, such as {EXAMPLE}")
     if len(named) > MAX_NAMES or max(len(plain(name)) for name in named) > MAX_EVENT_NAME:
         raise refused(parameter, f"{LONG_NAME}, and a step at most {MAX_NAMES} names")
     names = tuple(map(_event_name, named))

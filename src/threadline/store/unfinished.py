@@ -15,14 +15,14 @@ RETENTION = "retention"
 
 # What is left of each, and what to do about it. Anybody may read it, so it names no project.
 LEFT = {
-    REBUILD: "{subject} is not made anew from the events to the end, so answers about people may be"
-    " wrong. A running server finishes it by itself; without one, `threadline rebuild` does.",
+    REBUILD: "The rebuild of {subject} was not finished, so answers about people may be wrong. A"
+    " running server finishes it by itself; without one, `threadline rebuild` does.",
     RECLASSIFY: "Some events of a project still have the sources that other rules gave them."
-    " `threadline reclassify` for that project goes on where it was; where it was killed, a running"
-    " server does so by itself.",
-    RETENTION: "Some events of a project that are older than it keeps them are deleted, and what"
-    " follows from them is not made anew to the end. A running server finishes it by itself;"
-    " without one, `threadline retention run` does.",
+    " `threadline reclassify` for that project continues where it stopped; if it was killed, a"
+    " running server does so by itself.",
+    RETENTION: "Some events of a project that are older than it keeps them are deleted, but what"
+    " was computed from them is not up to date yet. A running server finishes it by itself; without"
+    " one, `threadline retention run` does.",
 }
 
 # By run, because the clock may go back between the beginning and the end.
