@@ -383,7 +383,7 @@ def test_dead_letters(folder: Path) -> None:
     body = row.encode(row_values(event_id="e1", event_name="odd", url="https://ü.example/"))
     with closing(open_db(folder)) as db:
         for number in (1, 2):
-            letter = dead_letters.Refused(f"letter-{number}", "p", f"e{number}", "odd", body)
+            letter = dead_letters.RefusedEvent(f"letter-{number}", "p", f"e{number}", "odd", body)
             dead_letters.set_aside(db, letter, "Code: 469. It violates a constraint.")
     listed = ok("dead-letter", "list", *data)
     assert "letter-1" in listed

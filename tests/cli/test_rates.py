@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.test_commands import fails, ok
 from tests.support import Json, Project, Server
-from threadline.ingest.exchange_rates import Rate, RatesFile
+from threadline.ingest.exchange_rates import ExchangeRate, RatesFile
 from threadline.ingest.lines import FileError
 
 CSV = "Date,USD,JPY,\n2026-05-05,1.25,N/A,\n2026-05-04,1.2,160,\n"
@@ -90,12 +90,12 @@ def test_rates_with_the_server_and_without(folder: Path) -> None:
 
 
 RATES = [
-    Rate("EUR", date(2026, 5, 4), Decimal(1)),
-    Rate("EUR", date(2026, 5, 5), Decimal(1)),
-    Rate("JPY", date(2026, 5, 4), Decimal(160)),
-    Rate("JPY", date(2026, 5, 5), Decimal(0)),
-    Rate("USD", date(2026, 5, 4), Decimal("1.2")),
-    Rate("USD", date(2026, 5, 5), Decimal("1.25")),
+    ExchangeRate("EUR", date(2026, 5, 4), Decimal(1)),
+    ExchangeRate("EUR", date(2026, 5, 5), Decimal(1)),
+    ExchangeRate("JPY", date(2026, 5, 4), Decimal(160)),
+    ExchangeRate("JPY", date(2026, 5, 5), Decimal(0)),
+    ExchangeRate("USD", date(2026, 5, 4), Decimal("1.2")),
+    ExchangeRate("USD", date(2026, 5, 5), Decimal("1.25")),
 ]
 # Each is the same two days.
 SHAPES: dict[str, bytes | str] = {

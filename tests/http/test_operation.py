@@ -25,7 +25,7 @@ def test_who_may_read_them(project: Project, path: str) -> None:
 def refused(project: Project, server: Server, number: int) -> None:
     """An event that the store would not take."""
     body = row.encode(row_values(event_id=f"e{number}", user_id="ada@shop.example"))
-    letter = dead_letters.Refused(
+    letter = dead_letters.RefusedEvent(
         f"{project.project_id}-{number}", project.project_id, f"e{number}", "odd", body
     )
     with closing(open_db(server.folder)) as db:

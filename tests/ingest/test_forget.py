@@ -13,7 +13,7 @@ from tests.ingest.leftovers import traces, until_erased
 from tests.support import Json, Project, Server, ids, row_values, until
 from tests.width import wide
 from threadline.ingest import dead_letters, erase, receipts, row
-from threadline.ingest.dead_letters import Refused
+from threadline.ingest.dead_letters import RefusedEvent
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget import DELETED, delete, find
 from threadline.ingest.log import ForgetRequest, Log, open_db
@@ -255,10 +255,10 @@ def test_no_byte_of_the_forgotten_stays_in_any_file(folder: Path) -> None:
         with closing(open_db(folder)) as db:
             for number, values in enumerate(({"user_id": WHO["old"]}, {"user_id": "bob"})):
                 body = row.encode(row_values(project_id=project.project_id, **values))
-                letter = Refused(f"letter {number}", project.project_id, "e", "x", body)
+                letter = RefusedEvent(f"letter {number}", project.project_id, "e", "x", body)
                 dead_letters.set_aside(db, letter, "no")
             spoiled = f"who can read {WHO['user']}?".encode()
-            dead_letters.set_aside(db, Refused("spoiled", "", "", "1 events", spoiled), "no")
+            dead_letters.set_aside(db, RefusedEvent("spoiled", "", "", "1 events", spoiled), "no")
         before = traces(folder, *SECRETS)
         assert {trace.split(" as ")[0] for trace in before} == set(SECRETS), "it finds them"
 

@@ -184,7 +184,7 @@ def test_a_letter_for_another_try_does_not_overtake_a_request_to_forget(folder: 
         log = Log(folder)
         db = open_db(folder)
         body = row.encode(values("bad", user_id="ada"))
-        dead_letters.set_aside(db, dead_letters.Refused("l", "p", "bad", "x", body), "no")
+        dead_letters.set_aside(db, dead_letters.RefusedEvent("l", "p", "bad", "x", body), "no")
         done: Future[None] = Future()
         log.append_forget(ForgetRequest("r1", "p", user_id="ada"), b"", done)
         done.result(WAIT_S)

@@ -29,7 +29,7 @@ def test_they_are_stored_by_this_version(folder: Path) -> None:
             " VALUES ('rows', 2, ?, ?, ?, ?)",
             (*rows, checksum),
         )
-        letter = dead_letters.Refused(time_ordered_id(), project_id, "e3", "xxx", bodies[2])
+        letter = dead_letters.RefusedEvent(time_ordered_id(), project_id, "e3", "xxx", bodies[2])
         dead_letters.set_aside(db, letter, "the store refused it")
         dead_letters.mark(db, None)
         db.execute("UPDATE row_columns SET columns = ?", (OLD,))

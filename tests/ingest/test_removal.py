@@ -20,7 +20,7 @@ from threadline.contract.times import DAY_MS
 from threadline.control import Control
 from threadline.ingest import dead_letters, removal, row
 from threadline.ingest.accept import event_id_hash
-from threadline.ingest.dead_letters import Refused
+from threadline.ingest.dead_letters import RefusedEvent
 from threadline.ingest.log import open_db
 from threadline.store import Store, bound_ms, store_url
 
@@ -85,7 +85,7 @@ def test_a_deleted_project_is_in_no_byte_and_no_other_answer_changes(folder: Pat
         assert gone.change("PUT", "/v1/identity/aliases", pair).json["changed"]
         with closing(open_db(folder)) as db:
             letter = row.encode(row_values(project_id=gone.project_id, user_id="letter-ada7q"))
-            dead_letters.set_aside(db, Refused("one", gone.project_id, "e", "x", letter), "no")
+            dead_letters.set_aside(db, RefusedEvent("one", gone.project_id, "e", "x", letter), "no")
         assert gone.post("/v1/forget", {"user_id": "nobody"}).status == 200
         until_erased(gone)
         before = answers(stays)
@@ -381,7 +381,9 @@ def test_a_person_gets_all_that_is_stored_of_them(folder: Path) -> None:
         assert project.change("PUT", "/v1/identity/aliases", alias).json["changed"]
         with closing(open_db(folder)) as db:
             body = row.encode(row_values(project_id=project.project_id, user_id=user))
-            dead_letters.set_aside(db, Refused("one", project.project_id, "e", "x", body), "no")
+            dead_letters.set_aside(
+                db, RefusedEvent("one", project.project_id, "e", "x", body), "no"
+            )
         reply = project.get(f"/v1/users/{user}/export", key="sk")
         assert (reply.status, reply.headers["content-type"]) == (200, "application/zip")
         assert project.get(f"/v1/users/{user}/export").status == 403

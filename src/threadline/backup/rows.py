@@ -16,7 +16,7 @@ from threadline.backup.manifest import BLOBS, BackupError, Blob, Manifest
 from threadline.backup.packing import CHUNK, PACKED, Piece, blob_name, fetched
 from threadline.backup.targets import Target
 from threadline.store import Store, moving, pouring, standing
-from threadline.store.moving import Table
+from threadline.store.moving import MovedTable
 from threadline.store.standing import Group
 
 ROWS = "rows-"
@@ -32,7 +32,9 @@ def pieces(store: Store, mark: str, recipients: Sequence[str]) -> list[Piece]:
     ]
 
 
-def _piece(store: Store, table: Table, mark: str, group: Group, recipients: Sequence[str]) -> Piece:
+def _piece(
+    store: Store, table: MovedTable, mark: str, group: Group, recipients: Sequence[str]
+) -> Piece:
     node = store.nodes[group.node]
     told = [*sorted(recipients), table.name, table.poured.list, *table.types, *group.digests]
     key = hashlib.sha256("\0".join(told).encode()).hexdigest()
@@ -68,7 +70,7 @@ def pour(
     blobs: Mapping[str, Blob],
     identities: Sequence[Any],
     store: Store,
-    table: Table,
+    table: MovedTable,
     beside: Path,
     poured: Poured,
 ) -> None:
@@ -96,7 +98,7 @@ def pour(
                     moving.drop(node, table.name, partition)
 
 
-def check(store: Store, table: Table, blobs: Mapping[str, Blob]) -> None:
+def check(store: Store, table: MovedTable, blobs: Mapping[str, Blob]) -> None:
     """Raises `BackupError` where the table's rows are not those that were backed up. Says nothing
     of those that merge, which follow from the others."""
     if table.merges:

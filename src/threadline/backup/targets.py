@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from threadline.backup.manifest import BackupError
-from threadline.jobs.locks import Held, hold
+from threadline.jobs.locks import JobHeld, hold
 from threadline.private import make_folder, named_when_whole, sync_folder
 
 LOCK = "lock"
@@ -83,7 +83,7 @@ class FolderTarget:
         with ExitStack() as held:
             try:
                 held.enter_context(hold(self._folder / LOCK))
-            except Held:
+            except JobHeld:
                 raise BackupError(
                     f"Another backup into {self.where} is under way; `threadline jobs` shows how"
                     " far it is."

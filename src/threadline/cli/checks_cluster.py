@@ -22,7 +22,7 @@ NODE = """
 ASTRAY = "SELECT countIf(NOT (%s)) AS astray, count() AS events FROM events"
 
 
-class Node(NamedTuple):
+class CheckedNode(NamedTuple):
     """`ahead_ms`: how far its clock is before this machine's; it may be behind. `astray`: of its
     events, those of visitors of another shard."""
 
@@ -38,7 +38,7 @@ def cluster(chosen: Settings, folder: Path) -> Finding | None:
     address = cluster_address(store_url(chosen.store, folder))
     if not address:
         return None
-    found: dict[str, Node] = {}
+    found: dict[str, CheckedNode] = {}
     for url in address.nodes:
         try:
             found[without_password(url)] = _look(url, address.cluster)
@@ -51,7 +51,7 @@ def cluster(chosen: Settings, folder: Path) -> Finding | None:
     return _judged(found)
 
 
-def _look(url: str, name: str) -> Node:
+def _look(url: str, name: str) -> CheckedNode:
     """Raises `StoreError`."""
     with store_errors(), closing(connect(url, ANSWER_S, {READONLY: 1})) as client:
         before_ms = time.time_ns() // 1_000_000
@@ -60,10 +60,12 @@ def _look(url: str, name: str) -> Node:
         (counted,) = client.query(ASTRAY % own_visitors(place(client, name))).named_results()
     # It was asked at some moment between the two.
     ahead_ms = int(row["now_ms"]) - min(max(int(row["now_ms"]), before_ms), after_ms)
-    return Node(row["version"], row["schema"], ahead_ms, counted["events"], counted["astray"])
+    return CheckedNode(
+        row["version"], row["schema"], ahead_ms, counted["events"], counted["astray"]
+    )
 
 
-def _judged(found: dict[str, Node]) -> Finding:
+def _judged(found: dict[str, CheckedNode]) -> Finding:
     for at, node in found.items():
         if node.astray:
             return Finding(

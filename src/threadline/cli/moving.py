@@ -15,7 +15,7 @@ from threadline.cli.options import Data
 from threadline.cli.table import as_table, terminal_width
 from threadline.ingest.recovery import alone
 from threadline.runtime import moving
-from threadline.runtime.comparing import Compared, compare
+from threadline.runtime.comparing import ComparedStores, compare
 from threadline.runtime.folder import FolderInUse, folder_lock, running_server
 from threadline.settings import Settings
 from threadline.store import Store, StoreError, store_url, without_password
@@ -143,7 +143,7 @@ def _setting(folder: Path, url: str) -> str:
     return "chdb" if url == store_url("chdb", folder) else without_password(url)
 
 
-def _say(found: Compared) -> None:
+def _say(found: ComparedStores) -> None:
     rows = [
         [table, f"{rows:,}", f"{parts:,}"] for table, (rows, parts) in found.rows.items() if parts
     ]

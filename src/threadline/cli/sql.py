@@ -18,7 +18,7 @@ from threadline.contract.policies import POLICIES, Policy
 from threadline.contract.times import Timestamp
 from threadline.control import Control, ControlError
 from threadline.identity.resolution import resolve
-from threadline.runtime.sql import Found, Limits, SqlQuestions, machine_bytes
+from threadline.runtime.sql import FoundRows, Limits, SqlQuestions, machine_bytes
 from threadline.runtime.sql_refused import SqlRefused, too_long
 from threadline.runtime.sql_text import as_csv, as_json, plain
 
@@ -97,7 +97,7 @@ def sql(
         )
         params = _read_params(param or [])
         try:
-            found: Found = within(
+            found: FoundRows = within(
                 seconds + GRACE_S, lambda: asking.answer(query, rows, params), seconds
             )
         except SqlRefused as error:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from threadline.control.database import Conflict, Statements
+from threadline.control.database import Conflict, ControlStatements
 from threadline.control.errors import ControlError
 from threadline.control.key_changes import KeyChanges
 from threadline.control.keys import (
@@ -29,7 +29,7 @@ def _kept(name: str, value: Any) -> Any:
     return base64.b64decode(value) if name == "secret_hash" else value
 
 
-class Changes(KeyChanges):
+class ControlChanges(KeyChanges):
     """Every change is one transaction, and is known everywhere when its method returns."""
 
     def projects(self) -> list[Project]:
@@ -80,7 +80,7 @@ class Changes(KeyChanges):
         )
 
     def _insert_project(
-        self, db: Statements, project: Project, with_keys: bool = True
+        self, db: ControlStatements, project: Project, with_keys: bool = True
     ) -> dict[str, Token]:
         """With its keys. Inside a transaction."""
         keys = {kind: new_token(kind, "live") for kind in ("pk", "sk", "rk") if with_keys}

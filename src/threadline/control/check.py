@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from threadline.contract.times import format_day
 from threadline.control.address import is_postgres, without_password
-from threadline.control.database import Statements
+from threadline.control.database import ControlStatements
 from threadline.control.errors import ControlError
 from threadline.control.on_sqlite import FILE, MOVED, MOVED_BACK, moved_from
 from threadline.control.opened import open_database, postgres_schemas
@@ -88,7 +88,7 @@ def _missing(folder: Path) -> Problem:
     return Problem(f"{folder} has no {FILE}", "threadline project create NAME makes it.")
 
 
-def _content(folder: Path, db: Statements, way_out: str) -> Iterator[Problem]:
+def _content(folder: Path, db: ControlStatements, way_out: str) -> Iterator[Problem]:
     yield from _pepper(folder, db, way_out)
     yield from _clock(db)
     yield from _origins(db)
@@ -111,7 +111,7 @@ def _content_of_file(folder: Path, db: sqlite3.Connection) -> Iterator[Problem]:
         yield from _origins(db)
 
 
-def _pepper(folder: Path, db: Statements, way_out: str) -> Iterator[Problem]:
+def _pepper(folder: Path, db: ControlStatements, way_out: str) -> Iterator[Problem]:
     problem = pepper_problem(folder, db, way_out)
     if problem:
         yield _sentences(problem)
@@ -123,7 +123,7 @@ def _sentences(problem: str) -> Problem:
     return Problem(found, mend)
 
 
-def _clock(db: Statements) -> Iterator[Problem]:
+def _clock(db: ControlStatements) -> Iterator[Problem]:
     for day, doubted, looks in db.execute("SELECT day, doubted_day, looks FROM clock"):
         if looks:
             yield Problem(
@@ -133,7 +133,7 @@ def _clock(db: Statements) -> Iterator[Problem]:
             )
 
 
-def _origins(db: Statements) -> Iterator[Problem]:
+def _origins(db: ControlStatements) -> Iterator[Problem]:
     """Older versions took more for an origin."""
     for name, origin in db.execute(
         "SELECT name, origin FROM origins JOIN projects USING (project_id) ORDER BY name, origin"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from threadline.control.database import TABLES, Database, Statements
+from threadline.control.database import TABLES, ControlStatements, Database
 from threadline.control.errors import ControlError
 from threadline.control.on_sqlite import FILE, SqliteDatabase
 from threadline.control.opened import open_database
@@ -50,13 +50,13 @@ def _check_empty(target: Database, there: Rows) -> None:
             )
 
 
-def _columns(db: Statements, table: str) -> list[str]:
+def _columns(db: ControlStatements, table: str) -> list[str]:
     """In an order that does not depend on how the table came to be."""
     described = db.execute(f"SELECT * FROM {table} LIMIT 0").description
     return sorted(column[0] for column in described or ())
 
 
-def _rows(db: Statements, columns: Mapping[str, list[str]]) -> Rows:
+def _rows(db: ControlStatements, columns: Mapping[str, list[str]]) -> Rows:
     """Of each table, in an order that does not depend on how they lie there."""
     return {
         table: sorted(

@@ -25,7 +25,7 @@ class Result(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Statements(Protocol):
+class ControlStatements(Protocol):
     """Where statements are run. Raises `Conflict`."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Result: ...
@@ -51,14 +51,14 @@ class Database(Protocol):
     def version(self) -> int:
         """Another number than before: somebody has committed since."""
 
-    def reading(self) -> AbstractContextManager[Statements]:
+    def reading(self) -> AbstractContextManager[ControlStatements]:
         """Everything as it is at one moment. One thread at a time."""
 
-    def writing(self) -> AbstractContextManager[Statements]:
+    def writing(self) -> AbstractContextManager[ControlStatements]:
         """One transaction: all of it, or after any error nothing. Nobody else writes meanwhile, so
         what is read in it is what it was. One thread at a time."""
 
-    def write_at_once(self, step: Callable[[Statements], None]) -> bool:
+    def write_at_once(self, step: Callable[[ControlStatements], None]) -> bool:
         """A transaction on a request's way: only where that waits for nobody. Whether it was."""
 
     def never_wait(self) -> None:
@@ -70,7 +70,7 @@ class Database(Protocol):
     def event_id_key(self) -> int | None:
         """What hashes of event_ids are made with on every node; None: each log has its own."""
 
-    def set_event_id_key(self, db: Statements, key: int) -> None:
+    def set_event_id_key(self, db: ControlStatements, key: int) -> None:
         """Inside a transaction, of a control plane that is new: ids that a log knew stay known."""
 
     def close(self) -> None: ...

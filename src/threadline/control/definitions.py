@@ -17,7 +17,7 @@ from threadline.contract.definitions import (
     Insight,
     Segment,
 )
-from threadline.control.database import Conflict, Statements
+from threadline.control.database import Conflict, ControlStatements
 from threadline.control.deleting import Deleting
 from threadline.control.errors import ControlError
 from threadline.control.snapshot import Project, read_definitions, read_projects
@@ -70,7 +70,7 @@ class Defining(Deleting):
         return wanted, after
 
 
-def _store(db: Statements, project_id: str, before: Definitions, after: Definitions) -> None:
+def _store(db: ControlStatements, project_id: str, before: Definitions, after: Definitions) -> None:
     for table, columns in COLUMNS.items():
         there, wanted = getattr(before, table), getattr(after, table)
         if there == wanted:
@@ -90,7 +90,7 @@ def _kept(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _store_project(db: Statements, before: Project, after: Project) -> None:
+def _store_project(db: ControlStatements, before: Project, after: Project) -> None:
     project_id = before.project_id
     db.execute(
         "UPDATE projects SET name = ?, stitch = ?, visit_timeout_minutes = ?, keep_days = ?,"

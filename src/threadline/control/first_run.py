@@ -1,7 +1,7 @@
 """The first owner and, where there is none, the first project: all of it or nothing."""
 
 from threadline.control.access import Member
-from threadline.control.changes import Changes, name_taken
+from threadline.control.changes import ControlChanges, name_taken
 from threadline.control.database import Conflict
 from threadline.control.keys import Token
 from threadline.control.members import insert_member
@@ -9,7 +9,7 @@ from threadline.control.sessions import SignedIn, refuse_members
 from threadline.control.snapshot import Project
 
 
-class FirstRun(Changes):
+class FirstRun(ControlChanges):
     """What `threadline serve` prints a link for where nobody can sign in yet."""
 
     def set_up(

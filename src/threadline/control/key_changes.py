@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from threadline.control.database import Statements
+from threadline.control.database import ControlStatements
 from threadline.control.errors import ControlError
 from threadline.control.keys import (
     SCOPED_KINDS,
@@ -145,7 +145,7 @@ class KeyChanges(ShareLinks):
 
     def _insert_key(
         self,
-        db: Statements,
+        db: ControlStatements,
         token: Token,
         project_id: str,
         name: str = "",
@@ -170,11 +170,11 @@ class KeyChanges(ShareLinks):
         )
 
 
-def _expire(db: Statements, prefix: str, at_ms: int) -> None:
+def _expire(db: ControlStatements, prefix: str, at_ms: int) -> None:
     db.execute("UPDATE keys SET expires_ms = ? WHERE prefix = ?", (at_ms, prefix))
 
 
-def _revoke(db: Statements, key: Key, now_ms: int) -> None:
+def _revoke(db: ControlStatements, key: Key, now_ms: int) -> None:
     db.execute(
         "UPDATE keys SET revoked_ms = ? WHERE prefix = ? AND revoked_ms IS NULL",
         (now_ms, key.prefix),

@@ -3,7 +3,7 @@
 from threadline.contract.access import Role
 from threadline.contract.errors import AlreadyExists, LastOwner, NotFound
 from threadline.control.access import Member, new_id, read_email
-from threadline.control.database import Conflict, Statements
+from threadline.control.database import Conflict, ControlStatements
 from threadline.control.definitions import Defining
 from threadline.control.names import checked_name
 
@@ -67,7 +67,7 @@ class Members(Defining):
         return Member(new_id("mem"), email, name, role, password_hash, self._now_ms(), None)
 
 
-def insert_member(db: Statements, member: Member) -> None:
+def insert_member(db: ControlStatements, member: Member) -> None:
     """Inside a transaction. Raises `AlreadyExists`."""
     try:
         db.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", member)
@@ -77,13 +77,13 @@ def insert_member(db: Statements, member: Member) -> None:
         ) from None
 
 
-def _one(db: Statements, member_id: str) -> None:
+def _one(db: ControlStatements, member_id: str) -> None:
     found = db.execute("SELECT 1 FROM members WHERE member_id = ?", (member_id,)).fetchone()
     if not found:
         raise NotFound(f"There is no member {member_id}; GET /v1/members lists all of them.")
 
 
-def _keep_an_owner(db: Statements) -> None:
+def _keep_an_owner(db: ControlStatements) -> None:
     if not _owners(db):
         raise LastOwner(
             "This is the last owner, so nobody could change anything afterwards. Make somebody "
@@ -91,6 +91,6 @@ def _keep_an_owner(db: Statements) -> None:
         )
 
 
-def _owners(db: Statements) -> int:
+def _owners(db: ControlStatements) -> int:
     (owners,) = db.execute("SELECT count(*) FROM members WHERE role = 'owner'").fetchone()
     return int(owners)

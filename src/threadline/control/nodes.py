@@ -14,7 +14,7 @@ from psycopg import errors
 
 from threadline.control.errors import ControlError
 from threadline.control.node_locks import NodeLocks
-from threadline.control.others import SILENT_S, Known, Node, node_of
+from threadline.control.others import SILENT_S, KnownLog, Node, node_of
 from threadline.control.postgres_connections import Connections
 
 # Any number, so that it is ours.
@@ -128,7 +128,7 @@ class Nodes:
     def close(self) -> None:
         self._connections.close()
 
-    def register(self, log_id: str, folder: Path, acked_seq: int, written_seq: int) -> Known:
+    def register(self, log_id: str, folder: Path, acked_seq: int, written_seq: int) -> KnownLog:
         """Be one of them from now on, until `close`. Raises `ControlError` where another process
         has the same log, or it was removed."""
         # It stays open, and has the lock as long as it does.
@@ -157,7 +157,7 @@ class Nodes:
                 " `threadline node restore` takes this one back first."
             )
         replaced = self._ask(REPLACE, node=node, name=name)
-        return Known(int(written), int(signed), replaced is not None)
+        return KnownLog(int(written), int(signed), replaced is not None)
 
     def report(
         self, node: str, acked_seq: int, written_seq: int, signed: int, stopped: bool = False

@@ -16,7 +16,7 @@ import psycopg
 
 from threadline import migrations
 from threadline.control.address import WHAT
-from threadline.control.database import Conflict, Result, Statements
+from threadline.control.database import Conflict, ControlStatements, Result
 from threadline.control.errors import ControlError
 from threadline.control.postgres_connections import Connections
 
@@ -79,7 +79,7 @@ class PostgresDatabase:
         return int(found[0])
 
     @contextmanager
-    def reading(self) -> Iterator[Statements]:
+    def reading(self) -> Iterator[ControlStatements]:
         with self._connections.asked(self._reader):
             db = self._reader.opened()
             db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -90,7 +90,7 @@ class PostgresDatabase:
                     db.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[Statements]:
+    def writing(self) -> Iterator[ControlStatements]:
         with self._connections.asked(self._writer):
             self._writer.first("BEGIN")
             db = self._writer.opened()
@@ -103,7 +103,7 @@ class PostgresDatabase:
                     db.execute("ROLLBACK")
                 raise
 
-    def write_at_once(self, step: Callable[[Statements], None]) -> bool:
+    def write_at_once(self, step: Callable[[ControlStatements], None]) -> bool:
         """Never: it may take any time to answer."""
         return False
 
@@ -121,7 +121,7 @@ class PostgresDatabase:
             found = db.execute("SELECT key FROM event_id_key").fetchone()
         return int.from_bytes(found[0], "big")
 
-    def set_event_id_key(self, db: Statements, key: int) -> None:
+    def set_event_id_key(self, db: ControlStatements, key: int) -> None:
         """In place of the one that was made, with which nothing was hashed yet."""
         db.execute("UPDATE event_id_key SET key = ?", (key.to_bytes(KEY_BYTES, "big"),))
 

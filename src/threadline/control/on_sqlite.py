@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from threadline import migrations
-from threadline.control.database import Conflict, Statements
+from threadline.control.database import Conflict, ControlStatements
 from threadline.control.errors import ControlError, said_plainly
 from threadline.control.pepper import FILE as PEPPER
 from threadline.control.pepper import WAY_OUT
@@ -67,7 +67,7 @@ class SqliteDatabase:
         return int(version)
 
     @contextmanager
-    def reading(self) -> Iterator[Statements]:
+    def reading(self) -> Iterator[ControlStatements]:
         with said_plainly(self.path):
             self._reader.execute("BEGIN")
             try:
@@ -77,11 +77,11 @@ class SqliteDatabase:
                 self._reader.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[Statements]:
+    def writing(self) -> Iterator[ControlStatements]:
         with said_plainly(self.path), transaction(self._db):
             yield self
 
-    def write_at_once(self, step: Callable[[Statements], None]) -> bool:
+    def write_at_once(self, step: Callable[[ControlStatements], None]) -> bool:
         try:
             with (
                 closing(sqlite3.connect(self.path, isolation_level=None, timeout=0)) as db,
@@ -105,7 +105,7 @@ class SqliteDatabase:
         """None: ids that are known were hashed with the log's own key, and have to stay known."""
         return None
 
-    def set_event_id_key(self, db: Statements, key: int) -> None:
+    def set_event_id_key(self, db: ControlStatements, key: int) -> None:
         """Each log has its own."""
 
 

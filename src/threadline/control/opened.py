@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadline import migrations
 from threadline.control.address import is_postgres
-from threadline.control.database import Database, Statements
+from threadline.control.database import ControlStatements, Database
 from threadline.control.errors import ControlError, log_line
 from threadline.control.on_sqlite import FILE, SqliteDatabase
 from threadline.control.pepper import pepper_hash, read_pepper, replace_pepper, settle_pepper
@@ -203,13 +203,13 @@ class OpenControl:
     # -- writing ----------------------------------------------------------------------------
 
     @contextmanager
-    def _write(self) -> Iterator[Statements]:
+    def _write(self) -> Iterator[ControlStatements]:
         """One transaction. Raises `ControlError` if nothing can be written."""
         with self._writing, self._db.writing() as db:
             yield db
 
     @contextmanager
-    def _write_and_tell(self) -> Iterator[Statements]:
+    def _write_and_tell(self) -> Iterator[ControlStatements]:
         """The same, and when it is left everybody knows: we do, and every other process has had
         the time to look."""
         with self._write() as db:

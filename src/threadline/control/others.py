@@ -30,7 +30,7 @@ class Node(NamedTuple):
         return self.unwritten > 0 and (self.stopped or self.is_silent)
 
 
-class Known(NamedTuple):
+class KnownLog(NamedTuple):
     """What was written down of a log that comes back. `written_seq`: 0 of one that is new.
     `replaced`: the same folder had another one."""
 

@@ -11,7 +11,7 @@ import secrets
 import time
 from pathlib import Path
 
-from threadline.control.database import Database, Statements
+from threadline.control.database import ControlStatements, Database
 from threadline.control.errors import ControlError
 from threadline.private import make_folder, write_durably
 
@@ -49,7 +49,7 @@ def settle_pepper(folder: Path, db: Database) -> bytes:
     return read_pepper(folder, db.pepper_way_out)
 
 
-def pepper_problem(folder: Path, db: Statements, way_out: str) -> str:
+def pepper_problem(folder: Path, db: ControlStatements, way_out: str) -> str:
     """What is wrong with the pepper, and the way out; empty if nothing is. Inside a transaction."""
     try:
         pepper = read_pepper(folder, way_out)
@@ -122,12 +122,12 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _known(db: Statements) -> bytes | None:
+def _known(db: ControlStatements) -> bytes | None:
     found = db.execute("SELECT hash FROM pepper").fetchone()
     return found and bytes(found[0])
 
 
-def _note(db: Statements, pepper: bytes) -> None:
+def _note(db: ControlStatements, pepper: bytes) -> None:
     db.execute(
         "INSERT INTO pepper VALUES (1, ?)"
         " ON CONFLICT (only_row) DO UPDATE SET hash = excluded.hash",
@@ -135,5 +135,5 @@ def _note(db: Statements, pepper: bytes) -> None:
     )
 
 
-def _has_keys(db: Statements) -> bool:
+def _has_keys(db: ControlStatements) -> bool:
     return db.execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None

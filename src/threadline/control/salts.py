@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from threadline.control.database import Statements
+from threadline.control.database import ControlStatements
 
 # Two whole days of hashes can still be compared; older ones are random bytes for ever.
 SALT_DAYS = 2
@@ -61,13 +61,13 @@ def missing_days(days: Mapping[int, bytes], clock: Clock) -> list[int]:
     return [day for day in (clock.day, clock.day + 1) if day not in days]
 
 
-def store_clock(db: Statements, clock: Clock) -> None:
+def store_clock(db: ControlStatements, clock: Clock) -> None:
     """Inside a transaction."""
     db.execute("DELETE FROM clock")
     db.execute("INSERT INTO clock VALUES (1, ?, ?, ?)", clock)
 
 
-def make_salts(db: Statements, days: list[int], used: Mapping[int, bytes]) -> None:
+def make_salts(db: ControlStatements, days: list[int], used: Mapping[int, bytes]) -> None:
     """Inside a transaction. One that another process has made stays. `used`: those that events got
     already while the file could not be written."""
     db.executemany(

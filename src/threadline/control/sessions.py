@@ -14,7 +14,7 @@ from threadline.control.access import (
     new_secret,
     token_hash,
 )
-from threadline.control.database import Statements
+from threadline.control.database import ControlStatements
 from threadline.control.members import Members
 
 # The device is what a browser says of itself.
@@ -112,7 +112,7 @@ class Sessions(Members):
     # -- inside a transaction -----------------------------------------------------------------
 
     def _begin_session(
-        self, db: Statements, member_id: str, by: SignedInBy, device: str
+        self, db: ControlStatements, member_id: str, by: SignedInBy, device: str
     ) -> SignedIn:
         found = db.execute(
             "SELECT member_id, email, name, role, password_hash, created_ms, last_seen_ms"
@@ -128,7 +128,7 @@ class Sessions(Members):
         db.execute("UPDATE members SET last_seen_ms = ? WHERE member_id = ?", (now_ms, member_id))
         return SignedIn(token, session, Member(*found))
 
-    def _insert_link(self, db: Statements, purpose: Purpose, member_id: str | None) -> str:
+    def _insert_link(self, db: ControlStatements, purpose: Purpose, member_id: str | None) -> str:
         token = new_secret()
         hashed = token_hash(self.pepper, "link", token)
         expires_ms = self._now_ms() + LINK_MS[purpose]
@@ -138,7 +138,9 @@ class Sessions(Members):
         )
         return token
 
-    def _use_link(self, db: Statements, token: str, purposes: tuple[Purpose, ...]) -> str | None:
+    def _use_link(
+        self, db: ControlStatements, token: str, purposes: tuple[Purpose, ...]
+    ) -> str | None:
         """Whose it is. Raises `InvalidLink`."""
         found = db.execute(
             "SELECT purpose, member_id, expires_ms FROM one_time_links WHERE token_hash = ?",
@@ -163,7 +165,7 @@ class Sessions(Members):
         return None if member_id is None else str(member_id)
 
 
-def refuse_members(db: Statements) -> None:
+def refuse_members(db: ControlStatements) -> None:
     """Inside a transaction. Raises `AlreadyExists` where there are members."""
     if db.execute("SELECT 1 FROM members LIMIT 1").fetchone():
         raise AlreadyExists(
@@ -172,7 +174,7 @@ def refuse_members(db: Statements) -> None:
         )
 
 
-def _end_sessions(db: Statements, member_id: str, but: str) -> int:
+def _end_sessions(db: ControlStatements, member_id: str, but: str) -> int:
     db.execute("DELETE FROM one_time_links WHERE member_id = ?", (member_id,))
     return db.execute(
         "DELETE FROM sessions WHERE member_id = ? AND session_id != ?", (member_id, but)

@@ -15,7 +15,7 @@ from threadline.contract.definitions import (
     Segment,
 )
 from threadline.control.access import Member, Session, ShareLink
-from threadline.control.database import Statements
+from threadline.control.database import ControlStatements
 from threadline.control.keeping import ByEvent, Keeping
 from threadline.control.keys import Key
 from threadline.control.origins import origin_host
@@ -76,7 +76,7 @@ class Snapshot(NamedTuple):
     deleted: Mapping[str, int]
 
 
-def read_projects(db: Statements) -> tuple[Project, ...]:
+def read_projects(db: ControlStatements) -> tuple[Project, ...]:
     """All of them, by name. Inside a transaction."""
     origins: dict[str, set[str]] = {}
     for project_id, origin in db.execute("SELECT project_id, origin FROM origins"):
@@ -109,7 +109,7 @@ def _by_event(text: str) -> ByEvent:
     return tuple(sorted(msgspec.json.decode(text, type=dict[str, int | None]).items()))
 
 
-def read_definitions(db: Statements) -> dict[str, Definitions]:
+def read_definitions(db: ControlStatements) -> dict[str, Definitions]:
     """By project, of those that have any. Inside a transaction."""
     segments: dict[str, dict[str, Segment]] = {}
     goals: dict[str, dict[str, GoalDefinition]] = {}
@@ -171,7 +171,7 @@ def read_definitions(db: Statements) -> dict[str, Definitions]:
     }
 
 
-def read_snapshot(db: Statements) -> Snapshot:
+def read_snapshot(db: ControlStatements) -> Snapshot:
     """All of it. Inside a transaction, so that it is of one moment."""
     projects = read_projects(db)
     keys = db.execute(
@@ -208,7 +208,7 @@ def read_snapshot(db: Statements) -> Snapshot:
     )
 
 
-def _rows(db: Statements, table: str, kind: type[Row]) -> list[Row]:
+def _rows(db: ControlStatements, table: str, kind: type[Row]) -> list[Row]:
     """A table whose columns are the fields of a tuple."""
     columns = ", ".join(kind._fields)
     return [kind(*row) for row in db.execute(f"SELECT {columns} FROM {table}")]

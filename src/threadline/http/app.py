@@ -42,7 +42,7 @@ from threadline.http.auth import let_in
 from threadline.http.request import Request, base_url
 from threadline.http.routing import Route, Routes
 from threadline.runtime.failures import as_api_error
-from threadline.runtime.memory import Hold
+from threadline.runtime.memory import RequestHold
 from threadline.runtime.refusals import NO_PROJECT
 from threadline.runtime.services import Services
 from threadline.store import StoreError
@@ -124,7 +124,7 @@ class App:
             return
         keyed = bool(header(scope, "authorization"))
         room = self._services.room if keyed else self._services.strangers
-        with Hold(room) as hold:
+        with RequestHold(room) as hold:
             request = Request(self._services, scope, receive, _path(scope), hold)
             given = await self._answer(request)
         if request.member:

@@ -15,7 +15,7 @@ from threadline.contract.errors import (
     UnsupportedMediaType,
 )
 from threadline.http.asgi import Receive, Scope
-from threadline.runtime.memory import MIB, Hold
+from threadline.runtime.memory import MIB, RequestHold
 
 # Beacons send text/plain to spare the preflight; scripts often send nothing at all. What is called
 # something else has to look like JSON.
@@ -32,7 +32,7 @@ MAX_MEMBERS = 10_000
 
 
 async def read_body(
-    scope: Scope, receive: Receive, limit: int, seconds: float, hold: Hold
+    scope: Scope, receive: Receive, limit: int, seconds: float, hold: RequestHold
 ) -> bytes:
     """The body as it was sent. `limit`: bytes allowed. `seconds`: how long it may take to arrive.
 
@@ -64,7 +64,7 @@ async def drain(scope: Scope, receive: Receive, seconds: float) -> None:
         return
 
 
-async def _receive(scope: Scope, receive: Receive, limit: int, hold: Hold | None) -> bytes:
+async def _receive(scope: Scope, receive: Receive, limit: int, hold: RequestHold | None) -> bytes:
     """`hold`: None where nothing is kept."""
     chunks: list[bytes] = []
     received, more = 0, True
@@ -96,7 +96,7 @@ def encoding_of(scope: Scope) -> str:
     return "" if name == "identity" else name
 
 
-def unpack(body: bytes, encoding: str, limit: int, hold: Hold) -> bytes:
+def unpack(body: bytes, encoding: str, limit: int, hold: RequestHold) -> bytes:
     """Undo the content encoding without ever holding more than `limit` unpacked bytes.
 
     Raises `PayloadTooLarge`, `UnsupportedMediaType`, `InvalidPayload` for a broken packing, or

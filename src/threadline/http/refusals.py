@@ -12,7 +12,7 @@ from threadline.http.doc import READ, Doc
 from threadline.http.request import Request
 from threadline.http.routing import Route
 from threadline.runtime.params import read_params
-from threadline.runtime.refusals import Refused
+from threadline.runtime.refusals import CountedRefusal
 
 ERRORS = {error.code: error for error in errors.ApiError.__subclasses__()}
 LOST_ON_RESTART = "Counted in memory since {since}; a restart of the server begins anew."
@@ -52,7 +52,7 @@ async def list_refusals(request: Request) -> Answer:
     return answer(RefusalList(rows, since, LOST_ON_RESTART.format(since=since)))
 
 
-def _shown(one: Refused) -> Refusal:
+def _shown(one: CountedRefusal) -> Refusal:
     known = ERRORS.get(one.code, errors.InternalError)
     return Refusal(
         one.code,

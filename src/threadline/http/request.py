@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from threadline.control import Key, Member, Project, Session
 from threadline.http.asgi import Receive, Scope, header
 from threadline.http.body import check_type, drain, encoding_of, read_body, unpack
-from threadline.runtime.memory import Hold
+from threadline.runtime.memory import RequestHold
 from threadline.runtime.services import Services
 
 # What proxies say of the visitor's address.
@@ -26,7 +26,7 @@ class Request:
     scope: Scope
     receive: Receive
     path: str
-    hold: Hold
+    hold: RequestHold
     in_path: dict[str, str] = field(default_factory=dict)
     arrived: bytes | None = None
     allowed_origin: str = ""

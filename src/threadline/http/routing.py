@@ -23,7 +23,7 @@ class Route(NamedTuple):
     doc: Doc | None = None
 
 
-class Found(NamedTuple):
+class FoundRoute(NamedTuple):
     """A route and the parts of the path that it names, still percent-encoded."""
 
     route: Route
@@ -52,7 +52,7 @@ class Routes:
             pattern = PART.sub(_part, re.escape(path))
             self._patterns.append((re.compile(pattern), by_method))
 
-    def find(self, path: str, method: str) -> Found:
+    def find(self, path: str, method: str) -> FoundRoute:
         """Raises `NotFound`, or `MethodNotAllowed` with those that the path takes."""
         by_method, in_path = self._at(path)
         if not by_method:
@@ -62,7 +62,7 @@ class Routes:
             raise MethodNotAllowed(
                 f"{path} does not take {method}; it takes {', '.join(allowed)}.", allowed
             )
-        return Found(by_method[method], in_path)
+        return FoundRoute(by_method[method], in_path)
 
     def methods(self, path: str) -> list[str]:
         """What a path can be asked by, for `Allow` (RFC 9110, 10.2.1)."""

@@ -26,7 +26,7 @@ from weakref import finalize
 
 from threadline.identity import kept_touches, kept_visits
 from threadline.identity.compose import bound, compose, fill
-from threadline.identity.kept_tables import THESE, KeptTables, Table
+from threadline.identity.kept_tables import THESE, KeptTable, KeptTables
 from threadline.identity.kept_texts import (
     ANY_SHARED,
     DEVICES,
@@ -36,12 +36,12 @@ from threadline.identity.kept_texts import (
     SHARED,
     WRITTEN,
 )
-from threadline.identity.large_tables import LargeKeeper, OfProject, TableRequest
+from threadline.identity.large_tables import LargeKeeper, LargeOfProject, TableRequest
 from threadline.identity.parts import (
     CHANGED_OWNERS,
     MOST_NEWER,
     NOTHING,
-    Changes,
+    PartChanges,
     Seen,
     Version,
     changed_devices,
@@ -50,7 +50,7 @@ from threadline.identity.parts import (
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import (
     Decisions,
-    Kept,
+    KeptOwners,
     Policy,
     Resolution,
     decisions_of,
@@ -64,21 +64,21 @@ MOST_KEPT = 100
 NOBODY: frozenset[int] = frozenset()
 
 
-class Hold:
+class DictionaryHold:
     """Whoever has it keeps what was made from being dropped."""
 
 
 @dataclass
-class Known:
+class KeptProject:
     """What is kept of a project. `newer`: devices that changed since all were looked at."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    kept: Kept | None = None
+    kept: KeptOwners | None = None
     seen: Seen = NOTHING
     newer: frozenset[int] = NOBODY
-    tables: dict[str, Table] = field(default_factory=dict)
-    visits: OfProject = field(default_factory=OfProject)
-    touches: dict[Policy, OfProject] = field(default_factory=dict)
+    tables: dict[str, KeptTable] = field(default_factory=dict)
+    visits: LargeOfProject = field(default_factory=LargeOfProject)
+    touches: dict[Policy, LargeOfProject] = field(default_factory=dict)
 
 
 class Keeper:
@@ -90,7 +90,7 @@ class Keeper:
         """`beside`: has what takes long done while questions go on; by default in a thread."""
         self._aside = ThreadPoolExecutor(1, "threadline-keep")
         self._memory = InMemory(store)
-        self._changes = Changes(store)
+        self._changes = PartChanges(store)
         self._tables = KeptTables(self._memory, self._changes, self._hold)
         beside = beside or self._aside.submit
         self._visits = LargeKeeper(
@@ -99,11 +99,11 @@ class Keeper:
         self._touches = LargeKeeper(
             kept_touches.LARGE, self._memory, self._changes, self._hold, beside
         )
-        self._known: dict[tuple[str, bool], Known] = {}
+        self._known: dict[tuple[str, bool], KeptProject] = {}
         self._looking = threading.Lock()
         self._unused: deque[str] = deque()
 
-    def kept(self, reads: Reads, project_id: str, bots: bool) -> Kept:
+    def kept(self, reads: Reads, project_id: str, bots: bool) -> KeptOwners:
         """The owners of now. `bots`: where these were seen counts, too."""
         self._drop_unused()
         known = self._of(project_id, bots)
@@ -138,7 +138,7 @@ class Keeper:
             values: dict[str, object] = {}
             if on.policy == "next" and on.kept and on.kept.is_shared:
                 values = self._table(known, reads, on, "shared_touches")
-            of_project = known.touches.setdefault(on.policy, OfProject())
+            of_project = known.touches.setdefault(on.policy, LargeOfProject())
             return self._touches.tables(of_project, TableRequest(reads, on, known.seen, {}, values))
 
     def answer(self, name: str, like: str, query: Query) -> dict[str, object]:
@@ -164,7 +164,9 @@ class Keeper:
             self._known.clear()
         self._drop_unused()
 
-    def _table(self, known: Known, reads: Reads, on: Resolution, name: str) -> dict[str, object]:
+    def _table(
+        self, known: KeptProject, reads: Reads, on: Resolution, name: str
+    ) -> dict[str, object]:
         is_now = known.kept is on.kept
         before = known.tables.get(name) if is_now else None
         found = self._tables.table(name, before, known.seen, reads, on)
@@ -176,15 +178,15 @@ class Keeper:
         while self._unused:
             self._memory.drop(self._unused.popleft())
 
-    def _of(self, project_id: str, bots: bool) -> Known:
+    def _of(self, project_id: str, bots: bool) -> KeptProject:
         with self._looking:
-            known = self._known.pop((project_id, bots), None) or Known()
+            known = self._known.pop((project_id, bots), None) or KeptProject()
             self._known[project_id, bots] = known
             if len(self._known) > MOST_KEPT:
                 del self._known[next(iter(self._known))]
             return known
 
-    def _owners(self, known: Known, reads: Reads, project_id: str, bots: bool) -> Kept:
+    def _owners(self, known: KeptProject, reads: Reads, project_id: str, bots: bool) -> KeptOwners:
         before, names = known.kept, list(known.kept.names.values()) if known.kept else []
         version = self._changes.version(reads, names)
         if before and version == known.seen.version:
@@ -206,13 +208,13 @@ class Keeper:
             newer = known.newer | changed
             made = self._make(reads, decisions, params, bots, newer)
             of_all = {name: before.names[name] for name in LAYOUTS if name in before.names}
-            kept = Kept(decisions, {**of_all, **made.names}, (before.holds[0], *made.holds))
+            kept = KeptOwners(decisions, {**of_all, **made.names}, (before.holds[0], *made.holds))
         known.kept, known.seen, known.newer = kept, seen, newer
         return kept
 
     def _has_same_owners(
         self,
-        kept: Kept,
+        kept: KeptOwners,
         seen: Seen,
         version: Version,
         reads: Reads,
@@ -239,7 +241,7 @@ class Keeper:
         params: Params,
         bots: bool,
         only: frozenset[int] = NOBODY,
-    ) -> Kept:
+    ) -> KeptOwners:
         """Dictionaries of all linked devices, or only of some."""
         on = _resolution(decisions, params, bots)
         before = "newer_" if only else ""
@@ -252,15 +254,15 @@ class Keeper:
         (found,) = reads.query(fill(ANY_SHARED, in_devices), made)
         if found["shared"]:
             made[intervals] = self._dictionary(intervals, INTERVALS, known, {**params, **made})
-        return Kept(decisions, made, (self._hold([*made.values()]),))
+        return KeptOwners(decisions, made, (self._hold([*made.values()]),))
 
     def _dictionary(self, name: str, sql: str, known: Mapping[str, str], params: Params) -> str:
         sql = compose(sql, known)
         columns, layout = LAYOUTS[name.removeprefix("newer_")]
         return self._memory.dictionary(name, columns, layout, sql, bound(sql, params))
 
-    def _hold(self, names: list[str]) -> Hold:
-        hold = Hold()
+    def _hold(self, names: list[str]) -> DictionaryHold:
+        hold = DictionaryHold()
         finalize(hold, self._unused.extend, names)
         return hold
 

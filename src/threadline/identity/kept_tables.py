@@ -15,13 +15,13 @@ from threadline.identity.lookups import shared_touches
 from threadline.identity.parts import (
     CHANGED_HALF_HOURS,
     MOST_NEWER,
-    Changes,
+    PartChanges,
     Seen,
     changed_devices,
     parts_now,
 )
 from threadline.identity.reading import Reads
-from threadline.identity.resolution import SEVERAL, Decisions, Kept, Resolution
+from threadline.identity.resolution import SEVERAL, Decisions, KeptOwners, Resolution
 from threadline.identity.stitch import relations
 from threadline.identity.visits import changing
 from threadline.store import InMemory, Params
@@ -56,7 +56,7 @@ KEPT_TABLES: Mapping[str, tuple[str, Callable[[Resolution, str], Mapping[str, st
 }
 
 
-class Table(NamedTuple):
+class KeptTable(NamedTuple):
     """One that is kept. `name`: in the database of what is in memory. `decisions`: those that count
     in it. It is there as long as something has `hold`."""
 
@@ -71,15 +71,15 @@ class KeptTables:
     dropped."""
 
     def __init__(
-        self, memory: InMemory, changes: Changes, hold: Callable[[list[str]], object]
+        self, memory: InMemory, changes: PartChanges, hold: Callable[[list[str]], object]
     ) -> None:
         self._memory = memory
         self._changes = changes
         self._hold = hold
 
     def table(
-        self, name: str, before: Table | None, seen: Seen, reads: Reads, on: Resolution
-    ) -> Table:
+        self, name: str, before: KeptTable | None, seen: Seen, reads: Reads, on: Resolution
+    ) -> KeptTable:
         """The table as it is now. `before`: as it was when it was last asked for. `seen`: when the
         owners were looked up that this resolution has; what came since may have made others of
         them, and is looked at again next time."""
@@ -103,10 +103,10 @@ class KeptTables:
         if before and changed is not None and not changed:
             return before._replace(seen=seen)
         made = self._made(name, before, changed, on)
-        return Table(seen, made, on.kept.decisions, self._hold([made]))
+        return KeptTable(seen, made, on.kept.decisions, self._hold([made]))
 
     def _made(
-        self, name: str, before: Table | None, changed: set[int] | None, on: Resolution
+        self, name: str, before: KeptTable | None, changed: set[int] | None, on: Resolution
     ) -> str:
         """A new one: of all devices, or what there was `before` with those that `changed`."""
         like, filled_from = KEPT_TABLES[name]
@@ -121,7 +121,7 @@ class KeptTables:
         return made
 
 
-def _any_on_shared(kept: Kept, written: list[str], reads: Reads, params: Params) -> bool:
+def _any_on_shared(kept: KeptOwners, written: list[str], reads: Reads, params: Params) -> bool:
     """Whether any of these devices goes from hand to hand."""
     if not written or not kept.is_shared:
         return False

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from threadline.identity.compose import bound, fill
-from threadline.identity.parts import MOST_NEWER, Changes, Seen, changed_devices, parts_now
+from threadline.identity.parts import MOST_NEWER, PartChanges, Seen, changed_devices, parts_now
 from threadline.identity.reading import Reads
 from threadline.identity.resolution import Decisions, Resolution
 from threadline.store import InMemory, Params
@@ -89,7 +89,7 @@ class LargeTables:
 
 
 @dataclass
-class OfProject:
+class LargeOfProject:
     """What is kept of a kind, if it is, and when that was last begun to be made, by the process's
     clock."""
 
@@ -117,7 +117,7 @@ class LargeKeeper:
         self,
         kind: Large,
         memory: InMemory,
-        changes: Changes,
+        changes: PartChanges,
         hold: Callable[[list[str]], object],
         beside: Callable[[Callable[[], None]], object],
     ) -> None:
@@ -129,7 +129,7 @@ class LargeKeeper:
         # Of how many rows each table is that is there, by what it is held by.
         self._rows = WeakKeyDictionary[object, int]()
 
-    def tables(self, of_project: OfProject, asked: TableRequest) -> dict[str, object] | None:
+    def tables(self, of_project: LargeOfProject, asked: TableRequest) -> dict[str, object] | None:
         """What a statement binds that reads them as they are now, or None where they are not
         kept."""
         if before := of_project.tables:
@@ -149,12 +149,12 @@ class LargeKeeper:
             f"hold_{name}": found,
         }
 
-    def _is_time(self, of_project: OfProject) -> bool:
+    def _is_time(self, of_project: LargeOfProject) -> bool:
         begun_at_s = of_project.begun_at_s
         long_ago = begun_at_s is None or monotonic() - begun_at_s >= AGAIN_S
         return long_ago and not of_project.is_being_made
 
-    def _make(self, of_project: OfProject, asked: TableRequest) -> None:
+    def _make(self, of_project: LargeOfProject, asked: TableRequest) -> None:
         try:
             of_project.tables = self._anew(asked)
         except Exception as error:  # noqa: BLE001 - nobody waits for it who would say so

@@ -108,7 +108,7 @@ class Places(NamedTuple):
     users: list[str]
 
 
-class Changes:
+class PartChanges:
     """What happened in a store since something was looked at."""
 
     def __init__(self, store: Store) -> None:

@@ -123,7 +123,7 @@ NO_INTERVALS = """(
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptOwners:
     """Owners of linked devices as `kept` has them in dictionaries, on these decisions. `names`: of
     these dictionaries, which are there as long as something has `holds`. There are `intervals`
     only where devices go from hand to hand, and `newer_…` where some changed."""
@@ -173,7 +173,7 @@ class Kept:
 class Keeps(Protocol):
     """Who keeps owners of a store between questions."""
 
-    def kept(self, reads: Reads, project_id: str, bots: bool) -> Kept: ...
+    def kept(self, reads: Reads, project_id: str, bots: bool) -> KeptOwners: ...
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Resolution:
     persons: Mapping[str, str] = field(default_factory=dict)
     unlinked: bool = False
     bots: bool = False
-    kept: Kept | None = None
+    kept: KeptOwners | None = None
 
     @property
     def decided(self) -> bool:

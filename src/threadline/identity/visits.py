@@ -120,7 +120,7 @@ FIRST_TOUCH = f"""multiIf(
     )"""
 
 
-class Column(NamedTuple):
+class VisitColumn(NamedTuple):
     """A column of visits. `carried`: what each stretch says for it. `sql`: the column, out of a
     visit's stretches, `$0` and `$1` being the places of what they carry."""
 
@@ -128,18 +128,18 @@ class Column(NamedTuple):
     sql: str
 
 
-COLUMNS: Mapping[str, Column] = {
-    "events": Column(("events",), "arraySum(visit.$0)"),
-    "page_views": Column(("page_views",), "arraySum(visit.$0)"),
-    "actions": Column(("actions",), "arraySum(visit.$0)"),
-    "entry_path": Column(
+COLUMNS: Mapping[str, VisitColumn] = {
+    "events": VisitColumn(("events",), "arraySum(visit.$0)"),
+    "page_views": VisitColumn(("page_views",), "arraySum(visit.$0)"),
+    "actions": VisitColumn(("actions",), "arraySum(visit.$0)"),
+    "entry_path": VisitColumn(
         ("entry",), "arrayMin(arrayMap(s -> (s.1, s.$0), arrayFilter(s -> s.$0 != '', visit))).2"
     ),
-    "exit_path": Column(
+    "exit_path": VisitColumn(
         ("exit",), "arrayMax(arrayMap(s -> (s.2, s.$0), arrayFilter(s -> s.$0 != '', visit))).2"
     ),
     # The first of its touches, (time, traffic source); of none, what a direct visit has.
-    "arrival": Column(
+    "arrival": VisitColumn(
         (f"({FIRST_TOUCH} AS first_of_touches).1", "first_of_touches.2"),
         f"""(
         arrayMin(visit.$0),
@@ -148,9 +148,9 @@ COLUMNS: Mapping[str, Column] = {
         ))
     )::Tuple(Int64, UInt64)""",
     ),
-    "is_nobodys": Column(("is_nobodys",), "visit[1].$0"),
+    "is_nobodys": VisitColumn(("is_nobodys",), "visit[1].$0"),
     # All of them, in order.
-    "arrivals": Column(("touches",), "arraySort(arrayFlatten(visit.$0))"),
+    "arrivals": VisitColumn(("touches",), "arraySort(arrayFlatten(visit.$0))"),
 }
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from threadline.contract.times import DAY_MS, format_ms
-from threadline.control.others import Known
+from threadline.control.others import KnownLog
 from threadline.ingest.log import Log
 from threadline.store import Statements, Store
 
@@ -71,7 +71,7 @@ class Loss(NamedTuple):
     way_out: str
 
 
-def check(store: Store, log: Log, before: Known | None = None) -> int:
+def check(store: Store, log: Log, before: KnownLog | None = None) -> int:
     """Say so if the log is not what it was when it last wrote into the store, and write down from
     which log the store is written from now on; how often one was lost so far. Raises `StoreError`.
     """

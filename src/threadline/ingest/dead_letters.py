@@ -12,7 +12,7 @@ from typing import NamedTuple
 from threadline.ingest import row
 
 
-class Refused(NamedTuple):
+class RefusedEvent(NamedTuple):
     """An event that the store refuses, as an encoded row. `letter_id` is the same however often it
     is set aside."""
 
@@ -53,7 +53,7 @@ class Whose(NamedTuple):
         )
 
 
-def set_aside(db: sqlite3.Connection, refused: Refused, reason: str) -> None:
+def set_aside(db: sqlite3.Connection, refused: RefusedEvent, reason: str) -> None:
     """Keep it; once only, however often a block is written again."""
     db.execute(
         "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, 0)",

@@ -50,7 +50,7 @@ WAY_OUT = (
 )
 
 
-class Rate(NamedTuple):
+class ExchangeRate(NamedTuple):
     """How much of the currency one euro is on that day; 0: there is no rate."""
 
     currency: str
@@ -66,10 +66,10 @@ class RatesFile:
         self.size = path.stat().st_size
         self.bytes_read = 0
 
-    def read(self, progressed: Callable[[], None] = lambda: None) -> list[Rate]:
+    def read(self, progressed: Callable[[], None] = lambda: None) -> list[ExchangeRate]:
         """All that it says, with a rate of 1 for the euro on each of its days. `progressed` is
         called line by line. Raises `FileError` for the first line that is wrong, `OSError`."""
-        rates: list[Rate] = []
+        rates: list[ExchangeRate] = []
         seen: dict[date, int] = {}
         with self._text() as text:
             lines = self._lines(text)
@@ -82,7 +82,7 @@ class RatesFile:
                         number, f"{day} is there already, in line {seen[day]}; keep one of the two"
                     )
                 seen[day] = number
-                rates.append(Rate(EURO, day, Decimal(1)))
+                rates.append(ExchangeRate(EURO, day, Decimal(1)))
                 rates += self._rates(number, day, currencies, cells[1:])
                 progressed()
         if not seen:
@@ -182,7 +182,7 @@ class RatesFile:
 
     def _rates(
         self, number: int, day: date, currencies: Sequence[str], cells: Sequence[str]
-    ) -> Iterator[Rate]:
+    ) -> Iterator[ExchangeRate]:
         if len(cells) < len([name for name in currencies if name]) or any(cells[len(currencies) :]):
             raise self._wrong(
                 number,
@@ -195,7 +195,7 @@ class RatesFile:
                 if cell:
                     raise self._wrong(number, f"{cell[:40]!r} stands in a column without a name")
                 continue
-            yield Rate(currency, day, self._rate(number, currency, cell))
+            yield ExchangeRate(currency, day, self._rate(number, currency, cell))
 
     def _rate(self, number: int, currency: str, cell: str) -> Decimal:
         if cell.casefold() in NO_RATE:
@@ -224,7 +224,7 @@ NEWEST = """
     SELECT max(toUnixTimestamp64Micro(latest.imported_at)) AS newest_us FROM exchange_rates"""
 
 
-def save(store: Statements, rates: Sequence[Rate]) -> None:
+def save(store: Statements, rates: Sequence[ExchangeRate]) -> None:
     """Let these take the place of what there is of their days and currencies. The same again
     changes nothing. Raises `StoreError`."""
     (found,) = store.query(NEWEST, {})
@@ -236,7 +236,7 @@ def save(store: Statements, rates: Sequence[Rate]) -> None:
         store.insert("exchange_rates", ["currency", "day", "latest"], "RowBinary", body, token)
 
 
-def _encoded(rate: Rate, at_us: int) -> bytes:
+def _encoded(rate: ExchangeRate, at_us: int) -> bytes:
     units = int(rate.per_euro.scaleb(DECIMALS))
     code = rate.currency.encode()
     return b"%c%b%b%b" % (

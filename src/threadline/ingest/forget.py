@@ -27,13 +27,12 @@ from threadline.ingest.forget_plan import (
     encode,
     side_by_side,
 )
-from threadline.ingest.forget_search import Found, find, find_ahead
+from threadline.ingest.forget_search import find, find_ahead
 from threadline.store import Store
 
 __all__ = [
     "DECISIONS",
     "DELETED",
-    "Found",
     "Share",
     "decode",
     "delete",

@@ -67,7 +67,7 @@ FOUND = f"SELECT user_hash, visitor, traffic_source, event_id FROM events WHERE 
 ROW = msgspec.json.Decoder(tuple[int | str, int | str, int | str, str])
 
 
-class Found(NamedTuple):
+class FoundEvents(NamedTuple):
     """`shares`: by project. `events`: how many, by receipt. `letters`: which dead letters."""
 
     shares: list[Share]
@@ -75,10 +75,10 @@ class Found(NamedTuple):
     letters: list[Whose]
 
 
-def find(store: Store, id_key: int, requests: Sequence[ForgetRequest]) -> Found:
+def find(store: Store, id_key: int, requests: Sequence[ForgetRequest]) -> FoundEvents:
     """What there is of everybody who is to be forgotten. `id_key`: the log's, for hashes of
     event_ids. Raises `StoreError`."""
-    found = Found([], {}, [])
+    found = FoundEvents([], {}, [])
     by_project = sorted(requests, key=lambda asked: asked.project_id)
     for project_id, asked in groupby(by_project, key=lambda asked: asked.project_id):
         _Search(store, project_id, list(asked)).find(id_key, found)
@@ -87,7 +87,7 @@ def find(store: Store, id_key: int, requests: Sequence[ForgetRequest]) -> Found:
 
 def find_ahead(
     store: Store, id_key: int, requests: Sequence[ForgetRequest], ahead: Sequence[Ahead]
-) -> tuple[Found, list[int]]:
+) -> tuple[FoundEvents, list[int]]:
     """The same, also for requests that lie further on in the log, behind rows that are not in the
     store yet; and which of its records these are.
 
@@ -123,7 +123,7 @@ class _Search:
         self._names: dict[int, str] = {}
         self._had: dict[int, set[int]] = {}
 
-    def find(self, id_key: int, found: Found) -> None:
+    def find(self, id_key: int, found: FoundEvents) -> None:
         self._look_around()
         asked = [r.user_id for r in self._requests if r.user_id is not None]
         people = {user_id: frozenset((user_id,)) for user_id in asked}

@@ -12,7 +12,7 @@ import msgspec
 
 from threadline.contract.errors import Unavailable
 from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
-from threadline.ingest.undoing import Brought, Undone
+from threadline.ingest.undoing import ImportedEvents, Undone
 from threadline.store import Statements
 
 # Batches on their way at the same time: while one is put on disk, the next is read.
@@ -78,9 +78,9 @@ def ids_path(notes_folder: Path, notes: Notes) -> Path:
     return notes_folder / f"{notes.import_id or 'before'}.ids"
 
 
-def brought(notes_folder: Path, notes: Notes, key: int, store: Statements) -> Brought:
+def brought(notes_folder: Path, notes: Notes, key: int, store: Statements) -> ImportedEvents:
     """What this import brings, as it is written down. `key`: `id_key`."""
-    return Brought(ids_path(notes_folder, notes), store, notes.project_id, key)
+    return ImportedEvents(ids_path(notes_folder, notes), store, notes.project_id, key)
 
 
 def all_notes(folder: Path) -> dict[Path, Notes]:
@@ -113,7 +113,7 @@ class Import:
         file: EventFile,
         folder: Path,
         project_id: str,
-        bring: Callable[[Notes], Brought] | None = None,
+        bring: Callable[[Notes], ImportedEvents] | None = None,
     ) -> None:
         """`folder`: where notes are kept. `bring`: what the store has already, and where to write
         down what it has not; None: there is nothing to look at."""

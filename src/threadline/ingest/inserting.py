@@ -2,7 +2,7 @@
 
 import structlog
 
-from threadline.ingest.dead_letters import Refused
+from threadline.ingest.dead_letters import RefusedEvent
 from threadline.ingest.log import Log
 from threadline.ingest.row import COLUMNS, Rows, decode
 from threadline.store import Store, StoreRefused
@@ -42,5 +42,5 @@ def _in_parts(store: Store, log: Log, rows: Rows, block_token: str, start: int, 
 
 def _set_aside(log: Log, body: bytes, token: str, reason: str) -> None:
     project_id, _, event_id, event_name, *_ = map(str, decode(body))
-    log.set_aside(Refused(token, project_id, event_id, event_name, body), reason)
+    log.set_aside(RefusedEvent(token, project_id, event_id, event_name, body), reason)
     _logger.error("dead_letter", project_id=project_id, event_id=event_id, reason=reason)

@@ -158,7 +158,7 @@ class Log(OpenedLog):
         with self._transaction():
             self._db.execute("UPDATE block SET part_start = ?, part_end = ?", (start, end))
 
-    def set_aside(self, refused: dead_letters.Refused, reason: str) -> None:
+    def set_aside(self, refused: dead_letters.RefusedEvent, reason: str) -> None:
         """Put an event that the store refuses among the dead letters."""
         with self._transaction():
             dead_letters.set_aside(self._db, refused, reason)

@@ -18,7 +18,14 @@ from typing import NamedTuple
 from threadline.classify import Site, classify
 from threadline.identity import states
 from threadline.ingest.old_agents import IS_REWORDED, OFF_PAGE, OLD_WORDS, SENDERS_OWN, words
-from threadline.ingest.source_changes import COLUMNS, IN_SLICE, OUTDATED, Changes, reach, settle
+from threadline.ingest.source_changes import (
+    COLUMNS,
+    IN_SLICE,
+    OUTDATED,
+    SourceChanges,
+    reach,
+    settle,
+)
 from threadline.ingest.steps import NO_PAGE
 from threadline.store import RECLASSIFY, Row, Statements, finish
 
@@ -135,7 +142,7 @@ def reclassify(
     if write:
         settle(store, writing)
     months = store.query(MONTHS, bound)
-    changed = Changes(store, writing) if write else None
+    changed = SourceChanges(store, writing) if write else None
     if changed and months:
         changed.begin(project_id, since_ms)
     for month in months:

@@ -185,7 +185,7 @@ def _checked(
     name = f"{rows.size} events" if kind == "rows" else "a request to forget"
     dead_letters.set_aside(
         db,
-        dead_letters.Refused(f"{log_id}-damaged-{seq}", "", "", name, rows.body),
+        dead_letters.RefusedEvent(f"{log_id}-damaged-{seq}", "", "", name, rows.body),
         "The record does not match its checksum: the disk returned something else than was "
         "written.",
     )

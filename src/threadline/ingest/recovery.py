@@ -11,7 +11,7 @@ from threadline.control.others import NOBODY, Others, Taken
 from threadline.identity import states
 from threadline.ingest import receipts, source_changes
 from threadline.ingest.log import open_db
-from threadline.jobs import EXCLUSIVE, Cancelled, Held, hold, jobs_db, table
+from threadline.jobs import EXCLUSIVE, Cancelled, JobHeld, hold, jobs_db, table
 from threadline.jobs.locks import ADDING, INSERTING, is_held, wait_for
 from threadline.settings import Settings
 from threadline.store import REBUILD, Statements, finish, unfinished
@@ -41,7 +41,7 @@ def alone(settings: Settings) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(hold(folder / EXCLUSIVE))
-        except Held:
+        except JobHeld:
             raise AtWork(
                 f"A rebuild, reclassify or shard add is running in {folder}, or the server is "
                 f"finishing one; wait for it and try again. `threadline jobs` shows the progress."

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from threadline.store import Written
+from threadline.store import WrittenEvent
 
 Value = str | int | bool | bytes | None
 Row = Sequence[Value]
@@ -142,7 +142,7 @@ class Rows(NamedTuple):
         hashes = np.delete(self.event_hashes(), positions)
         return type(self)(b"".join(kept), lengths.tobytes(), hashes.tobytes())
 
-    def written(self) -> list[Written] | None:
+    def written(self) -> list[WrittenEvent] | None:
         """Where these events were, for whoever keeps answers; None of many: that takes its time,
         and who looks sees so many as fast by asking."""
         if self.size > MOST_WRITTEN:
@@ -150,7 +150,7 @@ class Rows(NamedTuple):
         rows = (decode(self.body[a:b]) for a, b in pairwise(self._ends().tolist()))
         found = [[values[at] for at in WHERE] for values in rows]
         return [
-            Written(
+            WrittenEvent(
                 str(project),
                 None if generated and user is not None else str(device),
                 None if user is None else str(user),

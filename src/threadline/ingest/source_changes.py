@@ -62,7 +62,7 @@ def reach(since_ms: int) -> str:
     return format_ms(since_ms) if since_ms else ""
 
 
-class Changes:
+class SourceChanges:
     """What comes out differently, on its way into the events."""
 
     def __init__(self, store: Statements, writing: Callable[[int], None]) -> None:

@@ -65,7 +65,7 @@ def id_key(folder: Path, shared: int | None) -> int:
     return own_id_key(str(log_id))
 
 
-class Brought:
+class ImportedEvents:
     """What one import brings into a project."""
 
     def __init__(self, path: Path, store: Statements, project_id: str, key: int) -> None:

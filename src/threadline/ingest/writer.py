@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from threadline.control.others import NOBODY, Known, Others
+from threadline.control.others import NOBODY, KnownLog, Others
 from threadline.ingest import anonymise, claims, continuity, counted_states, forget, inserting
 from threadline.ingest.dedup import Dedup
 from threadline.ingest.erase import Eraser
@@ -42,7 +42,7 @@ class Writer:
         dedup_days: int = 7,
         metrics: Metrics | None = None,
         others: Others = NOBODY,
-        before: Known | None = None,
+        before: KnownLog | None = None,
     ) -> None:
         """`others`: that write into the same store. `before`: what they know of this one."""
         self._log = log

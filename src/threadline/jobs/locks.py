@@ -16,18 +16,18 @@ INSERTING = "inserting.lock"
 AT_WORK = "jobs"
 
 
-class Held(Exception):
+class JobHeld(Exception):
     """Another process has it."""
 
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Raises `Held`."""
+    """Raises `JobHeld`."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Held(str(path)) from None
+            raise JobHeld(str(path)) from None
         yield
 
 
@@ -53,7 +53,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def at_work(folder: Path, job_id: str) -> Iterator[None]:
-    """Be the one who works on this job, as long as the block lasts. Raises `Held`."""
+    """Be the one who works on this job, as long as the block lasts. Raises `JobHeld`."""
     path = folder / AT_WORK / f"{job_id}.lock"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with hold(path):

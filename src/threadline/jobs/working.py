@@ -111,7 +111,7 @@ def work(
         job_id = _id(db, kind, project_id, about)
         try:
             opened.enter_context(locks.at_work(folder, job_id))
-        except locks.Held:
+        except locks.JobHeld:
             raise JobError(
                 f"Another process is at work on this: job {job_id}. `threadline jobs` shows how far"
                 " it is."

@@ -69,7 +69,7 @@ class Session:
         return {project.project_id: project for project in self.projects}
 
 
-class Refused(Exception):
+class RouteRefused(Exception):
     """A route said no. `status`, `code`, `details`, `docs_url`: as it said."""
 
     def __init__(self, status: int, code: str, details: Json, docs_url: str = "") -> None:
@@ -95,7 +95,7 @@ class Answered:
 
 
 def checked(reply: Reply) -> Reply:
-    """The same. Raises `Refused` for an error."""
+    """The same. Raises `RouteRefused` for an error."""
     if reply.status < 400:
         return reply
     try:
@@ -105,11 +105,11 @@ def checked(reply: Reply) -> Reply:
     except (ValueError, KeyError, TypeError):
         code, docs_url = "internal_error", ""
         details = {"message": f"The server answered {reply.status}."}
-    raise Refused(reply.status, code, details, docs_url)
+    raise RouteRefused(reply.status, code, details, docs_url)
 
 
-def invalid(name: str, message: str, **details: object) -> Refused:
+def invalid(name: str, message: str, **details: object) -> RouteRefused:
     """As the API says that an argument is wrong."""
     end = "" if message.endswith("?") else "."
     said = {"message": f"{name}: {message}{end}", "fieldErrors": {name: [message]}, **details}
-    return Refused(400, "invalid_params", said, EXPLAINED)
+    return RouteRefused(400, "invalid_params", said, EXPLAINED)

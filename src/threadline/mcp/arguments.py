@@ -9,7 +9,7 @@ ALONE = frozenset({"event", "conversion", "start", "end", "user_id", "anonymous_
 
 def as_texts(arguments: Json) -> dict[str, str]:
     """Arguments as they are in an address; those that are null count as not given. Raises
-    `Refused` for what no address can hold."""
+    `RouteRefused` for what no address can hold."""
     return {name: _text(name, value) for name, value in arguments.items() if value is not None}
 
 

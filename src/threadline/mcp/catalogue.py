@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from threadline.contract.errors import ApiError
-from threadline.mcp.api import ACCOUNT, EXPLAINED, Json, Refused, Session, invalid
+from threadline.mcp.api import ACCOUNT, EXPLAINED, Json, RouteRefused, Session, invalid
 from threadline.mcp.more_tools import account_tools, reading_tools
 from threadline.mcp.summaries import summary
 from threadline.mcp.tools import Tool, question_tools
@@ -80,7 +80,7 @@ async def call(session: Session, name: str, arguments: Json) -> Result:
         try:
             _refuse_unknown(tool, arguments)
             answered = await tool.call(session, arguments)
-        except Refused as error:
+        except RouteRefused as error:
             return refused(error)
         return Result(summary(tool.name, arguments, answered), answered.found)
 
@@ -121,7 +121,7 @@ def _outcome(found: object) -> str:
     return "ok"
 
 
-def refused(error: Refused) -> Result:
+def refused(error: RouteRefused) -> Result:
     """What is wrong with the arguments, for the model. Raises `Failed` for what no other arguments
     would mend."""
     data = error.data
@@ -157,7 +157,7 @@ def _found(session: Session, name: str) -> Tool:
 
 
 def _refuse_unknown(tool: Tool, arguments: Json) -> None:
-    """Raises `Refused` for an argument that there is not."""
+    """Raises `RouteRefused` for an argument that there is not."""
     known: list[str] = [*tool.input["properties"]]
     for name in arguments:
         if name not in known:

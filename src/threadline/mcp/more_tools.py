@@ -10,7 +10,7 @@ import msgspec
 
 from threadline.classify import Classification
 from threadline.contract.definitions import Annotation, GoalDefinition, Segment
-from threadline.mcp.api import ACCOUNT, Answered, Json, ProjectApi, Refused, Session, invalid
+from threadline.mcp.api import ACCOUNT, Answered, Json, ProjectApi, RouteRefused, Session, invalid
 from threadline.mcp.arguments import as_texts
 from threadline.mcp.pages import paged
 from threadline.mcp.schemas import CURSOR, input_of_params, output_of
@@ -188,7 +188,7 @@ async def _of_project(tool: Tool, session: Session, arguments: Json) -> Answered
 
 
 def _named(session: Session, project_id: str) -> ProjectApi:
-    """Raises `Refused`."""
+    """Raises `RouteRefused`."""
     there: Mapping[str, ProjectApi] = session.by_id
     if project_id in there:
         return there[project_id]
@@ -203,7 +203,7 @@ def _named(session: Session, project_id: str) -> ProjectApi:
 
 
 async def list_projects(session: Session, arguments: Json) -> Answered:
-    """Those of an account. Raises `Refused`."""
+    """Those of an account. Raises `RouteRefused`."""
     rows = [{"project_id": one.project_id, "name": one.name} for one in session.projects]
 
     async def listed(texts: Mapping[str, str]) -> Answered:
@@ -219,14 +219,14 @@ async def _compare_projects(session: Session, arguments: Json) -> Answered:
 async def _compared(session: Session, arguments: Mapping[str, str]) -> Answered:
     rows: list[Json] = []
     found: Json = {"metric": arguments.get("metric", "count")}
-    problems: list[Refused] = []
+    problems: list[RouteRefused] = []
     whens: list[Json] = []
     warned: list[tuple[str, Json]] = []
     for project in session.projects:
         row: Json = {"project_id": project.project_id, "name": project.name, "value": None}
         try:
             answer = (await ask(project.api, QUESTIONS["stats"], {**arguments})).found
-        except Refused as error:
+        except RouteRefused as error:
             if error.status >= 429:
                 raise
             problems.append(error)

@@ -24,7 +24,7 @@ LEAST_ROWS = 1
 Ask = Callable[[Mapping[str, str]], Awaitable[Answered]]
 
 
-class Place(msgspec.Struct, array_like=True):
+class PageCursor(msgspec.Struct, array_like=True):
     """Where to go on: in which list, after how many entries, of a question with these arguments."""
 
     name: str
@@ -36,7 +36,7 @@ async def paged(
     ask: Ask, texts: Mapping[str, str], of: str = "", takes_cursor: bool = False
 ) -> Answered:
     """What `ask` finds, cut to size. `of`: which question it is, and of which project, as a cursor
-    holds for no other. `takes_cursor`: the question has cursors itself. Raises `Refused`."""
+    holds for no other. `takes_cursor`: the question has cursors itself. Raises `RouteRefused`."""
     if takes_cursor:
         return await _by_its_cursor(ask, texts)
     rest = {name: text for name, text in texts.items() if name != "cursor"}
@@ -59,7 +59,7 @@ async def _by_its_cursor(ask: Ask, texts: Mapping[str, str]) -> Answered:
     return answered
 
 
-def cut(answered: Answered, arguments: str, place: Place | None = None) -> Answered:
+def cut(answered: Answered, arguments: str, place: PageCursor | None = None) -> Answered:
     """The same with at most `MAX_BYTES` of JSON, from a place on."""
     found = dict(answered.found)
     if place is not None:
@@ -84,7 +84,7 @@ def cut(answered: Answered, arguments: str, place: Place | None = None) -> Answe
     kept = _fitting(found, first)
     total = before + len(found[first])
     found[first] = found[first][:kept]
-    found["next_cursor"] = _write(Place(first, before + kept, arguments))
+    found["next_cursor"] = _write(PageCursor(first, before + kept, arguments))
     notes = [
         f"Only {kept:,} of {total:,} entries of {first} fit into this answer; next_cursor leads to "
         "those that follow. Narrow the question with filters, from and to, or limit."
@@ -126,15 +126,15 @@ def _print_of(of: str, texts: Mapping[str, str]) -> str:
     return xxh3_64_hexdigest(json.dumps([of, sorted(texts.items())]).encode())
 
 
-def _write(place: Place) -> str:
+def _write(place: PageCursor) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def _read(cursor: str, arguments: str) -> Place:
-    """Raises `Refused` for a cursor of another question."""
+def _read(cursor: str, arguments: str) -> PageCursor:
+    """Raises `RouteRefused` for a cursor of another question."""
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        place = msgspec.json.decode(packed, type=Place)
+        place = msgspec.json.decode(packed, type=PageCursor)
     except (ValueError, binascii.Error):
         raise invalid("cursor", "send next_cursor of an answer unchanged, or none") from None
     if place.arguments != arguments or place.taken < 0:

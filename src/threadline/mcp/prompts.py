@@ -145,7 +145,7 @@ PROMPTS = {prompt.name: prompt for prompt in _ALL}
 
 
 def filled(name: str, arguments: Json) -> tuple[Prompt, str]:
-    """The prompt, and its text with these arguments. Raises `Refused`."""
+    """The prompt, and its text with these arguments. Raises `RouteRefused`."""
     if name not in PROMPTS:
         hint = did_you_mean(name, PROMPTS) or f"there are {', '.join(PROMPTS)}"
         raise invalid("name", f"there is no prompt {name[:64]!r}; {hint}", allowed=[*PROMPTS])
@@ -164,7 +164,7 @@ def filled(name: str, arguments: Json) -> tuple[Prompt, str]:
 
 
 def _checked(key: str, value: str) -> str:
-    """Raises `Refused` for what no question takes."""
+    """Raises `RouteRefused` for what no question takes."""
     try:
         if key == "tz":
             check_zone(value)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from threadline.mcp import apps
-from threadline.mcp.api import ACCOUNT, Json, Refused, Session
+from threadline.mcp.api import ACCOUNT, Json, RouteRefused, Session
 from threadline.mcp.catalogue import NO_RESOURCE, Failed, as_text, refused
 from threadline.mcp.more_tools import list_projects
 from threadline.mcp.pages import cut
@@ -123,7 +123,7 @@ async def _read(session: Session, uri: str) -> Text:
     if uri in there:
         try:
             return await there[uri].read(session)
-        except Refused as error:
+        except RouteRefused as error:
             said = refused(error)  # raises for what is not about the resource
             raise Failed(NO_RESOURCE, said.text, said.structured) from None
     page = uri.removeprefix(DOCS).removesuffix(".md")

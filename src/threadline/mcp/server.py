@@ -30,7 +30,7 @@ from mcp_types import Tool as ToolDefinition
 
 from threadline import __version__
 from threadline.mcp import apps, catalogue, prompts, resources
-from threadline.mcp.api import Refused, Session
+from threadline.mcp.api import RouteRefused, Session
 from threadline.mcp.tools import Tool
 
 INSTRUCTIONS = (
@@ -103,7 +103,7 @@ def create(session_of: SessionOf) -> Server[Any]:
         async def filled() -> tuple[prompts.Prompt, str]:
             try:
                 return prompts.filled(params.name, params.arguments or {})
-            except Refused as error:
+            except RouteRefused as error:
                 code = catalogue.UNKNOWN_TOOL
                 raise catalogue.Failed(code, str(error), error.data) from None
 

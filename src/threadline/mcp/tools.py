@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from threadline.client.wire import in_path
-from threadline.mcp.api import READERS, Answered, Api, Json, Refused, Session, checked, invalid
+from threadline.mcp.api import READERS, Answered, Api, Json, RouteRefused, Session, checked, invalid
 from threadline.mcp.arguments import as_texts
 from threadline.mcp.pages import paged
 from threadline.mcp.schemas import input_of_question, output_of
@@ -241,7 +241,7 @@ async def _ask(question: Question, session: Session, arguments: Json) -> Answere
 
 async def ask(api: Api, question: Question, arguments: Json, project_id: str = "") -> Answered:
     """A question of the registry, with arguments as an agent gives them. `project_id`: whose
-    cursors are taken. Raises `Refused`."""
+    cursors are taken. Raises `RouteRefused`."""
     texts = as_texts(arguments)
     for name in question.in_path:
         if not texts.get(name):
@@ -250,14 +250,14 @@ async def ask(api: Api, question: Question, arguments: Json, project_id: str = "
     of = f"{question.name} {project_id}"
     try:
         return await paged(partial(_once, api, question), texts, of, takes_cursor)
-    except Refused as error:
+    except RouteRefused as error:
         named = [name for name in LISTS if name in texts]
         if error.status != 404 or not named:
             raise
         hint = await near(api, named[0], texts[named[0]])
         said = f"{str(error).removesuffix('.')}; {hint}"
         details = {**error.details, "message": said}
-        raise Refused(error.status, error.code, details, error.docs_url) from None
+        raise RouteRefused(error.status, error.code, details, error.docs_url) from None
 
 
 class Ids(NamedTuple):
@@ -290,6 +290,6 @@ async def _once(api: Api, question: Question, texts: Mapping[str, str]) -> Answe
 
 
 async def get(api: Api, path: str, params: Mapping[str, str]) -> Answered:
-    """The JSON of a route that reads. Raises `Refused`."""
+    """The JSON of a route that reads. Raises `RouteRefused`."""
     reply = checked(await api.call("GET", path, urlencode(params)))
     return Answered(reply.json(), reply.stale)

@@ -17,7 +17,7 @@ from threadline.mcp.api import (
     WRITERS,
     Answered,
     Json,
-    Refused,
+    RouteRefused,
     Session,
     checked,
     invalid,
@@ -188,7 +188,7 @@ async def _unheard_of(session: Session, body: Json) -> list[str]:
         try:
             profile = await get(session.own, f"/v1/users/{in_path(str(user))}", {})
             devices += [each["anonymous_id"] for each in profile.found["devices"]]
-        except Refused:
+        except RouteRefused:
             said.append(_no_such("user", user, await near(session.own, "user_id", str(user))))
     device = body.get("anonymous_id")
     if device and device not in devices:
@@ -242,19 +242,19 @@ async def _define_segment(session: Session, arguments: Json) -> Answered:
 
 
 def _is_taken(kind: type[T], body: Json, check: Callable[[T], object]) -> None:
-    """Raises `Refused` for what would be refused when it is done, so that nobody is promised it."""
+    """Raises `RouteRefused` for what would be refused when it is done: nobody is promised it."""
     try:
         check(msgspec.convert(body, kind))
     except msgspec.ValidationError as error:
         raise invalid(kind.__name__.lower(), str(error)) from None
     except ApiError as error:
-        raise Refused(error.status, error.code, error.details, EXPLAINED) from None
+        raise RouteRefused(error.status, error.code, error.details, EXPLAINED) from None
 
 
 async def _segment(session: Session, path: str) -> Json | None:
     try:
         return (await get(session.own, path, {})).found
-    except Refused as error:
+    except RouteRefused as error:
         if error.status == 404:
             return None
         raise
@@ -265,7 +265,7 @@ def _given(arguments: Json) -> Json:
 
 
 def _split(arguments: Json) -> tuple[Json, bool]:
-    """The body, and whether it is to be done. Raises `Refused`."""
+    """The body, and whether it is to be done. Raises `RouteRefused`."""
     body = _given(arguments)
     apply = body.pop("apply", False)
     if not isinstance(apply, bool):

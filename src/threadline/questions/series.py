@@ -121,7 +121,7 @@ def noted_in(
     return context.annotations(since, until, params.tz) or msgspec.UNSET
 
 
-class Kept(NamedTuple):
+class KeptRows(NamedTuple):
     """The rows of an answer, and what there is to say if there were more."""
 
     rows: list[Row]
@@ -139,7 +139,7 @@ def kept(
     rows: list[Row],
     groups: Sequence[str],
     empty: Mapping[str, object],
-) -> Kept:
+) -> KeptRows:
     """At most `limit` rows; those of a series in order of time, every interval, and the newest.
 
     `rows`: one more than `limit`, if there are so many, as ordered by `newest_first`. `groups`: the
@@ -149,7 +149,7 @@ def kept(
     if params.kind is None:
         is_cut = len(rows) > params.most
         warnings = [cut_off(params.most, MAX_LIMIT)] if is_cut else []
-        return Kept(rows[: params.most], is_cut, warnings)
+        return KeptRows(rows[: params.most], is_cut, warnings)
     found = _Series(params, params.kind, context.now_ms, groups, empty)
     return found.of(rows)
 
@@ -173,7 +173,7 @@ class _Series:
     def _start(self, at_ms: int) -> int:
         return start(self._kind, at_ms, self._zone)
 
-    def of(self, rows: Sequence[Row]) -> Kept:
+    def of(self, rows: Sequence[Row]) -> KeptRows:
         limit = self._params.most
         data: dict[int, list[Row]] = {}
         for row in rows:
@@ -194,9 +194,9 @@ class _Series:
             return self._without_zeros(data, ahead)
         kept_rows = [row for at in reversed(shown) for row in self._interval(at, data, groups)]
         warnings = [self._cut(shown[-1])] if is_cut else []
-        return Kept(self._in_order(kept_rows), is_cut, warnings + _ahead(ahead))
+        return KeptRows(self._in_order(kept_rows), is_cut, warnings + _ahead(ahead))
 
-    def _without_zeros(self, data: Mapping[int, list[Row]], ahead: int) -> Kept:
+    def _without_zeros(self, data: Mapping[int, list[Row]], ahead: int) -> KeptRows:
         """Of groups for whose zeros there is no room: what there is, the newest."""
         limit = self._params.most
         newest = [(at, row) for at in sorted(data, reverse=True) for row in data[at]]
@@ -206,7 +206,7 @@ class _Series:
         is_cut = len(newest) > limit
         warnings = [self._cut(taken[-1][0])] if is_cut else []
         warnings.append(_no_zeros(limit))
-        return Kept(self._in_order(rows), is_cut, warnings + _ahead(ahead))
+        return KeptRows(self._in_order(rows), is_cut, warnings + _ahead(ahead))
 
     def _in_order(self, rows: list[Row]) -> list[Row]:
         if self._params.order == "-bucket":

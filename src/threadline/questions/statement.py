@@ -64,7 +64,7 @@ class NotAllowed(Exception):
     """The statement is not carried out; the message says what may be asked instead."""
 
 
-class Statement(NamedTuple):
+class CheckedStatement(NamedTuple):
     """What to ask instead of the text. `described`: one of `TABLES`, to say its columns.
     `composed`: those of `COMPOSED` that it reads."""
 
@@ -81,7 +81,7 @@ def read_statement(
     databases: frozenset[str],
     functions: frozenset[str],
     given: Mapping[str, object] | None = None,
-) -> Statement:
+) -> CheckedStatement:
     """The one SELECT that the text is, written by the engine without comments.
 
     `parse`: has the engine apply a function to the text, and raises what the engine says.
@@ -93,10 +93,10 @@ def read_statement(
         if found[1] not in TABLES:
             raise NotAllowed(f"There is no {found[1]} to ask; there are {' and '.join(TABLES)}.")
         _check_given(given, {})
-        return Statement(described=found[1], composed=frozenset([found[1]]) & COMPOSED)
+        return CheckedStatement(described=found[1], composed=frozenset([found[1]]) & COMPOSED)
     if SHOW_TABLES.fullmatch(text):
         _check_given(given, {})
-        return Statement(show_tables=True)
+        return CheckedStatement(show_tables=True)
     try:
         tree: Node = msgspec.json.decode(parse("parseQueryToJSON", text))
     except RecursionError:
@@ -119,7 +119,7 @@ def read_statement(
     # A name in WITH holds in everything below it, also in what stands behind a table of ours.
     if composed and (taken := sorted(named & tables)):
         raise NotAllowed(f"Choose another name than {taken[0]} in WITH; that is a table's.")
-    return Statement(parse("formatQuery", text).strip(), composed=composed)
+    return CheckedStatement(parse("formatQuery", text).strip(), composed=composed)
 
 
 def _tables_read(nodes: list[tuple[str, Node]]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from threadline.questions.scoped import (
     read_dimensions,
     scoped,
 )
-from threadline.questions.series import Kept, kept, noted_in, over_time
+from threadline.questions.series import KeptRows, kept, noted_in, over_time
 from threadline.questions.stats_figures import figured
 from threadline.questions.stats_metrics import (
     METRICS,
@@ -104,7 +104,7 @@ def _worth(event: NamedEvent, params: StatsParams) -> dict[str, object]:
     }
 
 
-def _kept(context: Context, params: StatsParams, by: Scoped, rows: list[Row]) -> Kept:
+def _kept(context: Context, params: StatsParams, by: Scoped, rows: list[Row]) -> KeptRows:
     groups = [name for name in by.names if name != "bucket"]
     return kept(context, params, rows, groups, {"value": empty_value(params)})
 

@@ -16,13 +16,13 @@ from threadline.control.opened import open_nodes
 from threadline.identity import states
 from threadline.ingest import source_changes
 from threadline.ingest.recovery import rebuild_states
-from threadline.jobs.locks import ADDING, Held, hold
+from threadline.jobs.locks import ADDING, JobHeld, hold
 from threadline.runtime import events_store, moving
 from threadline.runtime.folder import is_served
 from threadline.runtime.services import Services
 from threadline.settings import Settings
 from threadline.store import REBUILD, Store, StoreBusy, StoreError, adding, begin, standing
-from threadline.store.adding import Addition, Brought
+from threadline.store.adding import Addition, MovedRound
 from threadline.store.moving import FOLLOW
 from threadline.store.versions import Version
 
@@ -89,7 +89,7 @@ def switch(
         with hold(Path(services.settings.data) / ADDING):
             if not gone():
                 _change_over(services, url, known, gone)
-    except Held:
+    except JobHeld:
         raise StoreBusy("Shards are being added already.") from None
     finally:
         if services.store.url == url:
@@ -133,7 +133,7 @@ def _bring(more: Addition, known: Sequence[Version], read: Callable[[int], None]
     return brought.versions
 
 
-def _follow(more: Addition, brought: Brought, anew: bool) -> None:
+def _follow(more: Addition, brought: MovedRound, anew: bool) -> None:
     """`anew`: not only what came, as who was forgotten may be in what is there."""
     for node in more.added:
         for table in TAKEN_ALONG:

@@ -25,7 +25,7 @@ ERRORS: dict[str, type[Exception]] = {
 }
 
 
-class Statement(msgspec.Struct, tag=True):
+class StoreStatement(msgspec.Struct, tag=True):
     """SQL with its values. `format`: of the answer; none where there is no answer. `fresh`: it has
     to know all that was acknowledged before."""
 
@@ -79,7 +79,9 @@ class AppendRows(msgspec.Struct, tag=True):
     hashes: bytes
 
 
-Message = Statement | Insert | ReadOnlyQuery | TakeSnapshot | AddShards | LookAround | AppendRows
+Message = (
+    StoreStatement | Insert | ReadOnlyQuery | TakeSnapshot | AddShards | LookAround | AppendRows
+)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from threadline.runtime.admin_messages import (
     LookAround,
     Message,
     ReadOnlyQuery,
-    Statement,
+    StoreStatement,
     TakeSnapshot,
     address,
 )
@@ -92,13 +92,13 @@ class AdminSocket(ThreadingUnixStreamServer):
             case ReadOnlyQuery():
                 self._services.writer.catch_up(CATCH_UP_S)
                 return self._answer(asked)
-            case Statement() | Insert():
+            case StoreStatement() | Insert():
                 return self._one_by_one(asked, gone)
         return b""
 
-    def _one_by_one(self, asked: Statement | Insert, gone: Callable[[], bool]) -> bytes:
+    def _one_by_one(self, asked: StoreStatement | Insert, gone: Callable[[], bool]) -> bytes:
         # Who only gives orders sees nothing; waiting before each would double a rebuild under load.
-        if isinstance(asked, Statement) and asked.format and asked.fresh:
+        if isinstance(asked, StoreStatement) and asked.format and asked.fresh:
             self._services.writer.catch_up(CATCH_UP_S)
         with self._lock:
             if gone():  # others may be at work now, who do not expect it

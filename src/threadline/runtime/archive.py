@@ -59,7 +59,7 @@ RATE = "SELECT currency, day, latest FROM exchange_rates FINAL ORDER BY currency
 read_event = msgspec.json.Decoder(StoredEvent).decode
 
 
-class Reads(Statements, Protocol):
+class ArchiveStore(Statements, Protocol):
     """What an archive needs of a store, wherever that is open."""
 
     def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes: ...
@@ -91,7 +91,7 @@ class ArchiveError(ControlError):
 def write(
     path: Path,
     control: Control,
-    store: Reads,
+    store: ArchiveStore,
     projects: list[Project],
     with_keys: bool,
     refused: Mapping[str, int],
@@ -118,7 +118,7 @@ def write(
 def _write_project(
     file: ZipFile,
     control: Control,
-    store: Reads,
+    store: ArchiveStore,
     project: Project,
     with_keys: bool,
     until: int,
@@ -147,7 +147,7 @@ def _write_project(
     return events
 
 
-def _pieces(store: Reads, params: Mapping[str, object], until: int) -> Iterator[bytes]:
+def _pieces(store: ArchiveStore, params: Mapping[str, object], until: int) -> Iterator[bytes]:
     for row in store.query(MONTHS, params):
         for piece in range(PIECES):
             at = format_ms(until).replace("T", " ").removesuffix("Z")

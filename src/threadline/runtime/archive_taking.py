@@ -12,7 +12,7 @@ import msgspec
 from threadline.control import Control, Project
 from threadline.ingest.accept import event_id_hash
 from threadline.ingest.row import Rows
-from threadline.ingest.undoing import Brought
+from threadline.ingest.undoing import ImportedEvents
 from threadline.runtime.archive import (
     DECIDED,
     PEPPER,
@@ -83,7 +83,7 @@ def _take_keys(control: Control, file: ZipFile, head: Head, chosen: Project, eac
 
 
 def read_events(
-    file: ZipFile, project_id: str, into: str, brought: Brought, key: int
+    file: ZipFile, project_id: str, into: str, brought: ImportedEvents, key: int
 ) -> Iterator[tuple[Rows, int]]:
     """The events as rows of that project, some at a time, and how many of those were there already.
     The archive was checked before."""

@@ -17,7 +17,7 @@ from threadline.contract.policies import PARTITIONS, Policy
 from threadline.control import Project
 from threadline.identity.resolution import resolve
 from threadline.questions.parameters import Stitched
-from threadline.runtime.sql import Found, Limits, SqlQuestions
+from threadline.runtime.sql import FoundRows, Limits, SqlQuestions
 from threadline.runtime.sql_refused import too_long
 from threadline.settings import Settings
 from threadline.store import Store, StoreBusy
@@ -55,7 +55,7 @@ class SqlAnswer(NamedTuple):
     policy: Policy
     fresh: bool
     truncated: bool
-    rows: Found = Found([], [], [])
+    rows: FoundRows = FoundRows([], [], [])
     file: bytes = b""
 
 

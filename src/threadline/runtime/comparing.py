@@ -22,7 +22,7 @@ USERS = """
 Progressed = Callable[[int, int], None]
 
 
-class Compared(msgspec.Struct):
+class ComparedStores(msgspec.Struct):
     """What was looked at in both stores. `rows`: of each table, with how many months or other parts
     of it they lie in; `skipped`: questions that took too long; `problems`: sentences."""
 
@@ -38,10 +38,12 @@ def incomparable_in(*stores: Store) -> tuple[str, ...]:
     return moving.FOLLOW if any(store.cluster for store in stores) else ()
 
 
-def compare(source: Store, target: Store, settings: Settings, progressed: Progressed) -> Compared:
+def compare(
+    source: Store, target: Store, settings: Settings, progressed: Progressed
+) -> ComparedStores:
     """Every row of both, table by table and partition by partition, and some answers. Raises
     `StoreError`."""
-    found = Compared(rows=dict.fromkeys(moving.table_names(), (0, 0)))
+    found = ComparedStores(rows=dict.fromkeys(moving.table_names(), (0, 0)))
     described = moving.described(source)
     incomparable = incomparable_in(source, target)
     both = {
@@ -76,7 +78,7 @@ def compare(source: Store, target: Store, settings: Settings, progressed: Progre
     return found
 
 
-def _compare_answers(source: Store, target: Store, control: Control, found: Compared) -> None:
+def _compare_answers(source: Store, target: Store, control: Control, found: ComparedStores) -> None:
     at_ms = now_ms()
     names = {project.project_id: project.name for project in control.projects()}
     asked: list[tuple[str, str, dict[str, str], str]] = []

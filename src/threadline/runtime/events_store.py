@@ -35,7 +35,7 @@ class Note(msgspec.Struct):
     moved_ms: int = 0
 
 
-class Written(NamedTuple):
+class WrittenMark(NamedTuple):
     """Whether the log has written any event, and its hash as stores know it."""
 
     any: bool
@@ -139,12 +139,12 @@ def _setting(name: str) -> str:
     return f"{scheme}://USER:PASSWORD@{rest}" if slashes and scheme != "chdb" else name
 
 
-def knows(store: Statements, written: Written) -> bool:
+def knows(store: Statements, written: WrittenMark) -> bool:
     """Whether the store was written from this log. Raises `StoreError`."""
     return bool(store.look(KNOWN, {"log_hash": written.log_hash}))
 
 
-def written_by(folder: Path) -> Written:
+def written_by(folder: Path) -> WrittenMark:
     """What the folder's log says of itself."""
     uri = f"{(folder / 'log.db').resolve().as_uri()}?mode=ro"
     try:
@@ -153,6 +153,6 @@ def written_by(folder: Path) -> Written:
     except sqlite3.OperationalError:  # there is none, or it has not begun
         row = None
     except sqlite3.DatabaseError:  # it is damaged, which is said when it is opened
-        return Written(True, "")
+        return WrittenMark(True, "")
     log_id, seq = row or ("", 0)
-    return Written(int(seq) > 0, sha256(str(log_id).encode()).hexdigest())
+    return WrittenMark(int(seq) > 0, sha256(str(log_id).encode()).hexdigest())

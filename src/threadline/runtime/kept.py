@@ -17,13 +17,13 @@ from threadline.store import store_url, without_password
 from threadline.store.address import is_embedded
 
 
-def of(settings: Settings, name: str) -> "Kept":
+def of(settings: Settings, name: str) -> "KeptMoment":
     """What is to be held under this name."""
     embedded = is_embedded(store_url(settings.store, Path(settings.data)))
     return (Linked if embedded else OnServer)(settings, name)
 
 
-class Kept(ABC):
+class KeptMoment(ABC):
     """A moment of a data folder, held fast under a name as long as it is backed up. `engine`: as of
     a `Moment`."""
 
@@ -62,7 +62,7 @@ class Kept(ABC):
         """It is not needed any more."""
 
 
-class Linked(Kept):
+class Linked(KeptMoment):
     """Files of the embedded engine."""
 
     engine = EMBEDDED
@@ -82,7 +82,7 @@ class Linked(Kept):
         snapshot.remove(self._into)
 
 
-class OnServer(Kept):
+class OnServer(KeptMoment):
     """Tables of a ClickHouse server."""
 
     engine = SERVER

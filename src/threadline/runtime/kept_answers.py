@@ -19,7 +19,7 @@ MOST_OF_ONE = 256 * 1024
 MINUTE_MS = 60_000
 
 
-class Kept(NamedTuple):
+class KeptAnswer(NamedTuple):
     """`state`: all that the answer followed from beside the question. `body`: it as JSON. `at_s`:
     when it was given, by the monotonic clock."""
 
@@ -35,10 +35,10 @@ class KeptAnswers:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._kept: dict[tuple[object, ...], Kept] = {}
+        self._kept: dict[tuple[object, ...], KeptAnswer] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[object, ...], state: tuple[object, ...]) -> Kept | None:
+    def get(self, key: tuple[object, ...], state: tuple[object, ...]) -> KeptAnswer | None:
         """The answer to this, if it follows from this state."""
         with self._lock:
             found = self._kept.pop(key, None)
@@ -57,7 +57,7 @@ class KeptAnswers:
             return body
         with self._lock:
             before = self._kept.pop(key, None)
-            self._kept[key] = Kept(state, answer, body, time.monotonic())
+            self._kept[key] = KeptAnswer(state, answer, body, time.monotonic())
             self._bytes += len(body) - (len(before.body) if before else 0)
             while self._bytes > self._most_bytes:
                 self._bytes -= len(self._kept.pop(next(iter(self._kept))).body)

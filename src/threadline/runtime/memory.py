@@ -35,7 +35,7 @@ class Room:
             self.held -= size
 
 
-class Hold:
+class RequestHold:
     """What one request holds of a room, until its block ends."""
 
     def __init__(self, room: Room) -> None:

@@ -24,7 +24,7 @@ from threadline.store import Store, StoreError, moving, without_password
 from threadline.store.address import LOCAL, host_and_port, is_embedded, server_address
 from threadline.store.connection import has_database
 from threadline.store.errors import store_errors
-from threadline.store.moving import Partition, Table
+from threadline.store.moving import MovedTable, Partition
 
 # Longer than it takes to read a month.
 QUESTION_S = 24 * 3600
@@ -213,7 +213,7 @@ def move(
             moving.drop(target, gone.table, gone.partition)
 
 
-def _same(source: Store, target: Store, table: Table, each: Partition) -> bool:
+def _same(source: Store, target: Store, table: MovedTable, each: Partition) -> bool:
     here, there = (moving.digest(store, table, each.partition) for store in (source, target))
     return here == there
 

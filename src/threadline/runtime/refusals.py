@@ -17,7 +17,7 @@ NO_PROJECT = ""
 ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]{0,31}://[^\s/@?#]{1,200}")
 
 
-class Refused(msgspec.Struct):
+class CountedRefusal(msgspec.Struct):
     """One reason. `origin`, `route`: of the last; `origin` is empty where there was none."""
 
     project_id: str
@@ -34,7 +34,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self.since_ms = now_ms()
-        self._kept: dict[tuple[str, str], Refused] = {}
+        self._kept: dict[tuple[str, str], CountedRefusal] = {}
 
     def note(self, project_id: str, code: str, route: str, origin: str) -> None:
         """One more. `project_id`: `NO_PROJECT` where nobody knows whose it was meant to be."""
@@ -42,7 +42,7 @@ class Refusals:
         known = origin if ORIGIN.fullmatch(origin) else ""
         found = self._kept.get((project_id, code))
         if found is None:
-            found = Refused(project_id, code, 0, at_ms, at_ms, "", "")
+            found = CountedRefusal(project_id, code, 0, at_ms, at_ms, "", "")
             self._kept[project_id, code] = found
         found.count += 1
         found.last_ms, found.origin, found.route = at_ms, known, route
@@ -53,7 +53,7 @@ class Refusals:
             if key[0] == project_id:
                 self._kept.pop(key, None)
 
-    def listed(self, project_id: str) -> list[Refused]:
+    def listed(self, project_id: str) -> list[CountedRefusal]:
         """Those of this project and those of none, the latest first."""
         mine = [one for one in self._kept.values() if one.project_id in (project_id, NO_PROJECT)]
         return sorted(mine, key=lambda one: (-one.last_ms, one.code))

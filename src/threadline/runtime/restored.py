@@ -21,7 +21,7 @@ from threadline.store import Store
 QUESTION_S = 600
 
 
-class Compared(msgspec.Struct):
+class RestoredCheck(msgspec.Struct):
     """One thing that was looked at. `problem`: a sentence, or nothing."""
 
     what: str
@@ -33,7 +33,7 @@ def compare(
     url: str,
     manifest: Manifest,
     progressed: Callable[[str], None] = lambda what: None,
-) -> list[Compared]:
+) -> list[RestoredCheck]:
     """Everything there is to compare. `url`: of the store that has the events. To be called before
     anything else opens the folder: what lies in the log is not in the store yet. Raises
     `StoreError`, `SchemaError`."""
@@ -44,27 +44,29 @@ def compare(
     return found
 
 
-def _all(folder: Path, url: str, manifest: Manifest) -> Iterator[Compared]:
+def _all(folder: Path, url: str, manifest: Manifest) -> Iterator[RestoredCheck]:
     moment = manifest.moment
     for name in DATABASES:
-        yield Compared(name, _integrity(folder / name))
+        yield RestoredCheck(name, _integrity(folder / name))
     settings = Settings(data=str(folder))
     with Store(url, query_seconds=QUESTION_S) as store:
         rows = counted(store)
         for table, expected in moment.rows.items():
             there = rows.get(table, 0)
             wrong = f"has {there:,} rows, and had {expected:,}" if there != expected else ""
-            yield Compared(f"{table}: {there:,} rows", wrong)
+            yield RestoredCheck(f"{table}: {there:,} rows", wrong)
         for state in verify(store, outliving=outliving(settings)):
             many = state.beyond + state.missing + state.wrong
             problem = f"{many:,} rows are not what the events say" if many else ""
-            yield Compared(f"{state.table}: {state.compared:,} rows against the events", problem)
+            yield RestoredCheck(
+                f"{state.table}: {state.compared:,} rows against the events", problem
+            )
         with Control.of(settings, create=False) as control:
             names = {project.project_id: project.name for project in control.projects()}
             for key, expected_digest in moment.answers.items():
                 project_id, _, asked = key.partition("/")
                 same = digest(store, control, key, moment.at_ms) == expected_digest
-                yield Compared(
+                yield RestoredCheck(
                     f"{names.get(project_id, project_id)}: {asked}",
                     "" if same else "is not what was answered then",
                 )

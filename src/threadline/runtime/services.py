@@ -36,7 +36,7 @@ from threadline.runtime.refusals import Refusals
 from threadline.runtime.this_node import LOOK_EVERY_S, ThisNode
 from threadline.runtime.throttle import Throttle
 from threadline.settings import Settings
-from threadline.store import Store, StoreError, Work, store_url
+from threadline.store import Store, StoreError, UnfinishedWork, store_url
 
 if TYPE_CHECKING:  # what speaks to PostgreSQL is an extra
     from threadline.control.nodes import Nodes
@@ -106,7 +106,7 @@ class Services:
             self.refusals = Refusals()
             self.oidc = Oidc(settings) if settings.oidc_issuer else None
             self.upkeep_asked = threading.Event()  # there is something to do for `upkeep`
-            self.unfinished: list[Work] = []  # as `recovery` last saw it
+            self.unfinished: list[UnfinishedWork] = []  # as `recovery` last saw it
             self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
             self.country_headers = _names(settings.country_header)
             self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str

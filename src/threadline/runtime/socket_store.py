@@ -20,7 +20,7 @@ from threadline.runtime.admin_messages import (
     LookAround,
     Message,
     ReadOnlyQuery,
-    Statement,
+    StoreStatement,
     TakeSnapshot,
     address,
 )
@@ -49,11 +49,11 @@ class SocketStore:
         return self._rows(sql, params, fresh=False)
 
     def _rows(self, sql: str, params: Params, fresh: bool) -> list[Row]:
-        answer = self._send(Statement(sql, dict(params), "JSONEachRow", fresh))
+        answer = self._send(StoreStatement(sql, dict(params), "JSONEachRow", fresh))
         return [json.loads(line) for line in answer.splitlines()]
 
     def query_bytes(self, sql: str, params: Params, format: str = "RowBinary") -> bytes:
-        return self._send(Statement(sql, dict(params), format))
+        return self._send(StoreStatement(sql, dict(params), format))
 
     def query_read_only(
         self, sql: str, params: Params, format: str, settings: Mapping[str, object]
@@ -61,7 +61,7 @@ class SocketStore:
         return self._send(ReadOnlyQuery(sql, dict(params), format, dict(settings)))
 
     def execute(self, sql: str, params: Params | None = None) -> None:
-        self._send(Statement(sql, dict(params or {}), None))
+        self._send(StoreStatement(sql, dict(params or {}), None))
 
     def insert(
         self, table: str, columns: Sequence[str], format: str, body: bytes, token: str

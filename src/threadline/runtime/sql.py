@@ -22,8 +22,8 @@ from threadline.questions.statement import (
     EVENTS,
     OURS,
     TABLES,
+    CheckedStatement,
     NotAllowed,
-    Statement,
     read_statement,
 )
 from threadline.runtime.sql_refused import Explained
@@ -109,7 +109,7 @@ class Number(str):
     __slots__ = ()
 
 
-class Found(NamedTuple):
+class FoundRows(NamedTuple):
     """Columns by name and type, and rows: of each a JSON list, as the engine wrote it."""
 
     names: list[str]
@@ -154,21 +154,21 @@ class SqlQuestions:
             str(row["table"]): bool(row["of_projects"]) for row in store.query(TABLES_OF, {})
         }
 
-    def answer(self, text: str, rows: int, params: Mapping[str, object] = NOTHING) -> Found:
+    def answer(self, text: str, rows: int, params: Mapping[str, object] = NOTHING) -> FoundRows:
         """At most one row more than asked for. Raises `SqlRefused`, `StoreAway`."""
         with Explained(text, self._limits.seconds):
             read = self._read(text, params)
             if read.show_tables:
-                return Found(["name"], ["String"], [json.dumps([t]).encode() for t in TABLES])
+                return FoundRows(["name"], ["String"], [json.dumps([t]).encode() for t in TABLES])
             if read.described:
                 query = DESCRIBED.substitute(
                     definitions=self._definitions(read), table=read.described
                 )
                 _, _, *described = self._lines(query, {})
                 columns = [json.dumps(json.loads(line)[:2]).encode() for line in described]
-                return Found(["name", "type"], ["String", "String"], columns)
+                return FoundRows(["name", "type"], ["String", "String"], columns)
             names, types, *lines = self._lines(self._filled(SELECT, read, rows + 1), params)
-            return Found(json.loads(names), json.loads(types), lines)
+            return FoundRows(json.loads(names), json.loads(types), lines)
 
     def file(
         self, text: str, rows: int, format: str, params: Mapping[str, object] = NOTHING
@@ -202,7 +202,7 @@ class SqlQuestions:
     def _lines(self, query: str, params: Mapping[str, object]) -> list[bytes]:
         return self.asked(query, LINES, params).removesuffix(b"\n").split(b"\n")
 
-    def _read(self, text: str, params: Mapping[str, object]) -> Statement:
+    def _read(self, text: str, params: Mapping[str, object]) -> CheckedStatement:
         databases, functions = (
             frozenset(str(row["name"]) for row in self._store.query(listed, {}))
             for listed in (DATABASES, FUNCTIONS)
@@ -217,10 +217,10 @@ class SqlQuestions:
             )
         return read
 
-    def _filled(self, template: Template, read: Statement, rows: int) -> str:
+    def _filled(self, template: Template, read: CheckedStatement, rows: int) -> str:
         return template.substitute(definitions=self._definitions(read), asked=read.sql, rows=rows)
 
-    def _definitions(self, read: Statement) -> str:
+    def _definitions(self, read: CheckedStatement) -> str:
         """WITH of the tables that it reads, on names of values that are only ours."""
         texts = {name: table(name, self._on, self._timeout_ms) for name in sorted(read.composed)}
         parts = [f"{name} AS (\n{BOUND.sub(OURS_BOUND, text)}\n)" for name, text in texts.items()]

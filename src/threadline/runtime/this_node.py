@@ -12,7 +12,7 @@ import structlog
 
 from threadline.contract.errors import InvalidParams
 from threadline.control.errors import ControlFileError
-from threadline.control.others import Known, node_of
+from threadline.control.others import KnownLog, node_of
 from threadline.ingest import held_forgets
 from threadline.ingest.log import Log
 from threadline.metrics import Metrics
@@ -59,7 +59,7 @@ class ThisNode:
         self._hash_of = hash_of
         self._metrics = metrics
         self.node = node_of(log.log_id)
-        self.known: Known = nodes.register(log.log_id, folder, log.acked_seq, log.written_seq)
+        self.known: KnownLog = nodes.register(log.log_id, folder, log.acked_seq, log.written_seq)
         self._limits = SharedLimits(nodes, self.node, buckets, hash_of)
         self._signed = self.known.signed
         self._promise: _Promise | None = None

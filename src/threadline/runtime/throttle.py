@@ -10,15 +10,15 @@ from threadline.contract.errors import RateLimited
 MAX_KEPT = 100_000
 
 
-class Rate(NamedTuple):
+class AttemptRate(NamedTuple):
     """So many tries at once, and one more every so many seconds."""
 
     at_once: int
     every_s: float
 
 
-BY_ADDRESS = Rate(20, 30.0)
-BY_EMAIL = Rate(10, 60.0)
+BY_ADDRESS = AttemptRate(20, 30.0)
+BY_EMAIL = AttemptRate(10, 60.0)
 
 
 class Throttle:
@@ -49,11 +49,11 @@ class Throttle:
                 left, since = self._left[key]
                 self._left[key] = (left + 1, since)
 
-    def _tried(self, address: str, email: str) -> dict[tuple[str, str], Rate]:
+    def _tried(self, address: str, email: str) -> dict[tuple[str, str], AttemptRate]:
         by_email = {("email", email): BY_EMAIL} if email else {}
         return {("address", address): BY_ADDRESS, **by_email}
 
-    def _refilled(self, key: tuple[str, str], rate: Rate, now: float) -> float:
+    def _refilled(self, key: tuple[str, str], rate: AttemptRate, now: float) -> float:
         left, since = self._left.get(key, (float(rate.at_once), now))
         return min(float(rate.at_once), left + (now - since) / rate.every_s)
 

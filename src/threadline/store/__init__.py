@@ -11,14 +11,14 @@ from threadline.store.errors import (
 )
 from threadline.store.handles import SAVERS
 from threadline.store.in_memory import InMemory
-from threadline.store.journal import Written
+from threadline.store.journal import WrittenEvent
 from threadline.store.statements import Deletion, Params, Query, Row, Statements, bound_ms
 from threadline.store.unfinished import (
     HALF_MADE,
     REBUILD,
     RECLASSIFY,
     RETENTION,
-    Work,
+    UnfinishedWork,
     begin,
     finish,
     unfinished,
@@ -44,8 +44,8 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "StoreRefused",
-    "Work",
-    "Written",
+    "UnfinishedWork",
+    "WrittenEvent",
     "begin",
     "bound_ms",
     "finish",

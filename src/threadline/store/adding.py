@@ -24,7 +24,7 @@ from threadline.store.cluster import ADDED, Division, Place
 from threadline.store.connection import CONNECT_S, connect
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError, store_errors
-from threadline.store.moving import Table
+from threadline.store.moving import MovedTable
 from threadline.store.versions import Version, versions
 
 STATEMENT_S = 60
@@ -32,7 +32,7 @@ STATEMENT_S = 60
 LONGEST_S = 24 * 3600
 
 
-class Brought(NamedTuple):
+class MovedRound(NamedTuple):
     """What was done in one round. `versions`: of what is brought now; `months`: of events, those
     that were; `deleted`: rows that were there before may be gone."""
 
@@ -65,7 +65,7 @@ class Addition:
             for version in versions(node, number, tables)
         ]
 
-    def bring(self, known: Sequence[Version], read: Callable[[int], None]) -> Brought:
+    def bring(self, known: Sequence[Version], read: Callable[[int], None]) -> MovedRound:
         """Have the new shards hold what is theirs, as far as it is not what it was in `known`.
         `read` is called with how many bytes came. Raises `StoreError`."""
         now = {each.place: each for each in self.versions()}
@@ -86,7 +86,7 @@ class Addition:
             for partition in sorted(of for name, of in changed if name == table.name):
                 self._bring(table, partition, not known, read)
         months = sorted(partition for table, partition in changed if table == "events")
-        return Brought([*now.values()], months, bool(lost))
+        return MovedRound([*now.values()], months, bool(lost))
 
     def divide(self) -> None:
         """As below, and from here on the store is the larger cluster: where this fails, it is away
@@ -104,7 +104,7 @@ class Addition:
                     moving.drop(node, each.table, each.partition)
 
     def _bring(
-        self, table: Table, partition: str, compares: bool, read: Callable[[int], None]
+        self, table: MovedTable, partition: str, compares: bool, read: Callable[[int], None]
     ) -> None:
         """`compares`: an earlier try may have brought it."""
         for node in self.added:

@@ -7,7 +7,7 @@ from textwrap import indent
 
 
 @dataclass(frozen=True)
-class Column:
+class DerivedColumn:
     """`sql`: its value of an event `e`; empty: it follows from the others by `default`."""
 
     name: str
@@ -23,7 +23,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Value(Column):
+class Value(DerivedColumn):
     """A column that is aggregated by `function` over the events of a key. `compared`: all rows that
     follow from the same events have the same, so that a check may compare it."""
 
@@ -48,12 +48,12 @@ class State:
     of rows `e` with these columns."""
 
     table: str
-    key: tuple[Column, ...]
+    key: tuple[DerivedColumn, ...]
     values: tuple[Value, ...]
     order: str
     where: str = "TRUE"
-    derived: tuple[Column, ...] = ()
-    folded: tuple[Column, ...] = ()
+    derived: tuple[DerivedColumn, ...] = ()
+    folded: tuple[DerivedColumn, ...] = ()
     index: str = ""
     partition: str = ""
     settings: str = ""
@@ -103,7 +103,7 @@ class State:
         return _grouped(self.key, again, f"(\n{indent(sql, '    ')}\n) AS e")
 
 
-def _grouped(keys: tuple[Column, ...], aggregated: list[str], source: str) -> str:
+def _grouped(keys: tuple[DerivedColumn, ...], aggregated: list[str], source: str) -> str:
     selected = ",\n    ".join([*(f"{key.sql} AS {key.name}" for key in keys), *aggregated])
     return f"SELECT {selected}\nFROM {source}\nGROUP BY {', '.join(key.sql for key in keys)}"
 

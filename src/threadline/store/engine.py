@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from threadline.store.connection import CONNECT_S, READONLY, connect
 from threadline.store.errors import store_errors
-from threadline.store.journal import Written
+from threadline.store.journal import WrittenEvent
 from threadline.store.statements import Deletion, Params, Query, Row
 from threadline.store.streaming import Streaming
 
@@ -156,7 +156,7 @@ class Store(Streaming):
         format: str,
         body: bytes,
         token: str,
-        written: Sequence[Written] | None = None,
+        written: Sequence[WrittenEvent] | None = None,
     ) -> None:
         """Insert a block that is encoded already, in one of ClickHouse's formats. `written`: it is
         these events and nothing else; None: anything.

@@ -25,7 +25,7 @@ from threadline.store.connection import (
 )
 from threadline.store.errors import StoreAway, StoreError, store_errors
 from threadline.store.gate import Gate
-from threadline.store.journal import Written, journals
+from threadline.store.journal import WrittenEvent, journals
 from threadline.store.migrating import migrate
 from threadline.store.pool import Pool
 
@@ -204,7 +204,7 @@ class Handles:
         """Another number than before: this process may have changed what questions read."""
         return self._journal.changes
 
-    def written_since(self, change: int, until: int) -> list[Written] | None:
+    def written_since(self, change: int, until: int) -> list[WrittenEvent] | None:
         """Where the events were that came after one number of `changes` and until another; None if
         anything else may have changed."""
         return self._journal.since(change, until)
@@ -247,7 +247,7 @@ class Handles:
             yield client
 
     @contextmanager
-    def _change(self, written: Sequence[Written] | None = None) -> Iterator[Client]:
+    def _change(self, written: Sequence[WrittenEvent] | None = None) -> Iterator[Client]:
         """A handle for what others see from then on."""
         try:
             with self._writer() as client:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 MOST_NOTED = 300
 
 
-class Written(NamedTuple):
+class WrittenEvent(NamedTuple):
     """Where an event was: on a device, or without one at its user. `known`: it carries one."""
 
     project_id: str
@@ -27,24 +27,24 @@ class Journal:
 
     def __init__(self) -> None:
         self.changes = 0
-        self._noted: deque[tuple[int, Sequence[Written] | None]] = deque(maxlen=MOST_NOTED)
+        self._noted: deque[tuple[int, Sequence[WrittenEvent] | None]] = deque(maxlen=MOST_NOTED)
         self._lock = threading.Lock()
 
-    def note(self, events: Sequence[Written] | None) -> None:
+    def note(self, events: Sequence[WrittenEvent] | None) -> None:
         """One change more. `events`: it brought these and did nothing else that a question sees;
         None: it may have done anything."""
         with self._lock:
             self.changes += 1
             self._noted.append((self.changes, events))
 
-    def since(self, change: int, until: int) -> list[Written] | None:
+    def since(self, change: int, until: int) -> list[WrittenEvent] | None:
         """The events that came after a change and until another; None if anything else did, or may
         have."""
         with self._lock:
             noted = [events for number, events in self._noted if change < number <= until]
         if len(noted) < until - change:
             return None
-        found: list[Written] = []
+        found: list[WrittenEvent] = []
         for events in noted:
             if events is None:
                 return None

@@ -46,7 +46,7 @@ _logger = structlog.get_logger("threadline.migrations")
 _in_this_process = threading.Lock()
 
 
-class Held(NamedTuple):
+class HeldLock(NamedTuple):
     """A lock that somebody has, and for how long nothing was heard of them."""
 
     owner: str
@@ -104,19 +104,21 @@ def _acquire(client: Client) -> int:
         time.sleep(LOOK_AGAIN_S)
 
 
-def _held(client: Client, number: int) -> Held | None:
+def _held(client: Client, number: int) -> HeldLock | None:
     """Who has this lock; None if it is free."""
     try:
         ((signs, released, owner, silent_s),) = client.query(SIGNS % number).result_rows
     except DatabaseError as error:
         if error.code != UNKNOWN_TABLE:
             raise
-        return Held("another process", 0)  # which has the next one, and has just dropped this one
+        return HeldLock(
+            "another process", 0
+        )  # which has the next one, and has just dropped this one
     if released:
         return None
     if not signs:  # just made, or its owner died in that moment
         silent_s = next((age for lock, age in client.query(LOCKS).result_rows if lock == number), 0)
-    return Held(str(owner), int(silent_s))
+    return HeldLock(str(owner), int(silent_s))
 
 
 def _is_newest(client: Client, number: int) -> bool:

@@ -71,7 +71,7 @@ class Digest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class MovedTable:
     """`merges`: rows of a key become one, at a moment that the engine chooses. `made`: columns that
     the engine fills from others."""
 
@@ -102,7 +102,7 @@ def table_names() -> list[str]:
     return [found[1] for statement in statements if (found := MADE.match(statement.strip()))]
 
 
-def described(store: Store) -> dict[str, Table]:
+def described(store: Store) -> dict[str, MovedTable]:
     """The schema's tables as they are in this store. Raises `StoreError`."""
     names = table_names()
     rows = store.home.query(COLUMNS, {"tables": names})
@@ -110,7 +110,7 @@ def described(store: Store) -> dict[str, Table]:
     found = {}
     for name in names:
         own = [row for row in rows if row["table"] == name]
-        found[name] = Table(
+        found[name] = MovedTable(
             name,
             tuple(row["name"] for row in own),
             tuple(row["type"] for row in own),
@@ -129,12 +129,14 @@ def partitions(store: Store) -> list[Partition]:
     return [Partition(*key, size) for key, size in sorted(sizes.items())]
 
 
-def digest(store: Store, table: Table, partition: str) -> Digest:
+def digest(store: Store, table: MovedTable, partition: str) -> Digest:
     """Reads all of it, in little memory. Raises `StoreError`."""
     return digest_of(table.nodes(store), table, partition)
 
 
-def digest_of(nodes: Sequence[Store], table: Table, partition: str, only: str = "TRUE") -> Digest:
+def digest_of(
+    nodes: Sequence[Store], table: MovedTable, partition: str, only: str = "TRUE"
+) -> Digest:
     """As `digest`, of what these nodes have. `only`: SQL, of which rows."""
     compared = [name for name in table.columns if (table.name, name) not in ANY_OF_SEVERAL]
     from_ = f"{table.name} FINAL" if table.merges else table.name
@@ -181,7 +183,7 @@ def drop(store: Store, table: str, partition: str) -> None:
         node.execute(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
 
 
-def check_alike(source: Mapping[str, Table], target: Mapping[str, Table]) -> None:
+def check_alike(source: Mapping[str, MovedTable], target: Mapping[str, MovedTable]) -> None:
     """Raises `StoreError` where a table has other columns in the one store than in the other."""
     for name, table in source.items():
         there = dict(zip(target[name].columns, target[name].types, strict=True))
@@ -195,7 +197,7 @@ def check_alike(source: Mapping[str, Table], target: Mapping[str, Table]) -> Non
 def move(
     source: Store,
     target: Store,
-    table: Table,
+    table: MovedTable,
     partition: str,
     read: Callable[[int], None] = lambda size: None,
 ) -> None:
@@ -208,7 +210,7 @@ def move(
 def pour(
     sources: Sequence[Store],
     target: Store,
-    table: Table,
+    table: MovedTable,
     partition: str,
     read: Callable[[int], None],
 ) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from threadline.store import moving
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError
-from threadline.store.moving import Digest, Table
+from threadline.store.moving import Digest, MovedTable
 from threadline.store.pouring import PARTITIONS
 
 # Of their names, before the table's; 32 hexadecimal digits come after it, as of all tables that
@@ -104,13 +104,13 @@ def groups(store: Store, mark: str) -> list[Group]:
     return found
 
 
-def rows_of(table: Table, mark: str, parts: Sequence[str]) -> tuple[str, dict[str, object]]:
+def rows_of(table: MovedTable, mark: str, parts: Sequence[str]) -> tuple[str, dict[str, object]]:
     """The statement that reads them, with what is bound in it."""
     sql = f"SELECT {table.poured.list} FROM {_kept(table.name, mark)} {IN_PARTS}"
     return sql, {"parts": list(parts)}
 
 
-def digest(node: Store, table: Table, mark: str, parts: Sequence[str]) -> Digest:
+def digest(node: Store, table: MovedTable, mark: str, parts: Sequence[str]) -> Digest:
     """Of a table whose rows do not merge: sums up over parts. Raises `StoreError`."""
     sql = moving.DIGEST % (table.poured.list, _kept(table.name, mark), IN_PARTS)
     (found,) = node.query(sql, {"parts": list(parts)})
@@ -136,7 +136,7 @@ def marks(store: Store, pattern: str) -> set[str]:
     }
 
 
-def _everywhere(store: Store) -> Iterator[tuple[Store, Table]]:
+def _everywhere(store: Store) -> Iterator[tuple[Store, MovedTable]]:
     """Each table on each node that has rows of it."""
     for table in moving.described(store).values():
         for node in table.nodes(store):

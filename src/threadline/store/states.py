@@ -10,7 +10,7 @@ event twice changes nothing; a state with sums has to meet each event once.
 from textwrap import indent
 
 from threadline.contract.ids import PLACEHOLDERS
-from threadline.store.derived import Column, State, Value
+from threadline.store.derived import DerivedColumn, State, Value
 
 HALF_HOUR_MS = 1_800_000
 
@@ -74,12 +74,12 @@ SAYS_ACCOUNT = (
 )
 
 
-PROJECT = Column("project_id", "LowCardinality(String)", "e.project_id")
-BOT = Column("is_bot", "Bool", "e.is_bot")
-EVENT_NAME = Column("event_name", "LowCardinality(String)", "e.event_name")
-USER_ID = Column("user_id", "String", USER)
-VISITOR = Column("visitor", "UInt64", "e.visitor")
-PACKED_VISITOR = Column("visitor", "UInt64", "e.visitor", "ZSTD")
+PROJECT = DerivedColumn("project_id", "LowCardinality(String)", "e.project_id")
+BOT = DerivedColumn("is_bot", "Bool", "e.is_bot")
+EVENT_NAME = DerivedColumn("event_name", "LowCardinality(String)", "e.event_name")
+USER_ID = DerivedColumn("user_id", "String", USER)
+VISITOR = DerivedColumn("visitor", "UInt64", "e.visitor")
+PACKED_VISITOR = DerivedColumn("visitor", "UInt64", "e.visitor", "ZSTD")
 # What was named before there were channels keeps its number.
 SOURCE_HASH = (
     "if(channel = '', cityHash64(source, medium, campaign),"
@@ -104,7 +104,7 @@ STATES = (
     # Who was seen on which device: from events that carry both ids.
     State(
         "links",
-        key=(PROJECT, Column("user_id", "String", USER, "ZSTD"), VISITOR, BOT),
+        key=(PROJECT, DerivedColumn("user_id", "String", USER, "ZSTD"), VISITOR, BOT),
         values=(
             Value("anonymous_id", "String", "e.anonymous_id", "ZSTD", "", "any", compared=False),
             Value("first_seen", TIME, "e.timestamp", "T64, ZSTD"),
@@ -112,7 +112,7 @@ STATES = (
         ),
         where=OBSERVED,
         # A join on numbers is faster than on ids.
-        derived=(Column("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
+        derived=(DerivedColumn("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
         order="project_id, is_bot, user_id, visitor",
         index="INDEX by_visitor visitor TYPE bloom_filter(0.01) GRANULARITY 1",
         settings=SMALL_GRANULES,
@@ -139,11 +139,13 @@ STATES = (
         key=(
             PROJECT,
             BOT,
-            Column("known", "Bool", "e.user_hash != 0"),
+            DerivedColumn("known", "Bool", "e.user_hash != 0"),
             PACKED_VISITOR,
-            Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
-            Column("half_hour", "UInt32", f"toUInt32(intDiv({MS}, {HALF_HOUR_MS}))", "T64, ZSTD"),
-            Column("page", "UInt8", PAGE),
+            DerivedColumn("user_hash", "UInt64", "e.user_hash", "ZSTD"),
+            DerivedColumn(
+                "half_hour", "UInt32", f"toUInt32(intDiv({MS}, {HALF_HOUR_MS}))", "T64, ZSTD"
+            ),
+            DerivedColumn("page", "UInt8", PAGE),
         ),
         values=(
             # Twice the time, and one more unless it is a return: of the same time, that is first.
@@ -195,10 +197,10 @@ STATES = (
             PROJECT,
             BOT,
             EVENT_NAME,
-            Column("name", "String", f"{KEYS}.1", "ZSTD"),
-            Column("type", "UInt8", TYPE),
-            Column("month", "UInt32", "e.month", "T64, ZSTD"),
-            Column("share", "UInt8", "e.share"),
+            DerivedColumn("name", "String", f"{KEYS}.1", "ZSTD"),
+            DerivedColumn("type", "UInt8", TYPE),
+            DerivedColumn("month", "UInt32", "e.month", "T64, ZSTD"),
+            DerivedColumn("share", "UInt8", "e.share"),
         ),
         values=(
             Value("events", "UInt64", "toUInt64(1)", "T64, ZSTD", function="sum"),
@@ -209,9 +211,9 @@ STATES = (
             PROJECT,
             BOT,
             EVENT_NAME,
-            Column("shape", "Array(Tuple(String, UInt8))", SHAPE),
-            Column("month", "UInt32", MONTH),
-            Column("share", "UInt8", SHARE),
+            DerivedColumn("shape", "Array(Tuple(String, UInt8))", SHAPE),
+            DerivedColumn("month", "UInt32", MONTH),
+            DerivedColumn("share", "UInt8", SHARE),
         ),
         order="project_id, is_bot, event_name, name, type, share, month",
         partition="month",
@@ -222,21 +224,21 @@ STATES = (
         key=(
             PROJECT,
             BOT,
-            Column("account_id", "String", ACCOUNT_ID, "ZSTD"),
+            DerivedColumn("account_id", "String", ACCOUNT_ID, "ZSTD"),
             PACKED_VISITOR,
-            Column("user_hash", "UInt64", "e.user_hash", "ZSTD"),
-            Column("timestamp", TIME, "e.timestamp", "T64, ZSTD"),
+            DerivedColumn("user_hash", "UInt64", "e.user_hash", "ZSTD"),
+            DerivedColumn("timestamp", TIME, "e.timestamp", "T64, ZSTD"),
         ),
         values=(Value("user_id", "String", "ifNull(e.user_id, '')", "ZSTD", "", "any"),),
         where=SAYS_ACCOUNT,
-        derived=(Column("account", "UInt64", "sipHash64('account', account_id)", "ZSTD"),),
+        derived=(DerivedColumn("account", "UInt64", "sipHash64('account', account_id)", "ZSTD"),),
         order="project_id, is_bot, account_id, visitor, user_hash, timestamp",
         settings=SMALL_GRANULES,
     ),
     # What every user said last of each trait. A row is its user's, so it goes with them.
     State(
         "traits",
-        key=(PROJECT, BOT, USER_ID, Column("trait", "String", f"{SAID}.1", "ZSTD")),
+        key=(PROJECT, BOT, USER_ID, DerivedColumn("trait", "String", f"{SAID}.1", "ZSTD")),
         values=(
             Value(
                 "said",
@@ -247,7 +249,7 @@ STATES = (
             ),
         ),
         where="e.event_name = '$identify' AND e.user_id IS NOT NULL",
-        derived=(Column("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
+        derived=(DerivedColumn("user_hash", "UInt64", "sipHash64('user', user_id)", "ZSTD"),),
         order="project_id, is_bot, user_id, trait",
         settings=SMALL_GRANULES,
     ),
@@ -256,7 +258,7 @@ STATES = (
         "traffic_sources",
         key=(
             PROJECT,
-            Column(
+            DerivedColumn(
                 "traffic_source", "UInt64", "e.traffic_source", default=f"DEFAULT {SOURCE_HASH}"
             ),
         ),

@@ -53,7 +53,7 @@ FINISH = f"""
     WHERE name = {{name:String}} AND subject = {{subject:String}} AND reach >= {{reach:String}}"""
 
 
-class Work(NamedTuple):
+class UnfinishedWork(NamedTuple):
     """Work that was begun and not done. `since`: when it began, ISO 8601; `reach`: how far it goes,
     empty for everything; `left`: what that means and what to do, a sentence or two."""
 
@@ -76,7 +76,7 @@ def finish(store: Statements, name: str, subject: str, reach: str = "") -> None:
     store.execute(FINISH, {"name": name, "subject": subject, "reach": reach})
 
 
-def unfinished(store: Statements) -> list[Work]:
+def unfinished(store: Statements) -> list[UnfinishedWork]:
     """What is in the middle, oldest first: being done now, or interrupted. Raises `StoreError`."""
     found = store.query(UNFINISHED, {})
-    return [Work(**row, left=LEFT[row["name"]].format(**row)) for row in found]
+    return [UnfinishedWork(**row, left=LEFT[row["name"]].format(**row)) for row in found]
