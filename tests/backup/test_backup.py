@@ -32,6 +32,7 @@ from threadline.contract.times import DAY_MS, now_ms
 from threadline.control import Control
 from threadline.ingest.log import open_db
 from threadline.questions import context
+from threadline.runtime import sampling
 from threadline.runtime.sampling import keys, sample
 from threadline.runtime.socket_store import SocketStore
 from threadline.settings import Settings
@@ -196,6 +197,9 @@ def test_a_backup_can_be_checked_on_a_later_day(
         assert project.stored()
     settings, at_ms = Settings(data=str(folder)), now_ms()
     with Control.of(settings, create=False) as control:
+        # However busy this machine is.
+        monkeypatch.setattr(sampling, "SAMPLE_S", 120.0)
+        monkeypatch.setattr(sampling, "ONE_S", 60)
         then = sample(settings, control, at_ms)
         monkeypatch.setattr(context, "now_ms", lambda: at_ms + 2 * DAY_MS)
         assert set(then) == set(keys(control))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from playwright.sync_api import Page
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchFrameException
 from selenium.webdriver.support.ui import WebDriverWait
 from selenium.webdriver.webkitgtk.options import Options
 from selenium.webdriver.webkitgtk.service import Service
@@ -61,7 +62,9 @@ class WebKitVisitor:
         return self._driver.execute_script(f"return {script}")
 
     def wait(self, script: str) -> None:
-        WebDriverWait(self._driver, PATIENCE_S, 0.05).until(lambda _: self.run(script))
+        # Of a page that is just being left there is no answer.
+        leaving = (NoSuchFrameException,)
+        WebDriverWait(self._driver, PATIENCE_S, 0.05, leaving).until(lambda _: self.run(script))
 
     def close(self) -> None:
         # The last window would end the browser, and with it what it still has to send.
