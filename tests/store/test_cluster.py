@@ -54,6 +54,7 @@ MORE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "schema": ("schema", {}),
+    "suspicious_some": ("suspicious", {"devices_over": "1", "users_over": "1"}),
 }
 ASKED = ASKED_OF | OF_EVENTS | MORE
 # What is put together as others of these are, with other columns: in a wide run.

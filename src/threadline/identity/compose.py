@@ -99,9 +99,10 @@ def _materialized(found: re.Match[str]) -> str:
 
 
 def defined(sql: str) -> tuple[dict[str, str], str]:
-    """The relations that a statement defines, and what it asks of them."""
+    """The relations that a statement defines, and what it asks of them: from the first line on that
+    is a bracket, of which there may be more."""
     sql = dedent(sql).strip("\n")
-    definitions, _, asked = sql.rpartition("\n)\n") if sql.startswith("WITH ") else ("", "", sql)
+    definitions, _, asked = sql.partition("\n)\n") if sql.startswith("WITH ") else ("", "", sql)
     return {name: dedent(body) for name, body in OWN.findall(f"{definitions}\n)")}, asked
 
 
