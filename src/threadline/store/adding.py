@@ -30,6 +30,8 @@ from threadline.store.versions import Version, versions
 STATEMENT_S = 60
 # A month is read at once.
 LONGEST_S = 24 * 3600
+# To try it would be a mutation, which waits for the merges of large parts.
+MAY_DELETE = "CHECK GRANT ALTER DELETE ON %s"
 
 
 class MovedRound(NamedTuple):
@@ -48,17 +50,17 @@ class Addition:
     def __init__(self, store: Store, url: str, added: Sequence[Store]) -> None:
         self.store, self.url, self.added = store, url, added
         described = moving.described(store)
-        self._divided = [table for table in described.values() if table.is_divided]
+        self.divided = [table for table in described.values() if table.is_divided]
 
     def size(self) -> int:
         """Bytes to bring in the first round, about; unpacked."""
-        names = {table.name for table in self._divided}
+        names = {table.name for table in self.divided}
         every = sum(each.size for each in moving.partitions(self.store) if each.table in names)
         return every * len(self.added) // (len(self.store.nodes) + len(self.added))
 
     def versions(self) -> list[Version]:
         """Of all partitions now. Raises `StoreError`."""
-        tables = [*(table.name for table in self._divided), *moving.FOLLOW]
+        tables = [*(table.name for table in self.divided), *moving.FOLLOW]
         return [
             version
             for number, node in enumerate(self.store.nodes)
@@ -82,7 +84,7 @@ class Addition:
         ]
         changed = {(table, partition) for _, table, partition in [*lost, *came]}
         self._drop_others({(table, partition) for _, table, partition in now})
-        for table in self._divided:
+        for table in self.divided:
             for partition in sorted(of for name, of in changed if name == table.name):
                 self._bring(table, partition, not known, read)
         months = sorted(partition for table, partition in changed if table == "events")
@@ -97,7 +99,7 @@ class Addition:
 
     def _drop_others(self, wanted: set[tuple[str, str]]) -> None:
         """What came in an earlier round, and is nowhere any more."""
-        names = {table.name for table in self._divided}
+        names = {table.name for table in self.divided}
         for node in self.added:
             for each in moving.partitions(node):
                 if each.table in names and each[:2] not in wanted:
@@ -142,8 +144,9 @@ def addition(store: Store, url: str) -> Iterator[Addition]:
             node.owns = cluster.own_visitors(Place(number, len(nodes)))
             _claim(node)
             moving.check_alike(moving.described(store), moving.described(node))
-            _check_rights(node, wanted)
-        yield Addition(store, url, added)
+        more = Addition(store, url, added)
+        _check_rights(nodes, wanted, more.divided)
+        yield more
 
 
 def is_begun(url: str) -> bool:
@@ -221,18 +224,20 @@ def _check_servers(address: Address, nodes: Sequence[str]) -> None:
         ) from error
 
 
-def _check_rights(node: Store, address: Address) -> None:
-    """Raises `StoreError` where the user may not do on a new shard what it takes in the end: once
-    tables are divided it is too late."""
+def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[Table]) -> None:
+    """Raises `StoreError` where the user may not do on one of these nodes what it takes in the end:
+    once tables are divided it is too late."""
     try:
-        with _client(node.url) as client:
-            cluster.try_distributing(client, address)
-            # Without rows it is done at once.
-            client.command(f"DELETE FROM {cluster.UNFINISHED} WHERE FALSE")
+        for node in nodes:
+            with _client(node) as client:
+                cluster.try_distributing(client, wanted)
+                for table in tables:
+                    if not client.query(MAY_DELETE % table.name).result_rows[0][0]:
+                        raise StoreError(f"Missing is: grant ALTER DELETE ON {table.name}.")
     except StoreError as error:
         raise StoreError(
-            "On a new shard the user may not do what it takes, so nothing was changed; grant what"
-            f" the user may do on the others, and try again. {error}"
+            "On one of the shards the user may not do what it takes, so nothing was changed; grant"
+            f" the user the same on all of them, and try again. {error}"
         ) from error
 
 

@@ -64,7 +64,7 @@ SERVER = "SELECT hostName(), tcpPort()"
 SERVERS = "SELECT hostName(), tcpPort() FROM cluster('%s', system.one) ORDER BY _shard_num"
 CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
 DISTRIBUTED = """
-    CREATE OR REPLACE TABLE {database}.{table} AS {local}.{table}
+    CREATE OR REPLACE TABLE {database}.{named} AS {local}.{table}
     ENGINE = Distributed({cluster}, {local}, {table}, {key})"""
 # What was decided about a visitor is not where the visitor's events are: it is read by itself.
 ON_FIRST_SHARD = ("unlinks", "account_unlinks")
@@ -187,17 +187,25 @@ def distribute(client: Client, address: Address, shards: int, anew: bool = False
         _distribute_one(client, address, table, BY_VISITOR % shards if by_visitor else FIRST_SHARD)
 
 
-def _distribute_one(client: Client, address: Address, table: str, key: str) -> None:
-    names = {"database": address.database, "local": f"{address.database}{LOCAL}", "table": table}
+def _distribute_one(
+    client: Client, address: Address, table: str, key: str, named: str | None = None
+) -> None:
+    """`named`: as no table of the schema is."""
+    names = {
+        "database": address.database,
+        "local": f"{address.database}{LOCAL}",
+        "table": table,
+        "named": named or table,
+    }
     written = {what: quoted(name) for what, name in names.items()}
     client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **written))
 
 
 def try_distributing(client: Client, address: Address) -> None:
-    """Make a table as `distribute` does, over one that is no part of the schema, and drop it:
-    whether the user may."""
+    """Make a table as `distribute` does, of a name that none has, and drop it: whether the user
+    may."""
     create_database(client, address.database)
-    _distribute_one(client, address, UNFINISHED, FIRST_SHARD)
+    _distribute_one(client, address, "events", FIRST_SHARD, UNFINISHED)
     client.command(f"DROP TABLE {quoted(address.database)}.{quoted(UNFINISHED)} SYNC")
 
 
