@@ -67,7 +67,8 @@ class Metrics:
         )
         self.lag_s = self._gauge("writer_lag_seconds", "Age of the oldest event not in the store.")
         self.nodes_away = self._gauge(
-            "nodes_away", "Other nodes that are silent and have events that are not in the store."
+            "nodes_away",
+            "Other nodes that are silent and may have events that are not in the store.",
         )
         self.store_up = self._gauge("store_up", "1: the last write to the store succeeded.")
         self.control_up = self._gauge(

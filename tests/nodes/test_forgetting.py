@@ -58,10 +58,26 @@ def test_it_waits_for_a_node_that_is_away_and_says_so(
     until(lambda: bool(told(one, "receipts")[0]["waits_for"]))
     assert str(other.folder) in told(one, "receipts")[0]["waits_for"]
     said = run("doctor", "--data", str(one.folder), **settings(one)).stdout
-    assert "away, with events that are not in the store" in said
+    assert "away, perhaps with events that are not in the store" in said
     again = start("other")
     until(lambda: is_done(one))
     assert counted(here, written(here.again(again), named(1))) == 1
+
+
+def test_a_node_that_did_not_stop_may_have_more_than_it_said(two: Two, start: Start) -> None:
+    """Killed in the moment of an acknowledgement, or cut off from PostgreSQL."""
+    one, other, here, there = two
+    assert counted(here, written(there, named(1))) == 1
+    until(lambda: not any(node["unwritten"] for node in told(one, "node", "list")))
+    other.stop(signal.SIGKILL)
+    one.await_line("node_away", str(other.folder))
+    assert here.send("GET", "/v1/query", headers=reading(here)).headers["Threadline-Stale"]
+    said = run("doctor", "--data", str(one.folder), **settings(one)).stdout
+    assert "away, perhaps with events" in said
+    again = start("other")
+    one.await_line("node_back", str(other.folder))
+    assert again.stop() == 0
+    assert not here.send("GET", "/v1/query", headers=reading(here)).headers["Threadline-Stale"]
 
 
 def test_nobody_waits_for_a_node_that_was_taken_off_the_list(

@@ -20,8 +20,9 @@ def nodes(chosen: Settings, folder: Path) -> Finding | None:
     away = [node.name for node in listed if node.is_away]
     if away:
         return Finding(
-            f"{', '.join(away)}: away, with events that are not in the store",
-            "Start it again; or, if its data folder is lost for good, threadline node remove.",
+            f"{', '.join(away)}: away, perhaps with events that are not in the store",
+            "Start it again, or let it reach PostgreSQL; or, if its data folder is lost for good,"
+            " threadline node remove.",
         )
     running = sum(not node.stopped and not node.is_silent for node in listed)
     return Finding(f"{len(listed)} known, {running} running; those that stopped left nothing")

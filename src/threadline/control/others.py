@@ -26,8 +26,9 @@ class Node(NamedTuple):
 
     @property
     def is_away(self) -> bool:
-        """It has events that the store has not, and says nothing."""
-        return self.unwritten > 0 and (self.stopped or self.is_silent)
+        """It may have events that the store has not, and says nothing. One that did not stop may
+        have acknowledged more since it was heard."""
+        return self.unwritten > 0 if self.stopped else self.is_silent
 
 
 class KnownLog(NamedTuple):

@@ -155,8 +155,10 @@ def _refuse_while_others_run(settings: Settings, own: str) -> None:
         ]
     if left:
         raise StoreError(
-            f"Other nodes run, or have events that are not in the store: {', '.join(left)}. Stop"
-            " each with SIGTERM, so that it writes what it has; threadline node list shows when."
+            f"Other nodes run, or may have events that are not in the store: {', '.join(left)}."
+            " Stop each with SIGTERM, so that it writes what it has; threadline node list shows"
+            " when. One that was killed has to start for it, or be taken off the list: threadline"
+            " node remove."
         )
 
 

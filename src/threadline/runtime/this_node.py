@@ -65,7 +65,7 @@ class ThisNode:
         self._promise: _Promise | None = None
         self._reported = (0, 0, 0)
         self._reported_at = 0.0
-        # Others that have events which the store has not, and say nothing.
+        # Others that may have events which the store has not, and say nothing.
         self.away: list[str] = []
         self._waited_for: dict[int, list[str]] = {}
         self._looking = threading.Lock()
@@ -157,9 +157,9 @@ class ThisNode:
             _logger.error(
                 "node_away",
                 node=name,
-                problem="It has acknowledged events that are not in the store yet, so answers miss"
-                " them. Start it again; or, if its data folder is lost for good, take it off the"
-                " list: threadline node remove.",
+                problem="Events that it acknowledged may not be in the store yet, and answers miss"
+                " them then. Start it again, or let it reach PostgreSQL; or, if its data folder is"
+                " lost for good, take it off the list: threadline node remove.",
             )
         for name in set(self.away) - set(away):
             _logger.info("node_back", node=name)
