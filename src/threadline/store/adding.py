@@ -224,7 +224,7 @@ def _check_servers(address: Address, nodes: Sequence[str]) -> None:
         ) from error
 
 
-def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[Table]) -> None:
+def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[MovedTable]) -> None:
     """Raises `StoreError` where the user may not do on one of these nodes what it takes in the end:
     once tables are divided it is too late."""
     try:
@@ -233,7 +233,7 @@ def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[Table]
                 cluster.try_distributing(client, wanted)
                 for table in tables:
                     if not client.query(MAY_DELETE % table.name).result_rows[0][0]:
-                        raise StoreError(f"Missing is: grant ALTER DELETE ON {table.name}.")
+                        raise StoreError(f"It lacks ALTER DELETE on {table.name}.")
     except StoreError as error:
         raise StoreError(
             "On one of the shards the user may not do what it takes, so nothing was changed; grant"
