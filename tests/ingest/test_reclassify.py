@@ -344,7 +344,7 @@ def test_stopped_by_hand_it_says_how_to_go_on(
     found = run("doctor", "--data", str(folder))
     assert found.returncode == 1
     assert f"interrupted: reclassify of {project.project_id} since 2" in found.stdout
-    assert "`threadline reclassify` for that project goes on where it was" in found.stdout
+    assert "`threadline reclassify` for that project continues where it stopped" in found.stdout
     ok("reclassify", *data)
     assert "nothing was interrupted" in ok("doctor", "--data", str(folder))
 

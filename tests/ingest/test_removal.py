@@ -245,7 +245,7 @@ def test_a_name_that_is_never_deleted(server: Server) -> None:
         project.track(event, anonymous_id="a", timestamp=ago(50))
     said = "kept for 30 days, invoice for ever"
     assert said in ok(*keep, "invoice=never", "--keep-days", "30", *data)
-    (kept,) = json.loads(ok("retention", "--json", *data))
+    (kept,) = json.loads(ok("retention", "--json", "--project", project.project_id, *data))
     assert kept["keep_days_by_event"] == {"invoice": None}
     exported = ok("project", "export", project.project_id, *data)
     assert "keep_days_by_event:\n  invoice: null\n" in exported

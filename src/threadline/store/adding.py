@@ -233,7 +233,7 @@ def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[MovedT
                 cluster.try_distributing(client, wanted)
                 for table in tables:
                     if not client.query(MAY_DELETE % table.name).result_rows[0][0]:
-                        raise StoreError(f"It lacks ALTER DELETE on {table.name}.")
+                        raise StoreError(f"The user lacks ALTER DELETE ON {table.name}.")
     except StoreError as error:
         raise StoreError(
             "On one of the shards the user may not do what it takes, so nothing was changed; grant"
