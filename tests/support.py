@@ -65,7 +65,7 @@ def row_values(**fields: row.Value) -> list[row.Value]:
 
 PATIENCE_S = 30.0
 LOOK_AGAIN_S = 0.03
-TRIES = 100
+TRIES = 20
 NOT_LOOKED = b"keys cannot be read now"
 
 
@@ -173,38 +173,36 @@ class Project:
         tried again where the server says that it cannot look for a new key just now: it waits but
         a moment for who reads keys, and on a busy machine that is not always enough."""
         for _ in range(TRIES):
-            reply = self._send(method, path, body, headers)
+            connection = self._connected()
+            try:
+                connection.request(method, path, body, dict(headers or {}))
+                response = connection.getresponse()
+                reply = Reply(response.status, response.headers, response.read())
+            except (OSError, http.client.HTTPException):
+                self._disconnect()
+                raise
             if reply.status != 503 or NOT_LOOKED not in reply.body:
                 break
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(LOOK_AGAIN_S)  # as it is asked to; nothing tells when there is no need
         return reply
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    def _connected(self) -> http.client.HTTPConnection:
         """The server closes connections that say nothing for a while, which on a slow machine other
         tests take."""
-        if self._connection and time.monotonic() - self._used_at > IDLE_S:
-            self._connection.close()
-            self._connection = None
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._disconnect()
         self._used_at = time.monotonic()
         if self._connection is None:
             address = urlsplit(self.url)
             self._connection = http.client.HTTPConnection(
                 address.hostname or "", address.port, timeout=60
             )
-        try:
-            self._connection.request(method, path, body, dict(headers or {}))
-            response = self._connection.getresponse()
-            return Reply(response.status, response.headers, response.read())
-        except (OSError, http.client.HTTPException):
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection:
             self._connection.close()
             self._connection = None
-            raise
 
     def post(self, path: str, body: object, key: str = "sk", **headers: str) -> Reply:
         given = {"Authorization": f"Bearer {self.keys[key]}", "Content-Type": "application/json"}

@@ -115,7 +115,7 @@ def check(store: Store, table: MovedTable, blobs: Mapping[str, Blob]) -> None:
     if (there, sum(each.hash for each in found) % 2**64) != (rows, expected):
         raise BackupError(
             f"{table.name} has {there:,} rows, and {rows:,} were backed up, or their values "
-            f"differ. Take another backup with --at."
+            "differ. Take another backup with --at."
         )
 
 

@@ -68,7 +68,7 @@ def migrate_store(
         at = f"{server.url}, process {server.pid}" if server.url else f"process {server.pid}"
         raise FolderInUse(
             f"{folders.shown(folder)} is in use by a running server ({at}), and events are "
-            f"arriving. Stop it (systemctl stop"
+            "arriving. Stop it (systemctl stop"
             " threadline, or Ctrl-C where it runs), then run the same command again."
         )
     with folder_lock(folder, ""), stopped_by_signals(HOW_TO_GO_ON):

@@ -42,7 +42,7 @@ def migrate_control(
         raise FolderInUse(
             f"{folders.shown(folder)} is served (process {server.pid}), and keys are in use. Stop"
             " it (systemctl stop threadline, or Ctrl-C where it runs), then run the same command "
-            f"again."
+            "again."
         )
     with folder_lock(folder, ""):
         moved = move(folder, source, target)

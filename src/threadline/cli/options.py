@@ -14,7 +14,7 @@ Data = Annotated[
         "--data",
         metavar="DIR",
         help=f"Data folder. Default: the one that the settings name, else {DEFAULTS.data}, if it "
-        f"exists. [env: THREADLINE_DATA]",
+        "exists. [env: THREADLINE_DATA]",
     ),
 ]
 Host = Annotated[

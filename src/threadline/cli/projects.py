@@ -11,10 +11,9 @@ import typer
 from threadline.cli import folders
 from threadline.cli.options import AsJson, Data, check_stitch
 from threadline.contract.policies import POLICIES
-from threadline.contract.words import counted
 from threadline.contract.zones import as_sentence, check_zone
 from threadline.control import Control, ControlError, normalise_origin
-from threadline.control.keeping import Keeping, checked_by_event, read_days
+from threadline.control.keeping import Keeping, checked_by_event, read_days, said
 from threadline.control.snapshot import VISIT_TIMEOUT_MINUTES
 from threadline.runtime.projects import project_row, set_keeping, set_timezone
 
@@ -203,19 +202,6 @@ def _keeping(
     return change
 
 
-def said(keeping: Keeping) -> str:
-    """How long events are kept, as a part of a sentence."""
-    if not keeping.is_limited:
-        return "events are kept for ever"
-    others = "".join(f", {name} {_how_long(days)}" for name, days in keeping.by_event)
-    touches = "stay" if keeping.first_touch else "go with them"
-    return f"events are kept {_how_long(keeping.days)}{others}; first touches {touches}"
-
-
-def _how_long(days: int | None) -> str:
-    return "for ever" if days is None else f"for {counted(days, 'day')}"
-
-
 @app.command("delete")
 def delete_project(
     project: Annotated[str, typer.Argument(help="Project id or name.")],
@@ -245,7 +231,7 @@ def delete_project(
             wrong = "" if yes is None else f", not {yes}"
             raise ControlError(
                 f"Nothing was deleted. To delete {chosen.name} ({chosen.project_id}) with "
-                f"everything stored in it, repeat its name: --yes "
+                "everything stored in it, repeat its name: --yes "
                 f"{shlex.quote(chosen.name)}{wrong}."
             )
         control.delete_project(chosen.project_id)

@@ -13,11 +13,11 @@ import typer
 from threadline.cli import folders
 from threadline.cli.opening import open_store
 from threadline.cli.options import AsJson, Data, ProjectName
-from threadline.cli.projects import said
 from threadline.cli.table import as_table, terminal_width
 from threadline.contract.times import DAY_MS, format_day, format_ms, now_ms
 from threadline.contract.words import counted
 from threadline.control import Control, ControlError, Project
+from threadline.control.keeping import said
 from threadline.ingest.too_old import Cuts, Going, People, what_goes, who_goes
 from threadline.jobs import JobError, jobs_db, table
 from threadline.jobs.view import OVER, state_of

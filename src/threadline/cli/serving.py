@@ -39,6 +39,6 @@ def _greet(services: Services, url: str) -> None:
     print(
         f"Nobody can sign in to the dashboard yet. Open this link to set it up:\n\n  {link}\n\n"
         f"It works once, within {lasts('setup')}; `threadline dashboard login-link` makes "
-        f"another.",
+        "another.",
         flush=True,
     )

@@ -25,7 +25,7 @@ def user(
         str | None,
         typer.Option(
             help=f"{', '.join(POLICIES)}: who owns the events without a user id on a device with "
-            f"users. Default: the project's, else any."
+            "users. Default: the project's, else any."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Events to show, oldest first.")] = 50,

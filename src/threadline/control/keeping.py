@@ -1,8 +1,9 @@
-"""How long a project keeps its events: what may be said, and how it is read."""
+"""How long a project keeps its events: what may be said, how it is read, and told."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from threadline.contract.words import counted
 from threadline.control.errors import ControlError
 
 KEEP_DAYS = range(1, 36_501)
@@ -73,3 +74,16 @@ def read_days(text: str) -> int | None:
 
 def _out_of_bounds(days: int | str) -> str:
     return f"Events cannot be kept for {days} days; {TO_WRITE}, so that none is deleted."
+
+
+def said(keeping: Keeping) -> str:
+    """How long events are kept, as a part of a sentence."""
+    if not keeping.is_limited:
+        return "events are kept for ever"
+    others = "".join(f", {name} {_how_long(days)}" for name, days in keeping.by_event)
+    touches = "stay" if keeping.first_touch else "go with them"
+    return f"events are kept {_how_long(keeping.days)}{others}; first touches {touches}"
+
+
+def _how_long(days: int | None) -> str:
+    return "for ever" if days is None else f"for {counted(days, 'day')}"

@@ -189,7 +189,7 @@ def refuse_rebinding(request: Request) -> None:
         return
     raise OriginNotAllowed(
         f"Origin {origin[:100]} may not use MCP here. Add it to the project's origins, or leave "
-        f"the header out if the client is not a browser."
+        "the header out if the client is not a browser."
     )
 
 

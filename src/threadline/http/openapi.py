@@ -49,7 +49,7 @@ def document(routes: Iterable[Route], root_path: str = "") -> Json:
                     "in": "cookie",
                     "name": SESSION,
                     "description": "The session cookie of a member of the dashboard. The project "
-                    f"is named by the "
+                    "is named by the "
                     f"header {IN_HEADER}, or by the parameter {IN_QUERY} in an address.",
                 },
             },

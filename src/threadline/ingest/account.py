@@ -39,7 +39,7 @@ def no_account(event_name: str, properties: str) -> str | None:
     return (
         f"{str(found)[:80]!r} is not the id of an account, which is a text of at most"
         f" {MAX_ACCOUNT_ID} characters or a whole number; the event was stored, and puts nobody "
-        f"into an account."
+        "into an account."
     )
 
 

@@ -44,7 +44,7 @@ def alone(settings: Settings) -> Iterator[None]:
         except JobHeld:
             raise AtWork(
                 f"A rebuild, reclassify or shard add is running in {folder}, or the server is "
-                f"finishing one; wait for it and try again. `threadline jobs` shows the progress."
+                "finishing one; wait for it and try again. `threadline jobs` shows the progress."
             ) from None
         if is_held(folder / ADDING):
             raise AtWork(

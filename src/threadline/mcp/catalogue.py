@@ -99,7 +99,7 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
     except Failed as error:
         outcome = str(error.data.get("error", error.code))
         raise
-    except Exception as error:  # noqa: BLE001 - said, and logged
+    except Exception as error:  # noqa: BLE001 - logged there if it is a bug
         said = as_api_error(error, what=what[:64])
         outcome = said.code
         raise failed(said) from None

@@ -71,7 +71,7 @@ class UsersParams(Filtered, kw_only=True):
         str,
         msgspec.Meta(
             description=f"What to show for each user, separated by commas: {', '.join(COLUMNS)}, "
-            f"first.source "
+            "first.source "
             "and the like, last.source and the like, traits.KEY.",
             extra_json_schema={"type": "array", "items": {"type": "string"}},
         ),

@@ -48,8 +48,8 @@ def check_alone(settings: Settings) -> None:
     if len(running) > is_served(Path(settings.data)):
         raise StoreError(
             f"Several Threadlines write into this store ({', '.join(running)}), and shards can "
-            f"be added only while one does. Stop the others; start them with the new "
-            f"THREADLINE_STORE afterwards."
+            "be added only while one does. Stop the others; start them with the new "
+            "THREADLINE_STORE afterwards."
         )
 
 

@@ -168,7 +168,8 @@ def admin_socket(services: Services) -> Iterator[None]:
         try:
             yield
         finally:
-            # Else it looks only twice a second whether it is to stop.
+            # Else it looks only twice a second whether it is to stop, which is soon enough where a
+            # system shuts nothing down that only listens.
             with suppress(OSError):
                 listening.socket.shutdown(socket.SHUT_RDWR)
             listening.shutdown()

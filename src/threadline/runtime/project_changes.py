@@ -109,7 +109,7 @@ def _differences(before: Settings, after: Settings) -> Iterator[Difference]:
         if getattr(project, name) != getattr(wanted, name):
             yield Difference(name, "", getattr(project, name), getattr(wanted, name))
     days, wanted_days = (
-        {name: NEVER if days is None else days for name, days in each.keep_days_by_event}
+        {name: NEVER if kept is None else kept for name, kept in each.keep_days_by_event}
         for each in (project, wanted)
     )
     for name in sorted(days.keys() | wanted_days.keys()):

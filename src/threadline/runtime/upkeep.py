@@ -49,7 +49,7 @@ def look_around(services: Services) -> None:
     if services.node:
         _clear_folder(services)
     for cuts in _interrupted(services):
-        _expire(services, cuts, format_ms(now_ms())[:10])
+        _expire(services, cuts, format_day(now_ms() // DAY_MS))
     _look_at_age(services)
 
 
