@@ -135,32 +135,17 @@ class Server:
             self.stop(signal.SIGKILL)
 
 
-_projects_made = 0
+class Connection:
+    """Requests to a server on one kept connection, nothing added to them.
 
+    `project_id`: what the dashboard's pages are asked about, "" before there is a project."""
 
-class Project:
-    """A fresh project on a server, with its keys."""
+    project_id: str = ""
 
-    def __init__(self, server: Server, origins: Iterable[str] = (ORIGIN,)) -> None:
-        global _projects_made
-        _projects_made += 1
-        self.url = server.url
-        database = server.environ.get("THREADLINE_CONTROL", "control.db")
-        with Control(server.folder, url=database) as control:
-            name = f"project {_projects_made} of {os.getpid()}"
-            project, keys = control.create_project(name, list(origins))
-        self.project_id = project.project_id
-        self.keys = {kind: str(token) for kind, token in keys.items()}
+    def __init__(self, url: str) -> None:
+        self.url = url
         self._connection: http.client.HTTPConnection | None = None
         self._used_at = 0.0
-
-    def again(self, server: Server | None = None) -> "Project":
-        """The same project on a connection of its own: for another thread, or after a restart."""
-        other = copy.copy(self)
-        other._connection = None
-        if server:
-            other.url = server.url
-        return other
 
     def send(
         self,
@@ -169,9 +154,9 @@ class Project:
         body: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """One request on a kept connection, nothing added to it. As every client of ours does it is
-        tried again where the server says that it cannot look for a new key just now: it waits but
-        a moment for who reads keys, and on a busy machine that is not always enough."""
+        """Tried again, as every client of ours does it, where the server says that it cannot look
+        for a new key just now: it waits but a moment for who reads keys, and on a busy machine that
+        is not always enough."""
         for _ in range(TRIES):
             connection = self._connected()
             try:
@@ -203,6 +188,32 @@ class Project:
         if self._connection:
             self._connection.close()
             self._connection = None
+
+
+_projects_made = 0
+
+
+class Project(Connection):
+    """A fresh project on a server, with its keys."""
+
+    def __init__(self, server: Server, origins: Iterable[str] = (ORIGIN,)) -> None:
+        global _projects_made
+        _projects_made += 1
+        super().__init__(server.url)
+        database = server.environ.get("THREADLINE_CONTROL", "control.db")
+        with Control(server.folder, url=database) as control:
+            name = f"project {_projects_made} of {os.getpid()}"
+            project, keys = control.create_project(name, list(origins))
+        self.project_id = project.project_id
+        self.keys = {kind: str(token) for kind, token in keys.items()}
+
+    def again(self, server: Server | None = None) -> "Project":
+        """The same project on a connection of its own: for another thread, or after a restart."""
+        other = copy.copy(self)
+        other._connection = None
+        if server:
+            other.url = server.url
+        return other
 
     def post(self, path: str, body: object, key: str = "sk", **headers: str) -> Reply:
         given = {"Authorization": f"Bearer {self.keys[key]}", "Content-Type": "application/json"}

@@ -6,7 +6,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.support import Json, Project, Reply, Server
+from tests.support import Connection, Json, Project, Reply, Server
 from threadline.contract.access import Role
 from threadline.control import Control, Member, hash_password
 
@@ -23,7 +23,7 @@ _people = 0
 class Browser:
     """`project`: the one that it asks about."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Connection) -> None:
         self.project = project
         self.cookies: dict[str, str] = {}
         self.agent = FIREFOX

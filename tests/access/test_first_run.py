@@ -13,7 +13,7 @@ import pytest
 from tests import forked
 from tests.access.browser import PASSWORD, Browser
 from tests.cli.test_commands import CLEAN, fails, ok, run
-from tests.support import Project, Reply, Server
+from tests.support import Connection, Reply, Server
 from threadline.contract.errors import AlreadyExists, InvalidLink
 from threadline.control import Control
 
@@ -24,9 +24,7 @@ class Stranger(Browser):
     """Without a project of its own, as there is none yet."""
 
     def __init__(self, url: str) -> None:
-        nowhere = object.__new__(Project)
-        nowhere.url, nowhere.project_id, nowhere._connection = url, "", None
-        super().__init__(nowhere)
+        super().__init__(Connection(url))
 
     def set_up(self, token: str, **given: str) -> Reply:
         said = {"email": "Ada@Shop.Example", "password": PASSWORD, "project": "shop", **given}
