@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -183,3 +184,26 @@ def test_what_is_named_more_often_is_read_once(store: Store) -> None:
         "attribution_models": True,
         "identity_stats": False,
     }
+
+
+class Divided(Once):
+    """A cluster, which has nothing."""
+
+    cluster = "cluster", "local"
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.once: set[str] = set()
+
+    def query(self, sql: str, params: Params) -> list[Row]:
+        self.once |= set(re.findall(r"(\w+) AS MATERIALIZED \(", sql))
+        return []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_are_asked_once_too(store: Store, kind: str) -> None:
+    """What each makes by itself is a statement within, none that stands for a value."""
+    divided = Divided(store)
+    context = context_of(store, "accounts", kind, "next")
+    assert answer(replace(context, store=cast(Any, divided)), "accounts")["rows"] == []
+    assert divided.once >= {"account_observations", "account_members", "account_changes"}

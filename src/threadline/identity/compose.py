@@ -25,12 +25,13 @@ NAMED = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 IS_WORK = re.compile(r"\b(?:GROUP BY|JOIN|OVER)\b")
 # A SELECT in the place of a value is answered while a statement is planned, when what is read once
 # may be empty yet.
-IS_VALUE = re.compile(r"(?<!IN )(?<!FROM )(?<!JOIN )(?<!view)\(\s*SELECT\b")
-# Parts of tuples have no names in what was read once.
+IS_VALUE = re.compile(r"(?<!AS )(?<!IN )(?<!FROM )(?<!JOIN )(?<!view)\(\s*SELECT\b")
+# What comes out of a relation, and parts of tuples, which have no names in what was read once.
+COLUMNS = re.compile(r"^SELECT\b(.*?)\bFROM\b", re.MULTILINE | re.DOTALL)
 TUPLES = {
     each.name for state in STATES for each in state.values if re.match(r"Tuple\(\w+ ", each.type)
 }
-HAS_NAMED_PARTS = re.compile(rf"\b(?:{'|'.join(sorted(TUPLES))})\b")
+HAS_NAMED_PARTS = re.compile(rf"(?:^|[,.])\s*\*|\b(?:{'|'.join(sorted(TUPLES))})\b")
 
 
 def fill(sql: str, slots: Mapping[str, object]) -> str:
@@ -88,7 +89,8 @@ def read_once(sql: str) -> str:
     count(asked, 1)
     once = set[str]()
     for name, body in reversed(relations.items()):  # each behind what it stands on
-        if times[name] > 1 and IS_WORK.search(body) and not HAS_NAMED_PARTS.search(body):
+        has_named_parts = any(map(HAS_NAMED_PARTS.search, COLUMNS.findall(body)))
+        if times[name] > 1 and IS_WORK.search(body) and not has_named_parts:
             once.add(name)
         count(body, 1 if name in once else times[name])
     return OWN.sub(lambda found: _materialized(found) if found[1] in once else found[0], sql)
