@@ -267,6 +267,9 @@ def test_a_name_that_is_never_deleted(server: Server) -> None:
         "invoice": None,
         "seen": 5,
     }
+    refused = fails(*keep, "invoice=soon", *data)
+    assert "--keep-event invoice=soon: 'soon' is not a number of days" in refused
+    assert "or never. invoice=default keeps them as long as all others." in refused
     assert "invoice" not in ok(*keep, "invoice=default", *data)
     ok(*run)
     assert project.stored() == []

@@ -188,8 +188,13 @@ def _keeping(
             raise ControlError(f"--keep-event {text}: write NAME=DAYS, such as $pageview=90.")
         if said_days == DEFAULT:
             as_others.add(name)
-        else:
+            continue
+        try:
             named[name] = read_days(said_days)
+        except ControlError as error:
+            raise ControlError(
+                f"--keep-event {text}: {error} {name}={DEFAULT} keeps them as long as all others."
+            ) from error
 
     def change(before: Keeping) -> Keeping:
         after = {**dict(before.by_event), **named}

@@ -171,7 +171,8 @@ class Writer:
         """Whether the store was there for anything."""
         looked = time.monotonic() - self._looked_around > LOOK_AROUND_S
         if looked:
-            self._look_around()
+            with self._inserting:  # not while the store changes over to other nodes
+                self._look_around()
         block = self._log.next_block() if self._behind() else None
         if block is None:
             return looked
