@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -155,19 +155,7 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
                     f"{each.name}: links and first touches whose events are gone go, too."
                 )
     if as_json:
-        typer.echo(
-            json.dumps(
-                [
-                    {
-                        "project": each.name,
-                        **go._asdict(),
-                        "keep_first_touch": each.keep_first_touch,
-                        "meaning": meaning[each.project_id],
-                    }
-                    for each, go in found
-                ]
-            )
-        )
+        typer.echo(json.dumps([_as_json(*each, meaning) for each in found]))
         for line in touches:
             typer.echo(line, err=True)
         return
@@ -184,6 +172,15 @@ def _print_going(chosen: Settings, projects: Sequence[Project], as_json: bool) -
     for line in touches:
         typer.echo(line)
     typer.echo(f"{counted(events, 'event')} would be deleted; nothing was.")
+
+
+def _as_json(project: Project, going: Going, meaning: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "project": project.name,
+        **going._asdict(),
+        "keep_first_touch": project.keep_first_touch,
+        "meaning": meaning[project.project_id],
+    }
 
 
 def _touches(project: Project, who: People) -> str:

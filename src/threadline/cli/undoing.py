@@ -1,7 +1,7 @@
 """`threadline import list` and `threadline import undo`: what was imported, and taking it back."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -71,13 +71,7 @@ def undo_import(
         _all_written(chosen) as store,
         work(folder, UNDO, notes.project_id, import_id, may_cancel=False) as job,
     ):
-
-        def rebuild() -> None:
-            tables = [state.table for state in STATES]
-            settle(store)
-            served = partial(is_served, folder)
-            rebuild_states(store, chosen, tables, served, lambda step: job.progress(0, 0, step))
-            end_alike(folder, REBUILD)
+        step = partial(job.progress, 0, 0)
 
         def counted(found: Undone) -> None:
             # Killed when they were gone, the same command would find none of them.
@@ -91,8 +85,8 @@ def undo_import(
                 notes.project_id,
                 ids,
                 counted,
-                rebuild,
-                lambda step: job.progress(0, 0, step),
+                partial(_rebuild, chosen, store, step),
+                step,
             )
         path.unlink()
         ids.unlink(missing_ok=True)
@@ -102,6 +96,14 @@ def undo_import(
             "Links and first touches outlive events in this project, so those of this import stay;"
             " keep_first_touch: false lets all of them go (docs/retention.md)."
         )
+
+
+def _rebuild(chosen: Settings, store: Statements, step: Callable[[str], None]) -> None:
+    folder = Path(chosen.data)
+    settle(store)
+    tables = [state.table for state in STATES]
+    rebuild_states(store, chosen, tables, partial(is_served, folder), step)
+    end_alike(folder, REBUILD)
 
 
 def _say(notes: Notes, undone: Undone) -> None:

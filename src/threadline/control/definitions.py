@@ -9,27 +9,13 @@ from typing import Any
 
 import msgspec
 
-from threadline.contract.definitions import (
-    Annotation,
-    Board,
-    Definitions,
-    GoalDefinition,
-    Insight,
-    Segment,
-)
+from threadline.contract.definitions import Definitions
 from threadline.control.database import Conflict, ControlStatements
 from threadline.control.deleting import Deleting
 from threadline.control.errors import ControlError
-from threadline.control.snapshot import Project, read_definitions, read_projects
+from threadline.control.snapshot import DEFINED, Project, read_definitions, read_projects
 
 NONE = Definitions()
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "segments": Segment.__struct_fields__,
-    "goals": GoalDefinition.__struct_fields__,
-    "annotations": Annotation.__struct_fields__,
-    "insights": Insight.__struct_fields__,
-    "boards": Board.__struct_fields__,
-}
 
 Settings = tuple[Project, Definitions]
 
@@ -71,7 +57,8 @@ class Defining(Deleting):
 
 
 def _store(db: ControlStatements, project_id: str, before: Definitions, after: Definitions) -> None:
-    for table, columns in COLUMNS.items():
+    for table, (kind, _) in DEFINED.items():
+        columns = kind.__struct_fields__
         there, wanted = getattr(before, table), getattr(after, table)
         if there == wanted:
             continue

@@ -1,7 +1,7 @@
 """All that requests need of the control plane, as it was at one moment."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,17 @@ from threadline.control.salts import Clock
 
 # As Google Analytics and Matomo have it.
 VISIT_TIMEOUT_MINUTES = 30
+
+# The tables of what projects give names to, whose columns are the fields: what a row becomes, and
+# the order. An annotation's date is before the times of its day.
+DEFINED: Mapping[str, tuple[type[msgspec.Struct], str]] = {
+    "segments": (Segment, "name"),
+    "goals": (GoalDefinition, "name"),
+    "annotations": (Annotation, "at, annotation_id"),
+    "insights": (Insight, "name"),
+    "boards": (Board, "name"),
+}
+AS_JSON: Mapping[str, Any] = {"params": dict[str, str], "insights": list[BoardTile]}
 
 Row = TypeVar("Row", Member, Session, ShareLink)
 
@@ -111,64 +122,19 @@ def _by_event(text: str) -> ByEvent:
 
 def read_definitions(db: ControlStatements) -> dict[str, Definitions]:
     """By project, of those that have any. Inside a transaction."""
-    segments: dict[str, dict[str, Segment]] = {}
-    goals: dict[str, dict[str, GoalDefinition]] = {}
-    annotations: dict[str, dict[str, Annotation]] = {}
-    for project_id, name, filters in db.execute(
-        "SELECT project_id, name, filters FROM segments ORDER BY name"
-    ):
-        segments.setdefault(project_id, {})[name] = Segment(name=name, filters=filters)
-    for project_id, name, event, filters, value, currency, description in db.execute(
-        "SELECT project_id, name, event, filters, value_property, currency_property, description"
-        " FROM goals ORDER BY name"
-    ):
-        goals.setdefault(project_id, {})[name] = GoalDefinition(
-            name=name,
-            event=event,
-            filters=filters,
-            value_property=value,
-            currency_property=currency,
-            description=description,
-        )
-    # A date is before the times of its day.
-    for project_id, annotation_id, at, text, link in db.execute(
-        "SELECT project_id, annotation_id, at, text, link FROM annotations"
-        " ORDER BY at, annotation_id"
-    ):
-        annotations.setdefault(project_id, {})[annotation_id] = Annotation(
-            annotation_id=annotation_id, at=at, text=text, link=link
-        )
-    insights: dict[str, dict[str, Insight]] = {}
-    for project_id, name, question, params, chart, description in db.execute(
-        "SELECT project_id, name, question, params, chart, description FROM insights ORDER BY name"
-    ):
-        insights.setdefault(project_id, {})[name] = Insight(
-            name=name,
-            question=question,
-            params=msgspec.json.decode(params, type=dict[str, str]),
-            chart=chart,
-            description=description,
-        )
-    boards: dict[str, dict[str, Board]] = {}
-    for project_id, name, tiles, description in db.execute(
-        "SELECT project_id, name, insights, description FROM boards ORDER BY name"
-    ):
-        boards.setdefault(project_id, {})[name] = Board(
-            name=name,
-            insights=msgspec.json.decode(tiles, type=list[BoardTile]),
-            description=description,
-        )
-    tables = (segments, goals, annotations, insights, boards)
-    return {
-        project_id: Definitions(
-            segments.get(project_id, {}),
-            goals.get(project_id, {}),
-            annotations.get(project_id, {}),
-            insights.get(project_id, {}),
-            boards.get(project_id, {}),
-        )
-        for project_id in {project_id for table in tables for project_id in table}
-    }
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for table, (kind, order) in DEFINED.items():
+        columns = kind.__struct_fields__
+        rows = db.execute(f"SELECT project_id, {', '.join(columns)} FROM {table} ORDER BY {order}")
+        for project_id, key, *rest in rows:
+            texts = zip(columns, (key, *rest), strict=True)
+            of_project = found.setdefault(project_id, {}).setdefault(table, {})
+            of_project[key] = kind(**{name: _read(name, text) for name, text in texts})
+    return {project_id: Definitions(**tables) for project_id, tables in found.items()}
+
+
+def _read(column: str, text: str) -> Any:
+    return msgspec.json.decode(text, type=AS_JSON[column]) if column in AS_JSON else text
 
 
 def read_snapshot(db: ControlStatements) -> Snapshot:

@@ -231,27 +231,19 @@ async def _define(request: Request, change: Callable[[Definitions], Definitions]
 def _routes(kind: Kind) -> list[Route]:
     one, named = f"{kind.path}/{{{kind.key}}}", {kind.key: kind.named}
     used = (InUse,) if kind.used else ()
+    a = "an" if kind.what[0] in "aeiou" else "a"
 
     def route(
         method: str, path: str, handle: Callable[..., Any], summary: str, **doc: Any
     ) -> Route:
         keys = READ if method == "GET" else WRITE
-        in_path = named if path == one else {}
         doc["errors"] = (InvalidParams, *doc.get("errors", ()))
         role: Role | Literal[""] = "" if method == "GET" else "editor"
         shared = kind.table if handle is _list else ""
-        said = Doc(
-            summary=summary,
-            tag=TAG,
-            keys=keys,
-            role=role,
-            shared=shared,
-            path_params=in_path,
-            **doc,
-        )
+        doc["path_params"] = named if path == one else {}
+        said = Doc(summary=summary, tag=TAG, keys=keys, role=role, shared=shared, **doc)
         return Route(method, path, partial(handle, kind), said)
 
-    a = "an" if kind.what[0] in "aeiou" else "a"
     routes = [
         route("GET", kind.path, _list, f"All {kind.table}", answer=kind.all),
         route("GET", one, _get, f"One {kind.what}", answer=kind.one, errors=(NotFound,)),

@@ -1,6 +1,7 @@
 """The SDK's server over our catalogue: what is listed, what is called, what is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -46,17 +47,19 @@ INSTRUCTIONS = (
 SessionOf = Callable[[Any], Session]
 
 
-def create(session_of: SessionOf) -> Server[Any]:
-    """`session_of`: whose a request is, by the context that the SDK gives."""
+class Requests:
+    """What is asked of the SDK's server, each with the context that the SDK gives."""
 
-    async def list_tools(ctx: Any, params: Any) -> ListToolsResult:
-        return _tools_of(session_of(ctx).kind)
+    def __init__(self, session_of: SessionOf) -> None:
+        self._session_of = session_of
 
-    async def call_tool(ctx: Any, params: CallToolRequestParams) -> CallToolResult:
-        try:
-            found = await catalogue.call(session_of(ctx), params.name, params.arguments or {})
-        except catalogue.Failed as error:
-            raise _error(error) from None
+    async def list_tools(self, ctx: Any, params: Any) -> ListToolsResult:
+        return _tools_of(self._session_of(ctx).kind)
+
+    async def call_tool(self, ctx: Any, params: CallToolRequestParams) -> CallToolResult:
+        session = self._session_of(ctx)
+        with _said():
+            found = await catalogue.call(session, params.name, params.arguments or {})
         texts = [found.text, catalogue.as_text(found.structured)]
         return CallToolResult(
             content=[TextContent(text=text) for text in texts],
@@ -64,42 +67,27 @@ def create(session_of: SessionOf) -> Server[Any]:
             is_error=found.is_error,
         )
 
-    async def list_resources(ctx: Any, params: Any) -> ListResourcesResult:
-        listed = [Resource(**each) for each in resources.listed(session_of(ctx))]
+    async def list_resources(self, ctx: Any, params: Any) -> ListResourcesResult:
+        listed = [Resource(**each) for each in resources.listed(self._session_of(ctx))]
         return ListResourcesResult(resources=listed)
 
-    async def list_templates(ctx: Any, params: Any) -> ListResourceTemplatesResult:
+    async def list_templates(self, ctx: Any, params: Any) -> ListResourceTemplatesResult:
         templates = [ResourceTemplate(**each) for each in resources.TEMPLATES]
         return ListResourceTemplatesResult(resource_templates=templates)
 
-    async def read_resource(ctx: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
-        uri = str(params.uri)
-        session = session_of(ctx)
-        try:
+    async def read(self, ctx: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
+        session, uri = self._session_of(ctx), str(params.uri)
+        with _said():
             found = await catalogue.logged(session, uri, resources.read(session, uri))
-        except catalogue.Failed as error:
-            raise _error(error) from None
         text = TextResourceContents(
             uri=uri, mime_type=found.media_type, text=found.text, _meta=found.meta
         )
         return ReadResourceResult(contents=[text])
 
-    async def list_prompts(ctx: Any, params: Any) -> ListPromptsResult:
-        listed = [
-            Prompt(
-                name=each.name,
-                title=each.title,
-                description=each.description,
-                arguments=[
-                    PromptArgument(name=name, description=text, required=False)
-                    for name, text in each.arguments.items()
-                ],
-            )
-            for each in prompts.PROMPTS.values()
-        ]
-        return ListPromptsResult(prompts=listed)
+    async def list_prompts(self, ctx: Any, params: Any) -> ListPromptsResult:
+        return ListPromptsResult(prompts=[_listed(each) for each in prompts.PROMPTS.values()])
 
-    async def get_prompt(ctx: Any, params: GetPromptRequestParams) -> GetPromptResult:
+    async def get_prompt(self, ctx: Any, params: GetPromptRequestParams) -> GetPromptResult:
         async def filled() -> tuple[prompts.Prompt, str]:
             try:
                 return prompts.filled(params.name, params.arguments or {})
@@ -107,30 +95,44 @@ def create(session_of: SessionOf) -> Server[Any]:
                 code = catalogue.UNKNOWN_TOOL
                 raise catalogue.Failed(code, str(error), error.data) from None
 
-        try:
-            prompt, text = await catalogue.logged(session_of(ctx), params.name, filled)
-        except catalogue.Failed as error:
-            raise _error(error) from None
+        with _said():
+            prompt, text = await catalogue.logged(self._session_of(ctx), params.name, filled)
         message = PromptMessage(role="user", content=TextContent(text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
+
+def create(session_of: SessionOf) -> Server[Any]:
+    """`session_of`: whose a request is, by the context that the SDK gives."""
+    requests = Requests(session_of)
     server: Server[Any] = Server(
         "threadline",
         version=__version__,
         title="Threadline",
         instructions=INSTRUCTIONS,
         get_tool_input_schema=catalogue.input_schema,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        on_list_resources=list_resources,
-        on_list_resource_templates=list_templates,
-        on_read_resource=read_resource,
-        on_list_prompts=list_prompts,
-        on_get_prompt=get_prompt,
+        on_list_tools=requests.list_tools,
+        on_call_tool=requests.call_tool,
+        on_list_resources=requests.list_resources,
+        on_list_resource_templates=requests.list_templates,
+        on_read_resource=requests.read,
+        on_list_prompts=requests.list_prompts,
+        on_get_prompt=requests.get_prompt,
     )
     if apps.built():
         server.extensions[apps.EXTENSION] = {}
     return server
+
+
+def _listed(prompt: prompts.Prompt) -> Prompt:
+    return Prompt(
+        name=prompt.name,
+        title=prompt.title,
+        description=prompt.description,
+        arguments=[
+            PromptArgument(name=name, description=text, required=False)
+            for name, text in prompt.arguments.items()
+        ],
+    )
 
 
 @cache
@@ -157,5 +159,10 @@ def _definition(tool: Tool) -> ToolDefinition:
     )
 
 
-def _error(error: catalogue.Failed) -> MCPError:
-    return MCPError(error.code, str(error), error.data)
+@contextmanager
+def _said() -> Iterator[None]:
+    """What fails, as the protocol says it."""
+    try:
+        yield
+    except catalogue.Failed as error:
+        raise MCPError(error.code, str(error), error.data) from None

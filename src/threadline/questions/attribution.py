@@ -1,6 +1,6 @@
 """`GET /v1/attribution`: which touches are credited with the conversions that followed them?"""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from threadline.identity.compose import fill, where
 from threadline.identity.resolution import FROM, TO
@@ -104,6 +104,23 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     A conversion without any touch goes to direct; one whose touches all are longer ago than
     `lookback_days` goes to `outside_window`. Raises `InvalidGroupBy`, `InvalidParams`.
     """
+    request = _read(context, params)
+    slots = _slots(context, params, request)
+    found = context.ask(SQL, request.values, slots, visits=_visits(params, request.models))
+    return _answer(context, params, request, found)
+
+
+class CreditRequest(NamedTuple):
+    """What is asked. `names`: of each column what it is grouped by."""
+
+    models: list[Model]
+    names: dict[str, str]
+    conversion: NamedEvent
+    amounts: Amounts | None
+    values: dict[str, object]
+
+
+def _read(context: Context, params: AttributionParams) -> CreditRequest:
     groups = read_dimensions(params.group_by, OWN_GROUPS, ("person",))
     models = read_models(params.model)
     values: dict[str, object] = {"lookback_ms": lookback_ms(params.lookback_days)}
@@ -112,28 +129,19 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
     if params.order.endswith("value") and asked is None:
         raise refused("order", "the order by value goes with value_property")
     values |= asked.values if asked else {}
-    converting = [conversion.condition, *between(params, values)]
-    conversions = where([*converting, *context.narrowing.events])
-    names = _names(groups)
-    slots = {"conversions": conversions, **_slots(context, params, names, models, asked)}
-    if params.group is not None:
-        slots["group_by"] = f"{slots['group_by']}\nHAVING {_of_group(names, params.group, values)}"
-    besides = context.resolution.slots
-    if context.per_account:
-        # Whoever of an account it was.
-        besides = {**besides, "person_hash": "1"}
-        slots["joined"] = str(slots["joined"]).replace("l.of_person = c.person", "l.of_person = 1")
-    slots["besides"] = fill(str(slots["besides"]), besides)
-    found = context.ask(SQL, values, slots, visits=_visits(params, models))
+    return CreditRequest(models, _names(groups), conversion, asked, values)
+
+
+def _answer(
+    context: Context, params: AttributionParams, request: CreditRequest, found: list[Row]
+) -> Attribution:
+    asked, models, names = request.amounts, request.models, request.names
     (total,) = (row for row in found if row["is_total"])
-    doubts, totals = Doubts(), [[Totals({})] for _ in found]
-    if asked:
-        doubts = [Doubts.of(row) for row in found][found.index(total)]
-        totals = add_values(asked, found, models)
+    totals = add_values(asked, found, models) if asked else [[Totals({})] for _ in found]
     left = totals[found.index(total)]
     for row, of_row in zip(found, totals, strict=True):
         row["totals"] = of_row
-    rows = [row for row in found if is_credited(row, models) and (row is not total or not groups)]
+    rows = [row for row in found if is_credited(row, models) and (row is not total or not names)]
     rows = ordered(rows, params.order)
     kept = rows[: params.limit]
     titles = {name: group for name, group in names.items() if name != group}
@@ -154,11 +162,12 @@ def ask(context: Context, params: AttributionParams) -> Attribution:
         answer.other = other_of(asked, left[0], kept, rows[len(kept) :])
         warnings.append(cut_off(len(kept), MAX_LIMIT))
     if asked:
+        doubts = Doubts.of(total)
         answer.skipped = doubts.skipped
         answer.unconverted = amounts.unconverted(asked, left[:1])
         warnings += amounts.warnings(asked, doubts, answer.unconverted)
         warnings += several_currencies(params.order, asked, left[:1])
-    warnings += _why_nothing(context, conversion, asked, values, answer, left[0])
+    warnings += _why_nothing(context, request, answer, left[0])
     answer.warnings = noted(warnings)
     return answer
 
@@ -196,12 +205,26 @@ def _visits(params: AttributionParams, models: list[Model]) -> Wanted:
 
 
 def _slots(
-    context: Context,
-    params: AttributionParams,
-    names: dict[str, str],
-    models: list[Model],
-    asked: Amounts | None,
+    context: Context, params: AttributionParams, request: CreditRequest
 ) -> dict[str, object]:
+    names, values = request.names, request.values
+    slots = _columns(context, request)
+    converting = [request.conversion.condition, *between(params, values)]
+    slots["conversions"] = where([*converting, *context.narrowing.events])
+    if params.group is not None:
+        slots["group_by"] = f"{slots['group_by']}\nHAVING {_of_group(names, params.group, values)}"
+    besides = context.resolution.slots
+    if context.per_account:
+        # Whoever of an account it was.
+        besides = {**besides, "person_hash": "1"}
+        slots["joined"] = slots["joined"].replace("l.of_person = c.person", "l.of_person = 1")
+    slots["besides"] = fill(slots["besides"], besides)
+    amount = "tupleElement(conversion.2, 'amount')" if request.amounts else ""
+    return {**slots, **credit_slots(request.models, params.lookback_days, amount)}
+
+
+def _columns(context: Context, request: CreditRequest) -> dict[str, str]:
+    models, names, asked = request.models, request.names, request.amounts
     numbers = range(1, len(models) + 1)
     joined = [OF_EVENTS[name] for name in names if name in OF_EVENTS]
     columns = {n: OF_EVENTS[n].column if n in OF_EVENTS else f"n.{n}" for n in names}
@@ -211,7 +234,6 @@ def _slots(
         if group not in OWN_GROUPS
     }
     columns |= {name: sql for name, (_, sql) in of_persons.items()}
-    amount = "tupleElement(conversion.2, 'amount')" if asked else ""
     shares = [f"share.{n + 1} AS s{n}" for n in numbers]
     counted = [
         f"round(sum(s{n}), {DIGITS}) AS conversions_{n},"
@@ -226,7 +248,6 @@ def _slots(
         counted += [amounts.sums(asked, "c", f"_{n}") for n in numbers]
         joins.append(amounts.join_rates(asked, "c"))
     return {
-        **credit_slots(models, params.lookback_days, amount),
         "money": f",\n{amounts.read(asked)} AS money" if asked else "",
         "kept": ", money" if asked else "",
         "zipped": "".join(f", {kind}{n}" for kind in ("wa" if asked else "w") for n in numbers),
@@ -243,17 +264,13 @@ def _slots(
 
 
 def _why_nothing(
-    context: Context,
-    conversion: NamedEvent,
-    asked: Amounts | None,
-    values: dict[str, object],
-    answer: Attribution,
-    total: Totals,
+    context: Context, request: CreditRequest, answer: Attribution, total: Totals
 ) -> list[AnswerWarning]:
     """No such event ever came, or it never had such a property."""
+    conversion, asked = request.conversion, request.amounts
     if not answer.rows:
         return unknown_events(context, {"conversion": [conversion.event]})
     if asked is None or not total.is_empty:
         return []
     name = asked.name
-    return unknown_property(context, "value_property", name, [conversion.condition], values)
+    return unknown_property(context, "value_property", name, [conversion.condition], request.values)

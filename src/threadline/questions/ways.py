@@ -237,35 +237,23 @@ def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> Wa
 def _slots(
     context: Context, params: PathsAsked, asked: WaysRequest, values: dict[str, object]
 ) -> dict[str, object]:
-    narrowing, besides = context.narrowing, dict[str, str]()
+    in_visit, besides = params.within == "visit", dict[str, str]()
     anchor = asked.anchor.condition
-    if narrowing.of_visits:
+    if context.narrowing.of_visits:
         anchor = f"{anchor} AND {ON_PAGE}"
     is_anchor = all_of([anchor, *between(params, values)])
     done, on_way = asked.done, ""
     if asked.end:
         besides["is_end"] = asked.end.condition
-    if narrowing.events:
-        besides["on_way"] = all_of(narrowing.events)
+    if context.narrowing.events:
         # Where ways begin and end is not for the filters to say.
         on_way = " AND (e.on_way OR e.is_end)" if asked.end else " AND e.on_way"
-        also = [
-            f"({besides['on_way']})",
-            f"({is_anchor})",
-            *([besides["is_end"]] if asked.end else []),
-        ]
-        done = f"{done}\n    AND ({' OR '.join(also)})"
-    if params.within == "visit":
+        also = [all_of(context.narrowing.events), is_anchor, *besides.values()]
+        besides["on_way"] = also[0]
+        done = f"{done}\n    AND ({' OR '.join(f'({condition})' for condition in also)})"
+    if in_visit:
         besides |= {"device": "e.visitor", "on_page": ON_PAGE}
     sides = TO_END if asked.end else AFTER if asked.is_after else BEFORE
-    is_merged = params.loops == "merge"
-    passed = Template(PASSED_TO_END if asked.end else PASSED).substitute(
-        on_way=on_way, name="compacted" if is_merged else "passed"
-    )
-    if is_merged:
-        most = f"1, {MOST_PASSED}" if asked.is_after else f"-{MOST_PASSED}"
-        passed = f"{passed}\n{_merged(f'arraySlice(compacted, {most})')}"
-    in_visit = params.within == "visit"
     return {
         **sides,
         "who": "",
@@ -276,9 +264,20 @@ def _slots(
         "of_device": ", argMin(device, (at, device)) AS device" if in_visit else "",
         "starts": IN_VISIT if in_visit else "",
         "anchors": "visited" if in_visit else "anchors",
-        "passed": passed,
+        "passed": _passed(params, asked, on_way),
         "within": f"{sides['within']}\n    {OF_VISIT}" if in_visit else sides["within"],
     }
+
+
+def _passed(params: PathsAsked, asked: WaysRequest, on_way: str) -> str:
+    is_merged = params.loops == "merge"
+    passed = Template(PASSED_TO_END if asked.end else PASSED).substitute(
+        on_way=on_way, name="compacted" if is_merged else "passed"
+    )
+    if not is_merged:
+        return passed
+    most = f"1, {MOST_PASSED}" if asked.is_after else f"-{MOST_PASSED}"
+    return f"{passed}\n{_merged(f'arraySlice(compacted, {most})')}"
 
 
 def names(

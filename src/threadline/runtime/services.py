@@ -65,11 +65,7 @@ class Services:
         """
         folder = Path(settings.data)
         with ExitStack() as opened:
-            self.settings = settings
-            self.metrics = Metrics()
-            self.country_of: Callable[[str], str] = no_country
-            if settings.country_db:
-                self.country_of = Countries(Path(settings.country_db)).country
+            self._take(settings)
             self.control = opened.enter_context(Control.of(settings))
             _say_what_is_unused(settings)
             opened.enter_context(temporary_files(folder))
@@ -83,13 +79,9 @@ class Services:
             opened.callback(self.log.close)
             self.node = self._join(nodes, folder, opened) if nodes else None
             self.others: Others = nodes.locks if nodes else NOBODY
+            known = self.node.known if self.node else None
             self.writer = Writer(
-                self.log,
-                self.store,
-                settings.dedup_days,
-                self.metrics,
-                self.others,
-                self.node.known if self.node else None,
+                self.log, self.store, settings.dedup_days, self.metrics, self.others, known
             )
             opened.callback(self.writer.close)
             if self.node:
@@ -102,29 +94,34 @@ class Services:
             self.asking_sql = AskingSql(
                 settings, self.store, self.asking.catch_up, self.metrics.busy.inc
             )
-            self.throttle = Throttle()
-            self.refusals = Refusals()
-            self.oidc = Oidc(settings) if settings.oidc_issuer else None
-            self.upkeep_asked = threading.Event()  # there is something to do for `upkeep`
-            self.unfinished: list[UnfinishedWork] = []  # as `recovery` last saw it
-            self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
-            self.country_headers = _names(settings.country_header)
-            self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
-            self._proxy_noted = False
-            self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
-            self._large = ThreadPoolExecutor(LARGE_AT_ONCE, "threadline-body")
-            opened.callback(self._large.shutdown)
-            self._short = ThreadPoolExecutor(2, "threadline-short")
-            opened.callback(self._short.shutdown)
-            self._hashing = ThreadPoolExecutor(1, "threadline-password")
-            opened.callback(self._hashing.shutdown)
-            self._hashes = 0
-            self._providing = ThreadPoolExecutor(2, "threadline-oidc")
-            opened.callback(self._providing.shutdown)
+            self._large = _threads(LARGE_AT_ONCE, "body", opened)
+            self._short = _threads(2, "short", opened)
+            self._hashing = _threads(1, "password", opened)
+            self._providing = _threads(2, "oidc", opened)
             opened.enter_context(repeated(self._housekeeping, HOUSEKEEPING_EVERY_S, "housekeeping"))
             if copy := upgrade_copies.finish(folder):
                 _logger.info("upgrade_finished", copy=str(copy), kept_days=upgrade_copies.KEPT_DAYS)
             self._opened = opened.pop_all()
+
+    def _take(self, settings: Settings) -> None:
+        """What follows from the settings alone, or begins empty. Raises `CountryFileError` or
+        `SettingsError`."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.country_of: Callable[[str], str] = no_country
+        if settings.country_db:
+            self.country_of = Countries(Path(settings.country_db)).country
+        self.country_headers = _names(settings.country_header)
+        self.scrub = scrubber(_names(settings.scrub_params)) if settings.scrub else str
+        self.placeholders = read_placeholders(settings.placeholder_ids.split(","))
+        self.oidc = Oidc(settings) if settings.oidc_issuer else None
+        self.throttle = Throttle()
+        self.refusals = Refusals()
+        self.room, self.strangers = Room(ROOM_BYTES), Room(STRANGERS_BYTES)
+        self.upkeep_asked = threading.Event()  # there is something to do for `upkeep`
+        self.unfinished: list[UnfinishedWork] = []  # as `recovery` last saw it
+        self._proxy_noted = False
+        self._hashes = 0
 
     def _join(self, nodes: "Nodes", folder: Path, opened: ExitStack) -> ThisNode:
         hash_of = partial(address_hash, self.control.pepper)
@@ -256,3 +253,9 @@ def site_of(project: Project) -> Site:
 
 def _names(by_commas: str) -> list[str]:
     return [name.strip() for name in by_commas.split(",") if name.strip()]
+
+
+def _threads(most: int, name: str, opened: ExitStack) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(most, f"threadline-{name}")
+    opened.callback(pool.shutdown)
+    return pool
