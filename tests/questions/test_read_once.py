@@ -34,7 +34,6 @@ NAMES = ("$pageview", "$pageview", "signup", "purchase", "$group")
 
 # What is asked besides the statements that are kept as text.
 MORE: dict[str, tuple[str, dict[str, str]]] = {
-    "accounts": ("accounts", {}),
     "accounts_filtered": ("accounts", {"filters": "did==purchase"}),
     "persons_of_accounts": ("stats", {"metric": "persons", "per": "account"}),
     "funnel_of_accounts": ("funnel", {"steps": "$pageview,purchase", "per": "account"}),
@@ -152,7 +151,7 @@ def answer(context: Context, name: str) -> Any:
     question, params = QUESTIONS[ALL[name][0]], dict(ALL[name][1])
     in_path = {each: params.pop(each) for each in question.in_path}
     asked = parse_params(params, cast(Any, question.params), in_path=in_path)
-    return msgspec.to_builtins(question.ask(context, asked))
+    return msgspec.json.decode(msgspec.json.encode(question.ask(context, asked)))
 
 
 KINDS = ("now", "as_of")

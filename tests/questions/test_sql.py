@@ -26,7 +26,8 @@ from threadline.identity.resolution import Policy
 from threadline.ingest import row
 from threadline.questions import warned
 from threadline.questions.context import Context
-from threadline.questions.registry import QUESTIONS
+from threadline.questions.preview import PreviewParams
+from threadline.questions.registry import PREVIEW, QUESTIONS
 from threadline.runtime.params import parse_params
 from threadline.store import Params, Query, Row, Store, store_url
 
@@ -34,6 +35,8 @@ REWRITE = "THREADLINE_TEST_REWRITE_SQL"
 FILES = Path(__file__).with_name("sql")
 NOON = 1_777_636_800_000  # 2026-05-01
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+EVERY = {**QUESTIONS, PREVIEW.name: PREVIEW}
 
 # Of each file: the question, and what it is asked with.
 ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
@@ -81,6 +84,7 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "funnel_people": ("funnel_people", {"steps": "$pageview,purchase", "step": "2"}),
     "retention": ("retention", {}),
     "retention_event": ("retention", {"cohort": "known", "event": "purchase"}),
+    "retention_people": ("retention_people", {"cohort_start": "2026-04-27", "period": "0"}),
     "paths": ("paths", {"event": "purchase", "direction": "before"}),
     "paths_people": (
         "paths_people",
@@ -94,18 +98,28 @@ ASKED_OF: dict[str, tuple[str, dict[str, str]]] = {
     "users": ("users", {"conversion": "purchase", "source": "direct"}),
     "profile": ("profile", {"user_id": "ada"}),
     "journey": ("journey", {"user_id": "ada", "phase": "before"}),
+    "accounts": ("accounts", {}),
+    "account": ("account", {"account_id": "oak"}),
     "identity_stats": ("identity_stats", {}),
     "shared_devices": ("shared_devices", {}),
     "suspicious": ("suspicious", {}),
     "likely_duplicates": ("likely_duplicates", {}),
     "explain": ("explain", {"anonymous_id": "kiosk", "at": "2026-05-01T12:00Z"}),
 }
+# Asked with a body.
+PREVIEWED: dict[str, tuple[str, dict[str, str]]] = {
+    "preview": ("preview", {"decision": "unlink", "anonymous_id": "kiosk", "user_id": "ada"}),
+}
 # Those that no policy and no decision changes.
 OF_EVENTS: dict[str, tuple[str, dict[str, str]]] = {
     "events": ("events", {"user_id": "ada", "event": "purchase", "from": "2026-05-01"}),
     "export": ("export", {"anonymous_id": "kiosk"}),
+    # What else it asks are numbers by week, as `stats` asks for them.
+    "changes": ("changes", {"to": "2026-05-04"}),
+    "schema": ("schema", {}),
+    "schema_values": ("schema", {"values_of": "source", "search": "goog"}),
 }
-ALL = ASKED_OF | OF_EVENTS
+ALL = ASKED_OF | PREVIEWED | OF_EVENTS
 
 
 @cache
@@ -178,7 +192,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
                     anonymous_id="kiosk",
                     user_id=user,
                     timestamp=NOON + minute * 60_000,
-                    properties='{"value": 5}',
+                    properties='{"value": 5, "account_id": "oak"}',
                 )
                 for minute, user in enumerate([None, "ada", None, "bob", None, "cy"])
             ]
@@ -225,7 +239,7 @@ def ask(
     known: Sequence[list[Row]] = (),
 ) -> Recorder:
     """The question put to the engine, or as if that had answered what is `known`."""
-    question, params = QUESTIONS[given[0]], dict(given[1])
+    question, params = EVERY[given[0]], dict(given[1])
     in_path = {name: params.pop(name) for name in question.in_path}
     recorder = Recorder(store)
     context = Context(
@@ -234,20 +248,24 @@ def ask(
         policy,
         asked_at_ms(store) if kind == "as_of" else None,
         keeper=(keeper_of if known else keeping)(store) if kind == "kept" else None,
+        per_account=question.of_accounts,
     )
     if given[0] not in OF_EVENTS:
         assert context.resolution.decided == (kind in ("decided", "as_of"))
     # What was asked before is not asked again, which would depend on the order of tests.
     warned._came.clear()
     recorder.begin(known)
-    question.ask(context, parse_params(params, question.params, in_path=in_path))
+    if question is PREVIEW:
+        question.ask(context, PreviewParams(decision=params.pop("decision"), given=params))
+    else:
+        question.ask(context, parse_params(params, question.params, in_path=in_path))
     return recorder
 
 
 def cases() -> Iterator[tuple[str, str, Policy, str]]:
-    for name, (question, _) in ASKED_OF.items():
+    for name, (question, _) in (ASKED_OF | PREVIEWED).items():
         for policy in POLICIES:
-            if not (QUESTIONS[question].counts_people and policy == "any"):
+            if not (EVERY[question].counts_people and policy == "any"):
                 for kind in ("plain", "decided", "as_of", *(["kept"] if policy in OWNER else [])):
                     yield f"{name}-{policy}-{kind}", name, policy, kind
     for name in OF_EVENTS:
