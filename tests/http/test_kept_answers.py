@@ -31,7 +31,8 @@ def kept(project: Project, path: str, **params: Any) -> Reply:
 def opened(server: Server) -> Project:
     project = Project(server)
     project.track("$pageview", anonymous_id="tab", url="https://shop.example/?utm_source=x")
-    project.track("purchase", anonymous_id="tab", user_id="ada", properties={"value": 5})
+    bought = {"value": 5, "account_id": "oak"}
+    project.track("purchase", anonymous_id="tab", user_id="ada", properties=bought)
     project.track("login", anonymous_id="tab", user_id="bob")
     return project
 

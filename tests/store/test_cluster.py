@@ -53,7 +53,6 @@ MORE: dict[str, tuple[str, dict[str, str]]] = {
             "compare": "previous_period",
         },
     ),
-    "schema": ("schema", {}),
     "suspicious_some": ("suspicious", {"devices_over": "1", "users_over": "1"}),
 }
 ASKED = ASKED_OF | OF_EVENTS | MORE
@@ -112,7 +111,7 @@ def log(random: Random, events: int) -> list[Json]:
                 "timestamp": "2026-05-02T10:00:00Z",
                 "anonymous_id": f"{user}'s",
                 "user_id": user,
-                "properties": {"value": 5},
+                "properties": {"value": 5, "account_id": "oak"},
             }
         )
     return made
