@@ -120,3 +120,17 @@ def test_ids_that_are_none_are_counted_and_the_count_survives(folder: Path) -> N
         project.track("x", anonymous_id="phone", user_id=" NaN")
         assert project.ask("/v1/identity/stats")["placeholder_ids"] == 4
         server.stop()
+
+
+def test_more_people_on_a_device_than_anybody_reads(project: Project) -> None:
+    at = iso(START)
+    users = [f"guest {number:04}" for number in range(1001)]
+    on_kiosk = {"event": "x", "anonymous_id": "kiosk", "timestamp": at}
+    for part in (users[:1000], users[1000:]):
+        project.batch([{**on_kiosk, "user_id": user} for user in part])
+    asked = {"anonymous_id": "kiosk", "at": at}
+    policies = project.ask("/v1/identity/explain", **asked)["policies"]
+    assert policies["any"]["owners"] == users[:1000]
+    assert ", and more than these 1,000, who are left out here. It" in policies["any"]["because"]
+    # Whose it is by the others is found among all.
+    assert policies["last"]["owners"] == users[-1:]

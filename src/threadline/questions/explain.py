@@ -78,7 +78,10 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND $since
 ORDER BY $order
 LIMIT 1 BY person
-LIMIT 1000"""
+LIMIT {most:UInt32}"""
+
+# More names of one device than that help nobody.
+MOST_PERSONS = 1000
 
 EARLIEST = "timestamp, person, event_id"
 LATEST = "timestamp DESC, person DESC, event_id"
@@ -159,7 +162,11 @@ def _of_untagged(context: Context, subject: Subject) -> dict[str, Owner]:
     def observed(order: str, since: str = EVER) -> list[Row]:
         if subject.generated:
             return []
-        values = {"anonymous_id": subject.anonymous_id, "at": bound_ms(subject.at_ms)}
+        values = {
+            "anonymous_id": subject.anonymous_id,
+            "at": bound_ms(subject.at_ms),
+            "most": MOST_PERSONS + 1,
+        }
         return context.ask(OBSERVATIONS, values, {"order": order, "since": since})
 
     return _policies(observed(EARLIEST), observed(EARLIEST, SINCE), observed(LATEST))
@@ -170,7 +177,11 @@ def _policies(seen: list[Row], later: list[Row], latest: list[Row]) -> dict[str,
     if not seen or not latest:
         because = "Nobody was ever seen on this device: the event is the anonymous visitor's."
         return {policy: Owner([], because, []) for policy in POLICIES}
+    more = len(seen) > MOST_PERSONS
+    seen = seen[:MOST_PERSONS]
     everybody = ", ".join(repr(row["person"]) for row in seen)
+    if more:
+        everybody += f", and more than these {MOST_PERSONS:,}, who are left out here"
     stays = "The event carries no user: where nothing is stitched it is the anonymous visitor's."
     return {
         "any": Owner(

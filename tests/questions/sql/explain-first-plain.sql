@@ -15,7 +15,7 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
 ORDER BY timestamp, person, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -34,7 +34,7 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND timestamp >= {at:DateTime64(3, 'UTC')}
 ORDER BY timestamp, person, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -53,4 +53,4 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
 ORDER BY timestamp DESC, person DESC, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};

@@ -20,7 +20,7 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
 ORDER BY timestamp, person, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -44,7 +44,7 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND timestamp >= {at:DateTime64(3, 'UTC')}
 ORDER BY timestamp, person, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};
 
 WITH counted_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -68,4 +68,4 @@ FROM observed_events
 WHERE visitor = sipHash64({anonymous_id:String}) AND TRUE
 ORDER BY timestamp DESC, person DESC, event_id
 LIMIT 1 BY person
-LIMIT 1000;
+LIMIT {most:UInt32};
