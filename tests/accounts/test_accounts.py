@@ -318,6 +318,24 @@ def test_accounts_as_files(shop: Project) -> None:
     assert shop.get("/v1/accounts", format="ndjson").body.count(b"\n") == 3
 
 
+def test_what_was_said_once_of_an_account_stays(server: Server) -> None:
+    """Whatever is said of it on every page since, and by whom."""
+    project = Project(server)
+    by_server = {"account_id": "acme", "plan": "pro", "language": "COBOL"}
+    on_page = {"account_id": "acme", "seats": 3, "language": "en-GB", "viewport": "390x844"}
+    about = {"event": "$group", "anonymous_id": "laptop", "user_id": "dan"}
+    said = [by_server, *[on_page] * 1100]
+    of = [
+        {**about, "event_id": f"g{n}", "timestamp": f"2026-05-01T12:{n // 60:02}:{n % 60:02}Z"}
+        | {"properties": each}
+        for n, each in enumerate(said)
+    ]
+    for first in range(0, len(of), 1000):
+        project.batch(of[first : first + 1000])
+    traits = project.ask("/v1/accounts/acme")["traits"]
+    assert traits == {"plan": "pro", "language": "COBOL", "seats": 3}
+
+
 def test_one_account(shop: Project) -> None:
     acme = shop.ask("/v1/accounts/acme")
     assert acme["traits"] == {"plan": "pro"}

@@ -140,6 +140,25 @@ def test_what_somebody_said_is_forgotten_with_the_device_they_said_it_on(project
     assert found(project, filters="traits.plan==pro") == found(project, search="555") == ["bob"]
 
 
+def test_what_was_said_once_stays_beside_what_is_said_on_every_page(project: Project) -> None:
+    """Browsers say who it is again and again: of each trait the last counts, however long ago."""
+    said: list[Json] = [
+        {"properties": {"plan": "pro", "seats": 7, "pages": 0}, "timestamp": "2026-05-01T00:00Z"},
+        {"properties": {"score": 1.50, "big": 10**30}, "timestamp": "2026-05-01T00:01Z"},
+        {"properties": {"plan": "free"}, "timestamp": "2026-05-01T00:02Z"},
+    ]
+    said += [
+        {"properties": {"pages": page}, "timestamp": f"2026-05-02T0{page // 60 % 10}:{page % 60:02}Z"}
+        for page in range(1, 600)
+    ] * 2
+    about = {"event": "$identify", "anonymous_id": "laptop", "user_id": "dan"}
+    of = [{**about, "event_id": f"i{number}", **each} for number, each in enumerate(said)]
+    for first in range(0, len(of), 1000):
+        project.batch(of[first : first + 1000])
+    traits = project.ask("/v1/users/dan")["traits"]
+    assert traits == {"plan": "free", "seats": 7, "pages": 599, "score": 1.5, "big": 10**30}
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [

@@ -104,16 +104,21 @@ def log(random: Random, events: int) -> list[Json]:
             }
         )
     for user in ("ada", "bob", "cy"):
-        made.append(
-            {
-                "event": "purchase",
-                "event_id": user,
-                "timestamp": "2026-05-02T10:00:00Z",
-                "anonymous_id": f"{user}'s",
-                "user_id": user,
-                "properties": {"value": 5, "account_id": "oak"},
-            }
-        )
+        for event, properties in (
+            ("purchase", {"value": 5, "account_id": "oak"}),
+            ("$identify", {"plan": f"of {user}"}),
+            ("$group", {"account_id": "oak", "seats": len(user)}),
+        ):
+            made.append(
+                {
+                    "event": event,
+                    "event_id": f"{user} {event}",
+                    "timestamp": "2026-05-02T10:00:00Z",
+                    "anonymous_id": f"{user}'s",
+                    "user_id": user,
+                    "properties": properties,
+                }
+            )
     return made
 
 

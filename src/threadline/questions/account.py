@@ -64,16 +64,27 @@ SELECT visitor, any(anonymous_id) AS anonymous_id
 FROM events
 WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
 GROUP BY visitor"""
-# Newest first, so that the limit keeps the traits that count.
+# Of each trait the call that said it last, newest first, and the last of a browser's: what that says
+# beside traits has the names of some.
 TRAITS = f"""
-SELECT e.properties AS properties
-FROM counted_events AS e
-WHERE e.event_name = '$$group' AND {ACCOUNT_ID.replace("$", "$$")} = {{account_id:String}}
-    AND e.visitor IN (
-        SELECT visitor FROM account_sightings WHERE account_id = {{account_id:String}}
-    )
-ORDER BY e.timestamp DESC, e.event_id DESC
-LIMIT 1000"""
+WITH said AS (
+    SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.properties AS properties,
+        JSONExtractKeys(e.properties) AS names
+    FROM counted_events AS e
+    WHERE e.event_name = '$$group' AND {ACCOUNT_ID.replace("$", "$$")} = {{account_id:String}}
+        AND e.visitor IN (
+            SELECT visitor FROM account_sightings WHERE account_id = {{account_id:String}}
+        )
+)
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN names AS name
+    GROUP BY name, hasAny(names, ['group_id', 'viewport'])
+)
+GROUP BY latest
+ORDER BY latest DESC"""
 # What such an event says beside traits; the last three of the browser that sent it, where a library
 # of Segment's spec did, or our own in a page.
 NO_TRAITS = ("account_id", "group_id")

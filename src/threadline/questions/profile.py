@@ -82,14 +82,24 @@ WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id"""
 
-# Newest first, so that the limit keeps the traits that count.
+# Of each trait the call that said it last, newest first. What the engine cannot take apart, such as a
+# number that is too large for it, stands for itself.
 TRAITS = f"""
-SELECT properties
-FROM counted_events
-WHERE visitor IN {{lies_at:Array(UInt64)}} AND {USERS}
-    AND event_name = '$$identify' AND properties != '{{}}'
-ORDER BY timestamp DESC, event_id DESC
-LIMIT 1000"""
+WITH said AS (
+    SELECT timestamp, event_id, properties, JSONExtractKeys(properties) AS names
+    FROM counted_events
+    WHERE visitor IN {{lies_at:Array(UInt64)}} AND {USERS}
+        AND event_name = '$$identify' AND properties != '{{}}'
+)
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN if(empty(names), [properties], names) AS name
+    GROUP BY name
+)
+GROUP BY latest
+ORDER BY latest DESC"""
 
 
 def ask(context: Context, params: ProfileParams) -> Profile:

@@ -263,15 +263,24 @@ WITH counted_events AS (
         AND (r.account, if(r.user_hash = 0, r.visitor, 0)) NOT IN (
             SELECT account, visitor FROM account_unlinked WHERE user_hash = 0
         )
+), said AS (
+    SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.properties AS properties,
+        JSONExtractKeys(e.properties) AS names
+    FROM counted_events AS e
+    WHERE e.event_name = '$group' AND if(e.event_name = '$group' AND multiIf(JSONType(e.properties, 'account_id') = 'String', JSONExtractString(e.properties, 'account_id'), JSONType(e.properties, 'account_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'account_id'), '') = '', multiIf(JSONType(e.properties, 'group_id') = 'String', JSONExtractString(e.properties, 'group_id'), JSONType(e.properties, 'group_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'group_id'), ''), multiIf(JSONType(e.properties, 'account_id') = 'String', JSONExtractString(e.properties, 'account_id'), JSONType(e.properties, 'account_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'account_id'), '')) = {account_id:String}
+        AND e.visitor IN (
+            SELECT visitor FROM account_sightings WHERE account_id = {account_id:String}
+        )
 )
-SELECT e.properties AS properties
-FROM counted_events AS e
-WHERE e.event_name = '$group' AND if(e.event_name = '$group' AND multiIf(JSONType(e.properties, 'account_id') = 'String', JSONExtractString(e.properties, 'account_id'), JSONType(e.properties, 'account_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'account_id'), '') = '', multiIf(JSONType(e.properties, 'group_id') = 'String', JSONExtractString(e.properties, 'group_id'), JSONType(e.properties, 'group_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'group_id'), ''), multiIf(JSONType(e.properties, 'account_id') = 'String', JSONExtractString(e.properties, 'account_id'), JSONType(e.properties, 'account_id') IN ('Int64', 'UInt64'), JSONExtractRaw(e.properties, 'account_id'), '')) = {account_id:String}
-    AND e.visitor IN (
-        SELECT visitor FROM account_sightings WHERE account_id = {account_id:String}
-    )
-ORDER BY e.timestamp DESC, e.event_id DESC
-LIMIT 1000;
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN names AS name
+    GROUP BY name, hasAny(names, ['group_id', 'viewport'])
+)
+GROUP BY latest
+ORDER BY latest DESC;
 
 WITH account_unlinked AS (
     SELECT account, user_hash, visitor

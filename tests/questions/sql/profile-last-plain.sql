@@ -130,13 +130,21 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
+), said AS (
+    SELECT timestamp, event_id, properties, JSONExtractKeys(properties) AS names
+    FROM counted_events
+    WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+        AND event_name = '$identify' AND properties != '{}'
 )
-SELECT properties
-FROM counted_events
-WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
-    AND event_name = '$identify' AND properties != '{}'
-ORDER BY timestamp DESC, event_id DESC
-LIMIT 1000;
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN if(empty(names), [properties], names) AS name
+    GROUP BY name
+)
+GROUP BY latest
+ORDER BY latest DESC;
 
 WITH owned_events AS (
     SELECT *, visitor, user_hash, traffic_source
@@ -243,10 +251,18 @@ WITH counted_events AS (
     FROM events
     WHERE project_id = {project_id:String}
         AND NOT is_bot
+), said AS (
+    SELECT timestamp, event_id, properties, JSONExtractKeys(properties) AS names
+    FROM counted_events
+    WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
+        AND event_name = '$identify' AND properties != '{}'
 )
-SELECT properties
-FROM counted_events
-WHERE visitor IN {lies_at:Array(UInt64)} AND user_id IN {user_ids:Array(String)}
-    AND event_name = '$identify' AND properties != '{}'
-ORDER BY timestamp DESC, event_id DESC
-LIMIT 1000;
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN if(empty(names), [properties], names) AS name
+    GROUP BY name
+)
+GROUP BY latest
+ORDER BY latest DESC;
