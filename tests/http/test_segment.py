@@ -364,15 +364,46 @@ def test_nothing_hostile_gets_through(project: Project) -> None:
         {"page": {"url": "https://shop.example/?" + "x" * 5000}, "userAgent": "x" * 9000},
         {"campaign": {"source": "x' OR 1=1", "name": "\x00\u202e"}, "page": {"url": "//[::1"}},
     ]
+    changed = {1: ["ignored"], 2: ["cut", "cut"]}
     for number, context in enumerate(strange):
         reply = call(
             project, "/v1/track", {**message, "messageId": str(number), "context": context}
         )
-        assert (reply.status, reply.json) == (200, {"success": True})
+        codes = [at["code"] for at in reply.json.get("warnings", [])]
+        assert (reply.status, reply.json["success"]) == (200, True)
+        assert codes == changed.get(number, [])
     deep = '{"userId":"u","event":"x","context":' + "[" * 30_000 + "]" * 30_000 + "}"
     headers = {"Authorization": f"Bearer {project.keys['sk']}"}
     assert project.send("POST", "/v1/track", deep, headers).status in (200, 400, 413)
     assert len(stored(project)) == len(strange)
+
+
+def test_what_is_cut_or_left_out_is_said(project: Project) -> None:
+    """An address gets room for the campaign, which says where the visit came from."""
+    page = {"url": "https://shop.example/?" + "x" * 3000 + "#top", "referrer": "y" * 3000}
+    context = {
+        "page": page,
+        "campaign": {"source": "spring fair", "name": "may"},
+        "groupId": "g" * 257,
+        "ip": "home",
+    }
+    good = {"type": "page", "userId": "u", "messageId": "m0"}
+    reply = call(
+        project,
+        "/v1/batch",
+        {"batch": [good, {**good, "messageId": "m1", "context": context, "properties": {}}]},
+    )
+    said = [(at["index"], at["field"], at["code"]) for at in reply.json["warnings"]]
+    assert sorted(said) == [
+        (1, "groupId", "ignored"),
+        (1, "ip", "ignored"),
+        (1, "referrer", "cut"),
+        (1, "url", "cut"),
+    ]
+    row = stored(project)["m1"]
+    assert (row["source"], row["campaign"]) == ("spring fair", "may")
+    assert "account_id" not in row["properties"]
+    assert len(row["referrer"]) == 2048
 
 
 def test_a_server_says_where_its_visitor_is(tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def test_what_was_said_once_stays_beside_what_is_said_on_every_page(project: Pro
         {"properties": {"plan": "free"}, "timestamp": "2026-05-01T00:02Z"},
     ]
     said += [
-        {"properties": {"pages": page}, "timestamp": f"2026-05-02T0{page // 60 % 10}:{page % 60:02}Z"}
+        {
+            "properties": {"pages": page},
+            "timestamp": f"2026-05-02T0{page // 60 % 10}:{page % 60:02}Z",
+        }
         for page in range(1, 600)
     ] * 2
     about = {"event": "$identify", "anonymous_id": "laptop", "user_id": "dan"}

@@ -1,8 +1,8 @@
 """A call of a Segment-spec library as the event it is stored as; docs/segment.md has the table.
 
 Pure. What a library says of page and browser goes where the contract has a place for it; the rest
-of `context` is passed over. Addresses that are too long are cut: nobody who sends them could make
-them shorter.
+of `context` is passed over. Addresses that are too long are cut, and the answer says so: nobody who
+sends them could make them shorter.
 """
 
 from array import array
@@ -68,8 +68,9 @@ class Calls:
 
     def take(self, index: int, message: Message, kind: str) -> None:
         """The call, which is one of type `kind`."""
+        self.warnings.index = index
         try:
-            found = read(message, kind)
+            found = read(message, kind, self.warnings)
             if isinstance(found, Alias) and found.user_id in self._devices:
                 found = identified(message, found)
             if isinstance(found, Alias):
@@ -97,7 +98,7 @@ class Calls:
         return Accepted(rows, "", self.warnings.notices, self.warnings.bots)
 
 
-def read(message: Message, kind: str) -> Event | Alias:
+def read(message: Message, kind: str, warnings: Warnings) -> Event | Alias:
     """The call, which is one of type `kind`. Raises `InvalidPayload`."""
     user_id = _id("userId", message.user_id, MAX_USER_ID)
     anonymous_id = _id("anonymousId", message.anonymous_id, MAX_ANONYMOUS_ID)
@@ -111,7 +112,7 @@ def read(message: Message, kind: str) -> Event | Alias:
         raise _invalid("event", "Required")
     context = _object(message.context)
     page = _part(context, "page")
-    properties = msgspec.Raw(_properties(message, kind, context).encode())
+    properties = msgspec.Raw(_properties(message, kind, context, warnings).encode())
     # A page view's properties say more surely which page it was.
     said = _object(properties) if kind == "page" else {}
     return Event(
@@ -120,11 +121,11 @@ def read(message: Message, kind: str) -> Event | Alias:
         timestamp=message.timestamp or message.original_timestamp,
         anonymous_id=anonymous_id,
         user_id=user_id,
-        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
-        path=(_text(said, "path") or _text(page, "path"))[:MAX_ADDRESS] or None,
-        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer")),
-        user_agent=_text(context, "userAgent")[:MAX_ADDRESS] or None,
-        ip=_ip(_text(context, "ip")),
+        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign"), warnings),
+        path=_cut("path", _text(said, "path") or _text(page, "path"), warnings),
+        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer"), warnings),
+        user_agent=_cut("userAgent", _text(context, "userAgent"), warnings),
+        ip=_ip(_text(context, "ip"), warnings),
         properties=properties,
     )
 
@@ -154,7 +155,7 @@ def identified(message: Message, alias: Alias) -> Event:
     )
 
 
-def _properties(message: Message, kind: str, context: Mapping[str, Any]) -> str:
+def _properties(message: Message, kind: str, context: Mapping[str, Any], warnings: Warnings) -> str:
     """Traits or properties as sent, and next to them what the spec keeps elsewhere."""
     field = "traits" if kind in ("identify", "group") else "properties"
     raw = message.traits if field == "traits" else message.properties
@@ -171,38 +172,56 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any]) -> str:
     elif kind == "group":
         more = {"group_id": group_id}
     if kind not in ("identify", "group"):
-        more["account_id"] = _group_of(context)
+        more["account_id"] = _group_of(context, warnings)
     if kind != "identify":  # traits are of a person, not of a browser
         more["language"] = _text(context, "locale")
         more["timezone"] = _text(context, "timezone")
     return with_properties(sent, tuple((name, value) for name, value in more.items() if value))
 
 
-def _group_of(context: Mapping[str, Any]) -> str | None:
-    """Of which group the user is, where a library says that of every call."""
+def _group_of(context: Mapping[str, Any], warnings: Warnings) -> str | None:
+    """Of which group the user is, where a library says that of every call. Half an id is another's:
+    one that is too long is left out."""
     found = context.get("groupId")
-    is_id = isinstance(found, str | int) and not isinstance(found, bool)
-    return str(found)[:MAX_USER_ID] if is_id else None
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        return None
+    if len(str(found)) <= MAX_USER_ID:
+        return str(found)
+    message = f"It has more than {MAX_USER_ID} characters; the event was stored without it."
+    warnings.warn("groupId", "ignored", message)
+    return None
 
 
-def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
+def _url(url: str, campaign: Mapping[str, Any], warnings: Warnings) -> str | None:
     """With the campaign in it, where it names none itself: that is where sources are read from, now
-    and whenever stored events are classified anew."""
+    and whenever stored events are classified anew. So it is the page's address that is cut."""
     said = {name: text for key, name in CAMPAIGN.items() if (text := _text(campaign, key))}
-    if said and "utm_" not in url:
-        address, hash_, fragment = url.partition("#")
-        url = f"{address}{'&' if '?' in address else '?'}{urlencode(said)}{hash_}{fragment}"
-    return url[:MAX_ADDRESS] or None
+    if not said or "utm_" in url:
+        return _cut("url", url, warnings)
+    address, hash_, fragment = url.partition("#")
+    more = f"{'&' if '?' in address else '?'}{urlencode(said)}"
+    if len(url) + len(more) <= MAX_ADDRESS:
+        return f"{address}{more}{hash_}{fragment}"
+    _cut("url", url + more, warnings)
+    return f"{address[: max(0, MAX_ADDRESS - len(more))]}{more}"[:MAX_ADDRESS]
 
 
-def _referrer(text: str) -> str | None:
-    return None if text == NO_REFERRER else text[:MAX_ADDRESS] or None
+def _referrer(text: str, warnings: Warnings) -> str | None:
+    return None if text == NO_REFERRER else _cut("referrer", text, warnings)
 
 
-def _ip(text: str) -> str | None:
+def _cut(field: str, text: str, warnings: Warnings) -> str | None:
+    if len(text) > MAX_ADDRESS:
+        message = f"It has more than {MAX_ADDRESS:,} characters; the rest was cut off."
+        warnings.warn(field, "cut", message)
+    return text[:MAX_ADDRESS] or None
+
+
+def _ip(text: str, warnings: Warnings) -> str | None:
     try:
-        return address_text(text)
+        return address_text(text) if text else None
     except ValueError:
+        warnings.warn("ip", "ignored", "It is no IP address, and was ignored.")
         return None
 
 

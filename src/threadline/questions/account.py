@@ -64,8 +64,8 @@ SELECT visitor, any(anonymous_id) AS anonymous_id
 FROM events
 WHERE {PROJECT} AND visitor IN {{visitors:Array(UInt64)}}
 GROUP BY visitor"""
-# Of each trait the call that said it last, newest first, and the last of a browser's: what that says
-# beside traits has the names of some.
+# Of each trait the call that said it last, newest first, and the last of a browser's: what that
+# says beside traits has the names of some.
 TRAITS = f"""
 WITH said AS (
     SELECT e.timestamp AS timestamp, e.event_id AS event_id, e.properties AS properties,

@@ -82,8 +82,8 @@ WHERE NOT anonymous_id_generated
 GROUP BY anonymous_id
 ORDER BY first_seen, anonymous_id"""
 
-# Of each trait the call that said it last, newest first. What the engine cannot take apart, such as a
-# number that is too large for it, stands for itself.
+# Of each trait the call that said it last, newest first. What the engine cannot take apart, such as
+# a number that is too large for it, stands for itself.
 TRAITS = f"""
 WITH said AS (
     SELECT timestamp, event_id, properties, JSONExtractKeys(properties) AS names
