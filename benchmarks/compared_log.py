@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.checkouts import Checkout, Connection, Serving
-from threadline.cli.demo_log import DemoLog, Person
+from threadline.cli.demo_log import DemoLog, DemoPerson
 
 # A fixed end, long past: no answer depends on now, and clocks change twice within (New York on the
 # 9th of March, Berlin on the 30th).
@@ -97,7 +97,7 @@ def _create(checkout: Checkout, folder: Path, name: str, policy: str) -> dict[st
     return keys
 
 
-def _names(people: list[Person]) -> dict[str, str]:
+def _names(people: list[DemoPerson]) -> dict[str, str]:
     """Some of everybody, by what they are to questions."""
     users_of = defaultdict(list)
     for person in people:

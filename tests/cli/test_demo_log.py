@@ -16,7 +16,7 @@ from tests.support import Json, Project
 from threadline.classify import NO_SITE, Source, classify
 from threadline.classify.channels import NAMES
 from threadline.cli.demo_agents import CRAWLERS, DESKTOPS, PHONES
-from threadline.cli.demo_log import DAYS, DemoLog, Person
+from threadline.cli.demo_log import DAYS, DemoLog, DemoPerson
 from threadline.cli.demo_money import EURO_COUNTRIES, rates
 from threadline.cli.demo_tables import Weighted
 from threadline.contract.times import DAY_MS, format_ms, parse_ms
@@ -66,23 +66,23 @@ PLACES: dict[str, set[str] | None] = {
 
 
 @pytest.fixture(scope="module")
-def people() -> list[Person]:
+def people() -> list[DemoPerson]:
     return list(DemoLog(EVENTS, VISITORS, USERS, 1, UNTIL_MS).people())
 
 
 @pytest.fixture(scope="module")
-def many() -> list[Person]:
+def many() -> list[DemoPerson]:
     """Enough of them for what is rare, and for shares of shares."""
     return list(DemoLog(100_000, 5000, 1000, 1, UNTIL_MS).people())
 
 
 @pytest.fixture(scope="module")
-def log(people: list[Person]) -> list[Json]:
+def log(people: list[DemoPerson]) -> list[Json]:
     return [event for person in people for _, event in person.sent]
 
 
 @pytest.fixture(scope="module")
-def users(people: list[Person]) -> list[Person]:
+def users(people: list[DemoPerson]) -> list[DemoPerson]:
     return [person for person in people if person.user_id]
 
 
@@ -90,7 +90,7 @@ def at(event: Json) -> int:
     return parse_ms(event["timestamp"])
 
 
-def named(person: Person, *names: str) -> list[Json]:
+def named(person: DemoPerson, *names: str) -> list[Json]:
     """Their events of these names, by time."""
     found = [event for _, event in person.sent if event["event"] in names]
     return sorted(found, key=at)
@@ -169,7 +169,7 @@ def test_every_event_has_an_id_of_its_own(log: list[Json]) -> None:
     assert len(log) == len({event["event_id"] for event in log}) == EVENTS
 
 
-def test_each_thing_happens_where_it_can(many: list[Person]) -> None:
+def test_each_thing_happens_where_it_can(many: list[DemoPerson]) -> None:
     log = [event for person in many for _, event in person.sent]
     assert {event["event"] for event in log} == set(PLACES)
     for event in log:
@@ -185,7 +185,7 @@ def test_each_thing_happens_where_it_can(many: list[Person]) -> None:
             assert "user_id" in event, event
 
 
-def test_one_page_leads_to_the_next(people: list[Person]) -> None:
+def test_one_page_leads_to_the_next(people: list[DemoPerson]) -> None:
     """A referrer of our own is one of our pages; one from elsewhere, where people land."""
     for person in people:
         for _, event in person.sent:
@@ -208,7 +208,7 @@ def test_names_and_types_are_stable(log: list[Json]) -> None:
     assert all(len(found) == 1 for found in types.values()), types
 
 
-def test_a_user_keeps_their_name(users: list[Person]) -> None:
+def test_a_user_keeps_their_name(users: list[DemoPerson]) -> None:
     for user in users:
         traits = [event["properties"] for event in named(user, "$identify")]
         assert len({(each["name"], each["country"]) for each in traits}) == 1
@@ -222,7 +222,7 @@ def test_a_user_keeps_their_name(users: list[Person]) -> None:
     assert len({named(user, "$identify")[0]["properties"]["name"] for user in users}) > 50
 
 
-def test_everybody_signs_up_once_and_most_go_on(users: list[Person]) -> None:
+def test_everybody_signs_up_once_and_most_go_on(users: list[DemoPerson]) -> None:
     active = later_day = 0
     for user in users:
         (signup,) = named(user, "signup")
@@ -237,13 +237,13 @@ def test_everybody_signs_up_once_and_most_go_on(users: list[Person]) -> None:
     assert later_day > len(users) * 0.5
 
 
-def test_many_have_known_us_for_days_before_they_sign_up(users: list[Person]) -> None:
+def test_many_have_known_us_for_days_before_they_sign_up(users: list[DemoPerson]) -> None:
     waited = [at(named(u, "signup")[0]) - min(at(e) for _, e in u.sent) for u in users]
     assert 0.3 < sum(wait > DAY_MS for wait in waited) / len(users) < 0.7
     assert sum(wait > 5 * DAY_MS for wait in waited) / len(users) > 0.1
 
 
-def test_retention_falls_and_flattens(many: list[Person]) -> None:
+def test_retention_falls_and_flattens(many: list[DemoPerson]) -> None:
     """Shares of users with something done on a page in the k-th week after signing up."""
     started, returned = Counter[int](), Counter[int]()
     for person in many:
@@ -262,7 +262,7 @@ def test_retention_falls_and_flattens(many: list[Person]) -> None:
     assert share[1] - share[4] > 1.5 * (share[4] - share[6]), "flatter and flatter"
 
 
-def test_some_come_back_after_weeks(users: list[Person]) -> None:
+def test_some_come_back_after_weeks(users: list[DemoPerson]) -> None:
     back = 0
     for user in users:
         moments = sorted(at(event) for _, event in user.sent if "url" in event)
@@ -291,7 +291,7 @@ def test_time_has_a_rhythm_and_ends_in_the_middle_of_it(log: list[Json]) -> None
     assert (weekdays[5] + weekdays[6]) / 2 < 0.6 * sum(weekdays[day] for day in range(5)) / 5
 
 
-def test_money_comes_in_and_some_goes_back(many: list[Person]) -> None:
+def test_money_comes_in_and_some_goes_back(many: list[DemoPerson]) -> None:
     months, refunds = 0, 0
     currencies: set[str] = set()
     for person in many:
@@ -320,7 +320,7 @@ def test_money_comes_in_and_some_goes_back(many: list[Person]) -> None:
     assert currencies == {"EUR", "USD"}
 
 
-def returns(person: Person) -> list[tuple[Json, Json, Source]]:
+def returns(person: DemoPerson) -> list[tuple[Json, Json, Source]]:
     """Each page on which they are back from a provider, and the event before it on that device."""
     found: list[tuple[Json, Json, Source]] = []
     before: dict[str, Json] = {}
@@ -332,7 +332,7 @@ def returns(person: Person) -> list[tuple[Json, Json, Source]]:
     return found
 
 
-def test_some_sign_in_elsewhere_and_always_there(many: list[Person]) -> None:
+def test_some_sign_in_elsewhere_and_always_there(many: list[DemoPerson]) -> None:
     methods: Counter[str] = Counter()
     for person in many:
         known = named(person, "signup", "login")
@@ -352,7 +352,7 @@ def test_some_sign_in_elsewhere_and_always_there(many: list[Person]) -> None:
     assert methods["google"] > methods.total() / 5
 
 
-def test_who_pays_is_away_and_a_webhook_says_so(many: list[Person]) -> None:
+def test_who_pays_is_away_and_a_webhook_says_so(many: list[DemoPerson]) -> None:
     away: list[int] = []
     providers: Counter[str] = Counter()
     for person in many:
@@ -374,7 +374,7 @@ def test_who_pays_is_away_and_a_webhook_says_so(many: list[Person]) -> None:
     assert 0.05 < slow / len(away) < 0.4
 
 
-def test_people_come_by_every_channel(many: list[Person]) -> None:
+def test_people_come_by_every_channel(many: list[DemoPerson]) -> None:
     """What is clicked in the middle of a visit among it, as soon as a few seconds later."""
     channels: Counter[str] = Counter()
     rules: set[str] = set()
@@ -413,12 +413,12 @@ def test_rates_are_of_the_days_of_the_log(tmp_path: Path) -> None:
     assert len({rate.per_euro for rate in found}) > 20
 
 
-def test_some_buy(users: list[Person]) -> None:
+def test_some_buy(users: list[DemoPerson]) -> None:
     buyers = [user for user in users if named(user, "purchase")]
     assert 0.06 < len(buyers) / len(users) < 0.25
 
 
-def test_trials_come_before_purchases(users: list[Person]) -> None:
+def test_trials_come_before_purchases(users: list[DemoPerson]) -> None:
     tried = [user for user in users if named(user, "trial_started")]
     assert 0.25 < len(tried) / len(users) < 0.65
     for user in users:
@@ -426,7 +426,7 @@ def test_trials_come_before_purchases(users: list[Person]) -> None:
             assert at(named(user, "trial_started")[0]) < at(purchase)
 
 
-def test_devices_are_second_ones_and_shared_ones(users: list[Person]) -> None:
+def test_devices_are_second_ones_and_shared_ones(users: list[DemoPerson]) -> None:
     owners: dict[str, set[str]] = defaultdict(set)
     for user in users:
         for _, event in user.sent:
@@ -441,7 +441,7 @@ def test_devices_are_second_ones_and_shared_ones(users: list[Person]) -> None:
     assert len(signed_in_again) > len(second) / 2
 
 
-def test_whoever_signs_out_is_nobody_until_they_sign_in(users: list[Person]) -> None:
+def test_whoever_signs_out_is_nobody_until_they_sign_in(users: list[DemoPerson]) -> None:
     owned = Counter(device for user in users for device in user.devices)
     outs = 0
     for user in users:
@@ -462,13 +462,13 @@ def test_whoever_signs_out_is_nobody_until_they_sign_in(users: list[Person]) -> 
     assert outs > 10
 
 
-def test_some_identify_late(people: list[Person]) -> None:
+def test_some_identify_late(people: list[DemoPerson]) -> None:
     late = [person for person in people if person.sent[-1].event["event"] == "$identify"]
     late = [person for person in late if at(person.sent[-1].event) < at(person.sent[-2].event)]
     assert late
 
 
-def test_strangers_look_around_or_bounce(people: list[Person]) -> None:
+def test_strangers_look_around_or_bounce(people: list[DemoPerson]) -> None:
     strangers = [person for person in people if not person.user_id]
     once = sum(len(person.sent) == 1 for person in strangers)
     assert 0.25 < once / len(strangers) < 0.6
@@ -479,7 +479,7 @@ def agents(*tables: Weighted[str]) -> set[str]:
     return {agent for table in tables for agent in table}
 
 
-def test_bots_are_known_ones_and_few(people: list[Person]) -> None:
+def test_bots_are_known_ones_and_few(people: list[DemoPerson]) -> None:
     crawlers, browsers = agents(CRAWLERS), agents(DESKTOPS, PHONES)
     assert all(read_agent(agent).is_bot for agent in crawlers)
     for agent in browsers:
@@ -498,7 +498,7 @@ def test_bots_are_known_ones_and_few(people: list[Person]) -> None:
 
 
 @pytest.fixture
-def loaded(project: Project, people: list[Person]) -> Project:
+def loaded(project: Project, people: list[DemoPerson]) -> Project:
     """A project that was sent the whole log, as `threadline demo` does."""
     sent = [
         event | {"user_agent": agent} if agent else event
@@ -588,7 +588,7 @@ def test_money_is_credited_in_two_currencies_and_to_no_return(
 
 
 def test_who_signs_in_elsewhere_is_credited_to_what_brought_them(
-    loaded: Project, users: list[Person]
+    loaded: Project, users: list[DemoPerson]
 ) -> None:
     expected = Counter(last_touch(user, named(user, "signup")[0]) for user in users)
     credit = loaded.ask(
@@ -604,7 +604,7 @@ def test_who_signs_in_elsewhere_is_credited_to_what_brought_them(
     assert len(away) > USERS / 4
 
 
-def last_touch(person: Person, conversion: Json) -> tuple[str, str]:
+def last_touch(person: DemoPerson, conversion: Json) -> tuple[str, str]:
     """Of what is done on the page: the last arrival of the visit, else direct."""
     device = conversion["anonymous_id"]
     visit: list[Source] = []

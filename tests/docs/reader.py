@@ -23,7 +23,7 @@ from tests import forked
 from tests.docs.blocks import Block
 from tests.support import MEASURED, ROOT, Server
 from threadline import settings, settings_files, settings_given
-from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load
+from threadline.cli.demo_loading import COUNTRY_HEADER, DemoNotes, count, load
 
 CLONED = ("README.md", "docs", "examples")
 ORIGIN = "https://shop.example"
@@ -76,7 +76,7 @@ class Reader:
     def _load_demo(self) -> None:
         assert self.server
         keys = {kind: self.variables[kind.upper()] for kind in ("pk", "sk", "rk")}
-        notes = Notes(keys, EVENTS, VISITORS, USERS, SEED, UNTIL_MS)
+        notes = DemoNotes(keys, EVENTS, VISITORS, USERS, SEED, UNTIL_MS)
         assert load(self.server.url, notes, threading.Event(), Console(quiet=True))
         count(self.server.url, keys["rk"], threading.Event())
 

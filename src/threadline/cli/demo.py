@@ -21,7 +21,7 @@ from rich.markup import escape
 from threadline import settings
 from threadline.cli import folders
 from threadline.cli.dashboard import lasts, link_to
-from threadline.cli.demo_loading import COUNTRY_HEADER, Notes, count, load, load_rates
+from threadline.cli.demo_loading import COUNTRY_HEADER, DemoNotes, count, load, load_rates
 from threadline.cli.options import Host, Port
 from threadline.contract.errors import ApiError
 from threadline.control import Control, ControlError
@@ -83,16 +83,18 @@ def demo(
     uvloop.run(_serve_and_load(chosen, folder, notes))
 
 
-def _fresh(events: int | None, visitors: int | None, users: int | None, seed: int | None) -> Notes:
+def _fresh(
+    events: int | None, visitors: int | None, users: int | None, seed: int | None
+) -> DemoNotes:
     """A demo that is still to be loaded; its time ends with the last full hour."""
     events = events or EVENTS
     visitors = visitors or max(1, events // 20)
     users = max(1, visitors // 5) if users is None else users
     hour_ms = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS
-    return Notes({}, events, visitors, users, 1 if seed is None else seed, hour_ms)
+    return DemoNotes({}, events, visitors, users, 1 if seed is None else seed, hour_ms)
 
 
-def _ignored(asked: dict[str, int | None], notes: Notes) -> list[str]:
+def _ignored(asked: dict[str, int | None], notes: DemoNotes) -> list[str]:
     """Options that a folder from an earlier start cannot follow any more."""
     return [
         f"--{name} {value}"
@@ -101,12 +103,12 @@ def _ignored(asked: dict[str, int | None], notes: Notes) -> list[str]:
     ]
 
 
-def _notes(chosen: Settings, fresh: Notes) -> Notes:
+def _notes(chosen: Settings, fresh: DemoNotes) -> DemoNotes:
     """The notes of an earlier start, or new ones with a project and its keys."""
     folder = Path(chosen.data)
     path = folder / NOTES
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Notes)
+        return msgspec.json.decode(path.read_bytes(), type=DemoNotes)
     with Control.of(chosen) as control:
         if any(project.name == PROJECT for project in control.projects()):
             raise ControlError(f"{folder} is not a demo folder; give another --data.")
@@ -116,13 +118,13 @@ def _notes(chosen: Settings, fresh: Notes) -> Notes:
     return fresh
 
 
-def _save(folder: Path, notes: Notes) -> None:
+def _save(folder: Path, notes: DemoNotes) -> None:
     path = folder / NOTES
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.encode(notes))
 
 
-async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes) -> None:
+async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: DemoNotes) -> None:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     # Set before the server stops: a connection that breaks then is no failure.
     stopped = threading.Event()
@@ -145,7 +147,7 @@ async def _serve_and_load(chosen: settings.Settings, folder: Path, notes: Notes)
 
 
 def _load_and_tell(
-    url: str, chosen: settings.Settings, folder: Path, notes: Notes, stopped: threading.Event
+    url: str, chosen: settings.Settings, folder: Path, notes: DemoNotes, stopped: threading.Event
 ) -> None:
     console = Console(highlight=False)
     try:
@@ -183,7 +185,7 @@ def _command() -> str:
     return "threadline" if shutil.which("threadline") else os.path.relpath(sys.argv[0])
 
 
-def _tell(url: str, folder: Path, notes: Notes, link: str, console: Console) -> None:
+def _tell(url: str, folder: Path, notes: DemoNotes, link: str, console: Console) -> None:
     rk = notes.keys["rk"]
     user = notes.user_id or "user_1"
     ask = f"{_command()} ask"

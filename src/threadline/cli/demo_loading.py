@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from threadline.cli.demo_log import DAYS, DemoLog, Event, Person
+from threadline.cli.demo_log import DAYS, DemoLog, DemoPerson, Event
 from threadline.cli.demo_money import rates
 from threadline.cli.opening import open_store
 from threadline.cli.server import Server
@@ -21,7 +21,7 @@ from threadline.settings import Settings
 COUNTRY_HEADER = "X-Demo-Country"
 
 
-class Notes(msgspec.Struct):
+class DemoNotes(msgspec.Struct):
     """What a second start needs to know. The keys are of a demo, so they may lie here."""
 
     keys: dict[str, str]
@@ -38,7 +38,7 @@ class Notes(msgspec.Struct):
     stored: int = 0
 
 
-def load_rates(chosen: Settings, folder: Path, notes: Notes) -> None:
+def load_rates(chosen: Settings, folder: Path, notes: DemoNotes) -> None:
     """Exchange rates for the days of the log; the same as `threadline rates import` of the file
     that this leaves in the folder. Raises `StoreError`, `ServerStarting`, `OSError`."""
     path = folder / "rates.csv"
@@ -47,7 +47,7 @@ def load_rates(chosen: Settings, folder: Path, notes: Notes) -> None:
         save(store, RatesFile(path).read())
 
 
-def load(url: str, notes: Notes, stopped: threading.Event, console: Console) -> bool:
+def load(url: str, notes: DemoNotes, stopped: threading.Event, console: Console) -> bool:
     """Post the log in batches, as a server that passes on what browsers send. False if stopped
     before the end. Raises `ApiError`."""
     log = DemoLog(notes.events, notes.visitors, notes.users, notes.seed, notes.until_ms)
@@ -90,7 +90,7 @@ class _Batches:
         self._server = server
         self._waiting: dict[str, list[Event]] = defaultdict(list)
 
-    def add(self, person: Person) -> bool:
+    def add(self, person: DemoPerson) -> bool:
         """Whether something was sent."""
         before = self.sent
         for agent, event in person.sent:
@@ -121,7 +121,7 @@ def count(url: str, key: str, stopped: threading.Event) -> int:
     raise OSError("stopped")
 
 
-def _worth_showing(person: Person) -> int:
+def _worth_showing(person: DemoPerson) -> int:
     """1: an ad on one day, a signup on another, and a second device. 2: and a purchase."""
     if len(person.devices) < 2 or "utm_medium=cpc" not in person.sent[0].event["url"]:
         return 0

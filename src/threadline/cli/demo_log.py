@@ -17,7 +17,7 @@ from threadline.cli.demo_tables import COUNTRIES, HOURS, LIVES, WEEKDAYS, Event
 from threadline.cli.demo_user import User
 from threadline.contract.times import DAY_MS
 
-__all__ = ["DAYS", "DemoLog", "Event", "Person", "Sent"]
+__all__ = ["DAYS", "DemoLog", "DemoPerson", "Event", "Sent"]
 
 DAYS = 60
 # Of the first visits on the last day, as many as this for each on the first.
@@ -37,7 +37,7 @@ FEWEST = 30
 LAST_STRANGERS = 0.3
 
 
-class Person(NamedTuple):
+class DemoPerson(NamedTuple):
     """Somebody with everything they send, in the order it arrives. `user_id` None: never known.
     `country`: where they live."""
 
@@ -66,7 +66,7 @@ class DemoLog:
         self._office_used: Device | None = None
         self._hours = list(accumulate(self._visits_by_hour()))
 
-    def people(self) -> Iterator[Person]:
+    def people(self) -> Iterator[DemoPerson]:
         """Everybody, until all events are made."""
         while self._events_left > 0:
             person = self._next()
@@ -77,13 +77,13 @@ class DemoLog:
             self._events_left -= len(sent)
             yield person._replace(sent=sent)
 
-    def _next(self) -> Person:
+    def _next(self) -> DemoPerson:
         users, strangers = self._users_left, self._strangers_left()
         if self._random.random() * (users + max(0.0, strangers - self._last_strangers)) < users:
             return self._user()
         return self._stranger()
 
-    def _stranger(self) -> Person:
+    def _stranger(self) -> DemoPerson:
         random = self._random
         pace = self._events_left / EVENTS_OF_STRANGER / max(1.0, self._strangers_left())
         if self._users_left:
@@ -97,9 +97,9 @@ class DemoLog:
             device = self._device()
             stranger(diary, device, self._some_time(), min(100.0, max(0.05, pace)))
         self._devices_left -= 1
-        return Person(None, device.country, [device.anonymous_id], diary.sent)
+        return DemoPerson(None, device.country, [device.anonymous_id], diary.sent)
 
-    def _user(self) -> Person:
+    def _user(self) -> DemoPerson:
         random = self._random
         pace = self._pace()
         self._users_left -= 1
@@ -117,7 +117,7 @@ class DemoLog:
         self._devices_left -= sum(device != self._office_used for device in used)
         if used[-1].shared:
             self._office_used = used[-1]
-        return Person(
+        return DemoPerson(
             user_id, devices[0].country, [device.anonymous_id for device in used], diary.sent
         )
 

@@ -13,7 +13,7 @@ BY_THE_YEAR = 0.2
 EURO_COUNTRIES = frozenset(("AT", "DE", "ES", "FR", "IT", "NL"))
 
 
-class Plan(NamedTuple):
+class PricePlan(NamedTuple):
     """Prices are a month's for one seat, the same number in each currency; a year costs ten
     months."""
 
@@ -23,8 +23,8 @@ class Plan(NamedTuple):
 
 
 PLANS = Weighted(
-    (75, Plan("pro", 12, Weighted((1, 1)))),
-    (25, Plan("team", 9, Weighted((4, 3), (3, 5), (2, 8), (1, 15), (0.3, 40)))),
+    (75, PricePlan("pro", 12, Weighted((1, 1)))),
+    (25, PricePlan("team", 9, Weighted((4, 3), (3, 5), (2, 8), (1, 15), (0.3, 40)))),
 )
 
 

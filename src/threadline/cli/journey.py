@@ -92,7 +92,7 @@ class Threads:
         return [head, *crossed, "┻"] if lane else [head]
 
 
-class Line(NamedTuple):
+class DrawnLine(NamedTuple):
     """A line of the drawing. `lanes`: what stands in each. `tie`: they are joined by a rope.
     `cells`: of an event, column by column."""
 
@@ -130,7 +130,7 @@ def _widths(events: list[tuple[str, ...]], room: int) -> list[int]:
     return widths
 
 
-def _lines(profile: Answer, journey: Answer, zone: Zone) -> Iterator[Line]:
+def _lines(profile: Answer, journey: Answer, zone: Zone) -> Iterator[DrawnLine]:
     rows = journey["rows"]
     devices = frozenset(device["anonymous_id"] for device in profile["devices"])
     # Where nothing shown is known, the first thread stands where the others would be tied to.
@@ -141,10 +141,10 @@ def _lines(profile: Answer, journey: Answer, zone: Zone) -> Iterator[Line]:
     for row in rows:
         now = zone.moment(row["timestamp"])
         if before and now - before >= LONG_PAUSE:
-            yield Line(threads.drawn(), later(now - before), "dim")
+            yield DrawnLine(threads.drawn(), later(now - before), "dim")
         if zone.day(row["timestamp"]) != day:
             day = zone.day(row["timestamp"])
-            yield Line(_opened(threads, row), day, "bold")
+            yield DrawnLine(_opened(threads, row), day, "bold")
         device = row["anonymous_id"]
         if row["user_id"] is None:
             lane = threads.lane(device)
@@ -152,9 +152,9 @@ def _lines(profile: Answer, journey: Answer, zone: Zone) -> Iterator[Line]:
             lane = 0
             if device in devices and device not in threads.tied:
                 text = f"{visible(device)} is {visible(profile['user_id'])}"
-                yield Line(threads.tie(device), text, "green", tie=True)
+                yield DrawnLine(threads.tie(device), text, "green", tie=True)
             threads.known = True
-        yield Line(threads.drawn(at=lane), cells=_cells(row, zone))
+        yield DrawnLine(threads.drawn(at=lane), cells=_cells(row, zone))
         before = now
 
 
@@ -167,7 +167,7 @@ def _opened(threads: Threads, row: Answer) -> list[str]:
     return threads.drawn()
 
 
-def _drawn(line: Line, lanes: int, widths: list[int]) -> Text:
+def _drawn(line: DrawnLine, lanes: int, widths: list[int]) -> Text:
     row = [*line.lanes, *" " * lanes][:lanes]
     if line.tie:
         rope = "━━".join(line.lanes)

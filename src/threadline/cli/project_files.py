@@ -17,7 +17,7 @@ from threadline.cli.projects import app, open_control
 from threadline.contract.words import counted
 from threadline.control import Control, ControlError, Project
 from threadline.control.definitions import Settings
-from threadline.runtime.project_changes import Difference, differences, merged, not_in
+from threadline.runtime.project_changes import SettingChange, differences, merged, not_in
 from threadline.runtime.project_yaml import ProjectFile, read, write
 
 Wanted = Annotated[
@@ -129,7 +129,7 @@ def _chosen(control: Control, wanted: ProjectFile, project: str | None, file: Pa
     return chosen
 
 
-def _as_json(project: Project, found: list[Difference], kept: list[str], applied: bool) -> str:
+def _as_json(project: Project, found: list[SettingChange], kept: list[str], applied: bool) -> str:
     answer = {
         "project_id": project.project_id,
         "applied": applied,
@@ -139,7 +139,7 @@ def _as_json(project: Project, found: list[Difference], kept: list[str], applied
     return json.dumps(answer, ensure_ascii=False)
 
 
-def _say(project: Project, found: list[Difference], kept: list[str], applied: bool) -> None:
+def _say(project: Project, found: list[SettingChange], kept: list[str], applied: bool) -> None:
     for difference in found:
         typer.echo(str(difference))
     for name in kept:

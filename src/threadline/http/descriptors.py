@@ -66,7 +66,7 @@ def most_connections(limit: int) -> int:
     return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, limit - RESERVED))
 
 
-class Connection(NamedTuple):
+class OpenConnection(NamedTuple):
     """A connection to the server: its descriptor, the socket behind that, for how long it has been
     silent, and whether it was ever sent anything."""
 
@@ -76,7 +76,7 @@ class Connection(NamedTuple):
     answered: bool
 
 
-def connections(port: int) -> list[Connection]:
+def connections(port: int) -> list[OpenConnection]:
     """Those to this port of ours, the most silent first."""
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -86,7 +86,7 @@ def connections(port: int) -> list[Connection]:
     return sorted(found, key=lambda connection: -connection.silent_s)
 
 
-def _connection(descriptor: int, port: int) -> Connection | None:
+def _connection(descriptor: int, port: int) -> OpenConnection | None:
     """None for what is no connection to the port."""
     try:
         inode = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -101,7 +101,7 @@ def _connection(descriptor: int, port: int) -> Connection | None:
                 return None
             info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
             silent_ms, sent = TCP_INFO.unpack(info)
-            return Connection(descriptor, inode, silent_ms / 1000, sent > NOTHING_SENT)
+            return OpenConnection(descriptor, inode, silent_ms / 1000, sent > NOTHING_SENT)
     except OSError:  # it has gone meanwhile
         return None
 

@@ -39,7 +39,7 @@ from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
-from threadline.ingest.segment import Alias, Calls, identified
+from threadline.ingest.segment import AliasCall, Calls, identified
 from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.services import Services
@@ -140,7 +140,7 @@ async def _store(request: Request, calls: Calls) -> Success:
     return Success(few(notices) or msgspec.UNSET)
 
 
-async def _alias(request: Request, calls: Calls, index: int, alias: Alias) -> None:
+async def _alias(request: Request, calls: Calls, index: int, alias: AliasCall) -> None:
     """What libraries call an alias may be of a user, or of the visitor who turns out to be one."""
     services, project_id = request.services, request.project.project_id
     given = {"user_id": alias.user_id, "alias_of": alias.alias_of}

@@ -27,18 +27,18 @@ MAX_ROWS = 100_000
 Format = Literal["json", "csv", "arrow", "parquet"]
 
 
-class Kind(NamedTuple):
+class AnswerForm(NamedTuple):
     """A form of the answer. `engine`: the engine's name of it, where that writes the file."""
 
     media_type: str
     engine: str = ""
 
 
-KINDS: dict[Format, Kind] = {
-    "json": Kind("application/json"),
-    "csv": Kind("text/csv; charset=utf-8"),
-    "arrow": Kind("application/vnd.apache.arrow.stream", "ArrowStream"),
-    "parquet": Kind("application/vnd.apache.parquet", "Parquet"),
+KINDS: dict[Format, AnswerForm] = {
+    "json": AnswerForm("application/json"),
+    "csv": AnswerForm("text/csv; charset=utf-8"),
+    "arrow": AnswerForm("application/vnd.apache.arrow.stream", "ArrowStream"),
+    "parquet": AnswerForm("application/vnd.apache.parquet", "Parquet"),
 }
 BY_MEDIA_TYPE = {kind.media_type.partition(";")[0]: name for name, kind in KINDS.items()}
 

@@ -40,7 +40,7 @@ CAMPAIGN = {
 }
 
 
-class Alias(NamedTuple):
+class AliasCall(NamedTuple):
     """Two users who are one person. `message`: the call that says so."""
 
     user_id: str
@@ -60,7 +60,7 @@ class Calls:
         self.context = context
         self._uncorrected = replace(context, skew_ms=0)
         self.warnings = Warnings(notices=notices)
-        self.aliases: list[tuple[int, Alias]] = []
+        self.aliases: list[tuple[int, AliasCall]] = []
         self.refused: list[tuple[int, ApiError]] = []
         self._stored: list[StoredEvent] = []
         self._hashes = array("Q")
@@ -71,9 +71,9 @@ class Calls:
         self.warnings.index = index
         try:
             found = read(message, kind, self.warnings)
-            if isinstance(found, Alias) and found.user_id in self._devices:
+            if isinstance(found, AliasCall) and found.user_id in self._devices:
                 found = identified(message, found)
-            if isinstance(found, Alias):
+            if isinstance(found, AliasCall):
                 self.aliases.append((index, found))
                 return
             self.store(index, found, self._uncorrected if is_corrected(message) else self.context)
@@ -98,7 +98,7 @@ class Calls:
         return Accepted(rows, "", self.warnings.notices, self.warnings.bots)
 
 
-def read(message: Message, kind: str, warnings: Warnings) -> Event | Alias:
+def read(message: Message, kind: str, warnings: Warnings) -> Event | AliasCall:
     """The call, which is one of type `kind`. Raises `InvalidPayload`."""
     user_id = _id("userId", message.user_id, MAX_USER_ID)
     anonymous_id = _id("anonymousId", message.anonymous_id, MAX_ANONYMOUS_ID)
@@ -135,16 +135,18 @@ def is_corrected(message: Message) -> bool:
     return message.timestamp is not None and message.original_timestamp is not None
 
 
-def _read_alias(message: Message, user_id: str | None, anonymous_id: str | None) -> Event | Alias:
+def _read_alias(
+    message: Message, user_id: str | None, anonymous_id: str | None
+) -> Event | AliasCall:
     previous_id = _id("previousId", message.previous_id, MAX_USER_ID)
     if user_id is None or previous_id is None:
         field = "userId" if user_id is None else "previousId"
         raise _invalid(field, "Required")
-    alias = Alias(previous_id, user_id, message)
+    alias = AliasCall(previous_id, user_id, message)
     return identified(message, alias) if previous_id == anonymous_id else alias
 
 
-def identified(message: Message, alias: Alias) -> Event:
+def identified(message: Message, alias: AliasCall) -> Event:
     """The call where it is a visitor who turns out to be a user."""
     return Event(
         event="$identify",

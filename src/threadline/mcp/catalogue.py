@@ -41,7 +41,7 @@ class Failed(Exception):
         self.code, self.data = code, {"docs_url": EXPLAINED, **data}
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """What a call comes to. `is_error`: something is wrong with the arguments."""
 
     text: str
@@ -72,17 +72,17 @@ def input_schema(name: str) -> Json | None:
     return every[name].input if name in every else None
 
 
-async def call(session: Session, name: str, arguments: Json) -> Result:
+async def call(session: Session, name: str, arguments: Json) -> CallResult:
     """One call. Raises `Failed`."""
 
-    async def asked() -> Result:
+    async def asked() -> CallResult:
         tool = _found(session, name)
         try:
             _refuse_unknown(tool, arguments)
             answered = await tool.call(session, arguments)
         except RouteRefused as error:
             return refused(error)
-        return Result(summary(tool.name, arguments, answered), answered.found)
+        return CallResult(summary(tool.name, arguments, answered), answered.found)
 
     return await logged(session, name, asked)
 
@@ -116,12 +116,12 @@ async def logged(session: Session, what: str, asked: Callable[[], Awaitable[Foun
 
 def _outcome(found: object) -> str:
     """One word for the log."""
-    if isinstance(found, Result) and found.is_error:
+    if isinstance(found, CallResult) and found.is_error:
         return str(found.structured["error"])
     return "ok"
 
 
-def refused(error: RouteRefused) -> Result:
+def refused(error: RouteRefused) -> CallResult:
     """What is wrong with the arguments, for the model. Raises `Failed` for what no other arguments
     would mend."""
     data = error.data
@@ -131,7 +131,7 @@ def refused(error: RouteRefused) -> Result:
     each = [(field, "; ".join(said)) for field, said in fields.items()]
     more = [f"{field}: {said}." for field, said in each if said not in str(error)]
     text = one_line(" ".join([f"{error.code}: {error}", *more]))
-    return Result(text, data, is_error=True)
+    return CallResult(text, data, is_error=True)
 
 
 def failed(error: ApiError) -> Failed:

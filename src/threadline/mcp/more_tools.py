@@ -46,20 +46,20 @@ class AnnotationList(msgspec.Struct):
     rows: list[Annotation]
 
 
-class OfProject(msgspec.Struct):
+class ReadableProject(msgspec.Struct):
     """A project that the key may read."""
 
     project_id: str
     name: str
 
 
-class ProjectList(msgspec.Struct):
+class ReadableProjects(msgspec.Struct):
     """All projects of the account, by name."""
 
-    rows: list[OfProject]
+    rows: list[ReadableProject]
 
 
-class Compared(msgspec.Struct, omit_defaults=True):
+class ProjectNumber(msgspec.Struct, omit_defaults=True):
     """One project's number; `error`: why there is none. `from`, `to`, `tz`: where projects are of
     several time zones."""
 
@@ -79,7 +79,7 @@ class ProjectsCompared(msgspec.Struct, omit_defaults=True):
     with the name of its own."""
 
     metric: str
-    rows: list[Compared]
+    rows: list[ProjectNumber]
     warnings: Warnings = msgspec.UNSET
     from_: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
     to: str | msgspec.UnsetType = msgspec.UNSET
@@ -149,7 +149,7 @@ def account_tools(of_project: list[Tool]) -> list[Tool]:
             when="Lists the projects of this account. Call it first: the other tools need a "
             "project_id.",
             input=LISTED,
-            output=output_of(ProjectList),
+            output=output_of(ReadableProjects),
             call=list_projects,
             keys=ACCOUNT,
         ),

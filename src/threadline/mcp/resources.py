@@ -32,7 +32,7 @@ class Text(NamedTuple):
 Read = Callable[[Session], Awaitable[Text]]
 
 
-class Listed(NamedTuple):
+class ListedResource(NamedTuple):
     """A resource with a fixed address. `of_account`: a key of an account may read it, too."""
 
     title: str
@@ -69,17 +69,17 @@ async def _index(session: Session) -> Text:
     return Text("\n".join(["# Pages of the documentation", "", *lines, ""]), MARKDOWN)
 
 
-RESOURCES: Mapping[str, Listed] = {
-    "events://recent": Listed(
+RESOURCES: Mapping[str, ListedResource] = {
+    "events://recent": ListedResource(
         "Recent events", f"The {RECENT} newest events, as they were stored.", _recent
     ),
-    "schema://events": Listed(
+    "schema://events": ListedResource(
         "What is recorded", "Names of events, their properties, and traits of users.", _schema
     ),
-    "projects://all": Listed(
+    "projects://all": ListedResource(
         "Projects", "The projects that this key may read.", _projects, of_account=True
     ),
-    f"{DOCS}index": Listed(
+    f"{DOCS}index": ListedResource(
         "Documentation",
         "Which pages there are, each as docs://{page}.",
         _index,
@@ -136,15 +136,15 @@ async def _read(session: Session, uri: str) -> Text:
     raise Failed(NO_RESOURCE, message, {"error": "not_found", "details": details})
 
 
-def _open_to(session: Session) -> dict[str, Listed]:
+def _open_to(session: Session) -> dict[str, ListedResource]:
     account = session.kind in ACCOUNT
     every = {**RESOURCES, **_apps()}
     return {uri: each for uri, each in every.items() if each.of_account or not account}
 
 
-def _apps() -> dict[str, Listed]:
+def _apps() -> dict[str, ListedResource]:
     return {
-        uri: Listed(
+        uri: ListedResource(
             app.title,
             app.description,
             partial(_app, uri),

@@ -25,7 +25,7 @@ class AccountParams(Stitched, kw_only=True):
     limit: Limit = 100
 
 
-class Member(msgspec.Struct):
+class AccountMember(msgspec.Struct):
     """One of its people: a user, else a visitor whom nobody knows. When they were seen in it."""
 
     user_id: str | None
@@ -46,7 +46,7 @@ class Account(Warned):
     first_seen: str
     last_seen: str
     first_touch: Touch
-    members: list[Member]
+    members: list[AccountMember]
 
 
 MEMBERS = """
@@ -118,14 +118,14 @@ def ask(context: Context, params: AccountParams) -> Account:
     )
 
 
-def _members(context: Context, rows: list[Row]) -> list[Member]:
+def _members(context: Context, rows: list[Row]) -> list[AccountMember]:
     unknown = [row["person"] for row in rows if not row["user_id"]]
     visitors: dict[int, str] = {}
     if unknown:
         found = context.ask(VISITORS, {"visitors": unknown})
         visitors = {row["visitor"]: row["anonymous_id"] for row in found}
     return [
-        Member(
+        AccountMember(
             row["user_id"] or None,
             visitors.get(row["person"]),
             format_utc(row["first_seen"]),

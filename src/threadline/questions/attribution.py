@@ -25,7 +25,7 @@ from threadline.questions.attribution_shapes import (
     Credit,
 )
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.credit import CREDITED, Model, credit_slots, lookback_ms, read_models
 from threadline.questions.filters import NONE, plain, refused, split
@@ -94,7 +94,7 @@ def _nothing(context: Context, params: AttributionParams, row: Row) -> Row:
 
 
 @compared(
-    Rows(AttributionRow, MEASURES, also=("lag_seconds",), nothing=_nothing),
+    ComparedRows(AttributionRow, MEASURES, also=("lag_seconds",), nothing=_nothing),
     most=MAX_LIMIT,
     whole={"total": (*MEASURES, "outside_window")},
 )

@@ -22,7 +22,7 @@ from threadline.questions.stats_shapes import MetricName
 from threadline.questions.variation import FEWEST, usual
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.questions.weekly_numbers import (
-    Number,
+    WeeklyNumber,
     Weeks,
     by_event_in,
     grouped,
@@ -171,7 +171,7 @@ def _moved(name: str, values: list[float]) -> Moved | None:
 def _explain(
     context: Context,
     weeks: Weeks,
-    number: Number,
+    number: WeeklyNumber,
     row: Moved,
     groups: Sequence[str],
     versions: Mapping[str, Sequence[str]],

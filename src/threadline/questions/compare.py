@@ -26,7 +26,14 @@ from threadline.contract.times import (
 )
 from threadline.questions import intervals
 from threadline.questions.answers import as_row, of_columns
-from threadline.questions.compared_rows import CHANGE, PREVIOUS, Merging, Rows, Span, numbers
+from threadline.questions.compared_rows import (
+    CHANGE,
+    PREVIOUS,
+    ComparedRows,
+    Merging,
+    Span,
+    numbers,
+)
 from threadline.questions.context import Context
 from threadline.questions.filters import refused
 from threadline.questions.intervals import Kind
@@ -94,7 +101,7 @@ def _before(asked: Span, zone: ZoneInfo, kind: Kind | None) -> Span:
 
 
 def compared(
-    *lists: Rows, most: int = MAX_LIMIT, whole: Mapping[str, Sequence[str]] = NOTHING
+    *lists: ComparedRows, most: int = MAX_LIMIT, whole: Mapping[str, Sequence[str]] = NOTHING
 ) -> Callable[[Callable[[Context, Any], AnyAnswer]], Callable[[Context, Any], AnyAnswer]]:
     """A question with `compare`. `lists`: those of its answer that are compared. `most`: the
     greatest limit. `whole`: numbers of the answer beside its rows, by the field that they stand in;
@@ -115,7 +122,9 @@ def compared(
 class _Both:
     """An answer beside another."""
 
-    def __init__(self, context: Context, params: Any, lists: Sequence[Rows], most: int) -> None:
+    def __init__(
+        self, context: Context, params: Any, lists: Sequence[ComparedRows], most: int
+    ) -> None:
         self._context, self._params, self._lists, self._most = context, params, lists, most
         kind: Kind | None = getattr(params, "kind", None)
         self._asked, self._other = other_time(params, context.now_ms, kind)

@@ -28,7 +28,7 @@ class Span(NamedTuple):
     to_ms: int
 
 
-class Rows(NamedTuple):
+class ComparedRows(NamedTuple):
     """A list of an answer whose rows are compared.
 
     `kind`: of its rows, whose `measures` are compared; `also`: columns that are not, and no group
@@ -64,7 +64,7 @@ class Merging:
         self._zone = ZoneInfo(params.tz)
 
     def of(
-        self, kind: Rows, rows: Sequence[Row], others: Sequence[Row], by: str = ""
+        self, kind: ComparedRows, rows: Sequence[Row], others: Sequence[Row], by: str = ""
     ) -> tuple[list[Row], bool]:
         """The rows, and whether `limit` left some out. `by`: the order, `-` before it:
         descending."""
@@ -87,7 +87,7 @@ class Merging:
         kept = self._kept(kind, merged)
         return kept, len(kept) < len(merged)
 
-    def _key(self, kind: Rows, row: Row, from_ms: int) -> Key:
+    def _key(self, kind: ComparedRows, row: Row, from_ms: int) -> Key:
         """The how manieth interval it is, and which group."""
         index = None
         if self._kind:
@@ -107,12 +107,12 @@ class Merging:
         first = intervals.start(self._kind, span.from_ms, self._zone)
         return intervals.nth(self._kind, first, index, self._zone)
 
-    def _nothing(self, kind: Rows, row: Row) -> Row:
+    def _nothing(self, kind: ComparedRows, row: Row) -> Row:
         if kind.nothing:
             return kind.nothing(self._context, self._params, row)
         return {name: 0 for name in (*kind.measures, *kind.also) if name in row}
 
-    def _gone(self, kind: Rows, rows: Sequence[Row], then: Mapping[Key, Row]) -> list[Row]:
+    def _gone(self, kind: ComparedRows, rows: Sequence[Row], then: Mapping[Key, Row]) -> list[Row]:
         """Rows for groups that only the other time has."""
         keys = {self._key(kind, row, self._asked.from_ms): row for row in rows}
         groups, at = {key[1:] for key in keys}, {key[0]: row for key, row in keys.items()}
@@ -129,7 +129,7 @@ class Merging:
             found.append(_beside(kind, {**row, **self._nothing(kind, row)}, other))
         return found
 
-    def _of_time(self, kind: Rows, index: object, at: Mapping[object, Row]) -> Row | None:
+    def _of_time(self, kind: ComparedRows, index: object, at: Mapping[object, Row]) -> Row | None:
         """What a row says of when it was; None where the time that was asked for has no such
         interval."""
         if not isinstance(index, int):
@@ -141,7 +141,7 @@ class Merging:
             return None
         return {name: at[index][name] for name in OF_TIME if name in at[index]}
 
-    def _kept(self, kind: Rows, rows: list[Row]) -> list[Row]:
+    def _kept(self, kind: ComparedRows, rows: list[Row]) -> list[Row]:
         limit = getattr(self._params, "limit", None)
         if limit is None:
             return rows
@@ -160,7 +160,7 @@ class Merging:
         return kept
 
 
-def _group(kind: Rows, row: Row) -> Row:
+def _group(kind: ComparedRows, row: Row) -> Row:
     apart = (*OF_TIME, kind.began, *kind.measures, *kind.also, kind.parts, PREVIOUS, CHANGE)
     return {name: value for name, value in row.items() if name not in apart}
 
@@ -172,7 +172,7 @@ def _frozen(items: Any) -> Key:
     )
 
 
-def _beside(kind: Rows, row: Row, other: Row | None) -> Row:
+def _beside(kind: ComparedRows, row: Row, other: Row | None) -> Row:
     """The row with what it was, and by what part it has become more."""
     if not kind.parts:
         then, changes = numbers(row, other, kind.measures)

@@ -9,7 +9,7 @@ from threadline.identity.compose import fill, where
 from threadline.questions.answers import EVENT_COLUMNS, event_columns
 from threadline.questions.context import Context
 from threadline.questions.events import Filters, filter_conditions, filter_values
-from threadline.questions.streamed import Streamed
+from threadline.questions.streamed import EnginePipe
 from threadline.questions.warned import unknown_events, unknown_sources
 
 Format = Literal["ndjson", "csv", "parquet"]
@@ -80,7 +80,7 @@ def ask(context: Context, params: ExportParams) -> Export:
     counts = fill(COUNTS, {"where": where(filter_conditions(everyone, values))})
     with store.asking():
         (counted,) = store.query(counts, {**values, "bots": params.include_bots})
-    file = Streamed(lambda path: store.save(sql, values, ENGINE_FORMATS[params.format], path))
+    file = EnginePipe(lambda path: store.save(sql, values, ENGINE_FORMATS[params.format], path))
     events, bots = int(counted["events"]), int(counted["bots"])
     return Export(cast(IO[bytes], file), events, bots, _warnings(context, params, events))
 

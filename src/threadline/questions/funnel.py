@@ -8,7 +8,7 @@ import msgspec
 
 from threadline.questions.answers import Grouped, Measured
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered
 from threadline.questions.funnel_groups import (
@@ -82,7 +82,7 @@ class FunnelParams(FunnelAsked, kw_only=True):
     limit: Annotated[Limit, msgspec.Meta(description="Groups in the answer.")] = 100
 
 
-class Step(msgspec.Struct):
+class StepResult(msgspec.Struct):
     """`share`: of those at the first step. Times are from the step before that nobody may leave
     out. With `order=any`, `step` says how many steps were done. With `compare`, `previous`: the
     same numbers of the other time, and `change`: by what part each has become more."""
@@ -111,7 +111,7 @@ class WholeTime(msgspec.Struct):
 class FunnelRow(Grouped, kw_only=True):
     """One group's steps. `total` comes with `percentiles`."""
 
-    steps: list[Step]
+    steps: list[StepResult]
     total: WholeTime | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -186,13 +186,13 @@ def _nothing(context: Context, params: FunnelParams, row: Row) -> Row:
     return {"steps": [_nobodys(step) for step in row["steps"]]}
 
 
-def _nobodys(step: Step) -> Step:
+def _nobodys(step: StepResult) -> StepResult:
     times = [name for name in QUANTILES if getattr(step, name) is not msgspec.UNSET]
     empty: dict[str, Any] = {"persons": 0, "share": 0.0, **dict.fromkeys(times)}
     return msgspec.structs.replace(step, **empty)
 
 
-@compared(Rows(FunnelRow, OF_STEP, also=("total",), parts="steps", nothing=_nothing))
+@compared(ComparedRows(FunnelRow, OF_STEP, also=("total",), parts="steps", nothing=_nothing))
 def ask(context: Context, params: FunnelParams) -> Funnel:
     """Persons who reached each step, all within the window after their first.
 
@@ -268,9 +268,9 @@ def _row(asked: FunnelAsk, params: FunnelParams, row: Row) -> Row:
 
 def _step(
     asked: FunnelAsk, params: FunnelParams, nth: int, count: int, first: int, times: list[float]
-) -> Step:
+) -> StepResult:
     wanted = asked.steps[nth]
-    return Step(
+    return StepResult(
         step=asked.text(nth + 1, params.order),
         persons=count,
         share=count / first if first else 0.0,

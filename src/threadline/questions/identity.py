@@ -24,7 +24,7 @@ class SharedDevicesParams(Stitched, kw_only=True):
     ) = None
 
 
-class Seen(msgspec.Struct):
+class UserOnDevice(msgspec.Struct):
     """One user on a device: events that carried both ids."""
 
     user_id: str
@@ -38,7 +38,7 @@ class SharedDevice(msgspec.Struct):
     another owner than `next` does; `moving_share` is that of `first`."""
 
     anonymous_id: str
-    users: list[Seen]
+    users: list[UserOnDevice]
     events: int
     moving_share: float
     moving_shares: dict[str, float]
@@ -111,7 +111,7 @@ def shared_devices(context: Context, params: SharedDevicesParams) -> SharedDevic
 
 def _shared_device(row: Row) -> SharedDevice:
     users = [
-        Seen(user_id, observations, format_utc(first), format_utc(last))
+        UserOnDevice(user_id, observations, format_utc(first), format_utc(last))
         for first, user_id, observations, last in row["users"]
     ]
     moving = dict(zip(("first", "last", "none"), row["moving"], strict=True))

@@ -8,7 +8,7 @@ import msgspec
 
 from threadline.questions.answers import Measured
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.parameters import CompareText
 from threadline.questions.warned import Limited, cut_off, noted
@@ -99,8 +99,8 @@ COUNTED_TO_END = """arrayConcat(
 
 
 @compared(
-    Rows(Path, ("persons", "share")),
-    Rows(Flow, ("persons",), name="flow", limit_each="step"),
+    ComparedRows(Path, ("persons", "share")),
+    ComparedRows(Flow, ("persons",), name="flow", limit_each="step"),
     most=MAX_LIMIT,
     whole={"": ("persons", "reached")},
 )

@@ -9,7 +9,7 @@ from threadline.contract.times import format_utc, parse_ms, utc_ms
 from threadline.questions.answers import Measured, grouped_rows
 from threadline.questions.cohorts import COHORTS, IS_BACK, Cohorts, CohortsRequest, begun, read
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.dimensions import Scope
 from threadline.questions.parameters import CompareText, any_dimension
@@ -101,7 +101,7 @@ def _nothing(context: Context, params: RetentionParams, row: Row) -> Row:
 
 
 @compared(
-    Rows(
+    ComparedRows(
         Cohort,
         ("persons", "retained"),
         nothing=_nothing,

@@ -92,7 +92,7 @@ class Rest(msgspec.Struct):
     count: int
 
 
-class NamedEvent(msgspec.Struct, kw_only=True):
+class SchemaEvent(msgspec.Struct, kw_only=True):
     """`other`: properties beyond the 200 most frequent."""
 
     event: str
@@ -107,7 +107,7 @@ class Schema(Limited, kw_only=True):
     """Events and traits, the most frequent first. Traits are what `$identify` events bring. With
     `values_of`, `values` instead. `other`: events beyond `limit`."""
 
-    events: list[NamedEvent] | msgspec.UnsetType = msgspec.UNSET
+    events: list[SchemaEvent] | msgspec.UnsetType = msgspec.UNSET
     other: Rest | msgspec.UnsetType = msgspec.UNSET
     traits: list[Property] | msgspec.UnsetType = msgspec.UNSET
     values: Values | msgspec.UnsetType = msgspec.UNSET
@@ -241,14 +241,16 @@ def _examples(
     return examples
 
 
-def _events(rows: Sequence[Row], examples: Mapping[tuple[str, str], list[str]]) -> list[NamedEvent]:
+def _events(
+    rows: Sequence[Row], examples: Mapping[tuple[str, str], list[str]]
+) -> list[SchemaEvent]:
     """Rows of an event lie together, itself first."""
-    events: list[NamedEvent] = []
+    events: list[SchemaEvent] = []
     for row in rows:
         first_seen, last_seen = format_utc(row["since"]), format_utc(row["until"])
         if row["is_event"]:
             events.append(
-                NamedEvent(
+                SchemaEvent(
                     event=row["event"],
                     count=row["count"],
                     first_seen=first_seen,

@@ -8,7 +8,7 @@ import msgspec
 from threadline.identity.compose import where
 from threadline.questions.answers import Compared, Group, grouped_rows
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.finished import COUNT, also_nobodys, counting, people, summed
@@ -151,7 +151,7 @@ OF_EVENT = tuple(name for name in MEASURES if name != "visits")
 SUMMABLE = ("events", "visits")
 
 
-@compared(Rows(SourcesRow, MEASURES), most=MAX_LIMIT)
+@compared(ComparedRows(SourcesRow, MEASURES), most=MAX_LIMIT)
 def ask(context: Context, params: SourcesParams) -> Sources:
     """Visits, events, devices and people by source. Raises `InvalidGroupBy`, `InvalidParams`."""
     if params.breakdown and params.group_by:

@@ -7,7 +7,7 @@ import msgspec
 from threadline.questions import amounts
 from threadline.questions.answers import grouped_rows
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.converting import Converting, converting, named_events
 from threadline.questions.filters import refused
@@ -55,7 +55,7 @@ def _nothing(context: Context, params: StatsParams, row: Row) -> Row:
     return {"value": empty_value(params)}
 
 
-@compared(Rows(StatsRow, ("value",), nothing=_nothing))
+@compared(ComparedRows(StatsRow, ("value",), nothing=_nothing))
 def ask(context: Context, params: StatsParams) -> Stats:
     """One value for every group and interval. Raises `InvalidGroupBy`, `InvalidParams`."""
     check_per(params)

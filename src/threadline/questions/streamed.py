@@ -10,7 +10,7 @@ from typing import Self
 FIRST_BYTES = 64 * 1024
 
 
-class Streamed:
+class EnginePipe:
     """A pipe out of the engine, with the part of a file that readers need. Nothing of the answer
     lies on the disk, however large it is."""
 

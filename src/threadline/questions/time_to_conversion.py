@@ -15,7 +15,7 @@ from threadline.questions.answers import (
     grouped_rows,
 )
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.filters import Filtered, refused
 from threadline.questions.named_events import EventText, read_event
@@ -76,7 +76,7 @@ class TimeToConversionRow(Compared, kw_only=True):
     histogram: list[Bucket]
 
 
-class Others(msgspec.Struct):
+class OtherGroups(msgspec.Struct):
     """The people of groups that `limit` left out."""
 
     persons: int
@@ -91,7 +91,7 @@ class TimeToConversion(Limited, omit_defaults=True, kw_only=True):
     rows: list[TimeToConversionRow]
     shared_devices: list[str]
     seconds: float | msgspec.UnsetType | None = msgspec.UNSET
-    other: Others | msgspec.UnsetType = msgspec.UNSET
+    other: OtherGroups | msgspec.UnsetType = msgspec.UNSET
 
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -171,7 +171,7 @@ def _nothing(context: Context, params: TimeToConversionParams, row: Row) -> Row:
 
 
 @compared(
-    Rows(TimeToConversionRow, ("persons", *TIMES), also=("histogram",), nothing=_nothing),
+    ComparedRows(TimeToConversionRow, ("persons", *TIMES), also=("histogram",), nothing=_nothing),
     most=MAX_LIMIT,
 )
 def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
@@ -207,7 +207,7 @@ def ask(context: Context, params: TimeToConversionParams) -> TimeToConversion:
     warnings = []
     if len(rows) < len(found):
         answer.truncated = True
-        answer.other = Others(sum(row["persons"] for row in found[len(rows) :]))
+        answer.other = OtherGroups(sum(row["persons"] for row in found[len(rows) :]))
         warnings.append(cut_off(len(rows), MAX_LIMIT))
     if not rows:
         warnings += unknown_events(context, {"conversion": [conversion.event]})

@@ -7,7 +7,7 @@ import msgspec
 from threadline.identity.compose import where
 from threadline.questions.answers import Group, grouped_rows
 from threadline.questions.compare import compared
-from threadline.questions.compared_rows import Rows
+from threadline.questions.compared_rows import ComparedRows
 from threadline.questions.context import Context
 from threadline.questions.finished import COUNT, also_nobodys, counting, mean, people, summed
 from threadline.questions.ordering import order_by
@@ -121,7 +121,7 @@ class By(NamedTuple):
     facts: list[str]
 
 
-@compared(Rows(VisitsRow, MEASURES, ALSO))
+@compared(ComparedRows(VisitsRow, MEASURES, ALSO))
 def ask(context: Context, params: VisitsParams) -> Visits:
     """Visits by where they came from, or began and ended, or by whose they are. Raises
     `InvalidGroupBy`, `InvalidParams`."""

@@ -23,7 +23,7 @@ MOST_ROWS = 50_000
 PAGE_VIEW = "$pageview"
 
 
-class Number(NamedTuple):
+class WeeklyNumber(NamedTuple):
     """A number to look at, as `stats` asks it."""
 
     name: str
@@ -39,7 +39,7 @@ class Weeks(NamedTuple):
     to_ms: int
     begins: WeekStart
 
-    def of(self, number: Number, group_by: str = "") -> StatsParams:
+    def of(self, number: WeeklyNumber, group_by: str = "") -> StatsParams:
         params = self.params
         return StatsParams(
             metric=number.metric,
@@ -82,7 +82,7 @@ def weeks_of(context: Context, params: Filtered) -> Weeks:
 
 def by_event_in(context: Context, weeks: Weeks) -> dict[str, list[float]]:
     """How often each event came, week by week."""
-    found = grouped(context, weeks, Number("events", "count"), "event_name")
+    found = grouped(context, weeks, WeeklyNumber("events", "count"), "event_name")
     return {str(name): values for name, values in found.items()}
 
 
@@ -97,25 +97,25 @@ def since_there_is_something(
     return weeks._replace(starts=weeks.starts[cut:]), shorter
 
 
-def numbers_of(context: Context, by_event: Mapping[str, Sequence[float]]) -> Iterator[Number]:
+def numbers_of(context: Context, by_event: Mapping[str, Sequence[float]]) -> Iterator[WeeklyNumber]:
     """The main numbers, all goals, and the events that come most and are no goal."""
-    yield Number("persons", "persons")
-    yield Number("visits", "visits")
-    yield Number("pageviews", "count", PAGE_VIEW)
+    yield WeeklyNumber("persons", "persons")
+    yield WeeklyNumber("visits", "visits")
+    yield WeeklyNumber("pageviews", "count", PAGE_VIEW)
     plain: set[str] = set()
     for name in context.names.goals:
-        yield Number(f"goal:{name}", "count", f"goal:{name}")
+        yield WeeklyNumber(f"goal:{name}", "count", f"goal:{name}")
         goal = context.names.goal(name)
         if goal and not goal.conditions:
             plain.add(goal.event)
     own = [name for name in by_event if not name.startswith("$") and name not in plain]
     own.sort(key=lambda name: (-sum(by_event[name]), name))
     for name in own[:MOST_EVENTS]:
-        yield Number(name, "count", name)
+        yield WeeklyNumber(name, "count", name)
 
 
 def series_of(
-    context: Context, weeks: Weeks, number: Number, by_event: Mapping[str, list[float]]
+    context: Context, weeks: Weeks, number: WeeklyNumber, by_event: Mapping[str, list[float]]
 ) -> list[float]:
     """The number week by week; `by_event`: how often each event came, as `by_event_in` has it."""
     if number.metric == "count" and (found := by_event.get(number.event or "")):
@@ -124,7 +124,7 @@ def series_of(
 
 
 def grouped(
-    context: Context, weeks: Weeks, number: Number, group: str = ""
+    context: Context, weeks: Weeks, number: WeeklyNumber, group: str = ""
 ) -> dict[str | None, list[float]]:
     """The number week by week, for each value of a dimension; without one under None."""
     found: dict[str | None, list[float]] = {}

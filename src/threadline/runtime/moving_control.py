@@ -15,7 +15,7 @@ from threadline.control.pepper import pepper_problem
 from threadline.ingest.undoing import id_key
 
 
-class Moved(NamedTuple):
+class MovedTables(NamedTuple):
     """`rows`: of each table. `aside`: where the file is that nothing uses any more, if it was one.
     `forgets_ids`: event_ids that came before are not known any more."""
 
@@ -24,7 +24,7 @@ class Moved(NamedTuple):
     forgets_ids: bool
 
 
-def move(folder: Path, source: str, target: str) -> Moved:
+def move(folder: Path, source: str, target: str) -> MovedTables:
     """Each as THREADLINE_CONTROL names it. No server may run. A file is put aside once all of it is
     in PostgreSQL: keys that were revoked there would still work here. Raises `ControlError` and
     `SchemaError`."""
@@ -46,8 +46,8 @@ def move(folder: Path, source: str, target: str) -> Moved:
         forgets_ids = have.is_shared and not to.is_shared
     if not is_postgres(source):
         path.rename(folder / MOVED)
-        return Moved(rows, folder / MOVED, forgets_ids)
-    return Moved(rows, None, forgets_ids)
+        return MovedTables(rows, folder / MOVED, forgets_ids)
+    return MovedTables(rows, None, forgets_ids)
 
 
 @contextmanager

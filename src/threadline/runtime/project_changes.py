@@ -34,7 +34,7 @@ SETTINGS = (
 NAMED_BY = ("name", "annotation_id")
 
 
-class Difference(msgspec.Struct):
+class SettingChange(msgspec.Struct):
     """`kind`: a setting, `origin`, or one of `WHAT`; `name`: which of these.
     `before` and `after`: None where it was not, or will not be."""
 
@@ -98,33 +98,33 @@ def _check(file: ProjectFile, found: Definitions) -> None:
         raise ControlError(f"{where}{WHAT[table]} {name}: {error}")
 
 
-def differences(before: Settings, after: Settings) -> list[Difference]:
+def differences(before: Settings, after: Settings) -> list[SettingChange]:
     """In the order of the file."""
     return list(_differences(before, after))
 
 
-def _differences(before: Settings, after: Settings) -> Iterator[Difference]:
+def _differences(before: Settings, after: Settings) -> Iterator[SettingChange]:
     (project, definitions), (wanted, found) = before, after
     for name in SETTINGS:
         if getattr(project, name) != getattr(wanted, name):
-            yield Difference(name, "", getattr(project, name), getattr(wanted, name))
+            yield SettingChange(name, "", getattr(project, name), getattr(wanted, name))
     days, wanted_days = (
         {name: NEVER if kept is None else kept for name, kept in each.keep_days_by_event}
         for each in (project, wanted)
     )
     for name in sorted(days.keys() | wanted_days.keys()):
         if days.get(name) != wanted_days.get(name):
-            yield Difference("keep_days", name, days.get(name), wanted_days.get(name))
+            yield SettingChange("keep_days", name, days.get(name), wanted_days.get(name))
     for origin in sorted(project.origins ^ wanted.origins):
         there = origin in project.origins
-        yield Difference("origin", origin, origin if there else None, None if there else origin)
+        yield SettingChange("origin", origin, origin if there else None, None if there else origin)
     if project.rules != wanted.rules:
-        yield Difference("rules", "", project.rules or None, wanted.rules or None)
+        yield SettingChange("rules", "", project.rules or None, wanted.rules or None)
     for table, what in WHAT.items():
         olds, news = getattr(definitions, table), getattr(found, table)
         for name in sorted(olds.keys() | news.keys()):
             if olds.get(name) != news.get(name):
-                yield Difference(what, name, olds.get(name), news.get(name))
+                yield SettingChange(what, name, olds.get(name), news.get(name))
 
 
 def not_in(file: ProjectFile, after: Settings) -> list[str]:

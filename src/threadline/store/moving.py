@@ -19,7 +19,7 @@ from threadline.store import tables
 from threadline.store.cluster import ON_FIRST_SHARD, UNFINISHED
 from threadline.store.engine import Store
 from threadline.store.errors import StoreError
-from threadline.store.pouring import BESIDE, FORMAT, Columns, beside
+from threadline.store.pouring import BESIDE, FORMAT, TableColumns, beside
 from threadline.store.states import STATES
 
 CHUNK_BYTES = 1024**2
@@ -82,9 +82,9 @@ class MovedTable:
     merges: bool
 
     @property
-    def poured(self) -> Columns:
+    def poured(self) -> TableColumns:
         """As `pouring` takes it."""
-        return Columns(self.columns, self.types, self.made)
+        return TableColumns(self.columns, self.types, self.made)
 
     @property
     def is_divided(self) -> bool:

@@ -19,7 +19,7 @@ PARTITIONS = """
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableColumns:
     """Of a table. `made`: those that the engine fills from others."""
 
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class Columns:
 class Beside:
     """A table beside one of these, on one node. `table`: its name."""
 
-    def __init__(self, store: Store, of: str, columns: Columns) -> None:
+    def __init__(self, store: Store, of: str, columns: TableColumns) -> None:
         self.table = f"{BESIDE}{of}_{uuid.uuid4().hex}"
         self._store = store
         self._of = of
@@ -70,7 +70,7 @@ def partitions(node: Store, table: str) -> list[str]:
 
 
 @contextmanager
-def beside(store: Store, of: str, columns: Columns) -> Iterator[Beside]:
+def beside(store: Store, of: str, columns: TableColumns) -> Iterator[Beside]:
     """One that is empty, as long as the block lasts. After an error it is left to `clear`."""
     made = Beside(store, of, columns)
     store.execute(f"CREATE TABLE {made.table} AS {of}")

@@ -11,7 +11,7 @@ const WIDTH = NAME + BAR + 150;
 const MARGIN = 16;
 
 /** In the colours and letters of where it stands. */
-export function funnelDrawing(steps: Schemas["Step"][], where: Element): SVGSVGElement {
+export function funnelDrawing(steps: Schemas["StepResult"][], where: Element): SVGSVGElement {
   const style = getComputedStyle(where);
   const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const first = Math.max(1, steps[0]?.persons ?? 0);

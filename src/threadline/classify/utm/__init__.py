@@ -50,7 +50,7 @@ class Medium(NamedTuple):
     words: frozenset[str]
 
 
-class Named(NamedTuple):
+class NamedSource(NamedTuple):
     """`medium`: the only one that the lists know for this source, or nothing."""
 
     source: str
@@ -58,7 +58,7 @@ class Named(NamedTuple):
 
 
 NO_MEDIUM = Medium("", frozenset())
-NO_SOURCE = Named("", "")
+NO_SOURCE = NamedSource("", "")
 
 
 def read_medium(written: str) -> Medium:
@@ -90,7 +90,7 @@ def _by_words(words: frozenset[str]) -> str:
     return ""
 
 
-def read_source(written: str) -> Named:
+def read_source(written: str) -> NamedSource:
     """`fb`, m.facebook.com and `Facebook` are facebook, https://chatgpt.com is chatgpt; what is not
     known stays, in lower case."""
     if not written:
@@ -99,15 +99,17 @@ def read_source(written: str) -> Named:
 
 
 @lru_cache(maxsize=4096)
-def _source(written: str) -> Named:
+def _source(written: str) -> NamedSource:
     name = written.casefold()
     source = NAMES.get(fold(name))
     if source is None and "." in name:
         host, _, path = name.removeprefix("https://").removeprefix("http://").partition("/")
         by = APPS.get(host) or listed(host.removeprefix("www."), f"/{path}")
         if by and by.kind in NAMING:
-            return Named(by.source, OF_KIND.get(by.kind) or ("email" if by.kind == "email" else ""))
-    return Named(source or name, _medium_of(source or name))
+            return NamedSource(
+                by.source, OF_KIND.get(by.kind) or ("email" if by.kind == "email" else "")
+            )
+    return NamedSource(source or name, _medium_of(source or name))
 
 
 def _medium_of(source: str) -> str:
