@@ -82,7 +82,7 @@ def test_a_bar_leads_to_its_day(page_of: NewPage) -> None:
     bars.focus()
     page.keyboard.press("Home")
     day = bars.get_attribute("aria-valuetext") or ""
-    assert re.match(r"\w+,? \d+ \w+: known today \d+, still strangers \d+", day), day
+    assert re.match(r"\w+,? \d+ \w+: known today \d+, still anonymous \d+", day), day
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"range=(\d{4}-\d\d-\d\d)\.\.\1"))
 

@@ -49,7 +49,7 @@ def test_a_funnel_by_clicking_down_to_people(house: House, page_of: NewPage) -> 
     people = house.ask("/v1/funnel/people", **asked, step=2, limit=100)["rows"]
     assert len(people) == expected["2"]
     expect(who.get_by_role("rowheader")).to_have_text(
-        [row["user_id"] or re.compile("^a stranger") for row in people]
+        [row["user_id"] or re.compile("^anonymous") for row in people]
     )
     page.get_by_role("button", name=re.compile("left here$")).first.click()
     expect(page.get_by_role("table", name="Who left before signup")).to_be_visible()

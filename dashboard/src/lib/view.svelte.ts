@@ -12,7 +12,7 @@ export const POLICY_WORDS: Record<string, string> = {
   first: "the first user seen on the device",
   next: "the next user to sign in on the device",
   last: "the latest user seen on the device",
-  none: "nobody: it stays a stranger's",
+  none: "nobody: it stays the anonymous visitor's",
 };
 export const COMPARES: [string, string][] = [
   ["none", "Nothing"],
