@@ -132,7 +132,7 @@ def test_one_that_died_before_it_signed_is_taken_over(
 ) -> None:
     url = clickhouse.url("unsigned")
     with client(url) as mine:
-        mine.command(migration_lock.LOCK % 7)
+        mine.command(migration_lock.LOCK.substitute(number=7))
         with ThreadPoolExecutor(1) as other:
             opening = other.submit(lambda: Store(url))
             heard.await_line("migration_waits")

@@ -7,6 +7,7 @@ turn sends later is refused by the store, and what came before that is waited fo
 """
 
 import time
+from string import Template
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from threadline.ingest.row import Hashes, Rows, by_column
 from threadline.store import Store, StoreAway, StoreError
 
 INSERT = "INSERT INTO event_ids (hash, received_at, claim) SELECT"
-CLAIM = (
+CLAIM = Template(
     INSERT
-    + """ hash, received_at, %(number)d
+    + """ hash, received_at, $number
     FROM input('hash UInt64, received_at UInt32')
-    WHERE throwIf(%(number)d < (SELECT max(number) FROM fences), 'this turn is over') = 0
+    WHERE throwIf($number < (SELECT max(number) FROM fences), 'this turn is over') = 0
     FORMAT RowBinary"""
 )
 FENCE = "INSERT INTO fences SELECT {number:UInt64}"
@@ -100,7 +101,7 @@ class Claims:
 
     def make(self, hashes: Hashes, number: int) -> None:
         """Claim these. Raises `StoreError`, also where the turn is over."""
-        claim = CLAIM % {"number": number}
+        claim = CLAIM.substitute(number=number)
         try:
             self._dedup.remember_by(lambda body: self._store.home.insert_by(claim, body), hashes)
         except StoreError:

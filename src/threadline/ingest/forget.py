@@ -20,11 +20,11 @@ from threadline.ingest.dedup import Dedup
 from threadline.ingest.forget_plan import (
     DECISIONS,
     EVENTS,
-    HASH,
     ON_DEVICES,
     Share,
     decode,
     encode,
+    of_users,
     side_by_side,
 )
 from threadline.ingest.forget_search import find, find_ahead
@@ -53,7 +53,7 @@ DELETED = {
     ),
     "user_touches": (
         f"""{PROJECT} AND (
-            {HASH % "user_id"} OR sipHash64('user', user_id) IN {{others:Array(UInt64)}}
+            {of_users("user_id")} OR sipHash64('user', user_id) IN {{others:Array(UInt64)}}
         )""",
         ("visitors", "others"),
     ),

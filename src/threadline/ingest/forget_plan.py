@@ -25,19 +25,24 @@ EVENTS = f"""{PROJECT} AND (
     OR visitor IN {{devices:Array(UInt64)}}
 )"""
 
-HASH = "sipHash64('user', %s) IN {users:Array(UInt64)}"
+
+def of_users(column: str) -> str:
+    """SQL: the user in this column is one of `users`."""
+    return f"sipHash64('user', {column}) IN {{users:Array(UInt64)}}"
+
+
 ON_DEVICES = "visitor IN {devices:Array(UInt64)}"
 
 # Mostly there are none.
 DECISIONS = {
     "unlinks": f"""{PROJECT} AND (
-        {HASH % "user_id"} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
+        {of_users("user_id")} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
     )""",
     "account_unlinks": f"""{PROJECT} AND (
-        {HASH % "user_id"} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
+        {of_users("user_id")} OR visitor IN {{emptied:Array(UInt64)}} OR {ON_DEVICES}
     )""",
-    "aliases": f"{PROJECT} AND ({HASH % 'user_id'} OR {HASH % 'canonical'})",
-    "alias_decisions": f"{PROJECT} AND ({HASH % 'user_id'} OR {HASH % 'alias_of'})",
+    "aliases": f"{PROJECT} AND ({of_users('user_id')} OR {of_users('canonical')})",
+    "alias_decisions": f"{PROJECT} AND ({of_users('user_id')} OR {of_users('alias_of')})",
 }
 
 

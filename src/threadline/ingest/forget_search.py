@@ -54,7 +54,7 @@ UNLINKED = f"""
 AROUND = " UNION ALL ".join(
     [
         *(f"(SELECT '{at}' AS found FROM {at} WHERE {PROJECT} LIMIT 1)" for at in DECISIONS),
-        f"(SELECT subject AS found FROM ({HALF_MADE % 'links'}))",
+        f"(SELECT subject AS found FROM ({HALF_MADE.substitute(table='links')}))",
     ]
 )
 

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from string import Template
 
 import msgspec
 import numpy as np
@@ -55,10 +56,10 @@ ROW = msgspec.json.Decoder(tuple[str])
 # The engine refuses more than a thousand deletions at a time.
 IDS_AT_ONCE = 250_000
 LOOK_AGAIN_S = 0.1
-OWN_MONTHS = """
-    SELECT DISTINCT _partition_id AS month FROM {table}
-    GROUP BY month HAVING countIf(project_id != {{project_id:String}}) = 0
-    ORDER BY month"""
+OWN_MONTHS = Template("""
+    SELECT DISTINCT _partition_id AS month FROM $table
+    GROUP BY month HAVING countIf(project_id != {project_id:String}) = 0
+    ORDER BY month""")
 LEFT = " UNION ALL ".join(
     f"SELECT count() AS rows FROM {table} WHERE {PROJECT}" for table in TABLES
 )
@@ -107,7 +108,7 @@ def remove_from_store(
 
 def _remove(store: Store, table: str, params: Params) -> None:
     if table in MONTHLY:
-        for row in store.query(OWN_MONTHS.format(table=table), params):
+        for row in store.query(OWN_MONTHS.substitute(table=table), params):
             store.execute(f"ALTER TABLE {table} DROP PARTITION ID '{int(row['month'])}'")
     if store.query(f"SELECT 1 FROM {table} WHERE {PROJECT} LIMIT 1", params):
         store.delete(table, PROJECT, params)

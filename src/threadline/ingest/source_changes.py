@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from string import Template
 
 import msgspec
 
@@ -31,12 +32,12 @@ IN_SLICE = """_partition_id = {month:String}
         AND cityHash64(url, referrer) % {slices:UInt32} BETWEEN {first:UInt32} AND {last:UInt32}"""
 # What comes out differently, until it is in the events. Every run has a table of its own: a
 # statement that a killed one left on its way cannot touch that of the next.
-CHANGES = f"""
-    CREATE TABLE %s (
+CHANGES = Template(f"""
+    CREATE TABLE $table (
         url String, referrer String, off_page UInt8, changed Bool,
         {", ".join(f"{name} String" for name in COLUMNS)}
     )
-    ENGINE = Join(ANY, LEFT, url, referrer, off_page)"""
+    ENGINE = Join(ANY, LEFT, url, referrer, off_page)""")
 LEFTOVERS = """
     SELECT name FROM system.tables
     WHERE database = currentDatabase() AND startsWith(name, 'reclassified')"""
@@ -74,7 +75,7 @@ class SourceChanges:
     def begin(self, project_id: str, since_ms: int) -> None:
         begin(self._store, RECLASSIFY, [project_id], reach(since_ms))
         for node in self._store.nodes:
-            node.execute(CHANGES % self._table)
+            node.execute(CHANGES.substitute(table=self._table))
 
     def have_follow(self, tables: Sequence[str]) -> None:
         """Write down that these states have to be made anew."""

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 import numpy as np
@@ -38,21 +39,21 @@ OF_THESE = """
     AND (visitor IN (SELECT sipHash64(arrayJoin({devices:Array(String)})))
         OR visitor IN (SELECT sipHash64('user', arrayJoin({users:Array(String)}))))"""
 
-CREATE = (
-    "CREATE OR REPLACE TABLE {table} (event UInt64, id UInt64) ENGINE = MergeTree ORDER BY event"
+CREATE = Template(
+    "CREATE OR REPLACE TABLE $table (event UInt64, id UInt64) ENGINE = MergeTree ORDER BY event"
 )
-COUNT = """
+COUNT = Template("""
     SELECT count() AS events, uniqExact(event_id) AS ids,
-        (SELECT uniqExact(event) FROM {table}) AS brought
+        (SELECT uniqExact(event) FROM $table) AS brought
     FROM events
-    WHERE project_id = {{project_id:String}} AND xxh3(event_id) IN (SELECT event FROM {table})"""
-DELETE = """
+    WHERE project_id = {project_id:String} AND xxh3(event_id) IN (SELECT event FROM $table)""")
+DELETE = Template("""
     ALTER TABLE events DELETE
-    WHERE project_id = {{project_id:String}} AND xxh3(event_id) IN (SELECT event FROM {table})
-    SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1"""
-FORGET_IDS = """
-    ALTER TABLE event_ids DELETE WHERE hash IN (SELECT id FROM {table})
-    SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1"""
+    WHERE project_id = {project_id:String} AND xxh3(event_id) IN (SELECT event FROM $table)
+    SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1""")
+FORGET_IDS = Template("""
+    ALTER TABLE event_ids DELETE WHERE hash IN (SELECT id FROM $table)
+    SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1""")
 
 
 def id_key(folder: Path, shared: int | None) -> int:
@@ -151,11 +152,11 @@ def undo(
     """
     table = f"undone_{path.stem.rpartition('-')[2]}"
     for node in store.nodes:
-        node.execute(CREATE.format(table=table))
+        node.execute(CREATE.substitute(table=table))
         for number, body in enumerate(_blocks(path)):
             node.insert(table, ["event", "id"], "RowBinary", body, f"{table}-{number}")
     params = {"project_id": project_id}
-    found = [node.query(COUNT.format(table=table), params)[0] for node in store.nodes]
+    found = [node.query(COUNT.substitute(table=table), params)[0] for node in store.nodes]
     # An id is on one node, on which its device's events are.
     known = sum(int(row["ids"]) for row in found)
     counted(Undone(sum(int(row["events"]) for row in found), int(found[0]["brought"]) - known))
@@ -163,8 +164,8 @@ def undo(
     begin(store, REBUILD, [state.table for state in STATES])
     progressed("deleting")
     for node in store.nodes:
-        node.execute(DELETE.format(table=table), params)
-        node.execute(FORGET_IDS.format(table=table))
+        node.execute(DELETE.substitute(table=table), params)
+        node.execute(FORGET_IDS.substitute(table=table))
     rebuild()
     for node in store.nodes:
         node.execute(f"DROP TABLE IF EXISTS {table} SYNC")

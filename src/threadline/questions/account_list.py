@@ -1,6 +1,7 @@
 """`GET /v1/accounts`: which accounts there are, how many people they have, what brought them."""
 
 from collections.abc import Sequence
+from string import Template
 from typing import Annotated, Literal
 
 import msgspec
@@ -109,9 +110,9 @@ SEARCH = f"""(
                 AND positionCaseInsensitiveUTF8(e.properties, {{search:String}}) > 0
         )
     )"""
-BEHIND_CURSOR = (
-    "(order_number {side} {{cursor_number:Float64}} OR (order_number = {{cursor_number:Float64}}"
-    " AND account_id > {{cursor_id:String}}))"
+BEHIND_CURSOR = Template(
+    "(order_number $side {cursor_number:Float64} OR (order_number = {cursor_number:Float64}"
+    " AND account_id > {cursor_id:String}))"
 )
 ASKED_FOR = "p.person IN (SELECT person FROM asked_people)"
 ONE = "p.account_id = {account_id:String}"
@@ -137,7 +138,7 @@ def ask(context: Context, params: AccountsParams) -> Accounts:
     if params.cursor is not None:
         values |= read_number(question, params.cursor)
         side = "<" if params.order.startswith("-") else ">"
-        conditions.append(BEHIND_CURSOR.format(side=side))
+        conditions.append(BEHIND_CURSOR.substitute(side=side))
     rows = listed(context, members, values, params.order, conditions, params.limit + 1)
     page = rows[: params.limit]
     warnings = [] if page or narrowed else [no_accounts()]

@@ -41,7 +41,7 @@ def compare(sql: str, condition: Condition, name: str, values: dict[str, object]
         if kind == "property" and (equal := [float(v) for v in given if is_exact(v)]):
             values |= {f"{name}_number": equal, f"{name}_written": f"^({NUMBER})$"}
             same = (
-                f"(ifNull({FINITE.format(sql)}, nan) IN {{{name}_number:Array(Float64)}}"
+                f"(ifNull({_finite(sql)}, nan) IN {{{name}_number:Array(Float64)}}"
                 f" AND match({sql}, {{{name}_written:String}}))"
             )
             return f"({found} OR {same})" if operator == "==" else f"({found} AND NOT {same})"
@@ -62,7 +62,7 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
     found = number(value)
     if found is not None:
         values[name] = found
-        read = sql if condition.kind == "number" else FINITE.format(sql)
+        read = sql if condition.kind == "number" else _finite(sql)
         return f"ifNull({read} {operator} {{{name}:Float64}}, FALSE)"
     values[name] = bound_ms(within(cast(int, time_ms(value))))
     # A number alone would be read as a time, too.
@@ -71,7 +71,6 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
 
 
 # Texts such as `inf` can be read, but are no numbers.
-FINITE = "if(isFinite(toFloat64OrZero({0})), toFloat64OrNull({0}), NULL)"
 # A number as JSON writes it: 5, 5.0 and 5e0 are the same, 007 and +5 are texts.
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?"
 # Beyond, neighbours are the same number, which ids must not be.
@@ -109,3 +108,7 @@ def event_conditions(
         event_condition(condition, f"{name}_{nth}", values)
         for nth, condition in enumerate(conditions, start=1)
     ]
+
+
+def _finite(text: str) -> str:
+    return f"if(isFinite(toFloat64OrZero({text})), toFloat64OrNull({text}), NULL)"

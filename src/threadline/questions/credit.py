@@ -6,6 +6,7 @@ them.
 """
 
 from collections.abc import Mapping
+from string import Template
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -62,7 +63,7 @@ WEIGHTS: Mapping[Model, str] = {
 }
 # Whoever came first, however long ago.
 EVER_FIRST = "arrayMap(i -> toFloat64(i = 1), arrayEnumerate(credited))"
-PADDED = "arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), {weights})"
+PADDED = Template("arrayConcat(arrayWithConstant(length(credited) - n, toFloat64(0)), $weights)")
 
 # Fewer people convert than visit, so the join keeps those. A conversion without any touch before it
 # is direct; one whose touches are all too long ago is
@@ -112,7 +113,7 @@ def credit_slots(
     ever = "first_touch" in models and lookback_days is None
     weights = []
     for number, model in enumerate(models, start=1):
-        of_all = PADDED.format(weights=WEIGHTS[model]) if ever else WEIGHTS[model]
+        of_all = PADDED.substitute(weights=WEIGHTS[model]) if ever else WEIGHTS[model]
         first = ever and model == "first_touch"
         weights.append(f"{EVER_FIRST if first else of_all} AS w{number}")
         if amount:

@@ -72,7 +72,6 @@ FROM cohorts
 GROUP BY cohort
 ORDER BY cohort"""
 
-NOTHING = "defaultValueOfArgumentType(group_{})"
 # What a row of `cohorts` counts for: somebody, or some people.
 ONE = {"persons": "count()", "each": "toUInt64"}
 SOME = {"persons": "sum(people)", "each": "people * "}
@@ -147,7 +146,8 @@ def _groups(groups: Sequence[str], limit: int) -> dict[str, object]:
     return {
         "groups": ", ".join(f"group_{n}" for n in numbers),
         "named": ", ".join(
-            f"if(is_kept, group_{n}, {NOTHING.format(n)}) AS name_{n}" for n in numbers
+            f"if(is_kept, group_{n}, defaultValueOfArgumentType(group_{n})) AS name_{n}"
+            for n in numbers
         ),
         "names": ", ".join(f"name_{n}" for n in numbers),
         "limit": limit,

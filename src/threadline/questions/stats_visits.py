@@ -55,7 +55,6 @@ TIMES = """arrayJoin(if(
         ),
         [began]
     ))"""
-MS = "toUnixTimestamp64Milli({})"
 JOIN_NAMES = "LEFT ANY JOIN named_sources AS vn ON vn.traffic_source = p.traffic_source"
 
 
@@ -84,11 +83,11 @@ def in_visits(
     within = "".join(f"\n    AND {each}" for each in in_range("e.timestamp", values))
     started, ended, overlapping = "v.started", "v.ended", []
     if "from_" in values:
-        started = f"greatest(v.started, {MS.format(FROM)})"
-        overlapping.append(f"v.ended >= {MS.format(FROM)}")
+        started = f"greatest(v.started, {_ms(FROM)})"
+        overlapping.append(f"v.ended >= {_ms(FROM)}")
     if "to" in values:
-        ended = f"least(v.ended, {MS.format(TO)} - 1)"
-        overlapping.append(f"v.started < {MS.format(TO)}")
+        ended = f"least(v.ended, {_ms(TO)} - 1)"
+        overlapping.append(f"v.started < {_ms(TO)}")
     at = "began"
     if params.kind:
         at = fill(TIMES, {"differ": differ(params.kind)})
@@ -108,3 +107,7 @@ def in_visits(
         "relation": RELATION,
         "joins": "\n".join([JOIN_NAMES, *firsts, *join_facts(by.relations, "p")]),
     }, by
+
+
+def _ms(at: str) -> str:
+    return f"toUnixTimestamp64Milli({at})"

@@ -137,7 +137,7 @@ SELECT any(device) AS id, arrayMap(
 FROM (
     SELECT visitor, any(anonymous_id) AS device, any(user_id) AS user, max(last_seen) AS at
     FROM user_links
-    WHERE {{}}
+    WHERE $near
     GROUP BY visitor, user_hash
 )
 GROUP BY visitor"""
@@ -182,7 +182,7 @@ def _examples(context: Context, page: list[Row]) -> Mapping[tuple[str, str], lis
     values = {"user_ids": context.resolution.same_people(users), "device_ids": devices}
     of_users, of_devices = context.reading.query_all(
         context.query(LAST_DEVICES, values, near=f"r.{OF_USERS}"),
-        context.query(LAST_USERS.format(NEAR_DEVICES), values, near=f"r.{NEAR_DEVICES}"),
+        context.query(LAST_USERS, values, {"near": NEAR_DEVICES}, near=f"r.{NEAR_DEVICES}"),
     )
     found = {("user", row["id"]): row["examples"] for row in of_users}
     return {**found, **{("device", row["id"]): row["examples"] for row in of_devices}}

@@ -42,13 +42,17 @@ COUNTRIES = """, countries AS (
     GROUP BY f.person
 )"""
 # What is outside of the window has no event here.
-NAMED = f"if(c.traffic_source = {OUTSIDE}, '{OUTSIDE_WINDOW}', {{column}})"
+
+
+def _named(column: str) -> str:
+    return f"if(c.traffic_source = {OUTSIDE}, '{OUTSIDE_WINDOW}', {column})"
+
 
 OF_EVENTS: Mapping[str, Joined] = {
-    "landing_path": Joined(LANDED, LANDINGS, NAMED.format(column=LANDING_PATH)),
+    "landing_path": Joined(LANDED, LANDINGS, _named(LANDING_PATH)),
     "first_country": Joined(
         COUNTRIES,
         "LEFT ANY JOIN countries AS o ON o.person = c.person",
-        NAMED.format(column="o.country"),
+        _named("o.country"),
     ),
 }

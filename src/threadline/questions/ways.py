@@ -71,10 +71,11 @@ NODE_IDS = {
     "cityHash64(e.event_name))",
     "event": "cityHash64(e.event_name)",
 }
-PAGE = "(e.event_name = '$pageview' AND e.path = {{{parameter}:String}})"
 # Being identified is not something that people do, but may be what is asked about.
-DONE = """e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
-    AND (e.event_name != '$identify' OR %s)"""
+DONE = Template(
+    """e.timestamp BETWEEN {earliest:DateTime64(3, 'UTC')} AND {latest:DateTime64(3, 'UTC')}
+    AND (e.event_name != '$$identify' OR $exempt)"""
+)
 
 # What stands for something else than a step: the event, the end of ways to there, and what is left
 # out of a long way.
@@ -223,7 +224,8 @@ def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> Wa
         text = getattr(params, parameter)
         if text.startswith("/") and params.by == "page" and parameter != "event":
             values[parameter] = text
-            return NamedEvent(text, "$pageview", PAGE.format(parameter=parameter), False)
+            page = f"(e.event_name = '$pageview' AND e.path = {{{parameter}:String}})"
+            return NamedEvent(text, "$pageview", page, False)
         return read_event(context, text, parameter, values)
 
     name = "event" if params.event is not None else "start" if params.start is not None else "end"
@@ -231,7 +233,7 @@ def _read(context: Context, params: PathsAsked, values: dict[str, object]) -> Wa
     end = read("end") if name == "start" and params.end is not None else None
     exempt = anchor.condition + (f" OR {end.condition}" if end else "")
     is_after = params.direction == "after" if name == "event" else name == "start"
-    return WaysRequest(anchor, end, is_after, DONE % exempt)
+    return WaysRequest(anchor, end, is_after, DONE.substitute(exempt=exempt))
 
 
 def _slots(

@@ -14,6 +14,7 @@ the last row is deleted neither can the larger one: the new shards' note of bein
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from string import Template
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -31,7 +32,7 @@ STATEMENT_S = 60
 # A month is read at once.
 LONGEST_S = 24 * 3600
 # To try it would be a mutation, which waits for the merges of large parts.
-MAY_DELETE = "CHECK GRANT ALTER DELETE ON %s"
+MAY_DELETE = Template("CHECK GRANT ALTER DELETE ON $table")
 
 
 class MovedRound(NamedTuple):
@@ -232,7 +233,7 @@ def _check_rights(nodes: Sequence[str], wanted: Address, tables: Sequence[MovedT
             with _client(node) as client:
                 cluster.try_distributing(client, wanted)
                 for table in tables:
-                    if not client.query(MAY_DELETE % table.name).result_rows[0][0]:
+                    if not client.query(MAY_DELETE.substitute(table=table.name)).result_rows[0][0]:
                         raise StoreError(f"The user lacks ALTER DELETE ON {table.name}.")
     except StoreError as error:
         raise StoreError(

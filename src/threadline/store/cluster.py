@@ -11,6 +11,7 @@ What belongs to nobody's device (decisions, ids that came, notes) lies on the fi
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from string import Template
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -20,7 +21,7 @@ from threadline.store.connection import create_database
 from threadline.store.errors import StoreError
 
 # Jumping moves as few rows as may be when a shard is added.
-BY_VISITOR = "jumpConsistentHash(visitor, %d)"
+BY_VISITOR = Template("jumpConsistentHash(visitor, $shards)")
 FIRST_SHARD = "0"
 # Tables over which there is none yet, or one with other columns, as before a migration.
 TO_MAKE = """
@@ -51,21 +52,23 @@ IS_NOTED = f"""
     WHERE database = {{database:String}} AND name = '{UNFINISHED}'"""
 IS_ADDED = f"SELECT 1 FROM {{database:Identifier}}.{UNFINISHED} WHERE origin = '{ADDED}' LIMIT 1"
 # A look at some is enough to see that shards have changed places, or are more than they were.
-ASTRAY = """
+ASTRAY = Template("""
     SELECT count() AS astray
     FROM (SELECT visitor FROM events LIMIT 10000)
-    WHERE NOT (%s)"""
+    WHERE NOT ($own)""")
 MEMBERS = """
     SELECT shard_num, replica_num, is_local FROM system.clusters
     WHERE cluster = {cluster:String}
     ORDER BY shard_num, replica_num"""
 # By what a server says of itself: under which name others know it may differ.
 SERVER = "SELECT hostName(), tcpPort()"
-SERVERS = "SELECT hostName(), tcpPort() FROM cluster('%s', system.one) ORDER BY _shard_num"
+SERVERS = Template(
+    "SELECT hostName(), tcpPort() FROM cluster('$cluster', system.one) ORDER BY _shard_num"
+)
 CLUSTERS = "SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster"
-DISTRIBUTED = """
-    CREATE OR REPLACE TABLE {database}.{named} AS {local}.{table}
-    ENGINE = Distributed({cluster}, {local}, {table}, {key})"""
+DISTRIBUTED = Template("""
+    CREATE OR REPLACE TABLE $database.$named AS $local.$table
+    ENGINE = Distributed($cluster, $local, $table, $key)""")
 # What was decided about a visitor is not where the visitor's events are: it is read by itself.
 ON_FIRST_SHARD = ("unlinks", "account_unlinks")
 
@@ -98,7 +101,7 @@ def place(client: Client, cluster: str) -> Place:
 
 def own_visitors(place: Place) -> str:
     """SQL: a visitor is one of this node's."""
-    return f"{BY_VISITOR % place.shards} = {place.shard - 1}"
+    return f"{BY_VISITOR.substitute(shards=place.shards)} = {place.shard - 1}"
 
 
 def in_order(cluster: str, found: Mapping[str, Place]) -> list[str]:
@@ -119,7 +122,7 @@ def in_order(cluster: str, found: Mapping[str, Place]) -> list[str]:
 def check_servers(client: Client, address: Address, servers: Sequence[tuple[str, int]]) -> None:
     """Raises `StoreError` where this node, asking the cluster, reaches one of the others not, or
     not in its place. `servers`: of all shards, each by what it says of itself (`SERVER`)."""
-    reached = client.query(SERVERS % address.cluster).result_rows
+    reached = client.query(SERVERS.substitute(cluster=address.cluster)).result_rows
     for shard, (own, found) in enumerate(zip(servers, reached, strict=True), start=1):
         if own != tuple(found):
             raise StoreError(
@@ -166,7 +169,7 @@ def check_own(client: Client, address: Address, place: Place) -> None:
             f"It is being added to the cluster {address.cluster}, or that was interrupted;"
             " `threadline shard add` goes on where it was."
         )
-    if client.query(ASTRAY % own_visitors(place)).result_rows[0][0]:
+    if client.query(ASTRAY.substitute(own=own_visitors(place))).result_rows[0][0]:
         raise StoreError(
             f"It is shard {place.shard} of {place.shards}, but has events of another one. Which"
             " shard is which has to stay as it was when the first event came; `threadline shard"
@@ -184,7 +187,8 @@ def distribute(client: Client, address: Address, shards: int, anew: bool = False
     tables = client.query(TO_MAKE, parameters={**bound, "anew": anew}).result_rows
     for table, has_visitor in tables:
         by_visitor = has_visitor and table not in ON_FIRST_SHARD
-        _distribute_one(client, address, table, BY_VISITOR % shards if by_visitor else FIRST_SHARD)
+        key = BY_VISITOR.substitute(shards=shards) if by_visitor else FIRST_SHARD
+        _distribute_one(client, address, table, key)
 
 
 def _distribute_one(
@@ -198,7 +202,7 @@ def _distribute_one(
         "named": named or table,
     }
     written = {what: quoted(name) for what, name in names.items()}
-    client.command(DISTRIBUTED.format(cluster=f"'{address.cluster}'", key=key, **written))
+    client.command(DISTRIBUTED.substitute(cluster=f"'{address.cluster}'", key=key, **written))
 
 
 def try_distributing(client: Client, address: Address) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from string import Template
 from typing import NamedTuple
 
 import structlog
@@ -31,16 +32,18 @@ LOCKS = """
     FROM system.tables
     WHERE database = currentDatabase() AND match(name, '^schema_lock_[0-9]+$')
     ORDER BY number"""
-LOCK = """
-    CREATE TABLE schema_lock_%d (
+LOCK = Template("""
+    CREATE TABLE schema_lock_$number (
         owner String, at DateTime('UTC') DEFAULT now(), released Bool
     )
-    ENGINE = MergeTree ORDER BY at"""
-SIGN = "INSERT INTO schema_lock_%d (owner, released) VALUES ({owner:String}, {released:Bool})"
-SIGNS = """
+    ENGINE = MergeTree ORDER BY at""")
+SIGN = Template(
+    "INSERT INTO schema_lock_$number (owner, released) VALUES ({owner:String}, {released:Bool})"
+)
+SIGNS = Template("""
     SELECT count() AS signs, max(released) AS released, any(owner) AS owner,
         dateDiff('second', max(at), now()) AS silent_s
-    FROM schema_lock_%d"""
+    FROM schema_lock_$number""")
 
 _logger = structlog.get_logger("threadline.migrations")
 _in_this_process = threading.Lock()
@@ -83,7 +86,7 @@ def _acquire(client: Client) -> int:
         held = _held(client, newest) if newest else None
         if held is None or held.silent_s >= LEASE_S:
             try:
-                client.command(LOCK % (newest + 1))
+                client.command(LOCK.substitute(number=newest + 1))
             except DatabaseError as error:  # another one was quicker
                 if error.code != TABLE_ALREADY_EXISTS:
                     raise
@@ -107,7 +110,9 @@ def _acquire(client: Client) -> int:
 def _held(client: Client, number: int) -> HeldLock | None:
     """Who has this lock; None if it is free."""
     try:
-        ((signs, released, owner, silent_s),) = client.query(SIGNS % number).result_rows
+        ((signs, released, owner, silent_s),) = client.query(
+            SIGNS.substitute(number=number)
+        ).result_rows
     except DatabaseError as error:
         if error.code != UNKNOWN_TABLE:
             raise
@@ -133,7 +138,7 @@ def _hold(client: Client, number: int) -> None:
 
 def _sign(client: Client, number: int, released: bool) -> None:
     params = {"owner": f"{socket.gethostname()} {threading.get_native_id()}", "released": released}
-    client.command(SIGN % number, parameters=params)
+    client.command(SIGN.substitute(number=number), parameters=params)
 
 
 def _sign_on(url: str, number: int, left: threading.Event) -> None:

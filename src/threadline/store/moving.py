@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from string import Template
 from typing import BinaryIO, NamedTuple
 
 from threadline.store import tables
@@ -46,7 +47,9 @@ FOLLOW = tuple(
     state.table for state in STATES if VISITOR not in (column.name for column in state.key)
 )
 # Neither value may depend on how rows are spread over parts.
-DIGEST = "SELECT count() AS rows, sum(cityHash64(tuple(%s))) AS hash FROM %s %s"
+DIGEST = Template(
+    "SELECT count() AS rows, sum(cityHash64(tuple($columns))) AS hash FROM $table $where"
+)
 # What stands in these columns is one of several values, all of them right.
 ANY_OF_SEVERAL = {
     (state.table, value.name) for state in STATES for value in state.values if not value.compared
@@ -140,7 +143,9 @@ def digest_of(
     """As `digest`, of what these nodes have. `only`: SQL, of which rows."""
     compared = [name for name in table.columns if (table.name, name) not in ANY_OF_SEVERAL]
     from_ = f"{table.name} FINAL" if table.merges else table.name
-    sql = DIGEST % (", ".join(compared), from_, f"{IN_PARTITION} AND {only}")
+    sql = DIGEST.substitute(
+        columns=", ".join(compared), table=from_, where=f"{IN_PARTITION} AND {only}"
+    )
     found = [node.query(sql, {"partition": partition})[0] for node in nodes]
     return Digest(
         sum(int(row["rows"]) for row in found), sum(int(row["hash"]) for row in found) % 2**64

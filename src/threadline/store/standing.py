@@ -112,7 +112,9 @@ def rows_of(table: MovedTable, mark: str, parts: Sequence[str]) -> tuple[str, di
 
 def digest(node: Store, table: MovedTable, mark: str, parts: Sequence[str]) -> Digest:
     """Of a table whose rows do not merge: sums up over parts. Raises `StoreError`."""
-    sql = moving.DIGEST % (table.poured.list, _kept(table.name, mark), IN_PARTS)
+    sql = moving.DIGEST.substitute(
+        columns=table.poured.list, table=_kept(table.name, mark), where=IN_PARTS
+    )
     (found,) = node.query(sql, {"parts": list(parts)})
     return Digest(int(found["rows"]), int(found["hash"]))
 

@@ -7,6 +7,7 @@ Order does not matter. But for sums, all are minima, maxima or any of equal valu
 event twice changes nothing; a state with sums has to meet each event once.
 """
 
+from string import Template
 from textwrap import indent
 
 from threadline.contract.ids import PLACEHOLDERS
@@ -56,14 +57,14 @@ LAST_SAID = f"Tuple(at {TIME}, event_id String, value String)"
 # The account that an event says: a text or a whole number among its properties. Of `group` calls
 # of Segment's libraries it is the id of the group. What is no id of a user is none of an account.
 MAX_ACCOUNT_ID = 256
-_SAID = (
-    "multiIf(JSONType(e.properties, '{key}') = 'String', JSONExtractString(e.properties, '{key}'),"
-    " JSONType(e.properties, '{key}') IN ('Int64', 'UInt64'),"
-    " JSONExtractRaw(e.properties, '{key}'), '')"
+_SAID = Template(
+    "multiIf(JSONType(e.properties, '$key') = 'String', JSONExtractString(e.properties, '$key'),"
+    " JSONType(e.properties, '$key') IN ('Int64', 'UInt64'),"
+    " JSONExtractRaw(e.properties, '$key'), '')"
 )
 ACCOUNT_ID = (
-    f"if(e.event_name = '$group' AND {_SAID.format(key='account_id')} = '',"
-    f" {_SAID.format(key='group_id')}, {_SAID.format(key='account_id')})"
+    f"if(e.event_name = '$group' AND {_SAID.substitute(key='account_id')} = '',"
+    f" {_SAID.substitute(key='group_id')}, {_SAID.substitute(key='account_id')})"
 )
 _NO_IDS = ", ".join(f"'{name}'" for name in sorted(PLACEHOLDERS))
 # Most events say none, and looking for the name of the property costs next to nothing.

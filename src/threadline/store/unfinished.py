@@ -5,6 +5,7 @@ of jobs (`jobs/table.py`)."""
 
 import uuid
 from collections.abc import Sequence
+from string import Template
 from typing import NamedTuple
 
 from threadline.store.statements import Statements
@@ -38,9 +39,9 @@ UNFINISHED = f"""
     ORDER BY since, name, subject, reach"""
 
 # A row where a state is half made: for who would rely on it.
-HALF_MADE = f"""
+HALF_MADE = Template(f"""
     SELECT subject FROM ({PENDING})
-    WHERE name = '{REBUILD}' AND subject = '%s' LIMIT 1"""
+    WHERE name = '{REBUILD}' AND subject = '$table' LIMIT 1""")
 
 BEGIN = """
     INSERT INTO unfinished_work (run, name, subject, reach)
