@@ -120,6 +120,7 @@ WRONG = [
     (rule(when="\n    referrer:\n    - https://x.example/"), 4, "is not a host: write partner"),
     (rule(when='{referrer: "*.x.example"}'), 2, "is not a host"),
     (rule(when="{params: utm_source}"), 2, "expected entries"),
+    (rule(when="{params: {}}"), 2, "name at least one parameter"),
     (rule(when="{path: [a, {b: c}]}"), 2, "expected a text"),
     (rule(when="{path: []}"), 2, "expected a text"),
     (f"{rule()}\n  id: b", 6, "id comes twice"),

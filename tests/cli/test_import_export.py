@@ -17,6 +17,7 @@ from tests import forked
 from tests.cli.test_commands import fails, ok, run
 from tests.support import Json, Project, Server
 from tests.width import wide
+from threadline.ingest.lines import former_fingerprint
 from threadline.store import Row, Store, store_url
 
 EVENTS: list[Json] = [
@@ -305,6 +306,71 @@ def test_empty_repeated_and_several(folder: Path, tmp_path: Path) -> None:
     assert f"{path} was imported before; nothing to do." in again.stderr
     ok("project", "create", "other", "--data", str(folder))
     assert "choose with --project: other, shop" in fails("import", str(path), "--data", str(folder))
+
+
+def test_a_file_that_was_mended_in_its_middle_is_another(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    rows = [f"x,d{number:04},2026-05-01T10:00:00Z" for number in range(6000)]
+    head = "event,anonymous_id,timestamp"
+    path.write_text("\n".join([head, *rows, ""]))
+    assert imported(folder, path, "--dry-run").returncode == 0
+    assert "6,000 events accepted" in imported(folder, path).stderr
+    rows[3000] = rows[3000].replace("x,d", "y,d")
+    path.write_text("\n".join([head, *rows, ""]))
+    assert "6,000 events accepted" in imported(folder, path).stderr
+
+
+def test_what_an_older_version_imported_is_known(folder: Path, tmp_path: Path) -> None:
+    project_id = project_in(folder)
+    path = write_ndjson(tmp_path / "a.ndjson", EVENTS[:2])
+    assert imported(folder, path).returncode == 0
+    (notes,) = (folder / "imports").glob("*.json")
+    notes.rename(notes.with_name(f"{former_fingerprint(path)}-{project_id}.json"))
+    assert "was imported before; nothing to do." in imported(folder, path).stderr
+
+
+def test_what_is_said_of_columns_is_done_or_refused(folder: Path, tmp_path: Path) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "event,timestamp,anonymous_id,user_id,url\n"
+        "x,2026-05-01T10:00:00Z,d1,u1,https://shop.example/\n"
+    )
+    assert imported(folder, path, "--ignore", "user_id", "--ignore", "url").returncode == 0
+    (row,) = exported(folder)
+    assert (row["user_id"], row["url"], row["anonymous_id"]) == (None, "", "d1")
+    again = imported(folder, path)
+    assert again.returncode == 1
+    assert "was imported with --ignore url --ignore user_id before." in again.stderr
+    assert "threadline import undo imp-" in again.stderr
+    both = ("--map", "a=user_id", "--map", "b=user_id")
+    assert "user_id is a already; map one of them" in imported(folder, path, *both).stderr
+    packed = tmp_path / "all.zip"
+    ok("export", "--all", "--out", str(packed), "--data", str(folder))
+    assert "are for NDJSON and CSV" in imported(folder, packed, "--ignore", "url").stderr
+
+
+@pytest.mark.parametrize(("written", "is_bot"), [("TRUE", True), ("0", False), ("maybe", None)])
+def test_a_bot_stays_one_through_a_spreadsheet(
+    folder: Path, tmp_path: Path, written: str, is_bot: bool | None
+) -> None:
+    project_in(folder)
+    path = tmp_path / "a.csv"
+    bot = "Googlebot/2.1 (+http://www.google.com/bot.html)"
+    seen = [
+        {"event": "x", "anonymous_id": "d", "user_agent": bot, "timestamp": "2026-05-01T10:00Z"}
+    ]
+    ok("import", str(write_ndjson(tmp_path / "a.ndjson", seen)), "--data", str(folder))
+    ok("export", "--include-bots", "--out", str(path), "--data", str(folder))
+    assert path.read_text().count(",true") == 1
+    path.write_text(path.read_text().replace(",true", f",{written}"))
+    other = folder.parent / "other"
+    ok("project", "create", "shop", "--data", str(other))
+    done = imported(other, path)
+    assert done.returncode == (is_bot is None)
+    found = [row["is_bot"] for row in exported(other, "--include-bots")]
+    assert found == ([] if is_bot is None else [is_bot])
 
 
 def test_a_pipe_does_not_wait_for_ever(folder: Path, tmp_path: Path) -> None:

@@ -335,6 +335,12 @@ def test_decisions_are_made_at_once(project: Project) -> None:
             client.alias("new", "old")
         assert (refused.value.status, refused.value.code) == (409, "alias_cycle")
         assert client.forget("old")
+        client.track("x", user_id=42.0)  # type: ignore[arg-type]
+        assert client.forget(42.0)  # type: ignore[arg-type]  # as pandas has whole numbers
+        client.track("x", user_id=b"u5")  # type: ignore[arg-type]
+        assert client.flush()
+        assert client.alias(b"u5", "new") is True  # type: ignore[arg-type]
+        assert client.users.get(b"u5").user_id == "new"  # type: ignore[arg-type]
         project.ask("/v1/query")
         assert client.forget(anonymous_id="nobody")
     with pytest.raises(Unreachable):

@@ -260,6 +260,7 @@ def test_a_bad_call_in_a_batch_is_named_and_the_rest_stored(project: Project) ->
         (8, "", "invalid_payload"),
         (10, "previousId", "unknown_id"),
         (11, "", "alias_cycle"),
+        (12, "context", "ignored"),
     ]
     rows = stored(project)
     assert sorted(rows) == ["m0", "m12", "m7", "m9"]
@@ -364,7 +365,7 @@ def test_nothing_hostile_gets_through(project: Project) -> None:
         {"page": {"url": "https://shop.example/?" + "x" * 5000}, "userAgent": "x" * 9000},
         {"campaign": {"source": "x' OR 1=1", "name": "\x00\u202e"}, "page": {"url": "//[::1"}},
     ]
-    changed = {1: ["ignored"], 2: ["cut", "cut"]}
+    changed = {1: ["ignored", "ignored"], 2: ["cut", "cut"]}
     for number, context in enumerate(strange):
         reply = call(
             project, "/v1/track", {**message, "messageId": str(number), "context": context}
@@ -395,8 +396,8 @@ def test_what_is_cut_or_left_out_is_said(project: Project) -> None:
     )
     said = [(at["index"], at["field"], at["code"]) for at in reply.json["warnings"]]
     assert sorted(said) == [
-        (1, "groupId", "ignored"),
-        (1, "ip", "ignored"),
+        (1, "context.groupId", "ignored"),
+        (1, "context.ip", "ignored"),
         (1, "referrer", "cut"),
         (1, "url", "cut"),
     ]
@@ -404,6 +405,88 @@ def test_what_is_cut_or_left_out_is_said(project: Project) -> None:
     assert (row["source"], row["campaign"]) == ("spring fair", "may")
     assert "account_id" not in row["properties"]
     assert len(row["referrer"]) == 2048
+
+
+def test_a_group_is_the_one_that_the_call_names(project: Project) -> None:
+    for number, traits in enumerate(({"group_id": "H"}, {"account_id": "H", "plan": "pro"})):
+        group = {"type": "group", "userId": f"u{number}", "groupId": "G", "traits": traits}
+        (said,) = call(project, "/v1/group", group).json["warnings"]
+        assert (said["field"], said["code"]) == (f"traits.{next(iter(traits))}", "ignored")
+    tracked = {"userId": "u3", "event": "x", "groupId": 7}
+    assert call(project, "/v1/track", tracked).json == {"success": True}
+    found = project.ask("/v1/accounts", order="people")["rows"]
+    assert {row["account_id"]: row["people"] for row in found} == {"G": 2, "7": 1}
+
+
+def test_a_batch_speaks_for_its_calls(project: Project) -> None:
+    now = datetime.now(UTC)
+    about = {"page": {"url": "https://shop.example/a"}, "groupId": "acme"}
+    own = {"page": {"url": "https://shop.example/b"}}
+    good = {"type": "track", "event": "x", "userId": "u"}
+    late = {
+        "timestamp": (now - timedelta(hours=6)).isoformat(),
+        "sentAt": (now - timedelta(hours=5)).isoformat(),
+    }
+    batch = [
+        {**good, "messageId": "m0"},
+        {**good, "messageId": "m1", "context": own},
+        {**good, "messageId": "m2", **late},
+    ]
+    reply = call(project, "/v1/batch", {"batch": batch, "context": about})
+    assert reply.json == {"success": True}
+    rows = stored(project)
+    assert [rows[name]["path"] for name in ("m0", "m1")] == ["/a", "/b"]
+    assert {rows[name]["properties"]["account_id"] for name in rows} == {"acme"}
+    # An hour before it was sent, which was now.
+    at = datetime.fromisoformat(rows["m2"]["timestamp"])
+    assert abs(at - (now - timedelta(hours=1))) < timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("url", "campaign", "source"),
+    [
+        ("https://shop.example/docs/utm_guide", {"source": "spring fair"}, "spring fair"),
+        ("https://shop.example/#utm_x", {"source": "spring fair"}, "spring fair"),
+        ("https://shop.example/?utm_term=x", {"source": "spring fair"}, "spring fair"),
+        ("https://shop.example/?utm_source=mail", {"source": "spring fair"}, "mail"),
+        ("https://shop.example/", {"source": 1}, "1"),
+    ],
+)
+def test_a_campaign_counts_where_the_address_names_none(
+    project: Project, url: str, campaign: Json, source: str
+) -> None:
+    context = {"page": {"url": url}, "campaign": campaign}
+    call(project, "/v1/page", {"userId": "u", "messageId": "m", "context": context})
+    assert stored(project)["m"]["source"] == source
+
+
+def test_what_is_not_what_the_spec_has_there_is_said(project: Project) -> None:
+    wrong = {"page": "https://shop.example/", "userAgent": {}, "ip": 5, "groupId": 1.5}
+    given = {"userId": "u", "timestamp": "", "properties": {"a": 1}, "context": wrong}
+    said = call(project, "/v1/identify", given).json["warnings"]
+    assert {(at["field"], at["code"]) for at in said} == {
+        (field, "ignored")
+        for field in ("timestamp", "properties", *(f"context.{name}" for name in wrong))
+    }
+    named = {"userId": "w", "messageId": "m", "context": {"traits": {"plan": "pro"}}}
+    raw = json.dumps(named)[:-1] + ', "traits": { }}'
+    headers = {"Authorization": f"Bearer {project.keys['sk']}"}
+    assert project.send("POST", "/v1/identify", raw, headers).json == {"success": True}
+    assert stored(project)["m"]["properties"] == {"plan": "pro"}
+
+
+def test_an_alias_of_a_visitor_keeps_its_time(project: Project) -> None:
+    project.track("x", anonymous_id="dev8")
+    alias = {
+        "previousId": "dev8",
+        "userId": "u8",
+        "messageId": "m",
+        "timestamp": "2026-05-01T10:00:00.000Z",
+        "originalTimestamp": "2026-05-01T08:00:00.000Z",
+        "sentAt": (datetime.now(UTC) - timedelta(hours=2)).isoformat(),
+    }
+    assert call(project, "/v1/alias", alias).status == 200
+    assert stored(project)["m"]["timestamp"] == "2026-05-01T10:00:00.000Z"
 
 
 def test_a_server_says_where_its_visitor_is(tmp_path: Path) -> None:

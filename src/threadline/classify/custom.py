@@ -97,7 +97,10 @@ def _when(node: Node) -> Iterator[Clause]:
     entries = _entries(node, ("page", "path", "referrer", "params"))
     for name, value in entries:
         if name == "params":
-            for param, pattern in _entries(value):
+            params = _entries(value)
+            if not params:
+                _fail(value, "name at least one parameter; none of them would be any visit")
+            for param, pattern in params:
                 yield _param(param.lower(), _texts(pattern))
         elif name == "path":
             yield _path(_texts(value))

@@ -121,6 +121,11 @@ def import_files(
     chosen = folders.load(data, needs=None if _archives(files) else "control.db")
     started = time.monotonic()
     if _archives(files):
+        if format or map or ignore or now or no_ids:
+            raise FileError(
+                "--format, --map, --ignore, --now and --no-ids are for NDJSON and CSV; an export"
+                " of whole projects comes in as it is."
+            )
         choice = Choice(project, only, name)
         import_archives(files, chosen, choice, dry_run, as_json, console)
         return
@@ -248,12 +253,19 @@ def _archives(files: list[Path]) -> bool:
 
 
 def _renamed(given: list[str]) -> dict[str, str]:
-    renamed = {}
+    renamed: dict[str, str] = {}
     for text in given:
         theirs, _, ours = text.partition("=")
         if not theirs or ours not in OURS:
             close = f"; perhaps {theirs}={meant(ours)}" if meant(ours) else ""
             message = f"{text}: write THEIRS=OURS, with one of {', '.join(OURS)}{close}"
+            raise typer.BadParameter(message, param_hint="--map")
+        if ours in renamed.values():
+            other = next(theirs for theirs, name in renamed.items() if name == ours)
+            message = f"{text}: {ours} is {other} already; map one of them"
+            raise typer.BadParameter(message, param_hint="--map")
+        if theirs in renamed:
+            message = f"{text}: {theirs} is {renamed[theirs]} already; map it once"
             raise typer.BadParameter(message, param_hint="--map")
         renamed[theirs] = ours
     return renamed

@@ -18,7 +18,15 @@ from threadline.client.options import WhenFull, check, find_host, find_key, log_
 from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
 from threadline.client.read import Reader
 from threadline.client.sending import Sender
-from threadline.client.values import Timestamp, Unfit, is_flat, read_timestamp, snapshot, text
+from threadline.client.values import (
+    Timestamp,
+    Unfit,
+    id_text,
+    is_flat,
+    read_timestamp,
+    snapshot,
+    text,
+)
 from threadline.client.wire import Json, QueryParams, Wire
 
 # What callers send by mistake instead of an id; the server knows more of them.
@@ -258,7 +266,7 @@ class Client(Sender, Reader):
 
         Raises `APIError` (409 where it would run in a circle) or `Unreachable`.
         """
-        body = {"user_id": str(user_id), "alias_of": str(alias_of)}
+        body = {"user_id": id_text(user_id), "alias_of": id_text(alias_of)}
         return bool(self._ask("PUT", "/v1/identity/aliases", body=body).get("changed"))
 
     def forget(self, user_id: UserId = None, *, anonymous_id: str | None = None) -> str:
@@ -268,7 +276,8 @@ class Client(Sender, Reader):
         Raises `APIError` or `Unreachable`.
         """
         self.flush()
-        body = {"user_id": str(user_id)} if user_id is not None else {"anonymous_id": anonymous_id}
+        by_user = user_id is not None
+        body = {"user_id": id_text(user_id)} if by_user else {"anonymous_id": anonymous_id}
         return str(self._ask("POST", "/v1/forget", body=body).get("receipt_id", ""))
 
     def __enter__(self) -> Self:

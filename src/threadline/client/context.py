@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from threadline.client.values import id_text
+
 UserId = str | int | None
 GENERATED = "generated"
 INJECTED = ("anonymous_id", "user_id", "url", "referrer", "user_agent", "ip")
@@ -40,7 +42,7 @@ class Context:
     def user(self) -> str | None:
         """The user, if it is known who that is."""
         found = self.user_id() if callable(self.user_id) else self.user_id
-        return None if found is None else str(found)
+        return id_text(found) or None
 
     def visitor_so_far(self) -> str | None:
         """The same, but none is generated."""
@@ -101,7 +103,7 @@ def fill(event: dict[str, object], context: Context) -> None:
             return
         if anonymous_id is None and context.is_new():
             if event["event"] == "$identify":
-                context.named = str(user_id)
+                context.named = id_text(user_id) or None
             return
     elif user_id is None and anonymous_id is None and served is None and context.named:
         event["user_id"] = context.named

@@ -54,6 +54,11 @@ def text(value: Any, note: Note) -> str | None:
     return found or None if isinstance(found, str | None) else json.dumps(found)
 
 
+def id_text(value: Any) -> str:
+    """The same, to ask with; "" for what is empty."""
+    return text(value, lambda *_: None) or ""
+
+
 def read_timestamp(value: Any, note: Note) -> str | float:
     """A time, as ISO 8601 or in seconds since 1970.
 

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from threadline.client import default
 from threadline.client.client import Client
 from threadline.client.context import Context, UserId
+from threadline.client.values import id_text
 
 KEY = "threadline"  # where requests have it
 HEADER = "x-threadline-anonymous-id"
@@ -71,7 +72,7 @@ class Rules:
             return None
         try:
             found = self.user_id(request)
-            return None if found is None else str(found)
+            return id_text(found) or None
         except Exception as error:  # noqa: BLE001 - the program's own; the request has to go on
             said = f"{type(error).__name__}: {error}"
             if said not in self._failures:

@@ -144,12 +144,19 @@ def _unknown_fields(raw: bytes, body: type[msgspec.Struct]) -> list[Notice]:
         events = msgspec.json.decode(given["events"], type=list[dict[str, msgspec.Raw]])
         objects += [(index, Event, event) for index, event in enumerate(events)]
     found: dict[str, Notice] = {}
+    others: set[str] = set()
     for index, struct, fields in objects:
-        for name in fields.keys() - _names(struct):
-            if name not in found and len(found) < MAX_NAMED_FIELDS:
-                message = f"{_unknown(name, _names(struct))} It was ignored."
-                found[name] = Notice(index, name[:MAX_SHOWN], "unknown_field", message)
-    return sorted(found.values(), key=lambda notice: (notice.index, notice.field))
+        for name in fields.keys() - _names(struct) - found.keys():
+            if len(found) == MAX_NAMED_FIELDS:
+                others.add(name)
+                continue
+            message = f"{_unknown(name, _names(struct))} It was ignored."
+            found[name] = Notice(index, name[:MAX_SHOWN], "unknown_field", message)
+    said = sorted(found.values(), key=lambda notice: (notice.index, notice.field))
+    if others:
+        message = f"And {len(others):,} more fields that do not exist were ignored."
+        said.append(Notice(0, "", "unknown_field", message))
+    return said
 
 
 @cache

@@ -39,7 +39,7 @@ from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
-from threadline.ingest.segment import AliasCall, Calls, identified
+from threadline.ingest.segment import AliasCall, Calls, with_context
 from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.services import Services
@@ -106,10 +106,14 @@ def _read(request: Request, kind: str, raw: bytes) -> Calls:
         try:
             _limit(each, MAX_MESSAGE_BYTES)
             message = decode(bytes(each), Message, now)
+            with_context(message, batch.context)
+            # A library sends the time of the batch; who makes one of calls has theirs.
+            late = message.sent_at if batch.sent_at is None else None
+            own = _context(request, late, now) if late else None
         except ApiError as error:
             calls.refuse(index, error)
             continue
-        calls.take(index, message, message.type or "")
+        calls.take(index, message, message.type or "", own)
     return calls
 
 
@@ -151,7 +155,7 @@ async def _alias(request: Request, calls: Calls, index: int, alias: AliasCall) -
         refuse_placeholders(given, services.placeholders)
         kind = await asyncio.to_thread(_what_is, services, project_id, alias.user_id)
         if kind == "device":
-            calls.store(index, identified(alias.message, alias), calls.context)
+            calls.identify(index, alias)
             return
         await decide(services, decisions.alias, project_id, request.key.prefix, given)
     except StoreError:

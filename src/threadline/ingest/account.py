@@ -44,6 +44,6 @@ def no_account(event_name: str, properties: str) -> str | None:
 
 
 def _is_id(found: Said) -> bool:
-    if isinstance(found, int) and not isinstance(found, bool):
-        return -(2**63) <= found < 2**64 and not is_placeholder(str(found))
-    return isinstance(found, str) and len(found) <= MAX_ACCOUNT_ID and not is_placeholder(found)
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        return False
+    return len(str(found)) <= MAX_ACCOUNT_ID and not is_placeholder(str(found))

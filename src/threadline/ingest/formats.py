@@ -156,6 +156,9 @@ class Ndjson:
         return number, msgspec.json.encode(fields), line, ""
 
 
+IS_TRUE = {"true": True, "1": True, "false": False, "0": False}
+
+
 class Csv:
     """Rows under a line of column names."""
 
@@ -167,7 +170,7 @@ class Csv:
         ignored: AbstractSet[str] = frozenset(),
     ) -> None:
         """Reads the first line. Raises `FileError`."""
-        self._renamed = renamed
+        self._renamed, self._ignored = renamed, ignored
         csv.field_size_limit(MAX_LINE_BYTES)
         # Kept, because it would take the file with it.
         self._text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
@@ -230,7 +233,8 @@ class Csv:
             return number, b"", row, reason
         if self._exported:
             cells = [unescaped(cell) for cell in cells]
-        given = dict(zip(self._header, cells, strict=True))
+        named = zip(self._header, cells, strict=True)
+        given = {name: cell for name, cell in named if name not in self._ignored}
         if time := given.get("timestamp", "").strip():
             mapped = "timestamp" in self._renamed.values() and UNIX_TIME.fullmatch(time)
             given["timestamp"] = _iso(time) if mapped else time
@@ -238,6 +242,8 @@ class Csv:
             return number, _as_json(given, self._exported), row, ""
         except UnicodeEncodeError:
             return number, b"", row, "it is not UTF-8"
+        except FileError as error:
+            return number, b"", row, str(error)
 
     def _row(self) -> bytes:
         return "".join(self._taken).encode(errors="surrogateescape")
@@ -251,7 +257,10 @@ def _as_json(row: dict[str, str], exported: bool) -> bytes:
     names = (*OURS, *OF_AGENTS) if exported else OURS
     given: dict[str, object] = {name: row[name] for name in names if row.get(name)}
     if "is_bot" in given:
-        given["is_bot"] = given["is_bot"] == "true"
+        said = row["is_bot"].strip().lower()  # spreadsheets write it large
+        if said not in IS_TRUE:
+            raise FileError(f"is_bot: {row['is_bot']!r} is neither true nor false")
+        given["is_bot"] = IS_TRUE[said]
     return msgspec.json.encode(given)
 
 

@@ -11,7 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from threadline.contract.errors import Unavailable
-from threadline.ingest.lines import CheckedEvents, EventFile, FileError, Line, Lines
+from threadline.ingest.lines import (
+    CheckedEvents,
+    EventFile,
+    FileError,
+    Line,
+    Lines,
+    former_fingerprint,
+)
 from threadline.ingest.undoing import ImportedEvents, Undone
 from threadline.store import Statements
 
@@ -32,6 +39,7 @@ class Notes(msgspec.Struct):
     under their ids, and were left out. `untimed`: accepted events without a time, stored as of
     then. `warnings`: how often each was given, by its code. `rejected_bytes`: of the file of
     rejected lines. `import_id`: by which it can be undone; empty in notes of older versions.
+    `options`: by which its columns were read; None in notes of older versions.
     `undone`: what an undo found that began and was interrupted."""
 
     file: str
@@ -46,6 +54,7 @@ class Notes(msgspec.Struct):
     warnings: dict[str, int] = {}
     rejected_bytes: int = 0
     finished: bool = False
+    options: str | None = None
     undone: Undone | None = None
 
 
@@ -118,10 +127,20 @@ class Import:
         """`folder`: where notes are kept. `bring`: what the store has already, and where to write
         down what it has not; None: there is nothing to look at."""
         self._file = file
+        former = former_fingerprint(file.path)
+        if (folder / f"{former}-{project_id}.json").exists():
+            file.fingerprint = former
         self._notes_path = folder / f"{file.fingerprint}-{project_id}.json"
         self.rejected_path = file.path.with_name(f"{file.path.name}.rejected")
         self.repeated = False
         self.notes = notes_of(self._notes_path, str(file.path), project_id)
+        if self.notes.lines and self.notes.options not in (None, file.options):
+            raise FileError(
+                f"{file.path} was imported with {self.notes.options or 'no --map and no --ignore'}"
+                " before. To import it in another way, take that back first:"
+                f" threadline import undo {self.notes.import_id}"
+            )
+        self.notes.options = file.options
         self._brought = bring(self.notes) if bring else None
         self._noted_at = 0.0
 

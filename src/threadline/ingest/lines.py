@@ -24,8 +24,9 @@ __all__ = ["CheckedEvents", "EventFile", "FileError", "Line", "Lines"]
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv"}
 PACKINGS = (".gz", ".zst")
-# Enough of both ends of a file to tell it from another of the same name and size.
-FINGERPRINT_BYTES = 64 * 1024
+HASHED_BYTES = 1 << 20
+# What notes of before 0.1.0 called a file by: its ends alone.
+END_BYTES = 64 * 1024
 
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (Event, ExportedEvent)}
 
@@ -104,6 +105,8 @@ class EventFile:
         self._raw: BinaryIO = path.open("rb")
         self.size = os.fstat(self._raw.fileno()).st_size
         self.fingerprint = self._fingerprint()
+        options = [f"--map {theirs}={ours}" for theirs, ours in sorted((renamed or {}).items())]
+        self.options = " ".join([*options, *(f"--ignore {name}" for name in sorted(ignored))])
         self._stream = unpacked(self._raw, packing)
         try:
             self._look_at_beginning()
@@ -213,13 +216,25 @@ class EventFile:
             )
 
     def _fingerprint(self) -> str:
+        """Of the name and all that is in it: a file that was mended is another."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(f"{self.path.name}\0{self.size}\0".encode(errors="surrogateescape"))
-        digest.update(self._raw.read(FINGERPRINT_BYTES))
-        self._raw.seek(max(0, self.size - FINGERPRINT_BYTES))
-        digest.update(self._raw.read(FINGERPRINT_BYTES))
+        while part := self._raw.read(HASHED_BYTES):
+            digest.update(part)
         self._raw.seek(0)
         return digest.hexdigest()
+
+
+def former_fingerprint(path: Path) -> str:
+    """By which older notes know a file, so that it is not imported again."""
+    size = path.stat().st_size
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(f"{path.name}\0{size}\0".encode(errors="surrogateescape"))
+    with path.open("rb") as file:
+        digest.update(file.read(END_BYTES))
+        file.seek(max(0, size - END_BYTES))
+        digest.update(file.read(END_BYTES))
+    return digest.hexdigest()
 
 
 def _checked(event: Event, now_ms: int) -> Checked:

@@ -1,15 +1,15 @@
 """A call of a Segment-spec library as the event it is stored as; docs/segment.md has the table.
 
 Pure. What a library says of page and browser goes where the contract has a place for it; the rest
-of `context` is passed over. Addresses that are too long are cut, and the answer says so: nobody who
-sends them could make them shorter.
+of `context` is passed over. Addresses that are too long are cut, which a later step says: nobody
+who sends them could make them shorter.
 """
 
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -40,6 +40,19 @@ CAMPAIGN = {
 }
 
 
+# What of `context` is used, and as what.
+IN_CONTEXT: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "page": ((dict,), "an object"),
+    "campaign": ((dict,), "an object"),
+    "traits": ((dict,), "an object"),
+    "userAgent": ((str,), "a text"),
+    "ip": ((str,), "a text"),
+    "locale": ((str,), "a text"),
+    "timezone": ((str,), "a text"),
+    "groupId": ((str, int), "a text or a whole number"),
+}
+
+
 class AliasCall(NamedTuple):
     """Two users who are one person. `message`: the call that says so."""
 
@@ -66,8 +79,10 @@ class Calls:
         self._hashes = array("Q")
         self._devices: set[str] = set()
 
-    def take(self, index: int, message: Message, kind: str) -> None:
-        """The call, which is one of type `kind`."""
+    def take(
+        self, index: int, message: Message, kind: str, context: IngestContext | None = None
+    ) -> None:
+        """The call, which is one of type `kind`. `context`: where it is not that of all."""
         self.warnings.index = index
         try:
             found = read(message, kind, self.warnings)
@@ -76,9 +91,16 @@ class Calls:
             if isinstance(found, AliasCall):
                 self.aliases.append((index, found))
                 return
-            self.store(index, found, self._uncorrected if is_corrected(message) else self.context)
+            uncorrected = is_corrected(message)
+            self.store(index, found, self._uncorrected if uncorrected else context or self.context)
         except ApiError as error:
             self.refuse(index, error)
+
+    def identify(self, index: int, alias: AliasCall) -> None:
+        """The alias of a visitor. Raises `InvalidPayload`."""
+        uncorrected = is_corrected(alias.message)
+        found = identified(alias.message, alias)
+        self.store(index, found, self._uncorrected if uncorrected else self.context)
 
     def store(self, index: int, sent: Event, context: IngestContext) -> None:
         """The call as this event. Raises `InvalidPayload`."""
@@ -111,6 +133,7 @@ def read(message: Message, kind: str, warnings: Warnings) -> Event | AliasCall:
     if not name:
         raise _invalid("event", "Required")
     context = _object(message.context)
+    _warn_of_others(message, kind, context, warnings)
     page = _part(context, "page")
     properties = msgspec.Raw(_properties(message, kind, context, warnings).encode())
     # A page view's properties say more surely which page it was.
@@ -121,13 +144,35 @@ def read(message: Message, kind: str, warnings: Warnings) -> Event | AliasCall:
         timestamp=message.timestamp or message.original_timestamp,
         anonymous_id=anonymous_id,
         user_id=user_id,
-        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign"), warnings),
-        path=_cut("path", _text(said, "path") or _text(page, "path"), warnings),
-        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer"), warnings),
-        user_agent=_cut("userAgent", _text(context, "userAgent"), warnings),
+        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
+        path=(_text(said, "path") or _text(page, "path"))[:MAX_ADDRESS] or None,
+        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer")),
+        user_agent=_agent(_text(context, "userAgent"), warnings),
         ip=_ip(_text(context, "ip"), warnings),
         properties=properties,
     )
+
+
+def _warn_of_others(
+    message: Message, kind: str, context: Mapping[str, Any], warnings: Warnings
+) -> None:
+    """What is there, but as nothing that the spec has there."""
+    if message.timestamp == "":
+        warnings.warn("timestamp", "ignored", "It is empty, and was ignored.")
+    if kind in ("identify", "group") and not _is_empty(message.properties):
+        warnings.warn("properties", "ignored", f"A call of {kind} has traits; these were ignored.")
+    if not context and not _is_empty(message.context):
+        warnings.warn("context", "ignored", "Expected an object; it was ignored.")
+    for name, (kinds, expected) in IN_CONTEXT.items():
+        found = context.get(name)
+        if found is not None and (not isinstance(found, kinds) or isinstance(found, bool)):
+            warnings.warn(f"context.{name}", "ignored", f"Expected {expected}; it was ignored.")
+
+
+def with_context(message: Message, of_batch: msgspec.Raw) -> None:
+    """What a batch says of all its calls counts where a call says nothing of it."""
+    if shared := _object(of_batch):
+        message.context = msgspec.Raw(msgspec.json.encode({**shared, **_object(message.context)}))
 
 
 def is_corrected(message: Message) -> bool:
@@ -161,7 +206,7 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any], warning
     """Traits or properties as sent, and next to them what the spec keeps elsewhere."""
     field = "traits" if kind in ("identify", "group") else "properties"
     raw = message.traits if field == "traits" else message.properties
-    if kind == "identify" and bytes(raw) in (b"{}", b"null") and (traits := context.get("traits")):
+    if kind == "identify" and _is_empty(raw) and (traits := context.get("traits")):
         raw = msgspec.Raw(msgspec.json.encode(traits))
     try:
         sent = properties_text(raw, MAX_MESSAGE_BYTES)
@@ -171,14 +216,32 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any], warning
     more: dict[str, str | None] = {}
     if kind in ("page", "screen"):
         more = {"name": message.name, "category": message.category}
-    elif kind == "group":
-        more = {"group_id": group_id}
+    elif kind == "group" and group_id:
+        sent = _of_group(sent, group_id, warnings)
     if kind not in ("identify", "group"):
-        more["account_id"] = _group_of(context, warnings)
+        more["account_id"] = group_id or _group_of(context, warnings)
     if kind != "identify":  # traits are of a person, not of a browser
         more["language"] = _text(context, "locale")
         more["timezone"] = _text(context, "timezone")
     return with_properties(sent, tuple((name, value) for name, value in more.items() if value))
+
+
+def _of_group(traits: str, group_id: str, warnings: Warnings) -> str:
+    """Whatever its traits say, a call is about the group that it names."""
+    said = msgspec.json.decode(traits, type=dict[str, msgspec.Raw])
+    encoded = msgspec.json.encode(group_id)
+    for name in ("account_id", "group_id"):
+        if name in said and _as_id(said[name]) != group_id:
+            message = f"The trait {name} is not the call's groupId, which counts in its place."
+            warnings.warn(f"traits.{name}", "ignored", message)
+            said[name] = msgspec.Raw(encoded)
+    said.setdefault("group_id", msgspec.Raw(encoded))
+    return msgspec.json.encode(said).decode()
+
+
+def _as_id(raw: msgspec.Raw) -> str:
+    found = msgspec.json.decode(raw)
+    return str(found) if isinstance(found, str | int) else ""
 
 
 def _group_of(context: Mapping[str, Any], warnings: Warnings) -> str | None:
@@ -190,32 +253,36 @@ def _group_of(context: Mapping[str, Any], warnings: Warnings) -> str | None:
     if len(str(found)) <= MAX_USER_ID:
         return str(found)
     message = f"It has more than {MAX_USER_ID} characters; the event was stored without it."
-    warnings.warn("groupId", "ignored", message)
+    warnings.warn("context.groupId", "ignored", message)
     return None
 
 
-def _url(url: str, campaign: Mapping[str, Any], warnings: Warnings) -> str | None:
-    """With the campaign in it, where it names none itself: that is where sources are read from, now
+def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
+    """With what it does not say itself of the campaign: that is where sources are read from, now
     and whenever stored events are classified anew. So it is the page's address that is cut."""
-    said = {name: text for key, name in CAMPAIGN.items() if (text := _text(campaign, key))}
-    if not said or "utm_" in url:
-        return _cut("url", url, warnings)
     address, hash_, fragment = url.partition("#")
+    there = {name for name, _ in parse_qsl(address.partition("?")[2], max_num_fields=None)}
+    said = {
+        name: text
+        for key, name in CAMPAIGN.items()
+        if name not in there and (text := _number_or_text(campaign, key))
+    }
+    if not said:
+        return url[:MAX_ADDRESS] or None
     more = f"{'&' if '?' in address else '?'}{urlencode(said)}"
     if len(url) + len(more) <= MAX_ADDRESS:
         return f"{address}{more}{hash_}{fragment}"
-    _cut("url", url + more, warnings)
     return f"{address[: max(0, MAX_ADDRESS - len(more))]}{more}"[:MAX_ADDRESS]
 
 
-def _referrer(text: str, warnings: Warnings) -> str | None:
-    return None if text == NO_REFERRER else _cut("referrer", text, warnings)
+def _referrer(text: str) -> str | None:
+    return None if text == NO_REFERRER else text[:MAX_ADDRESS] or None
 
 
-def _cut(field: str, text: str, warnings: Warnings) -> str | None:
+def _agent(text: str, warnings: Warnings) -> str | None:
     if len(text) > MAX_ADDRESS:
         message = f"It has more than {MAX_ADDRESS:,} characters; the rest was cut off."
-        warnings.warn(field, "cut", message)
+        warnings.warn("context.userAgent", "cut", message)
     return text[:MAX_ADDRESS] or None
 
 
@@ -223,7 +290,7 @@ def _ip(text: str, warnings: Warnings) -> str | None:
     try:
         return address_text(text) if text else None
     except ValueError:
-        warnings.warn("ip", "ignored", "It is no IP address, and was ignored.")
+        warnings.warn("context.ip", "ignored", "It is no IP address, and was ignored.")
         return None
 
 
@@ -250,6 +317,16 @@ def _part(context: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(part: Mapping[str, Any], name: str) -> str:
     found = part.get(name)
     return found if isinstance(found, str) else ""
+
+
+def _is_empty(raw: msgspec.Raw) -> bool:
+    return bytes(raw).translate(None, b" \t\r\n") in (b"{}", b"null", b"[]")
+
+
+def _number_or_text(part: Mapping[str, Any], name: str) -> str:
+    found = part.get(name)
+    is_one = isinstance(found, str | int | float) and not isinstance(found, bool)
+    return str(found) if is_one else ""
 
 
 def _invalid(field: str, message: str) -> InvalidPayload:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from threadline.classify import classify
-from threadline.contract.bodies import Event, ExportedEvent
+from threadline.contract.bodies import MAX_ADDRESS, Event, ExportedEvent
 from threadline.contract.errors import PlaceholderId
 from threadline.contract.ids import is_placeholder
 from threadline.contract.replies import Notice
@@ -155,16 +155,13 @@ def scrub(stored: StoredEvent, sent: Event, context: IngestContext, warnings: Wa
     stored says the same when it is read again."""
     if sent.url:
         stored.url, stored.path, cut = _scrubbed(sent.url, context.scrub)
-        if cut:
-            _warn_cut("url", warnings)
+        _warn_cut("url", sent.url, cut, warnings)
     if sent.path:
         stored.path, _, cut = _scrubbed(sent.path, context.scrub)
-        if cut:
-            _warn_cut("path", warnings)
+        _warn_cut("path", sent.path, cut, warnings)
     if sent.referrer:
         stored.referrer, _, cut = _scrubbed(sent.referrer, context.scrub)
-        if cut:
-            _warn_cut("referrer", warnings)
+        _warn_cut("referrer", sent.referrer, cut, warnings)
 
 
 def source(stored: StoredEvent, sent: Event, context: IngestContext, _warnings: Warnings) -> None:
@@ -249,8 +246,15 @@ def _scrubbed(address: str, scrub: Callable[[str], str]) -> tuple[str, str, bool
     return stored, _path(stored), kept is not address
 
 
-def _warn_cut(name: str, warnings: Warnings) -> None:
-    warnings.warn(name, "cut", "The parameters after the 40th were cut off.")
+def _warn_cut(name: str, address: str, cut: bool, warnings: Warnings) -> None:
+    if cut:
+        warnings.warn(name, "cut", "The parameters after the 40th were cut off.")
+    if len(address) == MAX_ADDRESS:
+        message = (
+            f"It has {MAX_ADDRESS:,} characters, after which browsers' and servers' libraries cut"
+            " an address: its end, and a campaign there, may be missing."
+        )
+        warnings.warn(name, "cut", message)
 
 
 def _corrected(timestamp: int, context: IngestContext, warnings: Warnings) -> int:
