@@ -266,3 +266,16 @@ def test_ids_that_there_are_not_say_where_to_look(shop: Project) -> None:
         said = refused(shop, tool, user_id="zzz", **more)
         assert "the tool users lists those that there are" in said, tool
     assert "the tool accounts lists" in refused(shop, "account", account_id="nowhere")
+
+
+def test_what_is_not_named_is_counted(project: Project) -> None:
+    traits = {f"trait{number}": number for number in range(9)}
+    project.track("$identify", anonymous_id="a", user_id="ada", properties=traits)
+    project.track("paid", anonymous_id="a", properties={"value": 0.004, "n": 0})
+    for number in range(1, 8):
+        project.track("seen", anonymous_id="a", properties={"n": number})
+    assert ", and 4 more." in summary(project, "first_touch", user_id="ada")
+    assert ", and 3 more." in summary(project, "schema")
+    assert ", and 3 more." in summary(project, "schema", values_of="properties.n")
+    small = summary(project, "get_stats", metric="avg", property="value", event="paid")
+    assert "0.004" in small

@@ -92,6 +92,19 @@ def test_it_is_quiet_where_nothing_happened(quiet: Project) -> None:
         assert changes(quiet, **params)["rows"] == [], params
 
 
+def test_what_was_not_looked_at_is_counted(server: Server) -> None:
+    project = Project(server)
+    days = [(START + timedelta(days=day)).isoformat() for day in range(WEEKS * 7)]
+    names = [f"event {number:02}" for number in range(13)]
+    for name in names:
+        project.batch([{"event": name, "anonymous_id": "a", "timestamp": at} for at in days])
+    answer = changes(project)
+    assert answer["looked_at"][3:] == names[:10]
+    (warning,) = answer["warnings"]
+    assert warning["code"] == "not_looked_at"
+    assert "and 3 others were not" in warning["message"]
+
+
 def test_a_drop_is_found_and_who_carries_it(dropped: Project) -> None:
     answer = changes(dropped)
     rows = {row["metric"]: row for row in answer["rows"]}

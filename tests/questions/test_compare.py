@@ -145,3 +145,60 @@ def test_what_has_nothing_to_compare_says_what_has(project: Project, path: str) 
     said = project.get(path, compare="previous_period").json["details"]["fieldErrors"]["compare"][0]
     assert said.startswith("this question takes no compare; those that do are /v1/stats")
     assert said.endswith("/v1/paths")
+
+
+@pytest.fixture(scope="module")
+def steady(server: Server) -> Project:
+    """One event a day, always the same."""
+    project = Project(server)
+    began = dt.datetime(2025, 10, 1, 12, tzinfo=dt.UTC)
+    days = [(began + dt.timedelta(days=nth)).isoformat() for nth in range(300)]
+    event = {"event": "seen", "anonymous_id": "a"}
+    project.batch([{**event, "event_id": at, "timestamp": at} for at in days])
+    return project
+
+
+def weeks_of(project: Project, from_: str, to: str, compare: str) -> Json:
+    times = {"from_": from_, "to": to, "compare": compare}
+    return project.ask("/v1/stats", interval="week", event="seen", **times)
+
+
+def test_parts_of_intervals_have_no_change_beside_other_parts(steady: Project) -> None:
+    answer = weeks_of(steady, "2026-03-09", "2026-03-19", "previous_period")
+    rows = [
+        (row["value"], row["previous"], row["change"], row.get("partial", False))
+        for row in answer["rows"]
+    ]
+    assert rows == [(7, 3, None, False), (3, 7, None, True)]
+    (warning,) = answer["warnings"]
+    assert (warning["code"], warning["parameter"]) == ("unequal_intervals", "compare")
+    # Weeks beside weeks, and parts of the same length at the same place.
+    for from_, to in (("2026-03-09", "2026-03-23"), ("2026-03-11", "2026-03-25")):
+        answer = weeks_of(steady, from_, to, "previous_period")
+        assert "warnings" not in answer
+        assert {row["change"] for row in answer["rows"]} == {0}
+
+
+def test_what_has_nothing_beside_it_is_said(steady: Project) -> None:
+    answer = weeks_of(steady, "2026-03-16", "2026-03-23", "2026-02-18..2026-03-04")
+    assert [(row["value"], row["previous"]) for row in answer["rows"]] == [(7, 5)]
+    said = {warning["code"]: warning["message"] for warning in answer["warnings"]}
+    assert set(said) == {"unequal_times", "unequal_intervals"}
+    assert "they have 7 and 14 days." in said["unequal_times"]
+    assert "Of the other time, 2 weeks have none beside them." in said["unequal_intervals"]
+
+
+def test_a_time_that_is_not_over_is_compared_as_far_as_it_is(project: Project) -> None:
+    now = dt.datetime.now(dt.UTC)
+    began = now - dt.timedelta(days=10)
+    event = {"event": "seen", "anonymous_id": "a"}
+    hours = [(began - dt.timedelta(hours=nth)).isoformat() for nth in range(-239, 1000)]
+    for first in (hours[:1000], hours[1000:]):
+        project.batch([{**event, "timestamp": at} for at in first])
+    times = {"from_": began.isoformat(), "to": (now + dt.timedelta(days=10)).isoformat()}
+    answer = project.ask("/v1/stats", **times, event="seen", compare="previous_period")
+    (row,) = answer["rows"]
+    assert abs(row["change"]) < 0.01
+    assert [warning["code"] for warning in answer["warnings"]] == ["not_over"]
+    until = dt.datetime.fromisoformat(answer["previous_to"])
+    assert abs(until - (began - dt.timedelta(days=10))) < dt.timedelta(minutes=5)

@@ -451,3 +451,13 @@ def test_ever_so_many_cents_are_whole_in_the_end(bank: Server) -> None:
     assert value(project, currency="USD") == whole * 1.2
     answer = credited(project, conversion="paid", model="linear")
     assert answer["total"]["value"] == {"EUR": whole}
+
+
+def test_a_rare_property_is_known(bank: Server) -> None:
+    """However many others there are."""
+    project = Project(bank)
+    for first in range(0, 1200, 100):
+        project.track("many", properties={f"p{nth}": 1 for nth in range(first, first + 100)})
+    project.track("many", properties={"rare": "x"})
+    answer = project.ask("/v1/stats", event="many", metric="sum", property="rare")
+    assert codes(answer) == ["skipped_values"]

@@ -55,7 +55,9 @@ def _shows(found: Json) -> Callable[[object], str]:
 
 
 def _series(what: str, rows: list[Json], shows: Callable[[object], str]) -> str:
+    # What is there in part is neither high nor low for that.
     values = [row for row in rows if isinstance(row["value"], int | float)]
+    values = [row for row in values if not row.get("partial")] or values
     if not values:
         return f"{what}: {counted(len(rows), 'interval')} from {rows[0]['bucket']}."
     high = max(values, key=lambda row: float(row["value"]))
@@ -66,7 +68,7 @@ def _series(what: str, rows: list[Json], shows: Callable[[object], str]) -> str:
         of = f" of {group(row, *OF_VALUE)}" if has_groups else ""
         return f"{shows(row['value'])}{of} at {row['bucket']}"
 
-    running = " (that interval is not over)" if rows[-1].get("partial") else ""
+    running = " (of a part of that interval)" if rows[-1].get("partial") else ""
     last = "" if has_groups else f", last {shows(rows[-1]['value'])}{running}"
     return (
         f"{what}: {counted(len(rows), 'row')} from {rows[0]['bucket']} to {rows[-1]['bucket']}; "

@@ -63,7 +63,7 @@ def _schema(found: Json, arguments: Json) -> str:
     if values := found.get("values"):
         rows = values["rows"]
         shown = listed([f"{name(row.get('value'))} ({number(row['count'])})" for row in rows[:5]])
-        return f"{counted(len(rows), 'value')} of {name(values['of'])}: {shown}."
+        return f"{counted(len(rows), 'value')} of {name(values['of'])}: {shown}{more(rows, 5)}."
     events, traits = found.get("events") or [], found.get("traits") or []
     if not events:
         asked = arguments.get("search") or arguments.get("event")
@@ -75,7 +75,7 @@ def _schema(found: Json, arguments: Json) -> str:
     return sentence(
         [
             f"{counted(len(events), 'event name')}: {shown}{more(events, 6)}.",
-            f"Traits of users: {of}." * bool(of),
+            f"Traits of users: {of}{more(traits, 6)}." * bool(of),
         ]
     )
 

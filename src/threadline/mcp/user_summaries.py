@@ -37,7 +37,8 @@ def _users(found: Json, arguments: Json) -> str:
 
 def _first_touch(found: Json, arguments: Json) -> str:
     devices = counted(len(found["devices"]), "device")
-    traits = listed([f"{name(key)} {name(value)}" for key, value in found["traits"].items()][:5])
+    said = [f"{name(key)} {name(value)}" for key, value in found["traits"].items()]
+    traits = f"{listed(said[:5])}{more(said, 5)}"
     return sentence(
         [
             f"{name(found['user_id'])} first came by {touch(found['first_touch'])}, and is known "
@@ -121,6 +122,7 @@ def _likely_duplicates(found: Json, arguments: Json) -> str:
         return "No two users have the same e-mail address."
     shown = "; ".join(
         f"{name(row['email'])}: {listed([name(user['user_id']) for user in row['users'][:4]])}"
+        f"{more(row['users'], 4)}"
         for row in rows[:SHOWN]
     )
     return f"{some(found, 'address', 'addresses')} of several users: {shown}{more(rows)}."

@@ -22,11 +22,13 @@ from threadline.questions.stats_shapes import MetricName
 from threadline.questions.variation import FEWEST, usual
 from threadline.questions.warned import AnswerWarning, Warned, noted
 from threadline.questions.weekly_numbers import (
+    MOST_EVENTS,
     WeeklyNumber,
     Weeks,
     by_event_in,
     grouped,
     numbers_of,
+    own_events,
     series_of,
     since_there_is_something,
     weeks_of,
@@ -139,8 +141,11 @@ def ask(context: Context, params: ChangesParams) -> Changes:
     for row in moved[:MOST_EXPLAINED]:
         _explain(context, weeks, by_name[row.metric], row, groups, versions, params.limit)
     answer.rows, answer.quiet = moved, not moved
-    if len(moved) > MOST_EXPLAINED:
-        answer.warnings = noted([_unexplained(len(moved))])
+    warnings = [_unexplained(len(moved))] if len(moved) > MOST_EXPLAINED else []
+    others = len(own_events(context, by_event)) - MOST_EVENTS
+    if others > 0:
+        warnings.append(_not_looked_at(others))
+    answer.warnings = noted(warnings)
     return answer
 
 
@@ -208,6 +213,14 @@ def _little_history(weeks: int) -> AnswerWarning:
         "nothing was compared. An earlier from, or waiting, helps."
     )
     return AnswerWarning("little_history", None, message)
+
+
+def _not_looked_at(events: int) -> AnswerWarning:
+    message = (
+        f"Only the {MOST_EVENTS} events that come most were looked at, and {events:,} others were "
+        "not; a goal is always looked at."
+    )
+    return AnswerWarning("not_looked_at", None, message)
 
 
 def _unexplained(moved: int) -> AnswerWarning:

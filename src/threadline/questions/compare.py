@@ -17,6 +17,7 @@ import msgspec
 
 from threadline.contract.times import (
     ALL,
+    DAY_MS,
     EPOCH,
     ONE_MS,
     Timestamp,
@@ -28,6 +29,7 @@ from threadline.questions import intervals
 from threadline.questions.answers import as_row, of_columns
 from threadline.questions.compared_rows import (
     CHANGE,
+    CLOCKS_MS,
     PREVIOUS,
     ComparedRows,
     Merging,
@@ -52,14 +54,19 @@ def other_time(params: Any, now_ms: int, kind: Kind | None = None) -> tuple[Span
     zone = ZoneInfo(params.tz)
     if params.from_ is None:
         raise refused("compare", "needs a time to begin with; add from, such as from=30d")
-    asked = Span(params.from_.ms, params.to.ms if params.to else now_ms)
+    until_ms = params.to.ms if params.to else now_ms
+    asked = Span(params.from_.ms, min(until_ms, now_ms))
     if asked.from_ms >= asked.to_ms:
         raise refused("compare", "from lies in the future; there is nothing to compare yet")
     if ".." in params.compare:
         return asked, _given(params.compare, zone, now_ms)
+    whole = Span(asked.from_ms, until_ms)
     if params.compare == "previous_year":
-        return asked, Span(*(_years_before(each, zone) for each in asked))
-    return asked, _before(asked, zone, kind)
+        other = Span(*(_years_before(each, zone) for each in whole))
+    else:
+        other = _before(whole, zone, kind)
+    # As far as the one is over, so far the other.
+    return asked, other._replace(to_ms=other.to_ms - (until_ms - asked.to_ms))
 
 
 def _given(text: str, zone: ZoneInfo, now_ms: int) -> Span:
@@ -155,9 +162,34 @@ class _Both:
         for name, measures in whole.items():
             now, then = (getattr(each, name) if name else each for each in (answer, before))
             now.previous, now.change = numbers(as_row(now), as_row(then), measures)
+        warnings += self._unlike(merging)
         answer.previous_from, answer.previous_to = map(format_ms, self._other)
         answer.warnings = noted(warnings)
         return answer
+
+    def _unlike(self, merging: Merging) -> list[AnswerWarning]:
+        """What is beside each other, but of other lengths."""
+        found = []
+        if self._params.to and self._params.to.ms > self._context.now_ms:
+            until = format_ms(self._other.to_ms)
+            message = f"The time asked for is not over: it is compared with one until {until}."
+            found.append(AnswerWarning("not_over", "compare", message))
+        lengths = [each.to_ms - each.from_ms for each in (self._asked, self._other)]
+        if ".." in self._params.compare and abs(lengths[0] - lengths[1]) > CLOCKS_MS:
+            days = " and ".join(f"{length / DAY_MS:.3g}" for length in lengths)
+            message = f"The two times are not of the same length: they have {days} days."
+            found.append(AnswerWarning("unequal_times", "compare", message))
+        if merging.unequal or merging.alone:
+            several = f"{self._params.interval}s"
+            alone = f" Of the other time, {len(merging.alone):,} {several} have none beside them."
+            message = (
+                f"The two times begin or end within {several}, and not at the same place of one: "
+                f"{several} of which they have different parts have no change."
+                f"{alone if merging.alone else ''} Begin"
+                f" and end where a {self._params.interval} does to compare all."
+            )
+            found.append(AnswerWarning("unequal_intervals", "compare", message))
+        return found
 
     def _of_other(self) -> Any:
         since, until = map(Timestamp, self._other)

@@ -19,6 +19,8 @@ PREVIOUS, CHANGE = "previous", "change"
 # Of a row, what says neither which group it is nor how much.
 OF_TIME = ("bucket", "time", "partial")
 Key = tuple[object, ...]
+# What clocks that are put forward or back make of a length.
+CLOCKS_MS = 2 * 3_600_000
 
 
 class Span(NamedTuple):
@@ -52,7 +54,8 @@ class ComparedRows(NamedTuple):
 
 class Merging:
     """Rows of the time that was `asked` for beside those of the `other`. `is_cut`, `was_cut`:
-    whether either lacks some."""
+    whether either lacks some. `unequal`, `alone`: intervals whose two parts are of other lengths,
+    and those of the other time that have none beside them, both by their numbers."""
 
     def __init__(
         self, context: Context, params: Any, asked: Span, other: Span, is_cut: bool, was_cut: bool
@@ -62,6 +65,7 @@ class Merging:
         self._is_cut, self._was_cut = is_cut, was_cut
         self._kind: Kind | None = getattr(params, "kind", None)
         self._zone = ZoneInfo(params.tz)
+        self.unequal, self.alone = set[object](), set[object]()
 
     def of(
         self, kind: ComparedRows, rows: Sequence[Row], others: Sequence[Row], by: str = ""
@@ -69,13 +73,14 @@ class Merging:
         """The rows, and whether `limit` left some out. `by`: the order, `-` before it:
         descending."""
         then = {self._key(kind, row, self._other.from_ms): row for row in others}
+        self.alone |= {index for index, *_ in then if not self._has(self._asked, index)}
         merged = []
         for row in rows:
             key = self._key(kind, row, self._asked.from_ms)
             other = then.get(key)
-            if other is None and not self._was_cut and self._was(key[0]):
+            if other is None and not self._was_cut and self._has(self._other, key[0]):
                 other = self._nothing(kind, row)
-            merged.append(_beside(kind, row, other))
+            merged.append(_beside(kind, row, other, self._is_equal(key[0])))
         if not self._is_cut:
             merged += self._gone(kind, rows, then)
         if by:
@@ -96,11 +101,28 @@ class Merging:
             index = intervals.between(self._kind, first, at, self._zone)
         return (index, *_frozen(_group(kind, row).items()))
 
-    def _was(self, index: object) -> bool:
-        """Whether the other time has so many intervals."""
-        if not self._kind or not isinstance(index, int):
+    def _has(self, span: Span, index: object) -> bool:
+        """Whether the time has so many intervals."""
+        return not isinstance(index, int) or self._start(span, index) < span.to_ms
+
+    def _is_equal(self, index: object) -> bool:
+        """Whether as much of the interval lies in either time: all of it, be it longer, or a part
+        of the same length."""
+        if not isinstance(index, int):
             return True
-        return self._start(self._other, index) < self._other.to_ms
+        (here, is_whole), (there, was_whole) = (
+            self._within(span, index) for span in (self._asked, self._other)
+        )
+        if (is_whole and was_whole) or abs(here - there) <= CLOCKS_MS or there <= 0:
+            return True
+        self.unequal.add(index)
+        return False
+
+    def _within(self, span: Span, index: int) -> tuple[int, bool]:
+        """How much of the nth interval the time has, and whether that is all."""
+        begins, ends = self._start(span, index), self._start(span, index + 1)
+        since, until = max(begins, span.from_ms), min(ends, span.to_ms)
+        return until - since, (since, until) == (begins, ends)
 
     def _start(self, span: Span, index: int) -> int:
         assert self._kind
@@ -126,7 +148,8 @@ class Merging:
                 continue
             row = {**other, **of_time}
             row = {name: row[name] for name in row if name in of_time or name not in OF_TIME}
-            found.append(_beside(kind, {**row, **self._nothing(kind, row)}, other))
+            nothing = {**row, **self._nothing(kind, row)}
+            found.append(_beside(kind, nothing, other, self._is_equal(key[0])))
         return found
 
     def _of_time(self, kind: ComparedRows, index: object, at: Mapping[object, Row]) -> Row | None:
@@ -172,27 +195,30 @@ def _frozen(items: Any) -> Key:
     )
 
 
-def _beside(kind: ComparedRows, row: Row, other: Row | None) -> Row:
-    """The row with what it was, and by what part it has become more."""
+def _beside(kind: ComparedRows, row: Row, other: Row | None, is_equal: bool) -> Row:
+    """The row with what it was, and by what part it has become more; that is not known where it is
+    of another length."""
     if not kind.parts:
-        then, changes = numbers(row, other, kind.measures)
+        then, changes = numbers(row, other, kind.measures, is_equal)
         return {**row, PREVIOUS: then, CHANGE: changes}
     parts = row[kind.parts]
     earlier = other[kind.parts] if other else [None] * len(parts)
     found = []
     for part, before in zip(parts, earlier, strict=True):
-        then, changes = numbers(as_row(part), before and as_row(before), kind.measures)
+        then, changes = numbers(as_row(part), before and as_row(before), kind.measures, is_equal)
         found.append(msgspec.structs.replace(part, previous=then, change=changes))
     return {**row, kind.parts: found}
 
 
-def numbers(row: Row, other: Row | None, measures: Sequence[str]) -> tuple[Any, Any]:
+def numbers(
+    row: Row, other: Row | None, measures: Sequence[str], is_equal: bool = True
+) -> tuple[Any, Any]:
     """Of these measures what they were, and their changes; by their names where there may be
     several."""
     now = {name: msgspec.to_builtins(row[name]) for name in measures if name in row}
     before = other or {}
     then = {name: msgspec.to_builtins(before.get(name)) for name in now}
-    changes = {name: change(now[name], then[name]) for name in now}
+    changes = {name: change(now[name], then[name] if is_equal else None) for name in now}
     if len(measures) == 1:
         (name,) = measures
         return then[name], changes[name]

@@ -20,6 +20,7 @@ from threadline.questions.intervals import (
     bucket,
     differ,
     kind_of,
+    nth,
     start,
 )
 from threadline.questions.ordering import Order, refuse_nothing_to_order
@@ -93,7 +94,7 @@ def newest_first(columns: Iterable[str], *then: str) -> str:
 
 class Timed(Compared, kw_only=True):
     """A row that may be one interval's. `bucket`: its start; `time`: the same, and deprecated.
-    `partial`: true where the interval is not over."""
+    `partial`: true where the interval is not over, or `from` or `to` lies within it."""
 
     bucket: str | msgspec.UnsetType = msgspec.UNSET
     time: str | msgspec.UnsetType = msgspec.UNSET
@@ -252,8 +253,15 @@ class _Series:
         before."""
         began = format_ms(at)
         rest = {name: value for name, value in row.items() if name != "bucket"}
-        partial = {"partial": True} if at == self._running else {}
+        partial = {"partial": True} if self._is_part(at) else {}
         return {"bucket": began, "time": began, **rest, **partial}
+
+    def _is_part(self, at: int) -> bool:
+        """Whether it is not over, or what was asked for begins or ends within it."""
+        since, until = self._params.from_, self._params.to
+        begins_within = since is not None and since.ms > at
+        ends_within = until is not None and until.ms < nth(self._kind, at, 1, self._zone)
+        return at == self._running or begins_within or ends_within
 
     def _cut(self, oldest_ms: int) -> AnswerWarning:
         limit, oldest = self._params.most, format_ms(oldest_ms)

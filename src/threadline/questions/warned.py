@@ -129,7 +129,7 @@ WITH some AS (
 SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
 FROM some
 GROUP BY name
-ORDER BY events DESC
+ORDER BY name = {wanted:String} DESC, events DESC
 LIMIT 1000"""
 
 
@@ -139,7 +139,7 @@ def unknown_property(
     """That none of the events `e` that count and pass these conditions has a property of this name.
     It looks into them, so ask only where there is nothing to add up."""
     quoted = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    asked = {**values, "like": f'%"{quoted}"%'}
+    asked = {**values, "like": f'%"{quoted}"%', "wanted": name}
     rows = context.ask(PROPERTIES, asked, {"where": where(conditions)})
     came = [row["name"] for row in rows]
     if name in came or not came:

@@ -102,16 +102,18 @@ def numbers_of(context: Context, by_event: Mapping[str, Sequence[float]]) -> Ite
     yield WeeklyNumber("persons", "persons")
     yield WeeklyNumber("visits", "visits")
     yield WeeklyNumber("pageviews", "count", PAGE_VIEW)
-    plain: set[str] = set()
     for name in context.names.goals:
         yield WeeklyNumber(f"goal:{name}", "count", f"goal:{name}")
-        goal = context.names.goal(name)
-        if goal and not goal.conditions:
-            plain.add(goal.event)
-    own = [name for name in by_event if not name.startswith("$") and name not in plain]
-    own.sort(key=lambda name: (-sum(by_event[name]), name))
-    for name in own[:MOST_EVENTS]:
+    for name in own_events(context, by_event)[:MOST_EVENTS]:
         yield WeeklyNumber(name, "count", name)
+
+
+def own_events(context: Context, by_event: Mapping[str, Sequence[float]]) -> list[str]:
+    """The project's own that are no goal, those that come most first."""
+    goals = [context.names.goal(name) for name in context.names.goals]
+    plain = {goal.event for goal in goals if goal and not goal.conditions}
+    own = [name for name in by_event if not name.startswith("$") and name not in plain]
+    return sorted(own, key=lambda name: (-sum(by_event[name]), name))
 
 
 def series_of(
