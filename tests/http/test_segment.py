@@ -437,6 +437,10 @@ def test_a_batch_speaks_for_its_calls(project: Project) -> None:
     rows = stored(project)
     assert [rows[name]["path"] for name in ("m0", "m1")] == ["/a", "/b"]
     assert {rows[name]["properties"]["account_id"] for name in rows} == {"acme"}
+    long = {"page": {"url": "https://shop.example/" + "x" * 33_000}}
+    sent_again = {"batch": [{**good, "messageId": "m3"}], "context": long}
+    (said,) = call(project, "/v1/batch", sent_again).json["warnings"]
+    assert (said["field"], said["code"]) == ("context", "ignored")
     # An hour before it was sent, which was now.
     at = datetime.fromisoformat(rows["m2"]["timestamp"])
     assert abs(at - (now - timedelta(hours=1))) < timedelta(minutes=2)

@@ -39,7 +39,7 @@ from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
-from threadline.ingest.segment import AliasCall, Calls, with_context
+from threadline.ingest.segment import AliasCall, Calls, share, shared_context
 from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.services import Services
@@ -102,11 +102,12 @@ def _read(request: Request, kind: str, raw: bytes) -> Calls:
     _limit(raw, MAX_BATCH_BYTES)
     batch = decode(raw, Messages, now, notices, name_unknown=False)
     calls = Calls(len(batch.batch), _context(request, batch.sent_at, now), notices)
+    shared = shared_context(batch.context, notices)
     for index, each in enumerate(batch.batch):
         try:
             _limit(each, MAX_MESSAGE_BYTES)
             message = decode(bytes(each), Message, now)
-            with_context(message, batch.context)
+            share(shared, message)
             # A library sends the time of the batch; who makes one of calls has theirs.
             late = message.sent_at if batch.sent_at is None else None
             own = _context(request, late, now) if late else None

@@ -169,10 +169,22 @@ def _warn_of_others(
             warnings.warn(f"context.{name}", "ignored", f"Expected {expected}; it was ignored.")
 
 
-def with_context(message: Message, of_batch: msgspec.Raw) -> None:
+def shared_context(raw: msgspec.Raw, notices: list[Notice]) -> Mapping[str, Any]:
+    """What is used of a batch's context. It is read anew with each of its calls, so it may be no
+    longer than one of them."""
+    if len(bytes(raw)) > MAX_MESSAGE_BYTES:
+        message = f"It has more than {MAX_MESSAGE_BYTES // 1024} KiB, and was ignored."
+        notices.append(Notice(0, "context", "ignored", message))
+        return {}
+    context = _object(raw)
+    return {name: context[name] for name in IN_CONTEXT if name in context}
+
+
+def share(context: Mapping[str, Any], message: Message) -> None:
     """What a batch says of all its calls counts where a call says nothing of it."""
-    if shared := _object(of_batch):
-        message.context = msgspec.Raw(msgspec.json.encode({**shared, **_object(message.context)}))
+    if context:
+        own = _object(message.context)
+        message.context = msgspec.Raw(msgspec.json.encode({**context, **own}))
 
 
 def is_corrected(message: Message) -> bool:
@@ -260,13 +272,11 @@ def _group_of(context: Mapping[str, Any], warnings: Warnings) -> str | None:
 def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
     """With what it does not say itself of the campaign: that is where sources are read from, now
     and whenever stored events are classified anew. So it is the page's address that is cut."""
+    said = {name: text for key, name in CAMPAIGN.items() if (text := _campaign(campaign, key))}
     address, hash_, fragment = url.partition("#")
-    there = {name for name, _ in parse_qsl(address.partition("?")[2], max_num_fields=None)}
-    said = {
-        name: text
-        for key, name in CAMPAIGN.items()
-        if name not in there and (text := _number_or_text(campaign, key))
-    }
+    if said:
+        there = {name for name, _ in parse_qsl(address.partition("?")[2])}
+        said = {name: text for name, text in said.items() if name not in there}
     if not said:
         return url[:MAX_ADDRESS] or None
     more = f"{'&' if '?' in address else '?'}{urlencode(said)}"
@@ -323,7 +333,7 @@ def _is_empty(raw: msgspec.Raw) -> bool:
     return bytes(raw).translate(None, b" \t\r\n") in (b"{}", b"null", b"[]")
 
 
-def _number_or_text(part: Mapping[str, Any], name: str) -> str:
+def _campaign(part: Mapping[str, Any], name: str) -> str:
     found = part.get(name)
     is_one = isinstance(found, str | int | float) and not isinstance(found, bool)
     return str(found) if is_one else ""
