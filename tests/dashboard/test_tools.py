@@ -1,10 +1,12 @@
 """Funnels, retention, paths, boards, live, identity and settings in every width and theme, and with
 hostile names."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.dashboard.conftest import (
     WIDTHS,
@@ -79,6 +81,56 @@ def board(house: House) -> Iterator[None]:
 @pytest.mark.usefixtures("board")
 def test_page(page_of: NewPage, name: str) -> None:
     whole(page_of(PAGES[name], WIDTHS[0]), name)
+
+
+GROUPED: Mapping[str, Json] = {
+    "Signups by source": {
+        "question": "funnel",
+        "params": {"steps": "$pageview,signup", "group_by": "source", "from": "30d"},
+    },
+    "Pages by source": {
+        "question": "stats",
+        "params": {"group_by": "path,source,country,device_type,browser", "from": "30d"},
+    },
+    "Worth": {
+        "question": "attribution",
+        "params": {
+            "conversion": "purchase",
+            "value_property": "value",
+            "group_by": "source",
+            "from": "30d",
+        },
+    },
+}
+
+
+def test_what_a_board_has_no_room_for_is_said(house: House, page_of: NewPage) -> None:
+    """A funnel's first group is not all of it, nor are ten rows."""
+    put_on_board(house, "In groups", GROUPED)
+    try:
+        page = page_of("/boards?board=In+groups", WIDTHS[0])
+        settled(page)
+        way = GROUPED["Signups by source"]["params"]
+        groups = house.ask("/v1/funnel", **way)["rows"]
+        assert len(groups) > 1
+        table = page.get_by_role("table", name="Signups by source")
+        for row in groups[:3]:
+            first, last = row["steps"][0]["persons"], row["steps"][-1]["persons"]
+            shown = table.get_by_role("row", name=re.compile(rf"^{re.escape(row['source'])}\b"))
+            expect(shown).to_contain_text(f"{first:,}")
+            expect(shown).to_contain_text(f"{last:,}")
+        found = house.ask("/v1/stats", **GROUPED["Pages by source"]["params"])
+        more = f"There are {len(found['rows']) - 10:,} more rows"
+        expect(page.get_by_text(more)).to_be_visible()
+        message = found["warnings"][0]["message"]
+        assert found["truncated"] is True
+        expect(page.get_by_text(message)).to_be_visible()
+        worth = house.ask("/v1/attribution", **GROUPED["Worth"]["params"])["rows"][0]["value"]
+        (currency, amount), *_ = worth.items()
+        expect(page.get_by_role("table", name="Worth")).to_contain_text(f"{amount:,.0f} {currency}")
+        shoot(page, "boards-in-groups")
+    finally:
+        take_off(house, "In groups", GROUPED)
 
 
 OPENED: Mapping[str, Sequence[str]] = {

@@ -157,3 +157,18 @@ def test_what_cannot_be_read_is_said(shop: Project, filters: str, said: str) -> 
     reply = shop.get("/v1/stats", filters=filters)
     assert reply.status == 400
     assert said in reply.json["details"]["fieldErrors"]["filters"][0]
+
+
+def test_whole_numbers_are_compared_to_their_last_digit(project: Project) -> None:
+    """Beyond 2^53 neighbours are one number for floats."""
+    ids = [2**53, 2**53 + 1, 10**25, 10**25 + 1]
+    for number in ids:
+        project.track("x", anonymous_id="a", properties={"id": number})
+    project.track("x", anonymous_id="a", properties={"id": 1e300})
+    project.track("x", anonymous_id="a", properties={"id": "none"})
+    for threshold in ids:
+        for sign, many in ((">", sum(id > threshold for id in ids) + 1), ("<=", None)):
+            wanted = sum(id <= threshold for id in ids) if many is None else many
+            filters = f"properties.id{sign}{threshold}"
+            (row,) = project.ask("/v1/stats", filters=filters)["rows"]
+            assert row["value"] == wanted, filters

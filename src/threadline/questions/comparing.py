@@ -63,7 +63,12 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
     if found is not None:
         values[name] = found
         read = sql if condition.kind == "number" else _finite(sql)
-        return f"ifNull({read} {operator} {{{name}:Float64}}, FALSE)"
+        about = f"ifNull({read} {operator} {{{name}:Float64}}, FALSE)"
+        if condition.kind == "number" or abs(found) < MOST_EXACT or not LONG.fullmatch(value):
+            return about
+        values[f"{name}_exact"] = value
+        exact = f"toDecimal256OrNull({sql}, 6) {operator} toDecimal256({{{name}_exact:String}}, 6)"
+        return f"ifNull({exact}, {about})"
     values[name] = bound_ms(within(cast(int, time_ms(value))))
     # A number alone would be read as a time, too.
     read = f"parseDateTime64BestEffortOrNull(if(position({sql}, '-') > 1, {sql}, ''), 3, 'UTC')"
@@ -75,6 +80,7 @@ def _compare_size(sql: str, condition: Condition, name: str, values: dict[str, o
 NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?"
 # Beyond, neighbours are the same number, which ids must not be.
 MOST_EXACT = 2.0**53
+LONG = re.compile(r"-?[0-9]{1,60}")
 GLOB = re.compile(r"\\(.)|([*?])|([%_\\])", re.DOTALL)
 
 
