@@ -238,9 +238,9 @@ def _summarise(imports: list[Import], seconds: float, console: Console) -> None:
 
 
 def _as_json(each: Import) -> dict[str, object]:
-    """`undone` is only for an undo that goes on."""
+    """`undone` is only for an undo that goes on, `options` for the same import again."""
     fields: dict[str, object] = msgspec.to_builtins(each.notes)
-    del fields["undone"]
+    del fields["undone"], fields["options"]
     return fields
 
 
