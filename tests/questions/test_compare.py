@@ -179,6 +179,24 @@ def test_parts_of_intervals_have_no_change_beside_other_parts(steady: Project) -
         assert {row["change"] for row in answer["rows"]} == {0}
 
 
+def test_parts_are_compared_by_the_clocks(steady: Project) -> None:
+    """On 29 March clocks in Berlin are put forward."""
+    asked = {"interval": "day", "event": "seen", "tz": "Europe/Berlin"}
+    times = {"from_": "2026-03-29T13:00:00+02:00", "to": "2026-03-31T20:30:00+02:00"}
+    alike = steady.ask(
+        "/v1/stats", **asked, **times, compare="2026-03-22T12:00Z..2026-03-24T19:30Z"
+    )
+    assert {row["change"] for row in alike["rows"]} == {0}
+    assert "warnings" not in alike
+    other = steady.ask(
+        "/v1/stats", **asked, **times, compare="2026-03-22T12:00Z..2026-03-24T19:00Z"
+    )
+    assert [row["change"] for row in other["rows"]] == [0, 0, None]
+    hours = {**asked, "interval": "hour", "from_": "2026-03-10T12:00Z", "to": "2026-03-10T14:00Z"}
+    parts = steady.ask("/v1/stats", **hours, compare="2026-03-09T11:40Z..2026-03-09T13:40Z")
+    assert parts["warnings"][-1]["code"] == "unequal_intervals"
+
+
 def test_what_has_nothing_beside_it_is_said(steady: Project) -> None:
     answer = weeks_of(steady, "2026-03-16", "2026-03-23", "2026-02-18..2026-03-04")
     assert [(row["value"], row["previous"]) for row in answer["rows"]] == [(7, 5)]

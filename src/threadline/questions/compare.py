@@ -29,7 +29,6 @@ from threadline.questions import intervals
 from threadline.questions.answers import as_row, of_columns
 from threadline.questions.compared_rows import (
     CHANGE,
-    CLOCKS_MS,
     PREVIOUS,
     ComparedRows,
     Merging,
@@ -43,6 +42,8 @@ from threadline.questions.parameters import MAX_LIMIT
 from threadline.questions.warned import AnswerWarning, noted
 
 AnyAnswer = TypeVar("AnyAnswer")
+# What clocks that are put forward or back make of a length.
+CLOCKS_MS = 2 * 3_600_000
 NOTHING: Mapping[str, Sequence[str]] = {}
 
 

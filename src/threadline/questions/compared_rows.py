@@ -19,8 +19,7 @@ PREVIOUS, CHANGE = "previous", "change"
 # Of a row, what says neither which group it is nor how much.
 OF_TIME = ("bucket", "time", "partial")
 Key = tuple[object, ...]
-# What clocks that are put forward or back make of a length.
-CLOCKS_MS = 2 * 3_600_000
+A_MOMENT_MS = 1000
 
 
 class Span(NamedTuple):
@@ -113,16 +112,19 @@ class Merging:
         (here, is_whole), (there, was_whole) = (
             self._within(span, index) for span in (self._asked, self._other)
         )
-        if (is_whole and was_whole) or abs(here - there) <= CLOCKS_MS or there <= 0:
+        if (is_whole and was_whole) or abs(here - there) <= A_MOMENT_MS or there <= 0:
             return True
         self.unequal.add(index)
         return False
 
     def _within(self, span: Span, index: int) -> tuple[int, bool]:
-        """How much of the nth interval the time has, and whether that is all."""
+        """How much of the nth interval the time has, by the clocks but for hours, and whether that
+        is all."""
         begins, ends = self._start(span, index), self._start(span, index + 1)
         since, until = max(begins, span.from_ms), min(ends, span.to_ms)
-        return until - since, (since, until) == (begins, ends)
+        changed = intervals.offset_ms(until, self._zone) - intervals.offset_ms(since, self._zone)
+        length = until - since + (changed if self._kind != "hour" else 0)
+        return length, (since, until) == (begins, ends)
 
     def _start(self, span: Span, index: int) -> int:
         assert self._kind

@@ -106,16 +106,17 @@ def start(kind: Kind, at_ms: int, zone: tzinfo) -> int:
 def _hour(at_ms: int, zone: tzinfo) -> int:
     """The start of the hour that the clocks show, or where they were changed into its middle."""
     shown = at_ms - _into_hour(at_ms, zone)
-    changed = _offset_ms(at_ms, zone) - _offset_ms(shown, zone)
+    changed = offset_ms(at_ms, zone) - offset_ms(shown, zone)
     return shown + int(fmod(changed, HOUR_MS))
 
 
 def _into_hour(at_ms: int, zone: tzinfo) -> int:
     """How long the clocks have shown this hour, if they were not changed in it."""
-    return (at_ms + _offset_ms(at_ms, zone)) % HOUR_MS
+    return (at_ms + offset_ms(at_ms, zone)) % HOUR_MS
 
 
-def _offset_ms(at_ms: int, zone: tzinfo) -> int:
+def offset_ms(at_ms: int, zone: tzinfo) -> int:
+    """How far the clocks of the zone are ahead of UTC."""
     offset = (EPOCH + at_ms * ONE_MS).astimezone(zone).utcoffset() or timedelta()
     return offset // ONE_MS
 
@@ -136,7 +137,7 @@ def nth(kind: Kind, start_ms: int, n: int, zone: tzinfo) -> int:
 def between(kind: Kind, first_ms: int, start_ms: int, zone: tzinfo) -> int:
     """How many intervals lie between the starts of two."""
     if kind == "hour":
-        changed = _offset_ms(start_ms, zone) - _offset_ms(first_ms, zone)
+        changed = offset_ms(start_ms, zone) - offset_ms(first_ms, zone)
         since = start_ms - first_ms + _into_hour(first_ms, zone) + int(fmod(changed, HOUR_MS))
         return since // HOUR_MS
     first, day = day_of(first_ms, zone), day_of(start_ms, zone)
