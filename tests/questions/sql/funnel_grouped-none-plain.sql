@@ -123,5 +123,5 @@ WITH counted_events AS (
 SELECT arrayJoin(JSONExtractKeys(properties)) AS name, count() AS events
 FROM some
 GROUP BY name
-ORDER BY events DESC
+ORDER BY name = {wanted:String} DESC, events DESC
 LIMIT 1000;
