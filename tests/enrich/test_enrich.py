@@ -172,8 +172,8 @@ def test_placeholder_ids_are_refused_or_dropped(project: Project) -> None:
 
 
 def test_a_project_may_have_placeholders_of_its_own() -> None:
-    own = read_placeholders(["N/A", " unknown "])
-    for identifier in ("n/a", "Unknown", "undefined", " ", "NULL"):
+    own = read_placeholders(["Tester", " kunde "])
+    for identifier in ("tester", "Kunde", "undefined", " ", "NULL", "n/a", "\\N", "Email"):
         assert is_placeholder(identifier, own)
-    assert not is_placeholder("n/a")
-    assert not is_placeholder("N/A2", own)
+    assert not is_placeholder("tester")
+    assert not is_placeholder("tester2", own)

@@ -116,9 +116,10 @@ def test_ids_that_are_none_are_counted_and_the_count_survives(folder: Path) -> N
         server.stop()
     with Server(folder) as server:
         project = project.again(server)
-        project.track("x", anonymous_id="phone", user_id="n/a ")
+        project.track("x", anonymous_id="phone", user_id="nobody ")
+        project.track("x", anonymous_id="phone", user_id="N/A ")
         project.track("x", anonymous_id="phone", user_id=" NaN")
-        assert project.ask("/v1/identity/stats")["placeholder_ids"] == 4
+        assert project.ask("/v1/identity/stats")["placeholder_ids"] == 5
         server.stop()
 
 

@@ -6,11 +6,18 @@ from importlib.resources import files
 Placeholders = frozenset[str]
 
 
+def _listed(file: str) -> Placeholders:
+    lines = (files("threadline.contract") / file).read_text().splitlines()
+    return frozenset(line.strip().casefold() for line in ("", *lines) if not line.startswith("#"))
+
+
+OF_ACCOUNTS = _listed("placeholders.txt")
+OF_PEOPLE = OF_ACCOUNTS | _listed("placeholders_of_people.txt")
+
+
 def read_placeholders(more: Iterable[str] = ()) -> Placeholders:
-    """Those of `placeholders.txt`, and more."""
-    lines = (files("threadline.contract") / "placeholders.txt").read_text().splitlines()
-    listed = [line for line in lines if not line.startswith("#")]
-    return frozenset(name.strip().casefold() for name in ("", *listed, *more))
+    """Those of people that are listed, and more."""
+    return OF_PEOPLE | {name.strip().casefold() for name in more}
 
 
 PLACEHOLDERS = read_placeholders()

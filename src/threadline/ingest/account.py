@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from threadline.contract.ids import is_placeholder
+from threadline.contract.ids import OF_ACCOUNTS, is_placeholder
 from threadline.store.states import MAX_ACCOUNT_ID
 
 GROUP = "$group"
@@ -46,4 +46,4 @@ def no_account(event_name: str, properties: str) -> str | None:
 def _is_id(found: Said) -> bool:
     if not isinstance(found, str | int) or isinstance(found, bool):
         return False
-    return len(str(found)) <= MAX_ACCOUNT_ID and not is_placeholder(str(found))
+    return len(str(found)) <= MAX_ACCOUNT_ID and not is_placeholder(str(found), OF_ACCOUNTS)

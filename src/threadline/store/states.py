@@ -10,7 +10,7 @@ event twice changes nothing; a state with sums has to meet each event once.
 from string import Template
 from textwrap import indent
 
-from threadline.contract.ids import PLACEHOLDERS
+from threadline.contract.ids import OF_ACCOUNTS
 from threadline.store.derived import DerivedColumn, State, Value
 
 HALF_HOUR_MS = 1_800_000
@@ -66,7 +66,7 @@ ACCOUNT_ID = (
     f"if(e.event_name = '$group' AND {_SAID.substitute(key='account_id')} = '',"
     f" {_SAID.substitute(key='group_id')}, {_SAID.substitute(key='account_id')})"
 )
-_NO_IDS = ", ".join(f"'{name}'" for name in sorted(PLACEHOLDERS))
+_NO_IDS = ", ".join(f"'{name}'" for name in sorted(OF_ACCOUNTS))
 # Most events say none, and looking for the name of the property costs next to nothing.
 SAYS_ACCOUNT = (
     "(e.event_name = '$group' OR position(e.properties, '\"account_id\"') > 0)"
