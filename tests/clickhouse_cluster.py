@@ -21,6 +21,7 @@ here are plain tables that a Distributed table writes to each of.
 
 import argparse
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -298,9 +300,13 @@ class ClickHouse:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Not of those that outgoing connections get: a node has its ports before it listens, and again
+    whenever it was killed."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def serve(folder: Path) -> None:

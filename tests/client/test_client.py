@@ -335,6 +335,7 @@ def test_decisions_are_made_at_once(project: Project) -> None:
             client.alias("new", "old")
         assert (refused.value.status, refused.value.code) == (409, "alias_cycle")
         assert client.forget("old")
+        # What programs pass that do not look at types.
         client.track("x", user_id=42.0)  # type: ignore[arg-type]
         assert client.forget(42.0)  # type: ignore[arg-type]  # as pandas has whole numbers
         client.track("x", user_id=b"u5")  # type: ignore[arg-type]

@@ -276,8 +276,8 @@ class Client(Sender, Reader):
         Raises `APIError` or `Unreachable`.
         """
         self.flush()
-        by_user = user_id is not None
-        body = {"user_id": id_text(user_id)} if by_user else {"anonymous_id": anonymous_id}
+        by_device = {"anonymous_id": anonymous_id}
+        body = by_device if user_id is None else {"user_id": id_text(user_id)}
         return str(self._ask("POST", "/v1/forget", body=body).get("receipt_id", ""))
 
     def __enter__(self) -> Self:

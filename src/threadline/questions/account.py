@@ -11,6 +11,7 @@ from threadline.questions.account_list import ONE, AccountRow, account_rows, lis
 from threadline.questions.answers import Touch
 from threadline.questions.context import Context
 from threadline.questions.parameters import Limit, Stitched
+from threadline.questions.traits import latest_said
 from threadline.questions.warned import AnswerWarning, Warned, cut_off, noted
 from threadline.store import Row
 from threadline.store.states import ACCOUNT_ID
@@ -75,16 +76,7 @@ WITH said AS (
         AND e.visitor IN (
             SELECT visitor FROM account_sightings WHERE account_id = {{account_id:String}}
         )
-)
-SELECT latest.3 AS properties
-FROM (
-    SELECT max((timestamp, event_id, properties)) AS latest
-    FROM said
-    ARRAY JOIN names AS name
-    GROUP BY name, hasAny(names, ['group_id', 'viewport'])
-)
-GROUP BY latest
-ORDER BY latest DESC"""
+){latest_said("names", ", hasAny(names, ['group_id', 'viewport'])")}"""
 # What such an event says beside traits; the last three of the browser that sent it, where a library
 # of Segment's spec did, or our own in a page.
 NO_TRAITS = ("account_id", "group_id")

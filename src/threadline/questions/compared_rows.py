@@ -2,6 +2,7 @@
 the other time, and by what part they have become more."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -65,6 +66,8 @@ class Merging:
         self._kind: Kind | None = getattr(params, "kind", None)
         self._zone = ZoneInfo(params.tz)
         self.unequal, self.alone = set[object](), set[object]()
+        # By interval, of which there is a row for each group.
+        self._is_equal = cache(self._compare)
 
     def of(
         self, kind: ComparedRows, rows: Sequence[Row], others: Sequence[Row], by: str = ""
@@ -104,7 +107,7 @@ class Merging:
         """Whether the time has so many intervals."""
         return not isinstance(index, int) or self._start(span, index) < span.to_ms
 
-    def _is_equal(self, index: object) -> bool:
+    def _compare(self, index: object) -> bool:
         """Whether as much of the interval lies in either time: all of it, be it longer, or a part
         of the same length."""
         if not isinstance(index, int):

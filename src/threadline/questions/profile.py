@@ -13,6 +13,7 @@ from threadline.questions.answers import FORGOTTEN, Touch, touch_row
 from threadline.questions.context import Context
 from threadline.questions.parameters import Stitched, UserId
 from threadline.questions.traffic_sources import DIRECT_NAMES
+from threadline.questions.traits import latest_said
 from threadline.store import Query, Row
 from threadline.store.states import OFF_PAGE
 
@@ -90,16 +91,7 @@ WITH said AS (
     FROM counted_events
     WHERE visitor IN {{lies_at:Array(UInt64)}} AND {USERS}
         AND event_name = '$$identify' AND properties != '{{}}'
-)
-SELECT latest.3 AS properties
-FROM (
-    SELECT max((timestamp, event_id, properties)) AS latest
-    FROM said
-    ARRAY JOIN if(empty(names), [properties], names) AS name
-    GROUP BY name
-)
-GROUP BY latest
-ORDER BY latest DESC"""
+){latest_said("if(empty(names), [properties], names)")}"""
 
 
 def ask(context: Context, params: ProfileParams) -> Profile:

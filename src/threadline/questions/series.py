@@ -170,6 +170,7 @@ class _Series:
         self._zone = ZoneInfo(params.tz)
         self._running = self._start(now_ms)
         self._last = self._start(min(params.to.ms - 1, now_ms) if params.to else now_ms)
+        self._parts = {self._running, *self._cut_by_ends()}
 
     def _start(self, at_ms: int) -> int:
         return start(self._kind, at_ms, self._zone)
@@ -253,15 +254,16 @@ class _Series:
         before."""
         began = format_ms(at)
         rest = {name: value for name, value in row.items() if name != "bucket"}
-        partial = {"partial": True} if self._is_part(at) else {}
+        partial = {"partial": True} if at in self._parts else {}
         return {"bucket": began, "time": began, **rest, **partial}
 
-    def _is_part(self, at: int) -> bool:
-        """Whether it is not over, or what was asked for begins or ends within it."""
+    def _cut_by_ends(self) -> Iterator[int]:
+        """The intervals within which what was asked for begins or ends."""
         since, until = self._params.from_, self._params.to
-        begins_within = since is not None and since.ms > at
-        ends_within = until is not None and until.ms < nth(self._kind, at, 1, self._zone)
-        return at == self._running or begins_within or ends_within
+        if since is not None and (first := self._start(since.ms)) < since.ms:
+            yield first
+        if until is not None and until.ms < nth(self._kind, self._last, 1, self._zone):
+            yield self._last
 
     def _cut(self, oldest_ms: int) -> AnswerWarning:
         limit, oldest = self._params.most, format_ms(oldest_ms)

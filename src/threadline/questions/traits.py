@@ -18,6 +18,21 @@ WHERE r.{PROJECT}
     $people"""
 
 
+def latest_said(names: str, also: str = "") -> str:
+    """SQL: of what `said` has (timestamp, event_id, properties), the calls that said any of these
+    `names` last, newest first. `also`: what else tells a name from another."""
+    return f"""
+SELECT latest.3 AS properties
+FROM (
+    SELECT max((timestamp, event_id, properties)) AS latest
+    FROM said
+    ARRAY JOIN {names} AS name
+    GROUP BY name{also}
+)
+GROUP BY latest
+ORDER BY latest DESC"""
+
+
 def said_traits(resolution: Resolution) -> dict[str, str]:
     """The relation above, and what it stands on."""
     then = f"{STATE}_then"
