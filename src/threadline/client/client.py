@@ -15,7 +15,7 @@ from threadline.client.errors import Dropped, Unreachable
 from threadline.client.fields import FIELDS, ignored
 from threadline.client.losses import OnError
 from threadline.client.options import WhenFull, check, find_host, find_key, log_to_stderr
-from threadline.client.queue import MemoryQueue, Queue, QueuedEvent
+from threadline.client.queue import MemoryQueue, Queue, QueuedEvent, open_spool
 from threadline.client.read import Reader
 from threadline.client.sending import Sender
 from threadline.client.values import (
@@ -83,7 +83,7 @@ class Client(Sender, Reader):
         wire = Wire(find_host(host), find_key(key, disabled), timeout_s, gzip, proxy)
         queue: Queue = MemoryQueue(max_queue, when_full == "drop_oldest")
         if spool is not None:
-            queue = _open_spool(Path(spool), spool_max_bytes)
+            queue = open_spool(Path(spool), spool_max_bytes)
         if debug:
             log_to_stderr()
         super().__init__(
@@ -293,11 +293,3 @@ class Client(Sender, Reader):
 
     def _ask(self, method: str, path: str, params: QueryParams = None, body: object = None) -> Json:
         return {} if self.disabled else self._wire.ask(method, path, params, body)
-
-
-def _open_spool(folder: Path, max_bytes: int) -> Queue:
-    try:
-        from threadline.client.spool import Spool
-    except ImportError as error:
-        raise ValueError("spool needs file locks as Linux and macOS have them.") from error
-    return Spool(folder, max_bytes)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from threadline.client.values import Unfit, plain
@@ -107,3 +108,12 @@ def encode(event: QueuedEvent) -> bytes:
 
 
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+
+
+def open_spool(folder: Path, max_bytes: int) -> Queue:
+    """The queue in this folder. Raises `ValueError` where there are no locks for it."""
+    try:
+        from threadline.client.spool import Spool
+    except ImportError as error:
+        raise ValueError("spool needs file locks as Linux and macOS have them.") from error
+    return Spool(folder, max_bytes)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Generic
 
 from threadline.client.answers import EventRow, Row, User, UserRow, read
 from threadline.client.errors import Unreachable
-from threadline.client.values import id_text
 from threadline.client.wire import Json, QueryParams, in_path
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Reader(ABC):
 
     def account(self, account_id: str | int, **params: object) -> Json:
         """One account. Raises `APIError` with status 404 if nobody was seen in it."""
-        return self.ask(f"/v1/accounts/{in_path(id_text(account_id))}", **params)
+        return self.ask(f"/v1/accounts/{in_path(account_id)}", **params)
 
     def stats(self, metric: str = "count", **params: object) -> Table:
         """Count, uniques, persons or sum, by `group_by` and `interval`."""
@@ -283,7 +282,7 @@ class Users:
 
     def get(self, user_id: str | int, **params: object) -> User:
         """One user. Raises `APIError` with status 404 if no event carries it."""
-        path = f"/v1/users/{in_path(id_text(user_id))}"
+        path = f"/v1/users/{in_path(user_id)}"
         return read(User, self._reader._ask("GET", path, params))
 
     def list(self, **filters: object) -> Pages[UserRow]:
@@ -297,5 +296,5 @@ class Users:
 
     def journey(self, user_id: str | int, phase: str = "all", **params: object) -> Pages[EventRow]:
         """Everything they did, oldest first: `phase` before or after they were known, or all."""
-        path = f"/v1/users/{in_path(id_text(user_id))}/events"
+        path = f"/v1/users/{in_path(user_id)}/events"
         return self._reader._pages(EventRow, path, {"phase": phase, "limit": 1000, **params})

@@ -18,6 +18,7 @@ from threadline.client.address import (
     redirected,
 )
 from threadline.client.errors import APIError, Unreachable
+from threadline.client.values import id_text
 
 # Smaller bodies gain nothing.
 PACK_FROM_BYTES = 1024
@@ -227,9 +228,9 @@ def _exchange(
     return Reply(response.status, response.headers, response.read())
 
 
-def in_path(part: str) -> str:
+def in_path(identifier: object) -> str:
     """An id as a part of a path, whatever it holds."""
-    return quote(part, safe="")
+    return quote(id_text(identifier), safe="")
 
 
 def _param(value: object) -> str:

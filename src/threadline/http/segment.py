@@ -39,7 +39,8 @@ from threadline.http.request import Request
 from threadline.identity import decisions
 from threadline.ingest.accept import few
 from threadline.ingest.context import IngestContext
-from threadline.ingest.segment import AliasCall, Calls, share, shared_context
+from threadline.ingest.segment import AliasCall, Calls
+from threadline.ingest.segment_context import share, shared_context
 from threadline.runtime.decide import decide, refuse_placeholders
 from threadline.runtime.failures import STORE_AWAY
 from threadline.runtime.services import Services

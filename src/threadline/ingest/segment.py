@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -17,10 +16,22 @@ from threadline.contract.bodies import MAX_ADDRESS, MAX_ANONYMOUS_ID, MAX_USER_I
 from threadline.contract.errors import ApiError, InvalidPayload
 from threadline.contract.replies import Notice
 from threadline.contract.segment import MAX_MESSAGE_BYTES, Id, Message
-from threadline.contract.values import address_text, properties_text
+from threadline.contract.values import properties_text
 from threadline.ingest.accept import Accepted, event_id_hash
 from threadline.ingest.context import IngestContext
 from threadline.ingest.row import Rows, StoredEvent
+from threadline.ingest.segment_context import (
+    agent_of,
+    as_object,
+    group_of,
+    ip_of,
+    is_empty,
+    part_of,
+    read_context,
+    referrer_of,
+    text_of,
+    url_of,
+)
 from threadline.ingest.steps import SCREEN, Warnings, stored_event, with_properties
 
 EVENT_NAMES = {
@@ -28,28 +39,6 @@ EVENT_NAMES = {
     "page": "$pageview",
     "screen": SCREEN,
     "group": "$group",
-}
-# What RudderStack's browser client calls the referrer of a visit that has none.
-NO_REFERRER = "$direct"
-CAMPAIGN = {
-    "source": "utm_source",
-    "medium": "utm_medium",
-    "name": "utm_campaign",
-    "term": "utm_term",
-    "content": "utm_content",
-}
-
-
-# What of `context` is used, and as what.
-IN_CONTEXT: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "page": ((dict,), "an object"),
-    "campaign": ((dict,), "an object"),
-    "traits": ((dict,), "an object"),
-    "userAgent": ((str,), "a text"),
-    "ip": ((str,), "a text"),
-    "locale": ((str,), "a text"),
-    "timezone": ((str,), "a text"),
-    "groupId": ((str, int), "a text or a whole number"),
 }
 
 
@@ -91,19 +80,17 @@ class Calls:
             if isinstance(found, AliasCall):
                 self.aliases.append((index, found))
                 return
-            uncorrected = is_corrected(message)
-            self.store(index, found, self._uncorrected if uncorrected else context or self.context)
+            self._store(index, message, found, context or self.context)
         except ApiError as error:
             self.refuse(index, error)
 
     def identify(self, index: int, alias: AliasCall) -> None:
         """The alias of a visitor. Raises `InvalidPayload`."""
-        uncorrected = is_corrected(alias.message)
-        found = identified(alias.message, alias)
-        self.store(index, found, self._uncorrected if uncorrected else self.context)
+        self._store(index, alias.message, identified(alias.message, alias), self.context)
 
-    def store(self, index: int, sent: Event, context: IngestContext) -> None:
+    def _store(self, index: int, message: Message, sent: Event, context: IngestContext) -> None:
         """The call as this event. Raises `InvalidPayload`."""
+        context = self._uncorrected if is_corrected(message) else context
         self.warnings.index = index
         self._stored.append(stored_event(sent, context, self.warnings))
         known = context.id_key, context.project_id
@@ -132,59 +119,33 @@ def read(message: Message, kind: str, warnings: Warnings) -> Event | AliasCall:
         raise _invalid("type", f"Expected one of {allowed}, not {kind!r}")
     if not name:
         raise _invalid("event", "Required")
-    context = _object(message.context)
-    _warn_of_others(message, kind, context, warnings)
-    page = _part(context, "page")
+    context = read_context(message.context, warnings)
+    _warn_of_others(message, kind, warnings)
+    page = part_of(context, "page")
     properties = msgspec.Raw(_properties(message, kind, context, warnings).encode())
     # A page view's properties say more surely which page it was.
-    said = _object(properties) if kind == "page" else {}
+    said = as_object(properties) if kind == "page" else {}
     return Event(
         event=name,
         event_id=message.message_id,
         timestamp=message.timestamp or message.original_timestamp,
         anonymous_id=anonymous_id,
         user_id=user_id,
-        url=_url(_text(said, "url") or _text(page, "url"), _part(context, "campaign")),
-        path=(_text(said, "path") or _text(page, "path"))[:MAX_ADDRESS] or None,
-        referrer=_referrer(_text(said, "referrer") or _text(page, "referrer")),
-        user_agent=_agent(_text(context, "userAgent"), warnings),
-        ip=_ip(_text(context, "ip"), warnings),
+        url=url_of(text_of(said, "url") or text_of(page, "url"), part_of(context, "campaign")),
+        path=(text_of(said, "path") or text_of(page, "path"))[:MAX_ADDRESS] or None,
+        referrer=referrer_of(text_of(said, "referrer") or text_of(page, "referrer")),
+        user_agent=agent_of(text_of(context, "userAgent"), warnings),
+        ip=ip_of(text_of(context, "ip"), warnings),
         properties=properties,
     )
 
 
-def _warn_of_others(
-    message: Message, kind: str, context: Mapping[str, Any], warnings: Warnings
-) -> None:
-    """What is there, but as nothing that the spec has there."""
+def _warn_of_others(message: Message, kind: str, warnings: Warnings) -> None:
+    """What is there, but not where the spec has it."""
     if message.timestamp == "":
         warnings.warn("timestamp", "ignored", "It is empty, and was ignored.")
-    if kind in ("identify", "group") and not _is_empty(message.properties):
+    if kind in ("identify", "group") and not is_empty(message.properties):
         warnings.warn("properties", "ignored", f"A call of {kind} has traits; these were ignored.")
-    if not context and not _is_empty(message.context):
-        warnings.warn("context", "ignored", "Expected an object; it was ignored.")
-    for name, (kinds, expected) in IN_CONTEXT.items():
-        found = context.get(name)
-        if found is not None and (not isinstance(found, kinds) or isinstance(found, bool)):
-            warnings.warn(f"context.{name}", "ignored", f"Expected {expected}; it was ignored.")
-
-
-def shared_context(raw: msgspec.Raw, notices: list[Notice]) -> Mapping[str, Any]:
-    """What is used of a batch's context. It is read anew with each of its calls, so it may be no
-    longer than one of them."""
-    if len(bytes(raw)) > MAX_MESSAGE_BYTES:
-        message = f"It has more than {MAX_MESSAGE_BYTES // 1024} KiB, and was ignored."
-        notices.append(Notice(0, "context", "ignored", message))
-        return {}
-    context = _object(raw)
-    return {name: context[name] for name in IN_CONTEXT if name in context}
-
-
-def share(context: Mapping[str, Any], message: Message) -> None:
-    """What a batch says of all its calls counts where a call says nothing of it."""
-    if context:
-        own = _object(message.context)
-        message.context = msgspec.Raw(msgspec.json.encode({**context, **own}))
 
 
 def is_corrected(message: Message) -> bool:
@@ -218,7 +179,7 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any], warning
     """Traits or properties as sent, and next to them what the spec keeps elsewhere."""
     field = "traits" if kind in ("identify", "group") else "properties"
     raw = message.traits if field == "traits" else message.properties
-    if kind == "identify" and _is_empty(raw) and (traits := context.get("traits")):
+    if kind == "identify" and is_empty(raw) and (traits := context.get("traits")):
         raw = msgspec.Raw(msgspec.json.encode(traits))
     try:
         sent = properties_text(raw, MAX_MESSAGE_BYTES)
@@ -231,10 +192,10 @@ def _properties(message: Message, kind: str, context: Mapping[str, Any], warning
     elif kind == "group" and group_id:
         sent = _of_group(sent, group_id, warnings)
     if kind not in ("identify", "group"):
-        more["account_id"] = group_id or _group_of(context, warnings)
+        more["account_id"] = group_id or group_of(context, warnings)
     if kind != "identify":  # traits are of a person, not of a browser
-        more["language"] = _text(context, "locale")
-        more["timezone"] = _text(context, "timezone")
+        more["language"] = text_of(context, "locale")
+        more["timezone"] = text_of(context, "timezone")
     return with_properties(sent, tuple((name, value) for name, value in more.items() if value))
 
 
@@ -256,87 +217,11 @@ def _as_id(raw: msgspec.Raw) -> str:
     return str(found) if isinstance(found, str | int) else ""
 
 
-def _group_of(context: Mapping[str, Any], warnings: Warnings) -> str | None:
-    """Of which group the user is, where a library says that of every call. Half an id is another's:
-    one that is too long is left out."""
-    found = context.get("groupId")
-    if not isinstance(found, str | int) or isinstance(found, bool):
-        return None
-    if len(str(found)) <= MAX_USER_ID:
-        return str(found)
-    message = f"It has more than {MAX_USER_ID} characters; the event was stored without it."
-    warnings.warn("context.groupId", "ignored", message)
-    return None
-
-
-def _url(url: str, campaign: Mapping[str, Any]) -> str | None:
-    """With what it does not say itself of the campaign: that is where sources are read from, now
-    and whenever stored events are classified anew. So it is the page's address that is cut."""
-    said = {name: text for key, name in CAMPAIGN.items() if (text := _campaign(campaign, key))}
-    address, hash_, fragment = url.partition("#")
-    if said:
-        there = {name for name, _ in parse_qsl(address.partition("?")[2])}
-        said = {name: text for name, text in said.items() if name not in there}
-    if not said:
-        return url[:MAX_ADDRESS] or None
-    more = f"{'&' if '?' in address else '?'}{urlencode(said)}"
-    if len(url) + len(more) <= MAX_ADDRESS:
-        return f"{address}{more}{hash_}{fragment}"
-    return f"{address[: max(0, MAX_ADDRESS - len(more))]}{more}"[:MAX_ADDRESS]
-
-
-def _referrer(text: str) -> str | None:
-    return None if text == NO_REFERRER else text[:MAX_ADDRESS] or None
-
-
-def _agent(text: str, warnings: Warnings) -> str | None:
-    if len(text) > MAX_ADDRESS:
-        message = f"It has more than {MAX_ADDRESS:,} characters; the rest was cut off."
-        warnings.warn("context.userAgent", "cut", message)
-    return text[:MAX_ADDRESS] or None
-
-
-def _ip(text: str, warnings: Warnings) -> str | None:
-    try:
-        return address_text(text) if text else None
-    except ValueError:
-        warnings.warn("context.ip", "ignored", "It is no IP address, and was ignored.")
-        return None
-
-
 def _id(field: str, value: Id | None, longest: int) -> str | None:
     text = "" if value is None else str(value)
     if len(text) > longest:
         raise _invalid(field, f"Expected at most {longest} characters, got {len(text)}")
     return text or None
-
-
-def _object(raw: msgspec.Raw) -> Mapping[str, Any]:
-    try:
-        found = msgspec.json.decode(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _part(context: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = context.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _text(part: Mapping[str, Any], name: str) -> str:
-    found = part.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def _is_empty(raw: msgspec.Raw) -> bool:
-    return bytes(raw).translate(None, b" \t\r\n") in (b"{}", b"null", b"[]")
-
-
-def _campaign(part: Mapping[str, Any], name: str) -> str:
-    found = part.get(name)
-    is_one = isinstance(found, str | int | float) and not isinstance(found, bool)
-    return str(found) if is_one else ""
 
 
 def _invalid(field: str, message: str) -> InvalidPayload:
